@@ -1,0 +1,77 @@
+# Two commands do all the set-up: `make load-100` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN = $(BIN)/loadproof run
+
+.DEFAULT_GOAL := help
+.PHONY: help load-100 smoke spike-1000 soak-10m ui target test test-fast check format schema lock clean
+
+help: ## Show what can be made.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+load-100: $(VENV)/installed ## 100 concurrent users, then 100 simultaneous requests; about 90 seconds.
+	@$(RUN) scenarios/load-100.yaml
+
+smoke: $(VENV)/installed ## Ten seconds of ten users.
+	@$(RUN) scenarios/smoke.yaml
+
+spike-1000: $(VENV)/installed ## A minute of 1000 requests per second.
+	@$(RUN) scenarios/spike-1000.yaml
+
+soak-10m: $(VENV)/installed ## Ten minutes of steady load.
+	@$(RUN) scenarios/soak-10m.yaml
+
+ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded target.
+	@$(BIN)/loadproof ui
+
+target: $(VENV)/installed ## The embedded target alone, on port 8000.
+	@$(BIN)/python -m target --port 8000
+
+test: $(VENV)/developed ## All tests, with coverage.
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+test-fast: $(VENV)/developed ## The tests that take a moment.
+	@$(BIN)/python -m pytest -m "not slow" -n 2
+
+check: $(VENV)/developed ## What CI runs: lint, types, and `make test`.
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/developed ## Format the code.
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+schema: $(VENV)/installed ## Generate the JSON schema of scenarios for editors.
+	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
+
+lock: ## Write requirements.lock anew (needs uv).
+	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml -o requirements.lock
+
+clean: ## Remove the virtual environment and all caches; run directories stay.
+	rm -rf $(VENV) *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml requirements.lock
+	@$(call create-venv)
+	@echo "installing into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/developed: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+# One line for each thing that may be missing, instead of a traceback.
+define create-venv
+	command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON); install Python 3.11 or newer" >&2; exit 2; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $$($(PYTHON) --version) is too old; install Python 3.11 or newer, or give PYTHON=..." >&2; exit 2; }; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) has no venv module; install it (Debian: apt-get install python3-venv)" >&2; exit 2; }; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+endef

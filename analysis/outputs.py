@@ -1,0 +1,190 @@
+"""A verdict to verdict.json, summary.md, junit.xml and the table in the terminal; the same bytes for the same run."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree
+
+from rich.table import Table
+from rich.text import Text
+
+from analysis.inert import markdown
+from analysis.metrics import SummaryRow, bursts, summary
+from analysis.thresholds import Judgement, Word, interval_text
+from loadproof import rundir
+from loadproof.errors import escaped
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimate import Estimate
+    from analysis.frames import Run
+    from analysis.verdict import Verdict
+
+FORMAT: Final = 1
+_UNITS: Final = {Dimension.DURATION: "s", Dimension.RATE: "rps", Dimension.RATIO: "ratio", Dimension.COUNT: "count"}
+_STYLES: Final = {
+    Word.PASS: "bold green",
+    Word.FAIL: "bold red",
+    Word.INCONCLUSIVE: "bold yellow",
+    Word.INVALID: "bold magenta",
+}
+
+
+def write_outputs(run: Run, verdict: Verdict) -> None:
+    """verdict.json, summary.md and junit.xml into the run directory; OutputError when it doesn't take them."""
+    rundir.write_whole(run.path / rundir.VERDICT, verdict_json(run, verdict))
+    rundir.write_whole(run.path / rundir.SUMMARY, summary_markdown(run, verdict))
+    rundir.write_whole(run.path / rundir.JUNIT, junit_xml(run, verdict))
+
+
+def verdict_json(run: Run, verdict: Verdict) -> str:
+    content = {
+        "format": FORMAT,
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "next_step": verdict.next_step,
+        "run_id": run.manifest.run_id,
+        "scenario": run.manifest.scenario.name,
+        "ending": run.manifest.ending,
+        "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements],
+        "findings": [
+            {"word": finding.word, "what": finding.what, "remedy": finding.remedy} for finding in verdict.findings
+        ],
+        "bursts": [vars(burst) for burst in bursts(run)],
+        "summary": [_row_json(row) for row in summary(run)],
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _threshold_json(judgement: Judgement) -> dict[str, Any]:
+    threshold = judgement.threshold
+    expectation = threshold.expectation
+    return {
+        "expect": threshold.expect,
+        "scope": threshold.scope,
+        "word": judgement.word,
+        "reason": judgement.reason,
+        "unit": _UNITS[expectation.metric.dimension],
+        "limit": expectation.limit,
+        **_estimate_json(judgement.estimate),
+    }
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
+    """An open interval has no upper bound: null, for JSON has no infinity."""
+    if estimate is None:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    high = None if math.isinf(estimate.high) else estimate.high
+    return {"value": estimate.value, "low": estimate.low, "high": high, "n": estimate.n}
+
+
+def _row_json(row: SummaryRow) -> dict[str, Any]:
+    return {
+        "phase": row.phase.name,
+        "warm_up": row.phase.warm_up,
+        "endpoint": row.endpoint,
+        "offered_rps": row.offered_rps,
+        "throughput_rps": row.throughput_rps,
+        "goodput_rps": row.goodput_rps,
+        "goodput_ratio": _estimate_json(row.goodput_ratio),
+        "sent": row.tally.sent,
+        "dropped": row.tally.dropped,
+        "abandoned": row.tally.abandoned,
+        "outcomes": {str(outcome): count for outcome, count in row.tally.outcomes.items()},
+        "response_s": {f"p{quantile * 100:g}": _estimate_json(value) for quantile, value in row.response.items()},
+        "service_s": {f"p{quantile * 100:g}": _estimate_json(value) for quantile, value in row.service.items()},
+    }
+
+
+def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
+    """What every table of thresholds shows: word, scope, expectation, value, interval, n."""
+    threshold, estimate = judgement.threshold, judgement.estimate
+    dimension = threshold.expectation.metric.dimension
+    if estimate is None:
+        return judgement.word, threshold.scope, threshold.expect, "no data", "–", "0"
+    interval = "–" if estimate.low == estimate.high else interval_text(estimate, dimension)
+    value = format_quantity(estimate.value, dimension)
+    return judgement.word, threshold.scope, threshold.expect, value, interval, f"{estimate.n:,}"
+
+
+def summary_markdown(run: Run, verdict: Verdict) -> str:
+    """Reads well as a GitHub step summary."""
+    lines = [
+        f"## {verdict.word}: {markdown(run.manifest.scenario.name)}",
+        "",
+        f"{markdown(verdict.reason)}  ",
+        f"**Next:** {markdown(verdict.next_step)}",
+        "",
+        "| | where | expected | value | 95 % interval | n |",
+        "|---|---|---|---:|---|---:|",
+        *(f"| {' | '.join(map(markdown, cells(judgement)))} |" for judgement in verdict.judgements),
+        "",
+    ]
+    if verdict.findings:
+        lines += ["| finding | what | remedy |", "|---|---|---|"]
+        lines += [
+            f"| {finding.word} | {markdown(finding.what)} | {markdown(finding.remedy)} |"
+            for finding in verdict.findings
+        ]
+        lines.append("")
+    lines += [
+        "| phase | offered | goodput | goodput ratio | p50 | p95 | p99 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(_markdown_row(row) for row in summary(run) if row.endpoint is None),
+        "",
+        f"Run `{escaped(run.manifest.run_id).replace('`', '')}` against the {run.manifest.target.kind} target.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _markdown_row(row: SummaryRow) -> str:
+    ratio = row.goodput_ratio
+    quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
+    name = f"{markdown(row.phase.name)}{' (warm-up)' if row.phase.warm_up else ''}"
+    share = format_quantity(ratio.value, Dimension.RATIO) if ratio else "–"
+    return f"| {name} | {row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps | {share} | {' | '.join(quantiles)} |"
+
+
+def junit_xml(run: Run, verdict: Verdict) -> str:
+    """One case a threshold; FAIL is a failure, INCONCLUSIVE and INVALID are errors, not failures."""
+    cases = [
+        (f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.word, judgement.reason)
+        for judgement in verdict.judgements
+    ]
+    cases += [(finding.what, finding.word, finding.remedy) for finding in verdict.findings]
+    kinds = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
+    found = [kinds.get(word) for _, word, _ in cases]
+    name = escaped(run.manifest.scenario.name)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"loadproof.{name}",
+        tests=str(len(cases)),
+        failures=str(found.count("failure")),
+        errors=str(found.count("error")),
+    )
+    for title, word, reason in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname=f"loadproof.{name}", name=escaped(title))
+        if word in kinds:
+            ElementTree.SubElement(case, kinds[word], type=word, message=escaped(reason))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def terminal_table(verdict: Verdict) -> Table:
+    """The verdict for a terminal; nothing in it is read as rich's markup."""
+    title = Text.assemble((str(verdict.word), _STYLES[verdict.word]), f"  {escaped(verdict.reason)}")
+    table = Table(title=title, title_justify="left", title_style="", caption_justify="left", caption_style="")
+    table.caption = Text(f"next: {escaped(verdict.next_step)}")
+    for column in ("", "where", "expected", "value", "95 % interval", "n"):
+        table.add_column(column, justify="right" if column in {"value", "n"} else "left")
+    for judgement in verdict.judgements:
+        word, *rest = map(escaped, cells(judgement))
+        table.add_row(Text(word, _STYLES[judgement.word]), *map(Text, rest))
+    for finding in verdict.findings:
+        if finding.word is not Word.PASS:
+            style = _STYLES[finding.word]
+            table.add_row(Text(finding.word, style), Text("the run"), Text(escaped(finding.what)), "", "", "")
+    return table

@@ -1,0 +1,150 @@
+"""A run and its verdict to report.html: one file, no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from analysis import charts
+from analysis.metrics import SummaryRow, bursts, summary
+from analysis.outputs import cells
+from analysis.thresholds import Judgement, Word
+from loadproof import rundir
+from loadproof.errors import escaped
+from loadproof.outcome import Outcome
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimate import Estimate
+    from analysis.frames import Run
+    from analysis.verdict import Verdict
+
+_TEMPLATES: Final = jinja2.Environment(
+    loader=jinja2.PackageLoader("analysis"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
+)
+_TEMPLATES.filters["duration"] = format_duration
+
+
+def write_report(run: Run, verdict: Verdict) -> None:
+    """report.html into the run directory; OutputError when it doesn't take it."""
+    rundir.write_whole(run.path / rundir.REPORT, render_report(run, verdict))
+
+
+def render_report(run: Run, verdict: Verdict) -> str:
+    """The whole page; the same bytes for the same run directory."""
+    manifest = run.manifest
+    return _TEMPLATES.get_template("report.html").render(
+        manifest=manifest,
+        verdict=verdict,
+        thresholds=[_threshold(judgement) for judgement in verdict.judgements],
+        trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
+        notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
+        load_chart=charts.load_chart(run),
+        response_chart=charts.response_chart(run),
+        outcomes_chart=charts.outcomes_chart(run),
+        generator_chart=charts.generator_chart(run),
+        target_chart=charts.target_chart(run),
+        bursts=[
+            (burst.number, burst.sent, format_duration(burst.spread_s), burst.peak_in_flight, burst.late)
+            for burst in bursts(run)
+        ],
+        rows=[_row(row) for row in summary(run)],
+        outcomes=list(Outcome),
+        generator=_generator_facts(run),
+        environment=_environment(run),
+        scenario_yaml=yaml.safe_dump(
+            manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
+        ),
+    )
+
+
+def escaped_lines(text: str) -> str:
+    """As `escaped`, but line breaks stay, for a scenario has several lines."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def _threshold(judgement: Judgement) -> dict[str, Any]:
+    word, scope, expect, value, interval, n = cells(judgement)
+    return {
+        "word": word,
+        "scope": scope,
+        "expect": expect,
+        "value": value,
+        "interval": interval,
+        "n": n,
+        "reason": judgement.reason,
+        "mark": _mark(judgement.estimate, judgement.threshold.expectation.limit),
+    }
+
+
+def _mark(estimate: Estimate | None, limit: float) -> dict[str, float] | None:
+    """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
+    if estimate is None or math.isinf(estimate.high):
+        return None
+    high = max(estimate.high, limit) * 1.15 or 1.0
+    low = 0.0
+    if limit > 0 and min(estimate.low, limit) > 0.8 * max(estimate.high, limit):
+        # Ratios near one: from zero on, interval and limit would be one point.
+        margin = max(estimate.high - min(estimate.low, limit), limit * 0.01)
+        low, high = min(estimate.low, limit) - margin, max(estimate.high, limit) + margin
+
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    return {"low": percent(estimate.low), "high": percent(estimate.high), "limit": percent(limit)}
+
+
+def _row(row: SummaryRow) -> dict[str, Any]:
+    ratio = row.goodput_ratio
+    return {
+        "phase": row.phase.name + (" (warm-up)" if row.phase.warm_up else ""),
+        "endpoint": row.endpoint,
+        "offered": f"{row.offered_rps:.1f}",
+        "throughput": f"{row.throughput_rps:.1f}",
+        "goodput_ratio": format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
+        "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
+        "dropped": row.tally.dropped,
+        "response": [_value(estimate) for estimate in row.response.values()],
+        "service": [_value(estimate) for estimate in row.service.values()],
+    }
+
+
+def _value(estimate: Estimate | None) -> str:
+    return format_duration(estimate.value) if estimate else "–"
+
+
+def _generator_facts(run: Run) -> str:
+    """One sentence on how hard the generator worked."""
+    if run.generator.empty:
+        return "The generator left no samples of its own health."
+    worst = run.generator.max(numeric_only=True)
+    return (
+        f"At its busiest second the generator used {worst['cpu_ratio']:.0%} of a core; its event loop was late by at "
+        f"most {format_duration(float(worst['loop_delay_s']))}, and p99 start lag was at most "
+        f"{format_duration(float(worst['lag_p99_s']))}."
+    )
+
+
+def _environment(run: Run) -> dict[str, str]:
+    manifest = run.manifest
+    limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
+    return {
+        "run": manifest.run_id,
+        "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
+        "target": f"{manifest.target.base_url} ({manifest.target.kind})",
+        "declared limits per client": limits or "none",
+        "seed": str(manifest.seed),
+        "workers": str(manifest.workers),
+        "revision": manifest.revision,
+        **manifest.host,
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }

@@ -1,0 +1,103 @@
+"""A threshold and a run to a judgement: does the whole interval lie on one side of the limit?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from analysis.metrics import Scope, histogram, measure, rows_of
+from loadproof.decidability import samples_needed
+from loadproof.histogram import LOWER_US
+from loadproof.units import Dimension, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimate import Estimate
+    from analysis.frames import Run
+    from loadproof.expectation import Expectation
+    from loadproof.scenario import Threshold
+
+_Z: Final = 1.96
+
+
+class Word(StrEnum):
+    PASS = "PASS"  # noqa: S105 - a verdict, no password
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one threshold came to. `estimate` is None where there was nothing to estimate."""
+
+    threshold: Threshold
+    word: Word
+    estimate: Estimate | None
+    reason: str
+
+
+def judge(threshold: Threshold, run: Run) -> Judgement:
+    """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
+    expectation = threshold.expectation
+    scope = scope_of(threshold, run)
+    estimate = measure(expectation.metric, run, scope)
+    if estimate is None:
+        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+    ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
+    if not any(ends):
+        return Judgement(threshold, Word.FAIL, estimate, f"{_seen(estimate, expectation)}, beyond the limit")
+    needed = samples_needed(expectation)
+    if estimate.n < needed:
+        reason = f"{_seen(estimate, expectation)}: {estimate.n:,} samples, needs {needed:,}"
+        return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
+    if all(ends):
+        return Judgement(threshold, Word.PASS, estimate, _seen(estimate, expectation))
+    reason = (
+        f"{_seen(estimate, expectation)}, straddles the limit{_deciding_samples(expectation, estimate, run, scope)}"
+    )
+    return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
+
+
+def scope_of(threshold: Threshold, run: Run) -> Scope:
+    scenario = run.manifest.scenario
+    return Scope(
+        phases=scenario.phases_of(threshold),
+        endpoints=scenario.endpoints_of(threshold),
+        outcome=threshold.outcome,
+        series=threshold.series,
+    )
+
+
+def _seen(estimate: Estimate, expectation: Expectation) -> str:
+    dimension = expectation.metric.dimension
+    value = format_quantity(estimate.value, dimension)
+    if estimate.low == estimate.high:
+        return value
+    return f"{value} ({interval_text(estimate, dimension)})"
+
+
+def interval_text(estimate: Estimate, dimension: Dimension) -> str:
+    """'171 ms to 204 ms', or 'from 171 ms' where the sample gives no upper bound."""
+    low = format_quantity(estimate.low, dimension)
+    if math.isinf(estimate.high):
+        return f"from {low}"
+    return f"{low} to {format_quantity(estimate.high, dimension)}"
+
+
+def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, scope: Scope) -> str:
+    """How many samples would decide, if more of them came out as these: z² p (1 - p) / (p - limit)²."""
+    if expectation.metric.quantile is not None:
+        # A quantile is beyond its limit when more than 1 - q of the answers are.
+        counts = histogram(rows_of(run, scope), scope.series, scope.outcome)
+        beyond = int(counts[expectation.limit * 1e6 <= LOWER_US].sum())
+        ratio, limit = beyond / estimate.n, 1 - expectation.metric.quantile
+    elif expectation.metric.dimension is Dimension.RATIO:
+        ratio, limit = estimate.value, expectation.limit
+    else:
+        return ""
+    if math.isclose(ratio, limit):
+        return "; it lies on the limit"
+    spread = max(ratio * (1 - ratio), limit * (1 - limit))
+    return f"; about {max(math.ceil(_Z**2 * spread / (ratio - limit) ** 2), estimate.n + 1):,} samples would decide"

@@ -1,0 +1,85 @@
+"""Judgements and findings to one word: INVALID beats FAIL beats INCONCLUSIVE beats PASS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.health import Finding, examine
+from analysis.thresholds import Judgement, Word, judge
+from loadproof.errors import ExitCode
+
+if TYPE_CHECKING:
+    from analysis.frames import Run
+    from loadproof.rundir import Manifest
+
+_PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
+_EXIT_CODES: Final = {
+    Word.PASS: ExitCode.PASS,
+    Word.FAIL: ExitCode.FAIL,
+    Word.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Word.INVALID: ExitCode.INVALID,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    word: Word
+    reason: str
+    """One sentence with the numbers that decide."""
+    next_step: str
+    judgements: tuple[Judgement, ...]
+    findings: tuple[Finding, ...]
+
+
+def decide(run: Run) -> Verdict:
+    """The verdict of a run on its scenario's thresholds."""
+    judgements = tuple(judge(threshold, run) for threshold in run.manifest.scenario.thresholds)
+    findings = examine(run)
+    words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
+    word = next(word for word in _PRECEDENCE if word in words)
+    deciding_finding = next((finding for finding in findings if finding.word is word), None)
+    deciding = [judgement for judgement in judgements if judgement.word is word]
+    if word is Word.PASS:
+        reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
+        next_step = "Nothing to do. Keep this run as the baseline of the next release."
+    elif deciding_finding is not None:
+        reason, next_step = deciding_finding.what, f"{_sentence(deciding_finding.remedy)}, then run again."
+    else:
+        reason = _told(deciding[0]) + _more(len(deciding) - 1)
+        next_step = _next_step(word, deciding[0])
+    return Verdict(word, _sentence(reason) + ".", next_step, judgements, findings)
+
+
+def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
+    """How the program ends: a signal's code before the verdict's."""
+    match manifest.ending:
+        case "interrupted":
+            return ExitCode.INTERRUPTED
+        case "terminated":
+            return ExitCode.TERMINATED
+        case _:
+            return _EXIT_CODES[verdict.word]
+
+
+def _told(judgement: Judgement) -> str:
+    threshold = judgement.threshold
+    return f"{threshold.scope}: {threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+
+
+def _more(others: int) -> str:
+    return "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
+
+
+def _next_step(word: Word, judgement: Judgement) -> str:
+    if word is Word.INCONCLUSIVE:
+        return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
+    where = judgement.threshold.scope.partition(" · ")
+    return (
+        f"Look at {where[0]} in {where[2]} in the report: when it began, and what the outcomes were. "
+        "Then mend the target, or correct the threshold."
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

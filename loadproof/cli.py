@@ -1,0 +1,215 @@
+"""The command line: the only place that sets both halves, engine and analysis, to work."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadproof import preflight, rundir, runner, webui
+from loadproof.decidability import samples_expected
+from loadproof.errors import ExitCode, InputError, LoadproofError, Problem
+from loadproof.plan import expected_requests, plan_phases
+from loadproof.progress import Progress
+from loadproof.safety import check_host
+from loadproof.scenario import Scenario, load_scenario
+from loadproof.targetfile import load_target
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from loadproof.targetfile import TargetFile
+
+DEFAULT_OUT: Final = Path("reports")
+
+app = typer.Typer(
+    help="Load tests on Locust whose answers can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(highlight=False)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Scenario files.")],
+    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 1,
+) -> None:
+    """Check scenarios, and tell what they would send and which samples each threshold can expect."""
+    problems: list[Problem] = []
+    target_file = load_target(target)
+    for file in files:
+        try:
+            scenario = load_scenario(file)
+            _refuse_unfit(scenario, file, target_file, seed)
+        except LoadproofError as error:
+            problems += error.problems
+        else:
+            console.print(_plan_table(scenario, file, target_file))
+    if problems:
+        raise InputError(problems)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")],
+    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where run directories are made.")] = DEFAULT_OUT,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'."),
+    ] = None,
+) -> None:
+    """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
+    stop_signal = runner.StopSignal()
+    with stop_signal.installed():
+        target_file = load_target(target)
+        if target_file is not None:
+            check_host(target_file.base_url, allow_host or [])
+        scenario = load_scenario(file, _overrides(settings or []))
+        _refuse_unfit(scenario, file, target_file, seed)
+        if target_file is not None:
+            runner.probe(target_file.base_url)
+        assignment = runner.Assignment(
+            scenario=scenario, scenario_file=file, target=target_file, seed=seed, command=_command_line()
+        )
+        run_directory = rundir.create_run_directory(out, scenario.name)
+        progress = Progress(
+            console,
+            duration_s=scenario.duration_s,
+            thresholds_so_far=functools.partial(_judge_so_far, run_directory),
+        )
+        with progress:
+            runner.run(assignment, run_directory, progress, stop_signal)
+        code = _judge(run_directory)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, like reports/2026….")],
+) -> None:
+    """Judge a run directory again and rewrite its verdict and report."""
+    raise typer.Exit(_judge(run_directory))
+
+
+@app.command()
+def ui(
+    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
+) -> None:
+    """Serve Locust's web UI on the same users."""
+    stop_signal = runner.StopSignal()
+    with stop_signal.installed():
+        target_file = load_target(target)
+        if target_file is not None:
+            check_host(target_file.base_url, allow_host or [])
+        console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))
+        webui.serve(target_file, port=port, stop_signal=stop_signal)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of scenarios, for completion in editors."""
+    sys.stdout.write(json.dumps(Scenario.model_json_schema(), indent=2) + "\n")
+
+
+def _refuse_unfit(scenario: Scenario, file: Path, target: TargetFile | None, seed: int) -> None:
+    limits = runner.declared_limits(scenario, target)
+    base_url = target.base_url if target else None
+    problems = list(preflight.preflight(scenario, where=str(file), seed=seed, limits=limits, base_url=base_url))
+    if problems:
+        raise InputError(problems)
+
+
+def _overrides(settings: list[str]) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in settings]
+    problems = [
+        Problem(f"--set {key}", "no '='", "write --set KEY=VALUE", got=key) for key, equals, _ in pairs if not equals
+    ]
+    if problems:
+        raise InputError(problems)
+    return {key: value for key, _, value in pairs}
+
+
+def _command_line() -> str:
+    return shlex.join(["loadproof", *sys.argv[1:]])
+
+
+def _plan_table(scenario: Scenario, file: Path, target: TargetFile | None) -> Table:
+    expected = expected_requests(scenario, plan_phases(scenario))
+    whom = target.base_url if target else "the embedded target"
+    title = (
+        f"{file}: {scenario.model} model, {scenario.client_total} clients, {sum(expected.values()):,.0f} requests "
+        f"in {format_duration(scenario.duration_s)} to {whom}"
+    )
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("threshold")
+    table.add_column("where")
+    table.add_column("samples to expect", justify="right")
+    for threshold in scenario.thresholds:
+        samples = samples_expected(scenario, threshold, expected)
+        table.add_row(Text(threshold.expect), Text(threshold.scope), f"{samples:,.0f}")
+    return table
+
+
+def _judge_so_far(run_directory: Path) -> str:
+    """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
+    from analysis.frames import load_run
+    from analysis.thresholds import Word, judge
+
+    loaded = load_run(run_directory)
+    words = [judge(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
+    counts = {"pass": words.count(Word.PASS), "fail": words.count(Word.FAIL)}
+    counts["open"] = len(words) - sum(counts.values())
+    return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def _judge(run_directory: Path) -> int:
+    """Verdict and report of a run directory; the exit code."""
+    # Pandas and matplotlib load while nothing is measured.
+    from analysis import outputs
+    from analysis.frames import load_run
+    from analysis.report import write_report
+    from analysis.verdict import decide, exit_code
+
+    loaded = load_run(run_directory)
+    verdict = decide(loaded)
+    outputs.write_outputs(loaded, verdict)
+    write_report(loaded, verdict)
+    console.print(outputs.terminal_table(verdict))
+    console.print(Text(f"report: {run_directory / 'report.html'}"))
+    return exit_code(verdict, loaded.manifest)
+
+
+def main() -> None:
+    """Run the program; each expected error is told in one line, and a bug with its traceback."""
+    try:
+        app()
+    except LoadproofError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.NOTHING_MEASURED)
+    except Exception:  # noqa: BLE001 - whatever it is, it is ours
+        traceback.print_exc()
+        sys.exit(ExitCode.BUG)

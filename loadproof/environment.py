@@ -1,0 +1,54 @@
+"""What a run was made with: the source's revision, the versions of what matters, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from loadproof import __version__
+
+_PACKAGES: Final = ("locust", "gevent", "geventhttpclient", "numpy", "fastapi", "uvicorn", "limits")
+_ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def revision() -> str:
+    """The git commit of this source, marked when files differ from it; 'unknown' outside of git."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit} (modified)" if _git("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    found = {"loadproof": __version__, "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def host() -> dict[str, str]:
+    """No host name: a report may leave the house."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": str(cores),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+    }

@@ -1,0 +1,86 @@
+"""What can go wrong, as exceptions, and what each ending is called by its exit code.
+
+LoadproofError                  expected trouble: told in one line each, never a traceback
+├── InputError                  a scenario, target file, option or threshold is wrong: all problems at once
+├── UnsafeTargetError           a host that nobody allowed to be loaded
+├── TargetError                 the target is down, not ready, or not what it says
+├── OutputError                 the run directory or a report can't be written
+└── RunDirectoryError           a run directory that can't be read, or is of another format version
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHOWN_CHARACTERS = 80
+
+
+class ExitCode(IntEnum):
+    PASS = 0
+    FAIL = 1
+    NOTHING_MEASURED = 2
+    INCONCLUSIVE = 3
+    INVALID = 4
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with what we were given; prints as `where: what, got X; remedy`."""
+
+    where: str
+    what: str
+    remedy: str
+    got: str | None = None
+
+    def __str__(self) -> str:
+        found = "" if self.got is None else f", got {printable(self.got)}"
+        return escaped(f"{self.where}: {self.what}{found}; {self.remedy}")
+
+
+class LoadproofError(Exception):
+    """Expected trouble; `exit_code` is how the program ends when nobody catches it."""
+
+    exit_code = ExitCode.NOTHING_MEASURED
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class InputError(LoadproofError):
+    pass
+
+
+class UnsafeTargetError(LoadproofError):
+    pass
+
+
+class TargetError(LoadproofError):
+    pass
+
+
+class OutputError(LoadproofError):
+    pass
+
+
+class RunDirectoryError(LoadproofError):
+    pass
+
+
+def escaped(text: str) -> str:
+    """`text` without characters that move the cursor or the direction of writing: inert in a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable(text: str) -> str:
+    """`text` quoted, on one line and of bounded length."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= _SHOWN_CHARACTERS else quoted[: _SHOWN_CHARACTERS - 2] + "…'"

@@ -1,0 +1,138 @@
+"""The grammar of thresholds: text to value and back.
+
+    expectation = metric comparison limit [ "for" duration ]
+    metric      = "p(" percent ")" | "max" | "mean" | ratio | rate | "count" | "spread"
+                | "recovery" | "drift(" metric ")"
+    ratio       = "error_ratio" | "throttled_ratio" | "rejected_ratio" | "goodput_ratio"
+    rate        = "goodput" | "throughput"
+    comparison  = "<" | "<=" | ">" | ">="
+    limit       = number unit | number "*" "baseline"
+
+Units are required: `p(95) < 200 ms`, `error_ratio < 1 %`, `goodput >= 950 rps`.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from loadproof.units import Dimension, format_quantity, parse_quantity
+
+METRICS: Final = {
+    "p": Dimension.DURATION,
+    "max": Dimension.DURATION,
+    "mean": Dimension.DURATION,
+    "spread": Dimension.DURATION,
+    "recovery": Dimension.DURATION,
+    "error_ratio": Dimension.RATIO,
+    "throttled_ratio": Dimension.RATIO,
+    "rejected_ratio": Dimension.RATIO,
+    "goodput_ratio": Dimension.RATIO,
+    "drift": Dimension.RATIO,
+    "goodput": Dimension.RATE,
+    "throughput": Dimension.RATE,
+    "count": Dimension.COUNT,
+}
+"""What can be expected of a phase, and in which dimension. Each is explained in docs/glossary.md."""
+
+COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+_NAME = r"(?P<name>[a-z_]+)(?:\(\s*(?P<argument>[^()]*(?:\([^()]*\))?)\s*\))?"
+_EXPECTATION = re.compile(rf"\s*{_NAME}\s*(?P<comparison><=|>=|<|>)\s*(?P<limit>.*?)(?:\s+for\s+(?P<window>.*))?\s*")
+_METRIC = re.compile(rf"\s*{_NAME}\s*")
+_BASELINE = re.compile(r"(?P<factor>\d{1,3}(?:\.\d{1,6})?)\s*\*\s*baseline")
+_PERCENT = re.compile(r"\d{1,2}(?:\.\d{1,6})?")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name; `quantile` (0-1) belongs to `p`, `of` to `drift`."""
+
+    name: str
+    quantile: float | None = None
+    of: Metric | None = None
+
+    @property
+    def dimension(self) -> Dimension:
+        return METRICS[self.name]
+
+    def __str__(self) -> str:
+        if self.quantile is not None:
+            return f"p({self.quantile * 100:.10g})"
+        return self.name if self.of is None else f"{self.name}({self.of})"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """`metric comparison limit`; the limit in SI units, or as a factor of the baseline's value."""
+
+    metric: Metric
+    comparison: str
+    limit: float
+    of_baseline: bool = False
+    window_s: float | None = None
+
+    @property
+    def wants_low(self) -> bool:
+        return self.comparison.startswith("<")
+
+    def holds(self, value: float) -> bool:
+        return COMPARISONS[self.comparison](value, self.limit)
+
+    @property
+    def limit_text(self) -> str:
+        if self.of_baseline:
+            return f"{self.limit:.10g} * baseline"
+        return format_quantity(self.limit, self.metric.dimension)
+
+    def __str__(self) -> str:
+        window = "" if self.window_s is None else f" for {self.window_s:.10g} s"
+        return f"{self.metric} {self.comparison} {self.limit_text}{window}"
+
+
+def parse_expectation(text: str) -> Expectation:
+    """Parse one expectation; ValueError says what is wrong and what would be right."""
+    match = _EXPECTATION.fullmatch(text)
+    if match is None:
+        raise ValueError("expected 'metric comparison limit' like 'p(95) < 200 ms'")
+    metric = _metric(match["name"], match["argument"])
+    window = match["window"]
+    baseline = _BASELINE.fullmatch(match["limit"])
+    limit = float(baseline["factor"]) if baseline else parse_quantity(match["limit"], metric.dimension)
+    return Expectation(
+        metric=metric,
+        comparison=match["comparison"],
+        limit=limit,
+        of_baseline=baseline is not None,
+        window_s=None if window is None else parse_quantity(window, Dimension.DURATION),
+    )
+
+
+def _metric(name: str, argument: str | None) -> Metric:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; one of p(95), {', '.join(sorted(set(METRICS) - {'p'}))}")
+    if name == "p":
+        return Metric("p", quantile=_quantile(argument))
+    if name == "drift":
+        inner = _METRIC.fullmatch(argument or "")
+        if inner is None or inner["name"] == "drift":
+            raise ValueError("drift needs a metric, like drift(p(95))")
+        return Metric("drift", of=_metric(inner["name"], inner["argument"]))
+    if argument is not None:
+        raise ValueError(f"{name} takes no argument; write '{name}'")
+    return Metric(name)
+
+
+def _quantile(argument: str | None) -> float:
+    if argument is None or _PERCENT.fullmatch(argument) is None or float(argument) <= 0:
+        raise ValueError("p needs a percentage above 0 and below 100, like p(95) or p(99.9)")
+    # Without the rounding 99.9 becomes 0.9990000000000001.
+    return round(float(argument) / 100, 10)

@@ -1,0 +1,43 @@
+"""The exclusive classes that a request can end in, and how an answer is put into one of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    """What the user expected; a deliberate 422 included."""
+    THROTTLED = "throttled"
+    """429, or 503 with Retry-After."""
+    REJECTED = "rejected"
+    """401 or 403."""
+    INVALID = "invalid"
+    """A wrong status, header or body."""
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+
+
+ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.CONNECTION})
+"""The outcomes that the error ratio counts; throttled and rejected have ratios of their own."""
+
+DROPPED = "dropped"
+"""Beside the outcomes: an arrival of the open model that was never sent, for want of a free user."""
+
+
+def classify(status: int, *, as_expected: bool, has_retry_after: bool) -> Outcome:
+    """The outcome of an answer that arrived whole.
+
+    `as_expected` is the user's own check of status, headers and body, and comes first: a user who
+    sends a forged webhook expects its 401.
+    """
+    if as_expected:
+        return Outcome.OK
+    if status == 429 or (status == 503 and has_retry_after):
+        return Outcome.THROTTLED
+    if status in {401, 403}:
+        return Outcome.REJECTED
+    if 500 <= status <= 599:
+        return Outcome.SERVER_ERROR
+    return Outcome.INVALID

@@ -1,0 +1,62 @@
+"""What would make a checked scenario a waste of time or a harm, found before the first packet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import locustfiles
+from loadproof.decidability import undecidable
+from loadproof.errors import Problem
+from loadproof.plan import exceeded_limits, expected_requests, plan_phases
+from loadproof.safety import is_loopback
+from loadproof.strictmodel import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.scenario import Scenario
+
+
+def known_endpoints() -> list[str]:
+    """One kind of traffic per file in locustfiles/."""
+    files = Path(locustfiles.__file__).parent.glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
+def preflight(
+    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], base_url: str | None
+) -> Iterator[Problem]:
+    """Problems of a run of this scenario; `base_url` is None for the embedded target."""
+    known = known_endpoints()
+    for endpoint in scenario.mix:
+        if endpoint not in known:
+            yield Problem(
+                f"{where} mix.{endpoint}",
+                "no such file in locustfiles/",
+                nearest(endpoint, known),
+                got=endpoint,
+            )
+    spans = plan_phases(scenario)
+    yield from undecidable(scenario, expected_requests(scenario, spans), where=where)
+    if not scenario.expect_throttling:
+        for excess in exceeded_limits(scenario, spans, limits, seed):
+            yield Problem(
+                f"{where} mix.{excess.endpoint}",
+                f"a client would exceed the declared limit of {excess.limit}",
+                "send less often, add clients, or say `expect_throttling: true`",
+                got=f"{excess.sent} requests",
+            )
+    if scenario.clients == "source-address":
+        host = urlsplit(base_url).hostname or "" if base_url else "127.0.0.1"
+        yield from _address_problems(host, where)
+
+
+def _address_problems(host: str, where: str) -> Iterator[Problem]:
+    remedy = "use `clients: {header: NAME}` or `clients: shared`"
+    if not is_loopback(host):
+        yield Problem(f"{where} clients", "source addresses tell clients apart on loopback only", remedy, got=host)
+    elif sys.platform != "linux":
+        yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)

@@ -1,0 +1,286 @@
+"""A checked scenario to a whole run directory: target up, Locust run, target sampled, everything stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import selectors
+import signal
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+
+import locustfiles
+from loadproof import environment, processes, rundir, signing, variables
+from loadproof.clients import ACCOUNTS_PER_CLIENT, highest_client_index
+from loadproof.errors import Problem, TargetError
+from loadproof.plan import plan_phases
+from loadproof.progress import Tick
+from loadproof.rundir import EventRow, Manifest, TargetFacts
+from loadproof.targetmetrics import MetricsSampler
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from loadproof.progress import Progress
+    from loadproof.rundir import Ending
+    from loadproof.scenario import Scenario
+    from loadproof.targetfile import TargetFile
+
+_PATIENCE_S: Final = 10.0
+"""Beyond the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
+_LISTEN_S: Final = 0.2
+_GRACE_AFTER_DEATH_S: Final = 2.0
+"""How long to go on after the target died, so that the run shows what its users saw."""
+_PROBE_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to run: a scenario against a target (None: the embedded one)."""
+
+    scenario: Scenario
+    scenario_file: Path
+    target: TargetFile | None
+    seed: int
+    command: str
+
+
+class StopSignal:
+    """Remembers the first SIGINT or SIGTERM instead of being interrupted by it."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        def remember(number: int, _: object) -> None:
+            self.number = self.number or number
+
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def ending(self) -> Ending:
+        return "interrupted" if self.number == signal.SIGINT else "terminated"
+
+
+def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: StopSignal) -> None:
+    """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
+    scenario = assignment.scenario
+    rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
+    generator_cores, target_cores = processes.share_cores()
+    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    with ExitStack() as stack:
+        target_process = None
+        if assignment.target is None:
+            embedded = processes.embedded_target(
+                embedded_settings(scenario) | secret,
+                cores=target_cores,
+                log=path / "target.log",
+                stop_requested=stop_signal.__bool__,
+            )
+            target_process, base_url = stack.enter_context(embedded)
+        else:
+            base_url = assignment.target.base_url
+        manifest = _manifest(assignment, path, base_url)
+        rundir.write_manifest(path, manifest)
+        generator = stack.enter_context(_generator(manifest, path, generator_cores, secret))
+        watch = _Watch(path, manifest, generator=generator, target=target_process)
+        manifest = watch.until_over(progress, stop_signal)
+    rundir.write_manifest(path, manifest)
+
+
+def embedded_settings(scenario: Scenario) -> dict[str, str]:
+    """The scenario's `settings:` as the reference target's environment."""
+    settings = scenario.settings
+    accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
+    limits = {f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()}
+    return {"LIMITER": settings.limiter, "ACCOUNTS": str(accounts), **limits}
+
+
+def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:
+    """Limits per client and endpoint that the target says it keeps."""
+    if target is not None:
+        return target.limits
+    return scenario.settings.limits if scenario.settings.limiter != "off" else {}
+
+
+def probe(base_url: str) -> None:
+    """One GET /health before anything is measured; TargetError unless something speaks HTTP there."""
+    try:
+        requests.get(f"{base_url}/health", timeout=_PROBE_TIMEOUT_S, allow_redirects=False, stream=True).close()
+    except requests.Timeout:
+        what = f"no answer to GET /health within {_PROBE_TIMEOUT_S:g} s"
+    except requests.ConnectionError as error:
+        what = f"no HTTP answer to GET /health: {_innermost(error)}"
+    except requests.RequestException as error:
+        what = f"not HTTP: {_innermost(error)}"
+    else:
+        return
+    raise TargetError(Problem(base_url, what, "start the target, or correct its address"))
+
+
+def _innermost(error: BaseException) -> str:
+    """The reason under requests' and urllib3's wrappings: 'Connection refused'."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _manifest(assignment: Assignment, path: Path, base_url: str) -> Manifest:
+    scenario, target = assignment.scenario, assignment.target
+    return Manifest(
+        run_id=path.name,
+        scenario=scenario,
+        scenario_file=str(assignment.scenario_file),
+        seed=assignment.seed,
+        command=assignment.command,
+        target=TargetFacts(
+            kind="embedded" if target is None else "own",
+            base_url=base_url,
+            limits=declared_limits(scenario, target),
+        ),
+        phases=plan_phases(scenario),
+        workers=1,
+        revision=environment.revision(),
+        versions=environment.versions(),
+        host=environment.host(),
+        start_unix_s=time.time(),
+    )
+
+
+@contextmanager
+def _generator(
+    manifest: Manifest, path: Path, cores: set[int], secret: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Locust as a child, and the descriptor on which it tells how it goes."""
+    users = Path(locustfiles.__file__).parent
+    timeouts = manifest.scenario.timeouts
+    command = [
+        *(sys.executable, "-m", "locust", "--headless", "--exit-code-on-error", "0", "--only-summary"),
+        *("-f", f"{users},{Path(__file__).with_name('locustfile.py')}"),
+        *("--host", manifest.target.base_url),
+        *("--stop-timeout", str(math.ceil(timeouts.connect + timeouts.total) + 1)),
+    ]
+    read_end, write_end = os.pipe()
+    try:
+        child = processes.start(
+            command,
+            environment={variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end), **secret},
+            cores=cores,
+            log=path / "generator.log",
+            pass_fds=[write_end],
+        )
+        os.close(write_end)
+        try:
+            yield child, read_end
+        finally:
+            processes.stop(child)
+    finally:
+        os.close(read_end)
+
+
+class _Watch:
+    """Follows the generator until it is over, and knows in the end how the run ended."""
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        *,
+        generator: tuple[subprocess.Popen[bytes], int],
+        target: subprocess.Popen[bytes] | None,
+    ) -> None:
+        self._path = path
+        self._manifest = manifest
+        self._generator, self._pipe = generator
+        self._target = target
+        self._sampler: MetricsSampler | None = None
+        self._ending: Ending = "completed"
+        self._detail = ""
+        self._unread = b""
+        timeouts = manifest.scenario.timeouts
+        self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
+        self._kill_at_s = time.monotonic() + manifest.phases[-1].end_s + 2 * self._stop_patience_s
+        self._stop_at_s: float | None = None
+
+    def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._pipe, selectors.EVENT_READ)
+            while self._generator.poll() is None:
+                if selector.select(_LISTEN_S) and not self._read(progress):
+                    selector.unregister(self._pipe)
+                if stop_signal and self._stop_at_s is None:
+                    self._end_soon(stop_signal.ending, signal.Signals(stop_signal.number or 0).name)
+                self._look_after_target()
+                self._enforce_stop()
+        self._read(progress)
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._generator.returncode and self._ending == "completed":
+            self._ending = "generator_died"
+            self._detail = f"Locust ended with code {self._generator.returncode}; see generator.log"
+        return self._manifest.model_copy(
+            update={"end_unix_s": time.time(), "ending": self._ending, "ending_detail": self._detail}
+        )
+
+    def _read(self, progress: Progress) -> bool:
+        """Handle what the generator told; False when it tells no more."""
+        os.set_blocking(self._pipe, False)
+        try:
+            chunk = os.read(self._pipe, 1 << 20)
+        except BlockingIOError:
+            return True
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line), progress)
+        return bool(chunk)
+
+    def _heard(self, line: dict[str, Any], progress: Progress) -> None:
+        if "start_unix_s" in line:
+            self._manifest = self._manifest.model_copy(update=line)
+            rundir.write_manifest(self._path, self._manifest)
+            self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
+            self._sampler.start()
+        elif "disk_full" in line:
+            self._ending, self._detail = "disk_full", line["disk_full"]
+        else:
+            progress.show(Tick(**line))
+
+    def _look_after_target(self) -> None:
+        if self._target is None or self._target.poll() is None or self._ending != "completed":
+            return
+        self._end_soon("target_died", f"exit code {self._target.returncode}", in_s=_GRACE_AFTER_DEATH_S)
+
+    def _end_soon(self, ending: Ending, detail: str, in_s: float = 0.0) -> None:
+        self._ending, self._detail = ending, detail
+        self._stop_at_s = time.monotonic() + in_s
+        self._kill_at_s = self._stop_at_s + self._stop_patience_s
+        time_s = time.time() - self._manifest.start_unix_s
+        rundir.append_rows(self._path / rundir.EVENTS, [EventRow(time_s, ending, detail)])
+
+    def _enforce_stop(self) -> None:
+        now_s = time.monotonic()
+        if self._stop_at_s is not None and now_s >= self._stop_at_s:
+            self._generator.terminate()
+            self._stop_at_s = float("inf")
+        if now_s >= self._kill_at_s:
+            self._generator.kill()
+            self._generator.wait()
+            if self._ending == "completed":
+                self._ending, self._detail = "generator_died", "it did not end in time and was killed"

@@ -1,0 +1,53 @@
+"""Whom we may load: loopback always, any other host only when somebody named it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+from loadproof.errors import InputError, Problem, UnsafeTargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ALLOWED_VARIABLE: Final = "LOADPROOF_ALLOW_HOSTS"
+
+
+def check_base_url(base_url: str, where: str) -> None:
+    """InputError unless this is a plain http(s) URL; what holds a password is never printed."""
+    try:
+        url = urlsplit(base_url)
+        well_formed = _is_plain(url)
+    except ValueError:
+        well_formed = False
+        url = SplitResult("", "", "", "", "")
+    if "@" in base_url:
+        remedy = "give tokens by environment variable"
+        raise InputError(Problem(where, "credentials in a URL end up in logs", remedy))
+    if not well_formed or not url.hostname:
+        raise InputError(Problem(where, "not a base URL", "write it like http://127.0.0.1:8000", got=base_url))
+
+
+def _is_plain(url: SplitResult) -> bool:
+    printable = all(c.isprintable() and c.isascii() and not c.isspace() for c in url.geturl())
+    has_port = url.port is None or url.port > 0
+    return url.scheme in {"http", "https"} and printable and has_port and not url.query and not url.fragment
+
+
+def check_host(base_url: str, allowed: Iterable[str]) -> None:
+    """UnsafeTargetError, before the first packet, for a host that is neither loopback nor allowed."""
+    host = urlsplit(base_url).hostname or ""
+    names = {name.strip().lower() for name in (*allowed, *os.environ.get(ALLOWED_VARIABLE, "").split(","))}
+    if not is_loopback(host) and host not in names:
+        remedy = f"if it is yours to load, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
+        raise UnsafeTargetError(Problem("target", "this host is not on the allow list", remedy, got=host))
+
+
+def is_loopback(host: str) -> bool:
+    """True of loopback addresses and of 'localhost'; other names could point anywhere tomorrow."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

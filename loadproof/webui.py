@@ -1,0 +1,42 @@
+"""Locust's web UI on the same users, against the embedded target or somebody's own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import locustfiles
+from loadproof import processes, signing, variables
+
+if TYPE_CHECKING:
+    from loadproof.runner import StopSignal
+    from loadproof.targetfile import TargetFile
+
+_STOP_POLL_S = 0.2
+
+
+def serve(target: TargetFile | None, *, port: int, stop_signal: StopSignal) -> None:
+    """Serve until a signal comes; nothing is recorded beside Locust's own statistics."""
+    generator_cores, target_cores = processes.share_cores()
+    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    with ExitStack() as stack:
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadproof-ui-"))) / "target.log"
+        if target is None:
+            embedded = processes.embedded_target(
+                secret, cores=target_cores, log=log, stop_requested=stop_signal.__bool__
+            )
+            _, base_url = stack.enter_context(embedded)
+        else:
+            base_url = target.base_url
+        command = [
+            *(sys.executable, "-m", "locust", "-f", str(Path(locustfiles.__file__).parent)),
+            *("--host", base_url, "--web-host", "127.0.0.1", "--web-port", str(port)),
+        ]
+        ui = processes.start(command, environment=secret, cores=generator_cores, log=None)
+        stack.callback(processes.stop, ui)
+        while ui.poll() is None and not stop_signal:
+            time.sleep(_STOP_POLL_S)

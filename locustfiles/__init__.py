@@ -1,0 +1,1 @@
+"""What virtual users do: one kind of traffic per file, named as its endpoint."""

@@ -1,0 +1,44 @@
+"""Answers that go wrong on purpose, so that a check can be seen to bite; off unless FAULTS is set."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import JSONResponse
+
+from target.limits import endpoint_of
+from target.problems import problem_answer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from target.settings import Fault
+
+_HANG_S: Final = 3600.0
+
+
+class FaultMiddleware:
+    def __init__(self, app: ASGIApp, faults: dict[str, Fault]) -> None:
+        self._app = app
+        self._faults = faults
+        self._random = random.Random(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fault = self._faults.get(endpoint_of(scope["path"]) or "") if scope["type"] == "http" else None
+        if fault is None:
+            await self._app(scope, receive, send)
+            return
+        await asyncio.sleep(_HANG_S if fault.hang else fault.delay_ms / 1000)
+        if self._random.random() < fault.error_ratio:
+            answer = problem_answer(500, "fault", "A deliberate fault.")
+            await answer(scope, receive, send)
+        elif fault.wrong_body:
+            await JSONResponse({"surprise": True})(scope, receive, send)
+        elif fault.cut:
+            # Announces more than it sends: the server closes the connection in the middle.
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+            await send({"type": "http.response.body", "body": b"cut"})
+        else:
+            await self._app(scope, receive, send)

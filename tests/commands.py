@@ -1,0 +1,124 @@
+"""The `loadproof` command as a user types it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).parent.parent
+QUICK = {
+    "name": "quick",
+    "model": "closed",
+    "deadline": "1 s",
+    "mix": {
+        "balance": {"share": "50 %", "every": "200 ms"},
+        "transactions": {"share": "20 %", "every": "200 ms"},
+        "health": {"share": "20 %", "every": "100 ms"},
+        "webhooks": {"share": "10 %", "every": "200 ms"},
+    },
+    "phases": [
+        {"name": "warm-up", "warm_up": True, "duration": "1 s", "users": 20},
+        {"name": "steady", "duration": "3 s", "users": 20},
+        {"name": "bursts", "users": 20, "burst": {"times": 2, "every": "1 s"}},
+    ],
+    "timeouts": {"connect": "1 s", "total": "1500 ms"},
+    "thresholds": [
+        {"endpoint": ["balance", "health"], "phase": "steady", "expect": "p(90) < 400 ms"},
+        {"phase": "steady", "expect": "error_ratio < 5 %"},
+        {"phase": "steady", "expect": "goodput_ratio >= 90 %"},
+        {"phase": "bursts", "expect": "spread <= 50 ms"},
+    ],
+    "settings": {"limiter": "off"},
+}
+
+
+def scenario_file(path: Path, **changes: object) -> Path:
+    """The quick scenario with changes, as a file."""
+    file = path / "quick.yaml"
+    file.write_text(yaml.safe_dump(QUICK | changes))
+    return file
+
+
+def loadproof(*arguments: object, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end; the working directory is the repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "loadproof", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+class Background:
+    """A run that goes on while a test does something to it."""
+
+    def __init__(self, *arguments: object, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "loadproof", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.offspring: list[psutil.Process] = []
+
+    def child(self, module: str, timeout_s: float = 20) -> psutil.Process:
+        """The child process that runs this module, once there is one."""
+        return self._eventually(
+            lambda: next((one for one in self.children() if module in one.cmdline()), None), timeout_s
+        )
+
+    def children(self) -> list[psutil.Process]:
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        self.offspring += [one for one in found if one not in self.offspring]
+        return found
+
+    def wait_for(self, path_pattern: Path, timeout_s: float = 20) -> Path:
+        """The first file that matches, once it is there."""
+        pattern = str(path_pattern.relative_to("/"))
+        return self._eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
+
+    def _eventually(self, look: Callable[[], object], timeout_s: float):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                if found := look():
+                    return found
+            except psutil.Error:
+                pass
+            assert self.process.poll() is None, self.process.communicate()[0]
+            time.sleep(0.02)
+        raise AssertionError("it never came")
+
+    def signalled(self, number: signal.Signals) -> int:
+        self.children()
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self, timeout_s: float = 40) -> int:
+        """The exit code; what it printed is in `output`."""
+        self.output = self.process.communicate(timeout=timeout_s)[0]
+        return self.process.returncode
+
+    def survivors(self) -> list[psutil.Process]:
+        """Children that outlived it, after a moment to go."""
+        _, alive = psutil.wait_procs(self.offspring, timeout=5)
+        return alive
+
+
+def only_run(reports: Path) -> Path:
+    (run,) = reports.iterdir()
+    return run

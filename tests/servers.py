@@ -1,0 +1,75 @@
+"""Real servers that misbehave as told, one raw socket script per connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+Script = Callable[[socket.socket, int], None]
+"""Handles one connection; the number counts connections from 0."""
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Up to the end of the headers, and the body that they announce."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return data
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def answering(*answers: bytes, then_close: bool = True) -> Script:
+    """Each request of a connection gets the next of these bytes."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        for answer in answers:
+            if not read_request(connection):
+                return
+            connection.sendall(answer)
+        if not then_close:
+            connection.recv(1)
+
+    return script
+
+
+@contextmanager
+def serving(script: Script) -> Iterator[str]:
+    """A listening server in a thread; its base URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.1)
+    stopping = threading.Event()
+    connections: list[socket.socket] = []
+
+    def handle(connection: socket.socket, number: int) -> None:
+        with connection, suppress(OSError):
+            script(connection, number)
+
+    def accept() -> None:
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                connection.settimeout(10)
+                connections.append(connection)
+                threading.Thread(target=handle, args=(connection, len(connections) - 1), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stopping.set()
+        thread.join(5)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        listener.close()

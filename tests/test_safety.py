@@ -1,0 +1,88 @@
+"""Nothing is sent to a host that nobody named."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.errors import InputError, UnsafeTargetError
+from loadproof.safety import check_base_url, check_host, is_loopback
+from loadproof.targetfile import load_target
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_is_always_allowed(host):
+    """IPv4, IPv6 and the name."""
+    assert is_loopback(host)
+    check_host(f"http://{f'[{host}]' if ':' in host else host}:80", [])
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", "10.0.0.1", "localhost.example.org", "127.0.0.1.example.org", "0.0.0.0"]
+)
+def test_any_other_host_must_be_named(host, monkeypatch):
+    """On the command line or in the environment, exactly."""
+    with pytest.raises(UnsafeTargetError, match=f"--allow-host {host}"):
+        check_host(f"http://{host}", ["other.example.org"])
+    check_host(f"http://{host}", [host.upper()])
+    monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", f"a.example, {host}")
+    check_host(f"http://{host}", [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:80",
+        "ftp://a",
+        "http://",
+        "http://a:99999",
+        "http://a:x",
+        "http://a b",
+        "http://a/?q=1",
+        "http://a/#f",
+        "http://[::1",
+        "http://a\n.b",
+        "http://\u202ea",
+    ],
+)
+def test_what_is_no_base_url_is_refused(url):
+    """With an example of one."""
+    with pytest.raises(InputError, match="not a base URL"):
+        check_base_url(url, "here")
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    """It would end in logs."""
+    with pytest.raises(InputError) as caught:
+        check_base_url("http://me:hush@127.0.0.1", "here")
+    assert "hush" not in str(caught.value)
+
+
+def test_the_target_comes_from_file_and_environment(tmp_path, monkeypatch):
+    """TARGET_URL alone replaces the base URL; without either it is the embedded one."""
+    assert load_target(None) is None
+    file = tmp_path / "target.yaml"
+    file.write_text("base_url: http://127.0.0.1:9000/api/\nlimits: {health: 6/min}\n")
+    assert load_target(file).base_url == "http://127.0.0.1:9000/api"
+    monkeypatch.setenv("TARGET_URL", "http://127.0.0.1:9001")
+    found = load_target(file)
+    assert (found.base_url, found.limits) == ("http://127.0.0.1:9001", {"health": "6/min"})
+    assert load_target(None).base_url == "http://127.0.0.1:9001"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base_url: 5", "target.yaml:1:11 base_url: not accepted"),
+        ("base_url: nowhere", "target.yaml:1:11 base_url: not a base URL"),
+        ("base_url: http://127.0.0.1\nlimits: {health: lots}", "limits.health"),
+        ("url: http://127.0.0.1", "base_url: missing"),
+    ],
+)
+def test_a_wrong_target_file_is_told_with_its_place(tmp_path, text, message):
+    """As scenarios are."""
+    file = tmp_path / "target.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_target(file)
+    assert message in str(caught.value)

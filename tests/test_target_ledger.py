@@ -1,0 +1,110 @@
+"""The ledger's promises: the sum stays, nobody overdraws, what got 201 survives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import threading
+import uuid
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from target.ledger import KeyReusedError, Ledger, Order
+from tests.targets import running_target
+
+ACCOUNTS = 4
+order = st.builds(
+    Order,
+    debit=st.sampled_from([f"acct-00000{number}" for number in range(ACCOUNTS + 1)]),
+    credit=st.sampled_from([f"acct-00000{number}" for number in range(ACCOUNTS + 1)]),
+    amount=st.integers(1, 900_000),
+    currency=st.sampled_from(["EUR", "USD"]),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(orders=st.lists(st.tuples(st.sampled_from("abcdef"), order), max_size=15))
+def test_whatever_is_ordered_the_books_balance(tmp_path, orders):
+    """Concurrent orders with shared keys: constant sum, no overdraft, postings of each transaction cancel out."""
+    path = tmp_path / f"{uuid.uuid4().hex}.sqlite3"
+    ledger = Ledger(str(path), ACCOUNTS)
+
+    async def pay_all():
+        return await asyncio.gather(*(ledger.pay(key, one) for key, one in orders), return_exceptions=True)
+
+    results = asyncio.run(pay_all())
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        balances = [row[0] for row in database.execute("SELECT balance FROM accounts")]
+        uneven = database.execute("SELECT 1 FROM postings GROUP BY transaction_id HAVING SUM(amount) <> 0").fetchall()
+        transactions = database.execute("SELECT COUNT(*) FROM transactions").fetchone()[0]
+    assert sum(balances) == ACCOUNTS * 1_000_000
+    assert min(balances) >= 0
+    assert not uneven
+    first_of_key = {result.body["id"] for result in results if getattr(result, "status", 0) == 201}
+    assert transactions == len(first_of_key)
+
+
+def test_a_reused_key_is_refused_and_changes_nothing(tmp_path):
+    """The second order under a key never runs."""
+    ledger = Ledger(str(tmp_path / "ledger.sqlite3"), ACCOUNTS)
+    asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 5, "EUR")))
+    with pytest.raises(KeyReusedError):
+        asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 6, "EUR")))
+    assert ledger.account("acct-000000")["balance"] == 999_995
+    ledger.close()
+
+
+def test_a_broken_database_fails_the_request_not_the_writer(tmp_path):
+    """An error of SQLite reaches whoever waits, and the next order works again."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger(str(path), ACCOUNTS)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE transactions RENAME TO gone")
+        database.commit()
+        with pytest.raises(sqlite3.Error):
+            asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 5, "EUR")))
+        database.execute("ALTER TABLE gone RENAME TO transactions")
+        database.commit()
+    assert asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 5, "EUR"))).status == 201
+    ledger.close()
+
+
+def test_readiness_notices_a_lost_database(tmp_path):
+    """A closed or broken database is not ready."""
+    ledger = Ledger(str(tmp_path / "ledger.sqlite3"), ACCOUNTS)
+    assert ledger.is_readable()
+    ledger.close()
+    assert not ledger.is_readable()
+
+
+def test_what_got_201_survives_sigkill(tmp_path):
+    """Kill the process in the middle of payments: each acknowledged one is there after a restart."""
+    database = str(tmp_path / "ledger.sqlite3")
+    acknowledged: list[dict[str, object]] = []
+    with running_target(DATABASE=database, LIMITER="off") as target:
+
+        def pay(number: int) -> None:
+            with contextlib.suppress(requests.RequestException):
+                for count in range(200):
+                    acknowledged.append(target.pay(f"{number}-{count}", amount=1).json())
+
+        threads = [threading.Thread(target=pay, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 40:
+            threads[0].join(0.01)
+        os.kill(target.process.pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join(20)
+    assert len(acknowledged) < 800
+    with running_target(DATABASE=database, LIMITER="off") as target:
+        for paid in acknowledged:
+            assert requests.get(f"{target.url}/transactions/{paid['id']}", timeout=5).json() == paid
+        assert target.balance("acct-000001") + target.balance("acct-000002") == 2_000_000

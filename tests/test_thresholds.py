@@ -1,0 +1,97 @@
+"""The truth table of thresholds: for every kind, each state it can end in."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.frames import load_run
+from analysis.thresholds import Word, judge
+from loadproof.decidability import samples_needed, undecidable
+from loadproof.expectation import parse_expectation
+from loadproof.plan import expected_requests, plan_phases
+from loadproof.scenario import Threshold
+from tests.synthetic import outcomes, scenario, write_run
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Median 20 ms; 5 % errors, 10 % throttled."""
+    path = tmp_path_factory.mktemp("mixed")
+    write_run(path, outcomes_of=outcomes(throttled=0.1, server_error=0.05), spread_s=0.02)
+    return load_run(path)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "word", "reason"),
+    [
+        ({"expect": "p(95) < 60 ms"}, Word.PASS, "ms to"),
+        ({"expect": "p(95) < 20 ms"}, Word.FAIL, "beyond the limit"),
+        ({"expect": "p(95) < 38.5 ms"}, Word.INCONCLUSIVE, "samples would decide"),
+        ({"expect": "p(95) > 20 ms"}, Word.PASS, "ms to"),
+        ({"expect": "p(99.9) < 500 ms", "endpoint": "webhooks"}, Word.INCONCLUSIVE, "needs 10,000"),
+        ({"expect": "p(99.9) < 1 ms", "endpoint": "webhooks"}, Word.FAIL, "beyond the limit"),
+        ({"expect": "p(95) < 60 ms", "outcome": "timeout"}, Word.INCONCLUSIVE, "no samples"),
+        ({"expect": "mean < 25 ms"}, Word.PASS, "ms to"),
+        ({"expect": "mean < 15 ms"}, Word.FAIL, "beyond"),
+        ({"expect": "max < 1 s"}, Word.PASS, "ms"),
+        ({"expect": "max < 30 ms"}, Word.FAIL, "beyond"),
+        ({"expect": "error_ratio < 10 %"}, Word.PASS, "%"),
+        ({"expect": "error_ratio < 1 %"}, Word.FAIL, "beyond"),
+        ({"expect": "error_ratio < 5 %"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "throttled_ratio < 20 %"}, Word.PASS, "%"),
+        ({"expect": "throttled_ratio < 1 %"}, Word.FAIL, "beyond"),
+        ({"expect": "rejected_ratio < 1 %"}, Word.PASS, "0 %"),
+        ({"expect": "goodput_ratio >= 80 %"}, Word.PASS, "%"),
+        ({"expect": "goodput_ratio >= 99 %"}, Word.FAIL, "beyond"),
+        ({"expect": "goodput_ratio >= 85 %"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "goodput >= 25 rps"}, Word.PASS, "rps"),
+        ({"expect": "goodput >= 50 rps"}, Word.FAIL, "beyond"),
+        ({"expect": "throughput >= 39 rps"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "count >= 1000"}, Word.PASS, "1,"),
+        ({"expect": "count >= 10000"}, Word.FAIL, "beyond"),
+        ({"expect": "spread <= 50 ms", "phase": "bursts"}, Word.PASS, "20 ms"),
+        ({"expect": "spread <= 10 ms", "phase": "bursts"}, Word.FAIL, "beyond"),
+    ],
+    ids=lambda value: value["expect"] if isinstance(value, dict) else str(value),
+)
+def test_each_threshold_ends_as_it_should(mixed, threshold, word, reason):
+    """The whole interval on one side decides; what straddles doesn't."""
+    found = judge(Threshold.model_validate({"phase": "steady"} | threshold), mixed)
+    assert (found.word, reason in found.reason) == (word, True), found.reason
+
+
+def test_an_empty_run_passes_nothing(tmp_path):
+    """No data is never a pass, whatever is expected."""
+    write_run(tmp_path, lived_s=0)
+    run = load_run(tmp_path)
+    for text in ("p(95) < 1 h", "error_ratio < 99 %", "goodput_ratio > 1 %", "goodput > 1 rps", "max < 1 h"):
+        assert judge(Threshold(expect=text), run).word is not Word.PASS
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("p(95) < 1 s", 200),
+        ("p(90) < 1 s", 100),
+        ("p(99.9) < 1 s", 10_000),
+        ("error_ratio < 1 %", 381),
+        ("goodput_ratio >= 99 %", 381),
+        ("max < 1 s", 1),
+    ],
+)
+def test_the_samples_that_a_threshold_needs_are_known_before(text, needed):
+    """By which a perfect target could pass."""
+    assert samples_needed(parse_expectation(text)) == needed
+
+
+def test_what_cannot_be_decided_is_refused_before_the_run():
+    """30 webhooks have no 99 % quantile."""
+    plan = scenario(
+        thresholds=[
+            {"endpoint": "webhooks", "phase": "steady", "expect": "p(99) < 1 s"},
+            {"expect": "goodput_ratio >= 98 %"},
+        ]
+    )
+    problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
+    assert [problem.where for problem in problems] == ["x.yaml thresholds[0]"]
+    assert "it needs 1,000 samples" in str(problems[0])
