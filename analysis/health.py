@@ -35,6 +35,9 @@ FROZEN_SECONDS: Final = 3
 BURST_SPREAD_S: Final = 0.05
 STEAL: Final = 0.10
 
+_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "running"})
+"""Endings by which there may be few requests, or none."""
+
 _LESS_LOAD: Final = "free the generator's core, add workers, or lower the load"
 
 
@@ -72,7 +75,7 @@ def _ending(run: Run) -> Iterator[Finding]:
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
-    if run.intervals.empty:
+    if run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         yield Finding(Word.INVALID, "no request was recorded", "look into generator.log")
     for damage in run.damage:
         yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
@@ -80,7 +83,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
     """Each request sent has one outcome, or was abandoned by our own stop."""
-    if run.manifest.ending not in {"completed", "target_died"} or run.generator.empty:
+    if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
         return
     counts = tally(run.intervals)
     sent = int(run.generator["sent"].sum())

@@ -57,7 +57,8 @@ def check(
         except LoadproofError as error:
             problems += error.problems
         else:
-            console.print(_plan_table(scenario, file, target_file))
+            console.print(Text(_plan_sentence(scenario, file, target_file)))
+            console.print(_plan_table(scenario))
     if problems:
         raise InputError(problems)
 
@@ -151,14 +152,18 @@ def _command_line() -> str:
     return shlex.join(["loadproof", *sys.argv[1:]])
 
 
-def _plan_table(scenario: Scenario, file: Path, target: TargetFile | None) -> Table:
-    expected = expected_requests(scenario, plan_phases(scenario))
+def _plan_sentence(scenario: Scenario, file: Path, target: TargetFile | None) -> str:
+    requests = sum(expected_requests(scenario, plan_phases(scenario)).values())
     whom = target.base_url if target else "the embedded target"
-    title = (
-        f"{file}: {scenario.model} model, {scenario.client_total} clients, {sum(expected.values()):,.0f} requests "
+    return (
+        f"{file}: {scenario.model} model, {scenario.client_total:,} clients, {requests:,.0f} requests "
         f"in {format_duration(scenario.duration_s)} to {whom}"
     )
-    table = Table(title=Text(title), title_justify="left")
+
+
+def _plan_table(scenario: Scenario) -> Table:
+    expected = expected_requests(scenario, plan_phases(scenario))
+    table = Table()
     table.add_column("threshold")
     table.add_column("where")
     table.add_column("samples to expect", justify="right")

@@ -72,7 +72,10 @@ def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> 
 def embedded_target(
     settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The reference target on a free loopback port, and its base URL; stopped on the way out."""
+    """The reference target on a free loopback port, and its base URL; stopped on the way out.
+
+    The base URL is empty when the wait for it was stopped.
+    """
     command = [sys.executable, "-m", "target", "--port", "0", "--exit-with-parent"]
     child = start(command, environment=settings, cores=cores, log=log, pipe_output=True)
     try:
@@ -89,7 +92,9 @@ def _await_ready(child: subprocess.Popen[bytes], log: Path, stop_requested: Call
     deadline_s = time.monotonic() + _READY_TIMEOUT_S
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
-        while time.monotonic() < deadline_s and not stop_requested():
+        while time.monotonic() < deadline_s:
+            if stop_requested():
+                return ""
             if not selector.select(timeout=0.1):
                 continue
             line = output.readline().decode(errors="replace").strip()

@@ -109,6 +109,7 @@ class PhaseSpan(Strict):
 class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
+    """Empty until an embedded target is ready."""
     limits: dict[str, str]
     """Declared limits per client and endpoint, like '60/min'."""
 

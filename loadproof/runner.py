@@ -78,6 +78,10 @@ class StopSignal:
     def ending(self) -> Ending:
         return "interrupted" if self.number == signal.SIGINT else "terminated"
 
+    @property
+    def name(self) -> str:
+        return "" if self.number is None else signal.Signals(self.number).name
+
 
 def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: StopSignal) -> None:
     """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
@@ -85,6 +89,8 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
     generator_cores, target_cores = processes.share_cores()
     secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    manifest = _manifest(assignment, path)
+    rundir.write_manifest(path, manifest)
     with ExitStack() as stack:
         target_process = None
         if assignment.target is None:
@@ -95,14 +101,20 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
                 stop_requested=stop_signal.__bool__,
             )
             target_process, base_url = stack.enter_context(embedded)
+            target = manifest.target.model_copy(update={"base_url": base_url})
+            manifest = manifest.model_copy(update={"target": target})
+            rundir.write_manifest(path, manifest)
+        if stop_signal:
+            manifest = _ended(manifest, stop_signal.ending, stop_signal.name)
         else:
-            base_url = assignment.target.base_url
-        manifest = _manifest(assignment, path, base_url)
-        rundir.write_manifest(path, manifest)
-        generator = stack.enter_context(_generator(manifest, path, generator_cores, secret))
-        watch = _Watch(path, manifest, generator=generator, target=target_process)
-        manifest = watch.until_over(progress, stop_signal)
+            generator = stack.enter_context(_generator(manifest, path, generator_cores, secret))
+            watch = _Watch(path, manifest, generator=generator, target=target_process)
+            manifest = watch.until_over(progress, stop_signal)
     rundir.write_manifest(path, manifest)
+
+
+def _ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
+    return manifest.model_copy(update={"end_unix_s": time.time(), "ending": ending, "ending_detail": detail})
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:
@@ -142,7 +154,7 @@ def _innermost(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def _manifest(assignment: Assignment, path: Path, base_url: str) -> Manifest:
+def _manifest(assignment: Assignment, path: Path) -> Manifest:
     scenario, target = assignment.scenario, assignment.target
     return Manifest(
         run_id=path.name,
@@ -152,7 +164,7 @@ def _manifest(assignment: Assignment, path: Path, base_url: str) -> Manifest:
         command=assignment.command,
         target=TargetFacts(
             kind="embedded" if target is None else "own",
-            base_url=base_url,
+            base_url="" if target is None else target.base_url,
             limits=declared_limits(scenario, target),
         ),
         phases=plan_phases(scenario),
@@ -226,7 +238,7 @@ class _Watch:
                 if selector.select(_LISTEN_S) and not self._read(progress):
                     selector.unregister(self._pipe)
                 if stop_signal and self._stop_at_s is None:
-                    self._end_soon(stop_signal.ending, signal.Signals(stop_signal.number or 0).name)
+                    self._end_soon(stop_signal.ending, stop_signal.name)
                 self._look_after_target()
                 self._enforce_stop()
         self._read(progress)
@@ -235,9 +247,7 @@ class _Watch:
         if self._generator.returncode and self._ending == "completed":
             self._ending = "generator_died"
             self._detail = f"Locust ended with code {self._generator.returncode}; see generator.log"
-        return self._manifest.model_copy(
-            update={"end_unix_s": time.time(), "ending": self._ending, "ending_detail": self._detail}
-        )
+        return _ended(self._manifest, self._ending, self._detail)
 
     def _read(self, progress: Progress) -> bool:
         """Handle what the generator told; False when it tells no more."""

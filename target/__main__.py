@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from typing import Final
 
 import uvicorn
@@ -20,6 +21,8 @@ _KEEP_ALIVE_S: Final = 75
 """Longer than any user's pace: uvicorn's 5 s would close connections that a load test means to keep."""
 _GRACEFUL_S: Final = 10
 _PARENT_POLL_S: Final = 0.5
+_OUTLIVE_PARENT_S: Final = 3.0
+"""A load generator that lost the same parent stops first, or its last requests would fail through our doing."""
 
 
 class _Server(uvicorn.Server):
@@ -40,7 +43,8 @@ class _Server(uvicorn.Server):
 
     def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
-            threading.Event().wait(_PARENT_POLL_S)
+            time.sleep(_PARENT_POLL_S)
+        time.sleep(_OUTLIVE_PARENT_S)
         self.should_exit = True
 
 

@@ -115,7 +115,7 @@ class Background:
 
     def survivors(self) -> list[psutil.Process]:
         """Children that outlived it, after a moment to go."""
-        _, alive = psutil.wait_procs(self.offspring, timeout=5)
+        _, alive = psutil.wait_procs(self.offspring, timeout=15)
         return alive
 
 

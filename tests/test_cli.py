@@ -27,7 +27,7 @@ def test_check_tells_what_a_scenario_would_send():
     done = loadproof("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")
     assert done.returncode == 0
     assert "closed model, 100 clients, 3,036 requests in 85 s to the embedded target" in done.stdout
-    assert "open model, 1200 clients" in done.stdout
+    assert "open model, 1,200 clients" in done.stdout
     assert "transactions + webhooks · steady" in done.stdout
 
 
@@ -41,7 +41,7 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
         thresholds=[{"expect": "p(99.9) < 1 s"}, {"expect": "goodput_ratio >= 50 %"}],
     )
     text = refused("check", greedy, hasty, "nowhere.yaml")
-    assert "a client would exceed the declared limit of 30/min" in text
+    assert "a client would exceed the declared limit of 10/min" in text
     assert "mix.refunds: no such file in locustfiles/" in text
     assert "it needs 10,000 samples" in text
     assert "nowhere.yaml: can't be read" in text
@@ -75,7 +75,8 @@ def test_a_target_that_is_down_is_one_line():
     """Refused."""
     text = refused("run", "scenarios/smoke.yaml", TARGET_URL="http://127.0.0.1:1")
     assert text == (
-        "http://127.0.0.1:1: no HTTP answer to GET /health: Connection refused; start the target, or correct its address\n"
+        "http://127.0.0.1:1: no HTTP answer to GET /health: Connection refused; "
+        "start the target, or correct its address\n"
     )
 
 

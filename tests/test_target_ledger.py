@@ -93,7 +93,8 @@ def test_what_got_201_survives_sigkill(tmp_path):
         def pay(number: int) -> None:
             with contextlib.suppress(requests.RequestException):
                 for count in range(200):
-                    acknowledged.append(target.pay(f"{number}-{count}", amount=1).json())
+                    answer = target.pay(f"{number}-{count}", amount=1)
+                    acknowledged.append(answer.json())
 
         threads = [threading.Thread(target=pay, args=(number,)) for number in range(4)]
         for thread in threads:

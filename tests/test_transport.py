@@ -156,9 +156,9 @@ def test_an_endless_body_ends_in_a_timeout():
 def test_a_body_beyond_bounds_is_refused(monkeypatch):
     """Memory stays bounded."""
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 1000)
-    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)) as url:
-        with pytest.raises(ConnectionFailedError, match="more than 1000 bytes"):
-            get(url)
+    script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
+    with serving(script) as url, pytest.raises(ConnectionFailedError, match="more than 1000 bytes"):
+        get(url)
 
 
 def test_connecting_has_a_timeout_of_its_own():
