@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN = $(BIN)/loadproof run
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m ui target test test-fast check format schema lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m ui target test test-fast check format schema golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(VENV)/developed ## Format the code.
 
 schema: $(VENV)/installed ## Generate the JSON schema of scenarios for editors.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
+
+golden: $(VENV)/developed ## Write the expected outputs in tests/golden anew.
+	@$(BIN)/python -m pytest -q tests/test_golden.py --refresh-golden
 
 lock: ## Write requirements.lock anew (needs uv).
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header --no-annotate \

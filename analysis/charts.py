@@ -68,9 +68,11 @@ def load_chart(run: Run) -> Markup:
     return drawing.svg("Offered load, sent requests and goodput per second")
 
 
-def response_chart(run: Run) -> Markup:
-    """Quantiles of the response time of ok answers, on a log scale."""
+def response_chart(run: Run) -> Markup | None:
+    """Quantiles of the response time of ok answers, on a log scale; None without such answers."""
     table = quantiles_over_time(run, width_s=_width_s(run)) * 1000
+    if table.empty:
+        return None
     with _chart("response", run, "response time") as (axes, drawing):
         for quantile, colour, style in zip(QUANTILES, (_LINES[1], _LINES[0], _LINES[3]), ("--", "-", ":"), strict=True):
             axes.plot(table.index, table[quantile], color=colour, linestyle=style, label=f"p{quantile * 100:g}")

@@ -38,7 +38,7 @@ STEAL: Final = 0.10
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "running"})
 """Endings by which there may be few requests, or none."""
 
-_LESS_LOAD: Final = "free the generator's core, add workers, or lower the load"
+_LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,14 @@ def _ending(run: Run) -> Iterator[Finding]:
     came = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
     match manifest.ending:
         case "target_died":
-            yield Finding(Word.FAIL, f"the target died after {came}{detail}", "look into target.log and its memory")
+            yield Finding(
+                Word.FAIL,
+                f"the target died after {came}{detail}",
+                "look into target.log and its memory, then run again",
+            )
         case "generator_died":
-            yield Finding(Word.INVALID, f"the generator died after {came}{detail}", "look into generator.log")
+            remedy = "look into generator.log, then run again"
+            yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
         case "disk_full":
             yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
         case "interrupted" | "terminated":
@@ -76,7 +81,7 @@ def _ending(run: Run) -> Iterator[Finding]:
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
-        yield Finding(Word.INVALID, "no request was recorded", "look into generator.log")
+        yield Finding(Word.INVALID, "no request was recorded", "look into generator.log, then run again")
     for damage in run.damage:
         yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
 

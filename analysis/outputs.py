@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -134,7 +135,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
         *(_markdown_row(row) for row in summary(run) if row.endpoint is None),
         "",
-        f"Run `{escaped(run.manifest.run_id).replace('`', '')}` against the {run.manifest.target.kind} target.",
+        f"Run {markdown(run.manifest.run_id)} against the {run.manifest.target.kind} target.",
         "",
     ]
     return "\n".join(lines)
@@ -173,18 +174,26 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def terminal_table(verdict: Verdict) -> Table:
+def terminal_view(verdict: Verdict) -> Group:
     """The verdict for a terminal; nothing in it is read as rich's markup."""
-    title = Text.assemble((str(verdict.word), _STYLES[verdict.word]), f"  {escaped(verdict.reason)}")
-    table = Table(title=title, title_justify="left", title_style="", caption_justify="left", caption_style="")
-    table.caption = Text(f"next: {escaped(verdict.next_step)}")
+    findings = [finding for finding in verdict.findings if finding.word is not Word.PASS]
+    return Group(
+        _tagged(verdict.word, verdict.reason),
+        _terminal_table(verdict),
+        *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
+        Text(f"next: {escaped(verdict.next_step)}"),
+    )
+
+
+def _tagged(word: Word, text: str) -> Text:
+    return Text.assemble((str(word), _STYLES[word]), f"  {escaped(text)}")
+
+
+def _terminal_table(verdict: Verdict) -> Table:
+    table = Table()
     for column in ("", "where", "expected", "value", "95 % interval", "n"):
         table.add_column(column, justify="right" if column in {"value", "n"} else "left")
     for judgement in verdict.judgements:
         word, *rest = map(escaped, cells(judgement))
         table.add_row(Text(word, _STYLES[judgement.word]), *map(Text, rest))
-    for finding in verdict.findings:
-        if finding.word is not Word.PASS:
-            style = _STYLES[finding.word]
-            table.add_row(Text(finding.word, style), Text("the run"), Text(escaped(finding.what)), "", "", "")
     return table

@@ -44,7 +44,7 @@ def decide(run: Run) -> Verdict:
         reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
         next_step = "Nothing to do. Keep this run as the baseline of the next release."
     elif deciding_finding is not None:
-        reason, next_step = deciding_finding.what, f"{_sentence(deciding_finding.remedy)}, then run again."
+        reason, next_step = deciding_finding.what, f"{_sentence(deciding_finding.remedy)}."
     else:
         reason = _told(deciding[0]) + _more(len(deciding) - 1)
         next_step = _next_step(word, deciding[0])

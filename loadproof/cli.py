@@ -197,7 +197,7 @@ def _judge(run_directory: Path) -> int:
     verdict = decide(loaded)
     outputs.write_outputs(loaded, verdict)
     write_report(loaded, verdict)
-    console.print(outputs.terminal_table(verdict))
+    console.print(outputs.terminal_view(verdict))
     console.print(Text(f"report: {run_directory / 'report.html'}"))
     return exit_code(verdict, loaded.manifest)
 

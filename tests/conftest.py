@@ -10,6 +10,10 @@ import requests
 from tests.targets import RunningTarget, running_target
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--refresh-golden", action="store_true", help="write the expected files in tests/golden anew")
+
+
 @pytest.fixture(scope="session")
 def shared_target() -> Iterator[RunningTarget]:
     """One target without limits for all tests that only read or use fresh accounts."""

@@ -1,0 +1,131 @@
+"""Documentation that can't drift."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from loadproof.expectation import METRICS
+from loadproof.outcome import DROPPED, Outcome
+from loadproof.scenario import Scenario, load_scenario
+from tests.commands import ROOT, loadproof
+
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    ROOT / "scenarios/README.md",
+    ROOT / "reports/README.md",
+]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+
+
+def commands_of(document: str) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    """Relative links, to files and to headings."""
+    for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_command_exists(document):
+    """In blocks and in running text."""
+    text = document.read_text(encoding="utf-8")
+    named = {line.split()[1] for line in commands_of(text) if line.startswith("make ")}
+    named |= set(re.findall(r"`make ([a-z0-9-]+)", text))
+    assert named <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_every_loadproof_command_of_the_readme_parses():
+    """Subcommands and options are those of the program's own help."""
+    for line in commands_of(README):
+        words = shlex.split(line)
+        if ".venv/bin/loadproof" not in words:
+            continue
+        subcommand, *rest = words[words.index(".venv/bin/loadproof") + 1 :]
+        text = loadproof(subcommand, "--help").stdout
+        for option in (word.partition("=")[0] for word in rest if word.startswith("--")):
+            assert option in text, line
+
+
+def test_make_help_lists_every_command():
+    """From the `##` comments."""
+    text = subprocess.check_output(["make", "help"], cwd=ROOT, text=True)
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
+    for name in phony:
+        assert re.search(rf"^  {name}\s+\S", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("file", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_loads_names_its_schema_and_is_in_the_readme(file):
+    """And has a command of its own."""
+    assert load_scenario(file).name == file.stem
+    assert file.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=scenario.schema.json\n")
+    assert f"(scenarios/{file.name})" in README
+    assert f"make {file.stem}" in README
+
+
+def test_every_metric_outcome_and_verdict_is_in_the_glossary():
+    """The words of thresholds and reports."""
+    words = {word for line in GLOSSARY.splitlines() for word in re.findall(r"`([a-z_]+)(?:\(\d+\))?`", line)}
+    assert set(METRICS) | set(Outcome) | {DROPPED} <= words
+    assert all(f"`{word}`" in GLOSSARY for word in ("PASS", "FAIL", "INCONCLUSIVE", "INVALID"))
+
+
+def test_every_key_of_a_scenario_is_explained():
+    """In scenarios/README.md."""
+    text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")
+    for name in Scenario.model_fields:
+        assert re.search(rf"\b{name}\b", text), name
+
+
+def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
+    """As it stands there."""
+    text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")
+    file = tmp_path / "example.yaml"
+    file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
+    done = loadproof("check", file)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_committed_schema_is_the_current_one():
+    """`make schema` writes it."""
+    committed = json.loads((ROOT / "scenarios/scenario.schema.json").read_text(encoding="utf-8"))
+    assert committed == Scenario.model_json_schema()
+
+
+def test_the_readme_names_the_exit_codes():
+    """Of the program's own table."""
+    from loadproof.errors import ExitCode
+
+    for code in ExitCode:
+        assert re.search(rf"\b{code.value}\b", README), code
+
+
+def test_decisions_are_numbered_without_gaps_and_have_their_parts():
+    """One page each."""
+    files = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert text.startswith("# ")
+        assert len(text.splitlines()) <= 60
+        assert "## Decision" in text
+        assert "## Why" in text
+
+
+def test_continuous_integration_runs_make_check():
+    """`.ci/run` and the documentation name the same command."""
+    assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("make check")

@@ -1,0 +1,97 @@
+"""The report as a file: complete in itself, bounded, the same bytes each time, and inert."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from analysis.frames import load_run
+from analysis.report import render_report
+from analysis.verdict import decide
+from loadproof import rundir
+from tests.synthetic import outcomes, scenario, write_run
+from tests.test_outputs import HOSTILE
+
+
+def rendered(path):
+    run = load_run(path)
+    return render_report(run, decide(run))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return rendered(write_run(tmp_path_factory.mktemp("run"), outcomes_of=outcomes(timeout=0.02)))
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    """No URL in an attribute or a style, no script; a policy forbids both."""
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_verdict_its_reason_and_the_next_step_come_first(page):
+    """Before any table or chart."""
+    first_table = page.index("<table")
+    for part in ('<p class="word">FAIL</p>', "goodput_ratio", "<strong>Next:</strong>"):
+        assert page.index(part) < first_table or part == "goodput_ratio"
+    assert page.index("<h2>Thresholds</h2>") < page.index("<h2>Load and goodput</h2>")
+
+
+def test_a_report_of_a_long_run_stays_small(tmp_path):
+    """An hour of phases is drawn with as many points as a picture can show."""
+    plan = scenario(
+        phases=[{"name": "long", "duration": "1 h", "users": 3}], thresholds=[{"expect": "goodput_ratio >= 1 %"}]
+    )
+    assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    """No clock, no random identifiers in the SVG."""
+    path = write_run(tmp_path / "run", outcomes_of=outcomes(throttled=0.05, invalid=0.01))
+    assert rendered(path) == rendered(path)
+
+
+def test_hostile_text_is_inert(tmp_path):
+    """Tags are text, control and direction characters are shown as escapes."""
+    path = write_run(tmp_path / "run", ending="target_died")
+    manifest = rundir.read_manifest(path)
+    update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
+    rundir.write_manifest(path, manifest.model_copy(update=update))
+    text = rendered(path)
+    assert "<img" not in text
+    assert not any(character in text for character in "\x00\x1b\u202e")
+    assert "&lt;img src=x" in text
+
+
+@pytest.mark.parametrize("name", [rundir.INTERVALS, rundir.GENERATOR, rundir.TARGET, rundir.EVENTS])
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "torn"])
+def test_damaged_files_still_give_a_report(tmp_path, name, damage):
+    """It says what is missing, and judges what there is."""
+    path = write_run(tmp_path / "run")
+    file = path / name
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "garbage": bytes(range(256)) * 20, "torn": whole[: len(whole) // 2]}[damage])
+    text = rendered(path)
+    assert "<h2>Thresholds</h2>" in text
+
+
+@pytest.mark.parametrize("lived_s", [0.0, 0.5, 3.0, 6.0, 37.0])
+@pytest.mark.parametrize("ending", ["interrupted", "target_died", "running"])
+def test_a_run_cut_short_at_any_time_gives_a_report(tmp_path, lived_s, ending):
+    """Down to one that never sent anything."""
+    text = rendered(write_run(tmp_path / "run", lived_s=lived_s, ending=ending))
+    assert "PASS" not in re.search(r'<p class="word">(\w+)</p>', text)[1]
+
+
+def test_a_run_where_everything_failed_gives_a_report(tmp_path):
+    """No ok answer, so no response time to draw."""
+    text = rendered(write_run(tmp_path / "run", outcomes_of=outcomes(connection=1.0)))
+    assert '<p class="word">FAIL</p>' in text
+    assert "No answer was <code>ok</code>." in text
