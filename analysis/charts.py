@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.metrics import QUANTILES, counts_over_time, outcomes_over_time, quantiles_over_time
 from loadproof.errors import escaped
@@ -24,6 +24,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from analysis.frames import Run
 
@@ -77,8 +78,9 @@ def response_chart(run: Run) -> Markup | None:
         for quantile, colour, style in zip(QUANTILES, (_LINES[1], _LINES[0], _LINES[3]), ("--", "-", ":"), strict=True):
             axes.plot(table.index, table[quantile], color=colour, linestyle=style, label=f"p{quantile * 100:g}")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: format_duration(ms / 1000)))
-        axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         drawing.legend(axes)
     return drawing.svg("Median, 95th and 99th percentile of the response time of ok answers over time")
 
@@ -114,7 +116,7 @@ def generator_chart(run: Run) -> Markup | None:
         right.set_ylabel("start lag, ms")
         lines += right.plot(lag.index, lag.iloc[:, 0], color=_LINES[3], linestyle="--", label="p99 start lag")
         right.set_ylim(bottom=0)
-        axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.06), ncols=2, borderaxespad=0.2)
+        drawing.legend(axes, lines)
     return drawing.svg("CPU share of the busiest worker and 99th percentile of its start lag per second")
 
 
@@ -128,13 +130,13 @@ def target_chart(run: Run) -> Markup | None:
     share = 100 * np.diff(cpu["value"].to_numpy()[::step]) / np.diff(cpu["time_s"].to_numpy()[::step])
     with _chart("target", run, "memory, MiB") as (axes, drawing):
         lines = axes.plot(memory["time_s"][::step], memory["value"][::step] / 2**20, color=_LINES[1], label="memory")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * float(memory["value"].max()) / 2**20)
         right = axes.twinx()
         right.spines["right"].set_visible(True)
         right.set_ylabel("CPU, % of a core")
         lines += right.plot(cpu["time_s"].to_numpy()[::step][1:], share, color=_LINES[0], linestyle="--", label="CPU")
         right.set_ylim(bottom=0)
-        axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.06), ncols=2, borderaxespad=0.2)
+        drawing.legend(axes, lines)
     return drawing.svg("Resident memory and CPU share of the target over time")
 
 
@@ -145,9 +147,9 @@ class _Drawing:
         FigureCanvasSVG(self.figure)
 
     @staticmethod
-    def legend(axes: Axes) -> None:
-        """Above the plot, where it hides nothing."""
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=7, borderaxespad=0.2)
+    def legend(axes: Axes, lines: list[Line2D] | None = None) -> None:
+        """Above the plot and the phases' names, where it hides nothing."""
+        axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.1), ncols=7, borderaxespad=0.2)
 
     def svg(self, description: str) -> Markup:
         """The chart as an element of the page, with ids of its own and the page's colours and font."""
@@ -185,9 +187,8 @@ def _chart(name: str, run: Run, label: str) -> Iterator[tuple[Axes, _Drawing]]:
                 axes.axvspan(span.start_s, min(span.end_s, end_s), color=_SHADE, linewidth=0)
             middle_s = (span.start_s + min(span.end_s, end_s)) / 2
             name_shown = escaped(span.name)
-            axes.text(
-                middle_s, 0.98, name_shown, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8
-            )
+            place = axes.get_xaxis_transform()
+            axes.text(middle_s, 1.02, name_shown, transform=place, ha="center", va="bottom", fontsize=8)
             for at_s in span.bursts_s:
                 axes.axvline(at_s, color=_FAINT, linestyle=":", linewidth=0.8)
         yield axes, drawing

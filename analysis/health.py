@@ -112,8 +112,8 @@ def _starved_loop(run: Run) -> Iterator[Finding]:
         starved = seconds[seconds["loop_delay_s"] > LOOP_DELAY_S]
         worst_s = float(starved["loop_delay_s"].max()) if len(starved) else 0.0
         if len(starved) >= LOOP_DELAY_SECONDS or worst_s > 4 * LOOP_DELAY_S:
-            times = f"{len(starved)} times, the longest for {format_duration(worst_s)}"
-            what = f"worker {worker}: the event loop stood still {times}"
+            times = "once" if len(starved) == 1 else f"{len(starved)} times"
+            what = f"worker {worker}: the event loop stood still {times}, for up to {format_duration(worst_s)}"
             yield Finding(Word.INVALID, what, _LESS_LOAD)
 
 

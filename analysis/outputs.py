@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.estimate import Estimate
     from analysis.frames import Run
     from analysis.verdict import Verdict
+    from loadproof.rundir import PhaseSpan
 
 FORMAT: Final = 1
 _UNITS: Final = {Dimension.DURATION: "s", Dimension.RATE: "rps", Dimension.RATIO: "ratio", Dimension.COUNT: "count"}
@@ -141,12 +142,16 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
+def phase_name(phase: PhaseSpan) -> str:
+    """Marked when it is warm-up, unless its name says so."""
+    return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
+
+
 def _markdown_row(row: SummaryRow) -> str:
     ratio = row.goodput_ratio
     quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
-    name = f"{markdown(row.phase.name)}{' (warm-up)' if row.phase.warm_up else ''}"
     share = format_quantity(ratio.value, Dimension.RATIO) if ratio else "–"
-    return f"| {name} | {row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps | {share} | {' | '.join(quantiles)} |"
+    return f"| {markdown(phase_name(row.phase))} | {row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps | {share} | {' | '.join(quantiles)} |"
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:

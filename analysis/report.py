@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from analysis import charts
 from analysis.metrics import SummaryRow, bursts, summary
-from analysis.outputs import cells
+from analysis.outputs import cells, phase_name
 from analysis.thresholds import Judgement, Word
+from analysis.verdict import sentence
 from loadproof import rundir
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
@@ -32,6 +33,7 @@ _TEMPLATES: Final = jinja2.Environment(
     finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
 )
 _TEMPLATES.filters["duration"] = format_duration
+_TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 
 
 def write_report(run: Run, verdict: Verdict) -> None:
@@ -106,7 +108,7 @@ def _mark(estimate: Estimate | None, limit: float) -> dict[str, float] | None:
 def _row(row: SummaryRow) -> dict[str, Any]:
     ratio = row.goodput_ratio
     return {
-        "phase": row.phase.name + (" (warm-up)" if row.phase.warm_up else ""),
+        "phase": phase_name(row.phase),
         "endpoint": row.endpoint,
         "offered": f"{row.offered_rps:.1f}",
         "throughput": f"{row.throughput_rps:.1f}",

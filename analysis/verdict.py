@@ -44,11 +44,11 @@ def decide(run: Run) -> Verdict:
         reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
         next_step = "Nothing to do. Keep this run as the baseline of the next release."
     elif deciding_finding is not None:
-        reason, next_step = deciding_finding.what, f"{_sentence(deciding_finding.remedy)}."
+        reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
         reason = _told(deciding[0]) + _more(len(deciding) - 1)
         next_step = _next_step(word, deciding[0])
-    return Verdict(word, _sentence(reason) + ".", next_step, judgements, findings)
+    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings)
 
 
 def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
@@ -81,5 +81,6 @@ def _next_step(word: Word, judgement: Judgement) -> str:
     )
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """With a capital letter; the rest as it is, for it may hold names."""
     return text[:1].upper() + text[1:]

@@ -62,7 +62,8 @@ class Progress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text))
+        # A log's line stays one line, however narrow rich thinks the log is.
+        self._console.print(Text(text), soft_wrap=True)
 
     def show(self, tick: Tick) -> None:
         self._totals["errors"] += tick.errors
@@ -83,7 +84,7 @@ class Progress:
             f"{left_s:.0f} s left",
             f"{tick.users} users",
             f"{tick.sent} rps",
-            f"p95 {format_duration(tick.p95_s)}",
+            f"p95 {format_duration(tick.p95_s) if tick.p95_s else '–'}",
             f"{self._totals['errors']} errors",
         ]
         parts += [f"{self._totals[name]} {name}" for name in ("throttled", "dropped") if self._totals[name]]
