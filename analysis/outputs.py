@@ -151,7 +151,8 @@ def _markdown_row(row: SummaryRow) -> str:
     ratio = row.goodput_ratio
     quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
     share = format_quantity(ratio.value, Dimension.RATIO) if ratio else "–"
-    return f"| {markdown(phase_name(row.phase))} | {row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps | {share} | {' | '.join(quantiles)} |"
+    rates = f"{row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps"
+    return f"| {markdown(phase_name(row.phase))} | {rates} | {share} | {' | '.join(quantiles)} |"
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:
