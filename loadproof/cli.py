@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import shlex
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadproof import preflight, rundir, runner, webui
+from loadproof import preflight, processes, rundir, runner, webui
 from loadproof.decidability import samples_expected
 from loadproof.errors import ExitCode, InputError, LoadproofError, Problem
+from loadproof.generator import LISTEN_PORT, CrewOptions, worker_command
 from loadproof.plan import expected_requests, plan_phases
 from loadproof.progress import Progress
 from loadproof.safety import check_host
@@ -70,6 +74,10 @@ def run(
     allow_host: Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 1,
     out: Annotated[Path, typer.Option(help="Where run directories are made.")] = DEFAULT_OUT,
+    workers: Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)] = 1,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'."),
@@ -86,7 +94,12 @@ def run(
         if target_file is not None:
             runner.probe(target_file.base_url)
         assignment = runner.Assignment(
-            scenario=scenario, scenario_file=file, target=target_file, seed=seed, command=_command_line()
+            scenario=scenario,
+            scenario_file=file,
+            target=target_file,
+            seed=seed,
+            command=_command_line(),
+            crew=CrewOptions(workers, _address(listen, "--listen") if listen else None),
         )
         run_directory = rundir.create_run_directory(out, scenario.name)
         progress = Progress(
@@ -94,6 +107,8 @@ def run(
             duration_s=scenario.duration_s,
             thresholds_so_far=functools.partial(_judge_so_far, run_directory),
         )
+        # What judges loads while the target starts, or its loading would disturb the measurement.
+        threading.Thread(target=importlib.import_module, args=["analysis.thresholds"], daemon=True).start()
         with progress:
             runner.run(assignment, run_directory, progress, stop_signal)
         code = _judge(run_directory)
@@ -106,6 +121,21 @@ def report(
 ) -> None:
     """Judge a run directory again and rewrite its verdict and report."""
     raise typer.Exit(_judge(run_directory))
+
+
+@app.command()
+def worker(
+    master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Where `loadproof run --listen` waits.")],
+) -> None:
+    """Make load for a run on another machine, then end."""
+    host, port = _address(master, "master")
+    stop_signal = runner.StopSignal()
+    with stop_signal.installed():
+        child = processes.start(worker_command(host, port), environment={}, cores=set(), log=None)
+        while child.poll() is None and not stop_signal:
+            time.sleep(0.2)
+        processes.stop(child)
+    raise typer.Exit(ExitCode.NOTHING_MEASURED if child.returncode else ExitCode.PASS)
 
 
 @app.command()
@@ -146,6 +176,14 @@ def _overrides(settings: list[str]) -> dict[str, str]:
     if problems:
         raise InputError(problems)
     return {key: value for key, _, value in pairs}
+
+
+def _address(text: str, where: str) -> tuple[str, int]:
+    """HOST:PORT, or HOST with Locust's own port."""
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", str(LISTEN_PORT))
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(Problem(where, "not an address", f"write HOST:PORT, like 0.0.0.0:{LISTEN_PORT}", got=text))
+    return host, int(port)
 
 
 def _command_line() -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadproof.scenario import Scenario
 
 ACCOUNTS_PER_CLIENT: Final = 3
@@ -21,9 +23,9 @@ class Client:
     address: str | None
     """Source address, where clients differ by it."""
     read_account: str
-    """An account that only this client knows, and that nobody moves money to or from."""
+    """An account that nobody moves money to or from."""
     paying_accounts: tuple[str, str]
-    """Two accounts between which only this client moves money."""
+    """Two accounts between which this client moves money."""
     seed: int
 
     @property
@@ -32,13 +34,21 @@ class Client:
         return random.Random(f"{self.seed}/{self.index}")
 
 
-def make_client(index: int, *, seed: int, by_address: bool) -> Client:
-    first = ACCOUNTS_PER_CLIENT * index
+def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequence[str] | None = None) -> Client:
+    """The client of this index. Given account ids are shared out in threes; clients beyond them share.
+
+    Sharing keeps what users rely on: nobody pays from or to an account whose balance somebody reads.
+    """
+    if account_ids is None:
+        trio = [account_id(ACCOUNTS_PER_CLIENT * index + number) for number in range(ACCOUNTS_PER_CLIENT)]
+    else:
+        first = ACCOUNTS_PER_CLIENT * (index % (len(account_ids) // ACCOUNTS_PER_CLIENT))
+        trio = list(account_ids[first : first + ACCOUNTS_PER_CLIENT])
     return Client(
         index=index,
         address=source_address(index) if by_address else None,
-        read_account=account_id(first),
-        paying_accounts=(account_id(first + 1), account_id(first + 2)),
+        read_account=trio[0],
+        paying_accounts=(trio[1], trio[2]),
         seed=seed,
     )
 

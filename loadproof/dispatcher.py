@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -35,11 +36,13 @@ class ArrivalDispatcher(User):
 
     @task
     def dispatch(self) -> None:
-        """All arrivals of the plan, then wait for the answers: Locust's stop timeout bounds the wait."""
+        """This worker's clients' arrivals, then wait for the answers: Locust's stop timeout bounds the wait."""
         scenario, recorder = self.workload.scenario, self.workload.recorder
         arrivals = plan_arrivals(scenario, self.workload.spans, self.workload.seed)
-        in_flight = gevent.pool.Pool(scenario.max_in_flight)
-        rows = zip(arrivals.time_s.tolist(), arrivals.endpoint.tolist(), arrivals.client.tolist(), strict=True)
+        in_flight = gevent.pool.Pool(math.ceil(scenario.max_in_flight / self.workload.workers))
+        mine = arrivals.client % self.workload.workers == self.workload.rank
+        columns = (arrivals.time_s, arrivals.endpoint, arrivals.client)
+        rows = zip(*(column[mine].tolist() for column in columns), strict=True)
         for time_s, number, client in rows:
             endpoint = arrivals.endpoints[number]
             if not self._sleep_until(time_s):

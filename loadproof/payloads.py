@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from faker import Faker
 
 _POOL_SIZE: Final = 256
-CURRENCY: Final = "EUR"
+_CURRENCY: Final = "EUR"
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,24 @@ class Payment:
 @dataclass(frozen=True)
 class PayloadPool:
     payments: tuple[Payment, ...]
-    webhook_bodies: tuple[bytes, ...]
+    events: tuple[dict[str, Any], ...]
+    """What webhooks tell, without their ids."""
 
 
 def make_payloads(seed: int, size: int = _POOL_SIZE) -> PayloadPool:
-    """`size` payments and webhook bodies, the same for the same seed."""
+    """`size` payments and events, the same for the same seed."""
     fake = Faker("en_GB")
     fake.seed_instance(seed)
     payments = tuple(Payment(fake.random_int(1, 500), fake.bs()) for _ in range(size))
-    bodies = tuple(
-        json.dumps(
-            {
-                "type": "payment.settled",
-                "timestamp": fake.iso8601(),
-                "data": {"amount": fake.random_int(1, 100_000), "currency": CURRENCY, "payer": fake.name()},
-            }
-        ).encode()
+    events: tuple[dict[str, Any], ...] = tuple(
+        {
+            "type": "payment.settled",
+            "timestamp": fake.iso8601(),
+            "data": {"amount": fake.random_int(1, 100_000), "currency": _CURRENCY, "payer": fake.name()},
+        }
         for _ in range(size)
     )
-    return PayloadPool(payments, bodies)
+    return PayloadPool(payments, events)
 
 
 def encode_json(value: object) -> bytes:

@@ -21,12 +21,13 @@ _READY_TIMEOUT_S: Final = 20.0
 _STOP_TIMEOUT_S: Final = 10.0
 
 
-def share_cores() -> tuple[set[int], set[int]]:
-    """Cores for the generator and for the target: different ones, where there are two."""
+def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
+    """Cores for the generator's processes and for the target: different ones, where there are two."""
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
-    first, *rest = sorted(os.sched_getaffinity(0))
-    return {first}, set(rest) or {first}
+    cores = sorted(os.sched_getaffinity(0))
+    ours = max(1, min(workers, len(cores) - 1))
+    return set(cores[:ours]), set(cores[ours:]) or set(cores)
 
 
 def start(

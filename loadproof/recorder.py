@@ -1,47 +1,29 @@
-"""Requests as they end to interval histograms, the generator's health and events in the run directory."""
+"""Requests as they end to one report a second: interval cells and the generator's own health."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import psutil
 
-from loadproof import rundir, variables
 from loadproof.histogram import bucket_of
 from loadproof.outcome import DROPPED, ERRORS, Outcome
 from loadproof.plan import Due, phase_at
-from loadproof.rundir import EventRow, GeneratorRow, IntervalRow
+from loadproof.rundir import GeneratorRow
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from loadproof.rundir import Manifest
+    from loadproof.rundir import PhaseSpan
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
-
-
-@dataclass
-class _Burst:
-    first_s: float = math.inf
-    last_s: float = -math.inf
-    sent: int = 0
-    late: int = 0
-    peak_in_flight: int = 0
-
-    def saw(self, sent_s: float, *, late: bool) -> None:
-        self.first_s = min(self.first_s, sent_s)
-        self.last_s = max(self.last_s, sent_s)
-        self.sent += 1
-        self.late += late
 
 
 @dataclass
@@ -55,28 +37,67 @@ class _Second:
     dropped: int = 0
     abandoned: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    response_s: list[float] = field(default_factory=list)
+
+
+@dataclass
+class SecondReport:
+    """What one worker measured since its last report: lists and numbers only, to pass between machines."""
+
+    worker: str
+    now_s: float
+    users: int
+    in_flight: int
+    errors: int
+    throttled: int
+    cells: list[Sequence[Any]]
+    """Rows of `IntervalRow`."""
+    generator: Sequence[Any] | None
+    """A row of `GeneratorRow`; None before second 0 is over."""
+    bursts: list[Sequence[Any]]
+    """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
+
+
+@dataclass
+class BurstSeen:
+    """One burst as its senders saw it; of several workers, merged."""
+
+    burst: int
+    first_s: float = math.inf
+    last_s: float = -math.inf
+    sent: int = 0
+    late: int = 0
+    peak_in_flight: int = 0
+
+    def saw(self, sent_s: float, *, late: bool) -> None:
+        self.first_s = min(self.first_s, sent_s)
+        self.last_s = max(self.last_s, sent_s)
+        self.sent += 1
+        self.late += late
+
+    def merge(self, other: BurstSeen) -> None:
+        """Workers peak at nearly the same time, so that their sum bounds the common peak from above."""
+        self.first_s = min(self.first_s, other.first_s)
+        self.last_s = max(self.last_s, other.last_s)
+        self.sent += other.sent
+        self.late += other.late
+        self.peak_in_flight += other.peak_in_flight
 
 
 class Recorder:
-    """One a process. All times are seconds from the run's start.
+    """One a process that sends. All times are seconds from the run's start.
 
     Every request that was sent ends in exactly one of `finished` and `abandoned`.
     """
 
-    def __init__(self, run: Path, manifest: Manifest, *, worker: str = "local") -> None:
-        self.path = run
-        self._spans = manifest.phases
-        self._deadline_s = manifest.scenario.deadline
+    def __init__(self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str) -> None:
+        self._spans = spans
+        self._deadline_s = deadline_s
         self._worker = worker
         self._cells: Counter[tuple[int, str, str, str, str, int]] = Counter()
         self._second = _Second()
-        self._bursts: dict[int, _Burst] = {}
+        self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
-        self._phase = ""
-        self._process = psutil.Process()
-        self._cpu = _CpuClock(self._process)
-        self._progress_fd = os.environ.get(variables.PROGRESS_FD)
+        self._cpu = _CpuClock(psutil.Process())
 
     @property
     def in_flight(self) -> int:
@@ -88,7 +109,7 @@ class Recorder:
         self._second.sent += 1
         self._second.peak_in_flight = max(self._second.peak_in_flight, self._in_flight)
         if burst is not None:
-            seen = self._bursts.setdefault(burst, _Burst())
+            seen = self._bursts.setdefault(burst, BurstSeen(burst))
             seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)
 
     def finished(self, endpoint: str, outcome: Outcome, *, due: Due, sent_s: float, ended_s: float) -> None:
@@ -103,7 +124,6 @@ class Recorder:
             cells[second, phase, endpoint, outcome, "good", 0] += 1
         cells[max(0, int(ended_s)), phase, endpoint, outcome, "completed", 0] += 1
         self._second.outcomes[outcome] += 1
-        self._second.response_s.append(response_s)
         self._second.lags_s.append(lag_s)
         if due.burst is not None:
             self._bursts[due.burst].saw(sent_s, late=due.late)
@@ -122,9 +142,6 @@ class Recorder:
     def _place(self, intended_s: float) -> tuple[int, str]:
         return max(0, int(intended_s)), phase_at(self._spans, intended_s).name
 
-    def event(self, time_s: float, kind: str, detail: str = "") -> None:
-        rundir.append_rows(self.path / rundir.EVENTS, [EventRow(time_s, kind, detail)])
-
     def probe_event_loop(self) -> None:
         """Watch for ever how late a short timer fires; runs in a greenlet of its own."""
         while True:
@@ -133,43 +150,22 @@ class Recorder:
             delay_s = time.monotonic() - asked_s - _PROBE_S
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
-    def flush(self, now_s: float, users: int) -> None:
-        """Once a second: append what came since the last time; OSError when the disk is full."""
+    def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
+        """What came since the last time; once a second, and once more in the end with the bursts."""
         done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
         cells, self._cells = self._cells, Counter()
-        if cells:
-            rows = (IntervalRow(*key, count) for key, count in cells.items())
-            rundir.append_intervals(self.path / rundir.INTERVALS, rows)
         second = round(now_s) - 1
-        if second >= 0:
-            row = self._generator_row(done, second, users)
-            rundir.append_rows(self.path / rundir.GENERATOR, [row])
-        self._follow_phase(now_s)
-        self._report_progress(done, now_s, users)
-
-    def close(self, now_s: float, users: int) -> None:
-        """The last flush, with the bursts that were seen."""
-        self.flush(now_s, users)
-        for number, burst in sorted(self._bursts.items()):
-            detail = {
-                "burst": number,
-                "sent": burst.sent,
-                "spread_s": round(burst.last_s - burst.first_s, 6),
-                "peak_in_flight": burst.peak_in_flight,
-                "late": burst.late,
-            }
-            if burst.sent:
-                self.event(burst.first_s, "burst", json.dumps(detail))
-
-    def announce(self, **line: object) -> None:
-        """Tell who started this process, if somebody watches."""
-        if self._progress_fd is None:
-            return
-        try:
-            os.write(int(self._progress_fd), (json.dumps(line) + "\n").encode())
-        except OSError:
-            # Nobody watches any more; the files are what counts.
-            self._progress_fd = None
+        return SecondReport(
+            worker=self._worker,
+            now_s=now_s,
+            users=users,
+            in_flight=self._in_flight,
+            errors=sum(done.outcomes[outcome] for outcome in ERRORS),
+            throttled=done.outcomes[Outcome.THROTTLED],
+            cells=[(*key, count) for key, count in cells.items()],
+            generator=self._generator_row(done, second, users) if second >= 0 else None,
+            bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
+        )
 
     def _generator_row(self, done: _Second, second: int, users: int) -> GeneratorRow:
         cpu_ratio, steal_ratio = self._cpu.since_last()
@@ -185,24 +181,6 @@ class Recorder:
             sent=done.sent,
             dropped=done.dropped,
             abandoned=done.abandoned,
-        )
-
-    def _follow_phase(self, now_s: float) -> None:
-        phase = phase_at(self._spans, now_s).name
-        if now_s >= 0 and phase != self._phase:
-            self._phase = phase
-            self.event(now_s, "phase", phase)
-
-    def _report_progress(self, done: _Second, now_s: float, users: int) -> None:
-        self.announce(
-            now_s=now_s,
-            phase=self._phase,
-            users=users,
-            sent=done.sent,
-            p95_s=_quantile(done.response_s, 0.95),
-            errors=sum(done.outcomes[outcome] for outcome in ERRORS),
-            throttled=done.outcomes[Outcome.THROTTLED],
-            dropped=done.dropped,
         )
 
 
@@ -221,9 +199,6 @@ class NoRecorder:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
-        pass
-
-    def announce(self, **line: object) -> None:
         pass
 
 

@@ -27,6 +27,7 @@ from pydantic import Field, ValidationError
 from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.strictmodel import Strict
+from loadproof.targetfile import Endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,6 +113,10 @@ class TargetFacts(Strict):
     """Empty until an embedded target is ready."""
     limits: dict[str, str]
     """Declared limits per client and endpoint, like '60/min'."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """As the target file has them: secrets stand as ${NAME}."""
+    account_ids: list[str] | None = None
+    endpoints: Endpoints = Field(default_factory=Endpoints)
 
 
 Ending = Literal["running", "completed", "interrupted", "terminated", "target_died", "generator_died", "disk_full"]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import selectors
 import signal
-import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
-import locustfiles
-from loadproof import environment, processes, rundir, signing, variables
+from loadproof import environment, generator, processes, rundir, signing, variables
 from loadproof.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.errors import Problem, TargetError
+from loadproof.generator import CrewOptions
 from loadproof.plan import plan_phases
 from loadproof.progress import Tick
 from loadproof.rundir import EventRow, Manifest, TargetFacts
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from loadproof.generator import Generator
     from loadproof.progress import Progress
     from loadproof.rundir import Ending
     from loadproof.scenario import Scenario
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S: Final = 10.0
 """Beyond the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
+_WATCHING_NICENESS: Final = 10
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
 """How long to go on after the target died, so that the run shows what its users saw."""
@@ -51,6 +51,7 @@ class Assignment:
     target: TargetFile | None
     seed: int
     command: str
+    crew: CrewOptions = field(default_factory=CrewOptions)
 
 
 class StopSignal:
@@ -87,7 +88,7 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
     scenario = assignment.scenario
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
-    generator_cores, target_cores = processes.share_cores()
+    generator_cores, target_cores = processes.share_cores(assignment.crew.local_workers)
     secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
     manifest = _manifest(assignment, path)
     rundir.write_manifest(path, manifest)
@@ -107,10 +108,21 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
         if stop_signal:
             manifest = _ended(manifest, stop_signal.ending, stop_signal.name)
         else:
-            generator = stack.enter_context(_generator(manifest, path, generator_cores, secret))
-            watch = _Watch(path, manifest, generator=generator, target=target_process)
+            locust = stack.enter_context(generator.started(manifest, path, assignment.crew, generator_cores, secret))
+            _yield_cores()
+            watch = _Watch(path, manifest, generator=locust, target=target_process)
             manifest = watch.until_over(progress, stop_signal)
     rundir.write_manifest(path, manifest)
+
+
+def _yield_cores() -> None:
+    """From here on this process only watches, and must not take a core from generator or target."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, _WATCHING_NICENESS)
+
+
+def _told_by(target: TargetFile) -> dict[str, Any]:
+    return {"headers": target.headers, "account_ids": target.account_ids, "endpoints": target.endpoints}
 
 
 def _ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
@@ -166,45 +178,15 @@ def _manifest(assignment: Assignment, path: Path) -> Manifest:
             kind="embedded" if target is None else "own",
             base_url="" if target is None else target.base_url,
             limits=declared_limits(scenario, target),
+            **({} if target is None else _told_by(target)),
         ),
         phases=plan_phases(scenario),
-        workers=1,
+        workers=assignment.crew.workers,
         revision=environment.revision(),
         versions=environment.versions(),
         host=environment.host(),
         start_unix_s=time.time(),
     )
-
-
-@contextmanager
-def _generator(
-    manifest: Manifest, path: Path, cores: set[int], secret: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Locust as a child, and the descriptor on which it tells how it goes."""
-    users = Path(locustfiles.__file__).parent
-    timeouts = manifest.scenario.timeouts
-    command = [
-        *(sys.executable, "-m", "locust", "--headless", "--exit-code-on-error", "0", "--only-summary"),
-        *("-f", f"{users},{Path(__file__).with_name('locustfile.py')}"),
-        *("--host", manifest.target.base_url),
-        *("--stop-timeout", str(math.ceil(timeouts.connect + timeouts.total) + 1)),
-    ]
-    read_end, write_end = os.pipe()
-    try:
-        child = processes.start(
-            command,
-            environment={variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end), **secret},
-            cores=cores,
-            log=path / "generator.log",
-            pass_fds=[write_end],
-        )
-        os.close(write_end)
-        try:
-            yield child, read_end
-        finally:
-            processes.stop(child)
-    finally:
-        os.close(read_end)
 
 
 class _Watch:
@@ -215,12 +197,12 @@ class _Watch:
         path: Path,
         manifest: Manifest,
         *,
-        generator: tuple[subprocess.Popen[bytes], int],
+        generator: Generator,
         target: subprocess.Popen[bytes] | None,
     ) -> None:
         self._path = path
         self._manifest = manifest
-        self._generator, self._pipe = generator
+        self._generator = generator
         self._target = target
         self._sampler: MetricsSampler | None = None
         self._ending: Ending = "completed"
@@ -233,27 +215,30 @@ class _Watch:
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-            while self._generator.poll() is None:
+            selector.register(self._generator.pipe, selectors.EVENT_READ)
+            while self._generator.leader.poll() is None:
                 if selector.select(_LISTEN_S) and not self._read(progress):
-                    selector.unregister(self._pipe)
+                    selector.unregister(self._generator.pipe)
                 if stop_signal and self._stop_at_s is None:
                     self._end_soon(stop_signal.ending, stop_signal.name)
                 self._look_after_target()
+                self._look_after_workers()
                 self._enforce_stop()
         self._read(progress)
         if self._sampler is not None:
             self._sampler.stop()
-        if self._generator.returncode and self._ending == "completed":
+        if self._generator.leader.returncode and self._ending == "completed":
             self._ending = "generator_died"
-            self._detail = f"Locust ended with code {self._generator.returncode}; see generator.log"
+            self._detail = f"Locust ended with code {self._generator.leader.returncode}; see generator.log"
+            if self._sampler is None and self._manifest.workers > 1:
+                self._detail = f"fewer than {self._manifest.workers} workers came; see generator.log"
         return _ended(self._manifest, self._ending, self._detail)
 
     def _read(self, progress: Progress) -> bool:
         """Handle what the generator told; False when it tells no more."""
-        os.set_blocking(self._pipe, False)
+        os.set_blocking(self._generator.pipe, False)
         try:
-            chunk = os.read(self._pipe, 1 << 20)
+            chunk = os.read(self._generator.pipe, 1 << 20)
         except BlockingIOError:
             return True
         *lines, self._unread = (self._unread + chunk).split(b"\n")
@@ -269,6 +254,8 @@ class _Watch:
             self._sampler.start()
         elif "disk_full" in line:
             self._ending, self._detail = "disk_full", line["disk_full"]
+        elif "worker_lost" in line:
+            self._lost_worker(line["worker_lost"])
         else:
             progress.show(Tick(**line))
 
@@ -276,6 +263,18 @@ class _Watch:
         if self._target is None or self._target.poll() is None or self._ending != "completed":
             return
         self._end_soon("target_died", f"exit code {self._target.returncode}", in_s=_GRACE_AFTER_DEATH_S)
+
+    def _look_after_workers(self) -> None:
+        for number, worker in enumerate(self._generator.workers, start=1):
+            if worker.poll() is not None and self._generator.leader.poll() is None:
+                # The end of the run is seen on the workers first: only a code tells it from a death.
+                code = worker.returncode
+                if code:
+                    self._lost_worker(f"process {number} of the workers ended with code {code}")
+
+    def _lost_worker(self, detail: str) -> None:
+        if self._ending == "completed":
+            self._end_soon("generator_died", detail)
 
     def _end_soon(self, ending: Ending, detail: str, in_s: float = 0.0) -> None:
         self._ending, self._detail = ending, detail
@@ -287,10 +286,10 @@ class _Watch:
     def _enforce_stop(self) -> None:
         now_s = time.monotonic()
         if self._stop_at_s is not None and now_s >= self._stop_at_s:
-            self._generator.terminate()
+            self._generator.end_early()
             self._stop_at_s = float("inf")
         if now_s >= self._kill_at_s:
-            self._generator.kill()
-            self._generator.wait()
+            self._generator.leader.kill()
+            self._generator.leader.wait()
             if self._ending == "completed":
                 self._ending, self._detail = "generator_died", "it did not end in time and was killed"

@@ -1,7 +1,4 @@
-"""A webhook's id and body to its signed headers.
-
-Source: Standard Webhooks specification 1.0, 'Signature scheme'.
-"""
+"""An event's id and raw body to the headers that prove who sent it, in each provider's way."""
 
 from __future__ import annotations
 
@@ -10,21 +7,54 @@ import hashlib
 import hmac
 import secrets
 import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def new_secret() -> str:
-    """A fresh key for one run, in the specification's form."""
+    """A fresh key for one run, in the form of Standard Webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def standard_webhook_headers(event_id: str, body: bytes, secret: str) -> dict[str, str]:
-    """Headers that sign `id.timestamp.body` with HMAC-SHA256; `secret` is whsec_ and the key in base64."""
+def standard_headers(event_id: str, body: bytes, secret: str) -> dict[str, str]:
+    """HMAC-SHA256 over `id.timestamp.body`; `secret` is whsec_ and the key in base64.
+
+    Source: Standard Webhooks specification 1.0, 'Signature scheme'.
+    """
     timestamp = str(int(time.time()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signature = hmac.digest(key, b".".join((event_id.encode(), timestamp.encode(), body)), hashlib.sha256)
     return {
-        "Content-Type": "application/json",
         "webhook-id": event_id,
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
     }
+
+
+def stripe_headers(_event_id: str, body: bytes, secret: str) -> dict[str, str]:
+    """HMAC-SHA256 over `timestamp.body`; the key is the secret as it is written.
+
+    Source: https://docs.stripe.com/webhooks, 'Verify webhook signatures manually'.
+    """
+    timestamp = str(int(time.time()))
+    signature = hmac.new(secret.encode(), b".".join((timestamp.encode(), body)), hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={timestamp},v1={signature}"}
+
+
+def telegram_headers(_event_id: str, _body: bytes, secret: str) -> dict[str, str]:
+    """The secret itself. Source: https://core.telegram.org/bots/api#setwebhook."""
+    return {"X-Telegram-Bot-Api-Secret-Token": secret}
+
+
+def no_headers(_event_id: str, _body: bytes, _secret: str) -> dict[str, str]:
+    return {}
+
+
+SIGNATURES: Final[dict[str, Callable[[str, bytes, str], dict[str, str]]]] = {
+    "standard": standard_headers,
+    "stripe": stripe_headers,
+    "telegram": telegram_headers,
+    "none": no_headers,
+}

@@ -59,7 +59,7 @@ class Answer:
     """Names in lower case."""
     body: bytes
 
-    @property
+    @functools.cached_property
     def json(self) -> Any:
         """The body as JSON; ValueError when it isn't."""
         return json.loads(self.body)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from locust import User
 from locust.exception import StopUser
 
+from loadproof.api import Call, Reply
 from loadproof.outcome import Outcome, classify
 from loadproof.plan import Due
 from loadproof.transport import Answer, ConnectionFailedError, Request, RequestTimeoutError, Timing
@@ -55,6 +56,7 @@ class ApiUser(User):
         self.identity = identity or self.workload.next_client(self.endpoint)
         self.random = self.identity.random
         self.payloads = self.workload.payloads
+        self.api = self.workload.api
         self._connections = self.workload.connections(self.identity, self.host or "")
         self._identity_headers = self.workload.identity_headers(self.identity)
         self._offset_s = self.random.random() * self.workload.every_s(self.endpoint)
@@ -70,7 +72,9 @@ class ApiUser(User):
         self.wait()
 
     def wait_time(self) -> float:
-        """Seconds until this user sends next; Locust asks after each task."""
+        """Seconds until this user sends next, and what; Locust asks after each task."""
+        # Locust would choose by the process's random numbers, which other users draw from too.
+        self.tasks = [self.random.choice(type(self).tasks)]
         due = self.workload.next_due(self.endpoint, previous_s=self._due.at_s, offset_s=self._offset_s)
         self._due = due if due.at_s >= self._not_before_s else Due(self._not_before_s)
         self._due_is_served = False
@@ -79,15 +83,15 @@ class ApiUser(User):
     def perform(self, due: Due) -> None:
         """Run one task for an arrival of the open model."""
         self._due, self._due_is_served = due, False
-        chosen: Any = self.random.choice(self.tasks)
+        chosen: Any = self.random.choice(type(self).tasks)
         chosen(self)
 
-    def send(self, request: Request, check: Callable[[Answer], None]) -> Answer | None:
-        """Send, let `check` judge the answer, record exactly one outcome; the answer if it was as expected."""
+    def send(self, call: Call, check: Callable[[Reply], None]) -> Reply | None:
+        """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
         due, recorder, timing = self._take_due(), self.workload.recorder, Timing()
         recorder.started(due.burst)
         try:
-            outcome, answer, error = self._exchange(request, check, timing)
+            outcome, answer, error = self._exchange(call, check, timing)
         except BaseException:
             recorder.abandoned(self.endpoint, intended_s=due.at_s)
             raise
@@ -100,9 +104,9 @@ class ApiUser(User):
             sent_s=since_start_s(timing.sent_s),
             ended_s=since_start_s(ended_s),
         )
-        self._tell_locust(request, answer, error, ended_s - timing.sent_s + timing.connect_s)
+        self._tell_locust(call.request, answer, error, ended_s - timing.sent_s + timing.connect_s)
         self._heed(outcome, answer)
-        return answer if outcome is Outcome.OK else None
+        return Reply(answer, call.operation) if answer and outcome is Outcome.OK else None
 
     def _take_due(self) -> Due:
         """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
@@ -111,8 +115,9 @@ class ApiUser(User):
         return due
 
     def _exchange(
-        self, request: Request, check: Callable[[Answer], None], timing: Timing
+        self, call: Call, check: Callable[[Reply], None], timing: Timing
     ) -> tuple[Outcome, Answer | None, Exception | None]:
+        request = call.request
         if self._identity_headers:
             request = replace(request, headers={**request.headers, **self._identity_headers})
         try:
@@ -122,7 +127,8 @@ class ApiUser(User):
         except ConnectionFailedError as error:
             return Outcome.CONNECTION, None, error
         try:
-            check(answer)
+            expect(answer.status in call.operation.statuses, f"{self.endpoint}: status {answer.status}")
+            check(Reply(answer, call.operation))
         except UnexpectedAnswerError as error:
             unexpected: Exception = error
         except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -1,25 +1,27 @@
 """What the users of this process share: the plan, the clients, the payloads, the connections, the recorder.
 
-`loadproof run` names a run directory in the environment; without one (plain `locust -f locustfiles`) the
-users keep the default pace and nothing is recorded beside Locust's own statistics.
+`loadproof run` assigns it; in plain `locust -f locustfiles` the users keep the default pace and nothing is
+recorded beside Locust's own statistics.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections import defaultdict
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from loadproof import rundir, variables
+from loadproof.api import Api
 from loadproof.clients import Client, make_client
 from loadproof.payloads import make_payloads
 from loadproof.plan import Due, next_due, plan_phases
 from loadproof.recorder import NoRecorder, Recorder
+from loadproof.rundir import TargetFacts
 from loadproof.scenario import HeaderClients, Scenario
 from loadproof.transport import ClientConnections, Connection, Origin
+
+if TYPE_CHECKING:
+    from loadproof.rundir import Manifest
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
 _PLAIN_LOCUST: Final = {
@@ -30,6 +32,7 @@ _PLAIN_LOCUST: Final = {
     "thresholds": [{"expect": "goodput_ratio >= 99 %"}],
 }
 """Plain `locust -f locustfiles`: the default mix at its pace, for as long and with as many users as Locust is told."""
+_REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _PACE_BESIDE_THE_MIX_S: Final = 1.0
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 
@@ -37,13 +40,26 @@ _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 class Workload:
     """One a process. Times are seconds from `begin()`; before it, from the making of the object."""
 
-    def __init__(self, scenario: Scenario, *, seed: int, recorder: Recorder | NoRecorder) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        recorder: Recorder | NoRecorder,
+        target: TargetFacts = _REFERENCE,
+        rank: int = 0,
+        workers: int = 1,
+    ) -> None:
         self.scenario = scenario
+        self.rank = rank
+        self.workers = workers
         self.spans = plan_phases(scenario)
         self.seed = seed
         self.recorder = recorder
         self.payloads = make_payloads(seed)
-        self.webhook_secret = os.environ.get(variables.WEBHOOK_SECRET, DEVELOPMENT_SECRET)
+        secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
+        self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
+        self._account_ids = target.account_ids
         self._start_s = time.monotonic()
         self._made: dict[str, int] = defaultdict(int)
         self._connections: dict[int, ClientConnections] = {}
@@ -74,9 +90,9 @@ class Workload:
         )
 
     def next_client(self, endpoint: str) -> Client:
-        """The next client of this endpoint's users; endpoints take turns, so that no index is given twice."""
+        """The next client of this endpoint's users; endpoints and workers take turns, so that no index comes twice."""
         endpoints = sorted(self.scenario.mix)
-        number = self._made[endpoint]
+        number = self.rank + self.workers * self._made[endpoint]
         self._made[endpoint] += 1
         if endpoint not in endpoints:
             # Only plain Locust has users beside the mix; their clients begin far from the others'.
@@ -84,7 +100,8 @@ class Workload:
         return self.client(number * len(endpoints) + endpoints.index(endpoint))
 
     def client(self, index: int) -> Client:
-        return make_client(index, seed=self.seed, by_address=self.scenario.clients == "source-address")
+        by_address = self.scenario.clients == "source-address"
+        return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids)
 
     def identity_headers(self, client: Client) -> dict[str, str]:
         clients = self.scenario.clients
@@ -106,12 +123,27 @@ class Workload:
         return self._connections[client.index]
 
 
-@functools.cache
+_workload: Workload | None = None
+
+
 def workload() -> Workload:
-    """This process's workload, made on first use."""
-    named = os.environ.get(variables.RUN)
-    if named is None:
-        return Workload(Scenario.model_validate(_PLAIN_LOCUST), seed=0, recorder=NoRecorder())
-    run = Path(named)
-    manifest = rundir.read_manifest(run)
-    return Workload(manifest.scenario, seed=manifest.seed, recorder=Recorder(run, manifest))
+    """This process's workload: what was assigned to it, or plain Locust's."""
+    global _workload  # noqa: PLW0603 - Locust makes the users, and gives them nothing of ours
+    if _workload is None:
+        _workload = Workload(Scenario.model_validate(_PLAIN_LOCUST), seed=0, recorder=NoRecorder())
+    return _workload
+
+
+def assign(manifest: Manifest, *, rank: int, workers: int) -> Workload:
+    """Make this process the worker of this rank (from 0) in the run."""
+    global _workload  # noqa: PLW0603 - as above
+    recorder = Recorder(manifest.phases, deadline_s=manifest.scenario.deadline, worker=str(rank + 1))
+    _workload = Workload(
+        manifest.scenario,
+        seed=manifest.seed,
+        recorder=recorder,
+        target=manifest.target,
+        rank=rank,
+        workers=workers,
+    )
+    return _workload

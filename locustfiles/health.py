@@ -2,7 +2,7 @@
 
 from locust import task
 
-from loadproof.transport import Answer, Request
+from loadproof.api import Reply
 from loadproof.users import ApiUser, expect
 
 
@@ -12,9 +12,7 @@ class HealthUser(ApiUser):
 
     @task
     def ask(self) -> None:
-        self.send(Request("GET", "/health"), _is_alive)
+        self.send(self.api.ask_health(), self._is_alive)
 
-
-def _is_alive(answer: Answer) -> None:
-    expect(answer.status == 200, "health: not 200")
-    expect(answer.json["status"] == "ok", "health: not ok")
+    def _is_alive(self, reply: Reply) -> None:
+        expect(reply.says("status", self.api.alive), "health: not alive")

@@ -1,0 +1,174 @@
+"""What users mean to what the target is sent, and its answers back to what users mean."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from loadproof.payloads import encode_json
+from loadproof.signing import SIGNATURES
+from loadproof.targetfile import resolved_headers
+from loadproof.transport import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.targetfile import Endpoints, Operation
+
+_JSON: Final = {"Content-Type": "application/json"}
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_MINOR_UNITS: Final = 100
+_LARGEST_UPDATE_ID: Final = 2**31
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of one kind."""
+
+    operation: Operation
+    request: Request
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """The body's fields in our words, as the target was told them."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer in our words. What the target file says that the target doesn't tell is None."""
+
+    answer: Answer
+    operation: Operation
+
+    def __getitem__(self, word: str) -> Any:
+        """The field's value; LookupError or ValueError when the answer should have it and hasn't."""
+        path = self.operation.answer.get(word, word)
+        if path is None:
+            return None
+        value = self.answer.json
+        for key in path.split("."):
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        return value
+
+    def says(self, word: str, expected: object) -> bool:
+        """True unless the target tells something else."""
+        found = self[word]
+        return found is None or found == expected or _same_number(found, expected)
+
+    def repeats(self, sent: Mapping[str, Any]) -> bool:
+        """True unless the target tells another value than it was sent."""
+        return all(self.says(word, value) for word, value in sent.items() if word in self.operation.tells)
+
+    def told(self) -> dict[str, Any]:
+        return {word: self[word] for word in self.operation.tells}
+
+    def number(self, word: str) -> Decimal:
+        """The field as a number, also when it is text; ValueError when it is neither."""
+        try:
+            return Decimal(str(self[word]))
+        except InvalidOperation:
+            raise ValueError(word) from None
+
+
+def _same_number(found: object, expected: object) -> bool:
+    """12.3, "12.30" and "12.3" are one amount."""
+    try:
+        return Decimal(str(found)) == Decimal(str(expected))
+    except InvalidOperation:
+        return False
+
+
+class Api:
+    """The target's operations. `headers` may name environment variables; `webhook_secret` is the key itself."""
+
+    def __init__(self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str) -> None:
+        self._endpoints = endpoints
+        self._headers = resolved_headers(headers)
+        self._webhook_secret = webhook_secret
+
+    @property
+    def can_read_payments(self) -> bool:
+        return self._endpoints.transaction is not None
+
+    @property
+    def balances_may_change(self) -> bool:
+        """Others than our users move money too."""
+        return self._endpoints.balance.may_change
+
+    @property
+    def has_location(self) -> bool:
+        return self._endpoints.transactions.location
+
+    @property
+    def alive(self) -> str | int | bool:
+        return self._endpoints.health.alive
+
+    def ask_health(self) -> Call:
+        return self._call(self._endpoints.health)
+
+    def read_balance(self, account: str) -> Call:
+        return self._call(self._endpoints.balance, path={"account": account})
+
+    def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
+        """An order over `amount` minor units, which counts once however often it comes with this key."""
+        operation = self._endpoints.transactions
+        decimal = f"{Decimal(amount) / _MINOR_UNITS:.2f}"
+        sent = {
+            "debit": debit,
+            "credit": credit,
+            "amount": amount if operation.amounts == "minor" else decimal,
+            "currency": operation.currency,
+        }
+        headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
+        return self._call(operation, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
+
+    def read_payment(self, payment_id: str) -> Call:
+        operation = self._endpoints.transaction
+        assert operation is not None  # noqa: S101 - users ask can_read_payments first
+        return self._call(operation, path={"id": payment_id})
+
+    def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
+        """A provider's delivery of an event; the same id is the same event."""
+        operation = self._endpoints.webhooks
+        identity: dict[str, Any] = {"id": event_id}
+        if operation.signature == "telegram":
+            identity["update_id"] = int(event_id[-8:], 16) % _LARGEST_UPDATE_ID
+        body = encode_json(identity | dict(event))
+        headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
+        request = Request(operation.method, operation.path, headers={**self._headers, **_JSON, **headers}, body=body)
+        return Call(operation, request)
+
+    def _call(
+        self,
+        operation: Operation,
+        *,
+        path: Mapping[str, str] | None = None,
+        sent: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Call:
+        filled = _PLACEHOLDER.sub(lambda match: quote((path or {})[match[1]], safe=""), operation.path)
+        body = encode_json(_body(operation, sent)) if sent or operation.constants else b""
+        request = Request(
+            operation.method,
+            filled,
+            headers={**self._headers, **(_JSON if body else {}), **(headers or {})},
+            body=body,
+            repeatable=repeatable,
+        )
+        return Call(operation, request, sent or {})
+
+
+def _body(operation: Operation, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields under the target's names, nested where these have dots."""
+    fields = dict(operation.constants)
+    fields |= {operation.body.get(word, word): value for word, value in (sent or {}).items()}
+    body: dict[str, Any] = {}
+    for path, value in fields.items():
+        *parents, last = path.split(".")
+        place = body
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return body

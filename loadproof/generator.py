@@ -1,0 +1,96 @@
+"""Locust as child processes: one that does all, or a master with its workers."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import locustfiles
+from loadproof import processes, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.rundir import Manifest
+
+LISTEN_PORT: Final = 5557
+_WORKERS_COME_WITHIN_S: Final = 60
+_LOCUSTFILES: Final = f"{Path(locustfiles.__file__).parent},{Path(__file__).with_name('locustfile.py')}"
+_LOCUST: Final = (sys.executable, "-m", "locust", "-f", _LOCUSTFILES, "--exit-code-on-error", "0")
+
+
+@dataclass(frozen=True)
+class CrewOptions:
+    """How many processes make the load, and where they come from."""
+
+    workers: int = 1
+    listen: tuple[str, int] | None = None
+    """Where workers from elsewhere connect; None: they are our own children."""
+
+    @property
+    def local_workers(self) -> int:
+        return 1 if self.listen else self.workers
+
+
+@dataclass(frozen=True)
+class Generator:
+    leader: subprocess.Popen[bytes]
+    """The process that writes the run directory."""
+    pipe: int
+    """A descriptor on which it tells how it goes, in lines of JSON."""
+    workers: list[subprocess.Popen[bytes]]
+
+    def end_early(self) -> None:
+        """Finish what is in flight, and write what there is."""
+        self.leader.send_signal(signal.SIGUSR1)
+
+
+@contextmanager
+def started(
+    manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
+) -> Iterator[Generator]:
+    """The generator for this run directory; every process of it is gone on the way out."""
+    log = path / "generator.log"
+    read_end, write_end = os.pipe()
+    with ExitStack() as stack:
+        stack.callback(os.close, read_end)
+        host, port = crew.listen or ("127.0.0.1", _free_port() if crew.workers > 1 else 0)
+        command = [*_LOCUST, "--headless", "--only-summary", *_run_options(manifest)]
+        if crew.workers > 1 or crew.listen:
+            command += ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
+            command += ["--expect-workers", str(crew.workers)]
+            command += ["--expect-workers-max-wait", str(_WORKERS_COME_WITHIN_S)]
+        environment = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end), **secret}
+        leader = processes.start(command, environment=environment, cores=cores, log=log, pass_fds=[write_end])
+        stack.callback(processes.stop, leader)
+        os.close(write_end)
+        workers = []
+        for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
+            worker = processes.start(worker_command(host, port), environment=secret, cores=cores, log=log)
+            stack.callback(processes.stop, worker)
+            workers.append(worker)
+        yield Generator(leader, read_end, workers)
+
+
+def worker_command(host: str, port: int) -> list[str]:
+    """Locust as a worker of the master there."""
+    return [*_LOCUST, "--worker", "--master-host", host, "--master-port", str(port)]
+
+
+def _run_options(manifest: Manifest) -> list[str]:
+    timeouts = manifest.scenario.timeouts
+    stop_timeout_s = math.ceil(timeouts.connect + timeouts.total) + 1
+    return ["--host", manifest.target.base_url, "--stop-timeout", str(stop_timeout_s)]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
