@@ -45,8 +45,9 @@ format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-schema: $(VENV)/installed ## Generate the JSON schema of scenarios for editors.
+schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
+	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 
 golden: $(VENV)/developed ## Write the expected outputs in tests/golden anew.
 	@$(BIN)/python -m pytest -q tests/test_golden.py --refresh-golden

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from locust.dispatch import UsersDispatcher
 
-from loadproof.plan import apportion
+from loadproof.plan import allot, apportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +45,3 @@ class UserAllotment(UsersDispatcher):
 
     def __next__(self) -> dict[str, dict[str, int]]:
         return next(self._rounds)
-
-
-def allot(counts: dict[str, int], worker_ids: list[str]) -> dict[str, dict[str, int]]:
-    """Users per worker and class; worker k of W gets numbers k, k + W, k + 2 W, … of each class."""
-    workers = len(worker_ids)
-    return {
-        worker: {name: (count - rank + workers - 1) // workers for name, count in counts.items()}
-        for rank, worker in enumerate(worker_ids)
-    }

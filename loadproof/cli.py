@@ -11,27 +11,26 @@ import sys
 import threading
 import time
 import traceback
+from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadproof import preflight, processes, rundir, runner, webui
+from loadproof import dryrun, preflight, processes, rundir, runner, webui
 from loadproof.decidability import samples_expected
-from loadproof.errors import ExitCode, InputError, LoadproofError, Problem
+from loadproof.errors import ExitCode, InputError, LoadproofError, Problem, escaped
 from loadproof.generator import LISTEN_PORT, CrewOptions, worker_command
+from loadproof.outcome import Outcome
 from loadproof.plan import expected_requests, plan_phases
 from loadproof.progress import Progress
 from loadproof.safety import check_host
 from loadproof.scenario import Scenario, load_scenario
-from loadproof.targetfile import load_target
+from loadproof.targetfile import TargetFile, load_target
 from loadproof.units import format_duration
-
-if TYPE_CHECKING:
-    from loadproof.targetfile import TargetFile
 
 DEFAULT_OUT: Final = Path("reports")
 
@@ -45,62 +44,71 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 
+FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files.")]
+ScenarioArgument = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")]
+TargetOption = Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")]
+HostsOption = Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random choices.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Send one request of each kind, show the answers and outcomes, and end.")
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'.")
+]
+
+
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Scenario files.")],
-    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 1,
+    files: FilesArgument,
+    target: TargetOption = None,
+    seed: SeedOption = 1,
+    settings: SettingsOption = None,
+    allow_host: HostsOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Check scenarios, and tell what they would send and which samples each threshold can expect."""
+    """Check scenarios, and tell what they would do to whom, and which samples each threshold can expect."""
     problems: list[Problem] = []
-    target_file = load_target(target)
+    assignments = []
+    target_file = _allowed_target(target, allow_host) if dry_run else load_target(target)
     for file in files:
         try:
-            scenario = load_scenario(file)
-            _refuse_unfit(scenario, file, target_file, seed)
+            assignment = _assignment(file, target_file, settings, seed)
         except LoadproofError as error:
             problems += error.problems
         else:
-            console.print(Text(_plan_sentence(scenario, file, target_file)))
-            console.print(_plan_table(scenario))
+            assignments.append(assignment)
+            console.print(Text(_plan_sentence(assignment)))
+            console.print(_plan_table(assignment.scenario))
     if problems:
         raise InputError(problems)
+    if dry_run:
+        raise typer.Exit(max(map(_look, assignments)))
 
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")],
-    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
-    allow_host: Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 1,
+    file: ScenarioArgument,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    seed: SeedOption = 1,
     out: Annotated[Path, typer.Option(help="Where run directories are made.")] = DEFAULT_OUT,
     workers: Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)] = 1,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'."),
-    ] = None,
+    settings: SettingsOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = runner.StopSignal()
     with stop_signal.installed():
-        target_file = load_target(target)
-        if target_file is not None:
-            check_host(target_file.base_url, allow_host or [])
-        scenario = load_scenario(file, _overrides(settings or []))
-        _refuse_unfit(scenario, file, target_file, seed)
-        if target_file is not None:
-            runner.probe(target_file.base_url)
-        assignment = runner.Assignment(
-            scenario=scenario,
-            scenario_file=file,
-            target=target_file,
-            seed=seed,
-            command=_command_line(),
-            crew=CrewOptions(workers, _address(listen, "--listen") if listen else None),
-        )
+        crew = CrewOptions(workers, _address(listen, "--listen") if listen else None)
+        assignment = _assignment(file, _allowed_target(target, allow_host), settings, seed, crew)
+        if assignment.target is not None:
+            runner.probe(assignment.target)
+        if dry_run:
+            raise typer.Exit(_look(assignment))
+        scenario = assignment.scenario
         run_directory = rundir.create_run_directory(out, scenario.name)
         progress = Progress(
             console,
@@ -140,32 +148,65 @@ def worker(
 
 @app.command()
 def ui(
-    target: Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")] = None,
-    allow_host: Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")] = None,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
     port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
 ) -> None:
     """Serve Locust's web UI on the same users."""
     stop_signal = runner.StopSignal()
     with stop_signal.installed():
-        target_file = load_target(target)
-        if target_file is not None:
-            check_host(target_file.base_url, allow_host or [])
+        target_file = _allowed_target(target, allow_host)
         console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))
         webui.serve(target_file, port=port, stop_signal=stop_signal)
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of scenarios, for completion in editors."""
-    sys.stdout.write(json.dumps(Scenario.model_json_schema(), indent=2) + "\n")
+def schema(
+    of: Annotated[Literal["scenario", "target"], typer.Argument(help="Scenarios, or target files.")] = "scenario",
+) -> None:
+    """Print a JSON schema, for completion in editors."""
+    model = Scenario if of == "scenario" else TargetFile
+    sys.stdout.write(json.dumps(model.model_json_schema(), indent=2) + "\n")
 
 
-def _refuse_unfit(scenario: Scenario, file: Path, target: TargetFile | None, seed: int) -> None:
+def _allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
+    """The target, if it may be loaded; UnsafeTargetError otherwise."""
+    target = load_target(path)
+    if target is not None:
+        check_host(target.base_url, allow_host or [])
+    return target
+
+
+def _assignment(
+    file: Path, target: TargetFile | None, settings: list[str] | None, seed: int, crew: CrewOptions | None = None
+) -> runner.Assignment:
+    """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
+    scenario = load_scenario(file, _overrides(settings or []))
     limits = runner.declared_limits(scenario, target)
-    base_url = target.base_url if target else None
-    problems = list(preflight.preflight(scenario, where=str(file), seed=seed, limits=limits, base_url=base_url))
+    problems = list(preflight.preflight(scenario, where=str(file), seed=seed, limits=limits, target=target))
     if problems:
         raise InputError(problems)
+    return runner.Assignment(
+        scenario=scenario,
+        scenario_file=file,
+        target=target,
+        seed=seed,
+        command=shlex.join(["loadproof", *sys.argv[1:]]),
+        crew=crew or CrewOptions(),
+    )
+
+
+def _look(assignment: runner.Assignment) -> ExitCode:
+    """Show one request of each kind and its answer; FAIL when one is not as expected."""
+    looks = dryrun.dry_run(assignment)
+    for look in looks:
+        style = "green" if look.outcome == Outcome.OK else "red"
+        status = "no answer" if look.status is None else str(look.status)
+        head = f"  {escaped(look.request)} → {status} in {format_duration(look.response_s)}"
+        console.print(Text.assemble((f"{look.outcome:12}", style), f"{look.endpoint:14}", head), soft_wrap=True)
+        for text in filter(None, (look.reason, look.body)):
+            console.print(Text(f"{'':14}{escaped(text)}"), soft_wrap=True)
+    return ExitCode.PASS if all(look.outcome == Outcome.OK for look in looks) else ExitCode.FAIL
 
 
 def _overrides(settings: list[str]) -> dict[str, str]:
@@ -186,16 +227,20 @@ def _address(text: str, where: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _command_line() -> str:
-    return shlex.join(["loadproof", *sys.argv[1:]])
-
-
-def _plan_sentence(scenario: Scenario, file: Path, target: TargetFile | None) -> str:
-    requests = sum(expected_requests(scenario, plan_phases(scenario)).values())
+def _plan_sentence(assignment: runner.Assignment) -> str:
+    """What would be done to whom."""
+    scenario, target = assignment.scenario, assignment.target
+    spans = plan_phases(scenario)
+    by_phase: dict[str, float] = defaultdict(float)
+    for (phase, _), expected in expected_requests(scenario, spans).items():
+        by_phase[phase] += expected
+    peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
     whom = target.base_url if target else "the embedded target"
+    told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
     return (
-        f"{file}: {scenario.model} model, {scenario.client_total:,} clients, {requests:,.0f} requests "
-        f"in {format_duration(scenario.duration_s)} to {whom}"
+        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} requests in {format_duration(scenario.duration_s)} "
+        f"to {whom}, up to {peak_rps:,.0f} requests/s on average over a phase, from {scenario.client_total:,} clients "
+        f"({scenario.model} model, clients by {told_apart})"
     )
 
 

@@ -170,6 +170,15 @@ def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
+def allot(counts: Mapping[str, int], worker_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Users per worker and class; worker k of W gets numbers k, k + W, k + 2 W, … of each class."""
+    workers = len(worker_ids)
+    return {
+        worker: {name: (count - rank + workers - 1) // workers for name, count in counts.items()}
+        for rank, worker in enumerate(worker_ids)
+    }
+
+
 def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tuple[str, str], float]:
     """Requests to expect per (phase, endpoint) from a target that answers at once."""
     expected: dict[tuple[str, str], float] = {}

@@ -13,11 +13,13 @@ from loadproof.errors import Problem
 from loadproof.plan import exceeded_limits, expected_requests, plan_phases
 from loadproof.safety import is_loopback
 from loadproof.strictmodel import nearest
+from loadproof.targetfile import missing_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.scenario import Scenario
+    from loadproof.targetfile import TargetFile
 
 
 def known_endpoints() -> list[str]:
@@ -27,9 +29,11 @@ def known_endpoints() -> list[str]:
 
 
 def preflight(
-    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], base_url: str | None
+    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], target: TargetFile | None
 ) -> Iterator[Problem]:
-    """Problems of a run of this scenario; `base_url` is None for the embedded target."""
+    """Problems of a run of this scenario against this target; None: the embedded one."""
+    if target is not None:
+        yield from missing_variables(target, set(scenario.mix))
     known = known_endpoints()
     for endpoint in scenario.mix:
         if endpoint not in known:
@@ -50,7 +54,7 @@ def preflight(
                 got=f"{excess.sent} requests",
             )
     if scenario.clients == "source-address":
-        host = urlsplit(base_url).hostname or "" if base_url else "127.0.0.1"
+        host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
         yield from _address_problems(host, where)
 
 

@@ -46,7 +46,7 @@ def start(
     with nullcontext() if log is None else log.open("ab") as log_file:
         child = subprocess.Popen(
             command,
-            env={**os.environ, **environment},
+            env=environment_with(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if pipe_output else log_file,
             stderr=log_file,
@@ -56,6 +56,10 @@ def start(
     if cores:
         os.sched_setaffinity(child.pid, cores)
     return child
+
+
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **variables}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:

@@ -21,6 +21,7 @@ from loadproof.generator import CrewOptions
 from loadproof.plan import plan_phases
 from loadproof.progress import Tick
 from loadproof.rundir import EventRow, Manifest, TargetFacts
+from loadproof.targetfile import resolved_headers
 from loadproof.targetmetrics import MetricsSampler
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
     generator_cores, target_cores = processes.share_cores(assignment.crew.local_workers)
     secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
-    manifest = _manifest(assignment, path)
+    base_url = assignment.target.base_url if assignment.target else ""
+    manifest = new_manifest(assignment, path.name, base_url)
     rundir.write_manifest(path, manifest)
     with ExitStack() as stack:
         target_process = None
@@ -144,19 +146,28 @@ def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, 
     return scenario.settings.limits if scenario.settings.limiter != "off" else {}
 
 
-def probe(base_url: str) -> None:
-    """One GET /health before anything is measured; TargetError unless something speaks HTTP there."""
+def probe(target: TargetFile) -> None:
+    """One health request before anything is measured; TargetError unless something speaks HTTP there."""
+    health = target.endpoints.health
+    told = f"{health.method} {health.path}"
     try:
-        requests.get(f"{base_url}/health", timeout=_PROBE_TIMEOUT_S, allow_redirects=False, stream=True).close()
+        requests.request(
+            health.method,
+            target.base_url + health.path,
+            headers=resolved_headers(target.headers),
+            timeout=_PROBE_TIMEOUT_S,
+            allow_redirects=False,
+            stream=True,
+        ).close()
     except requests.Timeout:
-        what = f"no answer to GET /health within {_PROBE_TIMEOUT_S:g} s"
+        what = f"no answer to {told} within {_PROBE_TIMEOUT_S:g} s"
     except requests.ConnectionError as error:
-        what = f"no HTTP answer to GET /health: {_innermost(error)}"
+        what = f"no HTTP answer to {told}: {_innermost(error)}"
     except requests.RequestException as error:
         what = f"not HTTP: {_innermost(error)}"
     else:
         return
-    raise TargetError(Problem(base_url, what, "start the target, or correct its address"))
+    raise TargetError(Problem(target.base_url, what, "start the target, or correct its address"))
 
 
 def _innermost(error: BaseException) -> str:
@@ -166,17 +177,18 @@ def _innermost(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def _manifest(assignment: Assignment, path: Path) -> Manifest:
+def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest:
+    """What is about to run; the base URL of an embedded target may not be known yet."""
     scenario, target = assignment.scenario, assignment.target
     return Manifest(
-        run_id=path.name,
+        run_id=run_id,
         scenario=scenario,
         scenario_file=str(assignment.scenario_file),
         seed=assignment.seed,
         command=assignment.command,
         target=TargetFacts(
             kind="embedded" if target is None else "own",
-            base_url="" if target is None else target.base_url,
+            base_url=base_url,
             limits=declared_limits(scenario, target),
             **({} if target is None else _told_by(target)),
         ),

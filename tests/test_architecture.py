@@ -12,8 +12,20 @@ import pytest
 from tests.commands import ROOT
 
 PURE = {"decidability", "environment", "errors", "expectation", "histogram", "outcome", "plan", "rundir", "scenario"}
-PURE |= {"strictmodel", "strictyaml", "units"}
-MEETS_LOCUST = {"dispatcher", "locustcsv", "locustfile", "recorder", "shape", "transport", "users", "workload"}
+PURE |= {"safety", "strictmodel", "strictyaml", "targetfile", "units"}
+MEETS_LOCUST = {
+    "allotment",
+    "crew",
+    "dispatcher",
+    "locustcsv",
+    "locustfile",
+    "onelook",
+    "recorder",
+    "shape",
+    "transport",
+    "users",
+    "workload",
+}
 
 
 def imports_of(file: Path) -> set[str]:

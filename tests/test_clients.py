@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadproof.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
 from loadproof.payloads import encode_json, make_payloads
-from loadproof.signing import new_secret, standard_webhook_headers
+from loadproof.signing import new_secret, standard_headers
 from target.settings import DEVELOPMENT_SECRET
 from tests.synthetic import scenario
 
@@ -34,6 +34,16 @@ def test_clients_share_no_account_and_are_made_again_the_same():
     assert again == clients[42]
     assert again.random.random() == clients[42].random.random() != clients[43].random.random()
     assert make_client(1, seed=7, by_address=False).address is None
+
+
+def test_given_accounts_are_shared_and_reading_stays_apart_from_paying():
+    """However few they are: nobody pays from or to an account whose balance somebody reads."""
+    ids = [f"acc{number}" for number in range(7)]
+    clients = [make_client(index, seed=1, by_address=False, account_ids=ids) for index in range(20)]
+    read = {client.read_account for client in clients}
+    paying = {account for client in clients for account in client.paying_accounts}
+    assert read == {"acc0", "acc3"}
+    assert paying == {"acc1", "acc2", "acc4", "acc5"}
 
 
 def test_the_highest_index_covers_both_models():
@@ -63,6 +73,6 @@ def test_secrets_are_fresh_and_of_the_specified_form():
 
 def test_our_signature_is_what_the_target_accepts(shared_target):
     """Two implementations of the specification agree."""
-    headers = standard_webhook_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)
+    headers = standard_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)
     url = f"{shared_target.url}/webhooks/standard"
     assert requests.post(url, data=b'{"a":1}', headers=headers, timeout=5).status_code == 202

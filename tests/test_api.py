@@ -1,0 +1,123 @@
+"""Our words to the target's and back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+
+import pytest
+
+from loadproof.api import Api, Reply
+from loadproof.targetfile import Endpoints
+from loadproof.transport import Answer
+
+THEIRS = {
+    "balance": {
+        "path": "/v1/accounts/{account}/funds?currency=EUR",
+        "answer": {"account": None, "balance": "data.amounts.0.value"},
+    },
+    "transactions": {
+        "method": "PUT",
+        "path": "/v1/payments",
+        "body": {"debit": "from.id", "credit": "to.id", "amount": "amount.value", "currency": "amount.unit"},
+        "constants": {"amount.exact": True, "kind": "transfer"},
+        "answer": {"id": "payment.ref", "debit": None, "credit": None, "amount": "payment.amount", "currency": None},
+        "amounts": "decimal",
+        "idempotency_key": None,
+        "location": False,
+    },
+    "webhooks": {"path": "/hooks", "signature": "stripe", "secret": "STRIPE", "answer": {"duplicate": None}},
+}
+
+
+def api(**endpoints):
+    return Api(Endpoints.model_validate(endpoints), headers={}, webhook_secret="whsec_secret")
+
+
+def reply(operation, body, **headers):
+    return Reply(Answer(200, headers, json.dumps(body).encode()), operation)
+
+
+def test_the_reference_api_needs_no_words():
+    """Paths, methods and fields as they stand in its documentation."""
+    call = api().pay(debit="a", credit="b", amount=5, key="k")
+    assert (call.request.method, call.request.path) == ("POST", "/transactions")
+    assert json.loads(call.request.body) == {"debit": "a", "credit": "b", "amount": 5, "currency": "EUR"}
+    assert call.request.headers["Idempotency-Key"] == "k"
+    assert api().read_balance("a").request.path == "/balance/a"
+    assert api().read_payment("p").request.path == "/transactions/p"
+
+
+def test_other_paths_methods_and_fields():
+    """Nested where the names have dots; amounts as decimal text; constants beside them."""
+    call = api(**THEIRS).pay(debit="a", credit="b", amount=1205, key="k")
+    assert (call.request.method, call.request.path) == ("PUT", "/v1/payments")
+    assert json.loads(call.request.body) == {
+        "from": {"id": "a"},
+        "to": {"id": "b"},
+        "amount": {"value": "12.05", "unit": "EUR", "exact": True},
+        "kind": "transfer",
+    }
+
+
+def test_a_payment_without_a_key_is_never_sent_again_by_the_transport():
+    """It could count twice."""
+    assert not api(**THEIRS).pay(debit="a", credit="b", amount=1, key="k").request.repeatable
+    assert api().pay(debit="a", credit="b", amount=1, key="k").request.repeatable
+
+
+def test_what_is_filled_into_a_path_is_escaped():
+    """An id stays one segment of the path, whatever is in it."""
+    assert api().read_balance("a/b ?ü").request.path == "/balance/a%2Fb%20%3F%C3%BC"
+
+
+def test_answers_are_read_in_our_words():
+    """Through objects and lists; None for what the target doesn't tell."""
+    operation = api(**THEIRS).read_balance("a").operation
+    found = reply(operation, {"data": {"amounts": [{"value": "12.30"}]}})
+    assert found["balance"] == "12.30"
+    assert found.number("balance") == 12 + 3 / 10 or str(found.number("balance")) == "12.30"
+    assert found["account"] is None
+    assert found.says("account", "anything")
+
+
+def test_equal_amounts_are_equal_however_they_are_written():
+    """12.3, "12.30"; but no two different ones."""
+    operation = api(**THEIRS).pay(debit="a", credit="b", amount=1, key="k").operation
+    for told in (12.3, "12.3", "12.30"):
+        assert reply(operation, {"payment": {"ref": 1, "amount": told}}).says("amount", "12.30")
+    assert not reply(operation, {"payment": {"ref": 1, "amount": "12.31"}}).says("amount", "12.30")
+    assert not reply(operation, {"payment": {"ref": 1, "amount": "n/a"}}).says("amount", "12.30")
+
+
+@pytest.mark.parametrize("body", [{}, [], "text", None, 5, {"balance": None}, {"balance": "n/a"}, {"balance": {}}])
+def test_an_answer_of_another_shape_is_an_error_and_no_pass(body):
+    """LookupError, TypeError or ValueError, which the user turns into `invalid`."""
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        reply(api().read_balance("a").operation, body).number("balance")
+
+
+def test_stripes_signature_is_what_its_documentation_says():
+    """t=…,v1=hex of HMAC-SHA256 over `t.body`."""
+    request = api(**THEIRS).deliver("evt_00000001", {"type": "x"}).request
+    stamp, signature = (part.partition("=")[2] for part in request.headers["Stripe-Signature"].split(","))
+    wanted = hmac.new(b"whsec_secret", f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest()
+    assert signature == wanted
+    assert json.loads(request.body)["id"] == "evt_00000001"
+
+
+def test_telegram_gets_its_token_and_a_number():
+    """The same event has the same number."""
+    telegram = api(webhooks={"path": "/bot", "signature": "telegram"})
+    first, second = (telegram.deliver("evt_000000ff", {"type": "x"}).request for _ in range(2))
+    assert first.headers["X-Telegram-Bot-Api-Secret-Token"] == "whsec_secret"
+    assert json.loads(first.body)["update_id"] == 255 == json.loads(second.body)["update_id"]
+
+
+def test_headers_are_sent_with_every_request_and_filled_from_the_environment(monkeypatch):
+    """The file holds only the variable's name."""
+    monkeypatch.setenv("API_TOKEN", "s3cret")
+    one = Api(Endpoints(), headers={"Authorization": "Bearer ${API_TOKEN}"}, webhook_secret="whsec_AAAA")
+    for call in (one.ask_health(), one.read_balance("a"), one.deliver("evt_00000001", {})):
+        assert call.request.headers["Authorization"] == "Bearer s3cret"

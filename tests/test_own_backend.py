@@ -1,0 +1,104 @@
+"""Somebody else's API, with other paths, methods, fields, authentication and signature, and no Python touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from analysis.frames import load_run
+from analysis.metrics import tally
+from loadproof import rundir
+from tests.commands import ROOT, loadproof, only_run
+from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
+
+EXAMPLE = ROOT / "docs/examples/fly-app.yaml"
+SECRETS = {"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}
+
+
+@pytest.fixture(scope="module")
+def other_api() -> Iterator[str]:
+    with running_other_api() as url:
+        yield url
+
+
+def command(name: str, *arguments: object, url: str, secrets: dict[str, str] = SECRETS):
+    return loadproof(name, "scenarios/smoke.yaml", "--target", EXAMPLE, *arguments, TARGET_URL=url, **secrets)
+
+
+def test_check_says_what_it_will_do_to_whom(other_api):
+    """Address, rate, total and clients; nothing is sent."""
+    done = command("check", url=other_api)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert f"45 requests in 10 s to {other_api}, up to " in told
+    assert "from 10 clients (closed model, clients by source-address)" in told
+
+
+@pytest.mark.parametrize("name", ["check", "run"])
+def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_api, name, tmp_path):
+    """In the words of the target file, with the outcome that each would be counted as."""
+    done = command(name, "--dry-run", url=other_api)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for request in ("GET /v1/accounts/acc_1001/balance → 200", "POST /v1/payments → 201", "GET /v1/payments/"):
+        assert request in done.stdout
+    assert "POST /hooks/stripe → 200" in done.stdout
+    assert '{"status":"up"}' in done.stdout
+    assert TOKEN not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("secrets", "told"),
+    [
+        ({"PAYMENTS_TOKEN": "wrong", "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}, "rejected"),
+        ({"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": "whsec_wrong"}, "webhooks: status 400"),
+    ],
+)
+def test_a_dry_run_shows_what_is_wrong(other_api, secrets, told):
+    """With exit code 1, before any load."""
+    done = command("run", "--dry-run", url=other_api, secrets=secrets)
+    assert done.returncode == 1
+    assert told in done.stdout
+
+
+def test_a_missing_secret_is_told_before_anything_is_sent(other_api):
+    """Each of them."""
+    done = command("run", url=other_api, secrets={})
+    assert done.returncode == 2
+    assert "PAYMENTS_TOKEN is not set" in done.stderr
+    assert "STRIPE_WEBHOOK_SECRET is not set" in done.stderr
+
+
+def test_a_remote_host_is_refused_until_it_is_allowed():
+    """The example's own address is nobody's to load."""
+    done = loadproof("run", "scenarios/smoke.yaml", "--target", EXAMPLE, "--dry-run", **SECRETS)
+    assert done.returncode == 2
+    assert "not on the allow list" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_against_it_passes_and_keeps_no_secret(other_api, tmp_path):
+    """Every check holds in its words; the manifest has the variables' names only."""
+    done = command("run", "--out", tmp_path, url=other_api)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = only_run(tmp_path)
+    counts = tally(load_run(run).intervals)
+    assert counts.outcomes["ok"] == counts.sent > 30
+    assert rundir.read_manifest(run).target.headers["Authorization"] == "Bearer ${PAYMENTS_TOKEN}"
+    for file in run.iterdir():
+        assert TOKEN.encode() not in file.read_bytes()
+        assert SIGNING_KEY.encode() not in file.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_wrong_word_fails_the_run(other_api, tmp_path):
+    """The checks bite in the target's words too."""
+    wrong = tmp_path / "wrong.yaml"
+    text = EXAMPLE.read_text().replace("balance: available.amount", "balance: available.total")
+    wrong.write_text(text.replace("accounts.csv", str(EXAMPLE.with_name("accounts.csv"))))
+    done = loadproof(
+        *("run", "scenarios/smoke.yaml", "--target", wrong, "--out", tmp_path / "out"), TARGET_URL=other_api, **SECRETS
+    )
+    assert done.returncode == 1
+    counts = tally(load_run(only_run(tmp_path / "out")).intervals)
+    assert counts.outcomes["invalid"] > 0
