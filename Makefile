@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN = $(BIN)/loadproof run
+WORKERS ?= 3
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m ui target test test-fast check format schema golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check format schema golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +23,13 @@ spike-1000: $(VENV)/installed ## A minute of 1000 requests per second.
 
 soak-10m: $(VENV)/installed ## Ten minutes of steady load.
 	@$(RUN) scenarios/soak-10m.yaml
+
+distributed: $(VENV)/installed ## load-100 from WORKERS processes of this machine (3 unless given).
+	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
+
+compose: ## load-100 by docker-compose: target, master and WORKERS workers in containers.
+	@WORKERS=$(WORKERS) LOADPROOF_UID=$$(id -u) LOADPROOF_GID=$$(id -g) \
+		$(COMPOSE) up --build --exit-code-from master; code=$$?; $(COMPOSE) down --timeout 5; exit $$code
 
 ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded target.
 	@$(BIN)/loadproof ui

@@ -9,7 +9,6 @@ import os
 import shlex
 import sys
 import threading
-import time
 import traceback
 from collections import defaultdict
 from pathlib import Path
@@ -20,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadproof import dryrun, preflight, processes, rundir, runner, webui
+from loadproof import dryrun, generator, preflight, rundir, runner, webui
 from loadproof.decidability import samples_expected
 from loadproof.errors import ExitCode, InputError, LoadproofError, Problem, escaped
-from loadproof.generator import LISTEN_PORT, CrewOptions, worker_command
+from loadproof.generator import LISTEN_PORT, CrewOptions
 from loadproof.outcome import Outcome
 from loadproof.plan import expected_requests, plan_phases
 from loadproof.progress import Progress
@@ -134,16 +133,14 @@ def report(
 @app.command()
 def worker(
     master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Where `loadproof run --listen` waits.")],
+    once: Annotated[bool, typer.Option("--once", help="End after one run.")] = False,
 ) -> None:
-    """Make load for a run on another machine, then end."""
+    """Make load for runs on another machine, one after the other, until stopped."""
     host, port = _address(master, "master")
     stop_signal = runner.StopSignal()
     with stop_signal.installed():
-        child = processes.start(worker_command(host, port), environment={}, cores=set(), log=None)
-        while child.poll() is None and not stop_signal:
-            time.sleep(0.2)
-        processes.stop(child)
-    raise typer.Exit(ExitCode.NOTHING_MEASURED if child.returncode else ExitCode.PASS)
+        code = generator.work_for(host, port, stop_signal=stop_signal, once=once)
+    raise typer.Exit(ExitCode.NOTHING_MEASURED if code else ExitCode.PASS)
 
 
 @app.command()

@@ -128,8 +128,9 @@ class LocalCrew:
     def in_flight(self) -> int:
         return workloads.workload().recorder.in_flight
 
-    def begin(self, start_unix_s: float) -> None:
-        """Nobody else needs to know."""
+    def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
+        """How many processes make the load."""
+        return 1
 
     def end(self) -> None:
         """Locust stops the users of its own process by itself."""
@@ -159,7 +160,8 @@ class MasterCrew:
         """Workers wait for what is in flight when they are told to end."""
         return 0
 
-    def begin(self, start_unix_s: float) -> None:
+    def begin(self, start_unix_s: float) -> int:
+        """Tell every worker that came its part; how many they are."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
@@ -172,6 +174,7 @@ class MasterCrew:
             }
             self._runner.send_message(_BEGIN, order, worker)
         gevent.spawn(self._look_after_workers)
+        return len(ids)
 
     def end(self) -> None:
         """Tell the workers to end, and wait until they have, or were lost, or their time is up."""

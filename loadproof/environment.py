@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,11 @@ def _git(*arguments: str) -> str:
 
 def versions() -> dict[str, str]:
     found = {"loadproof": __version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in _PACKAGES}
+    for name in _PACKAGES:
+        # A process that only loads or only judges need not have the target's packages.
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def host() -> dict[str, str]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.rundir import Manifest
+    from loadproof.runner import StopSignal
 
 LISTEN_PORT: Final = 5557
 _WORKERS_COME_WITHIN_S: Final = 60
+_POLL_S: Final = 0.2
 _LOCUSTFILES: Final = f"{Path(locustfiles.__file__).parent},{Path(__file__).with_name('locustfile.py')}"
 _LOCUST: Final = (sys.executable, "-m", "locust", "-f", _LOCUSTFILES, "--exit-code-on-error", "0")
 
@@ -74,14 +77,31 @@ def started(
         os.close(write_end)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            worker = processes.start(worker_command(host, port), environment=secret, cores=cores, log=log)
+            worker = processes.start(_worker_command(host, port), environment=secret, cores=cores, log=log)
             stack.callback(processes.stop, worker)
             workers.append(worker)
         yield Generator(leader, read_end, workers)
 
 
-def worker_command(host: str, port: int) -> list[str]:
-    """Locust as a worker of the master there."""
+def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> int:
+    """Be a worker of the masters that listen there, one after the other; Locust's last exit code.
+
+    Locust waits for a master by itself, for some minutes; then it is started again.
+    """
+    code = 0
+    while not stop_signal:
+        child = processes.start(_worker_command(host, port), environment={}, cores=set(), log=None)
+        while child.poll() is None and not stop_signal:
+            time.sleep(_POLL_S)
+        processes.stop(child)
+        code = child.returncode
+        if once:
+            break
+        time.sleep(_POLL_S)
+    return code
+
+
+def _worker_command(host: str, port: int) -> list[str]:
     return [*_LOCUST, "--worker", "--master-host", host, "--master-port", str(port)]
 
 

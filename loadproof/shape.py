@@ -67,8 +67,8 @@ class PlanShape(LoadTestShape):
         lead_s = _LEAD_OF_WORKERS_S if hasattr(self.runner, "worker_count") else _LEAD_S
         start_unix_s = time.time() + lead_s
         workload().begin(lead_s)
-        self._crew.begin(start_unix_s)
-        self._writer.announce(start_unix_s=start_unix_s)
+        workers = self._crew.begin(start_unix_s)
+        self._writer.announce(start_unix_s=start_unix_s, workers=workers)
 
     def _is_over(self) -> bool:
         work = workload()

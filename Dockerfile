@@ -1,0 +1,44 @@
+# One stage a role, each with only what it needs: target, worker, master.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS base
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+WORKDIR /app
+
+FROM base AS build-target
+COPY requirements.lock deploy/requirements-target.txt ./
+RUN python3 -m venv /opt/venv \
+    && pip install --no-cache-dir --constraint requirements.lock --requirement requirements-target.txt
+
+FROM base AS build-worker
+COPY requirements.lock deploy/requirements-worker.txt ./
+RUN python3 -m venv /opt/venv \
+    && pip install --no-cache-dir --constraint requirements.lock --requirement requirements-worker.txt
+
+FROM build-worker AS build-master
+COPY deploy/requirements-master.txt ./
+RUN pip install --no-cache-dir --constraint requirements.lock --requirement requirements-master.txt
+
+FROM base AS target
+COPY --from=build-target /opt/venv /opt/venv
+COPY target target
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "target"]
+
+FROM base AS worker
+COPY --from=build-worker /opt/venv /opt/venv
+COPY loadproof loadproof
+COPY locustfiles locustfiles
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "loadproof"]
+CMD ["worker", "master"]
+
+FROM base AS master
+COPY --from=build-master /opt/venv /opt/venv
+COPY loadproof loadproof
+COPY locustfiles locustfiles
+COPY analysis analysis
+COPY scenarios scenarios
+COPY deploy/compose-target.yaml deploy/compose-target.yaml
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "loadproof"]
