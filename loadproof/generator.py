@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from loadproof.runner import StopSignal
 
 LISTEN_PORT: Final = 5557
-_WORKERS_COME_WITHIN_S: Final = 60
 _POLL_S: Final = 0.2
 _LOCUSTFILES: Final = f"{Path(locustfiles.__file__).parent},{Path(__file__).with_name('locustfile.py')}"
 _LOCUST: Final = (sys.executable, "-m", "locust", "-f", _LOCUSTFILES, "--exit-code-on-error", "0")
@@ -37,10 +36,16 @@ class CrewOptions:
     workers: int = 1
     listen: tuple[str, int] | None = None
     """Where workers from elsewhere connect; None: they are our own children."""
+    wait_s: int = 60
+    """How long to wait for them."""
 
     @property
     def local_workers(self) -> int:
         return 1 if self.listen else self.workers
+
+    @property
+    def is_distributed(self) -> bool:
+        return self.workers > 1 or self.listen is not None
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Generator:
     pipe: int
     """A descriptor on which it tells how it goes, in lines of JSON."""
     workers: list[subprocess.Popen[bytes]]
+    waits_for_workers: bool
 
     def end_early(self) -> None:
         """Finish what is in flight, and write what there is."""
@@ -67,10 +73,10 @@ def started(
         stack.callback(os.close, read_end)
         host, port = crew.listen or ("127.0.0.1", _free_port() if crew.workers > 1 else 0)
         command = [*_LOCUST, "--headless", "--only-summary", *_run_options(manifest)]
-        if crew.workers > 1 or crew.listen:
+        if crew.is_distributed:
             command += ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
             command += ["--expect-workers", str(crew.workers)]
-            command += ["--expect-workers-max-wait", str(_WORKERS_COME_WITHIN_S)]
+            command += ["--expect-workers-max-wait", str(crew.wait_s)]
         environment = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end), **secret}
         leader = processes.start(command, environment=environment, cores=cores, log=log, pass_fds=[write_end])
         stack.callback(processes.stop, leader)
@@ -80,7 +86,7 @@ def started(
             worker = processes.start(_worker_command(host, port), environment=secret, cores=cores, log=log)
             stack.callback(processes.stop, worker)
             workers.append(worker)
-        yield Generator(leader, read_end, workers)
+        yield Generator(leader, read_end, workers, waits_for_workers=crew.is_distributed)
 
 
 def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> int:

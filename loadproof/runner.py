@@ -90,7 +90,8 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     scenario = assignment.scenario
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
     generator_cores, target_cores = processes.share_cores(assignment.crew.local_workers)
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    # Workers from elsewhere could not know a new key.
+    secret = {} if assignment.crew.listen else {variables.WEBHOOK_SECRET: signing.new_secret()}
     base_url = assignment.target.base_url if assignment.target else ""
     manifest = new_manifest(assignment, path.name, base_url)
     rundir.write_manifest(path, manifest)
@@ -242,8 +243,8 @@ class _Watch:
         if self._generator.leader.returncode and self._ending == "completed":
             self._ending = "generator_died"
             self._detail = f"Locust ended with code {self._generator.leader.returncode}; see generator.log"
-            if self._sampler is None and self._manifest.workers > 1:
-                self._detail = f"fewer than {self._manifest.workers} workers came; see generator.log"
+            if self._sampler is None and self._generator.waits_for_workers:
+                self._detail = f"fewer than {self._manifest.workers} workers came in time; see generator.log"
         return _ended(self._manifest, self._ending, self._detail)
 
     def _read(self, progress: Progress) -> bool:

@@ -1,0 +1,137 @@
+"""docker-compose for real: target, master and workers in containers, on an engine of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analysis.frames import load_run
+from analysis.metrics import tally
+from loadproof import rundir
+from tests.commands import ROOT, only_run
+
+IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
+UID = 12_345
+
+
+def compose_command() -> list[str] | None:
+    """Compose v2, or docker-compose; None where no engine answers."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        return None
+    if not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+@pytest.fixture(scope="module")
+def compose():
+    """Runs compose on this repository's files, with the override for engines that have no bridge network."""
+    command = compose_command()
+    if command is None:
+        pytest.skip("no Docker engine with compose answers on this machine")
+    if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
+        pytest.skip(f"the base image {IMAGE} is not on this machine (PYTHON_IMAGE names another)")
+    has_bridge = not subprocess.run(
+        ["docker", "network", "inspect", "bridge"], capture_output=True, check=False
+    ).returncode
+    files = ["-f", "docker-compose.yml", *([] if has_bridge else ["-f", "deploy/compose.host.yaml"])]
+    project = [*command, *files, "-p", "loadproof-test"]
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*project, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHON_IMAGE": IMAGE, **environment},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    built = run("build")
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    yield run
+    run("down", "--timeout", "2")
+
+
+def up(compose, reports: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    reports.mkdir()
+    if os.geteuid() == 0:
+        os.chown(reports, UID, UID)
+    user = str(UID) if os.geteuid() == 0 else str(os.getuid())
+    return compose(
+        *("up", "--no-color", "--exit-code-from", "master"),
+        **{"REPORTS": str(reports), "SCENARIO": "smoke", "LOADPROOF_UID": user, "LOADPROOF_GID": user, **environment},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
+    """Owned by the caller, from three workers, every request accounted for, clients told apart by their header."""
+    done = up(compose, tmp_path / "reports", WORKERS="3")
+    assert done.returncode == 0, done.stdout[-3000:]
+    path = only_run(tmp_path / "reports")
+    assert path.stat().st_uid == (UID if os.geteuid() == 0 else os.getuid())
+    run = load_run(path)
+    assert json.loads((path / rundir.VERDICT).read_text())["verdict"] == "PASS"
+    assert (path / rundir.REPORT).exists()
+    assert run.manifest.workers == 3
+    counts = tally(run.intervals)
+    assert counts.outcomes["ok"] == counts.sent == int(run.generator["sent"].sum()) > 30
+
+
+@pytest.mark.slow
+def test_a_target_that_fails_ends_the_run_with_another_code_than_zero(compose, tmp_path):
+    """FAIL is 1, whatever makes it fail."""
+    done = up(compose, tmp_path / "reports", WORKERS="2", FAULTS='{"health": {"error_ratio": 1.0}}')
+    assert done.returncode == 1, done.stdout[-3000:]
+
+
+@pytest.mark.slow
+def test_an_unhealthy_target_ends_the_run_with_its_reason(compose, tmp_path):
+    """The master never starts, and there is no zero."""
+    done = up(compose, tmp_path / "reports", FAULTS="nonsense")
+    assert done.returncode != 0
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_directory_that_cannot_be_written_is_one_line(compose, tmp_path):
+    """Somebody else's ./reports."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a directory of somebody else")
+    done = up(compose, tmp_path / "reports", LOADPROOF_UID="54321", LOADPROOF_GID="54321")
+    assert done.returncode == 2
+    assert "can't be written: Permission denied" in done.stdout
+
+
+def test_containers_have_no_more_rights_than_they_need():
+    """Not root, nothing writable but /tmp and the reports, no capabilities."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for service in services.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - inside of the container
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for stage in ("target", "worker", "master"):
+        assert re.search(rf"AS {stage}\n(?:.+\n)*USER 10001", dockerfile), stage
+
+
+def test_images_install_only_what_the_project_names():
+    """Each package is one of ours, and comes in the version of the lock file."""
+    lock = (ROOT / "requirements.lock").read_text()
+    for file in (ROOT / "deploy").glob("requirements-*.txt"):
+        for line in file.read_text().splitlines():
+            if line and not line.startswith("#"):
+                assert re.search(rf"^{re.escape(line.partition('[')[0])}==", lock, re.MULTILINE), line
