@@ -10,12 +10,17 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from target.app import make_app
+from target.ledger import create_database
 from target.settings import VARIABLES, Settings, SettingsError, read_settings
+from target.workers import supervise, tell_ready
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _KEEP_ALIVE_S: Final = 75
 """Longer than any user's pace: uvicorn's 5 s would close connections that a load test means to keep."""
@@ -35,9 +40,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            sys.stdout.write(f"target: ready on http://{f'[{host}]' if ':' in host else host}:{port}\n")
-            sys.stdout.flush()
+            tell_ready(sockets[0])
         if self._parent is not None:
             threading.Thread(target=self._watch_parent, daemon=True).start()
 
@@ -53,7 +56,7 @@ def main() -> int:
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
         settings = read_settings({**os.environ, **flags})
-        listener = _listen(settings)
+        listener = _listen(settings) if options.fd is None else socket.socket(fileno=options.fd)
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -61,19 +64,27 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     with tempfile.TemporaryDirectory(prefix="loadproof-target-") as directory:
-        app = make_app(settings, settings.database or os.path.join(directory, "ledger.sqlite3"))  # noqa: PTH118
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_GRACEFUL_S,
-            backlog=4096,
-        )
-        server = _Server(config, exit_with_parent=options.exit_with_parent)
-        server.run(sockets=[listener])
+        database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
+        if options.fd is None:
+            create_database(database, settings.accounts)
+        if settings.workers > 1 and options.fd is None:
+            return supervise(settings.workers, listener, database, directory, exit_with_parent=options.exit_with_parent)
+        return _serve(make_app(settings, database), listener, exit_with_parent=options.exit_with_parent)
+
+
+def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool) -> int:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+        backlog=4096,
+    )
+    server = _Server(config, exit_with_parent=exit_with_parent)
+    server.run(sockets=[listener])
     return 0 if server.started else 2
 
 
@@ -91,6 +102,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--host", help="overrides HOST")
     parser.add_argument("--port", help="overrides PORT")
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started this ends")
+    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -78,21 +78,28 @@ class KeyInFlightError(Exception):
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
-class Ledger:
-    """One a process. Reads answer at once from a connection of their own; writes queue for the writer."""
+def create_database(path: str, accounts: int) -> None:
+    """The schema, and as many funded accounts; what is there already stays."""
+    connection = _connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(_SCHEMA)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
+        ((f"acct-{number:06d}", CURRENCY, OPENING_BALANCE) for number in range(accounts)),
+    )
+    connection.execute("COMMIT")
+    connection.close()
 
-    def __init__(self, path: str, accounts: int) -> None:
+
+class Ledger:
+    """One a process, on a database that was created before.
+
+    Reads answer at once from a connection of their own; writes queue for the writer.
+    """
+
+    def __init__(self, path: str) -> None:
         self._path = path
-        with _connect(path) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_SCHEMA)
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
-                ((f"acct-{number:06d}", CURRENCY, OPENING_BALANCE) for number in range(accounts)),
-            )
-            connection.execute("COMMIT")
-        connection.close()
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only=1")
         self._keys_in_flight: set[str] = set()

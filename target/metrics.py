@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client learns that several processes count together; read when it is imported."""
+
+
+class ProcessCollector(Collector):
+    """Memory, descriptors, threads and CPU time of all worker processes together."""
+
+    def collect(self) -> Iterator[Metric]:
+        workers = [_Vitals.of(process) for process in _workers()]
+        memory = sum(vitals.memory_bytes for vitals in workers)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", memory)
+        yield GaugeMetricFamily("process_open_fds", "Open descriptors.", sum(vitals.fds for vitals in workers))
+        yield GaugeMetricFamily("process_threads", "Threads.", sum(vitals.threads for vitals in workers))
+        cpu_s = sum(vitals.cpu_s for vitals in workers)
+        yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", cpu_s)
+
+
+class _Vitals(NamedTuple):
+    memory_bytes: int
+    fds: int
+    threads: int
+    cpu_s: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> _Vitals:
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                return cls(
+                    process.memory_info().rss, process.num_fds(), process.num_threads(), times.user + times.system
+                )
+        except psutil.NoSuchProcess:
+            return cls(0, 0, 0, 0.0)
+
+
+def _workers() -> list[psutil.Process]:
+    """This process, or all children of the one that started it for a share of the work."""
+    own = psutil.Process()
+    return psutil.Process(own.ppid()).children() if SHARED_DIRECTORY in os.environ else [own]
+
+
 class Metrics:
-    """One a process, in a registry of its own."""
+    """One a process, in a registry of its own; with several workers each page has the sums of all."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        process = psutil.Process()
-        threads = Gauge("process_threads", "Threads of the process.", registry=self._registry)
-        threads.set_function(process.num_threads)
+        self._process = ProcessCollector()
         self.requests = Counter(
             "http_requests",
             "Answers by route, method and status.",
@@ -37,10 +81,19 @@ class Metrics:
             ["endpoint", "decision"],
             registry=self._registry,
         )
-        self.in_flight = Gauge("http_requests_in_flight", "Requests without an answer.", registry=self._registry)
+        self.in_flight = Gauge(
+            "http_requests_in_flight",
+            "Requests without an answer.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._page_registry = CollectorRegistry() if SHARED_DIRECTORY in os.environ else self._registry
+        if self._page_registry is not self._registry:
+            MultiProcessCollector(self._page_registry)  # type: ignore[no-untyped-call]
+        self._page_registry.register(self._process)
 
     def page(self) -> bytes:
-        return generate_latest(self._registry)
+        return generate_latest(self._page_registry)
 
 
 class MetricsMiddleware:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, for development only
+DEVELOPMENT_TOKEN: Final = "loadproof-development-token"  # noqa: S105 - public, for development only
 _FAULTS_REMEDY: Final = f"write JSON by endpoint ({', '.join(ENDPOINTS)})"
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -38,7 +39,9 @@ class Settings:
     accounts: int
     limiter: str
     limits: Mapping[str, str]
+    workers: int
     webhook_secret: str
+    telegram_secret: str
     client_header: str
     trusted_networks: tuple[_Network, ...]
     faults: Mapping[str, Fault] | None
@@ -55,13 +58,16 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "LIMIT_BALANCE": ("30/min", "requests per client"),
     "LIMIT_TRANSACTIONS": ("10/min", "requests per client"),
     "LIMIT_WEBHOOKS": ("5/min", "requests per client"),
+    "WORKERS": ("1", "processes that share the port and the database; each keeps limits of its own"),
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
+    "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
     "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
 }
 """Name to default and meaning; what `python -m target --help` prints."""
 
+_TOKEN: Final = r"[A-Za-z0-9_-]{1,256}"  # noqa: S105 - a pattern
 _LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
 _SECRET: Final = r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"  # noqa: S105 - a pattern
 
@@ -75,7 +81,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         try:
             return parse(values[name])
         except ValueError as error:
-            shown = "a secret" if name == "WEBHOOK_SECRET" else ascii(values[name])
+            shown = "a secret" if name.endswith("_SECRET") else ascii(values[name])
             problems.append(f"{name}: got {shown}; {error}")
             return None
 
@@ -89,6 +95,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             endpoint: read(f"LIMIT_{endpoint.upper()}", _matching(_LIMIT, "write it like 60/min (s, min, h)"))
             for endpoint in ENDPOINTS
         },
+        "workers": read("WORKERS", _whole_number(1, 64)),
+        "telegram_secret": read("TELEGRAM_SECRET", _matching(_TOKEN, "write 1 to 256 of A-Z, a-z, 0-9, _ and -")),
         "webhook_secret": read("WEBHOOK_SECRET", _matching(_SECRET, "write whsec_ and the key in base64")),
         "client_header": values["CLIENT_HEADER"].lower(),
         "trusted_networks": read("TRUSTED_NETWORKS", _networks),

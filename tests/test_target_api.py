@@ -12,6 +12,7 @@ import uuid
 import pytest
 import requests
 
+from target.settings import DEVELOPMENT_TOKEN
 from tests.targets import running_target, signed
 
 
@@ -267,3 +268,54 @@ def test_it_ends_with_its_parent():
             return
         time.sleep(0.1)
     pytest.fail("the target outlived its parent")
+
+
+def telegram(target, body: bytes, token: str | None = DEVELOPMENT_TOKEN) -> requests.Response:
+    headers = {} if token is None else {"X-Telegram-Bot-Api-Secret-Token": token}
+    return requests.post(f"{target.url}/webhooks/telegram", data=body, headers=headers, timeout=5)
+
+
+def test_telegrams_updates_have_one_effect_each(shared_target):
+    """By update_id."""
+    first, second = (telegram(shared_target, b'{"update_id": 4711, "message": {}}') for _ in range(2))
+    assert (first.status_code, first.json()) == (202, {"id": "4711", "duplicate": False})
+    assert (second.status_code, second.json()) == (200, {"id": "4711", "duplicate": True})
+
+
+@pytest.mark.parametrize(
+    ("body", "token", "status", "kind"),
+    [
+        (b'{"update_id": 1}', "guessed", 401, "forged-webhook"),
+        (b'{"update_id": 1}', None, 400, "missing-header"),
+        (b"{}", DEVELOPMENT_TOKEN, 400, "missing-update-id"),
+        (b'{"update_id": "1"}', DEVELOPMENT_TOKEN, 400, "missing-update-id"),
+        (b"[" * 100_000, DEVELOPMENT_TOKEN, 400, "missing-update-id"),
+        (b"\xff", DEVELOPMENT_TOKEN, 400, "missing-update-id"),
+    ],
+)
+def test_a_wrong_update_is_refused(shared_target, body, token, status, kind):
+    """With its reason."""
+    answer = telegram(shared_target, body, token)
+    assert answer.status_code == status
+    assert problem(answer)["type"] == f"urn:problem:{kind}"
+
+
+def test_a_signature_is_over_the_raw_bytes(shared_target):
+    """The same JSON with another space is another body."""
+    headers = signed("evt_raw", b'{"a":1}')
+    url = f"{shared_target.url}/webhooks/standard"
+    assert requests.post(url, data=b'{"a": 1}', headers=headers, timeout=5).status_code == 401
+    assert requests.post(url, data=b'{"a":1}', headers=headers, timeout=5).status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/webhooks/standard"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_beyond_bounds_is_refused(shared_target, path, chunked):
+    """Whether its length was announced or not."""
+    body = b"x" * 2_000_000
+    headers = {"Idempotency-Key": "large", "Content-Type": "application/json", **signed("evt_large", b"")}
+    answer = requests.post(
+        f"{shared_target.url}{path}", data=iter([body]) if chunked else body, headers=headers, timeout=10
+    )
+    assert answer.status_code == 413
+    assert problem(answer)["title"] in {"Request Entity Too Large", "Content Too Large"}

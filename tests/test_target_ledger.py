@@ -15,10 +15,17 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from target.ledger import KeyReusedError, Ledger, Order
+from target.ledger import KeyReusedError, Ledger, Order, create_database
 from tests.targets import running_target
 
 ACCOUNTS = 4
+
+
+def new_ledger(path: str) -> Ledger:
+    create_database(path, ACCOUNTS)
+    return Ledger(path)
+
+
 order = st.builds(
     Order,
     debit=st.sampled_from([f"acct-00000{number}" for number in range(ACCOUNTS + 1)]),
@@ -33,7 +40,7 @@ order = st.builds(
 def test_whatever_is_ordered_the_books_balance(tmp_path, orders):
     """Concurrent orders with shared keys: constant sum, no overdraft, postings of each transaction cancel out."""
     path = tmp_path / f"{uuid.uuid4().hex}.sqlite3"
-    ledger = Ledger(str(path), ACCOUNTS)
+    ledger = new_ledger(str(path))
 
     async def pay_all():
         return await asyncio.gather(*(ledger.pay(key, one) for key, one in orders), return_exceptions=True)
@@ -53,7 +60,7 @@ def test_whatever_is_ordered_the_books_balance(tmp_path, orders):
 
 def test_a_reused_key_is_refused_and_changes_nothing(tmp_path):
     """The second order under a key never runs."""
-    ledger = Ledger(str(tmp_path / "ledger.sqlite3"), ACCOUNTS)
+    ledger = new_ledger(str(tmp_path / "ledger.sqlite3"))
     asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 5, "EUR")))
     with pytest.raises(KeyReusedError):
         asyncio.run(ledger.pay("k", Order("acct-000000", "acct-000001", 6, "EUR")))
@@ -64,7 +71,7 @@ def test_a_reused_key_is_refused_and_changes_nothing(tmp_path):
 def test_a_broken_database_fails_the_request_not_the_writer(tmp_path):
     """An error of SQLite reaches whoever waits, and the next order works again."""
     path = tmp_path / "ledger.sqlite3"
-    ledger = Ledger(str(path), ACCOUNTS)
+    ledger = new_ledger(str(path))
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("ALTER TABLE transactions RENAME TO gone")
         database.commit()
@@ -78,7 +85,7 @@ def test_a_broken_database_fails_the_request_not_the_writer(tmp_path):
 
 def test_readiness_notices_a_lost_database(tmp_path):
     """A closed or broken database is not ready."""
-    ledger = Ledger(str(tmp_path / "ledger.sqlite3"), ACCOUNTS)
+    ledger = new_ledger(str(tmp_path / "ledger.sqlite3"))
     assert ledger.is_readable()
     ledger.close()
     assert not ledger.is_readable()

@@ -1,0 +1,86 @@
+"""Several processes of the target: one port, one ledger, one page of metrics, one end."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import psutil
+import pytest
+import requests
+
+from tests.targets import running_target
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    with running_target(LIMITER="off", WORKERS="2") as target:
+        yield target
+
+
+def metric(page: str, name: str) -> float:
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", page, re.MULTILINE))
+
+
+def test_both_workers_answer_on_one_port(two_workers):
+    """The line that says ready comes when both do."""
+    workers = psutil.Process(two_workers.process.pid).children()
+    assert len(workers) == 2
+    assert requests.get(f"{two_workers.url}/health", timeout=5).status_code == 200
+
+
+def test_a_payment_counts_once_whichever_worker_takes_it(two_workers):
+    """The same key, from connections that reach both."""
+    before = two_workers.balance("acct-000001")
+    answers = [two_workers.pay("shared-key", amount=7) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert two_workers.balance("acct-000001") == before - 7
+
+
+def test_simultaneous_payments_keep_the_sum(two_workers):
+    """Two writers on one database take turns."""
+    total = sum(two_workers.balance(f"acct-{number:06d}") for number in range(10, 14))
+
+    def pay(number: int) -> None:
+        for _ in range(25):
+            two_workers.pay(debit=f"acct-{10 + number:06d}", credit=f"acct-{10 + (number + 1) % 4:06d}", amount=3)
+
+    threads = [threading.Thread(target=pay, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(two_workers.balance(f"acct-{number:06d}") for number in range(10, 14)) == total
+
+
+def test_metrics_are_sums_over_the_workers(two_workers):
+    """Whoever answers: requests, memory and threads of both."""
+    for _ in range(20):
+        requests.get(f"{two_workers.url}/balance/acct-000001", timeout=5)
+    pages = [requests.get(f"{two_workers.url}/metrics", timeout=5).text for _ in range(6)]
+    counts = {metric(page, "http_requests_total") for page in pages}
+    assert all(count >= 20 for count in counts)
+    workers = psutil.Process(two_workers.process.pid).children()
+    memory = sum(worker.memory_info().rss for worker in workers)
+    for page in pages:
+        assert metric(page, "process_resident_memory_bytes") == pytest.approx(memory, rel=0.1)
+        assert metric(page, "process_threads") >= 4
+        assert metric(page, "process_open_fds") > 10
+        assert metric(page, "process_cpu_seconds_total") > 0.1
+
+
+def test_all_workers_end_together():
+    """SIGTERM to the first process is enough."""
+    with running_target(LIMITER="off", WORKERS="2") as target:
+        workers = psutil.Process(target.process.pid).children()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+    assert target.process.returncode == 0
+
+
+def test_a_worker_that_dies_ends_the_target():
+    """Half a target would be measured as a whole one."""
+    with running_target(LIMITER="off", WORKERS="2") as target:
+        psutil.Process(target.process.pid).children()[0].kill()
+        assert target.process.wait(10) != 0
