@@ -90,8 +90,9 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     scenario = assignment.scenario
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
     generator_cores, target_cores = processes.share_cores(assignment.crew.local_workers)
-    # Workers from elsewhere could not know a new key.
-    secret = {} if assignment.crew.listen else {variables.WEBHOOK_SECRET: signing.new_secret()}
+    # Somebody's own target has its own key, and workers from elsewhere could not know a new one.
+    has_own_key = assignment.target is None and assignment.crew.listen is None
+    secret = {variables.WEBHOOK_SECRET: signing.new_secret()} if has_own_key else {}
     base_url = assignment.target.base_url if assignment.target else ""
     manifest = new_manifest(assignment, path.name, base_url)
     rundir.write_manifest(path, manifest)

@@ -22,7 +22,7 @@ _STOP_POLL_S = 0.2
 def serve(target: TargetFile | None, *, port: int, stop_signal: StopSignal) -> None:
     """Serve until a signal comes; nothing is recorded beside Locust's own statistics."""
     generator_cores, target_cores = processes.share_cores()
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    secret = {variables.WEBHOOK_SECRET: signing.new_secret()} if target is None else {}
     with ExitStack() as stack:
         log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadproof-ui-"))) / "target.log"
         if target is None:
