@@ -7,7 +7,7 @@ WORKERS ?= 3
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check format schema golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ format: $(VENV)/developed ## Format the code.
 schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
+
+sample: $(VENV)/developed ## Make the run in reports/sample and its picture anew (needs chromium).
+	@$(BIN)/python docs/make_sample.py
 
 golden: $(VENV)/developed ## Write the expected outputs in tests/golden anew.
 	@$(BIN)/python -m pytest -q tests/test_golden.py --refresh-golden

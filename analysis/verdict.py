@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analysis.health import Finding, examine
-from analysis.thresholds import Judgement, Word, judge
+from analysis.metrics import summary
+from analysis.thresholds import Judgement, Word, judge, scope_of
 from loadproof.errors import ExitCode
+from loadproof.outcome import Outcome
+from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from analysis.frames import Run
+    from analysis.metrics import SummaryRow
     from loadproof.rundir import Manifest
 
 _PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
@@ -47,7 +51,7 @@ def decide(run: Run) -> Verdict:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
         reason = _told(deciding[0]) + _more(len(deciding) - 1)
-        next_step = _next_step(word, deciding[0])
+        next_step = _next_step(word, deciding[0], run)
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings)
 
 
@@ -71,14 +75,32 @@ def _more(others: int) -> str:
     return "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
 
 
-def _next_step(word: Word, judgement: Judgement) -> str:
+def _next_step(word: Word, judgement: Judgement, run: Run) -> str:
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
-    where = judgement.threshold.scope.partition(" · ")
-    return (
-        f"Look at {where[0]} in {where[2]} in the report: when it began, and what the outcomes were. "
-        "Then mend the target, or correct the threshold."
-    )
+    return f"Look at {_worst_place(judgement, run)}. Then mend the target, or correct the threshold."
+
+
+def _worst_place(judgement: Judgement, run: Run) -> str:
+    """Of the phases and endpoints that a threshold reads, where most is wrong, or where it is slowest."""
+    scope = scope_of(judgement.threshold, run)
+    rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
+    worst = max(rows, key=_badness)
+    place = f"{worst.endpoint} in {worst.phase.name}"
+    wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}
+    p95 = worst.response[0.95]
+    if any(wrong.values()):
+        most = max(wrong, key=wrong.__getitem__)
+        return f"{place}, where {wrong[most]:,} of {worst.tally.sent:,} requests ended {most}"
+    if worst.tally.dropped:
+        return f"{place}, where {worst.tally.dropped:,} of {worst.tally.offered:,} requests could not even be sent"
+    return f"{place}, where p95 is {format_duration(p95.value)}" if p95 else place
+
+
+def _badness(row: SummaryRow) -> tuple[float, float]:
+    p95 = row.response[0.95]
+    bad = 1 - row.tally.outcomes[Outcome.OK] / row.tally.offered if row.tally.offered else 0.0
+    return bad, p95.value if p95 else 0.0
 
 
 def sentence(text: str) -> str:

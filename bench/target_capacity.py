@@ -85,26 +85,23 @@ def one_round(*, profile: bool) -> dict[str, Any]:
     }
 
 
-def widest_frames(pid: int, directory: Path, count: int = 8) -> list[dict[str, Any]]:
-    """The functions that most samples were in, callees included, inside of the event loop."""
+def widest_frames(pid: int, directory: Path, count: int = 5) -> list[dict[str, Any]]:
+    """The widest frames at the top of the flame graph: functions by the share of samples that they themselves ran."""
     raw = directory / "profile.raw"
     subprocess.run(
-        [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--duration", str(PROFILE_S), "--rate", "200"]
-        + ["--format", "raw", "--output", str(raw)],
+        [
+            *(Path(sys.executable).with_name("py-spy"), "record", "--pid", str(pid), "--duration", str(PROFILE_S)),
+            *("--rate", "200", "--format", "raw", "--output", raw),
+        ],
         check=True,
         capture_output=True,
     )
-    inclusive: Counter[str] = Counter()
-    total = 0
+    leaves: Counter[str] = Counter()
     for line in raw.read_text().splitlines():
         stack, _, samples = line.rpartition(" ")
-        total += int(samples)
-        for frame in {frame.rpartition(":")[0].rstrip("0123456789").rstrip(":") or frame for frame in stack.split(";")}:
-            inclusive[frame] += int(samples)
-    # Down to the event loop every stack is the same.
-    loop = next(samples for frame, samples in inclusive.items() if frame.startswith("Server.run "))
-    ours = [(frame, samples) for frame, samples in inclusive.most_common() if samples < 0.95 * loop]
-    return [{"frame": frame, "share": round(samples / total, 3)} for frame, samples in ours[:count]]
+        leaves[stack.rpartition(";")[2].rpartition(":")[0] + ")"] += int(samples)
+    total = leaves.total()
+    return [{"frame": frame, "share": round(samples / total, 3)} for frame, samples in leaves.most_common(count)]
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from loadproof.payloads import encode_json
 from loadproof.signing import SIGNATURES
-from loadproof.targetfile import resolved_headers
+from loadproof.targetfile import Operation, resolved_headers
 from loadproof.transport import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadproof.targetfile import Endpoints, Operation
+    from loadproof.targetfile import Endpoints
 
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
@@ -103,6 +103,11 @@ class Api:
     @property
     def alive(self) -> str | int | bool:
         return self._endpoints.health.alive
+
+    def call(self, method: str, path: str, *, expect: int = 200, body: Mapping[str, Any] | None = None) -> Call:
+        """Any request of a user of your own; `body` is sent as JSON."""
+        operation = Operation.model_validate({"method": method, "path": path, "expect": expect})
+        return self._call(operation, sent=body)
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)

@@ -12,7 +12,7 @@ from loadproof.errors import InputError, Problem
 from loadproof.expectation import Expectation, parse_expectation
 from loadproof.outcome import Outcome
 from loadproof.strictmodel import Duration, Name, Rate, Share, Strict, nearest, read_document, validate
-from loadproof.strictyaml import Document, YamlPath, parse_scalar
+from loadproof.strictyaml import Document, YamlPath, parse_scalar, parse_yaml
 
 NOT_JUDGED_YET: Final = frozenset({"recovery", "drift"})
 """Metrics that the grammar knows and no analysis reads so far; a scenario that asks for them is refused."""
@@ -188,7 +188,8 @@ def _override(document: Document, key: str, text: str) -> None:
     for part in parents:
         value = value.setdefault(part, {}) if isinstance(value, dict) else _item(value, part)
     if isinstance(value, dict):
-        value[last] = parse_scalar(text)
+        # A list or mapping is YAML; anything else is taken as it stands, colons and all.
+        value[last] = parse_yaml(text, where).value if text.startswith(("{", "[")) else parse_scalar(text)
     else:
         raise InputError(Problem(where, "no such place in the scenario", "give a path like phases.steady.duration"))
 

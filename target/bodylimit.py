@@ -13,7 +13,10 @@ LARGEST_BODY_BYTES: Final = 1_048_576
 
 
 class BodyLimitMiddleware:
-    """Counts what is received, whatever Content-Length says."""
+    """Counts what is received, whatever Content-Length says.
+
+    FastAPI's own `max_body_size` answers in plain text before any exception handler sees it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
