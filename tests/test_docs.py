@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 
 import pytest
@@ -46,18 +45,6 @@ def test_every_make_command_exists(document):
     named = {line.split()[1] for line in commands_of(text) if line.startswith("make ")}
     named |= set(re.findall(r"`make ([a-z0-9-]+)", text))
     assert named <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
-
-
-def test_every_loadproof_command_of_the_readme_parses():
-    """Subcommands and options are those of the program's own help."""
-    for line in commands_of(README):
-        words = shlex.split(line)
-        if ".venv/bin/loadproof" not in words:
-            continue
-        subcommand, *rest = words[words.index(".venv/bin/loadproof") + 1 :]
-        text = loadproof(subcommand, "--help").stdout
-        for option in (word.partition("=")[0] for word in rest if word.startswith("--")):
-            assert option in text, line
 
 
 def test_make_help_lists_every_command():
