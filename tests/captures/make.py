@@ -83,5 +83,5 @@ if __name__ == "__main__":
     locusts = dict(argument.split("=", 1) for argument in sys.argv[1:])
     for capture in CAPTURES:
         if capture.version in locusts:
-            print(capture.name, flush=True)
+            sys.stdout.write(f"{capture.name}\n")
             make(capture, locusts[capture.version])
