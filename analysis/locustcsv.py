@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PERCENTILE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
-_AGGREGATED: Final = "Aggregated"
+AGGREGATED: Final = "Aggregated"
 _NO_METHOD: Final = frozenset({"", "None"})
 """What Locust writes as the type of the row of all endpoints; 'None' is that of 1.0."""
 _LARGEST: Final = 1e12
@@ -77,6 +77,8 @@ class LocustRun:
     """The names of those of the four that were there."""
     entries: tuple[Entry, ...]
     total: Entry | None
+    percentiles: tuple[float, ...]
+    """Those (0-1) that the totals have a column for."""
     history: pd.DataFrame
     """Of all endpoints: time_s from the first row, users, requests and failures (cumulative), mean_s (cumulative),
     and a column for each quantile in s, keyed by the quantile (0-1)."""
@@ -113,6 +115,8 @@ def load_locust_run(prefix: Path) -> LocustRun:
     if not entries and len(history.frame):
         entries = list(history.entries())
         damage.append("the totals are those of the history's last row")
+    # The history's percentiles are those of the whole run only where they are since the start.
+    header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     total, endpoints = _split(entries)
     behind = history.requests - total.requests if total else 0
     if behind > 0:
@@ -122,6 +126,7 @@ def load_locust_run(prefix: Path) -> LocustRun:
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
         entries=endpoints,
         total=total,
+        percentiles=tuple(sorted(_quantiles(dict.fromkeys(header, "")))),
         history=history.frame,
         start_unix_s=history.start_unix_s,
         full_history=bool(history.last),
@@ -213,10 +218,10 @@ def _quantiles(row: Mapping[str, str]) -> dict[float, float]:
 
 def _split(entries: list[Entry]) -> tuple[Entry | None, tuple[Entry, ...]]:
     """The row of all endpoints, and the others; without it counts are added up, and percentiles can't be."""
-    total = next((entry for entry in entries if entry.name == _AGGREGATED and not entry.method), None)
+    total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
     endpoints = tuple(entry for entry in entries if entry is not total)
     if total is None and endpoints:
-        total = together(endpoints, name=_AGGREGATED)
+        total = together(endpoints, name=AGGREGATED)
     return total, endpoints
 
 
@@ -262,7 +267,7 @@ class _History:
     def _read(self, reader: RowReader) -> Iterator[dict[str | float, float]]:
         for row in reader.rows():
             at_s = _number(row["Timestamp"])
-            if row["Type"] not in _NO_METHOD or row["Name"] != _AGGREGATED:
+            if row["Type"] not in _NO_METHOD or row["Name"] != AGGREGATED:
                 self.last[row["Type"], row["Name"]] = row
             elif math.isnan(at_s) or math.isnan(_number(row["Total Request Count"])):
                 reader.skipped += 1

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from analysis.frames import Run
     from loadproof.rundir import Manifest
 
-_PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
-_EXIT_CODES: Final = {
+PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
+EXIT_CODES: Final = {
     Word.PASS: ExitCode.PASS,
     Word.FAIL: ExitCode.FAIL,
     Word.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
@@ -37,7 +37,7 @@ def decide(run: Run) -> Verdict:
     judgements = tuple(judge(threshold, run) for threshold in run.manifest.scenario.thresholds)
     findings = examine(run)
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
-    word = next(word for word in _PRECEDENCE if word in words)
+    word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
@@ -46,7 +46,7 @@ def decide(run: Run) -> Verdict:
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
-        reason = _told(deciding[0]) + _more(len(deciding) - 1)
+        reason = told(deciding)
         next_step = _next_step(word, deciding[0])
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings)
 
@@ -59,16 +59,16 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
         case "terminated":
             return ExitCode.TERMINATED
         case _:
-            return _EXIT_CODES[verdict.word]
+            return EXIT_CODES[verdict.word]
 
 
-def _told(judgement: Judgement) -> str:
+def told(deciding: list[Judgement]) -> str:
+    """The first of the judgements that decide, and how many more there are."""
+    judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
-    return f"{threshold.scope}: {threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
-
-
-def _more(others: int) -> str:
-    return "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
+    more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
+    seen = f"{threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+    return f"{threshold.scope}: {seen}{more}"
 
 
 def _next_step(word: Word, judgement: Judgement) -> str:
