@@ -40,7 +40,7 @@ def _sentences(run: LocustRun) -> Iterator[str]:
             "Locust writes those of the last ten seconds only with --csv-full-history."
         )
     else:
-        yield "The history's percentiles are of the last ten seconds or so: each request moves ten rows."
+        yield "The history's percentiles are of the last ten seconds or so: neighbouring rows share their requests."
 
 
 def _share(run: LocustRun) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PERCENTILE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
 AGGREGATED: Final = "Aggregated"
+_SUM: Final = "Sum"
 _NO_METHOD: Final = frozenset({"", "None"})
 """What Locust writes as the type of the row of all endpoints; 'None' is that of 1.0."""
 _LARGEST: Final = 1e12
@@ -118,9 +119,9 @@ def load_locust_run(prefix: Path) -> LocustRun:
     # The history's percentiles are those of the whole run only where they are since the start.
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     total, endpoints = _split(entries)
-    behind = history.requests - total.requests if total else 0
-    if behind > 0:
-        damage.append(f"the stats file is {behind:,} requests behind the history: Locust did not end by itself")
+    if total is not None and total.name == _SUM:
+        damage.append("there is no row of all endpoints; it was added up from theirs, without percentiles")
+    damage += _disagreement(total, history)
     return LocustRun(
         prefix=prefix,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
@@ -135,6 +136,15 @@ def load_locust_run(prefix: Path) -> LocustRun:
         exceptions=exceptions,
         damage=tuple(damage),
     )
+
+
+def _disagreement(total: Entry | None, history: _History) -> Iterator[str]:
+    """Locust writes its files out every ten seconds, and not once more at its end. Source: locust/stats.py 2.47."""
+    ahead = total.requests - history.requests if total and len(history.frame) else 0
+    if ahead > 0:
+        yield f"the history lacks the last {ahead:,} requests"
+    elif ahead < 0:
+        yield f"the stats file lacks the last {-ahead:,} requests"
 
 
 def prefix_of(path: Path) -> Path:
@@ -221,14 +231,12 @@ def _split(entries: list[Entry]) -> tuple[Entry | None, tuple[Entry, ...]]:
     total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
     endpoints = tuple(entry for entry in entries if entry is not total)
     if total is None and endpoints:
-        total = together(endpoints, name=AGGREGATED)
+        total = together(endpoints, name=_SUM)
     return total, endpoints
 
 
 def together(entries: tuple[Entry, ...], name: str) -> Entry:
     """Several rows as one; a percentile of several can't be told from theirs."""
-    if len(entries) == 1:
-        return entries[0]
     used = [entry for entry in entries if entry.requests]
     n = sum(entry.requests for entry in used)
     means = [entry.mean for entry in used if entry.mean]
@@ -242,7 +250,7 @@ def together(entries: tuple[Entry, ...], name: str) -> Entry:
         mean=_weighted(means) if used and len(means) == len(used) else None,
         maximum=max(maxima, key=lambda estimate: estimate.value) if used and len(maxima) == len(used) else None,
         throughput=exact(sum(rate.value for rate in rates), n) if used and len(rates) == len(used) else None,
-        quantiles={},
+        quantiles=used[0].quantiles if len(used) == len(entries) == 1 else {},
     )
 
 

@@ -92,10 +92,12 @@ def facts(run: LocustRun) -> str:
     total = run.total
     if total is None or not total.requests:
         return "No requests were recorded."
-    rate = "" if total.throughput is None else f", {format_quantity(total.throughput.value, Dimension.RATE)}"
-    took = f" in {format_duration(run.duration_s)}" if run.duration_s else ""
+    rate = ""
+    if total.throughput is not None and total.throughput.value > 0:
+        took = format_duration(total.requests / total.throughput.value)
+        rate = f" in {took}, {format_quantity(total.throughput.value, Dimension.RATE)}"
     share = format_quantity(total.failure_ratio, Dimension.RATIO)
-    return f"{total.requests:,} requests{took}{rate}; {total.failures:,} failed ({share})."
+    return f"{total.requests:,} requests{rate}; {total.failures:,} failed ({share})."
 
 
 def verdict_json(examined: Examined) -> str:
@@ -117,7 +119,7 @@ def verdict_json(examined: Examined) -> str:
         "cannot_show": examined.caveats,
         "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
         "turns": [vars(turn) for turn in examined.degradation.turns],
-        "turns_looked_at": examined.degradation.silence,
+        "turns_extent": examined.degradation.extent,
         "all": _entry_json(run.total) if run.total else None,
         "endpoints": [_entry_json(entry) for entry in endpoints],
         "endpoints_left_out": left_out,
@@ -153,7 +155,7 @@ def summary_markdown(examined: Examined) -> str:
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
     lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
     lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
-    lines += [markdown(examined.degradation.silence), "", *_markdown_endpoints(run), ""]
+    lines += ["", markdown(turns_note(examined.degradation)), "", *_markdown_endpoints(run), ""]
     lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
     if run.damage:
         lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
@@ -162,6 +164,12 @@ def summary_markdown(examined: Examined) -> str:
 
 def turn_text(at_s: float, users: float, what: str) -> str:
     return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
+
+
+def turns_note(degradation: Degradation) -> str:
+    """What goes with the turns, or stands in their place."""
+    nothing = "Nothing was seen to turn. " if degradation.looked and not degradation.turns else ""
+    return nothing + degradation.extent
 
 
 def _markdown_endpoints(run: LocustRun) -> list[str]:

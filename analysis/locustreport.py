@@ -16,6 +16,7 @@ from analysis.locustoutputs import (
     first,
     output_path,
     turn_text,
+    turns_note,
     worst,
 )
 from analysis.page import TEMPLATES, threshold_row
@@ -52,7 +53,7 @@ def render_report(examined: Examined) -> str:
         facts=facts(run),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
-        silence=examined.degradation.silence,
+        turns_note=turns_note(examined.degradation),
         load_chart=locustcharts.load_chart(run, turns),
         times_chart=locustcharts.times_chart(run, turns),
         failures_chart=locustcharts.failures_chart(run, turns),

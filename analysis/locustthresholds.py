@@ -84,15 +84,16 @@ def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     if word is Word.PASS:
         many = f"all {len(judgements)} thresholds hold" if len(judgements) > 1 else "the threshold holds"
-        reason = f"{many}; whether the generator kept up, these files don't tell"
+        reason = sentence(f"{many}; whether the generator kept up, these files don't tell")
     else:
+        # No capital letter: it may begin with a name.
         reason = told([judgement for judgement in judgements if judgement.word is word])
-    return Verdict(word, f"{sentence(reason)}.", _NEXT_STEPS[word], judgements, findings=())
+    return Verdict(word, f"{reason}.", _NEXT_STEPS[word], judgements, findings=())
 
 
 _NEXT_STEPS: Final = {
     Word.PASS: "Read in the report what such files can't show, before you rely on it.",
-    Word.FAIL: "Look in the report when it began. Then mend the target, correct the threshold, or check the load generator.",
+    Word.FAIL: "Look in the report when it began. Then mend the target or the threshold, or check the load generator.",
     Word.INCONCLUSIVE: "Run longer or with more requests; nothing says yet that the target is at fault.",
 }
 

@@ -56,8 +56,9 @@ class Turn:
 class Degradation:
     turns: tuple[Turn, ...]
     """In order of time."""
-    silence: str
-    """Why there may be none, or what was looked at without finding one; a sentence."""
+    extent: str
+    """Up to which load was looked, or why not at all; a sentence."""
+    looked: bool = True
 
 
 def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
@@ -100,17 +101,20 @@ def find_turns(run: LocustRun) -> Degradation:
     used = table[table["requests"] > 0].reset_index(drop=True)
     if len(used) < FEWEST_WINDOWS:
         return Degradation(
-            (), f"The history has {len(used)} windows of {WINDOW_S} s with requests; {FEWEST_WINDOWS} are needed."
+            (),
+            f"Too short a history: {len(used)} x {WINDOW_S} s with requests, "
+            f"and {FEWEST_WINDOWS} x {WINDOW_S} s are needed.",
+            looked=False,
         )
     low, rises = _low_load(used)
     turns = [_failures_turn(used, low)]
     if rises:
         turns += [_throughput_turn(used), _times_turn(used, low, cumulative=run.cumulative)]
     found = sorted((turn for turn in turns if turn is not None), key=lambda turn: turn.at_s)
-    return Degradation(tuple(found), _silence(used, rises=rises))
+    return Degradation(tuple(found), _extent(used, rises=rises))
 
 
-def _silence(used: pd.DataFrame, *, rises: bool) -> str:
+def _extent(used: pd.DataFrame, *, rises: bool) -> str:
     users, rate_rps = used["users"].max(), used["throughput_rps"].max()
     seen = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
     if rises:

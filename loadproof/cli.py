@@ -313,7 +313,7 @@ def _report_on_csvs(path: Path, thresholds: Path | None, out: Path | None) -> in
     locustoutputs.write_outputs(examined, out or prefix.parent)
     report_path = write_report(examined, out or prefix.parent)
     console.print(locustoutputs.terminal(examined))
-    console.print(Text(f"report: {report_path}"))
+    console.print(Text(escaped(f"report: {report_path}")))
     return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
 
 
