@@ -50,7 +50,7 @@ def verdict_json(run: Run, verdict: Verdict) -> str:
         "run_id": run.manifest.run_id,
         "scenario": run.manifest.scenario.name,
         "ending": run.manifest.ending,
-        "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements],
+        "thresholds": [threshold_json(judgement) for judgement in verdict.judgements],
         "findings": [
             {"word": finding.word, "what": finding.what, "remedy": finding.remedy} for finding in verdict.findings
         ],
@@ -60,7 +60,7 @@ def verdict_json(run: Run, verdict: Verdict) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _threshold_json(judgement: Judgement) -> dict[str, Any]:
+def threshold_json(judgement: Judgement) -> dict[str, Any]:
     threshold = judgement.threshold
     expectation = threshold.expectation
     return {
@@ -70,11 +70,11 @@ def _threshold_json(judgement: Judgement) -> dict[str, Any]:
         "reason": judgement.reason,
         "unit": _UNITS[expectation.metric.dimension],
         "limit": expectation.limit,
-        **_estimate_json(judgement.estimate),
+        **estimate_json(judgement.estimate),
     }
 
 
-def _estimate_json(estimate: Estimate | None) -> dict[str, Any]:
+def estimate_json(estimate: Estimate | None) -> dict[str, Any]:
     """An open interval has no upper bound: null, for JSON has no infinity."""
     if estimate is None:
         return {"value": None, "low": None, "high": None, "n": 0}
@@ -90,13 +90,13 @@ def _row_json(row: SummaryRow) -> dict[str, Any]:
         "offered_rps": row.offered_rps,
         "throughput_rps": row.throughput_rps,
         "goodput_rps": row.goodput_rps,
-        "goodput_ratio": _estimate_json(row.goodput_ratio),
+        "goodput_ratio": estimate_json(row.goodput_ratio),
         "sent": row.tally.sent,
         "dropped": row.tally.dropped,
         "abandoned": row.tally.abandoned,
         "outcomes": {str(outcome): count for outcome, count in row.tally.outcomes.items()},
-        "response_s": {f"p{quantile * 100:g}": _estimate_json(value) for quantile, value in row.response.items()},
-        "service_s": {f"p{quantile * 100:g}": _estimate_json(value) for quantile, value in row.service.items()},
+        "response_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.response.items()},
+        "service_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.service.items()},
     }
 
 
@@ -119,9 +119,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         f"{markdown(verdict.reason)}  ",
         f"**Next:** {markdown(verdict.next_step)}",
         "",
-        "| | where | expected | value | 95 % interval | n |",
-        "|---|---|---|---:|---|---:|",
-        *(f"| {' | '.join(map(markdown, cells(judgement)))} |" for judgement in verdict.judgements),
+        *markdown_thresholds(verdict),
         "",
     ]
     if verdict.findings:
@@ -142,6 +140,14 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
+def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> list[str]:
+    return [
+        f"| | where | expected | value | {interval} | n |",
+        "|---|---|---|---:|---|---:|",
+        *(f"| {' | '.join(map(markdown, cells(judgement)))} |" for judgement in verdict.judgements),
+    ]
+
+
 def phase_name(phase: PhaseSpan) -> str:
     """Marked when it is warm-up, unless its name says so."""
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
@@ -156,7 +162,12 @@ def _markdown_row(row: SummaryRow) -> str:
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:
-    """One case a threshold; FAIL is a failure, INCONCLUSIVE and INVALID are errors, not failures."""
+    """One case a threshold, and one a finding."""
+    return junit_suite(run.manifest.scenario.name, verdict)
+
+
+def junit_suite(name: str, verdict: Verdict) -> str:
+    """FAIL is a failure, INCONCLUSIVE and INVALID are errors, not failures."""
     cases = [
         (f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.word, judgement.reason)
         for judgement in verdict.judgements
@@ -164,28 +175,28 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
     cases += [(finding.what, finding.word, finding.remedy) for finding in verdict.findings]
     kinds = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
     found = [kinds.get(word) for _, word, _ in cases]
-    name = escaped(run.manifest.scenario.name)
+    name = f"loadproof.{escaped(name)}"
     suite = ElementTree.Element(
         "testsuite",
-        name=f"loadproof.{name}",
+        name=name,
         tests=str(len(cases)),
         failures=str(found.count("failure")),
         errors=str(found.count("error")),
     )
     for title, word, reason in cases:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"loadproof.{name}", name=escaped(title))
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=escaped(title))
         if word in kinds:
             ElementTree.SubElement(case, kinds[word], type=word, message=escaped(reason))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def terminal_view(verdict: Verdict) -> Group:
+def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
     """The verdict for a terminal; nothing in it is read as rich's markup."""
     findings = [finding for finding in verdict.findings if finding.word is not Word.PASS]
     return Group(
         _tagged(verdict.word, verdict.reason),
-        _terminal_table(verdict),
+        _terminal_table(verdict, interval),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
         Text(f"next: {escaped(verdict.next_step)}"),
     )
@@ -195,9 +206,9 @@ def _tagged(word: Word, text: str) -> Text:
     return Text.assemble((str(word), _STYLES[word]), f"  {escaped(text)}")
 
 
-def _terminal_table(verdict: Verdict) -> Table:
+def _terminal_table(verdict: Verdict, interval: str) -> Table:
     table = Table()
-    for column in ("", "where", "expected", "value", "95 % interval", "n"):
+    for column in ("", "where", "expected", "value", interval, "n"):
         table.add_column(column, justify="right" if column in {"value", "n"} else "left")
     for judgement in verdict.judgements:
         word, *rest = map(escaped, cells(judgement))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from analysis import charts
 from analysis.metrics import SummaryRow, bursts, summary
-from analysis.outputs import cells, phase_name
-from analysis.thresholds import Judgement, Word
-from analysis.verdict import sentence
+from analysis.outputs import phase_name
+from analysis.page import TEMPLATES, threshold_row
+from analysis.thresholds import Word
 from loadproof import rundir
-from loadproof.errors import escaped
 from loadproof.outcome import Outcome
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -23,17 +19,6 @@ if TYPE_CHECKING:
     from analysis.estimate import Estimate
     from analysis.frames import Run
     from analysis.verdict import Verdict
-
-_TEMPLATES: Final = jinja2.Environment(
-    loader=jinja2.PackageLoader("analysis"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
-)
-_TEMPLATES.filters["duration"] = format_duration
-_TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 
 
 def write_report(run: Run, verdict: Verdict) -> None:
@@ -44,10 +29,10 @@ def write_report(run: Run, verdict: Verdict) -> None:
 def render_report(run: Run, verdict: Verdict) -> str:
     """The whole page; the same bytes for the same run directory."""
     manifest = run.manifest
-    return _TEMPLATES.get_template("report.html").render(
+    return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
         verdict=verdict,
-        thresholds=[_threshold(judgement) for judgement in verdict.judgements],
+        thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
         trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
         notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
         load_chart=charts.load_chart(run),
@@ -67,42 +52,6 @@ def render_report(run: Run, verdict: Verdict) -> str:
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         ),
     )
-
-
-def escaped_lines(text: str) -> str:
-    """As `escaped`, but line breaks stay, for a scenario has several lines."""
-    return "\n".join(map(escaped, text.split("\n")))
-
-
-def _threshold(judgement: Judgement) -> dict[str, Any]:
-    word, scope, expect, value, interval, n = cells(judgement)
-    return {
-        "word": word,
-        "scope": scope,
-        "expect": expect,
-        "value": value,
-        "interval": interval,
-        "n": n,
-        "reason": judgement.reason,
-        "mark": _mark(judgement.estimate, judgement.threshold.expectation.limit),
-    }
-
-
-def _mark(estimate: Estimate | None, limit: float) -> dict[str, float] | None:
-    """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
-    if estimate is None or math.isinf(estimate.high):
-        return None
-    high = max(estimate.high, limit) * 1.15 or 1.0
-    low = 0.0
-    if limit > 0 and min(estimate.low, limit) > 0.8 * max(estimate.high, limit):
-        # Ratios near one: from zero on, interval and limit would be one point.
-        margin = max(estimate.high - min(estimate.low, limit), limit * 0.01)
-        low, high = min(estimate.low, limit) - margin, max(estimate.high, limit) + margin
-
-    def percent(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
-    return {"low": percent(estimate.low), "high": percent(estimate.high), "limit": percent(limit)}
 
 
 def _row(row: SummaryRow) -> dict[str, Any]:

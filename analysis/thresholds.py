@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from analysis.metrics import Scope, histogram, measure, rows_of
 from loadproof.decidability import samples_needed
@@ -28,11 +28,24 @@ class Word(StrEnum):
     INVALID = "INVALID"
 
 
+class Expected(Protocol):
+    """A threshold, of a scenario or of a file of thresholds."""
+
+    @property
+    def expect(self) -> str: ...
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def expectation(self) -> Expectation: ...
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What one threshold came to. `estimate` is None where there was nothing to estimate."""
 
-    threshold: Threshold
+    threshold: Expected
     word: Word
     estimate: Estimate | None
     reason: str
@@ -45,19 +58,26 @@ def judge(threshold: Threshold, run: Run) -> Judgement:
     estimate = measure(expectation.metric, run, scope)
     if estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+    judgement = judge_estimate(threshold, estimate, needed=samples_needed(expectation))
+    if judgement.word is Word.INCONCLUSIVE and estimate.n >= samples_needed(expectation):
+        more = _deciding_samples(expectation, estimate, run, scope)
+        return replace(judgement, reason=judgement.reason + more)
+    return judgement
+
+
+def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:
+    """FAIL when the whole interval is beyond the limit; PASS when it is within, and there are enough samples."""
+    expectation = threshold.expectation
+    seen = _seen(estimate, expectation)
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
     if not any(ends):
-        return Judgement(threshold, Word.FAIL, estimate, f"{_seen(estimate, expectation)}, beyond the limit")
-    needed = samples_needed(expectation)
+        return Judgement(threshold, Word.FAIL, estimate, f"{seen}, beyond the limit")
     if estimate.n < needed:
-        reason = f"{_seen(estimate, expectation)}: {estimate.n:,} samples, needs {needed:,}"
+        reason = f"{seen}: {estimate.n:,} samples, needs {needed:,}"
         return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
     if all(ends):
-        return Judgement(threshold, Word.PASS, estimate, _seen(estimate, expectation))
-    reason = (
-        f"{_seen(estimate, expectation)}, straddles the limit{_deciding_samples(expectation, estimate, run, scope)}"
-    )
-    return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
+        return Judgement(threshold, Word.PASS, estimate, seen)
+    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{seen}, straddles the limit")
 
 
 def scope_of(threshold: Threshold, run: Run) -> Scope:

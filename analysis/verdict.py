@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from analysis.frames import Run
     from analysis.metrics import SummaryRow
     from loadproof.rundir import Manifest
+    from loadproof.scenario import Threshold
 
-_PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
-_EXIT_CODES: Final = {
+PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
+EXIT_CODES: Final = {
     Word.PASS: ExitCode.PASS,
     Word.FAIL: ExitCode.FAIL,
     Word.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
@@ -41,7 +42,7 @@ def decide(run: Run) -> Verdict:
     judgements = tuple(judge(threshold, run) for threshold in run.manifest.scenario.thresholds)
     findings = examine(run)
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
-    word = next(word for word in _PRECEDENCE if word in words)
+    word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
@@ -50,8 +51,9 @@ def decide(run: Run) -> Verdict:
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
-        reason = _told(deciding[0]) + _more(len(deciding) - 1)
-        next_step = _next_step(word, deciding[0], run)
+        reason = told(deciding)
+        first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
+        next_step = _next_step(word, first, run)
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings)
 
 
@@ -63,27 +65,27 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
         case "terminated":
             return ExitCode.TERMINATED
         case _:
-            return _EXIT_CODES[verdict.word]
+            return EXIT_CODES[verdict.word]
 
 
-def _told(judgement: Judgement) -> str:
+def told(deciding: list[Judgement]) -> str:
+    """The first of the judgements that decide, and how many more there are."""
+    judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
-    return f"{threshold.scope}: {threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+    more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
+    seen = f"{threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+    return f"{threshold.scope}: {seen}{more}"
 
 
-def _more(others: int) -> str:
-    return "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
-
-
-def _next_step(word: Word, judgement: Judgement, run: Run) -> str:
+def _next_step(word: Word, threshold: Threshold, run: Run) -> str:
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
-    return f"Look at {_worst_place(judgement, run)}. Then mend the target, or correct the threshold."
+    return f"Look at {_worst_place(threshold, run)}. Then mend the target, or correct the threshold."
 
 
-def _worst_place(judgement: Judgement, run: Run) -> str:
+def _worst_place(threshold: Threshold, run: Run) -> str:
     """Of the phases and endpoints that a threshold reads, where most is wrong, or where it is slowest."""
-    scope = scope_of(judgement.threshold, run)
+    scope = scope_of(threshold, run)
     rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
     worst = max(rows, key=_badness)
     place = f"{worst.endpoint} in {worst.phase.name}"

@@ -125,10 +125,24 @@ def run(
 
 @app.command()
 def report(
-    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, like reports/2026….")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|PREFIX", help="A run directory, or the prefix of the CSVs of anyone's Locust run."),
+    ],
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For CSVs: what to expect of them; no verdict if left out.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For CSVs: where to write; beside them if left out.")
+    ] = None,
 ) -> None:
-    """Judge a run directory again and rewrite its verdict and report."""
-    raise typer.Exit(_judge(run_directory))
+    """Judge a run directory again and rewrite its verdict and report, or report on Locust's own CSVs."""
+    if not source.is_dir():
+        raise typer.Exit(_report_on_csvs(source, thresholds, out))
+    if thresholds is not None or out is not None:
+        what, remedy = "--thresholds and --out are for Locust's CSVs", "leave them out, or give a prefix"
+        raise InputError(Problem(str(source), what, remedy, got="a directory"))
+    raise typer.Exit(_judge(source))
 
 
 @app.command()
@@ -281,6 +295,26 @@ def _judge(run_directory: Path) -> int:
     console.print(outputs.terminal_view(verdict))
     console.print(Text(f"report: {run_directory / 'report.html'}"))
     return exit_code(verdict, loaded.manifest)
+
+
+def _report_on_csvs(path: Path, thresholds: Path | None, out: Path | None) -> int:
+    """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
+    from analysis import locustoutputs, locustthresholds
+    from analysis.locustcsv import load_locust_run, prefix_of
+    from analysis.locustreport import write_report
+    from analysis.verdict import EXIT_CODES
+
+    prefix = prefix_of(path)
+    loaded = load_locust_run(prefix)
+    verdict = None
+    if thresholds is not None:
+        verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
+    examined = locustoutputs.examine(loaded, verdict)
+    locustoutputs.write_outputs(examined, out or prefix.parent)
+    report_path = write_report(examined, out or prefix.parent)
+    console.print(locustoutputs.terminal(examined))
+    console.print(Text(escaped(f"report: {report_path}")))
+    return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
 
 
 def main() -> None:

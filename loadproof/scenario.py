@@ -26,6 +26,9 @@ def _checked_expectation(text: str) -> str:
     return " ".join(text.split())
 
 
+ExpectationText = Annotated[str, AfterValidator(_checked_expectation)]
+
+
 class UserMix(Strict):
     """How much of the traffic one kind of user makes, and in the closed model how often each of them sends."""
 
@@ -79,7 +82,7 @@ class Phase(Strict):
 class Threshold(Strict):
     """What has to hold, and where: in these phases, of these endpoints, of answers with this outcome."""
 
-    expect: Annotated[str, AfterValidator(_checked_expectation)] = Field(examples=["p(95) < 200 ms"])
+    expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
     endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; all if left out.")
     phase: Name | list[Name] | None = Field(None, description="One or several; all but warm-up if left out.")
     outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")

@@ -82,7 +82,9 @@ def test_pure_modules_import_only_pure_ones():
         assert ours - {"__version__"} <= PURE, name
 
 
-@pytest.mark.parametrize("module", ["analysis.report", "analysis.outputs", "loadproof.cli", "loadproof.runner"])
+@pytest.mark.parametrize(
+    "module", ["analysis.report", "analysis.outputs", "analysis.locustreport", "loadproof.cli", "loadproof.runner"]
+)
 def test_importing_it_loads_neither_locust_nor_gevent(module):
     """Checked in a process of its own."""
     code = f"import sys, {module}; print({{'locust', 'gevent', 'target'}} & set(sys.modules))"

@@ -45,7 +45,7 @@ def test_baselines_and_windows_are_read():
         ("p95 < 200 ms", "metric comparison limit"),
         ("latency < 200 ms", "unknown metric 'latency'"),
         ("p < 200 ms", "percentage"),
-        ("p(100) < 200 ms", "percentage"),
+        ("p(101) < 200 ms", "percentage"),
         ("p(0) < 200 ms", "percentage"),
         ("p(95) < 200", "a duration"),
         ("p(95) < 5 %", "a duration"),

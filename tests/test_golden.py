@@ -1,4 +1,4 @@
-"""Real run directories, kept as they were written, and what the analysis makes of them."""
+"""Real run directories and real CSVs of Locust, kept as they were written, and what the analysis makes of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis import outputs
+from analysis import locustoutputs, locustreport, outputs
 from analysis.frames import load_run
+from analysis.locustcsv import load_locust_run
+from analysis.locustthresholds import decide as decide_on_csvs
+from analysis.locustthresholds import load_thresholds
 from analysis.report import write_report
 from analysis.verdict import decide
 from loadproof import rundir
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = (rundir.VERDICT, rundir.SUMMARY, rundir.JUNIT)
+CAPTURES = sorted(path.parent for path in (Path(__file__).parent / "captures").glob("*/run_stats.csv"))
 
 
 @pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
@@ -35,3 +39,29 @@ def test_the_golden_runs_cover_every_way_to_end():
     """A pass, a fail, a run cut short, and one that measured itself."""
     words = {decide(load_run(run)).word for run in GOLDEN.iterdir()}
     assert words == {"PASS", "FAIL", "INCONCLUSIVE", "INVALID"}
+
+
+def examined(capture: Path) -> locustoutputs.Examined:
+    """Its CSVs, with its thresholds where it has some."""
+    run = load_locust_run(capture / "run")
+    file = capture / "thresholds.yaml"
+    return locustoutputs.examine(run, decide_on_csvs(load_thresholds(file, run), run) if file.exists() else None)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
+    """Byte for byte, too."""
+    found = examined(capture)
+    locustoutputs.write_outputs(found, tmp_path)
+    assert "<h2>By endpoint</h2>" in locustreport.write_report(found, tmp_path).read_text(encoding="utf-8")
+    for name in (f"run_{rundir.VERDICT}", f"run_{rundir.SUMMARY}"):
+        if request.config.getoption("--refresh-golden"):
+            shutil.copy(tmp_path / name, capture / name)
+        assert (tmp_path / name).read_text() == (capture / name).read_text()
+
+
+def test_the_captures_cover_five_versions_and_every_word():
+    """Locust 1.0 to 2.47; PASS, FAIL, INCONCLUSIVE, and no verdict."""
+    assert {path.name.partition("-")[0] for path in CAPTURES} == {"1.0.3", "2.2.3", "2.15.1", "2.32.10", "2.47"}
+    verdicts = [examined(capture).verdict for capture in CAPTURES]
+    assert {verdict and str(verdict.word) for verdict in verdicts} == {"PASS", "FAIL", "INCONCLUSIVE", None}

@@ -1,0 +1,117 @@
+"""A chart to inline SVG that follows the page's colours and never reads text as markup."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+MOST_POINTS: Final = 400
+"""More would add bytes that no screen shows."""
+_SIZE_IN: Final = (8.6, 2.5)
+INK, FAINT, SHADE = "#010203", "#020304", "#030405"
+LINES: Final = ("#040506", "#050607", "#060708", "#070809", "#08090a", "#090a0b", "#0a0b0c")
+_VARIABLES: Final = {INK: "ink", FAINT: "faint", SHADE: "shade"} | {
+    colour: f"line-{number}" for number, colour in enumerate(LINES, start=1)
+}
+"""Stand-ins that matplotlib draws with, and the CSS variables that they become."""
+_STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+}
+
+
+class Drawing:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.figure = Figure(figsize=_SIZE_IN, layout="constrained")
+        FigureCanvasSVG(self.figure)
+
+    @staticmethod
+    def legend(axes: Axes, lines: list[Line2D] | None = None) -> None:
+        """Above the plot and the phases' names, where it hides nothing."""
+        axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.1), ncols=7, borderaxespad=0.2)
+
+    def svg(self, description: str) -> Markup:
+        """The chart as an element of the page, with ids of its own and the page's colours and font."""
+        with mpl.rc_context({**_STYLE, "svg.hashsalt": self._name}):
+            buffer = io.StringIO()
+            metadata: Mapping[str, None] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+            self.figure.savefig(buffer, format="svg", transparent=True, metadata=dict(metadata))
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{self._name}-", text)
+        text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--font)", text)
+        for colour, variable in _VARIABLES.items():
+            text = text.replace(colour, f"var(--{variable})")
+        head = f'<svg role="img" aria-label="{escape(description)}" '
+        # Without its own width and height the chart takes the width of the page.
+        text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2).replace("<svg ", head, 1)
+        return Markup(text)  # noqa: S704 - matplotlib escapes what it writes
+
+
+@contextmanager
+def chart(name: str, label: str, *, end_s: float | None = None) -> Iterator[tuple[Axes, Drawing]]:
+    """Axes with a grid and a labelled y axis; over seconds from the start to `end_s`, where it is given."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        drawing = Drawing(name)
+        axes = drawing.figure.add_subplot()
+        axes.set_ylabel(label)
+        axes.grid(visible=True, axis="y")
+        if end_s is not None:
+            axes.set_xlim(0, end_s)
+            axes.set_xlabel("seconds from the start")
+        yield axes, drawing
+
+
+def right_axes(axes: Axes, label: str) -> Axes:
+    """A second y axis over the same x."""
+    right = axes.twinx()
+    right.spines["right"].set_visible(True)
+    right.set_ylabel(label)
+    return right
+
+
+def log_durations(axes: Axes) -> None:
+    """The y axis on a log scale, of times in ms."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: format_duration(ms / 1000)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over windows, where there are more seconds than a screen shows."""
+    width = max(1, int(np.ceil(len(table) / MOST_POINTS)))
+    return table if width == 1 else table.groupby(table.index // width * width).mean()

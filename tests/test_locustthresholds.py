@@ -1,0 +1,158 @@
+"""Thresholds on Locust's CSVs: what can be judged, how, and what is refused with its reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.locustcsv import load_locust_run
+from analysis.locustthresholds import decide, load_thresholds
+from loadproof.errors import InputError
+from tests.locusthistory import stats_row, write_stats
+
+ROWS = [
+    stats_row("/balance", requests=10_000, failures=40, p95_ms=190),
+    stats_row("/orders", requests=500, failures=5, p95_ms=40),
+    stats_row("/orders", method="POST", requests=500, p95_ms=80),
+    stats_row("/never", requests=0),
+    stats_row("/broken", requests=50, failures=50, p95_ms=3),
+    stats_row("Aggregated", method="", requests=11_050, failures=95, p95_ms=190),
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return load_locust_run(write_stats(tmp_path / "run", ROWS))
+
+
+def judged(tmp_path, run, *thresholds: str):
+    """Each a line of YAML."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text("thresholds:\n" + "".join(f"  - {{{threshold}}}\n" for threshold in thresholds), encoding="utf-8")
+    return decide(load_thresholds(file, run), run)
+
+
+def refused(tmp_path, run, *thresholds: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        judged(tmp_path, run, *thresholds)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "word"),
+    [
+        ("endpoint: /balance, expect: p(95) < 200 ms", "PASS"),
+        ("endpoint: /balance, expect: p(95) < 180 ms", "FAIL"),
+        ("endpoint: /balance, expect: p(95) < 190 ms", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: p(95) < 186 ms", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: p(95) <= 195 ms", "PASS"),
+        ("endpoint: /balance, expect: p(99.9) < 1 s", "PASS"),
+        ("endpoint: /balance, expect: p(100) < 1 s", "PASS"),
+        ("endpoint: /balance, expect: max < 300 ms", "FAIL"),
+        ("endpoint: /balance, expect: mean < 100 ms", "PASS"),
+        ("endpoint: /balance, expect: error_ratio < 1 %", "PASS"),
+        ("endpoint: /balance, expect: error_ratio < 0.2 %", "FAIL"),
+        ("endpoint: /balance, expect: error_ratio < 0.4 %", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: throughput >= 100 rps", "PASS"),
+        ("endpoint: /balance, expect: throughput >= 101 rps", "FAIL"),
+        ("endpoint: [/balance, /orders], expect: count >= 11000", "PASS"),
+        ("endpoint: /orders, method: POST, expect: p(95) < 100 ms", "PASS"),
+        ("method: POST, expect: error_ratio < 1 %", "PASS"),
+        ("expect: p(95) < 200 ms", "PASS"),
+        ("endpoint: /never, expect: p(95) < 200 ms", "INCONCLUSIVE"),
+        ("endpoint: /never, expect: count >= 1", "INCONCLUSIVE"),
+        ("endpoint: /never, expect: error_ratio < 1 %", "INCONCLUSIVE"),
+        ("endpoint: /broken, expect: p(95) < 200 ms", "INCONCLUSIVE"),
+        ("endpoint: /broken, expect: p(95) < 2 ms", "INCONCLUSIVE"),
+    ],
+)
+def test_one_threshold_one_word(tmp_path, run, threshold, word):
+    """INCONCLUSIVE where the limit lies in the rounding, where there is no data, where there are only failures."""
+    assert judged(tmp_path, run, threshold).word == word
+
+
+def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
+    """Wilson's interval: none in 100 may well be 3 %."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=100)]))
+    assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
+
+
+def test_times_are_marked_as_without_sampling_error(tmp_path, run):
+    """And with few samples, or many failures, that is said too."""
+    verdict = judged(
+        tmp_path,
+        run,
+        "endpoint: /balance, expect: p(95) < 200 ms",
+        "endpoint: /orders, method: GET, expect: p(99) < 200 ms",
+        "endpoint: /orders, expect: mean < 200 ms",
+        "endpoint: /balance, expect: error_ratio < 1 %",
+    )
+    reasons = [judgement.reason for judgement in verdict.judgements]
+    assert reasons[0] == "190 ms (185 ms to 195 ms); no sampling error known"
+    assert "fewer than 10 of its 500 samples lie beyond it" in reasons[1]
+    assert "sampling" in reasons[2]
+    assert "sampling" not in reasons[3]
+
+
+def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
+    """One word for all."""
+    good, thin, bad = "expect: p(95) < 1 s", "endpoint: /never, expect: max < 1 s", "expect: error_ratio < 0.1 %"
+    assert judged(tmp_path, run, good, thin, bad).word == "FAIL"
+    assert judged(tmp_path, run, good, thin).word == "INCONCLUSIVE"
+    assert judged(tmp_path, run, good).word == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        ("expect: goodput_ratio >= 99 %", "don't tell which answers were correct and in time"),
+        ("expect: goodput >= 10 rps", "don't tell which answers were correct and in time"),
+        ("expect: throttled_ratio < 1 %", "don't tell a refusal from another failure"),
+        ("expect: rejected_ratio < 1 %", "don't tell a refusal from another failure"),
+        ("expect: spread < 50 ms", "don't tell when a single request was sent"),
+        ("expect: recovery < 5 s", "don't tell when a disturbance ended"),
+        ("expect: drift(p(95)) < 5 %", "meant to be steady"),
+        (
+            "expect: p(97) < 1 s",
+            "these CSVs have no such percentile of the whole run, got 'p(97) < 1 s'; they have p(50)",
+        ),
+        ("endpoint: /orders, expect: p(95) < 1 s", "a percentile of several rows can't be told from theirs"),
+        ("endpoint: [/orders, /balance], expect: p(95) < 1 s", "a percentile of several rows"),
+        ("expect: p(95) < 1.1 * baseline", "one whole run"),
+        ("expect: p(95) < 1 s for 10 s", "one whole run"),
+        ("expect: throughput < 100 rps", "an upper limit on what should be high"),
+        ("endpoint: /balence, expect: max < 1 s", "no such name in the CSVs, got '/balence'; did you mean '/balance'"),
+        ("endpoint: zzz, expect: max < 1 s", "there are '/balance', '/broken', '/never', '/orders'"),
+        ("endpoint: Aggregated, expect: max < 1 s", "leave `endpoint` out, for all together"),
+        ("endpoint: /balance, method: PUT, expect: max < 1 s", "'/balance' has no such method in the CSVs, got 'PUT'"),
+        ("method: PUT, expect: max < 1 s", "no such method in the CSVs, got 'PUT'; they have 'GET', 'POST'"),
+        ("expect: p(95) < 200", "expected a duration"),
+        ("expect: p(95) < 1 s, phase: steady", "unknown key"),
+        ("endpoint: 7, expect: p(95) < 1 s", "endpoint"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_its_reason(tmp_path, run, threshold, message):
+    """Never guessed."""
+    (problem,) = refused(tmp_path, run, threshold)
+    assert message in problem
+    assert "thresholds.yaml:2:" in problem
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path, run):
+    """With line and column."""
+    problems = refused(tmp_path, run, "endpoint: /balence, expect: goodput_ratio > 1 %", "expect: p(12) < 1 s")
+    assert len(problems) == 3
+    assert "thresholds.yaml:3:" in problems[2]
+
+
+def test_thousands_of_names_are_not_all_listed(tmp_path):
+    """Some, and how many more."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row(f"/item/{i}") for i in range(3000)]))
+    (problem,) = refused(tmp_path, run, "endpoint: zzz, expect: max < 1 s")
+    assert "and 2,995 more" in problem
+    assert len(problem) < 400
+
+
+def test_a_run_without_any_endpoint_is_inconclusive(tmp_path):
+    """It can't be told from a name that had no requests."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("Aggregated", method="", requests=0)]))
+    assert judged(tmp_path, run, "endpoint: /x, expect: max < 1 s", "expect: p(95) < 1 s").word == "INCONCLUSIVE"

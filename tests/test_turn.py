@@ -1,0 +1,121 @@
+"""Where a run turned: found where the truth is known, and silent on noise."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.locustcsv import load_locust_run
+from analysis.turn import find_turns, windows
+from tests.locusthistory import write_history
+
+
+def ramp(second: float) -> float:
+    """A user more every three seconds."""
+    return 1 + second / 3
+
+
+def saturating(second: float) -> float:
+    """Five requests a second for each user, up to 40 users at second 117."""
+    return 5 * min(ramp(second), 40)
+
+
+def turns(tmp_path, **truth):
+    return find_turns(load_locust_run(write_history(tmp_path / "run", **truth)))
+
+
+def kinds(degradation):
+    return [turn.kind for turn in degradation.turns]
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_throughput_that_stops_growing_is_found_where_it_does(tmp_path, cumulative):
+    """At 40 users, whatever the percentiles are."""
+    found = turns(tmp_path, users=ramp, rate_rps=saturating, noise=0.03, cumulative=cumulative)
+    assert kinds(found) == ["throughput"]
+    assert abs(found.turns[0].users - 40) <= 8
+    assert abs(found.turns[0].at_s - 117) <= 25
+    assert "throughput stopped growing at about" in found.turns[0].what
+
+
+def test_throughput_that_falls_behind_the_knee_is_found(tmp_path):
+    """Congestion, not only saturation."""
+    found = turns(tmp_path, users=ramp, rate_rps=lambda s: 200 - abs(ramp(s) - 40) * (5 if ramp(s) < 40 else 1))
+    assert kinds(found) == ["throughput"]
+
+
+@pytest.mark.parametrize(("cumulative", "word"), [(False, "p95"), (True, "the mean response time")])
+def test_times_that_double_are_found_where_they_do(tmp_path, cumulative, word):
+    """Level at first, then growing by itself every 20 s from second 150 on; since the start, by the mean of windows."""
+    found = turns(
+        tmp_path,
+        users=ramp,
+        rate_rps=lambda s: 5 * ramp(s),
+        p95_ms=lambda s: 40 * max(1.0, 1 + (s - 150) / 20),
+        noise=0.03,
+        cumulative=cumulative,
+    )
+    assert kinds(found) == ["times"]
+    assert 160 <= found.turns[0].at_s <= 190
+    assert found.turns[0].what.startswith(f"{word} more than doubled")
+
+
+def test_failures_that_begin_are_found_where_they_do(tmp_path):
+    """Also under a load that never changes."""
+    found = turns(
+        tmp_path, users=lambda _: 20, rate_rps=lambda _: 100, error_ratio=lambda s: 0.002 if s < 200 else 0.06
+    )
+    assert kinds(found) == ["failures"]
+    assert 190 <= found.turns[0].at_s <= 210
+    assert "can't be told" in found.extent
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "rate_rps", [lambda s: 5 * ramp(s), lambda _: 100.0, lambda s: 100 + 0.2 * s], ids=["growing", "flat", "slowly"]
+)
+def test_noise_stays_silent(tmp_path, rate_rps, seed):
+    """Growing load without an end to it, a rate that never followed users, failures as ever: 24 histories, no turn."""
+    found = turns(
+        tmp_path, users=ramp, rate_rps=rate_rps, noise=0.08, error_ratio=lambda _: 0.02, p95_ms=lambda _: 8, seed=seed
+    )
+    assert found.turns == ()
+    assert found.looked
+
+
+def test_a_load_that_hardly_changed_says_nothing_of_load(tmp_path):
+    """Times that double by themselves are no answer to users."""
+    found = turns(tmp_path, users=lambda _: 20, rate_rps=lambda _: 100, p95_ms=lambda s: 40 if s < 150 else 400)
+    assert found.turns == ()
+    assert "hardly changed" in found.extent
+
+
+def test_too_short_a_history_says_so(tmp_path):
+    """Instead of a guess."""
+    found = turns(tmp_path, users=ramp, rate_rps=saturating, seconds=45)
+    assert (found.turns, found.looked) == ((), False)
+    assert found.extent == "Too short a history: 5 x 10 s with requests, and 6 x 10 s are needed."
+
+
+def test_windows_count_from_the_totals(tmp_path):
+    """Every request once, in the window in which it ended."""
+    run = load_locust_run(write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=61))
+    table = windows(run)
+    first = run.history["requests"].iloc[0]
+    assert table["requests"].sum() == run.history["requests"].iloc[-1] - first
+    assert (table["throughput_rps"] - 50).abs().max() < 12
+
+
+def test_totals_that_were_set_back_make_no_negative_counts(tmp_path):
+    """Locust's --reset-stats, and a second test in its web UI."""
+    prefix = write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=60)
+    other = write_history(tmp_path / "other", users=ramp, rate_rps=lambda _: 50, seconds=60)
+    late = [line.replace("17954136", "17954137", 1) for line in _lines(other)[1:]]
+    (tmp_path / "run_stats_history.csv").write_text("".join([*_lines(prefix), *late]))
+    table = windows(load_locust_run(prefix))
+    assert (table["requests"] >= 0).all()
+    assert (table["mean_s"].dropna() >= 0).all()
+
+
+def _lines(prefix):
+    path = prefix.with_name(f"{prefix.name}_stats_history.csv")
+    return path.read_text().replace("\r\n", "\n").splitlines(keepends=True)
