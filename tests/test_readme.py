@@ -62,6 +62,7 @@ def test_every_other_block_does_what_it_says(copy, block):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 def test_the_main_job_passes_as_it_stands():
     """`make load-100`, with the environment that is there."""

@@ -227,9 +227,17 @@ def test_arrivals_beyond_the_bound_are_dropped_and_count_against_goodput(tmp_pat
     assert counts.sent + counts.dropped == 150
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["starting", "target up", "warm-up", "steady", "bursts"])
-def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, number, code, moment):
+@pytest.mark.parametrize(
+    ("moment", "number", "code"),
+    [
+        ("starting", signal.SIGINT, 130),
+        ("target up", signal.SIGTERM, 143),
+        ("warm-up", signal.SIGINT, 130),
+        ("steady", signal.SIGTERM, 143),
+        ("bursts", signal.SIGINT, 130),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment, number, code):
     """Ctrl-C or SIGTERM: what there was is judged, nothing goes on running."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
     if moment == "target up":
