@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import yaml
+
+from loadproof import rundir
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -91,6 +94,11 @@ class Background:
         pattern = str(path_pattern.relative_to("/"))
         return self._eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
 
+    def wait_for_phase(self, reports: Path, phase: str) -> None:
+        """Until the run is in this phase, or beyond."""
+        events = self.wait_for(reports / "*/events.csv")
+        self._eventually(lambda: f"phase,{phase}" in events.read_text(), timeout_s=20)
+
     def _eventually(self, look: Callable[[], object], timeout_s: float):
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -117,6 +125,10 @@ class Background:
         """Children that outlived it, after a moment to go."""
         _, alive = psutil.wait_procs(self.offspring, timeout=15)
         return alive
+
+
+def verdict_of(run: Path) -> dict[str, object]:
+    return json.loads((run / rundir.VERDICT).read_text())
 
 
 def only_run(reports: Path) -> Path:

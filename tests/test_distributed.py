@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -19,8 +18,7 @@ import pytest
 
 from analysis.frames import load_run
 from analysis.metrics import bursts, tally
-from loadproof import rundir
-from tests.commands import ROOT, Background, loadproof, only_run, scenario_file
+from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +37,7 @@ def three_workers(tmp_path_factory) -> Path:
     return only_run(path / "reports")
 
 
+@pytest.mark.alone
 def test_a_run_of_three_workers_is_whole(three_workers):
     """Every worker's seconds, every request with its outcome, Locust's statistics in agreement."""
     run = load_run(three_workers)
@@ -53,6 +52,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
     assert all(burst.spread_s < 0.05 for burst in bursts(run))
 
 
+@pytest.mark.alone
 def test_it_sends_what_one_worker_sends(three_workers, tmp_path):
     """Per phase and endpoint, to the one request that is due as a phase ends."""
     done = loadproof("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
@@ -139,7 +139,7 @@ def test_a_worker_that_dies_makes_the_run_invalid(tmp_path):
     assert run.end() == 4, run.output
     assert run.survivors() == []
     report = only_run(tmp_path / "reports")
-    assert "of the workers ended with code -9" in json.loads((report / rundir.VERDICT).read_text())["reason"]
+    assert "of the workers ended with code -9" in verdict_of(report)["reason"]
 
 
 def test_a_master_that_dies_makes_the_run_invalid(tmp_path):
@@ -155,13 +155,11 @@ def test_a_master_that_dies_makes_the_run_invalid(tmp_path):
 def test_a_signal_ends_all_workers_with_a_report(tmp_path, number, code):
     """What they had measured is in it."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "reports", "--workers", 2)
-    events = run.wait_for(tmp_path / "reports/*/events.csv")
-    while "steady" not in events.read_text():
-        assert run.process.poll() is None
+    run.wait_for_phase(tmp_path / "reports", "steady")
     assert run.signalled(number) == code, run.output
     assert run.survivors() == []
     report = only_run(tmp_path / "reports")
-    assert json.loads((report / rundir.VERDICT).read_text())["verdict"] == "INCONCLUSIVE"
+    assert load_run(report).manifest.ending in {"interrupted", "terminated"}
     counts = tally(load_run(report).intervals)
     assert counts.sent + counts.abandoned == load_run(report).generator["sent"].sum() > 0
 
@@ -181,6 +179,7 @@ def test_workers_that_never_come_are_told(tmp_path):
     assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
 
 
+@pytest.mark.alone
 def test_workers_from_elsewhere_make_the_load(tmp_path):
     """`loadproof worker` finds the master, does its part, and ends when told `--once`."""
     address = f"127.0.0.1:{free_port()}"

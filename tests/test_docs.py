@@ -11,6 +11,7 @@ import pytest
 from loadproof.expectation import METRICS
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.scenario import Scenario, load_scenario
+from loadproof.targetfile import TargetFile
 from tests.commands import ROOT, loadproof
 
 DOCUMENTS = [
@@ -87,10 +88,11 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_committed_schema_is_the_current_one():
-    """`make schema` writes it."""
-    committed = json.loads((ROOT / "scenarios/scenario.schema.json").read_text(encoding="utf-8"))
-    assert committed == Scenario.model_json_schema()
+@pytest.mark.parametrize(("model", "file"), [(Scenario, "scenario.schema.json"), (TargetFile, "target.schema.json")])
+def test_the_committed_schemas_are_the_current_ones(model, file):
+    """`make schema` writes them."""
+    committed = json.loads((ROOT / "scenarios" / file).read_text(encoding="utf-8"))
+    assert committed == model.model_json_schema()
 
 
 def test_the_readme_names_the_exit_codes():
