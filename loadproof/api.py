@@ -8,10 +8,11 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from loadproof.httpwire import Answer
 from loadproof.payloads import encode_json
 from loadproof.signing import SIGNATURES
 from loadproof.targetfile import Operation, resolved_headers
-from loadproof.transport import Answer, Request
+from loadproof.transport import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MINOR_UNITS: Final = 100
+_UNCHANGED: Final = ()
+"""A field that the target calls as we do."""
 _LARGEST_UPDATE_ID: Final = 2**31
 
 
@@ -34,20 +37,24 @@ class Call:
     """The body's fields in our words, as the target was told them."""
 
 
-@dataclass(frozen=True)
 class Reply:
     """An answer in our words. What the target file says that the target doesn't tell is None."""
 
-    answer: Answer
-    operation: Operation
+    __slots__ = ("answer", "operation")
+
+    def __init__(self, answer: Answer, operation: Operation) -> None:
+        self.answer = answer
+        self.operation = operation
 
     def __getitem__(self, word: str) -> Any:
         """The field's value; LookupError or ValueError when the answer should have it and hasn't."""
-        path = self.operation.answer.get(word, word)
-        if path is None:
+        keys = self.operation.answer_keys.get(word, _UNCHANGED)
+        if keys is _UNCHANGED:
+            return self.answer.json[word]
+        if keys is None:
             return None
         value = self.answer.json
-        for key in path.split("."):
+        for key in keys:
             value = value[int(key)] if isinstance(value, list) else value[key]
         return value
 
@@ -65,8 +72,9 @@ class Reply:
 
     def number(self, word: str) -> Decimal:
         """The field as a number, also when it is text; ValueError when it is neither."""
+        value = self[word]
         try:
-            return Decimal(str(self[word]))
+            return Decimal(value if type(value) is int else str(value))
         except InvalidOperation:
             raise ValueError(word) from None
 
@@ -141,7 +149,9 @@ class Api:
             identity["update_id"] = int(event_id[-8:], 16) % _LARGEST_UPDATE_ID
         body = encode_json(identity | dict(event))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        request = Request(operation.method, operation.path, headers={**self._headers, **_JSON, **headers}, body=body)
+        headers = {**self._headers, **_JSON, **headers}
+        # A second delivery has the same id, and counts once.
+        request = Request(operation.method, operation.path, headers=headers, body=body, repeatable=True)
         return Call(operation, request)
 
     def _call(
@@ -151,7 +161,7 @@ class Api:
         path: Mapping[str, str] | None = None,
         sent: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        repeatable: bool = True,
+        repeatable: bool | None = None,
     ) -> Call:
         filled = _PLACEHOLDER.sub(lambda match: quote((path or {})[match[1]], safe=""), operation.path)
         body = encode_json(_body(operation, sent)) if sent or operation.constants else b""

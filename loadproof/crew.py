@@ -22,6 +22,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadproof import workload as workloads
 from loadproof.errors import OutputError
 from loadproof.locustcsv import LocustCsv
+from loadproof.locuststats import LocustStatistics
 from loadproof.recorder import SecondReport
 from loadproof.rundir import Manifest
 
@@ -45,6 +46,7 @@ class Measuring:
 
     def __init__(self, environment: Environment, report: Callable[[SecondReport], None]) -> None:
         self._runner: Any = environment.runner
+        self._statistics = LocustStatistics(environment)
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
         environment.events.test_start.add_listener(self._begin)
@@ -55,6 +57,7 @@ class Measuring:
         return recorder
 
     def _begin(self, **_: Any) -> None:
+        self._recorder.feed(self._statistics)
         self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:

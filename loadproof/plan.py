@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -63,8 +63,7 @@ def users_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
     return before
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(NamedTuple):
     """When a closed-model user sends next, and in which burst (from 1), `late` if it was busy at its instant."""
 
     at_s: float

@@ -6,37 +6,50 @@ import math
 import os
 import sys
 import time
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+import numpy as np
 import psutil
 
-from loadproof.histogram import bucket_of
+from loadproof.cells import COLUMNS, cells_of
 from loadproof.outcome import DROPPED, ERRORS, Outcome
 from loadproof.plan import Due, phase_at
 from loadproof.rundir import GeneratorRow
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.locuststats import LocustStatistics
     from loadproof.rundir import PhaseSpan
+    from loadproof.transport import Timing
+
+    _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
+_DUE, _SENT, _CONNECT, _, _ENDED, _BODY = range(len(COLUMNS))
 
 
 @dataclass
 class _Second:
     """What the generator did in the second that is running."""
 
-    lags_s: list[float] = field(default_factory=list)
     loop_delay_s: float = 0.0
     peak_in_flight: int = 0
     sent: int = 0
     dropped: int = 0
     abandoned: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
+    rows: defaultdict[tuple[str, str, Outcome], array[float]] = field(
+        default_factory=lambda: defaultdict(lambda: array("d"))
+    )
+    """Of finished requests by endpoint, method and outcome: COLUMNS after COLUMNS."""
+    cells: Counter[tuple[int, str, str, str, str, int]] = field(default_factory=Counter)
+    """Of the few that did not finish."""
 
 
 @dataclass
@@ -84,16 +97,19 @@ class BurstSeen:
 
 
 class Recorder:
-    """One a process that sends. All times are seconds from the run's start.
-
-    Every request that was sent ends in exactly one of `finished` and `abandoned`.
-    """
+    """One a process that sends. Every request that was sent ends in exactly one of `finished` and `abandoned`."""
 
     def __init__(self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str) -> None:
         self._spans = spans
+        self._phases = [span.name for span in spans]
+        self._phase_ends_s = [span.end_s for span in spans]
         self._deadline_s = deadline_s
         self._worker = worker
-        self._cells: Counter[tuple[int, str, str, str, str, int]] = Counter()
+        self.start_s = time.monotonic()
+        """Second 0 of the run, monotonic."""
+        self._statistics: LocustStatistics | None = None
+        self.feeds_locust = False
+        """Locust's statistics have the requests that succeed from here, and need no event for each."""
         self._second = _Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
@@ -103,41 +119,43 @@ class Recorder:
     def in_flight(self) -> int:
         return self._in_flight
 
+    def feed(self, statistics: LocustStatistics) -> None:
+        """From now on, as long as nothing but these statistics listens to Locust's request event."""
+        self._statistics = statistics
+        self.feeds_locust = statistics.are_alone
+
     def started(self, burst: int | None = None) -> None:
         """A request is on its way."""
+        second = self._second
+        second.sent += 1
         self._in_flight += 1
-        self._second.sent += 1
-        self._second.peak_in_flight = max(self._second.peak_in_flight, self._in_flight)
+        if self._in_flight > second.peak_in_flight:
+            second.peak_in_flight = self._in_flight
         if burst is not None:
             seen = self._bursts.setdefault(burst, BurstSeen(burst))
             seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)
 
-    def finished(self, endpoint: str, outcome: Outcome, *, due: Due, sent_s: float, ended_s: float) -> None:
-        """The request's last byte came, or it failed."""
+    def finished(  # noqa: PLR0913 - what is known of a request; an object for it would cost as much as the rest
+        self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int
+    ) -> None:
+        """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
-        second, phase = self._place(due.at_s)
-        response_s, lag_s = ended_s - due.at_s, sent_s - due.at_s
-        cells = self._cells
-        for series, value_s in (("response", response_s), ("service", ended_s - sent_s), ("lag", lag_s)):
-            cells[second, phase, endpoint, outcome, series, bucket_of(round(value_s * 1e6))] += 1
-        if outcome is Outcome.OK and response_s <= self._deadline_s:
-            cells[second, phase, endpoint, outcome, "good", 0] += 1
-        cells[max(0, int(ended_s)), phase, endpoint, outcome, "completed", 0] += 1
-        self._second.outcomes[outcome] += 1
-        self._second.lags_s.append(lag_s)
+        self._second.rows[endpoint, method, outcome].extend(
+            (due.at_s, timing.sent_s, timing.connect_s, timing.first_byte_s, timing.ended_s, body_bytes)
+        )
         if due.burst is not None:
-            self._bursts[due.burst].saw(sent_s, late=due.late)
+            self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:
         """Our own stop cut the request off."""
         self._in_flight -= 1
         self._second.abandoned += 1
-        self._cells[*self._place(intended_s), endpoint, "", "abandoned", 0] += 1
+        self._second.cells[*self._place(intended_s), endpoint, "", "abandoned", 0] += 1
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         """An arrival found no free user and was never sent."""
         self._second.dropped += 1
-        self._cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
+        self._second.cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
 
     def _place(self, intended_s: float) -> tuple[int, str]:
         return max(0, int(intended_s)), phase_at(self._spans, intended_s).name
@@ -152,30 +170,74 @@ class Recorder:
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
         """What came since the last time; once a second, and once more in the end with the bursts."""
-        done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
-        cells, self._cells = self._cells, Counter()
         second = round(now_s) - 1
+        if second < 0:
+            # The making of users is no delay; what was sent in the first moments is the first second's.
+            self._second.loop_delay_s = 0.0
+            done = _Second()
+        else:
+            done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
+        tables = {key: self._table(rows) for key, rows in done.rows.items()}
+        self._tell_locust(tables)
+        outcomes: Counter[Outcome] = Counter()
+        for (_, _, outcome), rows in tables.items():
+            outcomes[outcome] += len(rows)
         return SecondReport(
             worker=self._worker,
             now_s=now_s,
             users=users,
             in_flight=self._in_flight,
-            errors=sum(done.outcomes[outcome] for outcome in ERRORS),
-            throttled=done.outcomes[Outcome.THROTTLED],
-            cells=[(*key, count) for key, count in cells.items()],
-            generator=self._generator_row(done, second, users) if second >= 0 else None,
+            errors=sum(outcomes[outcome] for outcome in ERRORS),
+            throttled=outcomes[Outcome.THROTTLED],
+            cells=[(*key, count) for key, count in done.cells.items()] + self._cells(tables),
+            generator=self._generator_row(done, tables, second, users) if second >= 0 else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
         )
 
-    def _generator_row(self, done: _Second, second: int, users: int) -> GeneratorRow:
+    def _table(self, rows: array[float]) -> NDArray[np.float64]:
+        """Shape (n, len(COLUMNS)), with all moments from the run's start."""
+        table = np.frombuffer(rows).reshape(-1, len(COLUMNS)).copy()
+        table[:, _SENT] -= self.start_s
+        table[:, _ENDED] -= self.start_s
+        return table
+
+    def _cells(self, tables: _Tables) -> list[Sequence[Any]]:
+        return [
+            (second, phase, endpoint, outcome, series, bucket, count)
+            for (endpoint, _, outcome), rows in tables.items()
+            for second, phase, series, bucket, count in cells_of(
+                rows,
+                phases=self._phases,
+                phase_ends_s=self._phase_ends_s,
+                deadline_s=self._deadline_s if outcome is Outcome.OK else None,
+            )
+        ]
+
+    def _tell_locust(self, tables: _Tables) -> None:
+        if self._statistics is None:
+            return
+        now_s = time.monotonic() - self.start_s
+        for (endpoint, method, outcome), rows in tables.items():
+            if self.feeds_locust and outcome is Outcome.OK:
+                self._statistics.add(
+                    endpoint,
+                    method,
+                    response_s=rows[:, _ENDED] - rows[:, _SENT] + rows[:, _CONNECT],
+                    ended_ago_s=now_s - rows[:, _ENDED],
+                    length=int(rows[:, _BODY].sum()),
+                )
+        self.feeds_locust = self._statistics.are_alone
+
+    def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
         cpu_ratio, steal_ratio = self._cpu.since_last()
+        lags_s = [rows[:, _SENT] - rows[:, _DUE] for rows in tables.values()]
         return GeneratorRow(
             second=second,
             worker=self._worker,
             cpu_ratio=cpu_ratio,
             steal_ratio=steal_ratio,
             loop_delay_s=done.loop_delay_s,
-            lag_p99_s=_quantile(done.lags_s, 0.99),
+            lag_p99_s=_quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0,
             users=users,
             in_flight=done.peak_in_flight,
             sent=done.sent,
@@ -188,11 +250,15 @@ class NoRecorder:
     """Stands in for Recorder where no run directory is kept: plain `locust -f locustfiles`."""
 
     in_flight = 0
+    feeds_locust = False
+    start_s = 0.0
 
     def started(self, burst: int | None = None) -> None:
         pass
 
-    def finished(self, endpoint: str, outcome: Outcome, *, due: Due, sent_s: float, ended_s: float) -> None:
+    def finished(  # noqa: PLR0913 - as above
+        self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int
+    ) -> None:
         pass
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:
@@ -222,8 +288,7 @@ class _CpuClock:
         return time.monotonic(), own.user + own.system, steal_s
 
 
-def _quantile(values: list[float], quantile: float) -> float:
-    """The smallest value that at least this part of them doesn't exceed; 0 of none."""
-    if not values:
-        return 0.0
-    return sorted(values)[min(len(values) - 1, int(quantile * len(values)))]
+def _quantile(values: NDArray[np.float64], quantile: float) -> float:
+    """The smallest value that at least this part of them doesn't exceed."""
+    rank = min(values.size - 1, int(quantile * values.size))
+    return float(np.partition(values, rank)[rank])

@@ -267,7 +267,9 @@ class _Watch:
             self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
             self._sampler.start()
         elif "disk_full" in line:
+            # It ends by itself, unless its log can't be written either.
             self._ending, self._detail = "disk_full", line["disk_full"]
+            self._kill_at_s = time.monotonic() + self._stop_patience_s
         elif "worker_lost" in line:
             self._lost_worker(line["worker_lost"])
         else:

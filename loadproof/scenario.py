@@ -53,7 +53,8 @@ class HeaderClients(Strict):
 
 class Timeouts(Strict):
     connect: Duration = Field(2.0, description="Until the connection stands.")
-    total: Duration = Field(10.0, description="From sending until the last byte of the answer.")
+    first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
+    total: Duration = Field(10.0, description="From connecting or sending until the last byte of the answer.")
 
 
 class Burst(Strict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,14 @@ class Operation(Strict):
         default={}, description="Our word: the answer's field, where it differs; null where the answer has none."
     )
 
-    @property
-    def statuses(self) -> tuple[int, ...]:
-        return (self.expect,) if isinstance(self.expect, int) else tuple(self.expect)
+    @functools.cached_property
+    def statuses(self) -> frozenset[int]:
+        return frozenset([self.expect] if isinstance(self.expect, int) else self.expect)
+
+    @functools.cached_property
+    def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
+        """Our words that the answer has elsewhere: the keys that lead there, level by level; None: not at all."""
+        return {word: path and tuple(path.split(".")) for word, path in self.answer.items()}
 
 
 class HealthOperation(Operation):

@@ -1,32 +1,36 @@
-"""A client's HTTP/1.1 connection: one request to its answer, or to the timeout or failure it ended in.
+"""A client's HTTP/1.1 connections: one request to its answer, or to the timeout or failure that it ended in.
 
-The one seam to the network. It owns the socket, so that the source address, the moment of the first byte
-and the time that connecting took are known; parsing is geventhttpclient's (llhttp).
+Each connection has one watcher on its socket, started once. The answer is read and parsed in the event loop's
+callback; the greenlet that waits for it is switched to once, when the answer is whole.
 """
 
 from __future__ import annotations
 
-import functools
-import json
+import ssl
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 import gevent
-from gevent import socket, ssl
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketResponse
+from greenlet import getcurrent
+
+from loadproof.deadlines import deadline
+from loadproof.httpwire import Answer, AnswerParser, MalformedAnswerError
+from loadproof.stream import Tls, open_stream
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
-MAX_BODY_BYTES: Final = 10_000_000
-_BLOCK_BYTES: Final = 16_384
-_IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""Linux: bind the address now and let connect choose the port, or 28,000 ports would serve all clients.
+    from greenlet import greenlet
 
-Source: ip(7); the constant is missing from Python's socket module before 3.12.
-"""
+    from loadproof.origin import Origin
+
+_BLOCK_BYTES: Final = 65_536
+_READABLE, _WRITABLE = 1, 2
+_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+_IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Source: RFC 9110, section 9.2.2."""
 
 
 class TransportError(Exception):
@@ -48,50 +52,36 @@ class Request:
     """Path and query, percent-encoded, below the target's base URL."""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    repeatable: bool = True
-    """May be sent again when a kept-alive connection turns out to be closed and nothing was received."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-
-    @functools.cached_property
-    def json(self) -> Any:
-        """The body as JSON; ValueError when it isn't."""
-        return json.loads(self.body)
-
-
-@dataclass
-class Timing:
-    """When one request was sent and how long connecting took; monotonic seconds."""
-
-    sent_s: float = 0.0
-    connect_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where requests go, from a base URL like http://127.0.0.1:8000/api."""
-
-    host: str
-    port: int
-    tls: bool
-    base_path: str
-
-    @classmethod
-    def of(cls, base_url: str) -> Origin:
-        url = urlsplit(base_url)
-        tls = url.scheme == "https"
-        return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"))
+    repeatable: bool | None = None
+    """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
+    says of its method."""
 
     @property
-    def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+    def may_be_repeated(self) -> bool:
+        return self.method in _IDEMPOTENT_METHODS if self.repeatable is None else self.repeatable
+
+
+class Timing:
+    """The moments of one request, monotonic seconds, and how long its parts took."""
+
+    began_s: float = 0.0
+    connect_s: float = 0.0
+    """How long connecting took, if it had to connect; seconds."""
+    sent_s: float = 0.0
+    """When the first byte was sent, the first time if it had to be repeated; `began_s` if it never was."""
+    first_byte_s: float = 0.0
+    """How long it took from sending to the first byte of an answer."""
+    ended_s: float = 0.0
+    """When the last byte came, or it failed."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; `first_byte_s` from sending to the first byte of the answer."""
+
+    connect_s: float
+    total_s: float
+    first_byte_s: float | None = None
 
 
 class Connection:
@@ -100,109 +90,196 @@ class Connection:
     def __init__(
         self,
         origin: Origin,
+        timeouts: Timeouts,
         *,
-        connect_timeout_s: float,
-        total_timeout_s: float,
         source_address: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._origin = origin
-        self._connect_timeout_s = connect_timeout_s
-        self._total_timeout_s = total_timeout_s
         self._source_address = source_address
+        self._headers = dict(headers or {})
+        self._connect = deadline("no connection", timeouts.connect_s, RequestTimeoutError)
+        self._total = deadline("no whole answer", timeouts.total_s, RequestTimeoutError)
+        first_byte_s = timeouts.first_byte_s
+        self._first_byte = first_byte_s and deadline("nothing of an answer", first_byte_s, RequestTimeoutError)
+        self._hub = gevent.get_hub()
         self._socket: socket.socket | None = None
+        self._tls: Tls | None = None
+        self._session: ssl.SSLSession | None = None
+        self._parser = AnswerParser()
+        self._waiting: greenlet | None = None
+        self._timing = Timing()
+        self._ended: Answer | Exception | None = None
+        self._packed: tuple[Request, bytes] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """Send and read the whole answer; TransportError when there is none in time."""
-        packet = self._packet(request)
-        timer = gevent.Timeout(self._total_timeout_s)
-        timer.start()
+        waiting = self._waiting = getcurrent()
+        self._timing = timing
+        timing.began_s = self._total.waiting[waiting] = time.monotonic()
         try:
-            return self._exchange(packet, request, timing)
-        except gevent.Timeout as fired:
-            self.close()
-            if fired is not timer:
-                raise
-            raise RequestTimeoutError(f"no whole answer within {self._total_timeout_s:g} s") from None
-        except (OSError, HTTPParseError, ValueError) as error:
+            return self._exchange(request, timing)
+        except (OSError, MalformedAnswerError) as error:
             self.close()
             raise ConnectionFailedError(_reason(error)) from error
         except BaseException:
-            # Cut off by a stop: what is left of the answer must not meet the next request.
+            # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
             self.close()
             raise
         finally:
-            timer.close()
+            self._waiting = None
+            self._total.waiting.pop(waiting, None)
+            timing.ended_s = timing.ended_s or time.monotonic()
+            timing.sent_s = timing.sent_s or timing.began_s
 
     def close(self) -> None:
         if self._socket is not None:
+            self._watcher.stop()
+            self._watcher.close()
             self._socket.close()
             self._socket = None
 
-    def _exchange(self, packet: bytes, request: Request, timing: Timing) -> Answer:
-        kept_alive = self._socket is not None
+    def _exchange(self, request: Request, timing: Timing) -> Answer:
+        is_fresh = self._socket is None
+        packet = self._packet(request)
+        if is_fresh:
+            self._open(timing)
         try:
-            return self._send_and_read(packet, request, timing)
-        except (HTTPConnectionClosed, ConnectionError):
+            return self._send_and_wait(packet, request, timing)
+        except (ConnectionError, MalformedAnswerError):
             # The server may close an idle connection just as we send: nothing was received, so send again.
-            if not (kept_alive and request.repeatable):
+            if is_fresh or self._parser.has_begun or not request.may_be_repeated:
                 raise
-            self.close()
-            return self._send_and_read(packet, request, timing)
+        self.close()
+        self._open(timing)
+        return self._send_and_wait(packet, request, timing)
 
-    def _send_and_read(self, packet: bytes, request: Request, timing: Timing) -> Answer:
-        if self._socket is None:
-            began_s = time.monotonic()
-            timing.sent_s = began_s
-            self._socket = self._connect()
-            timing.connect_s = time.monotonic() - began_s
-        timing.sent_s = time.monotonic()
-        self._socket.sendall(packet)
-        response = HTTPSocketResponse(self._socket, block_size=_BLOCK_BYTES, method=request.method)
-        body = bytearray()
-        for block in response:
-            body += block
-            if len(body) > MAX_BODY_BYTES:
-                raise ConnectionFailedError(f"a body of more than {MAX_BODY_BYTES} bytes")
-        if response.should_close():
-            self.close()
-        headers = {name.lower(): str(value) for name, value in response.items()}
-        return Answer(status=response.status_code, headers=headers, body=bytes(body))
-
-    def _connect(self) -> socket.socket:
+    def _send_and_wait(self, packet: bytes, request: Request, timing: Timing) -> Answer:
+        self._parser.begin(is_head=request.method == "HEAD", unpack=b"\nAccept-Encoding:" in packet)
+        self._ended = None
+        if not timing.sent_s:
+            timing.sent_s = time.monotonic()
+        if self._first_byte:
+            self._first_byte.waiting[getcurrent()] = time.monotonic()
         try:
-            with gevent.Timeout(self._connect_timeout_s, RequestTimeoutError("connecting took too long")):
-                family, kind, protocol, _, address = socket.getaddrinfo(
-                    self._origin.host, self._origin.port, type=socket.SOCK_STREAM
-                )[0]
-                connection = socket.socket(family, kind, protocol)
+            self._send(packet)
+            while self._ended is None:
+                self._hub.switch()
+        finally:
+            if self._first_byte:
+                self._first_byte.waiting.pop(getcurrent(), None)
+        if isinstance(self._ended, Exception):
+            raise self._ended
+        if not self._parser.keeps_alive:
+            self.close()
+        return self._ended
+
+    def _send(self, packet: bytes) -> None:
+        """The whole packet, or as much as was sent until an answer came."""
+        assert self._socket is not None  # noqa: S101 - _open
+        if self._tls:
+            packet = self._tls.encrypt(packet)
+        try:
+            sent = self._socket.send(packet)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(packet):
+            self._send_rest(memoryview(packet)[sent:])
+
+    def _send_rest(self, rest: memoryview) -> None:
+        assert self._socket is not None  # noqa: S101 - as above
+        watcher = self._hub.loop.io(self._socket.fileno(), _WRITABLE)
+        watcher.start(self._wake)
+        try:
+            while rest and self._ended is None:
+                self._hub.switch()
                 try:
-                    self._bind(connection)
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connection.connect(address)
-                    return self._wrapped(connection)
-                except BaseException:
-                    connection.close()
-                    raise
-        except ssl.SSLError as error:
-            raise ConnectionFailedError(f"TLS: {error.reason or error}") from error
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+        finally:
+            watcher.stop()
+            watcher.close()
 
-    def _bind(self, connection: socket.socket) -> None:
-        if self._source_address is not None:
-            connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            connection.bind((self._source_address, 0))
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.switch()
 
-    def _wrapped(self, connection: socket.socket) -> socket.socket:
-        if not self._origin.tls:
-            return connection
-        return _tls_context().wrap_socket(connection, server_hostname=self._origin.host)
+    def _on_readable(self) -> None:
+        """Called on the hub, which must not wait: read, parse, and wake who waits when the answer is whole."""
+        assert self._socket is not None  # noqa: S101 - closing stops the watcher
+        try:
+            received = self._socket.recv(_BLOCK_BYTES)
+            now_s = time.monotonic()
+            is_end = not received
+            if self._tls and received:
+                received, is_end = self._tls.decrypt(received)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if received or is_end:
+            self._on_received(received, is_end=is_end, now_s=now_s)
+
+    def _on_received(self, received: bytes, *, is_end: bool, now_s: float) -> None:
+        if self._waiting is None or self._ended is not None:
+            # The server closes an idle connection, or sends what answers no request.
+            self.close()
+            return
+        timing = self._timing
+        try:
+            ended = self._parser.feed(received) if received else None
+            if ended is None and is_end:
+                ended = self._parser.end()
+        except MalformedAnswerError as error:
+            self._end(error)
+            return
+        if not timing.first_byte_s:
+            timing.first_byte_s = now_s - timing.sent_s
+            if self._first_byte:
+                self._first_byte.waiting.pop(self._waiting, None)
+        if ended is not None:
+            timing.ended_s = now_s
+            self._end(ended)
+
+    def _end(self, ended: Answer | Exception) -> None:
+        if self._waiting is None:
+            self.close()
+        else:
+            self._ended = ended
+            self._waiting.switch()
+
+    def _open(self, timing: Timing) -> None:
+        began_s = time.monotonic()
+        waiting = getcurrent()
+        self._connect.waiting[waiting] = began_s
+        try:
+            self._socket, self._tls = open_stream(
+                self._origin, source_address=self._source_address, session=self._session
+            )
+        finally:
+            self._connect.waiting.pop(waiting, None)
+            timing.connect_s += time.monotonic() - began_s
+        self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
+        self._watcher.start(self._on_readable)
 
     def _packet(self, request: Request) -> bytes:
-        headers = {"Host": self._origin.authority, **request.headers}
-        if request.body or request.method in {"POST", "PUT", "PATCH"}:
+        """The request's bytes; users who send the same request again and again have them made once."""
+        if self._packed is not None and self._packed[0] is request:
+            return self._packed[1]
+        headers = {"Host": self._origin.authority, **self._headers, **request.headers}
+        if request.body or request.method in _BODY_METHODS:
             headers["Content-Length"] = str(len(request.body))
         lines = [f"{request.method} {self._origin.base_path}{request.path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
+        packet = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
+        self._packed = request, packet
+        return packet
 
 
 class ClientConnections:
@@ -221,14 +298,7 @@ class ClientConnections:
             self._free.append(connection)
 
 
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, HTTPConnectionClosed):
-        return "closed without an answer"
-    if isinstance(error, HTTPParseError):
-        return f"not HTTP: {error}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import gevent
 from locust import User
 from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_STOPPING
 
 from loadproof.api import Call, Reply
+from loadproof.httpwire import Answer
 from loadproof.outcome import Outcome, classify
 from loadproof.plan import Due
-from loadproof.transport import Answer, ConnectionFailedError, Request, RequestTimeoutError, Timing
+from loadproof.transport import ConnectionFailedError, Request, RequestTimeoutError, Timing
 from loadproof.workload import workload
 
 if TYPE_CHECKING:
@@ -57,9 +59,10 @@ class ApiUser(User):
         self.random = self.identity.random
         self.payloads = self.workload.payloads
         self.api = self.workload.api
+        self._recorder = self.workload.recorder
         self._connections = self.workload.connections(self.identity, self.host or "")
-        self._identity_headers = self.workload.identity_headers(self.identity)
-        self._offset_s = self.random.random() * self.workload.every_s(self.endpoint)
+        self._every_s = self.workload.every_s(self.endpoint)
+        self._offset_s = self.random.random() * self._every_s
         self._due = Due(0.0)
         self._due_is_served = False
         self._back_off_s = _FIRST_BACK_OFF_S
@@ -68,45 +71,57 @@ class ApiUser(User):
     def on_start(self) -> None:
         """Begin somewhere in the first pace, so that users who start together don't send together."""
         first_s = max(0.0, self.workload.now_s()) + self._offset_s
-        self._due = Due(first_s - self.workload.every_s(self.endpoint))
+        self._due = Due(first_s - self._every_s)
+        # One task for Locust, whose own loop takes as long as the rest of a request, and draws from random numbers
+        # that other users draw from, too.
+        self.tasks = [ApiUser._take_turns]
+        self._plan_next()
         self.wait()
 
     def wait_time(self) -> float:
-        """Seconds until this user sends next, and what; Locust asks after each task."""
-        # Locust would choose by the process's random numbers, which other users draw from too.
-        self.tasks = [self.random.choice(type(self).tasks)]
-        due = self.workload.next_due(self.endpoint, previous_s=self._due.at_s, offset_s=self._offset_s)
-        self._due = due if due.at_s >= self._not_before_s else Due(self._not_before_s)
-        self._due_is_served = False
+        """Seconds until this user sends next; Locust asks when the user waits."""
         return min(_IDLE_S, max(0.0, self._due.at_s - self.workload.now_s()))
 
     def perform(self, due: Due) -> None:
         """Run one task for an arrival of the open model."""
         self._due, self._due_is_served = due, False
-        chosen: Any = self.random.choice(type(self).tasks)
-        chosen(self)
+        self._choose_task()(self)
+
+    def _take_turns(self) -> None:
+        """Task after task at this user's pace, until Locust wants it to stop."""
+        while True:
+            self._choose_task()(self)
+            self._plan_next()
+            if self._due.at_s > self.workload.now_s() or self._state == LOCUST_STATE_STOPPING:
+                self.wait()
+
+    def _plan_next(self) -> None:
+        due = self.workload.next_due(self._every_s, previous_s=self._due.at_s, offset_s=self._offset_s)
+        self._due = due if due.at_s >= self._not_before_s else Due(self._not_before_s)
+        self._due_is_served = False
+
+    def _choose_task(self) -> Callable[[ApiUser], None]:
+        tasks: Any = type(self).tasks
+        return tasks[0] if len(tasks) == 1 else self.random.choice(tasks)
 
     def send(self, call: Call, check: Callable[[Reply], None]) -> Reply | None:
         """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
-        due, recorder, timing = self._take_due(), self.workload.recorder, Timing()
+        due, recorder, timing = self._take_due(), self._recorder, Timing()
         recorder.started(due.burst)
         try:
-            outcome, answer, error = self._exchange(call, check, timing)
+            reply, outcome, error = self._exchange(call, check, timing)
         except BaseException:
             recorder.abandoned(self.endpoint, intended_s=due.at_s)
             raise
-        ended_s = time.monotonic()
-        since_start_s = self.workload.since_start_s
-        recorder.finished(
-            self.endpoint,
-            outcome,
-            due=due,
-            sent_s=since_start_s(timing.sent_s),
-            ended_s=since_start_s(ended_s),
-        )
-        self._tell_locust(call.request, answer, error, ended_s - timing.sent_s + timing.connect_s)
-        self._heed(outcome, answer)
-        return Reply(answer, call.operation) if answer and outcome is Outcome.OK else None
+        size = len(reply.answer.received) if reply else 0
+        recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
+        if error is not None or not recorder.feeds_locust:
+            self._tell_locust(call.request, reply, error, timing)
+        if outcome is Outcome.OK:
+            self._back_off_s = _FIRST_BACK_OFF_S
+            return reply
+        self._heed(outcome, reply)
+        return None
 
     def _take_due(self) -> Due:
         """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
@@ -116,37 +131,38 @@ class ApiUser(User):
 
     def _exchange(
         self, call: Call, check: Callable[[Reply], None], timing: Timing
-    ) -> tuple[Outcome, Answer | None, Exception | None]:
-        request = call.request
-        if self._identity_headers:
-            request = replace(request, headers={**request.headers, **self._identity_headers})
+    ) -> tuple[Reply | None, Outcome, Exception | None]:
         try:
-            answer = self._connections.exchange(request, timing)
+            reply = Reply(self._connections.exchange(call.request, timing), call.operation)
         except RequestTimeoutError as error:
-            return Outcome.TIMEOUT, None, error
+            return None, Outcome.TIMEOUT, error
         except ConnectionFailedError as error:
-            return Outcome.CONNECTION, None, error
+            return None, Outcome.CONNECTION, error
+        status = reply.answer.status
         try:
-            expect(answer.status in call.operation.statuses, f"{self.endpoint}: status {answer.status}")
-            check(Reply(answer, call.operation))
+            if status not in call.operation.statuses:
+                raise UnexpectedAnswerError(f"{self.endpoint}: status {status}")
+            check(reply)
         except UnexpectedAnswerError as error:
             unexpected: Exception = error
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # The check reads what it expects; a body of another shape fails it in its own way.
             unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
         else:
-            return Outcome.OK, answer, None
-        outcome = classify(answer.status, as_expected=False, has_retry_after="retry-after" in answer.headers)
+            return reply, Outcome.OK, None
+        outcome = classify(status, as_expected=False, has_retry_after="retry-after" in reply.answer.headers)
         if outcome is not Outcome.INVALID:
-            unexpected = UnexpectedAnswerError(f"{outcome}: status {answer.status}")
-        return outcome, answer, unexpected
+            unexpected = UnexpectedAnswerError(f"{outcome}: status {status}")
+        return reply, outcome, unexpected
 
-    def _tell_locust(self, request: Request, answer: Answer | None, error: Exception | None, response_s: float) -> None:
+    def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
+        answer = reply.answer if reply else None
+        response_s = timing.ended_s - timing.sent_s + timing.connect_s
         self.environment.events.request.fire(
             request_type=request.method,
             name=self.endpoint,
             response_time=response_s * 1000,
-            response_length=len(answer.body) if answer else 0,
+            response_length=len(answer.received) if answer else 0,
             response=answer,
             context=self.context(),
             exception=error,
@@ -154,17 +170,19 @@ class ApiUser(User):
             url=request.path,
         )
 
-    def _heed(self, outcome: Outcome, answer: Answer | None) -> None:
+    def _heed(self, outcome: Outcome, reply: Reply | None) -> None:
         """Do what the scenario says when throttled: wait, longer each time; stop; or nothing."""
-        if outcome is not Outcome.THROTTLED or answer is None:
+        if outcome is not Outcome.THROTTLED or reply is None:
             self._back_off_s = _FIRST_BACK_OFF_S
+            # A connection can be refused before anything waited: others have their turn first.
+            gevent.sleep(0)
             return
         match self.workload.scenario.when_throttled:
             case "stop":
                 raise StopUser
             case "honour":
                 # Jitter on top of what the server asked for: never earlier, and not all at once.
-                wait_s = retry_after_s(answer) + self.random.uniform(0, self._back_off_s)
+                wait_s = retry_after_s(reply.answer) + self.random.uniform(0, self._back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
                 self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
 

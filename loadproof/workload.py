@@ -6,6 +6,7 @@ recorded beside Locust's own statistics.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections import defaultdict
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.api import Api
 from loadproof.clients import Client, make_client
+from loadproof.origin import Origin
 from loadproof.payloads import make_payloads
 from loadproof.plan import Due, next_due, plan_phases
 from loadproof.recorder import NoRecorder, Recorder
 from loadproof.rundir import TargetFacts
 from loadproof.scenario import HeaderClients, Scenario
-from loadproof.transport import ClientConnections, Connection, Origin
+from loadproof.transport import ClientConnections, Connection, Timeouts
 
 if TYPE_CHECKING:
     from loadproof.rundir import Manifest
@@ -61,33 +63,33 @@ class Workload:
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
         self._account_ids = target.account_ids
         self._start_s = time.monotonic()
+        self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
+        """Until then a user sends at its pace, whatever the phases."""
         self._made: dict[str, int] = defaultdict(int)
         self._connections: dict[int, ClientConnections] = {}
+        self._origin_of = functools.cache(Origin.of)
 
     def begin(self, delay_s: float) -> None:
         """Second 0 of the run is `delay_s` from now."""
-        self._start_s = time.monotonic() + delay_s
+        self._start_s = self.recorder.start_s = time.monotonic() + delay_s
 
     def now_s(self) -> float:
         return time.monotonic() - self._start_s
-
-    def since_start_s(self, monotonic_s: float) -> float:
-        return monotonic_s - self._start_s
 
     def every_s(self, endpoint: str) -> float:
         """The pace of this endpoint's users in the closed model."""
         mix = self.scenario.mix.get(endpoint)
         return (mix.every if mix else None) or _PACE_BESIDE_THE_MIX_S
 
-    def next_due(self, endpoint: str, *, previous_s: float, offset_s: float) -> Due:
+    def next_due(self, every_s: float, *, previous_s: float, offset_s: float) -> Due:
         """When a closed-model user sends next."""
-        return next_due(
-            self.spans,
-            previous_s=previous_s,
-            now_s=self.now_s(),
-            every_s=self.every_s(endpoint),
-            offset_s=offset_s,
-        )
+        now_s = self.now_s()
+        due_s = previous_s + every_s
+        if due_s < now_s:
+            due_s = now_s
+        if due_s < self._plain_until_s:
+            return Due(due_s)
+        return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
     def next_client(self, endpoint: str) -> Client:
         """The next client of this endpoint's users; endpoints and workers take turns, so that no index comes twice."""
@@ -103,24 +105,21 @@ class Workload:
         by_address = self.scenario.clients == "source-address"
         return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids)
 
-    def identity_headers(self, client: Client) -> dict[str, str]:
-        clients = self.scenario.clients
-        return {clients.header: f"client-{client.index}"} if isinstance(clients, HeaderClients) else {}
-
     def connections(self, client: Client, base_url: str) -> ClientConnections:
         if client.index not in self._connections:
-            origin = Origin.of(base_url)
-            timeouts = self.scenario.timeouts
-            loopback = origin.host == "localhost" or origin.host.startswith("127.")
-            self._connections[client.index] = ClientConnections(
-                lambda: Connection(
-                    origin,
-                    connect_timeout_s=timeouts.connect,
-                    total_timeout_s=timeouts.total,
-                    source_address=client.address if loopback else None,
-                )
-            )
+            self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
         return self._connections[client.index]
+
+    def _connect(self, client: Client, base_url: str) -> Connection:
+        clients, timeouts = self.scenario.clients, self.scenario.timeouts
+        origin = self._origin_of(base_url)
+        loopback = origin.host == "localhost" or origin.host.startswith("127.")
+        return Connection(
+            origin,
+            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte),
+            source_address=client.address if loopback else None,
+            headers={clients.header: f"client-{client.index}"} if isinstance(clients, HeaderClients) else {},
+        )
 
 
 _workload: Workload | None = None

@@ -1,10 +1,11 @@
 """Reads the balance of an account that nobody else moves money to or from."""
 
 from decimal import Decimal
+from functools import cached_property
 
 from locust import task
 
-from loadproof.api import Reply
+from loadproof.api import Call, Reply
 from loadproof.users import ApiUser, expect
 
 
@@ -14,9 +15,13 @@ class BalanceUser(ApiUser):
 
     known_balance: Decimal | None = None
 
+    @cached_property
+    def reading(self) -> Call:
+        return self.api.read_balance(self.identity.read_account)
+
     @task
     def read(self) -> None:
-        self.send(self.api.read_balance(self.identity.read_account), self._is_known)
+        self.send(self.reading, self._is_known)
 
     def _is_known(self, reply: Reply) -> None:
         expect(reply.says("account", self.identity.read_account), "balance: of another account")
@@ -24,7 +29,7 @@ class BalanceUser(ApiUser):
         expect(balance >= 0, "balance: negative")
         # Nobody pays from or to this account, so what was read first stays.
         expect(
-            self.known_balance in {None, balance} or self.api.balances_may_change,
+            self.known_balance is None or balance == self.known_balance or self.api.balances_may_change,
             "balance: changed without a transaction",
         )
         self.known_balance = balance

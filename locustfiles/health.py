@@ -1,8 +1,10 @@
 """Asks whether the service is alive, as a monitor does."""
 
+from functools import cached_property
+
 from locust import task
 
-from loadproof.api import Reply
+from loadproof.api import Call, Reply
 from loadproof.users import ApiUser, expect
 
 
@@ -10,9 +12,13 @@ class HealthUser(ApiUser):
     endpoint = "health"
     weight = 20
 
+    @cached_property
+    def asking(self) -> Call:
+        return self.api.ask_health()
+
     @task
     def ask(self) -> None:
-        self.send(self.api.ask_health(), self._is_alive)
+        self.send(self.asking, self._is_alive)
 
     def _is_alive(self, reply: Reply) -> None:
         expect(reply.says("status", self.api.alive), "health: not alive")

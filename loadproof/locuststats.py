@@ -1,0 +1,58 @@
+"""Finished requests to Locust's own statistics, once a second instead of one by one, where nobody else listens.
+
+Locust's event and its statistics take 11 µs a request. Many at once are one entry that Locust's statistics are extended
+by, as a master extends its own by its workers'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from locust import stats as locust_stats
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from numpy.typing import NDArray
+
+
+class LocustStatistics:
+    """The statistics of one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    @property
+    def are_alone(self) -> bool:
+        """Nothing else listens to Locust's `request` event; False where this can't be known.
+
+        Source: locust/event.py and locust/runners.py 2.47: a runner's own listener is `Runner.__init__`'s `on_request`.
+        """
+        handlers: list[Any] | None = getattr(self._environment.events.request, "_handlers", None)
+        return (
+            handlers is not None
+            and len(handlers) == 1
+            and getattr(handlers[0], "__qualname__", "") == "Runner.__init__.<locals>.on_request"
+        )
+
+    def add(
+        self, name: str, method: str, *, response_s: NDArray[np.float64], ended_ago_s: NDArray[np.float64], length: int
+    ) -> None:
+        """Requests that succeeded: how long each took, how long ago each ended, and the bytes of all bodies."""
+        entry = locust_stats.StatsEntry(self._environment.stats, name, method)
+        response_ms = response_s * 1000
+        ended_s = time.time() - ended_ago_s
+        entry.num_requests = response_ms.size
+        entry.total_response_time = float(response_ms.sum())  # type: ignore[assignment]  # Locust's are fractions too
+        entry.min_response_time = float(response_ms.min())  # type: ignore[assignment]
+        entry.max_response_time = float(response_ms.max())  # type: ignore[assignment]
+        # Locust rounds, in a function that users may replace.
+        entry.response_times = Counter(map(locust_stats.bucket_response_time, response_ms.tolist()))
+        seconds, counts = np.unique(ended_s.astype(np.int64), return_counts=True)
+        entry.num_reqs_per_sec = dict(zip(seconds.tolist(), counts.tolist(), strict=True))
+        entry.last_request_timestamp = float(ended_s.max())
+        entry.total_content_length = length
+        self._environment.stats.entries[name, method].extend(entry)
+        self._environment.stats.total.extend(entry)

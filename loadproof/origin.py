@@ -1,0 +1,51 @@
+"""A base URL to where requests go: host, port, TLS, base path, and the addresses behind the name."""
+
+from __future__ import annotations
+
+import socket as std
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gevent import socket
+
+_ADDRESSES_LAST_S: Final = 60.0
+"""How long a name's addresses are taken for the same; asking the resolver for each connection would load it, too."""
+
+Address = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where requests go, from a base URL like http://127.0.0.1:8000/api."""
+
+    host: str
+    port: int
+    tls: bool
+    base_path: str
+    _known: list[tuple[float, list[tuple[int, Address]]]] = field(default_factory=list, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, base_url: str) -> Origin:
+        url = urlsplit(base_url)
+        tls = url.scheme == "https"
+        return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"))
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    def addresses(self) -> list[tuple[int, Address]]:
+        """Address families and socket addresses, in the order in which to try them; OSError when there are none."""
+        now_s = time.monotonic()
+        if self._known and now_s - self._known[0][0] < _ADDRESSES_LAST_S:
+            return self._known[0][1]
+        found = [
+            (family, address)
+            for family, _, _, _, address in socket.getaddrinfo(self.host, self.port, type=std.SOCK_STREAM)
+        ]
+        self._known[:] = [(now_s, found)]
+        return found
