@@ -8,7 +8,6 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from loadproof.httpwire import Answer
 from loadproof.payloads import encode_json
 from loadproof.signing import SIGNATURES
 from loadproof.targetfile import Operation, resolved_headers
@@ -17,6 +16,7 @@ from loadproof.transport import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from loadproof.httpwire import Answer
     from loadproof.targetfile import Endpoints
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -171,6 +171,7 @@ class Api:
             headers={**self._headers, **(_JSON if body else {}), **(headers or {})},
             body=body,
             repeatable=repeatable,
+            follow_redirects=operation.follow_redirects,
         )
         return Call(operation, request, sent or {})
 

@@ -32,7 +32,8 @@ def buckets_of(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
     """The buckets of many times in seconds, rounded to whole microseconds; shape as given."""
     us = np.clip(np.rint(times_s * 1e6), 0, MAX_US).astype(np.int64)
     exponent = np.maximum(np.frexp(us)[1] - 8, 0)
-    return (exponent.astype(np.int64) << 7) + (us >> exponent)
+    buckets: NDArray[np.int64] = (exponent.astype(np.int64) << 7) + (us >> exponent)
+    return buckets
 
 
 def _lower_bounds_us() -> NDArray[np.int64]:

@@ -122,7 +122,7 @@ class AnswerParser:
                 return None
             head = _read_head(unread[: end + 4])
             received = unread[end + 4 :]
-            if head.length is not None and head.status >= 200 and not self._is_head and len(received) == head.length:  # noqa: PLR2004
+            if head.length is not None and head.status >= 200 and not self._is_head and len(received) == head.length:
                 self.keeps_alive = head.keeps_alive
                 return self._answer(head, received)
             return self._begin_body(head, received)
@@ -144,7 +144,7 @@ class AnswerParser:
         return self._head is not None or bool(self._unread) or self._interim_answers > 0
 
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
-        if head.status < 200:  # noqa: PLR2004 - 1xx: the answer is still to come
+        if head.status < 200:
             return self._skip_interim(head, received)
         if self._is_head or head.status in {204, 304}:
             return self._complete(head, b"", surplus=received)
@@ -157,7 +157,7 @@ class AnswerParser:
 
     def _skip_interim(self, head: Head, received: bytes) -> Answer | None:
         self._interim_answers += 1
-        if head.status == 101:  # noqa: PLR2004
+        if head.status == 101:
             raise MalformedAnswerError("switches protocols, which nobody asked for")
         if self._interim_answers > _MOST_INTERIM_ANSWERS:
             raise MalformedAnswerError(f"more than {_MOST_INTERIM_ANSWERS} interim answers")
@@ -239,7 +239,7 @@ class ChunkedBody:
         del self._unread[: len(taken)]
         self._body += taken
         self._missing -= len(taken)
-        if self._missing > 2 or len(self._unread) < self._missing:  # noqa: PLR2004 - the chunk's CRLF
+        if self._missing > 2 or len(self._unread) < self._missing:
             return False
         if self._unread[:2] != b"\r\n":
             raise MalformedAnswerError("a chunk longer than its size")
@@ -283,7 +283,7 @@ def read_head(block: bytes) -> Head:
         raise MalformedAnswerError(f"not HTTP: {error}") from None
     headers = fields.headers
     status = parser.get_status_code()
-    if not fields.are_complete or not 100 <= status <= 599:  # noqa: PLR2004
+    if not fields.are_complete or not 100 <= status <= 599:
         raise MalformedAnswerError(f"not HTTP: status {status}")
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:

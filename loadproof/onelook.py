@@ -21,6 +21,7 @@ from loadproof.users import ApiUser
 if TYPE_CHECKING:
     from loadproof.outcome import Outcome
     from loadproof.plan import Due
+    from loadproof.transport import Timing
 
 _SHOWN_CHARACTERS: Final = 160
 
@@ -28,7 +29,15 @@ _SHOWN_CHARACTERS: Final = 160
 class _Noting(NoRecorder):
     outcome = ""
 
-    def finished(self, endpoint: str, outcome: Outcome, *, due: Due, sent_s: float, ended_s: float) -> None:  # noqa: ARG002
+    def finished(
+        self,
+        endpoint: str,  # noqa: ARG002
+        method: str,  # noqa: ARG002
+        outcome: Outcome,
+        due: Due,  # noqa: ARG002
+        timing: Timing,  # noqa: ARG002
+        body_bytes: int,  # noqa: ARG002
+    ) -> None:
         self.outcome = str(outcome)
 
 

@@ -38,6 +38,16 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return f"{self.root}{self.base_path}"
+
+    @property
+    def root(self) -> str:
+        """The origin alone: scheme, host and port."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
     def addresses(self) -> list[tuple[int, Address]]:
         """Address families and socket addresses, in the order in which to try them; OSError when there are none."""
         now_s = time.monotonic()

@@ -129,15 +129,12 @@ class Recorder:
         second = self._second
         second.sent += 1
         self._in_flight += 1
-        if self._in_flight > second.peak_in_flight:
-            second.peak_in_flight = self._in_flight
+        second.peak_in_flight = max(second.peak_in_flight, self._in_flight)
         if burst is not None:
             seen = self._bursts.setdefault(burst, BurstSeen(burst))
             seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)
 
-    def finished(  # noqa: PLR0913 - what is known of a request; an object for it would cost as much as the rest
-        self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int
-    ) -> None:
+    def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         self._second.rows[endpoint, method, outcome].extend(
@@ -256,9 +253,7 @@ class NoRecorder:
     def started(self, burst: int | None = None) -> None:
         pass
 
-    def finished(  # noqa: PLR0913 - as above
-        self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int
-    ) -> None:
+    def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         pass
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:

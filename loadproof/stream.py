@@ -71,9 +71,7 @@ class Tls:
 
     def __init__(self, host: str, session: ssl.SSLSession | None) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = tls_context().wrap_bio(
-            self._incoming, self._outgoing, server_hostname=host, session=session
-        )
+        self._object = tls_context().wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -107,7 +105,13 @@ class Tls:
         return self._outgoing.read()
 
     def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """The content of what came, and whether the other side said that it ends there."""
+        """The content of what came, and whether the other side said that it ends there.
+
+        ConnectionResetError when it ended (nothing came) without having said so: somebody may have cut it off.
+        Source: RFC 9112, section 9.8.
+        """
+        if not received:
+            raise ConnectionResetError("cut off: the connection ended, but TLS did not")
         self._incoming.write(received)
         content = bytearray()
         while True:

@@ -7,8 +7,8 @@ so that it needs no Python.
 from __future__ import annotations
 
 import csv
-import os
 import functools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +58,8 @@ class Operation(Strict):
         default={}, description="Our word: the answer's field, where it differs; null where the answer has none."
     )
 
+    follow_redirects: bool = Field(default=False, description="To the same host; the last answer is what counts.")
+
     @functools.cached_property
     def statuses(self) -> frozenset[int]:
         return frozenset([self.expect] if isinstance(self.expect, int) else self.expect)
@@ -65,7 +67,7 @@ class Operation(Strict):
     @functools.cached_property
     def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
         """Our words that the answer has elsewhere: the keys that lead there, level by level; None: not at all."""
-        return {word: path and tuple(path.split(".")) for word, path in self.answer.items()}
+        return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
 
 
 class HealthOperation(Operation):

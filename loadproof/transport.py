@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import gevent
 from greenlet import getcurrent
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+_UNTOUCHED: Final = "!#$%&'()*+,/:;=?@[]~"
+"""What a Location may hold as it is; anything else, a line break say, is escaped."""
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 _IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Source: RFC 9110, section 9.2.2."""
@@ -55,6 +60,11 @@ class Request:
     repeatable: bool | None = None
     """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
     says of its method."""
+
+    follow_redirects: bool = False
+    """To the same origin; others are answers like any other."""
+    is_below_base: bool = True
+    """The path is below the base URL's; False: below the host."""
 
     @property
     def may_be_repeated(self) -> bool:
@@ -95,7 +105,7 @@ class Connection:
         source_address: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._origin = origin
+        self.origin = origin
         self._source_address = source_address
         self._headers = dict(headers or {})
         self._connect = deadline("no connection", timeouts.connect_s, RequestTimeoutError)
@@ -105,7 +115,6 @@ class Connection:
         self._hub = gevent.get_hub()
         self._socket: socket.socket | None = None
         self._tls: Tls | None = None
-        self._session: ssl.SSLSession | None = None
         self._parser = AnswerParser()
         self._waiting: greenlet | None = None
         self._timing = Timing()
@@ -113,12 +122,13 @@ class Connection:
         self._packed: tuple[Request, bytes] | None = None
 
     @property
-    def is_open(self) -> bool:
-        return self._socket is not None
+    def tls_was_resumed(self) -> bool:
+        """The last TLS handshake took up the session of the one before."""
+        return self._tls is not None and self._tls.is_resumed
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """Send and read the whole answer; TransportError when there is none in time."""
-        waiting = self._waiting = getcurrent()
+        waiting = getcurrent()
         self._timing = timing
         timing.began_s = self._total.waiting[waiting] = time.monotonic()
         try:
@@ -144,8 +154,11 @@ class Connection:
             self._socket = None
 
     def _exchange(self, request: Request, timing: Timing) -> Answer:
-        is_fresh = self._socket is None
         packet = self._packet(request)
+        if self._socket is not None and not request.may_be_repeated:
+            # What can't be sent again must not go out on a connection that the server has left.
+            self._on_readable()
+        is_fresh = self._socket is None
         if is_fresh:
             self._open(timing)
         try:
@@ -161,6 +174,7 @@ class Connection:
     def _send_and_wait(self, packet: bytes, request: Request, timing: Timing) -> Answer:
         self._parser.begin(is_head=request.method == "HEAD", unpack=b"\nAccept-Encoding:" in packet)
         self._ended = None
+        self._waiting = getcurrent()
         if not timing.sent_s:
             timing.sent_s = time.monotonic()
         if self._first_byte:
@@ -216,7 +230,7 @@ class Connection:
             received = self._socket.recv(_BLOCK_BYTES)
             now_s = time.monotonic()
             is_end = not received
-            if self._tls and received:
+            if self._tls:
                 received, is_end = self._tls.decrypt(received)
         except BlockingIOError:
             return
@@ -259,9 +273,8 @@ class Connection:
         waiting = getcurrent()
         self._connect.waiting[waiting] = began_s
         try:
-            self._socket, self._tls = open_stream(
-                self._origin, source_address=self._source_address, session=self._session
-            )
+            session = self._tls.session if self._tls else None
+            self._socket, self._tls = open_stream(self.origin, source_address=self._source_address, session=session)
         finally:
             self._connect.waiting.pop(waiting, None)
             timing.connect_s += time.monotonic() - began_s
@@ -272,30 +285,76 @@ class Connection:
         """The request's bytes; users who send the same request again and again have them made once."""
         if self._packed is not None and self._packed[0] is request:
             return self._packed[1]
-        headers = {"Host": self._origin.authority, **self._headers, **request.headers}
+        headers = {"Host": self.origin.authority, **self._headers, **request.headers}
         if request.body or request.method in _BODY_METHODS:
             headers["Content-Length"] = str(len(request.body))
-        lines = [f"{request.method} {self._origin.base_path}{request.path} HTTP/1.1"]
+        base_path = self.origin.base_path if request.is_below_base else ""
+        lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         packet = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
         self._packed = request, packet
         return packet
 
 
+class Exchanging(Protocol):
+    """A connection, or something like it; `Connection.exchange` tells what is expected of it."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    def exchange(self, request: Request, timing: Timing) -> Answer: ...
+
+
 class ClientConnections:
     """The connections of one client: as many as it has requests in flight, each used again when free."""
 
-    def __init__(self, make: Callable[[], Connection]) -> None:
+    def __init__(self, make: Callable[[], Exchanging]) -> None:
         self._make = make
-        self._free: list[Connection] = []
+        self._free: list[Exchanging] = []
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
-        """As Connection.exchange, on a free connection or on a new one."""
+        """As Connection.exchange, on a free connection or on a new one; redirects are followed where asked."""
         connection = self._free.pop() if self._free else self._make()
         try:
-            return connection.exchange(request, timing)
+            answer = connection.exchange(request, timing)
+            if request.follow_redirects and answer.status in _REDIRECTS:
+                return self._follow(connection, request, answer, timing)
+            return answer
         finally:
             self._free.append(connection)
+
+    def _follow(self, connection: Exchanging, request: Request, answer: Answer, timing: Timing) -> Answer:
+        """The answer at the end of the way; its time is that of all steps."""
+        for _ in range(_MOST_REDIRECTS):
+            following = _redirected(request, answer, connection.origin)
+            if following is None:
+                return answer
+            step = Timing()
+            try:
+                answer, request = connection.exchange(following, step), following
+            finally:
+                timing.connect_s += step.connect_s
+                timing.ended_s = step.ended_s
+        raise ConnectionFailedError(f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | None:
+    """The request that this answer asks for; None where it asks for none, or for one to another origin.
+
+    Source: RFC 9110, section 15.4: 303 turns any method into GET; 301 and 302 turn POST into GET.
+    """
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or location is None:
+        return None
+    base = origin.base_path if request.is_below_base else ""
+    url = urlsplit(urljoin(f"{origin.root}{base}{request.path}", location))
+    if f"{url.scheme}://{url.netloc}" != origin.root:
+        return None
+    path = urlunsplit(("", "", quote(url.path or "/", safe=_UNTOUCHED), quote(url.query, safe=_UNTOUCHED), ""))
+    becomes_get = answer.status == 303 or (answer.status in {301, 302} and request.method == "POST")
+    if becomes_get and request.method != "HEAD":
+        return Request("GET", path, request.headers, follow_redirects=True, is_below_base=False)
+    return replace(request, path=path, is_below_base=False)
 
 
 def _reason(error: Exception) -> str:

@@ -19,10 +19,12 @@ from loadproof.payloads import make_payloads
 from loadproof.plan import Due, next_due, plan_phases
 from loadproof.recorder import NoRecorder, Recorder
 from loadproof.rundir import TargetFacts
-from loadproof.scenario import HeaderClients, Scenario
-from loadproof.transport import ClientConnections, Connection, Timeouts
+from loadproof.scenario import HeaderClients, HttpClient, Scenario
+from loadproof.transport import ClientConnections, Connection, Exchanging, Timeouts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadproof.rundir import Manifest
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
@@ -85,8 +87,7 @@ class Workload:
         """When a closed-model user sends next."""
         now_s = self.now_s()
         due_s = previous_s + every_s
-        if due_s < now_s:
-            due_s = now_s
+        due_s = max(due_s, now_s)
         if due_s < self._plain_until_s:
             return Due(due_s)
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
@@ -110,16 +111,24 @@ class Workload:
             self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
         return self._connections[client.index]
 
-    def _connect(self, client: Client, base_url: str) -> Connection:
+    def _connect(self, client: Client, base_url: str) -> Exchanging:
         clients, timeouts = self.scenario.clients, self.scenario.timeouts
         origin = self._origin_of(base_url)
         loopback = origin.host == "localhost" or origin.host.startswith("127.")
-        return Connection(
+        return _connection_class(self.scenario.http_client)(
             origin,
             Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte),
             source_address=client.address if loopback else None,
             headers={clients.header: f"client-{client.index}"} if isinstance(clients, HeaderClients) else {},
         )
+
+
+def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:
+    if http_client == "loadproof":
+        return Connection
+    from loadproof import locustclients
+
+    return locustclients.FastHttp if http_client == "fasthttp" else locustclients.Requests
 
 
 _workload: Workload | None = None

@@ -43,10 +43,11 @@ def answering(*answers: bytes, then_close: bool = True) -> Script:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[str]:
+def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
     """A listening server in a thread; its base URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(0.1)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, 0), family=family, backlog=1000)
+    listener.settimeout(0.02)
     stopping = threading.Event()
     connections: list[socket.socket] = []
 
@@ -65,7 +66,8 @@ def serving(script: Script) -> Iterator[str]:
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{listener.getsockname()[1]}"
     finally:
         stopping.set()
         thread.join(5)

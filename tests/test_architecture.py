@@ -12,16 +12,21 @@ import pytest
 from tests.commands import ROOT
 
 PURE = {"decidability", "environment", "errors", "expectation", "histogram", "outcome", "plan", "rundir", "scenario"}
-PURE |= {"safety", "strictmodel", "strictyaml", "targetfile", "units"}
+PURE |= {"cells", "httpwire", "safety", "strictmodel", "strictyaml", "targetfile", "units"}
 MEETS_LOCUST = {
     "allotment",
     "crew",
+    "deadlines",
     "dispatcher",
+    "locustclients",
     "locustcsv",
     "locustfile",
+    "locuststats",
     "onelook",
+    "origin",
     "recorder",
     "shape",
+    "stream",
     "transport",
     "users",
     "workload",

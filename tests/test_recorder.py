@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from analysis.frames import load_run
 from analysis.metrics import bursts, tally
 from loadproof import rundir
+from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.plan import Due
 from loadproof.recorder import NoRecorder, Recorder, SecondReport
 from loadproof.runwriter import RunWriter
+from loadproof.transport import Timing
 from tests.synthetic import manifest, scenario
 
 event = st.tuples(
@@ -33,7 +35,17 @@ MANIFEST = manifest(scenario())
 
 
 def new_recorder(worker: str = "1") -> Recorder:
-    return Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker)
+    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker)
+    recorder.start_s = 0.0
+    return recorder
+
+
+def finish(
+    recorder: Recorder | NoRecorder, due: Due, *, sent_s: float, ended_s: float, endpoint="health", outcome=Outcome.OK
+) -> None:
+    timing = Timing()
+    timing.sent_s, timing.ended_s = sent_s, ended_s
+    recorder.finished(endpoint, "GET", outcome, due, timing, 10)
 
 
 def record(recorder: Recorder, one: tuple) -> None:
@@ -46,7 +58,7 @@ def record(recorder: Recorder, one: tuple) -> None:
         recorder.abandoned(endpoint, intended_s=due_s)
     else:
         sent_s = due_s + lag_s
-        recorder.finished(endpoint, outcome, due=Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s)
+        finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
 
 
 def written(path, reports):
@@ -107,11 +119,38 @@ def test_a_request_belongs_to_the_second_and_phase_of_its_intended_start(tmp_pat
     """Its completion to the second in which it ended."""
     recorder = new_recorder()
     recorder.started()
-    recorder.finished("health", Outcome.OK, due=Due(4.9), sent_s=5.1, ended_s=7.2)
+    finish(recorder, Due(4.9), sent_s=5.1, ended_s=7.2)
     rows = written(tmp_path / "run", [recorder.take(8.0, 1)]).intervals.set_index("series")
     assert rows.loc["response", ["second", "phase"]].tolist() == [4, "warm-up"]
     assert rows.loc["completed", "second"] == 7
     assert "good" not in rows.index
+
+
+def test_connecting_and_the_first_byte_are_recorded_where_there_were_any(tmp_path):
+    """Beside the service time, under the same second and phase."""
+    recorder = new_recorder()
+    for connect_s, first_byte_s in ((0.25, 0.5), (0.0, 0.5), (0.25, 0.0)):
+        recorder.started()
+        timing = Timing()
+        timing.connect_s, timing.sent_s, timing.first_byte_s, timing.ended_s = connect_s, 5.0, first_byte_s, 6.0
+        recorder.finished("health", "GET", Outcome.OK, Due(5.0), timing, 10)
+    rows = written(tmp_path / "run", [recorder.take(8.0, 1)]).intervals
+    counts = rows.groupby("series", observed=True)["count"].sum()
+    assert (counts["service"], counts["connect"], counts["first_byte"]) == (3, 2, 2)
+    connects = rows[rows["series"] == "connect"].iloc[0]
+    assert MIDPOINT_US[connects["bucket"]] == pytest.approx(250_000, rel=0.004)
+
+
+def test_nothing_that_was_sent_in_the_first_moments_is_lost(tmp_path):
+    """A report just after second 0 still belongs to the time before."""
+    recorder = new_recorder()
+    reports = [recorder.take(0.0005, 1)]
+    recorder.started()
+    reports.append(recorder.take(0.001, 1))
+    finish(recorder, Due(0.0), sent_s=0.0, ended_s=0.5)
+    reports.append(recorder.take(1.0, 1))
+    run = written(tmp_path / "run", reports)
+    assert (run.generator["sent"].sum(), tally(run.intervals).sent) == (1, 1)
 
 
 def test_bursts_of_all_workers_are_one(tmp_path):
@@ -125,7 +164,7 @@ def test_bursts_of_all_workers_are_one(tmp_path):
         for number in range(3):
             due = Due(37.5, burst=1, late=number == 2)
             sent_s = 37.5 + worker / 50 + number / 100
-            recorder.finished("health", Outcome.OK, due=due, sent_s=sent_s, ended_s=38)
+            finish(recorder, due, sent_s=sent_s, ended_s=38)
         reports.append(recorder.take(45.0, 0, last=True))
     (burst,) = bursts(written(tmp_path / "run", reports))
     assert (burst.sent, burst.spread_s, burst.peak_in_flight, burst.late) == (6, pytest.approx(0.04), 6, 2)
@@ -158,7 +197,7 @@ def test_without_a_run_directory_nothing_is_recorded():
     """Plain Locust: the same calls, no effect."""
     recorder = NoRecorder()
     recorder.started(1)
-    recorder.finished("health", Outcome.OK, due=Due(1.0), sent_s=1.0, ended_s=1.0)
+    finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)
     recorder.abandoned("health", intended_s=1.0)
     recorder.dropped("health", intended_s=1.0)
     assert recorder.in_flight == 0

@@ -47,12 +47,6 @@ def test_a_resolved_scenario_reads_back_as_it_was(path):
     assert Scenario.model_validate(json.loads(scenario.model_dump_json())) == scenario
 
 
-def test_the_schema_is_current():
-    """`make schema` writes it."""
-    text = (SCENARIOS / "scenario.schema.json").read_text()
-    assert json.loads(text) == Scenario.model_json_schema()
-
-
 def test_the_default_mix_is_half_balance():
     """Balance 50 %, transactions 20 %, health 20 %, webhooks 10 %."""
     scenario = load_scenario(SCENARIOS / "load-100.yaml")

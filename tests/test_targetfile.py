@@ -24,7 +24,7 @@ def test_a_base_url_is_enough(tmp_path):
     """All else is as in the reference API."""
     found = target(tmp_path, "base_url: http://127.0.0.1:9000/\n")
     assert found.base_url == "http://127.0.0.1:9000"
-    assert found.endpoints.transactions.statuses == (201,)
+    assert found.endpoints.transactions.statuses == {201}
     assert found.account_ids is None
 
 

@@ -1,0 +1,44 @@
+"""Many requests at once are counted as they would be one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof.cells import COLUMNS, cells_of
+from loadproof.histogram import BUCKETS, MAX_US, bucket_of, buckets_of
+
+PHASES, ENDS_S = ("a", "b", "c"), (5.0, 20.0, 30.0)
+row = st.tuples(
+    st.floats(-1, 40), st.floats(0, 70), st.sampled_from([0.0, 0.001]), st.sampled_from([0.0, 0.01]), st.floats(0, 70)
+)
+
+
+@given(st.lists(st.integers(0, 2 * MAX_US), max_size=50))
+def test_buckets_of_many_are_the_buckets_of_each(times_us):
+    """Out of range included."""
+    assert buckets_of(np.array(times_us, dtype=float) * 1e-6).tolist() == [bucket_of(time_us) for time_us in times_us]
+
+
+@given(st.lists(row, min_size=1, max_size=30), st.sampled_from([None, 1.0]))
+def test_cells_are_those_of_each_row(rows, deadline_s):
+    """Second and phase of the intended start; completed in the second of the end."""
+    table = np.array([(due, due + lag, connect, first, due + lag + took, 7) for due, lag, connect, first, took in rows])
+    assert table.shape[1] == len(COLUMNS)
+    expected: Counter = Counter()
+    for due, sent, connect, first, ended, _ in table.tolist():
+        second, phase = max(0, int(due)), PHASES[min(2, sum(end <= due for end in ENDS_S))]
+        for series, value in (("response", ended - due), ("service", ended - sent), ("lag", sent - due)):
+            expected[second, phase, series, bucket_of(round(value * 1e6))] += 1
+        for series, value in (("connect", connect), ("first_byte", first)):
+            if value:
+                expected[second, phase, series, bucket_of(round(value * 1e6))] += 1
+        expected[max(0, int(ended)), phase, "completed", 0] += 1
+        if deadline_s is not None and ended - due <= deadline_s:
+            expected[second, phase, "good", 0] += 1
+    cells = cells_of(table, phases=PHASES, phase_ends_s=ENDS_S, deadline_s=deadline_s)
+    assert {cell[:4]: cell[4] for cell in cells} == expected
+    assert all(0 <= bucket < BUCKETS for _, _, _, bucket, _ in cells)

@@ -1,0 +1,234 @@
+"""Bytes to answers, however they are cut."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof import httpwire
+from loadproof.httpwire import Answer, AnswerParser, MalformedAnswerError, read_head
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def parsed(raw: bytes, *cuts: int, is_head: bool = False, unpack: bool = False) -> tuple[Answer | None, AnswerParser]:
+    """Fed in pieces, up to the whole answer."""
+    parser = AnswerParser()
+    parser.begin(is_head=is_head, unpack=unpack)
+    edges = [0, *sorted(cuts), len(raw)]
+    for start, end in itertools.pairwise(edges):
+        if raw[start:end] and (answer := parser.feed(raw[start:end])):
+            return answer, parser
+    return None, parser
+
+
+WHOLE = {
+    "content-length": (OK, b"hi"),
+    "chunked": (CHUNKED + b"2\r\nhi\r\n4;a=b\r\n you\r\n0\r\n\r\n", b"hi you"),
+    "trailers": (CHUNKED + b"2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n", b"hi"),
+    "long size": (CHUNKED + b"0002 \r\nhi\r\n000\r\n\r\n", b"hi"),
+    "empty": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+    "204": (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
+    "100": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, b"hi"),
+    "102 and 103": (b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK, b"hi"),
+}
+
+
+@pytest.mark.parametrize(("raw", "body"), WHOLE.values(), ids=WHOLE)
+def test_every_way_to_end_a_message_is_understood(raw, body):
+    """Cut at any one byte, and at all of them; not a byte too early."""
+    for cut in range(len(raw)):
+        answer, parser = parsed(raw, cut)
+        assert (answer.body, parser.keeps_alive) == (body, True)
+        assert parsed(raw[:cut])[0] is None
+    assert parsed(raw, *range(len(raw)))[0].body == body
+
+
+@pytest.mark.parametrize("raw", [raw for raw, _ in WHOLE.values()], ids=WHOLE)
+def test_what_follows_an_answer_is_never_the_next_answer(raw):
+    """However it is cut, the answer is the same, and the connection is not used again if more was seen."""
+    for cut in range(len(raw)):
+        answer, parser = parsed(raw + OK, cut)
+        assert answer.body == parsed(raw)[0].body
+        assert not parser.keeps_alive
+
+
+@pytest.mark.parametrize(
+    "raw", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end", b"HTTP/1.0 200 OK\r\n\r\nto the end"]
+)
+def test_the_end_of_the_connection_can_end_a_body(raw):
+    """Only where nothing else does."""
+    for cut in range(len(raw)):
+        answer, parser = parsed(raw, cut)
+        assert answer is None
+        assert parser.end().body == b"to the end"
+        assert not parser.keeps_alive
+
+
+@pytest.mark.parametrize("raw", [b"", OK[:10], OK[:30], OK[:-1], CHUNKED, CHUNKED + b"2\r\nhi\r\n0\r\n"])
+def test_the_end_of_the_connection_cuts_everything_else_off(raw):
+    """With where it was cut as the reason."""
+    answer, parser = parsed(raw)
+    assert answer is None
+    assert parser.has_begun == bool(raw)
+    with pytest.raises(MalformedAnswerError, match="closed"):
+        parser.end()
+
+
+MALFORMED = {
+    "garbage": b"garbage",
+    "garbage at the end of a head": b"garbage\r\n\r\n",
+    "another protocol": b"ICY 200 OK\r\n\r\n",
+    "http/2": b"HTTP/2 200 OK\r\n\r\n",
+    "http/1.3": b"HTTP/1.3 200 OK\r\n\r\n",
+    "no status": b"HTTP/1.1 OK\r\n\r\n",
+    "status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
+    "status 099": b"HTTP/1.1 099 OK\r\n\r\n",
+    "status 600": b"HTTP/1.1 600 OK\r\n\r\n",
+    "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+    "space before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi",
+    "folded header": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nhi",
+    "null in a header": b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+    "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "signed length": b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nhi",
+    "length in hexadecimal": b"HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nhi",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
+    "list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi",
+    "huge length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "unknown transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunk size in words": CHUNKED + b"two\r\nhi\r\n",
+    "negative chunk size": CHUNKED + b"-2\r\nhi\r\n",
+    "chunk longer than told": CHUNKED + b"1\r\nhi\r\n0\r\n\r\n",
+    "huge chunk": CHUNKED + b"fffffffff\r\n",
+    "chunk size without an end": CHUNKED + b"0" * 5000,
+    "switching protocols": b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    "endless interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+    "endless headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000,
+    "one endless header": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000,
+    "large head": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+    "endless trailers": CHUNKED + b"0\r\n" + b"A: b\r\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_not_http_is_refused_at_once(raw):
+    """Not when time is out; and the same for any cut that we try."""
+    for cut in {1, 5, len(raw) // 2, len(raw) - 1}:
+        with pytest.raises(MalformedAnswerError):
+            parsed(raw, cut)
+
+
+def test_a_body_beyond_bounds_is_refused(monkeypatch):
+    """As soon as its length is told, or reached."""
+    monkeypatch.setattr(httpwire, "MAX_BODY_BYTES", 10)
+    for raw in (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 11,
+        CHUNKED + b"6\r\n......\r\n6\r\n",
+    ):
+        with pytest.raises(MalformedAnswerError, match="more than 10 bytes"):
+            parsed(raw)
+
+
+def test_head_has_no_body():
+    """Content-Length tells what GET would send, and the parser does not wait for it."""
+    for raw in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", CHUNKED):
+        answer, parser = parsed(raw, is_head=True)
+        assert (answer.body, parser.keeps_alive) == (b"", True)
+
+
+@pytest.mark.parametrize(
+    ("head", "keeps"),
+    [
+        (b"HTTP/1.1 204 X\r\n\r\n", True),
+        (b"HTTP/1.1 204 X\r\nConnection: keep-alive\r\n\r\n", True),
+        (b"HTTP/1.1 204 X\r\nConnection: Close\r\n\r\n", False),
+        (b"HTTP/1.1 204 X\r\nConnection: x, close\r\n\r\n", False),
+        (b"HTTP/1.0 204 X\r\n\r\n", False),
+        (b"HTTP/1.0 204 X\r\nConnection: Keep-Alive\r\n\r\n", True),
+    ],
+)
+def test_connections_are_kept_as_the_answer_says(head, keeps):
+    """RFC 9112, section 9.3."""
+    assert parsed(head)[1].keeps_alive is keeps
+
+
+def test_repeated_headers_are_joined():
+    """Names in lower case, values in Latin-1 and without the space around them."""
+    head = read_head("HTTP/1.1 200 OK\r\nSet-Cookie:  a \r\nSET-COOKIE: ä\r\n\r\n".encode("latin-1"))
+    assert head.headers == {"set-cookie": "a, ä"}
+
+
+def test_heads_may_differ_by_a_byte_without_being_mixed_up():
+    """They come from a cache."""
+    for number in range(10):
+        assert read_head(b"HTTP/1.1 20%d OK\r\nA: %d\r\n\r\n" % (number, number))[:2] == (
+            200 + number,
+            {"a": str(number)},
+        )
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_packed_bodies_are_unpacked_when_asked_for(pack):
+    """And left as they are when nobody asked."""
+    packed = pack(b'{"a":1}')
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
+    answer = parsed(raw, unpack=True)[0]
+    assert (answer.json, answer.received) == ({"a": 1}, packed)
+    assert parsed(raw)[0].body == packed
+
+
+@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"cut off")[:-9], gzip.compress(b"0" * 20_000_000)])
+def test_what_cannot_be_unpacked_is_a_wrong_body(packed):
+    """A bomb is one, too; the answer itself stands."""
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
+    answer = parsed(raw, unpack=True)[0]
+    assert answer.status == 200
+    with pytest.raises(ValueError, match="packed"):
+        _ = answer.body
+
+
+def test_json_is_strict():
+    """ValueError for what is none."""
+    assert Answer(200, {}, b'{"a":[1,null]}').json == {"a": [1, None]}
+    for body in (b"", b"{", b"NaN", b'"\xff"'):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever the library says
+            _ = Answer(200, {}, body).json
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5), st.booleans())
+def test_any_bytes_end_in_an_answer_or_an_error(raw, cuts, is_head):
+    """Nothing else is ever raised."""
+    for prefix in (b"", b"HTTP/1.1 200 OK\r\n", CHUNKED):
+        try:
+            answer, parser = parsed(prefix + raw, *(min(cut, len(prefix + raw)) for cut in cuts), is_head=is_head)
+            if answer is None:
+                parser.end()
+        except MalformedAnswerError:
+            pass
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=50), max_size=5),
+    st.lists(st.integers(0, 400), max_size=6),
+    st.sampled_from(["length", "chunked", "close"]),
+)
+def test_any_body_comes_through_any_cuts(parts, cuts, way):
+    """As it was sent."""
+    body = b"".join(parts)
+    if way == "chunked":
+        raw = CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+    elif way == "length":
+        raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    else:
+        raw = b"HTTP/1.1 200 OK\r\n\r\n" + body
+    answer, parser = parsed(raw, *(min(cut, len(raw)) for cut in cuts))
+    assert (answer or parser.end()).body == body
