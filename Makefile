@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN = $(BIN)/loadproof run
 WORKERS ?= 3
+FUZZ_S ?= 600
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,10 @@ check: $(VENV)/developed ## What CI runs: lint, types, and `make test`.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+
+fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	@mkdir -p .fuzz && $(BIN)/python -m tests.fuzz_httpwire .fuzz -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_S)
 
 format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format

@@ -27,10 +27,12 @@ _LARGEST_CACHED_HEAD_BYTES: Final = 2048
 _LONGEST_CHUNK_LINE_BYTES: Final = 4096
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _BEGINNING: Final = b"HTTP/1."
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: [^\r\n]*)?\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*)?")
 _GZIP_OR_ZLIB: Final = 47
 """zlib's window bits for either format, told by its header."""
 _UNREAD: Final = object()
+_WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 class MalformedAnswerError(Exception):
@@ -83,7 +85,7 @@ class Head(NamedTuple):
     status: int
     headers: Mapping[str, str]
     length: int | None
-    """Bytes of the body; None where chunks or the end of the connection delimit it."""
+    """Bytes of the body; None where chunks or the end of the connection delimit it, or there can be none."""
     is_chunked: bool
     keeps_alive: bool
 
@@ -122,7 +124,7 @@ class AnswerParser:
                 return None
             head = _read_head(unread[: end + 4])
             received = unread[end + 4 :]
-            if head.length is not None and head.status >= 200 and not self._is_head and len(received) == head.length:
+            if len(received) == head.length and not self._is_head:
                 self.keeps_alive = head.keeps_alive
                 return self._answer(head, received)
             return self._begin_body(head, received)
@@ -146,7 +148,7 @@ class AnswerParser:
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
         if head.status < 200:
             return self._skip_interim(head, received)
-        if self._is_head or head.status in {204, 304}:
+        if self._is_head or head.status in _WITHOUT_BODY:
             return self._complete(head, b"", surplus=received)
         if head.length is not None and head.length > MAX_BODY_BYTES:
             raise MalformedAnswerError(f"a body of more than {MAX_BODY_BYTES} bytes")
@@ -270,7 +272,7 @@ def _read_head(block: bytes) -> Head:
 def read_head(block: bytes) -> Head:
     """Status line and headers, up to and with the empty line; MalformedAnswerError when they aren't HTTP/1's."""
     if not block.startswith(_BEGINNING):
-        raise MalformedAnswerError("not HTTP: it does not begin with HTTP/1")
+        raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
     if len(block) > MAX_HEAD_BYTES:
         raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
     fields = _Fields()
@@ -288,10 +290,11 @@ def read_head(block: bytes) -> Head:
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:
         raise MalformedAnswerError("a transfer coding that nobody asked for")
+    may_have_body = status >= 200 and status not in _WITHOUT_BODY
     return Head(
         status=status,
         headers=MappingProxyType(headers),
-        length=int(headers["content-length"]) if "content-length" in headers else None,
+        length=int(headers["content-length"]) if "content-length" in headers and may_have_body else None,
         is_chunked=bool(codings),
         keeps_alive=_keeps_alive(headers, parser.get_http_version()),
     )
@@ -324,8 +327,9 @@ def _keeps_alive(headers: Mapping[str, str], version: str) -> bool:
 
 def _possible_head(unread: bytes) -> bytes:
     """What came, if it can be the beginning of a head: garbage is told at once, not when time is out."""
-    if not unread.startswith(_BEGINNING[: len(unread)]):
-        raise MalformedAnswerError("not HTTP: it does not begin with HTTP/1")
+    is_line = b"\n" in unread
+    if not (_STATUS_LINE.match(unread) if is_line else unread.startswith(_BEGINNING[: len(unread)])):
+        raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
     if b"\n\n" in unread:
         raise MalformedAnswerError("not HTTP: header lines end without a carriage return")
     if len(unread) > MAX_HEAD_BYTES:

@@ -56,12 +56,17 @@ class LocustClient:
         """The session's response, and what went wrong instead of one."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        self._session.close()
+
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """As Connection.exchange."""
         timing.began_s = timing.sent_s = time.monotonic()
         try:
             with gevent.Timeout(self._timeouts.total_s):
                 response, error = self._send(request)
+                # geventhttpclient wraps what it would have tried again.
+                error = getattr(error, "original", error)
                 if isinstance(error, _TIMED_OUT):
                     raise error
                 if not response.status_code:
@@ -81,7 +86,10 @@ class FastHttp(LocustClient):
         pool = _BoundPool(
             source_address, connection_timeout=timeouts.connect_s, network_timeout=timeouts.total_s, concurrency=10
         )
-        return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool)
+        return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool, max_retries=0)
+
+    def close(self) -> None:
+        self._session.client.close()
 
     def _send(self, request: Request) -> tuple[Any, Exception | None]:
         with self._session.request(

@@ -51,6 +51,13 @@ def test_every_way_to_end_a_message_is_understood(raw, body):
     assert parsed(raw, *range(len(raw)))[0].body == body
 
 
+@pytest.mark.parametrize("status", [b"204", b"304"])
+def test_some_statuses_have_no_body_whatever_they_say(status):
+    """What follows is surplus, if it is as long as told, too."""
+    answer, parser = parsed(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 1\r\n\r\nH")
+    assert (answer.body, parser.keeps_alive) == (b"", False)
+
+
 @pytest.mark.parametrize("raw", [raw for raw, _ in WHOLE.values()], ids=WHOLE)
 def test_what_follows_an_answer_is_never_the_next_answer(raw):
     """However it is cut, the answer is the same, and the connection is not used again if more was seen."""

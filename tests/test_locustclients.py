@@ -1,0 +1,101 @@
+"""Locust's own HTTP clients in the place of ours: the same answers, and the same verdicts."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from tests.unpatched import locust  # isort: skip
+
+from analysis.frames import load_run
+from analysis.metrics import tally
+from loadproof.locustclients import FastHttp, LocustClient, Requests
+from loadproof.origin import Origin
+from loadproof.transport import (
+    ClientConnections,
+    ConnectionFailedError,
+    Request,
+    RequestTimeoutError,
+    Timeouts,
+    Timing,
+)
+from tests.commands import loadproof, only_run, scenario_file, verdict_of
+from tests.servers import answering, read_request, serving
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-A: b\r\n\r\n" + b'{"a":1}'
+CLIENTS = pytest.mark.parametrize("client", [FastHttp, Requests])
+assert locust
+
+
+def exchange(client: type[LocustClient], url: str, request: Request, timing: Timing | None = None, **settings: object):
+    settings = {"source_address": None, "headers": {}} | settings
+    made = client(Origin.of(url), Timeouts(1.0, 0.5), **settings)
+    try:
+        return ClientConnections(lambda: made).exchange(request, timing or Timing())
+    finally:
+        made.close()
+
+
+@CLIENTS
+def test_a_request_is_the_same(client):
+    """Method, path, headers, body, source address; and the answer is read as ours is."""
+    seen = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        seen.append((connection.getpeername()[0], read_request(connection)))
+        connection.sendall(OK)
+
+    timing = Timing()
+    with serving(script) as url:
+        request = Request("POST", "/pay?a=b%20c", headers={"X-Key": "k"}, body=b"{}")
+        answer = exchange(
+            client, f"{url}/base", request, timing, source_address="127.5.6.7", headers={"X-Client": "client-1"}
+        )
+    assert (answer.status, answer.headers["x-a"], answer.json) == (200, "b", {"a": 1})
+    address, sent = seen[0]
+    assert address == "127.5.6.7"
+    assert sent.startswith(b"POST /base/pay?a=b%20c HTTP/1.1\r\n")
+    for line in (b"x-key: k", b"x-client: client-1", b"content-length: 2", b"accept-encoding: identity"):
+        assert line in sent.lower().split(b"\r\n")
+    assert 0 < timing.began_s == timing.sent_s < timing.ended_s
+
+
+@CLIENTS
+@pytest.mark.parametrize("status", [302, 429, 500])
+def test_any_status_is_an_answer(client, status):
+    """Redirects are not followed, failures are not exceptions."""
+    raw = b"HTTP/1.1 %d X\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n" % status
+    with serving(answering(raw)) as url:
+        assert exchange(client, url, Request("GET", "/")).status == status
+
+
+@CLIENTS
+def test_no_whole_answer_is_the_same_failure(client):
+    """Refused, garbage, and silence."""
+    with pytest.raises(ConnectionFailedError):
+        exchange(client, "http://127.0.0.1:1", Request("GET", "/"))
+    with serving(answering(b"garbage\r\n\r\n")) as url, pytest.raises(ConnectionFailedError):
+        exchange(client, url, Request("GET", "/"))
+    with serving(answering(b"", then_close=False)) as url:
+        began_s = time.monotonic()
+        with pytest.raises(RequestTimeoutError):
+            exchange(client, url, Request("GET", "/"))
+    assert time.monotonic() - began_s < 2
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.parametrize("http_client", ["fasthttp", "requests"])
+@pytest.mark.parametrize(("faults", "verdict"), [({}, "PASS"), ({"balance": {"error_ratio": 0.5}}, "FAIL")])
+def test_verdicts_are_the_same(tmp_path, http_client, faults, verdict):
+    """As with ours (test_run.py), on a healthy target and on a broken one."""
+    file = scenario_file(tmp_path, http_client=http_client)
+    done = loadproof("run", file, "--out", tmp_path / "reports", FAULTS=json.dumps(faults))
+    run = only_run(tmp_path / "reports")
+    assert verdict_of(run)["verdict"] == verdict, done.stdout
+    counts = tally(load_run(run).intervals)
+    assert counts.abandoned == 0
+    assert counts.sent == load_run(run).generator["sent"].sum()
