@@ -121,6 +121,9 @@ class Writing:
 class LocalCrew:
     """One process that measures and writes."""
 
+    lead_s: Final = 0.5
+    """Users are made before second 0, so that their making is in no measurement."""
+
     def __init__(self, environment: Environment, writer: RunWriter) -> None:
         self._writing = Writing(environment, writer)
         self._measuring = Measuring(environment, self._writing.take)
@@ -145,6 +148,9 @@ class LocalCrew:
 
 class MasterCrew:
     """The master's side: shares the run out, takes reports, and waits for the last ones."""
+
+    lead_s: Final = 2.0
+    """Workers make their payloads too before they have users."""
 
     def __init__(self, environment: Environment, writer: RunWriter, manifest: Manifest) -> None:
         assert isinstance(environment.runner, MasterRunner)  # noqa: S101 - chosen by the caller

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import gevent
 from locust import LoadTestShape
 
 from loadproof.plan import users_at
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from loadproof.crew import Crew
     from loadproof.runwriter import RunWriter
 
-_LEAD_S: Final = 0.5
-"""Users are made before second 0, so that their making is in no measurement."""
-_LEAD_OF_WORKERS_S: Final = 2.0
-"""Workers make their payloads too before they have users."""
+_CALLS_EVERY_S: Final = 1.0
+"""Source: locust/runners.py 2.47, Runner.start_shape's worker."""
+_LONGEST_NAP_S: Final = 0.1
+"""An early end is noticed at least this often."""
 
 
 class PlanShape(LoadTestShape):
@@ -42,8 +43,13 @@ class PlanShape(LoadTestShape):
         self._ends_early = True
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
-        """Called once a second: users, spawn rate per second and classes; None when all is sent and answered."""
-        if not self._begun:
+        """Users, spawn rate per second and classes; None when all is sent and answered.
+
+        Locust calls it a second after it last came to the same.
+        """
+        if self._begun:
+            self._await_next_phase()
+        else:
             self._begin()
         if self._is_over():
             self._crew.end()
@@ -64,11 +70,20 @@ class PlanShape(LoadTestShape):
 
     def _begin(self) -> None:
         self._begun = True
-        lead_s = _LEAD_OF_WORKERS_S if hasattr(self.runner, "worker_count") else _LEAD_S
-        start_unix_s = time.time() + lead_s
-        workload().begin(lead_s)
+        start_unix_s = time.time() + self._crew.lead_s
+        workload().begin(self._crew.lead_s)
         workers = self._crew.begin(start_unix_s)
         self._writer.announce(start_unix_s=start_unix_s, workers=workers)
+
+    def _await_next_phase(self) -> None:
+        """When a phase begins or the last one ends before the next call, wait for that: users change on time."""
+        work = workload()
+        now_s = work.now_s()
+        moments = (*(span.start_s for span in work.spans), work.spans[-1].end_s)
+        moment_s = next((one for one in moments if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        while now_s < moment_s and not self._ends_early:
+            gevent.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
+            now_s = work.now_s()
 
     def _is_over(self) -> bool:
         work = workload()
