@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -217,7 +216,7 @@ class WorkerCrew:
         assert isinstance(environment.runner, WorkerRunner)  # noqa: S101 - chosen by the caller
         self._runner: WorkerRunner = environment.runner
         self._environment = environment
-        self._measuring = Measuring(environment, lambda report: self._runner.send_message(_SECOND, asdict(report)))
+        self._measuring = Measuring(environment, lambda report: self._runner.send_message(_SECOND, vars(report)))
         # Locust builds its whole argument parser for each of 100 options at each spawn message, which stops the
         # event loop for 0.1 s at each step of a ramp. Source: locust/runners.py 2.47, WorkerRunner.handle_message.
         argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
