@@ -8,7 +8,7 @@ FUZZ_S ?= 600
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check bench bench-throughput fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,18 @@ check: $(VENV)/developed ## What CI runs: lint, types, and `make test`.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+
+bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, hey and wrk (needs them and nginx).
+	@$(BIN)/python -m bench.throughput
+	@$(BIN)/python -m bench.tables
+	@sed -n '/<!-- throughput/,/<!-- end/p' docs/performance.md
+
+bench: bench-throughput ## All benchmarks, and their tables in the documents.
+	@$(BIN)/python -m bench.clients
+	@$(BIN)/python -m bench.parts
+	@$(BIN)/python -m bench.request_profile
+	@$(BIN)/python -m bench.target_capacity
+	@$(BIN)/python -m bench.tables
 
 fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

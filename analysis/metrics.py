@@ -20,6 +20,7 @@ from analysis.estimate import (
 )
 from loadproof.histogram import BUCKETS, UPPER_US, value_at_rank
 from loadproof.outcome import ERRORS, Outcome
+from loadproof.rundir import PARTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,6 +186,8 @@ class SummaryRow:
     response: dict[float, Estimate | None]
     """By quantile, of `ok` answers."""
     service: dict[float, Estimate | None]
+    parts: dict[str, dict[float, Estimate | None]]
+    """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
 
 
 def summary(run: Run) -> list[SummaryRow]:
@@ -220,6 +223,7 @@ def _summary_row(run: Run, span: PhaseSpan, endpoint: str | None, rows: pd.DataF
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
         response=quantiles("response"),
         service=quantiles("service"),
+        parts={part: quantiles(part) for part in PARTS},
     )
 
 

@@ -97,6 +97,10 @@ def _row_json(row: SummaryRow) -> dict[str, Any]:
         "outcomes": {str(outcome): count for outcome, count in row.tally.outcomes.items()},
         "response_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.response.items()},
         "service_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.service.items()},
+        **{
+            f"{part}_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in quantiles.items()}
+            for part, quantiles in row.parts.items()
+        },
     }
 
 

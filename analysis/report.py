@@ -66,7 +66,13 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "dropped": row.tally.dropped,
         "response": [_value(estimate) for estimate in row.response.values()],
         "service": [_value(estimate) for estimate in row.service.values()],
+        "connections": _count(row.parts["connect"][0.5]),
+        "parts": [_value(quantiles[q]) for quantiles in row.parts.values() for q in (0.5, 0.95)],
     }
+
+
+def _count(estimate: Estimate | None) -> int:
+    return estimate.n if estimate else 0
 
 
 def _value(estimate: Estimate | None) -> str:

@@ -1,6 +1,6 @@
 """How much of one core the reference target needs for 1000 requests/s of the default mix, and for what.
 
-    python bench/target_capacity.py            writes bench/results/target-capacity.json and prints it
+    python -m bench.target_capacity            writes bench/results/target-capacity.json and prints it
 
 Target and generator have a core each. The profile is py-spy's: samples of the target's stacks, by function.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parent.parent
+from bench.serving import ROOT, machine, write_results
+
 SCENARIO = ROOT / "bench/target-capacity.yaml"
-RESULTS = ROOT / "bench/results/target-capacity.json"
 ROUNDS = 3
 PROFILE_S = 15
 WARM_UP_S = 8
@@ -33,17 +32,14 @@ def main() -> None:
     rounds = [one_round(profile=False) for _ in range(ROUNDS)]
     profiled = one_round(profile=True)
     result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        **machine(),
+        "command": "make bench",
         "rounds": rounds,
         "median_goodput_rps": statistics.median(one["goodput_rps"] for one in rounds),
         "median_target_cpu_ratio": statistics.median(one["target_cpu_ratio"] for one in rounds),
         "widest_frames": profiled["frames"],
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    text = json.dumps(result, indent=2) + "\n"
-    RESULTS.write_text(text)
-    sys.stdout.write(text)
+    write_results("target-capacity", result)
 
 
 def one_round(*, profile: bool) -> dict[str, Any]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("due_s", "sent_s", "connect_s", "first_byte_s", "ended_s", "body_bytes")
 """Of a row. `due_s`, `sent_s` and `ended_s` are seconds from the run's start; `connect_s` is how long connecting took,
 `first_byte_s` the time from sending to the answer's first byte; both are 0 where there was none."""
-_SERIES: Final = ("response", "service", "lag", "connect", "first_byte", "good", "completed")
-_RESPONSE, _SERVICE, _LAG, _CONNECT, _FIRST_BYTE, _GOOD, _COMPLETED = range(len(_SERIES))
+_SERIES: Final = ("response", "service", "lag", "connect", "first_byte", "transfer", "good", "completed")
+_RESPONSE, _SERVICE, _LAG, _CONNECT, _FIRST_BYTE, _TRANSFER, _GOOD, _COMPLETED = range(len(_SERIES))
 
 Cell = tuple[int, str, str, int, int]
 """Second, phase, series, bucket, count."""
@@ -38,14 +38,15 @@ def cells_of(
     due_s, sent_s, connect_s, first_byte_s, ended_s, _ = rows.T
     phase = np.minimum(np.searchsorted(phase_ends_s, due_s, side="right"), len(phases) - 1)
     place = _second(due_s) * len(phases) + phase
-    response_s = ended_s - due_s
+    response_s, service_s = ended_s - due_s, ended_s - sent_s
     had_to_connect, had_first_byte = connect_s > 0, first_byte_s > 0
     keys = [
         _keys(place, _RESPONSE, buckets_of(response_s)),
-        _keys(place, _SERVICE, buckets_of(ended_s - sent_s)),
+        _keys(place, _SERVICE, buckets_of(service_s)),
         _keys(place, _LAG, buckets_of(sent_s - due_s)),
         _keys(place[had_to_connect], _CONNECT, buckets_of(connect_s[had_to_connect])),
         _keys(place[had_first_byte], _FIRST_BYTE, buckets_of(first_byte_s[had_first_byte])),
+        _keys(place[had_first_byte], _TRANSFER, buckets_of((service_s - first_byte_s)[had_first_byte])),
         _keys(_second(ended_s) * len(phases) + phase, _COMPLETED, 0),
     ]
     if deadline_s is not None:

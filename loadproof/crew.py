@@ -11,6 +11,7 @@ A run in one process is a crew of one, without messages.
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from loadproof.runwriter import RunWriter
 
 _BEGIN, _SECOND, _END, _ENDED = "loadproof-begin", "loadproof-second", "loadproof-end", "loadproof-ended"
+_GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
+"""A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
 _OVERDUE_S: Final = 6.0
 """A worker that has not reported for so long is lost."""
 _TELL_DELAY_S: Final = 0.2
@@ -57,6 +60,9 @@ class Measuring:
 
     def _begin(self, **_: Any) -> None:
         self._recorder.feed(self._statistics)
+        # What is there stays: looking through it for garbage again and again would stop the event loop each time.
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:

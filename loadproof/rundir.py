@@ -45,9 +45,10 @@ JUNIT: Final = "junit.xml"
 SUMMARY: Final = "summary.md"
 REPORT: Final = "report.html"
 
-HISTOGRAMS: Final = ("response", "service", "lag", "connect", "first_byte")
-"""Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start. `connect`
-has requests that had to connect, `first_byte` the time from sending to the first byte of the answer."""
+PARTS: Final = ("connect", "first_byte", "transfer")
+"""Of a request's time: connecting, if it had to; from sending to the answer's first byte; from there to its last."""
+HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
+"""Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
 COUNTERS: Final = ("good", "completed", "dropped", "abandoned")
 """Series that only count, with bucket 0: correct within the deadline, and never sent, in the second of the
 intended start; answers in the second in which they ended; requests that our own stop cut off."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import gevent
-from greenlet import getcurrent
+from gevent import getcurrent
 
 from loadproof.deadlines import deadline
 from loadproof.httpwire import Answer, AnswerParser, MalformedAnswerError
@@ -94,6 +94,15 @@ class Timeouts:
     first_byte_s: float | None = None
 
 
+class _Packet(NamedTuple):
+    """A request as it is sent, and what its answer depends on."""
+
+    request: Request
+    content: bytes
+    is_head: bool
+    asks_for_packed: bool
+
+
 class Connection:
     """One kept-alive connection of one client; one request at a time."""
 
@@ -119,7 +128,7 @@ class Connection:
         self._waiting: greenlet | None = None
         self._timing = Timing()
         self._ended: Answer | Exception | None = None
-        self._packed: tuple[Request, bytes] | None = None
+        self._packet: _Packet | None = None
 
     @property
     def tls_was_resumed(self) -> bool:
@@ -154,7 +163,10 @@ class Connection:
             self._socket = None
 
     def _exchange(self, request: Request, timing: Timing) -> Answer:
-        packet = self._packet(request)
+        packet = self._packet
+        if packet is None or packet.request is not request:
+            # Users who send the same request again and again have it made once.
+            packet = self._packet = self._make_packet(request)
         if self._socket is not None and not request.may_be_repeated:
             # What can't be sent again must not go out on a connection that the server has left.
             self._on_readable()
@@ -162,17 +174,17 @@ class Connection:
         if is_fresh:
             self._open(timing)
         try:
-            return self._send_and_wait(packet, request, timing)
+            return self._send_and_wait(packet, timing)
         except (ConnectionError, MalformedAnswerError):
             # The server may close an idle connection just as we send: nothing was received, so send again.
             if is_fresh or self._parser.has_begun or not request.may_be_repeated:
                 raise
         self.close()
         self._open(timing)
-        return self._send_and_wait(packet, request, timing)
+        return self._send_and_wait(packet, timing)
 
-    def _send_and_wait(self, packet: bytes, request: Request, timing: Timing) -> Answer:
-        self._parser.begin(is_head=request.method == "HEAD", unpack=b"\nAccept-Encoding:" in packet)
+    def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
+        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
         self._ended = None
         self._waiting = getcurrent()
         if not timing.sent_s:
@@ -180,20 +192,25 @@ class Connection:
         if self._first_byte:
             self._first_byte.waiting[getcurrent()] = time.monotonic()
         try:
-            self._send(packet)
+            is_sent = self._send(packet.content)
             while self._ended is None:
                 self._hub.switch()
         finally:
             if self._first_byte:
                 self._first_byte.waiting.pop(getcurrent(), None)
-        if isinstance(self._ended, Exception):
-            raise self._ended
-        if not self._parser.keeps_alive:
+        ended, self._ended = self._ended, None
+        if isinstance(ended, Exception):
+            try:
+                raise ended
+            finally:
+                # Its traceback has this frame, which has it: a cycle for each failure.
+                del ended
+        if not (is_sent and self._parser.keeps_alive):
             self.close()
-        return self._ended
+        return ended
 
-    def _send(self, packet: bytes) -> None:
-        """The whole packet, or as much as was sent until an answer came."""
+    def _send(self, packet: bytes) -> bool:
+        """False when the answer came before all was sent."""
         assert self._socket is not None  # noqa: S101 - _open
         if self._tls:
             packet = self._tls.encrypt(packet)
@@ -201,10 +218,9 @@ class Connection:
             sent = self._socket.send(packet)
         except BlockingIOError:
             sent = 0
-        if sent < len(packet):
-            self._send_rest(memoryview(packet)[sent:])
+        return sent == len(packet) or self._send_rest(memoryview(packet)[sent:])
 
-    def _send_rest(self, rest: memoryview) -> None:
+    def _send_rest(self, rest: memoryview) -> bool:
         assert self._socket is not None  # noqa: S101 - as above
         watcher = self._hub.loop.io(self._socket.fileno(), _WRITABLE)
         watcher.start(self._wake)
@@ -218,6 +234,7 @@ class Connection:
         finally:
             watcher.stop()
             watcher.close()
+        return not rest
 
     def _wake(self) -> None:
         if self._waiting is not None:
@@ -281,19 +298,19 @@ class Connection:
         self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
         self._watcher.start(self._on_readable)
 
-    def _packet(self, request: Request) -> bytes:
-        """The request's bytes; users who send the same request again and again have them made once."""
-        if self._packed is not None and self._packed[0] is request:
-            return self._packed[1]
+    def _make_packet(self, request: Request) -> _Packet:
         headers = {"Host": self.origin.authority, **self._headers, **request.headers}
         if request.body or request.method in _BODY_METHODS:
             headers["Content-Length"] = str(len(request.body))
         base_path = self.origin.base_path if request.is_below_base else ""
         lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        packet = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
-        self._packed = request, packet
-        return packet
+        return _Packet(
+            request,
+            content=("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body,
+            is_head=request.method == "HEAD",
+            asks_for_packed=any(name.lower() == "accept-encoding" for name in headers),
+        )
 
 
 class Exchanging(Protocol):

@@ -100,3 +100,27 @@ def test_the_command_line_starts_without_pandas_and_matplotlib():
     """They take seconds to load, and are only needed after the run."""
     code = "import sys, loadproof.cli; print({'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"
+
+
+DISTRIBUTIONS = {"yaml": "pyyaml", "prometheus_client": "prometheus-client", "uvicorn": "uvicorn[standard]"}
+COMES_ALONG = {"geventhttpclient", "greenlet", "markupsafe", "pydantic_core", "starlette"}
+"""With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
+
+
+@pytest.mark.parametrize(
+    ("role", "packages"),
+    [("target", ["target"]), ("worker", ["loadproof", "locustfiles"]), ("master", ["analysis", "loadproof"])],
+)
+def test_images_have_what_their_role_imports(role, packages):
+    """The master's image is the worker's and more."""
+    roles = ["worker", "master"] if role == "master" else [role]
+    listed = {
+        line
+        for name in roles
+        for line in (ROOT / f"deploy/requirements-{name}.txt").read_text().splitlines()
+        if not line.startswith("#")
+    }
+    imported = set().union(*(imports_of(file) for name in packages for file in (ROOT / name).glob("*.py")))
+    foreign = top_level(imported) - sys.stdlib_module_names - {"analysis", "loadproof", "locustfiles", "target"}
+    # The command line is on both: what only judges is imported where it judges.
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} - COMES_ALONG <= listed

@@ -33,9 +33,11 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
         second, phase = max(0, int(due)), PHASES[min(2, sum(end <= due for end in ENDS_S))]
         for series, value in (("response", ended - due), ("service", ended - sent), ("lag", sent - due)):
             expected[second, phase, series, bucket_of(round(value * 1e6))] += 1
-        for series, value in (("connect", connect), ("first_byte", first)):
-            if value:
-                expected[second, phase, series, bucket_of(round(value * 1e6))] += 1
+        if connect:
+            expected[second, phase, "connect", bucket_of(round(connect * 1e6))] += 1
+        if first:
+            expected[second, phase, "first_byte", bucket_of(round(first * 1e6))] += 1
+            expected[second, phase, "transfer", bucket_of(round((ended - sent - first) * 1e6))] += 1
         expected[max(0, int(ended)), phase, "completed", 0] += 1
         if deadline_s is not None and ended - due <= deadline_s:
             expected[second, phase, "good", 0] += 1

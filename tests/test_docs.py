@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from bench import tables
 from loadproof.expectation import METRICS
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.scenario import Scenario, load_scenario
@@ -93,6 +94,14 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     """`make schema` writes them."""
     committed = json.loads((ROOT / "scenarios" / file).read_text(encoding="utf-8"))
     assert committed == model.model_json_schema()
+
+
+@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=lambda path: path.name)
+def test_tables_are_those_of_the_benchmarks(document):
+    """`python -m bench.tables` writes them."""
+    text = document.read_text(encoding="utf-8")
+    assert "<!-- end -->" in text
+    assert tables.refreshed(text) == text
 
 
 def test_the_readme_names_the_exit_codes():

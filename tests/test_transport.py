@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import socket
 import ssl
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,22 +198,51 @@ def test_a_large_request_is_sent_while_the_server_takes_its_time():
 
 
 def test_an_answer_may_come_before_the_request_is_sent():
-    """413 to an upload: it is the answer, and the connection is not used again."""
+    """413 to an upload: it is the answer, and the rest of the upload is not what the next request begins with."""
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
 
     def script(connection: socket.socket, number: int) -> None:
         if number == 0:
             connection.recv(1000)
             connection.sendall(refusal)
-            connection.recv(1000)
-            time.sleep(1)
+            time.sleep(0.5)
         else:
             answering(OK)(connection, number)
 
     with serving(script) as url:
         connection = connection_to(url)
         assert connection.exchange(Request("POST", "/", body=b"x" * 20_000_000), Timing()).status == 413
-        assert connection.exchange(Request("GET", "/"), Timing()).body == b"hi"
+        again = Timing()
+        assert connection.exchange(Request("GET", "/"), again).body == b"hi"
+    assert again.ended_s - again.began_s < 0.3
+
+
+@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding", None])
+def test_packed_answers_are_unpacked_for_those_who_asked(name):
+    """By the request's own header; a body that mentions it asks for nothing."""
+    packed = gzip.compress(b"hi")
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
+    with serving(answering(raw)) as url:
+        request = Request("POST", "/", headers={name: "gzip"} if name else {}, body=b"\nAccept-Encoding: gzip\r\n")
+        assert get(url, request).body == (b"hi" if name else packed)
+
+
+def test_failures_leave_nothing_behind():
+    """No cycle that would wait for the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(answering(b"garbage\r\n\r\n")) as url:
+            connection = connection_to(url)
+            with pytest.raises(ConnectionFailedError):
+                connection.exchange(Request("GET", "/"), Timing())
+            before = sum(isinstance(one, BaseException) for one in gc.get_objects())
+            for _ in range(20):
+                with suppress(ConnectionFailedError):
+                    connection.exchange(Request("GET", "/"), Timing())
+            assert sum(isinstance(one, BaseException) for one in gc.get_objects()) <= before + 2
+    finally:
+        gc.enable()
 
 
 def test_many_wait_at_once():

@@ -1,0 +1,124 @@
+"""What two processes serve beside one, and how much memory a client takes that has nothing to do.
+
+python -m bench.clients        writes bench/results/clients.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from analysis.frames import load_run
+from bench.serving import ROOT, loadproof_run, machine, nginx, write_results
+from bench.throughput import SCENARIO
+
+ROUNDS = 3
+CREWS = {
+    "one process, 100 users": {"workers": 1, "users": 100},
+    "two processes, 100 users each": {"workers": 2, "users": 200},
+    "two processes, 50 users each": {"workers": 2, "users": 100},
+}
+IDLE_CLIENTS = 10_000
+
+
+def main() -> None:
+    with nginx() as url:
+        rounds = [{name: requests_per_cpu_s(url, **crew) for name, crew in CREWS.items()} for _ in range(ROUNDS)]
+        memory_kb = memory_per_idle_client_kb(url)
+    medians = {name: statistics.median(one[name] for one in rounds) for name in CREWS}
+    one_process = next(iter(medians.values()))
+    write_results(
+        "clients",
+        {
+            **machine(),
+            "command": "make bench",
+            "requests_per_generator_cpu_s": rounds,
+            "over_one_process": {name: round(median / one_process, 3) for name, median in medians.items()},
+            "idle_clients": IDLE_CLIENTS,
+            "memory_per_idle_client_kb": memory_kb,
+        },
+    )
+
+
+def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
+    """Of all processes that make the load, the master included, with so many users together."""
+    scenario: dict[str, Any] = yaml.safe_load(SCENARIO.read_text())
+    for phase in scenario["phases"]:
+        phase["users"] = users
+    with tempfile.TemporaryDirectory() as directory:
+        file, out = Path(directory) / "crew.yaml", f"{directory}/out"
+        file.write_text(yaml.safe_dump(scenario))
+        run = subprocess.Popen(loadproof_run(file, url, out, "--workers", workers), cwd=ROOT, stdout=subprocess.DEVNULL)
+        samples: list[tuple[float, float]] = []
+        watch = threading.Thread(target=_sample_cpu, args=(run, samples))
+        watch.start()
+        run.wait(120)
+        watch.join()
+        (path,) = Path(out).iterdir()
+        loaded = load_run(path)
+        rows = loaded.intervals[loaded.intervals["series"] == "completed"]
+        # Whole seconds inside of the steady phase.
+        first, last = (loaded.manifest.start_unix_s + second for second in (3, 9))
+        spent_s = _cpu_at(samples, last) - _cpu_at(samples, first)
+        return round(float(rows.loc[rows["second"].between(3, 8), "count"].sum() / spent_s), 1)
+
+
+def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]) -> None:
+    """CPU seconds of Locust's processes so far, ten times a second."""
+    while run.poll() is None:
+        total_s = 0.0
+        for process in psutil.Process(run.pid).children(recursive=True):
+            try:
+                if "locust" in process.cmdline():
+                    total_s += sum(process.cpu_times()[:2])
+            except psutil.Error:
+                continue
+        samples.append((time.time(), total_s))
+        time.sleep(0.1)
+
+
+def _cpu_at(samples: list[tuple[float, float]], unix_s: float) -> float:
+    """Between two samples, in proportion."""
+    before = max(sample for sample in samples if sample[0] <= unix_s)
+    after = min(sample for sample in samples if sample[0] > unix_s)
+    return before[1] + (after[1] - before[1]) * (unix_s - before[0]) / (after[0] - before[0])
+
+
+def memory_per_idle_client_kb(url: str) -> float:
+    """Unshared memory of the generator with many users, each with its connection, less that with few."""
+    few = 100
+    return round((_memory_kb(url, IDLE_CLIENTS) - _memory_kb(url, few)) / (IDLE_CLIENTS - few), 1)
+
+
+def _memory_kb(url: str, users: int) -> float:
+    scenario: dict[str, Any] = yaml.safe_load(SCENARIO.read_text())
+    scenario["mix"] = {"balance": {"share": "100 %", "every": "20 s"}}
+    scenario["phases"] = [{"name": "steady", "duration": "30 s", "users": users}]
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "idle.yaml"
+        file.write_text(yaml.safe_dump(scenario))
+        run = subprocess.Popen(loadproof_run(file, url, f"{directory}/out"), cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            # All have sent once by then, and most have nothing to do.
+            time.sleep(26)
+            (generator,) = (
+                child for child in psutil.Process(run.pid).children(recursive=True) if "locust" in child.cmdline()
+            )
+            connections = len(generator.net_connections("tcp"))
+            assert connections >= users, f"{connections} of {users} connections"
+            return float(generator.memory_full_info().uss / 1000)
+        finally:
+            run.terminate()
+            run.wait(60)
+
+
+if __name__ == "__main__":
+    main()

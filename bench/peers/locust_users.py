@@ -1,0 +1,44 @@
+"""The balance user as one writes it for stock Locust, with the checks of loadproof's, on either of Locust's clients."""
+
+import os
+
+from locust import FastHttpUser, HttpUser, constant, events, task
+
+ACCOUNT = "acct-000000"
+
+
+@task
+def read(user):
+    with user.client.get(f"/balance/{ACCOUNT}", name="balance", catch_response=True) as response:
+        if response.status_code != 200:
+            response.failure(f"status {response.status_code}")
+            return
+        body = response.json()
+        if body["account"] != ACCOUNT or body["balance"] < 0:
+            response.failure("not this account's balance")
+        elif user.known_balance not in {None, body["balance"]}:
+            response.failure("changed without a transaction")
+        user.known_balance = body["balance"]
+
+
+if os.environ["BENCH_CLIENT"] == "fasthttp":
+
+    class FastHttpBalance(FastHttpUser):
+        wait_time = constant(0)
+        known_balance = None
+        tasks = [read]
+
+else:
+
+    class HttpBalance(HttpUser):
+        wait_time = constant(0)
+        known_balance = None
+        tasks = [read]
+
+
+@events.quitting.add_listener
+def tell(environment, **_):
+    """One line: requests per second of the time with all users, and failures."""
+    total = environment.stats.total
+    seconds = total.last_request_timestamp - total.start_time
+    print(f"RATE {total.num_requests / seconds:.1f} FAILURES {total.num_failures}")

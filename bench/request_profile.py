@@ -1,0 +1,77 @@
+"""Where the microseconds of a request go: samples of the saturated generator's stacks, sorted by part.
+
+    python -m bench.request_profile        writes bench/results/request-profile.json
+
+py-spy sees Python's frames; what the kernel does for a system call is in the frame that makes it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from bench.serving import ROOT, loadproof_run, machine, nginx, write_results
+from bench.throughput import SCENARIO
+
+PARTS = {
+    "send, with the kernel's way to the other side": ("Connection._send ",),
+    "receive": ("Connection._on_readable ", "Connection._on_received ", "Connection._end "),
+    "event loop and switching greenlets": ("Hub.", "sleep (gevent"),
+    "parse the answer": ("AnswerParser.", "Answer.", "_read_head", "read_head", "ChunkedBody."),
+    "one exchange: deadlines, timing, state": ("Connection.", "ClientConnections.", "Request.", "Deadline."),
+    "read and check the body": ("Reply.", "BalanceUser.", "expect "),
+    "pace and outcome of the user": ("ApiUser.", "Workload.", "next_due", "<lambda>", "retry_after_s"),
+    "record, while it ends": ("Recorder.finished", "Recorder.started"),
+}
+THE_REST = "work out, write and report each second"
+SECONDS = 6
+
+
+def main() -> None:
+    with nginx() as url, tempfile.TemporaryDirectory() as directory:
+        out = f"{directory}/out"
+        run = subprocess.Popen(loadproof_run(SCENARIO, url, out), cwd=ROOT, stdout=subprocess.DEVNULL)
+        time.sleep(5)
+        (generator,) = (
+            child for child in psutil.Process(run.pid).children(recursive=True) if "locust" in child.cmdline()
+        )
+        raw = Path(directory) / "profile.raw"
+        spy = [Path(sys.executable).with_name("py-spy"), "record", "--pid", str(generator.pid)]
+        options = ["--duration", str(SECONDS), "--rate", "250", "--format", "raw", "--output", raw]
+        subprocess.run([*spy, *options], check=True, capture_output=True)
+        run.wait(60)
+        shares = shares_of(raw.read_text())
+    write_results("request-profile", {**machine(), "command": "make bench", "shares": shares})
+
+
+def shares_of(profile: str) -> dict[str, float]:
+    """Of the samples in which the event loop's thread ran."""
+    samples: Counter[str] = Counter(dict.fromkeys((*PARTS, THE_REST), 0))
+    for line in profile.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = stack.split(";")
+        if "_threading" not in frames[-1]:
+            samples[part_of(frames)] += int(count)
+    total = samples.total()
+    return {part: round(count / total, 4) for part, count in samples.items()}
+
+
+def part_of(frames: list[str]) -> str:
+    """By the innermost frame that belongs to one; what runs below a report is the report's."""
+    if any("_report_every_second" in frame or "Writing." in frame for frame in frames):
+        return THE_REST
+    for frame in reversed(frames):
+        for part, names in PARTS.items():
+            if frame.startswith(names):
+                return part
+    return THE_REST
+
+
+if __name__ == "__main__":
+    main()

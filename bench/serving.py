@@ -1,0 +1,89 @@
+"""What benchmarks share: nginx on a core of its own, a command on the other, and what the machine is."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench/results"
+GENERATOR_CORE, SERVER_CORE = 0, 1
+
+
+def machine() -> dict[str, str]:
+    """Where and when figures were taken."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{model}, {os.cpu_count()} shared cores",
+        "python": platform.python_version(),
+    }
+
+
+def write_results(name: str, result: dict[str, Any]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def pinned(command: list[object], core: int = GENERATOR_CORE) -> list[str]:
+    return ["taskset", "-c", str(core), *map(str, command)]
+
+
+@contextmanager
+def nginx() -> Iterator[str]:
+    """Its base URL."""
+    if shutil.which("nginx") is None:
+        raise SystemExit("bench: no nginx; install it (Debian: apt-get install nginx-light)")
+    with tempfile.TemporaryDirectory() as directory:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        text = (ROOT / "bench/peers/nginx.conf").read_text()
+        for name, value in (("DIRECTORY", directory), ("PORT", str(port)), ("CORE", f"{1 << SERVER_CORE:b}")):
+            text = text.replace(name, value)
+        config = Path(directory) / "nginx.conf"
+        config.write_text(text)
+        server = subprocess.Popen(pinned(["nginx", "-c", config], SERVER_CORE), stderr=subprocess.DEVNULL)
+        try:
+            _await_port(port, server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(10)
+
+
+def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit("bench: nginx did not come up")
+
+
+def loadproof_run(scenario: Path, url: str, out: str, *options: object) -> list[str]:
+    """The command; the target is this URL."""
+    command = [sys.executable, "-m", "loadproof", "run", scenario, "--out", out, *options]
+    return pinned(["env", f"TARGET_URL={url}", *command])
