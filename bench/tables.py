@@ -74,7 +74,7 @@ def parts() -> str:
         ("read its body by orjson", f"{found['orjson_us']:.2f} µs"),
         ("read it by Python's json, to compare", f"{found['json_us']:.2f} µs"),
         ("record a request: kept when it ends", f"{found['kept_per_request_us']:.2f} µs a request"),
-        ("record a request: worked out after its second", f"{found['worked_out_per_request_us']:.2f} µs a request"),
+        (
             "record a request: worked out at the end of the second",
             f"{found['worked_out_per_request_us']:.2f} µs a request",
         ),
