@@ -126,11 +126,10 @@ class Api:
     def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
         """An order over `amount` minor units, which counts once however often it comes with this key."""
         operation = self._endpoints.transactions
-        decimal = f"{Decimal(amount) / _MINOR_UNITS:.2f}"
         sent = {
             "debit": debit,
             "credit": credit,
-            "amount": amount if operation.amounts == "minor" else decimal,
+            "amount": amount if operation.amounts == "minor" else f"{Decimal(amount) / _MINOR_UNITS:.2f}",
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}

@@ -14,7 +14,7 @@ import psutil
 
 from loadproof import __version__
 
-_PACKAGES: Final = ("locust", "gevent", "geventhttpclient", "numpy", "fastapi", "uvicorn", "limits")
+_PACKAGES: Final = ("locust", "gevent", "httptools", "numpy", "fastapi", "uvicorn", "limits")
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 

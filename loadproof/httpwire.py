@@ -140,11 +140,6 @@ class AnswerParser:
         self.keeps_alive = False
         return self._answer(head, b"".join(self._parts))
 
-    @property
-    def has_begun(self) -> bool:
-        """Something of the answer came."""
-        return self._head is not None or bool(self._unread) or self._interim_answers > 0
-
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
         if head.status < 200:
             return self._skip_interim(head, received)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 from faker import Faker
 
 _POOL_SIZE: Final = 256
@@ -44,4 +45,8 @@ def make_payloads(seed: int, size: int = _POOL_SIZE) -> PayloadPool:
 
 def encode_json(value: object) -> bytes:
     """Compact JSON, ready to send."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Numbers beyond 64 bits, say, in a target file's constants.
+        return json.dumps(value, separators=(",", ":")).encode()

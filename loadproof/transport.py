@@ -127,6 +127,7 @@ class Connection:
         self._parser = AnswerParser()
         self._waiting: greenlet | None = None
         self._timing = Timing()
+        self._has_received = False
         self._ended: Answer | Exception | None = None
         self._packet: _Packet | None = None
 
@@ -177,7 +178,7 @@ class Connection:
             return self._send_and_wait(packet, timing)
         except (ConnectionError, MalformedAnswerError):
             # The server may close an idle connection just as we send: nothing was received, so send again.
-            if is_fresh or self._parser.has_begun or not request.may_be_repeated:
+            if is_fresh or self._has_received or not request.may_be_repeated:
                 raise
         self.close()
         self._open(timing)
@@ -186,6 +187,7 @@ class Connection:
     def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
         self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
         self._ended = None
+        self._has_received = False
         self._waiting = getcurrent()
         if not timing.sent_s:
             timing.sent_s = time.monotonic()
@@ -263,6 +265,7 @@ class Connection:
             self.close()
             return
         timing = self._timing
+        self._has_received = self._has_received or bool(received)
         try:
             ended = self._parser.feed(received) if received else None
             if ended is None and is_end:

@@ -72,8 +72,8 @@ class ApiUser(User):
         """Begin somewhere in the first pace, so that users who start together don't send together."""
         first_s = max(0.0, self.workload.now_s()) + self._offset_s
         self._due = Due(first_s - self._every_s)
-        # One task for Locust, whose own loop takes as long as the rest of a request, and draws from random numbers
-        # that other users draw from, too.
+        # One task for Locust: its own loop costs microseconds a task, and draws from random numbers that other users
+        # draw from, too.
         self.tasks = [ApiUser._take_turns]
         self._plan_next()
         self.wait()
@@ -90,8 +90,11 @@ class ApiUser(User):
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
         while True:
-            self._choose_task()(self)
-            self._plan_next()
+            try:
+                self._choose_task()(self)
+            finally:
+                # Also after a mistake in the task, which Locust notes: the next turn has its time.
+                self._plan_next()
             if self._due.at_s > self.workload.now_s() or self._state == LOCUST_STATE_STOPPING:
                 self.wait()
 

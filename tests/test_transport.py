@@ -360,19 +360,23 @@ def test_a_request_is_sent_again_only_once():
     assert len(requests) == 3
 
 
-def test_a_request_whose_answer_began_is_not_sent_again():
-    """The server has acted on it."""
+@pytest.mark.parametrize(
+    ("beginning", "reason"),
+    [(OK[:10], "within the headers"), (b"@", "not HTTP"), (b"HTTP/1.1 100 C\r\n\r\n", "closed")],
+)
+def test_a_request_whose_answer_began_is_not_sent_again(beginning, reason):
+    """The server has acted on it, whatever it says."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)
         connection.sendall(OK)
         read_request(connection)
-        connection.sendall(OK[:10])
+        connection.sendall(beginning)
 
     with serving(script) as url:
         connection = connection_to(url)
         connection.exchange(Request("GET", "/"), Timing())
-        with pytest.raises(ConnectionFailedError, match="within the headers"):
+        with pytest.raises(ConnectionFailedError, match=reason):
             connection.exchange(Request("GET", "/"), Timing())
 
 
