@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.api import Api
 from loadproof.clients import Client, make_client
+from loadproof.connections import ClientConnections, Exchanging
 from loadproof.origin import Origin
 from loadproof.payloads import make_payloads
 from loadproof.plan import Due, next_due, plan_phases
 from loadproof.recorder import NoRecorder, Recorder
 from loadproof.rundir import TargetFacts
 from loadproof.scenario import HeaderClients, HttpClient, Scenario
-from loadproof.transport import ClientConnections, Connection, Exchanging, Timeouts
+from loadproof.transport import Connection, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["loadproof.httpwire"]):
-    from loadproof.httpwire import AnswerParser, MalformedAnswerError
+with atheris.instrument_imports(include=["loadproof.chunked", "loadproof.httphead", "loadproof.httpwire"]):
+    from loadproof.httphead import MalformedAnswerError
+    from loadproof.httpwire import AnswerParser
 
 SEEDS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",

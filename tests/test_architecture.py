@@ -12,7 +12,7 @@ import pytest
 from tests.commands import ROOT
 
 PURE = {"decidability", "environment", "errors", "expectation", "histogram", "outcome", "plan", "rundir", "scenario"}
-PURE |= {"cells", "httpwire", "safety", "strictmodel", "strictyaml", "targetfile", "units"}
+PURE |= {"cells", "chunked", "httphead", "httpwire", "safety", "strictmodel", "strictyaml", "targetfile", "units"}
 MEETS_LOCUST = {
     "allotment",
     "crew",

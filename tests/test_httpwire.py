@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof import httpwire
-from loadproof.httpwire import Answer, AnswerParser, MalformedAnswerError, read_head
+from loadproof.httphead import MalformedAnswerError, read_head
+from loadproof.httpwire import Answer, AnswerParser
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -192,7 +193,11 @@ def test_packed_bodies_are_unpacked_when_asked_for(pack):
     assert parsed(raw)[0].body == packed
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"cut off")[:-9], gzip.compress(b"0" * 20_000_000)])
+@pytest.mark.parametrize(
+    "packed",
+    [b"no gzip", gzip.compress(b"cut off")[:-9], gzip.compress(b"0" * 20_000_000)],
+    ids=["no gzip", "cut off", "bomb"],
+)
 def test_what_cannot_be_unpacked_is_a_wrong_body(packed):
     """A bomb is one, too; the answer itself stands."""
     raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)

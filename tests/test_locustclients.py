@@ -12,10 +12,10 @@ from tests.unpatched import locust  # isort: skip
 
 from analysis.frames import load_run
 from analysis.metrics import tally
+from loadproof.connections import ClientConnections
 from loadproof.locustclients import FastHttp, LocustClient, Requests
 from loadproof.origin import Origin
 from loadproof.transport import (
-    ClientConnections,
     ConnectionFailedError,
     Request,
     RequestTimeoutError,

@@ -18,9 +18,9 @@ import gevent
 import pytest
 
 from loadproof import stream
+from loadproof.connections import ClientConnections
 from loadproof.origin import Origin
 from loadproof.transport import (
-    ClientConnections,
     Connection,
     ConnectionFailedError,
     Request,

@@ -1,0 +1,112 @@
+"""The head of an answer, from bytes to its status and headers and what they say about the body; pure.
+
+httptools (llhttp) judges the syntax.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_HEAD_BYTES: Final = 65_536
+WITHOUT_BODY: Final = frozenset({204, 304})
+"""Statuses whose answers have no body, whatever their headers say (RFC 9112, section 6.3)."""
+_MOST_CACHED_HEADS: Final = 4096
+_LARGEST_CACHED_HEAD_BYTES: Final = 2048
+_BEGINNING: Final = b"HTTP/1."
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: [^\r\n]*)?\r\n")
+
+
+class MalformedAnswerError(Exception):
+    """Not HTTP/1.1, or not whole."""
+
+
+class Head(NamedTuple):
+    """Status line and headers, and what they say about the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int | None
+    """Bytes of the body; None where chunks or the end of the connection delimit it, or there can be none."""
+    is_chunked: bool
+    keeps_alive: bool
+
+
+def cached_head(block: bytes) -> Head:
+    """A server's heads repeat: most come from the cache, which takes 0.1 µs instead of 4."""
+    return _cached_head(block) if len(block) <= _LARGEST_CACHED_HEAD_BYTES else read_head(block)
+
+
+def read_head(block: bytes) -> Head:
+    """Status line and headers, up to and with the empty line; MalformedAnswerError when they aren't HTTP/1's."""
+    if not block.startswith(_BEGINNING):
+        raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
+    if len(block) > MAX_HEAD_BYTES:
+        raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
+    fields = _Fields()
+    parser = httptools.HttpResponseParser(fields)
+    try:
+        parser.feed_data(block)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise MalformedAnswerError(f"not HTTP: {error}") from None
+    headers = fields.headers
+    status = parser.get_status_code()
+    if not fields.are_complete or not 100 <= status <= 599:
+        raise MalformedAnswerError(f"not HTTP: status {status}")
+    codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
+    if codings not in {"", "chunked"}:
+        raise MalformedAnswerError("a transfer coding that nobody asked for")
+    may_have_body = status >= 200 and status not in WITHOUT_BODY
+    return Head(
+        status=status,
+        headers=MappingProxyType(headers),
+        length=int(headers["content-length"]) if "content-length" in headers and may_have_body else None,
+        is_chunked=bool(codings),
+        keeps_alive=_keeps_alive(headers, parser.get_http_version()),
+    )
+
+
+_cached_head = functools.lru_cache(_MOST_CACHED_HEADS)(read_head)
+
+
+class _Fields:
+    """What httptools calls."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.are_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        self.are_complete = True
+
+
+def _keeps_alive(headers: Mapping[str, str], version: str) -> bool:
+    options = {option.strip() for option in headers.get("connection", "").lower().split(",")}
+    if version == "1.0":
+        return "keep-alive" in options
+    return "close" not in options
+
+
+def possible_head(unread: bytes) -> bytes:
+    """What came, if it can be the beginning of a head: garbage is told at once, not when time is out."""
+    is_line = b"\n" in unread
+    if not (_STATUS_LINE.match(unread) if is_line else unread.startswith(_BEGINNING[: len(unread)])):
+        raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
+    if b"\n\n" in unread:
+        raise MalformedAnswerError("not HTTP: header lines end without a carriage return")
+    if len(unread) > MAX_HEAD_BYTES:
+        raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
+    return unread
