@@ -319,6 +319,7 @@ def _page(url: str) -> str | None:
         return None
 
 
+@pytest.mark.alone
 def test_this_machine_has_no_leftovers():
     """After all of the above: no target, no Locust of ours."""
     mine = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
