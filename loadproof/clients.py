@@ -28,10 +28,9 @@ class Client:
     """Two accounts between which this client moves money."""
     seed: int
 
-    @property
-    def random(self) -> random.Random:
-        """A fresh stream of this client's own choices."""
-        return random.Random(f"{self.seed}/{self.index}")
+    def random(self, of: str) -> random.Random:
+        """A fresh stream of this client's own choices; another one for each name."""
+        return random.Random(f"{self.seed}/{self.index}/{of}")
 
 
 def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequence[str] | None = None) -> Client:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import locustfiles
 from loadproof.decidability import undecidable
 from loadproof.errors import Problem
-from loadproof.plan import exceeded_limits, expected_requests, plan_phases
+from loadproof.excess import exceeded_limits
+from loadproof.plan import expected_requests, plan_phases
 from loadproof.safety import is_loopback
 from loadproof.strictmodel import nearest
 from loadproof.targetfile import missing_variables

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
-_DUE, _SENT, _CONNECT, _, _ENDED, _BODY = range(len(COLUMNS))
+_DUE, _BEGAN, _SENT, _CONNECT, _, _ENDED, _BODY = range(len(COLUMNS))
 
 
 @dataclass
@@ -138,7 +138,15 @@ class Recorder:
         """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         self._second.rows[endpoint, method, outcome].extend(
-            (due.at_s, timing.sent_s, timing.connect_s, timing.first_byte_s, timing.ended_s, body_bytes)
+            (
+                due.at_s,
+                timing.began_s,
+                timing.sent_s,
+                timing.connect_s,
+                timing.first_byte_s,
+                timing.ended_s,
+                body_bytes,
+            )
         )
         if due.burst is not None:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
@@ -194,8 +202,7 @@ class Recorder:
     def _table(self, rows: array[float]) -> NDArray[np.float64]:
         """Shape (n, len(COLUMNS)), with all moments from the run's start."""
         table = np.frombuffer(rows).reshape(-1, len(COLUMNS)).copy()
-        table[:, _SENT] -= self.start_s
-        table[:, _ENDED] -= self.start_s
+        table[:, [_BEGAN, _SENT, _ENDED]] -= self.start_s
         return table
 
     def _cells(self, tables: _Tables) -> list[Sequence[Any]]:
@@ -227,7 +234,7 @@ class Recorder:
 
     def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
         cpu_ratio, steal_ratio = self._cpu.since_last()
-        lags_s = [rows[:, _SENT] - rows[:, _DUE] for rows in tables.values()]
+        lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
         return GeneratorRow(
             second=second,
             worker=self._worker,

@@ -52,11 +52,12 @@ class ApiUser(User):
     abstract = True
     endpoint: ClassVar[str]
 
-    def __init__(self, environment: Environment, identity: Client | None = None) -> None:
+    def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
+        """Of several users of one client and endpoint, each has its own `number` and so its own choices."""
         super().__init__(environment)
         self.workload = workload()
         self.identity = identity or self.workload.next_client(self.endpoint)
-        self.random = self.identity.random
+        self.random = self.identity.random(f"{self.endpoint}/{number}")
         self.payloads = self.workload.payloads
         self.api = self.workload.api
         self._recorder = self.workload.recorder

@@ -65,7 +65,8 @@ class Workload:
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
         self._account_ids = target.account_ids
-        self._start_s = time.monotonic()
+        self.start_s = time.monotonic()
+        """Second 0, monotonic."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
         self._made: dict[str, int] = defaultdict(int)
@@ -74,10 +75,10 @@ class Workload:
 
     def begin(self, delay_s: float) -> None:
         """Second 0 of the run is `delay_s` from now."""
-        self._start_s = self.recorder.start_s = time.monotonic() + delay_s
+        self.start_s = self.recorder.start_s = time.monotonic() + delay_s
 
     def now_s(self) -> float:
-        return time.monotonic() - self._start_s
+        return time.monotonic() - self.start_s
 
     def every_s(self, endpoint: str) -> float:
         """The pace of this endpoint's users in the closed model."""

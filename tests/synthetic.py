@@ -41,6 +41,17 @@ def scenario(**changes: Any) -> Scenario:
     return Scenario.model_validate(content | changes)
 
 
+def open_scenario(**changes: Any) -> Scenario:
+    """A short open-model scenario: calm, a spike with a ramp, calm again; 1,340 arrivals."""
+    phases = [
+        {"name": "calm", "duration": "10 s", "rate": "20 rps"},
+        {"name": "spike", "duration": "10 s", "rate": "100 rps", "ramp": "4 s"},
+        {"name": "after", "duration": "5 s", "rate": "20 rps", "ramp": "5 s"},
+    ]
+    content = {"model": "open", "client_count": 50, "phases": phases, "thresholds": [{"expect": "goodput > 1 rps"}]}
+    return scenario(**content | changes)
+
+
 def outcomes(**ratios: float) -> Callable[[np.random.Generator, str, int], list[str]]:
     """Every phase and endpoint alike: these ratios, the rest ok."""
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from loadproof.clients import make_client
-from loadproof.plan import allot, plan_arrivals, plan_phases
-from tests.synthetic import scenario
+from loadproof.plan import allot
 
 
 def test_the_union_of_all_workers_numbers_is_the_whole():
@@ -24,16 +20,6 @@ def test_the_union_of_all_workers_numbers_is_the_whole():
                 assert sorted(numbers) == list(range(total))
 
 
-@given(st.integers(1, 7), st.integers(1, 40))
-def test_the_union_of_all_workers_arrivals_is_the_plan(workers, clients):
-    """Each client belongs to one worker, and so do its arrivals."""
-    plan = scenario(
-        model="open",
-        client_count=clients,
-        phases=[{"name": "flat", "duration": "5 s", "rate": "50 rps"}],
-        thresholds=[{"expect": "goodput > 1 rps"}],
-    )
-    arrivals = plan_arrivals(plan, plan_phases(plan), seed=3)
-    parts = [arrivals.time_s[arrivals.client % workers == rank] for rank in range(workers)]
-    assert sorted(time for part in parts for time in part) == arrivals.time_s.tolist()
+def test_a_client_is_the_same_however_often_it_is_made():
+    """It has no state of its own."""
     assert make_client(3, seed=3, by_address=True) == make_client(3, seed=3, by_address=True)
