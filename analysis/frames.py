@@ -51,7 +51,7 @@ def load_run(path: Path) -> Run:
         except OSError:
             damage.append(f"{name} is missing")
             text = ""
-        found, skipped = _parsed(text, row._fields)
+        found, skipped = _parsed(text, row._fields, row._field_defaults)
         if skipped:
             damage.append(f"{name}: {skipped} unreadable lines were left out")
         return found
@@ -68,8 +68,9 @@ def load_run(path: Path) -> Run:
     )
 
 
-def _parsed(text: str, columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
+def _parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
     """The lines that have these columns, numbers where they belong; and how many lines had not."""
+    columns = fields[: max(text.partition("\n")[0].count(",") + 1, len(fields) - len(defaults))]
     header = ",".join(columns) + "\n"
     body = text.removeprefix(header)
     if '"' in body:
@@ -81,7 +82,7 @@ def _parsed(text: str, columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
     for name in columns:
         if name not in _TEXT:
             lines[name] = pd.to_numeric(lines[name], errors="coerce")
-    whole = lines.dropna().reset_index(drop=True)
+    whole = lines.dropna().reset_index(drop=True).assign(**{name: defaults[name] for name in fields[len(columns) :]})
     return whole, body.count("\n") - len(whole)
 
 

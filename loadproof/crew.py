@@ -1,7 +1,8 @@
 """What the processes of one run tell each other: the master's side and the workers'.
 
     master → worker   begin    the manifest, when second 0 is, the worker's rank, how many there are
-    worker → master   second   one SecondReport a second
+    master → worker   clock    what time it is here
+    worker → master   second   one SecondReport a second, what time it is there, and how long `clock` seemed to take
     master → worker   end      finish what is in flight and report
     worker → master   ended    the last report was sent
 
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -24,7 +27,8 @@ from loadproof.errors import OutputError
 from loadproof.locustcsv import LocustCsv
 from loadproof.locuststats import LocustStatistics
 from loadproof.recorder import SecondReport
-from loadproof.rundir import Manifest
+from loadproof.rundir import GeneratorRow, Manifest
+from loadproof.skew import Skew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +38,8 @@ if TYPE_CHECKING:
     from loadproof.recorder import Recorder
     from loadproof.runwriter import RunWriter
 
-_BEGIN, _SECOND, _END, _ENDED = "loadproof-begin", "loadproof-second", "loadproof-end", "loadproof-ended"
+_BEGIN, _END = "loadproof-begin", "loadproof-end"
+_CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
 _GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
 """A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
 _OVERDUE_S: Final = 6.0
@@ -165,6 +170,7 @@ class MasterCrew:
         self._heard_s: dict[str, float] = {}
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
+        self._skews: defaultdict[str, Skew] = defaultdict(Skew)
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
         environment.events.quit.add_listener(lambda **_: self._writing.finish())
@@ -201,7 +207,13 @@ class MasterCrew:
 
     def _take(self, msg: Any, **_: Any) -> None:
         self._heard_s[msg.node_id] = time.monotonic()
-        self._writing.take(SecondReport(**msg.data))
+        skew = self._skews[msg.node_id]
+        skew.back(time.time() - msg.data["now_unix_s"])
+        skew.out(msg.data["clock_took_s"])
+        report = SecondReport(**msg.data["report"])
+        if report.generator is not None:
+            report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
+        self._writing.take(report)
 
     def _dismiss(self, msg: Any, **_: Any) -> None:
         self._at_work.pop(msg.node_id, None)
@@ -209,6 +221,8 @@ class MasterCrew:
     def _look_after_workers(self) -> None:
         while True:
             gevent.sleep(1)
+            for worker in self._at_work:
+                self._runner.send_message(_CLOCK, {"unix_s": time.time()}, worker)
             for worker, rank in list(self._at_work.items()):
                 if time.monotonic() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
@@ -222,11 +236,13 @@ class WorkerCrew:
         assert isinstance(environment.runner, WorkerRunner)  # noqa: S101 - chosen by the caller
         self._runner: WorkerRunner = environment.runner
         self._environment = environment
-        self._measuring = Measuring(environment, lambda report: self._runner.send_message(_SECOND, vars(report)))
+        self._measuring = Measuring(environment, self._report)
+        self._clock_took_s = math.inf
         # Locust builds its whole argument parser for each of 100 options at each spawn message, which stops the
         # event loop for 0.1 s at each step of a ramp. Source: locust/runners.py 2.47, WorkerRunner.handle_message.
         argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
         self._runner.register_message(_BEGIN, self._begin)
+        self._runner.register_message(_CLOCK, self._hear_clock)
         self._runner.register_message(_END, self._end, concurrent=True)
 
     def _begin(self, msg: Any, **_: Any) -> None:
@@ -234,6 +250,13 @@ class WorkerCrew:
         manifest = Manifest.model_validate_json(order["manifest"])
         work = workloads.assign(manifest, rank=order["rank"], workers=order["workers"])
         work.begin(order["start_unix_s"] - time.time())
+
+    def _hear_clock(self, msg: Any, **_: Any) -> None:
+        self._clock_took_s = min(self._clock_took_s, time.time() - msg.data["unix_s"])
+
+    def _report(self, report: SecondReport) -> None:
+        content = {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": self._clock_took_s}
+        self._runner.send_message(_SECOND, content)
 
     def _end(self, **_: Any) -> None:
         self._runner.stop()

@@ -28,7 +28,9 @@ class Tick:
 
     now_s: float
     phase: str
-    users: int
+    users: int | None
+    """None in the open model."""
+    in_flight: int
     sent: int
     p95_s: float
     errors: int
@@ -82,7 +84,7 @@ class Progress:
         parts = [
             f"{tick.phase or 'starting'}",
             f"{left_s:.0f} s left",
-            f"{tick.users} users",
+            f"{tick.in_flight} in flight" if tick.users is None else f"{tick.users} users",
             f"{tick.sent} rps",
             f"p95 {format_duration(tick.p95_s) if tick.p95_s else '–'}",
             f"{self._totals['errors']} errors",

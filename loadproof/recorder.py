@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from array import array
 from collections import Counter, defaultdict
@@ -14,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import numpy as np
-import psutil
 
 from loadproof.cells import COLUMNS, cells_of
 from loadproof.outcome import DROPPED, ERRORS, Outcome
 from loadproof.plan import Due, phase_at
 from loadproof.rundir import GeneratorRow
+from loadproof.vitals import VitalsClock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +111,7 @@ class Recorder:
         self._second = _Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
-        self._cpu = _CpuClock(psutil.Process())
+        self._vitals = VitalsClock()
 
     @property
     def in_flight(self) -> int:
@@ -233,13 +231,14 @@ class Recorder:
         self.feeds_locust = self._statistics.are_alone
 
     def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
-        cpu_ratio, steal_ratio = self._cpu.since_last()
+        vitals = self._vitals.since_last()
         lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
         return GeneratorRow(
             second=second,
             worker=self._worker,
-            cpu_ratio=cpu_ratio,
-            steal_ratio=steal_ratio,
+            cpu_ratio=vitals.cpu_ratio,
+            wait_ratio=vitals.wait_ratio,
+            steal_ratio=vitals.steal_ratio,
             loop_delay_s=done.loop_delay_s,
             lag_p99_s=_quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0,
             users=users,
@@ -247,6 +246,8 @@ class Recorder:
             sent=done.sent,
             dropped=done.dropped,
             abandoned=done.abandoned,
+            clock_step_s=vitals.clock_step_s,
+            asleep_s=vitals.asleep_s,
         )
 
 
@@ -268,26 +269,6 @@ class NoRecorder:
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         pass
-
-
-class _CpuClock:
-    """CPU time of this process, and stolen time of the machine, as ratios of one core since the last look."""
-
-    def __init__(self, process: psutil.Process) -> None:
-        self._process = process
-        self._last = self._now()
-
-    def since_last(self) -> tuple[float, float]:
-        now = self._now()
-        wall_s = max(now[0] - self._last[0], 1e-9)
-        cpu_s, steal_s = now[1] - self._last[1], now[2] - self._last[2]
-        self._last = now
-        return cpu_s / wall_s, max(0.0, steal_s) / wall_s / (os.cpu_count() or 1)
-
-    def _now(self) -> tuple[float, float, float]:
-        own = self._process.cpu_times()
-        steal_s = psutil.cpu_times().steal if sys.platform == "linux" else 0.0
-        return time.monotonic(), own.user + own.system, steal_s
 
 
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:

@@ -67,12 +67,13 @@ class IntervalRow(NamedTuple):
 
 
 class GeneratorRow(NamedTuple):
-    """One worker in one second; ratios of one core, 0-1."""
+    """One worker in one second; ratios of one core, 0-1. Columns with a default may be missing in a file."""
 
     second: int
     worker: str
     cpu_ratio: float
     steal_ratio: float
+    """Of all cores."""
     loop_delay_s: float
     """How late a timer of the event loop fired, the worst of the second."""
     lag_p99_s: float
@@ -82,6 +83,14 @@ class GeneratorRow(NamedTuple):
     sent: int
     dropped: int
     abandoned: int
+    wait_ratio: float = 0.0
+    """Ready to run, while another process ran; 0 where the system doesn't tell."""
+    clock_step_s: float = 0.0
+    """By how much somebody set the wall clock forward."""
+    asleep_s: float = 0.0
+    """How long the machine slept."""
+    clock_skew_s: float = 0.0
+    """How far the worker's clock is ahead of the master's, as far as it is beyond doubt; the best guess so far."""
 
 
 class TargetRow(NamedTuple):

@@ -28,9 +28,11 @@ class RunWriter:
     def __init__(self, run: Path, manifest: Manifest) -> None:
         self.path = run
         self._spans = manifest.phases
+        self._is_open = manifest.scenario.model == "open"
         self._phase = ""
         self._bursts: dict[int, BurstSeen] = {}
         self._users: dict[str, int] = {}
+        self._in_flight: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
         self._response_buckets: Counter[int] = Counter()
         self._progress_fd = os.environ.get(variables.PROGRESS_FD)
@@ -45,6 +47,7 @@ class RunWriter:
             self._counts.update(sent=row.sent, dropped=row.dropped)
         self._counts.update(errors=report.errors, throttled=report.throttled)
         self._users[report.worker] = report.users
+        self._in_flight[report.worker] = report.in_flight
         for cell in map(IntervalRow._make, report.cells):
             if cell.series == "response":
                 self._response_buckets[cell.bucket] += cell.count
@@ -63,7 +66,8 @@ class RunWriter:
         self.announce(
             now_s=now_s,
             phase=self._phase,
-            users=sum(self._users.values()),
+            users=None if self._is_open else sum(self._users.values()),
+            in_flight=sum(self._in_flight.values()),
             sent=counts["sent"],
             p95_s=_quantile_s(buckets),
             errors=counts["errors"],

@@ -126,6 +126,7 @@ def write_run(
                 second=second,
                 worker="local",
                 cpu_ratio=cpu,
+                wait_ratio=0.01,
                 steal_ratio=steal,
                 loop_delay_s=loop_delay_s,
                 lag_p99_s=lag_ms / 1000,

@@ -26,12 +26,17 @@ def test_buckets_of_many_are_the_buckets_of_each(times_us):
 @given(st.lists(row, min_size=1, max_size=30), st.sampled_from([None, 1.0]))
 def test_cells_are_those_of_each_row(rows, deadline_s):
     """Second and phase of the intended start; completed in the second of the end."""
-    table = np.array([(due, due + lag, connect, first, due + lag + took, 7) for due, lag, connect, first, took in rows])
+    table = np.array(
+        [
+            (due, due + lag, due + lag + connect, connect, first, due + lag + connect + took, 7)
+            for due, lag, connect, first, took in rows
+        ]
+    )
     assert table.shape[1] == len(COLUMNS)
     expected: Counter = Counter()
-    for due, sent, connect, first, ended, _ in table.tolist():
+    for due, began, sent, connect, first, ended, _ in table.tolist():
         second, phase = max(0, int(due)), PHASES[min(2, sum(end <= due for end in ENDS_S))]
-        for series, value in (("response", ended - due), ("service", ended - sent), ("lag", sent - due)):
+        for series, value in (("response", ended - due), ("service", ended - sent), ("lag", began - due)):
             expected[second, phase, series, bucket_of(round(value * 1e6))] += 1
         if connect:
             expected[second, phase, "connect", bucket_of(round(connect * 1e6))] += 1

@@ -78,3 +78,17 @@ def test_random_damage_never_raises(tmp_path):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             (tmp_path / name).write_bytes(damaged)
         decide(load_run(tmp_path))
+
+
+def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path):
+    """A baseline of an earlier version stays readable."""
+    run = write_run(tmp_path / "run")
+    path = run / rundir.GENERATOR
+    newest = len(rundir.GeneratorRow._field_defaults)
+    path.write_text("".join(f"{line.rsplit(',', newest)[0]}\n" for line in path.read_text().splitlines()))
+    loaded = load_run(run)
+    assert loaded.damage == ()
+    assert (loaded.generator["sent"].sum(), loaded.generator["wait_ratio"].max()) == (
+        load_run(write_run(tmp_path / "whole")).generator["sent"].sum(),
+        0.0,
+    )

@@ -11,7 +11,7 @@ from rich.console import Console
 from loadproof import progress
 from loadproof.progress import Progress, Tick
 
-TICK = Tick(now_s=3.0, phase="steady", users=100, sent=33, p95_s=0.0123, errors=0, throttled=0, dropped=0)
+TICK = Tick(now_s=3.0, phase="steady", users=100, in_flight=2, sent=33, p95_s=0.0123, errors=0, throttled=0, dropped=0)
 
 
 def lines_of(ticks, *, terminal=False, thresholds_so_far=lambda: "", duration_s=85.0):

@@ -1,0 +1,38 @@
+"""Time stamps of messages both ways to how far another machine's clock is ahead; pure.
+
+A message is never there before it was sent: what it seems to take is its way plus the other clock's lead in one
+direction, and minus it in the other. The shortest of each direction have the least way in them.
+Source: RFC 5905 (NTP), section 8, with the minimum as its clock filter.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Skew:
+    """Of one other machine."""
+
+    def __init__(self) -> None:
+        self._shortest_out_s = math.inf
+        self._shortest_back_s = math.inf
+
+    def out(self, seemed_s: float) -> None:
+        """A message from here: their clock on arrival − ours on sending."""
+        self._shortest_out_s = min(self._shortest_out_s, seemed_s)
+
+    def back(self, seemed_s: float) -> None:
+        """A message from there: our clock on arrival − theirs on sending."""
+        self._shortest_back_s = min(self._shortest_back_s, seemed_s)
+
+    @property
+    def ahead_s(self) -> float:
+        """By how much their clock is ahead, as far as it is beyond doubt; 0 until both directions were seen.
+
+        The doubt is half of the shortest way there and back.
+        """
+        ways_s = self._shortest_out_s + self._shortest_back_s
+        if not math.isfinite(ways_s):
+            return 0.0
+        ahead_s = (self._shortest_out_s - self._shortest_back_s) / 2
+        return math.copysign(max(0.0, abs(ahead_s) - ways_s / 2), ahead_s)

@@ -1,0 +1,84 @@
+"""This process and its machine to what they did in a second: CPU taken, waited for and stolen, and what clocks did."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Reading(NamedTuple):
+    """All in s, each since some moment of its own."""
+
+    monotonic_s: float
+    wall_s: float
+    """The wall clock's time, which somebody may set."""
+    boot_s: float
+    """As monotonic, but going on while the machine sleeps."""
+    cpu_s: float
+    """CPU time that this process took."""
+    wait_s: float
+    """Time that it was ready to run, and another ran; 0 where the system doesn't tell."""
+    steal_s: float
+    """CPU time of all cores that the hypervisor gave to others; 0 where it doesn't tell."""
+
+
+class Vitals(NamedTuple):
+    """Since the last look; ratios of one core, 0-1."""
+
+    cpu_ratio: float
+    wait_ratio: float
+    steal_ratio: float
+    """Of all cores."""
+    clock_step_s: float
+    """By how much the wall clock was set forward."""
+    asleep_s: float
+    """How long the machine slept."""
+
+
+def read() -> Reading:
+    """How it stands now. Source: proc_pid_schedstat(5): CPU time, time on a run queue, both in ns."""
+    own = psutil.Process().cpu_times()
+    on_linux = sys.platform == "linux"
+    return Reading(
+        monotonic_s=time.monotonic(),
+        wall_s=time.time(),
+        boot_s=time.clock_gettime(time.CLOCK_BOOTTIME) if on_linux else time.monotonic(),
+        cpu_s=own.user + own.system,
+        wait_s=_waited_s(Path("/proc/self/schedstat")),
+        steal_s=psutil.cpu_times().steal if on_linux else 0.0,
+    )
+
+
+def _waited_s(schedstat: Path) -> float:
+    try:
+        return int(schedstat.read_text(encoding="ascii").split()[1]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class VitalsClock:
+    """From look to look."""
+
+    def __init__(self, read: Callable[[], Reading] = read) -> None:
+        self._read = read
+        self._last = read()
+
+    def since_last(self) -> Vitals:
+        last, now = self._last, self._read()
+        self._last = now
+        wall_s = max(now.monotonic_s - last.monotonic_s, 1e-9)
+        return Vitals(
+            cpu_ratio=(now.cpu_s - last.cpu_s) / wall_s,
+            wait_ratio=max(0.0, now.wait_s - last.wait_s) / wall_s,
+            steal_ratio=max(0.0, now.steal_s - last.steal_s) / wall_s / (os.cpu_count() or 1),
+            clock_step_s=(now.wall_s - last.wall_s) - (now.boot_s - last.boot_s),
+            asleep_s=(now.boot_s - last.boot_s) - (now.monotonic_s - last.monotonic_s),
+        )
