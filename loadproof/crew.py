@@ -105,6 +105,7 @@ class Writing:
 
     def _tell(self) -> None:
         self._csv.write()
+        gevent.sleep(0)
         self.writer.tell(workloads.workload().now_s())
 
     def take(self, report: SecondReport) -> None:

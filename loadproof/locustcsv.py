@@ -10,6 +10,7 @@ import io
 import time
 from typing import TYPE_CHECKING
 
+import gevent
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 
 from loadproof import rundir
@@ -37,6 +38,8 @@ class LocustCsv:
             ("failures", self._writer.failures_csv),
             ("exceptions", self._writer.exceptions_csv),
         ):
+            # Each file in a piece of its own: arrivals don't wait for all of them.
+            gevent.sleep(0)
             buffer = io.StringIO(newline="")
             write(csv.writer(buffer))
             rundir.write_whole(self._run / f"{rundir.LOCUST_PREFIX}_{name}.csv", buffer.getvalue())

@@ -192,9 +192,9 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
     )
 
 
-def append_intervals(path: Path, rows: Iterable[IntervalRow]) -> None:
-    """Append one gzip member; OSError when the disk doesn't take it."""
-    text = "".join(f"{','.join(map(str, row))}\n" for row in rows)
+def append_intervals(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Append one gzip member of rows with an IntervalRow's columns; OSError when the disk doesn't take it."""
+    text = "".join(["%d,%s,%s,%s,%s,%d,%d\n" % tuple(row) for row in rows])  # noqa: UP031 - half the time of an f-string
     if not path.exists():
         text = ",".join(IntervalRow._fields) + "\n" + text
     _append(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))

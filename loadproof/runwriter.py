@@ -11,7 +11,7 @@ from loadproof import rundir, variables
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan import phase_at
 from loadproof.recorder import BurstSeen
-from loadproof.rundir import EventRow, GeneratorRow, IntervalRow
+from loadproof.rundir import EventRow, GeneratorRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ class RunWriter:
     def write(self, report: SecondReport) -> None:
         """Append what a worker measured; OSError when the disk is full."""
         if report.cells:
-            rundir.append_intervals(self.path / rundir.INTERVALS, (IntervalRow(*cell) for cell in report.cells))
+            rundir.append_intervals(self.path / rundir.INTERVALS, report.cells)
         if report.generator is not None:
             row = GeneratorRow(*report.generator)
             rundir.append_rows(self.path / rundir.GENERATOR, [row])
@@ -48,9 +48,9 @@ class RunWriter:
         self._counts.update(errors=report.errors, throttled=report.throttled)
         self._users[report.worker] = report.users
         self._in_flight[report.worker] = report.in_flight
-        for cell in map(IntervalRow._make, report.cells):
-            if cell.series == "response":
-                self._response_buckets[cell.bucket] += cell.count
+        for _, _, _, _, series, bucket, count in report.cells:
+            if series == "response":
+                self._response_buckets[bucket] += count
         for fields in report.bursts:
             seen = BurstSeen(*fields)
             self._bursts.setdefault(seen.burst, BurstSeen(seen.burst)).merge(seen)

@@ -179,7 +179,8 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
     run.process.communicate()
     assert run.survivors() == []
     done = loadproof("report", only_run(tmp_path / "reports"))
-    assert done.returncode == 3
+    # A busy machine may have made the generator late, too.
+    assert done.returncode in {3, 4}
     assert "cut off" in done.stdout.lower()
 
 
