@@ -2,9 +2,12 @@
 
 import os
 
-from locust import FastHttpUser, HttpUser, constant, events, task
+from locust import FastHttpUser, HttpUser, constant, constant_throughput, events, task
 
 ACCOUNT = "acct-000000"
+RATE = os.environ.get("BENCH_RATE")
+"""Of each user, per second; without pauses if not given."""
+WAIT_TIME = constant_throughput(float(RATE)) if RATE else constant(0)
 
 
 @task
@@ -24,14 +27,14 @@ def read(user):
 if os.environ["BENCH_CLIENT"] == "fasthttp":
 
     class FastHttpBalance(FastHttpUser):
-        wait_time = constant(0)
+        wait_time = WAIT_TIME
         known_balance = None
         tasks = [read]
 
 else:
 
     class HttpBalance(HttpUser):
-        wait_time = constant(0)
+        wait_time = WAIT_TIME
         known_balance = None
         tasks = [read]
 

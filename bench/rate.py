@@ -1,0 +1,123 @@
+"""1000 requests a second in the open model: how late they are, and what they cost, beside k6.
+
+    python -m bench.rate [ROUNDS]        writes bench/results/rate.json
+
+Both send to bench/truthserver.py on a core of its own, from a core of their own. Start lag is seen by the server: when
+it read a request − when the request was planned. For k6, which doesn't tell its plan, the n-th request is planned n ms
+after an origin that makes the earliest one on time, which can only flatter it. CPU time is that of the whole command,
+from its start to its end, and for loadproof also that of the process that sends alone, as its generator.csv has it.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.frames import load_run
+from analysis.metrics import histogram
+from bench.serving import ROOT, loadproof_run, machine, write_results
+from bench.throughput import PEERS, output_of, versions
+from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server
+from loadproof.histogram import value_at_rank
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCRIPT = Script("none", 1000, 30)
+GOALS = {"lag_p50_s": 0.0003, "lag_p99_s": 0.002, "cpu_over_k6": 0.5}
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    ours, theirs = [], []
+    for number in range(rounds):
+        ours.append(loadproof(number))
+        theirs.append(k6(number))
+        sys.stderr.write(f"round {number + 1} of {rounds}: loadproof {ours[-1]}, k6 {theirs[-1]}\n")
+    result = {"loadproof": medians(ours), "k6": medians(theirs)}
+    key = "cpu_s_per_1000"
+    write_results(
+        "rate",
+        {
+            **machine(),
+            "command": "make bench-rate",
+            "versions": versions(),
+            "rounds": {"loadproof": ours, "k6": theirs},
+            "median": result,
+            "cpu_over_k6": {
+                "process that sends": round(result["loadproof"]["sending_cpu_s_per_1000"] / result["k6"][key], 3),
+                "whole command": round(result["loadproof"][key] / result["k6"][key], 3),
+            },
+            "goals": GOALS,
+        },
+    )
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(statistics.median(one[key] for one in rounds), 6) for key in rounds[0]}
+
+
+def loadproof(seed: int) -> dict[str, float]:
+    sets = {"phases.steady.rate": f"{SCRIPT.rate_rps} rps", "phases.steady.duration": f"{SCRIPT.seconds} s"}
+    options = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
+    with tempfile.TemporaryDirectory() as name, truth_server(SCRIPT, seed, Path(name)) as (url, log):
+        out = Path(name) / "reports"
+        before_s = children_cpu_s()
+        command = loadproof_run(ROOT / "bench/truth.yaml", url, str(out), "--seed", seed + 1, *options)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+        cpu_s = children_cpu_s() - before_s
+        assert done.returncode == 0, done.stdout[-500:]
+        run = load_run(next(out.iterdir()))
+        read_s = np.sort(log()[:, 0])
+    lags = histogram(run.intervals, "lag", Outcome.OK)
+    told = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
+    sending_s = float(run.generator["cpu_ratio"][: SCRIPT.seconds].sum())
+    return {
+        **named("lag", quantiles_of(read_s - planned_s(run.manifest))),
+        **named("told_lag", told),
+        "cpu_s_per_1000": cpu_s / read_s.size * 1000,
+        "sending_cpu_s_per_1000": sending_s / read_s.size * 1000,
+    }
+
+
+def k6(seed: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name, truth_server(SCRIPT, seed, Path(name)) as (url, log):
+        before_s = children_cpu_s()
+        output_of(
+            ["k6", "run", "--quiet", PEERS / "arrivals.js"],
+            BASE_URL=url,
+            RATE=str(SCRIPT.rate_rps),
+            SECONDS=str(SCRIPT.seconds),
+            VUS="100",
+        )
+        cpu_s = children_cpu_s() - before_s
+        read_s = np.sort(log()[:, 0])
+    return {**named("lag", quantiles_of(on_a_grid(read_s))), "cpu_s_per_1000": cpu_s / read_s.size * 1000}
+
+
+def on_a_grid(read_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How late each is, if they were planned at even times and the earliest is on time."""
+    late_s: NDArray[np.float64] = read_s - np.arange(read_s.size) / SCRIPT.rate_rps
+    return late_s - late_s.min()
+
+
+def named(name: str, quantiles: dict[float, float]) -> dict[str, float]:
+    return {f"{name}_p{q * 100:g}_s": value for q, value in quantiles.items() if q in {0.5, 0.99, 0.999}}
+
+
+def children_cpu_s() -> float:
+    """CPU time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Whose numbers are true: what each tool reports, against the log of the server that it loaded.
+
+    python -m bench.truth [ROUNDS]        writes bench/results/truth.json
+
+bench/truthserver.py on a core of its own delays its answers as a seeded script says. Two truths:
+
+- service time: the server's own write − read of the requests that this tool sent;
+- response time: write − intended start, of requests that come at the planned rate whatever the server does. Only the
+  open model has intended starts: loadproof's plan gives them, and its n-th arrival is the n-th request that was read.
+
+A tool has one set of percentiles, loadproof has one of each kind; both truths are what its users might take it for.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.frames import Run, load_run
+from analysis.metrics import histogram
+from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
+from bench.throughput import PEERS, output_of, versions
+from loadproof.arrivals import ArrivalPlan
+from loadproof.histogram import value_at_rank
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.rundir import Manifest
+
+QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
+USERS = 100
+"""Of the closed-model tools, which divide the rate among them."""
+TOLERANCES = (0.01, 0.0003)
+"""Of a quantile, relative and in s; the larger one counts."""
+
+Quantiles = dict[float, float]
+"""In s."""
+
+
+@dataclass(frozen=True)
+class Script:
+    name: str
+    rate_rps: int
+    seconds: int
+    gaps: tuple[float, ...] = ()
+    """Between modes; quantiles within 2 % of them are left out."""
+
+
+SCRIPTS = (
+    Script("lognormal", 400, 10),
+    Script("bimodal", 400, 10, gaps=(0.8,)),
+    Script("stops", 100, 22, gaps=(20 / 22,)),
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One tool's turn against one server."""
+
+    script: Script
+    url: str
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Reported:
+    service: Quantiles
+    response: Quantiles
+    """The same as service, where the tool knows only one."""
+    intended_s: NDArray[np.float64] | None = None
+    """Of all requests in order, wall clock; only loadproof's."""
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    found: list[dict[str, Any]] = []
+    for number in range(rounds):
+        for script in SCRIPTS:
+            found += one_round(script, seed=number)
+    write_results(
+        "truth",
+        {
+            **machine(),
+            "command": "make bench-truth",
+            "versions": versions(),
+            "rounds": rounds,
+            "scripts": {one.name: {"rate_rps": one.rate_rps, "seconds": one.seconds} for one in SCRIPTS},
+            "tolerances": {"relative": TOLERANCES[0], "absolute_s": TOLERANCES[1]},
+            "errors": summarised(found),
+        },
+    )
+
+
+def one_round(script: Script, seed: int) -> Iterator[dict[str, Any]]:
+    """The errors of each tool in turn, loadproof first, whose plan says what users at the planned rate see."""
+    users_see: Quantiles = {}
+    for tool, measure in TOOLS.items():
+        with tempfile.TemporaryDirectory() as directory, truth_server(script, seed, Path(directory)) as (url, log):
+            reported = measure(Load(script, url, Path(directory)))
+            times = log()
+        read_s, written_s = times[np.argsort(times[:, 0], kind="stable")].T
+        if reported.intended_s is not None:
+            assert reported.intended_s.size == read_s.size, (reported.intended_s.size, read_s.size)
+            users_see = quantiles_of(written_s - reported.intended_s)
+        sys.stderr.write(f"{script.name} {seed}: {tool}: {read_s.size} requests\n")
+        for kind, told, truth in (
+            ("service", reported.service, quantiles_of(written_s - read_s)),
+            ("response", reported.response, users_see),
+        ):
+            for quantile, value in told.items():
+                if all(abs(quantile - gap) > 0.02 for gap in script.gaps):
+                    yield {
+                        "script": script.name,
+                        "tool": tool,
+                        "kind": kind,
+                        "quantile": quantile,
+                        "true_s": truth[quantile],
+                        "reported_s": value,
+                    }
+
+
+def summarised(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Medians over the rounds, of the error and of its share of what is tolerated."""
+    keys = ("script", "kind", "tool", "quantile")
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in found:
+        cells.setdefault(tuple(one[key] for key in keys), []).append(one)
+    return [
+        dict(zip(keys, cell, strict=True))
+        | {
+            "true_s": round(statistics.median(one["true_s"] for one in ones), 6),
+            "reported_s": round(statistics.median(one["reported_s"] for one in ones), 6),
+            "error_s": round(statistics.median(one["reported_s"] - one["true_s"] for one in ones), 6),
+            "of_tolerance": round(statistics.median(of_tolerance(one) for one in ones), 2),
+        }
+        for cell, ones in cells.items()
+    ]
+
+
+def of_tolerance(one: dict[str, Any]) -> float:
+    relative, absolute_s = TOLERANCES
+    return abs(one["reported_s"] - one["true_s"]) / max(relative * one["true_s"], absolute_s)
+
+
+def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
+    ordered = np.sort(values_s)
+    return {q: float(ordered[max(0, int(np.ceil(q * ordered.size)) - 1)]) for q in QUANTILES}
+
+
+@contextmanager
+def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[str, Callable[[], NDArray[np.float64]]]]:
+    """Its URL, and what ends it and gives its log."""
+    path = directory / "log.npy"
+    command = pinned([sys.executable, "-m", "bench.truthserver", script.name, seed, path], SERVER_CORE)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+
+        def ended() -> NDArray[np.float64]:
+            server.terminate()
+            server.wait(10)
+            log: NDArray[np.float64] = np.load(path)
+            return log
+
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}", ended
+        finally:
+            server.kill()
+
+
+def loadproof(load: Load) -> Reported:
+    sets = {"phases.steady.rate": f"{load.script.rate_rps} rps", "phases.steady.duration": f"{load.script.seconds} s"}
+    options = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
+    out = load.directory / "reports"
+    done = subprocess.run(
+        loadproof_run(ROOT / "bench/truth.yaml", load.url, str(out), *options),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=load.script.seconds + 60,
+    )
+    assert done.returncode == 0, done.stdout[-500:]
+    (path,) = out.iterdir()
+    run = load_run(path)
+    return Reported(_of_run(run, "service"), _of_run(run, "response"), planned_s(run.manifest))
+
+
+def planned_s(manifest: Manifest) -> NDArray[np.float64]:
+    """When each request was planned, in order, wall clock."""
+    plan = ArrivalPlan(manifest.scenario, manifest.phases, manifest.seed)
+    return np.concatenate([block.time_s for block in plan]) + manifest.start_unix_s
+
+
+def _of_run(run: Run, series: str) -> Quantiles:
+    counts = histogram(run.intervals, series, Outcome.OK)
+    return {q: value_at_rank(counts, int(np.ceil(q * counts.sum()))) * 1e-6 for q in QUANTILES}
+
+
+def k6(load: Load) -> Reported:
+    summary = load.directory / "summary.json"
+    output_of(
+        ["k6", "run", "--quiet", "--summary-export", summary, PEERS / "arrivals.js"],
+        BASE_URL=load.url,
+        RATE=str(load.script.rate_rps),
+        SECONDS=str(load.script.seconds),
+        VUS="400",
+    )
+    trend = json.loads(summary.read_text())["metrics"]["http_req_duration"]
+    return _known_once({q: trend[f"p({q * 100:g})"] * 1e-3 for q in QUANTILES})
+
+
+def locust(load: Load) -> Reported:
+    prefix = load.directory / "locust"
+    command = [
+        *(Path(sys.executable).with_name("locust"), "-f", PEERS / "locust_users.py", "--headless", "--host", load.url),
+        *("-u", USERS, "-r", USERS, "-t", f"{load.script.seconds}s", "--csv", prefix, "--only-summary"),
+        *("--stop-timeout", 5),
+    ]
+    output_of(command, BENCH_CLIENT="requests", BENCH_RATE=str(load.script.rate_rps / USERS))
+    with Path(f"{prefix}_stats.csv").open(newline="") as file:
+        total = list(csv.DictReader(file))[-1]
+    return _known_once({q: float(total[f"{q * 100:g}%"]) * 1e-3 for q in QUANTILES})
+
+
+def hey(load: Load) -> Reported:
+    rate = load.script.rate_rps / USERS
+    assert rate.is_integer()
+    text = output_of(
+        [
+            *("hey", "-z", f"{load.script.seconds}s", "-c", USERS, "-q", int(rate), "-cpus", 1),
+            *("-o", "csv", f"{load.url}/balance/acct-000000"),
+        ]
+    )
+    rows = csv.DictReader(line for line in text.splitlines() if "," in line)
+    return _known_once(quantiles_of(np.array([float(row["response-time"]) for row in rows])))
+
+
+def wrk(load: Load) -> Reported:
+    text = output_of(
+        [
+            *("wrk", "-t1", f"-c{USERS}", f"-d{load.script.seconds}s", "--timeout", "10s"),
+            *("-s", PEERS / "percentiles.lua", f"{load.url}/balance/acct-000000"),
+        ]
+    )
+    told = {float(p) / 100: float(ms) * 1e-3 for p, ms in re.findall(r"PERCENTILE ([\d.]+) ([\d.]+)", text)}
+    return _known_once({q: told[min(told, key=lambda one, q=q: abs(one - q))] for q in QUANTILES})
+
+
+def _known_once(quantiles: Quantiles) -> Reported:
+    return Reported(quantiles, quantiles)
+
+
+TOOLS: dict[str, Callable[[Load], Reported]] = {
+    "loadproof": loadproof,
+    "k6": k6,
+    "Locust HttpUser": locust,
+    "hey": hey,
+    "wrk": wrk,
+}
+
+
+if __name__ == "__main__":
+    main()
