@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.health import Finding, examine
+from analysis.health import examine
 from analysis.metrics import summary
 from analysis.thresholds import Judgement, Word, judge, scope_of
 from loadproof.errors import ExitCode
@@ -13,6 +13,7 @@ from loadproof.outcome import Outcome
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
+    from analysis.finding import Finding
     from analysis.frames import Run
     from analysis.metrics import SummaryRow
     from loadproof.rundir import Manifest

@@ -19,6 +19,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from gevent.lock import Semaphore
 from locust import argument_parser
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -56,6 +57,8 @@ class Measuring:
         self._statistics = LocustStatistics(environment)
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
+        self._taking = Semaphore()
+        """A report that was begun is finished: what it has taken is nowhere else."""
         environment.events.test_start.add_listener(self._begin)
 
     @property
@@ -76,12 +79,14 @@ class Measuring:
             self._take()
 
     def finish(self) -> None:
-        gevent.killall(self._greenlets)
+        with self._taking:
+            gevent.killall(self._greenlets)
         self._take(last=True)
 
     def _take(self, *, last: bool = False) -> None:
-        now_s = workloads.workload().now_s()
-        self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))
+        with self._taking:
+            now_s = workloads.workload().now_s()
+            self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))
 
 
 class Writing:

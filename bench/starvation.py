@@ -1,0 +1,146 @@
+"""Does the verdict tell a starved generator from a slow target? Each experiment, many times.
+
+    python -m bench.starvation [TIMES]        writes bench/results/starvation.json
+
+A run is disturbed while it measures: a starved generator must come out INVALID every time, a slow target never.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.serving import machine, pinned, write_results
+from tests.commands import Background, only_run, scenario_file, verdict_of
+
+if TYPE_CHECKING:
+    import psutil
+
+SCENARIO = {
+    "name": "starved",
+    "model": "open",
+    "client_count": 100,
+    "mix": {"balance": {"share": "50 %"}, "health": {"share": "50 %"}},
+    "phases": [
+        {"name": "warm-up", "warm_up": True, "duration": "2 s", "rate": "200 rps"},
+        {"name": "steady", "duration": "6 s", "rate": "200 rps"},
+    ],
+    "thresholds": [
+        {"expect": "p(95) < 100 ms"},
+        {"expect": "error_ratio < 5 %"},
+        {"expect": "goodput_ratio >= 90 %"},
+    ],
+    "settings": {"limiter": "off"},
+}
+RIVALS = 40
+"""Enough to leave the generator less than it needs; a few would hardly harm who needs a twentieth of a core."""
+BUSY_S = 5
+
+
+@dataclass(frozen=True)
+class Experiment:
+    disturb: Callable[[Background], None]
+    is_generators: bool
+    """Then the verdict has to be INVALID, else anything but that."""
+    options: tuple[str, ...] = ()
+
+
+def busy_core(run: Background) -> None:
+    """Others want the generator's core as much as it does."""
+    (core,) = run.child("locust").cpu_affinity()
+    with rivals(core):
+        time.sleep(BUSY_S)
+
+
+@contextmanager
+def rivals(core: int) -> Iterator[None]:
+    loop = f"import time\nend = time.time() + {BUSY_S}\nwhile time.time() < end: 0"
+    command = pinned([sys.executable, "-c", loop], core)
+    # Linux shares a core out by sessions first, and the run under test has one of its own.
+    started = [subprocess.Popen(command, start_new_session=True) for _ in range(RIVALS)]
+    try:
+        yield
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+
+
+def stopped_generator(run: Background) -> None:
+    stop_for(run.child("locust"), 2.0)
+
+
+def stopped_target(run: Background) -> None:
+    """The same, of the other side."""
+    stop_for(run.child("target"), 2.0)
+
+
+def stop_for(process: psutil.Process, seconds: float) -> None:
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGCONT)
+
+
+def killed_worker(run: Background) -> None:
+    """One of two; the leader is the process that listens."""
+    workers = [one for one in run.children() if "--worker" in one.cmdline()]
+    workers[0].kill()
+
+
+def slow_target(run: Background) -> None:
+    """Others want the target's core."""
+    (core,) = run.child("target").cpu_affinity()
+    with rivals(core):
+        time.sleep(BUSY_S)
+
+
+EXPERIMENTS = {
+    "busy loops on the generator's core": Experiment(busy_core, is_generators=True),
+    "generator stopped for 2 s": Experiment(stopped_generator, is_generators=True),
+    "worker killed": Experiment(killed_worker, is_generators=True, options=("--workers", "2")),
+    "target stopped for 2 s": Experiment(stopped_target, is_generators=False),
+    "busy loops on the target's core": Experiment(slow_target, is_generators=False),
+}
+
+
+def perform(experiment: Experiment) -> dict[str, object]:
+    """The verdict of one disturbed run."""
+    with tempfile.TemporaryDirectory() as name:
+        reports = Path(name) / "reports"
+        run = Background("run", scenario_file(Path(name), **SCENARIO), "--out", reports, *experiment.options)
+        run.wait_for_phase(reports, "steady")
+        experiment.disturb(run)
+        run.end()
+        return verdict_of(only_run(reports))
+
+
+def is_right(experiment: Experiment, verdict: dict[str, object]) -> bool:
+    return (verdict["verdict"] == "INVALID") == experiment.is_generators
+
+
+def main() -> None:
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    found = {}
+    for name, experiment in EXPERIMENTS.items():
+        words: Counter[str] = Counter()
+        right = 0
+        for number in range(times):
+            verdict = perform(experiment)
+            words[str(verdict["verdict"])] += 1
+            right += is_right(experiment, verdict)
+            sys.stderr.write(f"{name} {number + 1}: {verdict['verdict']}: {verdict['reason']}\n")
+        found[name] = {"times": times, "right": right, "verdicts": dict(words)}
+    write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": found})
+
+
+if __name__ == "__main__":
+    main()
