@@ -8,10 +8,10 @@ FUZZ_S ?= 600
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m distributed compose ui target test test-fast check bench bench-throughput fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast check bench bench-throughput bench-truth bench-rate bench-starvation fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 load-100: $(VENV)/installed ## 100 concurrent users, then 100 simultaneous requests; about 90 seconds.
 	@$(RUN) scenarios/load-100.yaml
@@ -24,6 +24,9 @@ spike-1000: $(VENV)/installed ## A minute of 1000 requests per second.
 
 soak-10m: $(VENV)/installed ## Ten minutes of steady load.
 	@$(RUN) scenarios/soak-10m.yaml
+
+breakpoint: $(VENV)/installed ## Stairs beyond what the target takes, and back.
+	@$(RUN) scenarios/breakpoint.yaml
 
 distributed: $(VENV)/installed ## load-100 from WORKERS processes of this machine (3 unless given).
 	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
@@ -57,7 +60,19 @@ bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, he
 	@$(BIN)/python -m bench.tables
 	@sed -n '/<!-- throughput/,/<!-- end/p' docs/performance.md
 
-bench: bench-throughput ## All benchmarks, and their tables in the documents.
+bench-truth: $(VENV)/developed ## What loadproof, k6, Locust, hey and wrk report, beside the server's own log.
+	@$(BIN)/python -m bench.truth
+	@$(BIN)/python -m bench.tables
+
+bench-rate: $(VENV)/developed ## How late and how costly 1000 requests per second are, beside k6.
+	@$(BIN)/python -m bench.rate
+	@$(BIN)/python -m bench.tables
+
+bench-starvation: $(VENV)/developed ## A starved generator or a slow target, 20 times each: does the verdict tell?
+	@$(BIN)/python -m bench.starvation
+	@$(BIN)/python -m bench.tables
+
+bench: bench-throughput bench-truth bench-rate bench-starvation ## All benchmarks, and their tables in the documents.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.request_profile

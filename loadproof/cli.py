@@ -195,7 +195,12 @@ def _assignment(
     """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
     scenario = load_scenario(file, _overrides(settings or []))
     limits = runner.declared_limits(scenario, target)
-    problems = list(preflight.preflight(scenario, where=str(file), seed=seed, limits=limits, target=target))
+    crew = crew or CrewOptions()
+    problems = list(
+        preflight.preflight(
+            scenario, where=str(file), seed=seed, limits=limits, target=target, workers=crew.local_workers
+        )
+    )
     if problems:
         raise InputError(problems)
     return runner.Assignment(
@@ -204,7 +209,7 @@ def _assignment(
         target=target,
         seed=seed,
         command=shlex.join(["loadproof", *sys.argv[1:]]),
-        crew=crew or CrewOptions(),
+        crew=crew,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import locustfiles
 from loadproof import processes, variables
+from loadproof.openfiles import MOST_CONNECTIONS, allow_open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,7 @@ def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> in
 
     Locust waits for a master by itself, for some minutes; then it is started again.
     """
+    allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
         child = processes.start(_worker_command(host, port), environment={}, cores=set(), log=None)

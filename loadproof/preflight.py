@@ -11,6 +11,7 @@ import locustfiles
 from loadproof.decidability import undecidable
 from loadproof.errors import Problem
 from loadproof.excess import exceeded_limits
+from loadproof.openfiles import open_file_problems
 from loadproof.plan import expected_requests, plan_phases
 from loadproof.safety import is_loopback
 from loadproof.strictmodel import nearest
@@ -30,7 +31,7 @@ def known_endpoints() -> list[str]:
 
 
 def preflight(
-    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], target: TargetFile | None
+    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], target: TargetFile | None, workers: int
 ) -> Iterator[Problem]:
     """Problems of a run of this scenario against this target; None: the embedded one."""
     if target is not None:
@@ -54,6 +55,8 @@ def preflight(
                 "send less often, add clients, or say `expect_throttling: true`",
                 got=f"{excess.sent} requests",
             )
+    # An embedded target has all connections in one process.
+    yield from open_file_problems(scenario, processes=1 if target is None else workers, where=where)
     if scenario.clients == "source-address":
         host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
         yield from _address_problems(host, where)

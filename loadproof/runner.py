@@ -18,6 +18,7 @@ from loadproof import environment, generator, processes, rundir, signing, variab
 from loadproof.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.errors import Problem, TargetError
 from loadproof.generator import CrewOptions
+from loadproof.openfiles import allow_open_files, connections_needed
 from loadproof.plan import plan_phases
 from loadproof.progress import Tick
 from loadproof.rundir import EventRow, Manifest, TargetFacts
@@ -89,6 +90,7 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
     """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
     scenario = assignment.scenario
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
+    allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = processes.share_cores(assignment.crew.local_workers)
     # Somebody's own target has its own key, and workers from elsewhere could not know a new one.
     has_own_key = assignment.target is None and assignment.crew.listen is None

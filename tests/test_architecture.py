@@ -11,13 +11,16 @@ import pytest
 
 from tests.commands import ROOT
 
-PURE = {"decidability", "environment", "errors", "expectation", "histogram", "outcome", "plan", "rundir", "scenario"}
-PURE |= {"cells", "chunked", "httphead", "httpwire", "safety", "strictmodel", "strictyaml", "targetfile", "units"}
+PURE = {"arrivals", "cells", "chunked", "decidability", "environment", "errors", "excess", "expectation", "histogram"}
+PURE |= {"httphead", "httpwire", "outcome", "plan", "rundir", "safety", "scenario", "skew", "strictmodel", "strictyaml"}
+PURE |= {"targetfile", "units"}
 MEETS_LOCUST = {
+    "alarm",
     "allotment",
     "crew",
     "deadlines",
     "dispatcher",
+    "executor",
     "locustclients",
     "locustcsv",
     "locustfile",

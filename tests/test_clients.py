@@ -32,7 +32,8 @@ def test_clients_share_no_account_and_are_made_again_the_same():
     assert len(set(accounts)) == 100 * ACCOUNTS_PER_CLIENT
     again = make_client(42, seed=7, by_address=True)
     assert again == clients[42]
-    assert again.random.random() == clients[42].random.random() != clients[43].random.random()
+    assert again.random("pay").random() == clients[42].random("pay").random() != clients[43].random("pay").random()
+    assert again.random("pay").random() != again.random("read").random()
     assert make_client(1, seed=7, by_address=False).address is None
 
 
