@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from analysis.estimate import Estimate
     from analysis.frames import Run
     from analysis.verdict import Verdict
+
+
+_HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
+    "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
+    "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
+    "process_threads": ("threads", lambda value: f"{value:.0f}"),
+}
 
 
 def write_report(run: Run, verdict: Verdict) -> None:
@@ -40,6 +48,7 @@ def render_report(run: Run, verdict: Verdict) -> str:
         outcomes_chart=charts.outcomes_chart(run),
         generator_chart=charts.generator_chart(run),
         target_chart=charts.target_chart(run),
+        resources=list(_resources(run)),
         bursts=[
             (burst.number, burst.sent, format_duration(burst.spread_s), burst.peak_in_flight, burst.late)
             for burst in bursts(run)
@@ -89,6 +98,15 @@ def _generator_facts(run: Run) -> str:
         f"most {format_duration(float(worst['loop_delay_s']))}, and p99 start lag was at most "
         f"{format_duration(float(worst['lag_p99_s']))}."
     )
+
+
+def _resources(run: Run) -> Iterator[tuple[str, str, str, str]]:
+    """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
+    measured_s = min((span.start_s for span in run.manifest.phases if not span.warm_up), default=0.0)
+    for metric, (name, told) in _HELD.items():
+        values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]
+        if len(values):
+            yield name, *(told(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
 
 
 def _environment(run: Run) -> dict[str, str]:

@@ -138,7 +138,12 @@ def main() -> None:
             words[str(verdict["verdict"])] += 1
             right += is_right(experiment, verdict)
             sys.stderr.write(f"{name} {number + 1}: {verdict['verdict']}: {verdict['reason']}\n")
-        found[name] = {"times": times, "right": right, "verdicts": dict(words)}
+        found[name] = {
+            "times": times,
+            "right": right,
+            "is_generators": experiment.is_generators,
+            "verdicts": dict(words),
+        }
     write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": found})
 
 

@@ -1,6 +1,6 @@
 """Results of benchmarks to the tables in the documents, so that both say the same.
 
-python -m bench.tables        writes docs/performance.md and docs/target-performance.md anew
+python -m bench.tables        writes the tables in docs/ anew
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 
 from bench.serving import RESULTS, ROOT
 
-DOCUMENTS = (ROOT / "docs/performance.md", ROOT / "docs/target-performance.md")
+DOCUMENTS = tuple(
+    ROOT / "docs" / name for name in ("performance.md", "target-performance.md", "truth.md", "validity.md")
+)
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -97,6 +99,68 @@ def request_profile() -> str:
     return f"{conditions('request-profile')}\n\n{table(('part', 'share', 'µs a request'), rows)}"
 
 
+def truth() -> str:
+    found = results("truth")
+    tools = list(dict.fromkeys(one["tool"] for one in found["errors"]))
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if name != "nginx")
+    parts = [f"{conditions('truth')} {found['rounds']} rounds; {versions}."]
+    for script, load in found["scripts"].items():
+        for kind in ("response", "service"):
+            errors = [one for one in found["errors"] if (one["script"], one["kind"]) == (script, kind)]
+            quantiles = list(dict.fromkeys(one["quantile"] for one in errors))
+            true_s = {one["quantile"]: one["true_s"] for one in errors if one["tool"] == "loadproof"}
+            head = (f"{kind} time", *(f"p{q * 100:g} ({true_s[q] * 1000:.1f} ms)" for q in quantiles))
+            rows: list[tuple[object, ...]] = [
+                (tool, *(_error(one) for one in errors if one["tool"] == tool)) for tool in tools
+            ]
+            title = f"**{script}**, {load['rate_rps']} requests/s for {load['seconds']} s: {kind} time"
+            parts += [title, table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def _error(one: dict[str, Any]) -> str:
+    """In ms and in parts of the truth; bold beyond what is tolerated."""
+    text = f"{one['error_s'] * 1000:+.2f} ms ({one['error_s'] / one['true_s']:+.1%})"
+    return f"**{text}**" if one["of_tolerance"] > 1 else text
+
+
+def rate() -> str:
+    found = results("rate")
+    ours, k6 = found["median"]["loadproof"], found["median"]["k6"]
+    over = found["cpu_over_k6"]
+    rows: list[tuple[object, ...]] = [
+        (f"start lag, {name}", f"{ours[key] * 1000:.2f} ms", f"{k6[key] * 1000:.2f} ms", goal)
+        for name, key, goal in (
+            ("p50", "lag_p50_s", "0.3 ms"),
+            ("p99", "lag_p99_s", "2 ms"),
+            ("p99.9", "lag_p99.9_s", ""),
+        )
+    ]
+    sending, whole = ours["sending_cpu_s_per_1000"], ours["cpu_s_per_1000"]
+    theirs = f"{k6['cpu_s_per_1000']:.3f} s"
+    rows += [
+        ("CPU per 1000 requests, process that sends", f"{sending:.3f} s", theirs, "half of k6's"),
+        ("the same, over k6's", f"{over['process that sends']:.2f}", "", "0.5"),
+        ("CPU per 1000 requests, whole command", f"{whole:.3f} s", theirs, ""),
+    ]
+    rounds = len(found["rounds"]["k6"])
+    return f"{conditions('rate')} Medians of {rounds} rounds.\n\n{table(('what', 'loadproof', 'k6', 'goal'), rows)}"
+
+
+def starvation() -> str:
+    found = results("starvation")
+    rows: list[tuple[object, ...]] = [
+        (
+            name,
+            "INVALID" if one["is_generators"] else "anything else",
+            f"{one['right']} of {one['times']}",
+            ", ".join(f"{word} {count}" for word, count in sorted(one["verdicts"].items())),
+        )
+        for name, one in found["experiments"].items()
+    ]
+    return f"{conditions('starvation')}\n\n{table(('experiment', 'has to be', 'was', 'verdicts'), rows)}"
+
+
 def target_rounds() -> str:
     found = results("target-capacity")
     rows = [
@@ -122,6 +186,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "clients": clients,
     "parts": parts,
     "request-profile": request_profile,
+    "truth": truth,
+    "rate": rate,
+    "starvation": starvation,
     "target-rounds": target_rounds,
     "target-frames": target_frames,
 }

@@ -96,13 +96,16 @@ def run(
         str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
     ] = None,
     wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for the workers.", min=1)] = 60,
+    ui_port: Annotated[
+        int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
+    ] = None,
     settings: SettingsOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = runner.StopSignal()
     with stop_signal.installed():
-        crew = CrewOptions(workers, _address(listen, "--listen") if listen else None, wait)
+        crew = CrewOptions(workers, _address(listen, "--listen") if listen else None, wait, ui_port)
         assignment = _assignment(file, _allowed_target(target, allow_host), settings, seed, crew)
         if assignment.target is not None:
             runner.probe(assignment.target)

@@ -39,6 +39,8 @@ class CrewOptions:
     """Where workers from elsewhere connect; None: they are our own children."""
     wait_s: int = 60
     """How long to wait for them."""
+    ui_port: int | None = None
+    """Where Locust's web UI shows the run, on 127.0.0.1; None: nowhere."""
 
     @property
     def local_workers(self) -> int:
@@ -73,7 +75,7 @@ def started(
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
         host, port = crew.listen or ("127.0.0.1", _free_port() if crew.workers > 1 else 0)
-        command = [*_LOCUST, "--headless", "--only-summary", *_run_options(manifest)]
+        command = [*_LOCUST, "--only-summary", *_run_options(manifest), *_shown_by(crew)]
         if crew.is_distributed:
             command += ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
             command += ["--expect-workers", str(crew.workers)]
@@ -111,6 +113,12 @@ def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> in
 
 def _worker_command(host: str, port: int) -> list[str]:
     return [*_LOCUST, "--worker", "--master-host", host, "--master-port", str(port)]
+
+
+def _shown_by(crew: CrewOptions) -> list[str]:
+    if crew.ui_port is None:
+        return ["--headless"]
+    return ["--autostart", "--autoquit", "0", "--web-host", "127.0.0.1", "--web-port", str(crew.ui_port)]
 
 
 def _run_options(manifest: Manifest) -> list[str]:

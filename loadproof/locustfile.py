@@ -19,6 +19,9 @@ from loadproof.users import api_users
 
 if TYPE_CHECKING:
     from locust.env import Environment
+    from locust.web import WebUI
+
+    from loadproof.shape import PlanShape
 
 
 class Dispatcher(dispatcher.ArrivalDispatcher):
@@ -52,6 +55,19 @@ def _set_up(environment: Environment, **_: Any) -> None:
     else:
         plan.lead(LocalCrew(environment, writer), writer)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
+    if environment.web_ui is not None:
+        _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:
+    """The UI's own stop would kill the shape and leave the last reports behind; ours ends the run in order."""
+
+    def stop() -> dict[str, object]:
+        writer.announce(stopped="in the web UI")
+        plan.end_early()
+        return {"success": True, "message": "Test stopped"}
+
+    web_ui.app.view_functions["locust.stop"] = stop
 
 
 def _quit_with_parent(runner: Any, parent: int) -> None:

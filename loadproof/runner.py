@@ -272,6 +272,9 @@ class _Watch:
             # It ends by itself, unless its log can't be written either.
             self._ending, self._detail = "disk_full", line["disk_full"]
             self._kill_at_s = time.monotonic() + self._stop_patience_s
+        elif "stopped" in line:
+            # It ends by itself, in order.
+            self._ending, self._detail = "interrupted", line["stopped"]
         elif "worker_lost" in line:
             self._lost_worker(line["worker_lost"])
         else:

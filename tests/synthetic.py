@@ -72,6 +72,11 @@ def write_run(
     cpu: float = 0.3,
     loop_delay_s: float = 0.001,
     steal: float = 0.0,
+    waits: float = 0.01,
+    skew_s: float = 0.0,
+    step_s: float = 0.0,
+    asleep_s: float = 0.0,
+    disturbed: range | None = None,
     spread_s: float = 0.004,
     late: int = 0,
     lost: int = 0,
@@ -81,7 +86,10 @@ def write_run(
     ending: rundir.Ending = "completed",
     seed: int = 1,
 ) -> Path:
-    """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4."""
+    """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
+
+    `cpu`, `waits` and `loop_delay_s` are those of the `disturbed` seconds; all of them if not given.
+    """
     path.mkdir(parents=True, exist_ok=True)
     plan = plan or scenario()
     spans = plan_phases(plan)
@@ -117,6 +125,10 @@ def write_run(
         rundir.append_intervals(
             path / rundir.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())]
         )
+
+    def is_disturbed(second: int) -> bool:
+        return disturbed is None or second in disturbed
+
     for second in frozen:
         sent_in[frozen.stop] += sent_in[second]
     rundir.append_rows(
@@ -125,10 +137,13 @@ def write_run(
             GeneratorRow(
                 second=second,
                 worker="local",
-                cpu_ratio=cpu,
-                wait_ratio=0.01,
+                cpu_ratio=cpu if is_disturbed(second) else 0.3,
+                wait_ratio=waits if is_disturbed(second) else 0.01,
                 steal_ratio=steal,
-                loop_delay_s=loop_delay_s,
+                loop_delay_s=loop_delay_s if is_disturbed(second) else 0.001,
+                clock_step_s=step_s if second == 10 else 0.0,
+                asleep_s=asleep_s if second == 10 else 0.0,
+                clock_skew_s=skew_s,
                 lag_p99_s=lag_ms / 1000,
                 users=100,
                 in_flight=3,
@@ -148,6 +163,7 @@ def write_run(
             for row in (
                 TargetRow(second + 0.5, "process_resident_memory_bytes", 60e6 + 1e4 * second),
                 TargetRow(second + 0.5, "process_cpu_seconds_total", 0.2 * second),
+                TargetRow(second + 0.5, "process_open_fds", 40 + second % 7),
             )
         ],
     )

@@ -7,8 +7,10 @@ import pytest
 from analysis.frames import load_run
 from analysis.thresholds import Word
 from analysis.verdict import decide, exit_code
+from loadproof import rundir
 from loadproof.errors import ExitCode
-from tests.synthetic import outcomes, scenario, write_run
+from loadproof.histogram import bucket_of
+from tests.synthetic import open_scenario, outcomes, scenario, write_run
 
 
 def test_a_healthy_run_passes_without_findings(tmp_path):
@@ -36,6 +38,16 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
         ({"ending": "running", "lived_s": 20}, Word.INCONCLUSIVE, "cut off after 20 s"),
         ({"lived_s": 0}, Word.INVALID, "no request was recorded"),
         ({"steal": 0.2}, Word.PASS, "20% of the machine's CPU time was stolen"),
+        ({"loop_delay_s": 1.2, "disturbed": range(9, 10)}, Word.INVALID, "stood still once, for up to 1.2 s"),
+        ({"waits": 0.6}, Word.INVALID, "waited for its core in 40 s, for up to 67% of the time"),
+        ({"waits": 0.15}, Word.PASS, "waited for its core in 40 s, for up to 33% of the time"),
+        ({"skew_s": 0.3}, Word.INVALID, "clock is 300 ms ahead of the master's"),
+        ({"skew_s": -0.3}, Word.INVALID, "clock is 300 ms behind the master's"),
+        ({"asleep_s": 60.0}, Word.INVALID, "the machine slept for 60 s"),
+        ({"step_s": 3600.0}, Word.PASS, "wall clock was set by"),
+        ({"loop_delay_s": 0.4, "disturbed": range(9, 10)}, Word.PASS, "no threshold turns on it"),
+        ({"cpu": 0.98, "disturbed": range(9, 13)}, Word.INVALID, "98% CPU for 4 s"),
+        ({"loop_delay_s": 0.4, "disturbed": range(37, 38)}, Word.INVALID, "stood still once"),
     ],
     ids=str,
 )
@@ -58,12 +70,52 @@ def test_a_rule_bites(tmp_path, knobs, word, what):
         {"frozen": range(12, 14)},
         {"spread_s": 0.049},
         {"steal": 0.05},
+        {"waits": 0.08},
+        {"skew_s": 0.05},
+        {"step_s": 0.1},
+        {"asleep_s": 0.1},
     ],
     ids=str,
 )
 def test_a_rule_stays_silent_below_its_limit(tmp_path, knobs):
     """A busy second is no verdict."""
     assert decide(load_run(write_run(tmp_path, **knobs))).findings == ()
+
+
+@pytest.mark.parametrize(("slow_ms", "word"), [(20.0, Word.PASS), (3000.0, Word.INVALID)])
+def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, slow_ms, word):
+    """One second of 30, too few to decide by themselves: what was slow in it makes the difference, or does not."""
+    path = write_run(tmp_path, loop_delay_s=0.4, disturbed=range(20, 21))
+    cell = (20, "steady", "balance", "ok")
+    rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
+    rundir.append_intervals(path / rundir.INTERVALS, rows)
+    (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
+    assert finding.word is word
+
+
+def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
+    """Sent late or dropped, each is offered; nothing else explains a missing one."""
+    plan = open_scenario()
+    whole = decide(load_run(write_run(tmp_path / "whole", plan=plan)))
+    assert "planned arrivals were offered" not in str(whole.findings)
+    path = write_run(tmp_path / "less", plan=plan, lived_s=18)
+    found = [one for one in decide(load_run(path)).findings if "planned arrivals" in one.what]
+    assert [one.word for one in found] == [Word.INVALID] * 2
+    assert found[0].what.startswith("phase spike: ")
+    cut_short = write_run(tmp_path / "cut", plan=plan, lived_s=18, ending="interrupted")
+    assert "planned arrivals" not in str(decide(load_run(cut_short)).findings)
+
+
+def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
+    """With fewer in flight than allowed, it was not for want of answers."""
+    path = write_run(tmp_path, plan=open_scenario())
+    row = rundir.GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
+    rundir.append_rows(path / rundir.GENERATOR, [row])
+    assert "4 arrivals were dropped while users were free" in str(decide(load_run(path)).findings)
+    (tmp_path / "full").mkdir()
+    path = write_run(tmp_path / "full", plan=open_scenario())
+    rundir.append_rows(path / rundir.GENERATOR, [row._replace(in_flight=1000)])
+    assert "dropped while" not in str(decide(load_run(path)).findings)
 
 
 def test_a_slow_target_is_never_the_generators_fault(tmp_path):

@@ -95,3 +95,12 @@ def test_a_run_where_everything_failed_gives_a_report(tmp_path):
     text = rendered(write_run(tmp_path / "run", outcomes_of=outcomes(connection=1.0)))
     assert '<p class="word">FAIL</p>' in text
     assert "No answer was <code>ok</code>." in text
+
+
+def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(tmp_path):
+    """Memory, descriptors, threads where it tells them; warm-up is left out."""
+    page = rendered(write_run(tmp_path))
+    row = re.search(r"<td>memory, MiB</td>(.*?)</tr>", page)[1]
+    assert re.findall(r">([\d.]+)<", row) == ["57.3", "57.6", "57.6"]
+    assert "open descriptors" in page
+    assert "<td>threads</td>" not in page
