@@ -100,7 +100,7 @@ def _generator_facts(run: Run) -> str:
     )
 
 
-def _resources(run: Run) -> Iterator[tuple[str, str, str, str]]:
+def _resources(run: Run) -> Iterator[tuple[str, ...]]:
     """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
     measured_s = min((span.start_s for span in run.manifest.phases if not span.warm_up), default=0.0)
     for metric, (name, told) in _HELD.items():

@@ -67,6 +67,7 @@ def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None
         plan.end_early()
         return {"success": True, "message": "Test stopped"}
 
+    assert web_ui.app is not None  # noqa: S101 - it is served
     web_ui.app.view_functions["locust.stop"] = stop
 
 
