@@ -163,6 +163,7 @@ def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
         threshold.expectation.limit
         for threshold in scenario.thresholds
         if span.name in scenario.phases_of(threshold)
+        and threshold.series == "response"
         and threshold.expectation.metric.dimension is Dimension.DURATION
         and threshold.expectation.metric.name != "spread"
     ]

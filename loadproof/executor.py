@@ -110,8 +110,7 @@ class Executor:
         while True:
             self._perform(arrival)
             self._free.append(gevent.getcurrent())
-            if self._next is None:
-                self._end_when_idle()
+            self._end_when_idle()
             arrival = self._hub.switch()
 
     def _end_users(self) -> None:

@@ -90,8 +90,8 @@ class Threshold(Strict):
     endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; all if left out.")
     phase: Name | list[Name] | None = Field(None, description="One or several; all but warm-up if left out.")
     outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")
-    series: Literal["response", "service"] = Field(
-        "response", description="Times from the intended start, or from the first byte sent."
+    series: Literal["response", "service", "connect", "first_byte", "transfer"] = Field(
+        "response", description="Times from the intended start, from the first byte sent, or a part of the latter."
     )
 
     @field_validator("outcome", mode="before")

@@ -31,6 +31,8 @@ def mixed(tmp_path_factory):
         ({"expect": "p(99.9) < 500 ms", "endpoint": "webhooks"}, Word.INCONCLUSIVE, "needs 10,000"),
         ({"expect": "p(99.9) < 1 ms", "endpoint": "webhooks"}, Word.FAIL, "beyond the limit"),
         ({"expect": "p(95) < 60 ms", "outcome": "timeout"}, Word.INCONCLUSIVE, "no samples"),
+        ({"expect": "p(95) < 60 ms", "series": "service"}, Word.PASS, "ms to"),
+        ({"expect": "p(95) < 60 ms", "series": "connect"}, Word.INCONCLUSIVE, "no samples"),
         ({"expect": "mean < 25 ms"}, Word.PASS, "ms to"),
         ({"expect": "mean < 15 ms"}, Word.FAIL, "beyond"),
         ({"expect": "max < 1 s"}, Word.PASS, "ms"),
