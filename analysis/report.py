@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import yaml
 
 from analysis import charts
@@ -13,6 +15,7 @@ from analysis.outputs import phase_name
 from analysis.page import TEMPLATES, threshold_row
 from analysis.thresholds import Word
 from loadproof import rundir
+from loadproof.histogram import BUCKETS, LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.verdict import Verdict
 
 
+LATE_US: Final = 10_000
 _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
     "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
@@ -95,9 +99,21 @@ def _generator_facts(run: Run) -> str:
     worst = run.generator.max(numeric_only=True)
     return (
         f"At its busiest second the generator used {worst['cpu_ratio']:.0%} of a core; its event loop was late by at "
-        f"most {format_duration(float(worst['loop_delay_s']))}, and p99 start lag was at most "
-        f"{format_duration(float(worst['lag_p99_s']))}."
+        f"most {format_duration(float(worst['loop_delay_s']))}. {_lateness(run)}"
     )
+
+
+def _lateness(run: Run) -> str:
+    """Of all requests, warm-up included."""
+    lags = run.intervals[run.intervals["series"] == "lag"]
+    counts = np.bincount(lags["bucket"], weights=lags["count"], minlength=BUCKETS).astype(np.int64)
+    n = int(counts.sum())
+    if not n:
+        return ""
+    p50, p99 = (format_duration(value_at_rank(counts, math.ceil(q * n)) * 1e-6) for q in (0.5, 0.99))
+    late = int(counts[LOWER_US >= LATE_US].sum())
+    limit = format_duration(LATE_US * 1e-6)
+    return f"Start lag was {p50} at p50 and {p99} at p99; {late:,} of {n:,} requests began more than {limit} late."
 
 
 def _resources(run: Run) -> Iterator[tuple[str, ...]]:

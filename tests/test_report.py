@@ -104,3 +104,11 @@ def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last
     assert re.findall(r">([\d.]+)<", row) == ["57.3", "57.6", "57.6"]
     assert "open descriptors" in page
     assert "<td>threads</td>" not in page
+
+
+def test_how_late_requests_began_is_told(tmp_path):
+    """Two quantiles, and how many were late by more than one would like."""
+    page = rendered(write_run(tmp_path, lag_ms=12.0))
+    told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", page)
+    assert told is not None
+    assert told[1] == told[2] != "0"
