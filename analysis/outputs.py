@@ -79,7 +79,8 @@ def estimate_json(estimate: Estimate | None) -> dict[str, Any]:
     if estimate is None:
         return {"value": None, "low": None, "high": None, "n": 0}
     high = None if math.isinf(estimate.high) else estimate.high
-    return {"value": estimate.value, "low": estimate.low, "high": high, "n": estimate.n}
+    value = None if math.isinf(estimate.value) else estimate.value
+    return {"value": value, "low": estimate.low, "high": high, "n": estimate.n}
 
 
 def _row_json(row: SummaryRow) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
     if estimate is None:
         return judgement.word, threshold.scope, threshold.expect, "no data", "–", "0"
     interval = "–" if estimate.low == estimate.high else interval_text(estimate, dimension)
-    value = format_quantity(estimate.value, dimension)
+    value = "never" if math.isinf(estimate.value) else format_quantity(estimate.value, dimension)
     return judgement.word, threshold.scope, threshold.expect, value, interval, f"{estimate.n:,}"
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from analysis.metrics import Scope, histogram, measure, rows_of
+from analysis.recovery import recovery_estimate
 from loadproof.decidability import samples_needed
 from loadproof.histogram import LOWER_US
 from loadproof.units import Dimension, format_quantity
@@ -55,7 +56,10 @@ def judge(threshold: Threshold, run: Run) -> Judgement:
     """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = scope_of(threshold, run)
-    estimate = measure(expectation.metric, run, scope)
+    if expectation.metric.name == "recovery":
+        estimate = recovery_estimate(run, scope.phases, scope.endpoints)
+    else:
+        estimate = measure(expectation.metric, run, scope)
     if estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
     judgement = judge_estimate(threshold, estimate, needed=samples_needed(expectation))
@@ -92,6 +96,8 @@ def scope_of(threshold: Threshold, run: Run) -> Scope:
 
 def _seen(estimate: Estimate, expectation: Expectation) -> str:
     dimension = expectation.metric.dimension
+    if math.isinf(estimate.value):
+        return f"not within {format_quantity(estimate.low, dimension)}"
     value = format_quantity(estimate.value, dimension)
     if estimate.low == estimate.high:
         return value

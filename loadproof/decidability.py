@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
+from loadproof.plan import calm_before, plan_phases
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from loadproof.expectation import Expectation
     from loadproof.scenario import Scenario, Threshold
 
+CALM_SECONDS: Final = 10
+"""Recovered is who is as before for so many seconds in a row; a shorter calm may be a pause between two waves."""
 SAMPLES_BEYOND_QUANTILE: Final = 10
 """A quantile needs so many samples beyond it, or its upper bound is one slow answer."""
 _Z: Final = 1.959964
@@ -39,6 +42,8 @@ def samples_needed(expectation: Expectation) -> int:
 def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
     """A problem for each threshold that even a perfect target could not pass; `expected` by (phase, endpoint)."""
     for index, threshold in enumerate(scenario.thresholds):
+        if threshold.expectation.metric.name == "recovery":
+            yield from _unrecoverable(scenario, threshold, where=f"{where} thresholds[{index}]")
         samples = samples_expected(scenario, threshold, expected)
         needed = samples_needed(threshold.expectation)
         if samples < needed:
@@ -48,6 +53,23 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
                 "plan more requests, pool endpoints or phases, or expect less",
                 got=f"{samples:,.0f} to expect",
             )
+
+
+def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:
+    """Recovery is looked for in one phase, against a calm one before the trigger, for some seconds in a row."""
+    spans = plan_phases(scenario)
+    phases = scenario.phases_of(threshold)
+    place = next(number for number, span in enumerate(spans) if span.name == phases[0])
+    needed_s = threshold.expectation.limit + CALM_SECONDS
+    if len(phases) != 1:
+        remedy = "name the phase after the trigger with `phase:`"
+        yield Problem(where, "recovery is looked for in one phase", remedy, got=", ".join(phases))
+    elif calm_before(spans, place) is None:
+        what = "nothing to recover to: no measured phase of the same load, or less, ahead of the phase before"
+        yield Problem(where, what, "plan a calm phase before the trigger", got=phases[0])
+    elif (duration_s := spans[place].end_s - spans[place].start_s) < needed_s:
+        remedy = f"let it last {needed_s:g} s: the limit, and {CALM_SECONDS} s that are as before"
+        yield Problem(where, f"phase {phases[0]} is too short to see it", remedy, got=f"{duration_s:g} s")
 
 
 def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:

@@ -38,6 +38,18 @@ def plan_phases(scenario: Scenario) -> list[PhaseSpan]:
     return spans
 
 
+def calm_before(spans: Sequence[PhaseSpan], place: int) -> int | None:
+    """The last measured phase of at most the same load ahead of this one, with another in between; None: no such."""
+    for number in range(place - 2, -1, -1):
+        if not spans[number].warm_up and _level(spans[number]) <= _level(spans[place]):
+            return number
+    return None
+
+
+def _level(span: PhaseSpan) -> float:
+    return float(span.rate_rps or span.users or 0)
+
+
 def phase_at(spans: Sequence[PhaseSpan], time_s: float) -> PhaseSpan:
     """The phase of an intended start; the first and the last one reach beyond their ends."""
     return next((span for span in spans if time_s < span.end_s), spans[-1])

@@ -14,7 +14,7 @@ from loadproof.outcome import Outcome
 from loadproof.strictmodel import Duration, Name, Rate, Share, Strict, nearest, read_document, validate
 from loadproof.strictyaml import Document, YamlPath, parse_scalar, parse_yaml
 
-NOT_JUDGED_YET: Final = frozenset({"recovery", "drift"})
+NOT_JUDGED_YET: Final = frozenset({"drift"})
 """Metrics that the grammar knows and no analysis reads so far; a scenario that asks for them is refused."""
 
 Users = Annotated[int, Field(ge=1, le=100_000)]

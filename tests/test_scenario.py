@@ -88,7 +88,7 @@ def test_the_default_mix_is_half_balance():
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "stedy"}]}, "did you mean 'steady'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "warm-up"}]}, "thresholds never read warm-up"),
         ({"thresholds": [{"expect": "spread < 1 s", "phase": "steady"}]}, "only a phase of bursts has a spread"),
-        ({"thresholds": [{"expect": "recovery < 1 s"}]}, "this version can't judge it"),
+        ({"thresholds": [{"expect": "drift(p(95)) < 10 %"}]}, "this version can't judge it"),
         ({"thresholds": [{"expect": "p(95) < 1 s for 5 s"}]}, "this version can't judge it"),
         ({"thresholds": [{"expect": "p(95) < 1 s", "outcome": "fine"}]}, "thresholds[0].outcome: not accepted"),
         ({"settings": {"limits": {"health": "often"}}}, "settings.limits.health: not accepted"),
