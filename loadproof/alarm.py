@@ -92,7 +92,8 @@ class LoopAlarm:
             return
         self._timer.close()
         self._timer = self._loop.timer(max(0.0, at_s - time.monotonic()))
-        self._timer.start(self._ring)
+        # The loop's idea of now is as old as its last turn.
+        self._timer.start(self._ring, update=True)
 
     def close(self) -> None:
         self._is_closed = True
