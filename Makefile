@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
+SCENARIOS ?= load-100 spike-1000 soak-10m
+GATE ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast check bench bench-throughput bench-truth bench-rate bench-starvation fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast check bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ soak-10m: $(VENV)/installed ## Ten minutes of steady load.
 
 breakpoint: $(VENV)/installed ## Stairs beyond what the target takes, and back.
 	@$(RUN) scenarios/breakpoint.yaml
+
+gate: $(VENV)/installed ## Run SCENARIOS one after the other and sum up (load-100, spike-1000, soak-10m unless given).
+	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
 
 distributed: $(VENV)/installed ## load-100 from WORKERS processes of this machine (3 unless given).
 	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
@@ -72,7 +77,15 @@ bench-starvation: $(VENV)/developed ## A starved generator or a slow target, 20 
 	@$(BIN)/python -m bench.starvation
 	@$(BIN)/python -m bench.tables
 
-bench: bench-throughput bench-truth bench-rate bench-starvation ## All benchmarks, and their tables in the documents.
+bench-coverage: $(VENV)/developed ## How often intervals cover the truth, however alike seconds are.
+	@$(BIN)/python -m bench.coverage
+	@$(BIN)/python -m bench.tables
+
+bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
+	@$(BIN)/python -m bench.analysis
+	@$(BIN)/python -m bench.tables
+
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## All benchmarks, and their tables in the documents.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.request_profile
@@ -90,6 +103,7 @@ format: $(VENV)/developed ## Format the code.
 schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
+	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
 
 sample: $(VENV)/developed ## Make the run in reports/sample and its picture anew (needs chromium).
 	@$(BIN)/python docs/make_sample.py

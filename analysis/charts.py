@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
-from analysis.drawing import FAINT, LINES, MOST_POINTS, SHADE, Drawing, chart, log_durations, right_axes, thinned
-from analysis.metrics import QUANTILES, counts_over_time, outcomes_over_time, quantiles_over_time
+from analysis.drawing import FAINT, INK, LINES, MOST_POINTS, SHADE, Drawing, chart, log_durations, right_axes, thinned
+from analysis.heatmap import draw_heat
+from analysis.metrics import (
+    QUANTILES,
+    counts_over_time,
+    histogram,
+    outcomes_over_time,
+    quantiles_over_time,
+    rows_answered,
+)
 from loadproof.errors import escaped
+from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -32,17 +43,59 @@ def load_chart(run: Run) -> Markup:
     return drawing.svg("Offered load, sent requests and goodput per second")
 
 
-def response_chart(run: Run) -> Markup | None:
-    """Quantiles of the response time of ok answers, on a log scale; None without such answers."""
+def heat_chart(run: Run) -> Markup | None:
+    """How many ok answers took how long, when, under their quantiles; None without such answers."""
     table = quantiles_over_time(run, width_s=_width_s(run)) * 1000
     if table.empty:
         return None
-    with _chart("response", run, "response time") as (axes, drawing):
-        for quantile, colour, style in zip(QUANTILES, (LINES[1], LINES[0], LINES[3]), ("--", "-", ":"), strict=True):
-            axes.plot(table.index, table[quantile], color=colour, linestyle=style, label=f"p{quantile * 100:g}")
+    with _chart("heat", run, "response time") as (axes, drawing):
+        draw_heat(axes, run)
+        for quantile, style in zip(QUANTILES, ("--", "-", ":"), strict=True):
+            axes.plot(table.index, table[quantile], color=INK, linestyle=style, label=f"p{quantile * 100:g}")
         log_durations(axes)
         drawing.legend(axes)
-    return drawing.svg("Median, 95th and 99th percentile of the response time of ok answers over time")
+    return drawing.svg("Heat map of the response times of ok answers, with their median, 95th and 99th percentile")
+
+
+def endpoints_chart(run: Run) -> Markup | None:
+    """The p95 of each endpoint over time; None without ok answers."""
+    endpoints = list(run.manifest.scenario.mix)[: len(LINES)]
+    answered = rows_answered(run)
+    if answered.empty:
+        return None
+    with _chart("endpoints", run, "p95 response time") as (axes, drawing):
+        for number, endpoint in enumerate(endpoints):
+            rows = answered[answered["endpoint"] == endpoint]
+            table = quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000
+            style = ("-", "--", ":", "-.")[number % 4]
+            axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
+        log_durations(axes)
+        drawing.legend(axes)
+    return drawing.svg("95th percentile of the response time of ok answers of each endpoint over time")
+
+
+def spectrum_chart(run: Run) -> Markup | None:
+    """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers."""
+    rows = run.intervals[~run.intervals["phase"].isin([span.name for span in run.manifest.phases if span.warm_up])]
+    counts = {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
+    n = int(counts["response"].sum())
+    if not n:
+        return None
+    # The slowest answer is one in n.
+    odds = np.geomspace(1, n, 200)
+    with chart("spectrum", "time") as (axes, drawing):
+        for (name, counted), colour, style in zip(counts.items(), LINES, ("-", "--"), strict=False):
+            ranks = np.clip(np.ceil((1 - 1 / odds) * counted.sum()), 1, counted.sum())
+            times = MIDPOINT_US[np.searchsorted(np.cumsum(counted), ranks)] / 1000
+            axes.plot(odds, times, color=colour, linestyle=style, label=f"{name} time")
+        axes.set_xscale("log")
+        shown = [one for one in (1, 2, 10, 20, 100, 1000, 10_000, 100_000, 1_000_000) if one <= n]
+        axes.set_xticks(shown, ["0" if one == 1 else f"p{100 - 100 / one:.6g}" for one in shown], minor=False)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("one in so many is slower")
+        log_durations(axes)
+        drawing.legend(axes)
+    return drawing.svg("Response and service time of ok answers by quantile, on a log scale of 1/(1-q)")
 
 
 def outcomes_chart(run: Run) -> Markup | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.finding import Finding
+from analysis.judgement import Word
 from analysis.metrics import bursts
-from analysis.thresholds import Word, judge
+from analysis.thresholds import judge
 from loadproof.histogram import BUCKETS, value_at_rank
 from loadproof.plan import expected_arrivals
 from loadproof.units import Dimension, format_duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -29,9 +30,13 @@ MOST_POINTS: Final = 400
 """More would add bytes that no screen shows."""
 _SIZE_IN: Final = (8.6, 2.5)
 INK, FAINT, SHADE = "#010203", "#020304", "#030405"
+HEAT: Final = ("#0d0e0f", "#0e0f10", "#0f1011", "#101112", "#111213")
+"""From few to many."""
 LINES: Final = ("#040506", "#050607", "#060708", "#070809", "#08090a", "#090a0b", "#0a0b0c")
 _VARIABLES: Final = {INK: "ink", FAINT: "faint", SHADE: "shade"} | {
-    colour: f"line-{number}" for number, colour in enumerate(LINES, start=1)
+    colour: f"{kind}-{number}"
+    for kind, colours in (("line", LINES), ("heat", HEAT))
+    for number, colour in enumerate(colours, start=1)
 }
 """Stand-ins that matplotlib draws with, and the CSS variables that they become."""
 _STYLE: Final[dict[Any, Any]] = {
@@ -64,7 +69,13 @@ class Drawing:
         axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.1), ncols=7, borderaxespad=0.2)
 
     def svg(self, description: str) -> Markup:
-        """The chart as an element of the page, with ids of its own and the page's colours and font."""
+        """The chart as an element of the page, with ids of its own and the page's colours and font.
+
+        After it, for a page's script, the values of its lines.
+        """
+        lines = [line for axes in self.figure.axes for line in axes.get_lines() if _is_named(line)]
+        for number, line in enumerate(lines):
+            line.set_gid(f"series-{number}")
         with mpl.rc_context({**_STYLE, "svg.hashsalt": self._name}):
             buffer = io.StringIO()
             metadata: Mapping[str, None] = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -72,13 +83,46 @@ class Drawing:
         text = buffer.getvalue()
         text = text[text.index("<svg") :]
         text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{self._name}-", text)
+        # A hundredth of a point is more than any screen shows.
+        text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
         text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--font)", text)
         for colour, variable in _VARIABLES.items():
             text = text.replace(colour, f"var(--{variable})")
         head = f'<svg role="img" aria-label="{escape(description)}" '
         # Without its own width and height the chart takes the width of the page.
         text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2).replace("<svg ", head, 1)
-        return Markup(text)  # noqa: S704 - matplotlib escapes what it writes
+        return Markup(text + self._values(lines))  # noqa: S704 - matplotlib and json.dumps escape what they write
+
+    def _values(self, lines: list[Line2D]) -> str:
+        """Where the plot lies in the picture, its x axis, and the lines' points as they are read, as JSON."""
+        axes = self.figure.axes[0]
+        place = axes.get_position()
+        values = {
+            "left": round(place.x0, 4),
+            "right": round(place.x1, 4),
+            "from": float(axes.get_xlim()[0]),
+            "to": float(axes.get_xlim()[1]),
+            "log": axes.get_xscale() == "log",
+            "unit": axes.get_xlabel(),
+            "series": [_points(line) for line in lines],
+        }
+        # A text must not end the element that it stands in.
+        packed = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+        return f'<script type="application/json">{packed}</script>'
+
+
+def _is_named(line: Line2D) -> bool:
+    return not str(line.get_label()).startswith("_")
+
+
+def _points(line: Line2D) -> dict[str, object]:
+    """Name, and x and y of the points that are known."""
+    xs, ys = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+    known = np.isfinite(xs) & np.isfinite(ys)
+    axes = line.axes
+    is_time = axes is not None and axes.get_yscale() == "log"
+    told = [format_duration(y / 1000) if is_time else f"{y:,.4g}" for y in ys[known].tolist()]
+    return {"name": str(line.get_label()), "x": [round(x, 3) for x in xs[known].tolist()], "y": told}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.thresholds import Word
+    from analysis.judgement import Word
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,11 @@ def load_run(path: Path) -> Run:
     )
 
 
+def interval_frame(text: str) -> pd.DataFrame:
+    """The rows of a part of intervals.csv.gz, with or without its header."""
+    return _summed(_parsed(text, IntervalRow._fields, {})[0])
+
+
 def _parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
     """The lines that have these columns, numbers where they belong; and how many lines had not."""
     columns = fields[: max(text.partition("\n")[0].count(",") + 1, len(fields) - len(defaults))]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.disturbances import BURST_SPREAD_S, disturbances
 from analysis.finding import Finding
+from analysis.judgement import Word
 from analysis.metrics import bursts, tally
-from analysis.thresholds import Word
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from analysis.frames import Run
 
-_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "running"})
+_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings by which there may be few requests, or none."""
 
 
@@ -43,6 +43,9 @@ def _ending(run: Run) -> Iterator[Finding]:
             yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
         case "disk_full":
             yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
+        case "aborted":
+            what = f"ended early, after {came}{detail}"
+            yield Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
         case "interrupted" | "terminated":
             yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "run it to its end")
         case "running":

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from analysis.caveats import cannot_show
 from analysis.inert import markdown, shortened
-from analysis.outputs import FORMAT, estimate_json, junit_suite, markdown_thresholds, terminal_view, threshold_json
-from analysis.thresholds import Judgement, Word
+from analysis.judgement import Judgement, Word
+from analysis.outputs import junit_suite, markdown_thresholds, terminal_view
 from analysis.turn import find_turns
 from analysis.verdict import Verdict
+from analysis.verdictfile import FORMAT, estimate_json, threshold_json
 from loadproof import rundir
 from loadproof.errors import OutputError, Problem, escaped
 from loadproof.units import Dimension, format_duration, format_quantity

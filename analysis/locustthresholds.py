@@ -10,8 +10,8 @@ from pydantic import Field, StringConstraints
 
 from analysis.estimate import Estimate, exact, ratio_estimate
 from analysis.inert import shortened
+from analysis.judgement import Judgement, Word, judge_estimate
 from analysis.locustcsv import AGGREGATED, Entry, LocustRun, together
-from analysis.thresholds import Judgement, Word, judge_estimate
 from analysis.verdict import PRECEDENCE, Verdict, sentence, told
 from loadproof.decidability import SAMPLES_BEYOND_QUANTILE, samples_needed
 from loadproof.errors import InputError, Problem, printable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from analysis.correlation import design_effect, half_width_of_mean
 from analysis.estimate import (
     Estimate,
+    Precision,
     exact,
     mean_estimate,
     quantile_estimate,
     rate_estimate,
     ratio_estimate,
 )
-from loadproof.histogram import BUCKETS, UPPER_US, value_at_rank
+from loadproof.histogram import BUCKETS, MIDPOINT_US, UPPER_US, value_at_rank
 from loadproof.outcome import ERRORS, Outcome
 from loadproof.rundir import PARTS
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from analysis.frames import Run
     from loadproof.expectation import Metric
     from loadproof.rundir import PhaseSpan
+    from loadproof.scenario import Scenario, Threshold
 
 _RATIO_OUTCOMES: Final = {
     "error_ratio": ERRORS,
@@ -45,6 +49,16 @@ class Scope:
     endpoints: tuple[str, ...]
     outcome: Outcome = Outcome.OK
     series: str = "response"
+
+    @staticmethod
+    def of(threshold: Threshold, scenario: Scenario) -> Scope:
+        """What a threshold reads."""
+        return Scope(
+            phases=scenario.phases_of(threshold),
+            endpoints=scenario.endpoints_of(threshold),
+            outcome=threshold.outcome,
+            series=threshold.series,
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,10 @@ class Tally:
 
 def rows_of(run: Run, scope: Scope) -> pd.DataFrame:
     """The intervals of a scope's phases and endpoints."""
-    intervals = run.intervals
+    return in_scope(run.intervals, scope)
+
+
+def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     return intervals[intervals["phase"].isin(scope.phases) & intervals["endpoint"].isin(scope.endpoints)]
 
 
@@ -88,46 +105,102 @@ def histogram(rows: pd.DataFrame, series: str, outcome: str) -> NDArray[np.int64
     return np.bincount(chosen["bucket"], weights=chosen["count"], minlength=BUCKETS).astype(np.int64)
 
 
-def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:  # noqa: PLR0911 - a metric, a line
+def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     """The metric's estimate, or None where the scope has nothing to estimate it from."""
     rows = rows_of(run, scope)
-    if metric.quantile is not None:
-        return quantile_estimate(histogram(rows, scope.series, scope.outcome), metric.quantile)
     match metric.name:
-        case "mean":
-            return mean_estimate(histogram(rows, scope.series, scope.outcome))
-        case "max":
-            counts = histogram(rows, scope.series, scope.outcome)
-            n = int(counts.sum())
-            return exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n) if n else None
+        case "p" | "mean" | "max":
+            return _time_estimate(metric, run, rows, scope)
         case "spread":
             spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
             return exact(max(spreads), len(spreads)) if spreads else None
         case "goodput" | "throughput":
-            counter = "good" if metric.name == "goodput" else "completed"
-            return rate_estimate(per_second(run, rows, scope.phases, counter))
-    counts_of = tally(rows)
-    match metric.name:
+            seconds = Seconds.of(run, scope.phases)
+            counted = seconds.count(rows[rows["series"] == ("good" if metric.name == "goodput" else "completed")])
+            return rate_estimate(counted, half_width_of_mean(counted, seconds.phases))
         case "count":
-            return exact(counts_of.sent, counts_of.sent)
-        case "goodput_ratio":
-            return ratio_estimate(counts_of.good, counts_of.offered)
+            sent = tally(rows).sent
+            return exact(sent, sent)
+        case "burn_rate":
+            return _burn_rate(metric, run, rows, scope)
         case _:
-            hits = sum(counts_of.outcomes[outcome] for outcome in _RATIO_OUTCOMES[metric.name])
-            return ratio_estimate(hits, counts_of.sent)
+            return _ratio_estimate(metric.name, run, rows, scope)
 
 
-def per_second(run: Run, rows: pd.DataFrame, phases: Sequence[str], counter: str) -> NDArray[np.int64]:
-    """A counter in each whole second of these phases that the run lived through."""
-    seconds = [
-        second
-        for span in run.manifest.phases
-        if span.name in phases
-        for second in range(int(np.ceil(span.start_s)), int(min(span.end_s, run.measured_s)))
-    ]
-    sums = rows[rows["series"] == counter].groupby("second")["count"].sum()
-    counted: NDArray[np.int64] = sums.reindex(seconds, fill_value=0).to_numpy(dtype=np.int64)
-    return counted
+def _time_estimate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+    counts = histogram(rows, scope.series, scope.outcome)
+    n = int(counts.sum())
+    if n == 0:
+        return None
+    if metric.name == "max":
+        return exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n)
+    seconds = Seconds.of(run, scope.phases)
+    sizes = seconds.count(times)
+    if metric.quantile is None:
+        us = times.assign(count=times["count"] * MIDPOINT_US[times["bucket"]])
+        variance = float(counts @ MIDPOINT_US**2) / n - (float(counts @ MIDPOINT_US) / n) ** 2
+        effect = design_effect(seconds.count(us), sizes, seconds.phases, variance=variance)
+        return mean_estimate(counts, Precision(design_effect=effect))
+    at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(metric.quantile * n))))
+    effect = design_effect(seconds.count(times[times["bucket"] > at]), sizes, seconds.phases)
+    return quantile_estimate(counts, metric.quantile, Precision(design_effect=effect))
+
+
+def _ratio_estimate(name: str, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    hits, sizes = ratio_rows(name, rows)
+    seconds = Seconds.of(run, scope.phases)
+    effect = design_effect(seconds.count(hits), seconds.count(sizes), seconds.phases)
+    return ratio_estimate(int(hits["count"].sum()), int(sizes["count"].sum()), Precision(design_effect=effect))
+
+
+def ratio_rows(name: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a ratio counts, and of what."""
+    sent = rows[rows["series"] == "response"]
+    if name == "goodput_ratio":
+        return rows[rows["series"] == "good"], rows[rows["series"].isin(["response", "dropped"])]
+    return sent[sent["outcome"].isin(_RATIO_OUTCOMES[name])], sent
+
+
+def _burn_rate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    """How many times as fast as its objective allows a service spends its error budget.
+
+    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
+    """
+    good = _ratio_estimate("goodput_ratio", run, rows, scope)
+    if good is None or metric.objective is None:
+        return None
+    budget = 1 - metric.objective
+    return Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The whole seconds of some phases that a run lived through; shapes (seconds,)."""
+
+    numbers: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    """The number of each one's phase."""
+
+    @staticmethod
+    def of(run: Run, phases: Sequence[str]) -> Seconds:
+        pairs = [
+            (second, number)
+            for number, span in enumerate(run.manifest.phases)
+            if span.name in phases
+            for second in range(math.ceil(span.start_s), int(min(span.end_s, run.measured_s)))
+        ]
+        numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return Seconds(numbers, places)
+
+    def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """What these rows count in each second."""
+        if not self.numbers.size:
+            return np.zeros(0, dtype=np.int64)
+        length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
+        sums = np.bincount(rows["second"], weights=rows["count"], minlength=length)
+        counted: NDArray[np.int64] = sums.astype(np.int64)[self.numbers]
+        return counted
 
 
 @dataclass(frozen=True)
@@ -256,8 +329,7 @@ def outcomes_over_time(run: Run) -> pd.DataFrame:
 
 def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
     """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
-    rows = run.intervals
-    rows = rows[(rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))]
+    rows = rows_answered(run)
     values = {}
     for window, part in rows.groupby(rows["second"] // width_s):
         counted = np.bincount(part["bucket"], weights=part["count"], minlength=BUCKETS).astype(np.int64)
@@ -266,3 +338,17 @@ def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
             value_at_rank(counted, max(1, int(np.ceil(q * n)))) * 1e-6 for q in QUANTILES
         ]
     return pd.DataFrame.from_dict(values, orient="index", columns=list(QUANTILES), dtype=float)
+
+
+def rows_answered(run: Run) -> pd.DataFrame:
+    """The response times of `ok` answers."""
+    rows = run.intervals
+    return rows[(rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))]
+
+
+def mean_over_time(run: Run) -> pd.Series:
+    """The mean response time in s of `ok` answers by second."""
+    rows = rows_answered(run)
+    sums = (rows["count"] * MIDPOINT_US[rows["bucket"]]).groupby(rows["second"]).sum()
+    means: pd.Series = sums / rows.groupby("second")["count"].sum() * 1e-6
+    return means

@@ -1,10 +1,9 @@
-"""A verdict to verdict.json, summary.md, junit.xml and the table in the terminal; the same bytes for the same run."""
+"""A verdict to files and the table in the terminal; the same bytes for the same run."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 from rich.console import Group
@@ -12,21 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.inert import markdown
-from analysis.metrics import SummaryRow, bursts, summary
-from analysis.thresholds import Judgement, Word, interval_text
+from analysis.judgement import Judgement, Word, interval_text
+from analysis.metrics import SummaryRow, summary
+from analysis.verdictfile import verdict_json
 from loadproof import rundir
 from loadproof.errors import escaped
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
-    from analysis.estimate import Estimate
     from analysis.frames import Run
     from analysis.verdict import Verdict
     from loadproof.rundir import PhaseSpan
 
-FORMAT: Final = 1
-_UNITS: Final = {Dimension.DURATION: "s", Dimension.RATE: "rps", Dimension.RATIO: "ratio", Dimension.COUNT: "count"}
-_STYLES: Final = {
+STYLES: Final = {
     Word.PASS: "bold green",
     Word.FAIL: "bold red",
     Word.INCONCLUSIVE: "bold yellow",
@@ -34,75 +31,11 @@ _STYLES: Final = {
 }
 
 
-def write_outputs(run: Run, verdict: Verdict) -> None:
+def write_outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
     """verdict.json, summary.md and junit.xml into the run directory; OutputError when it doesn't take them."""
-    rundir.write_whole(run.path / rundir.VERDICT, verdict_json(run, verdict))
+    rundir.write_whole(run.path / rundir.VERDICT, verdict_json(run, verdict, baseline))
     rundir.write_whole(run.path / rundir.SUMMARY, summary_markdown(run, verdict))
     rundir.write_whole(run.path / rundir.JUNIT, junit_xml(run, verdict))
-
-
-def verdict_json(run: Run, verdict: Verdict) -> str:
-    content = {
-        "format": FORMAT,
-        "verdict": verdict.word,
-        "reason": verdict.reason,
-        "next_step": verdict.next_step,
-        "run_id": run.manifest.run_id,
-        "scenario": run.manifest.scenario.name,
-        "ending": run.manifest.ending,
-        "thresholds": [threshold_json(judgement) for judgement in verdict.judgements],
-        "findings": [
-            {"word": finding.word, "what": finding.what, "remedy": finding.remedy} for finding in verdict.findings
-        ],
-        "bursts": [vars(burst) for burst in bursts(run)],
-        "summary": [_row_json(row) for row in summary(run)],
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def threshold_json(judgement: Judgement) -> dict[str, Any]:
-    threshold = judgement.threshold
-    expectation = threshold.expectation
-    return {
-        "expect": threshold.expect,
-        "scope": threshold.scope,
-        "word": judgement.word,
-        "reason": judgement.reason,
-        "unit": _UNITS[expectation.metric.dimension],
-        "limit": expectation.limit,
-        **estimate_json(judgement.estimate),
-    }
-
-
-def estimate_json(estimate: Estimate | None) -> dict[str, Any]:
-    """An open interval has no upper bound: null, for JSON has no infinity."""
-    if estimate is None:
-        return {"value": None, "low": None, "high": None, "n": 0}
-    high = None if math.isinf(estimate.high) else estimate.high
-    value = None if math.isinf(estimate.value) else estimate.value
-    return {"value": value, "low": estimate.low, "high": high, "n": estimate.n}
-
-
-def _row_json(row: SummaryRow) -> dict[str, Any]:
-    return {
-        "phase": row.phase.name,
-        "warm_up": row.phase.warm_up,
-        "endpoint": row.endpoint,
-        "offered_rps": row.offered_rps,
-        "throughput_rps": row.throughput_rps,
-        "goodput_rps": row.goodput_rps,
-        "goodput_ratio": estimate_json(row.goodput_ratio),
-        "sent": row.tally.sent,
-        "dropped": row.tally.dropped,
-        "abandoned": row.tally.abandoned,
-        "outcomes": {str(outcome): count for outcome, count in row.tally.outcomes.items()},
-        "response_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.response.items()},
-        "service_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in row.service.items()},
-        **{
-            f"{part}_s": {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in quantiles.items()}
-            for part, quantiles in row.parts.items()
-        },
-    }
 
 
 def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
@@ -208,7 +141,7 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
 
 
 def _tagged(word: Word, text: str) -> Text:
-    return Text.assemble((str(word), _STYLES[word]), f"  {escaped(text)}")
+    return Text.assemble((str(word), STYLES[word]), f"  {escaped(text)}")
 
 
 def _terminal_table(verdict: Verdict, interval: str) -> Table:
@@ -217,5 +150,5 @@ def _terminal_table(verdict: Verdict, interval: str) -> Table:
         table.add_column(column, justify="right" if column in {"value", "n"} else "left")
     for judgement in verdict.judgements:
         word, *rest = map(escaped, cells(judgement))
-        table.add_row(Text(word, _STYLES[judgement.word]), *map(Text, rest))
+        table.add_row(Text(word, STYLES[judgement.word]), *map(Text, rest))
     return table

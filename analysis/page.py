@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.resources
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +18,7 @@ from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from analysis.estimate import Estimate
-    from analysis.thresholds import Judgement
+    from analysis.judgement import Judgement
 
 TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis"),
@@ -25,6 +28,10 @@ TEMPLATES: Final = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
 )
+_SCRIPT: Final = Markup((importlib.resources.files("analysis") / "templates/report.js").read_text(encoding="utf-8"))  # noqa: S704 - ours
+TEMPLATES.globals["script"] = _SCRIPT
+TEMPLATES.globals["script_hash"] = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+"""By which the page's policy lets this script run, and no other."""
 TEMPLATES.filters["duration"] = format_duration
 TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.frames import Run
+    from analysis.metrics import Scope
+    from loadproof.expectation import Metric
     from loadproof.rundir import PhaseSpan
 
 GOODPUT_SHARE: Final = 0.99
@@ -41,11 +43,15 @@ class Recovery:
     trigger: str
     phase: str
     """Of the same load as before, after more of it; in which it was looked for."""
+    ended_s: float
+    """When the trigger did."""
     took_s: float | None
     """From the trigger's end to the first of the calm seconds; None: there were none as long as was looked."""
     looked_s: int
     p95_bound_s: float
     """What p95 of a second may be."""
+    drained_s: float | None
+    """From the trigger's end until every request that was begun in it had ended, or had been given up."""
     lost: int
     """Requests offered in the trigger and until it had recovered that were no goodput."""
 
@@ -74,11 +80,21 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
         before=before.name,
         trigger=" … ".join(dict.fromkeys((spans[compared + 1].name, spans[place - 1].name))),
         phase=phase,
+        ended_s=after.start_s,
         took_s=None if first is None else float(first),
         looked_s=len(became),
         p95_bound_s=bound_s,
+        drained_s=_drained_s(run, spans[compared + 1 : place], endpoints),
         lost=offered - _count(run.intervals[hurt], ("good",)),
     )
+
+
+def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
+    """To the second, from the answers' own seconds."""
+    names = [span.name for span in triggers]
+    rows = run.intervals[run.intervals["phase"].isin(names) & run.intervals["endpoint"].isin(endpoints)]
+    ended = rows.loc[rows["series"] == "completed", "second"]
+    return None if ended.empty else max(0.0, float(ended.max()) + 1 - triggers[-1].end_s)
 
 
 def prediction_bound(values: NDArray[np.float64]) -> float:
@@ -103,14 +119,24 @@ def first_run(calm: NDArray[np.bool_], length: int) -> int | None:
     return int(found[0]) if found.size else None
 
 
-def recovery_estimate(run: Run, phases: Sequence[str], endpoints: tuple[str, ...]) -> Estimate | None:
+def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
     """How long it took in s, known to the second; infinite, from as long as was looked, where it never came."""
-    found = recovery_in(run, phases[0], endpoints)
+    found = recovery_in(run, scope.phases[0], scope.endpoints)
     if found is None:
         return None
     if found.took_s is None:
         return Estimate(math.inf, max(0.0, found.looked_s - CALM_SECONDS), math.inf, found.looked_s)
     return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s)
+
+
+def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
+    """From the calm before to well after it was calm again; index: second, columns: as of `_seconds`."""
+    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    spans = run.manifest.phases
+    before = next(span for span in spans if span.name == recovery.before)
+    whole = before.model_copy(update={"end_s": run.measured_s})
+    last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)
+    return _seconds(run, rows, whole).loc[: int(last_s)]
 
 
 def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:

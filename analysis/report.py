@@ -10,10 +10,14 @@ import numpy as np
 import yaml
 
 from analysis import charts
+from analysis.baseline import changes, differences
+from analysis.degradationview import degradation_view
+from analysis.failures import failures
+from analysis.judgement import Word
 from analysis.metrics import SummaryRow, bursts, summary
 from analysis.outputs import phase_name
 from analysis.page import TEMPLATES, threshold_row
-from analysis.thresholds import Word
+from analysis.verdict import badness
 from loadproof import rundir
 from loadproof.histogram import BUCKETS, LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 
 LATE_US: Final = 10_000
+MOST_FAILURES: Final = 10
+MOST_WORST: Final = 5
 _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
     "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
@@ -33,12 +39,12 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 }
 
 
-def write_report(run: Run, verdict: Verdict) -> None:
+def write_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
     """report.html into the run directory; OutputError when it doesn't take it."""
-    rundir.write_whole(run.path / rundir.REPORT, render_report(run, verdict))
+    rundir.write_whole(run.path / rundir.REPORT, render_report(run, verdict, baseline))
 
 
-def render_report(run: Run, verdict: Verdict) -> str:
+def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
     """The whole page; the same bytes for the same run directory."""
     manifest = run.manifest
     return TEMPLATES.get_template("report.html").render(
@@ -48,7 +54,13 @@ def render_report(run: Run, verdict: Verdict) -> str:
         trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
         notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
         load_chart=charts.load_chart(run),
-        response_chart=charts.response_chart(run),
+        heat_chart=charts.heat_chart(run),
+        endpoints_chart=charts.endpoints_chart(run),
+        spectrum_chart=charts.spectrum_chart(run),
+        degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
+        compared=_compared(run, baseline) if baseline else None,
+        worst=list(_worst(run)),
+        failures=failures(run, MOST_FAILURES),
         outcomes_chart=charts.outcomes_chart(run),
         generator_chart=charts.generator_chart(run),
         target_chart=charts.target_chart(run),
@@ -82,6 +94,39 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "connections": _count(row.parts["connect"][0.5]),
         "parts": [_value(quantiles[q]) for quantiles in row.parts.values() for q in (0.5, 0.95)],
     }
+
+
+def _compared(run: Run, baseline: Run) -> dict[str, Any]:
+    """Beside the baseline: each phase and endpoint, and what besides the target is not the same."""
+    return {
+        "run_id": baseline.manifest.run_id,
+        "rows": [
+            {
+                "phase": phase_name(change.candidate.phase),
+                "endpoint": change.candidate.endpoint,
+                "cells": [
+                    cell
+                    for was, now in change.quantiles()
+                    for cell in (_value(was), _value(now), _percent_more(was, now))
+                ],
+            }
+            for change in changes(run, baseline)
+        ],
+        "differences": differences(run, baseline),
+    }
+
+
+def _percent_more(was: Estimate | None, now: Estimate | None) -> str:
+    return f"{now.value / was.value - 1:+.1%}" if was and now and was.value > 0 else "–"
+
+
+def _worst(run: Run) -> Iterator[tuple[str, ...]]:
+    """Where most went wrong, then where it was slowest."""
+    rows = [row for row in summary(run) if row.endpoint and not row.phase.warm_up and row.tally.offered]
+    for row in sorted(rows, key=badness, reverse=True)[:MOST_WORST]:
+        wrong = {outcome: count for outcome, count in row.tally.outcomes.items() if count and outcome is not Outcome.OK}
+        ended = ", ".join(f"{count:,} {outcome}" for outcome, count in wrong.items()) or "all ok"
+        yield row.endpoint or "", row.phase.name, ended, _value(row.response[0.95]), _value(row.response[0.99])
 
 
 def _count(estimate: Estimate | None) -> int:

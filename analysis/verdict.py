@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analysis.degradation import Degradation, degradation_of, notes
 from analysis.health import examine
-from analysis.metrics import summary
-from analysis.thresholds import Judgement, Word, judge, scope_of
+from analysis.judgement import Judgement, Word
+from analysis.metrics import Scope, summary
+from analysis.thresholds import judge
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -36,12 +38,15 @@ class Verdict:
     next_step: str
     judgements: tuple[Judgement, ...]
     findings: tuple[Finding, ...]
+    degradation: Degradation | None = None
+    """None for anyone's CSVs."""
 
 
-def decide(run: Run) -> Verdict:
-    """The verdict of a run on its scenario's thresholds."""
-    judgements = tuple(judge(threshold, run) for threshold in run.manifest.scenario.thresholds)
-    findings = examine(run)
+def decide(run: Run, baseline: Run | None = None) -> Verdict:
+    """The verdict of a run on its scenario's thresholds, some of which may need a baseline."""
+    judgements = tuple(judge(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
+    degradation = degradation_of(run)
+    findings = (*examine(run), *notes(degradation))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
     word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
@@ -55,7 +60,7 @@ def decide(run: Run) -> Verdict:
         reason = told(deciding)
         first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
         next_step = _next_step(word, first, run)
-    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings)
+    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation)
 
 
 def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
@@ -86,9 +91,9 @@ def _next_step(word: Word, threshold: Threshold, run: Run) -> str:
 
 def _worst_place(threshold: Threshold, run: Run) -> str:
     """Of the phases and endpoints that a threshold reads, where most is wrong, or where it is slowest."""
-    scope = scope_of(threshold, run)
+    scope = Scope.of(threshold, run.manifest.scenario)
     rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
-    worst = max(rows, key=_badness)
+    worst = max(rows, key=badness)
     place = f"{worst.endpoint} in {worst.phase.name}"
     wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}
     p95 = worst.response[0.95]
@@ -100,7 +105,8 @@ def _worst_place(threshold: Threshold, run: Run) -> str:
     return f"{place}, where p95 is {format_duration(p95.value)}" if p95 else place
 
 
-def _badness(row: SummaryRow) -> tuple[float, float]:
+def badness(row: SummaryRow) -> tuple[float, float]:
+    """How much did not end ok, then how slow the rest was."""
     p95 = row.response[0.95]
     bad = 1 - row.tally.outcomes[Outcome.OK] / row.tally.offered if row.tally.offered else 0.0
     return bad, p95.value if p95 else 0.0

@@ -13,7 +13,8 @@ from typing import Any
 from bench.serving import RESULTS, ROOT
 
 DOCUMENTS = tuple(
-    ROOT / "docs" / name for name in ("performance.md", "target-performance.md", "truth.md", "validity.md")
+    ROOT / "docs" / name
+    for name in ("performance.md", "target-performance.md", "truth.md", "validity.md", "statistics.md")
 )
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -181,6 +182,16 @@ def target_frames() -> str:
     return table(("frame", "share"), rows)
 
 
+def coverage() -> str:
+    found = results("coverage")
+    rows = [
+        (one["seconds"], one["phi"], *(f"{one[name]:.1%}" for name in ("p95", "error_ratio", "rate")))
+        for one in found["rows"]
+    ]
+    head = ("seconds", "correlation", "p95", "error ratio", "rate")
+    return f"{conditions('coverage')} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "throughput": throughput,
     "clients": clients,
@@ -189,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "truth": truth,
     "rate": rate,
     "starvation": starvation,
+    "coverage": coverage,
     "target-rounds": target_rounds,
     "target-frames": target_frames,
 }

@@ -10,26 +10,29 @@ import shlex
 import sys
 import threading
 import traceback
-from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from loadproof import dryrun, generator, preflight, rundir, runner, webui
-from loadproof.decidability import samples_expected
 from loadproof.errors import ExitCode, InputError, LoadproofError, Problem, escaped
 from loadproof.generator import LISTEN_PORT, CrewOptions
 from loadproof.outcome import Outcome
-from loadproof.plan import expected_requests, plan_phases
+from loadproof.plan import plan_phases
+from loadproof.planview import plan_sentence, plan_table
 from loadproof.progress import Progress
 from loadproof.safety import check_host
 from loadproof.scenario import Scenario, load_scenario
 from loadproof.targetfile import TargetFile, load_target
 from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.frames import Run
+    from analysis.gate import Gated
+    from analysis.verdict import Verdict
 
 DEFAULT_OUT: Final = Path("reports")
 
@@ -48,6 +51,11 @@ ScenarioArgument = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scen
 TargetOption = Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")]
 HostsOption = Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random choices.")]
+OutOption = Annotated[Path, typer.Option(help="Where run directories are made.")]
+WorkersOption = Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)]
+BaselineOption = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Run directory of the same scenario, to compare with.")
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Send one request of each kind, show the answers and outcomes, and end.")
 ]
@@ -66,20 +74,8 @@ def check(
     dry_run: DryRunOption = False,
 ) -> None:
     """Check scenarios, and tell what they would do to whom, and which samples each threshold can expect."""
-    problems: list[Problem] = []
-    assignments = []
     target_file = _allowed_target(target, allow_host) if dry_run else load_target(target)
-    for file in files:
-        try:
-            assignment = _assignment(file, target_file, settings, seed)
-        except LoadproofError as error:
-            problems += error.problems
-        else:
-            assignments.append(assignment)
-            console.print(Text(_plan_sentence(assignment)))
-            console.print(_plan_table(assignment.scenario))
-    if problems:
-        raise InputError(problems)
+    assignments = _assignments(files, target_file, settings, seed)
     if dry_run:
         raise typer.Exit(max(map(_look, assignments)))
 
@@ -90,8 +86,8 @@ def run(
     target: TargetOption = None,
     allow_host: HostsOption = None,
     seed: SeedOption = 1,
-    out: Annotated[Path, typer.Option(help="Where run directories are made.")] = DEFAULT_OUT,
-    workers: Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)] = 1,
+    out: OutOption = DEFAULT_OUT,
+    workers: WorkersOption = 1,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
     ] = None,
@@ -99,6 +95,7 @@ def run(
     ui_port: Annotated[
         int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
     ] = None,
+    baseline: BaselineOption = None,
     settings: SettingsOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -107,23 +104,52 @@ def run(
     with stop_signal.installed():
         crew = CrewOptions(workers, _address(listen, "--listen") if listen else None, wait, ui_port)
         assignment = _assignment(file, _allowed_target(target, allow_host), settings, seed, crew)
+        if baseline is not None:
+            rundir.read_manifest(baseline)
         if assignment.target is not None:
             runner.probe(assignment.target)
         if dry_run:
             raise typer.Exit(_look(assignment))
-        scenario = assignment.scenario
-        run_directory = rundir.create_run_directory(out, scenario.name)
-        progress = Progress(
-            console,
-            duration_s=scenario.duration_s,
-            thresholds_so_far=functools.partial(_judge_so_far, run_directory),
-        )
-        # What judges loads while the target starts, or its loading would disturb the measurement.
-        threading.Thread(target=importlib.import_module, args=["analysis.thresholds"], daemon=True).start()
-        with progress:
-            runner.run(assignment, run_directory, progress, stop_signal)
-        code = _judge(run_directory)
+        code = _judge(_run(assignment, out, stop_signal), baseline)
     raise typer.Exit(code)
+
+
+@app.command()
+def gate(
+    files: FilesArgument,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    seed: SeedOption = 1,
+    out: OutOption = DEFAULT_OUT,
+    workers: WorkersOption = 1,
+    inconclusive: Annotated[
+        Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")
+    ] = "fail",
+    annotate: Annotated[
+        Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
+    ] = None,
+) -> None:
+    """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
+    from analysis import gate as gates
+
+    stop_signal = runner.StopSignal()
+    lenient = inconclusive == "pass"
+    with stop_signal.installed():
+        target_file = _allowed_target(target, allow_host)
+        assignments = _assignments(files, target_file, None, seed, CrewOptions(workers))
+        directory = rundir.create_run_directory(out, "gate")
+        gated: list[gates.Gated] = []
+        for assignment in assignments:
+            if not stop_signal:
+                gated.append(_gated(assignment, directory, stop_signal))
+                gates.write_gate(directory, gated, lenient=lenient)
+    console.print(gates.gate_table(gated))
+    console.print(Text(escaped(f"summary: {directory / rundir.SUMMARY}")))
+    if annotate == "github":
+        for command in gates.github_annotations(gated, lenient=lenient):
+            sys.stdout.write(f"{command}\n")
+        _add_step_summary(directory / rundir.SUMMARY)
+    raise typer.Exit(gates.worst_exit_code(gated, lenient=lenient))
 
 
 @app.command()
@@ -138,6 +164,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For CSVs: where to write; beside them if left out.")
     ] = None,
+    baseline: BaselineOption = None,
 ) -> None:
     """Judge a run directory again and rewrite its verdict and report, or report on Locust's own CSVs."""
     if not source.is_dir():
@@ -145,7 +172,7 @@ def report(
     if thresholds is not None or out is not None:
         what, remedy = "--thresholds and --out are for Locust's CSVs", "leave them out, or give a prefix"
         raise InputError(Problem(str(source), what, remedy, got="a directory"))
-    raise typer.Exit(_judge(source))
+    raise typer.Exit(_judge(source, baseline))
 
 
 @app.command()
@@ -177,11 +204,18 @@ def ui(
 
 @app.command()
 def schema(
-    of: Annotated[Literal["scenario", "target"], typer.Argument(help="Scenarios, or target files.")] = "scenario",
+    of: Annotated[
+        Literal["scenario", "target", "verdict"], typer.Argument(help="Scenarios, target files, or verdict.json.")
+    ] = "scenario",
 ) -> None:
-    """Print a JSON schema, for completion in editors."""
-    model = Scenario if of == "scenario" else TargetFile
-    sys.stdout.write(json.dumps(model.model_json_schema(), indent=2) + "\n")
+    """Print a JSON schema: for completion in editors, or for what reads verdicts."""
+    if of == "verdict":
+        from analysis.verdictfile import verdict_schema
+
+        content = verdict_schema()
+    else:
+        content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
 
 def _allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
@@ -216,6 +250,79 @@ def _assignment(
     )
 
 
+def _assignments(
+    files: list[Path],
+    target: TargetFile | None,
+    settings: list[str] | None,
+    seed: int,
+    crew: CrewOptions | None = None,
+) -> list[runner.Assignment]:
+    """All of the scenarios, and on the terminal what each would do; InputError with all that is wrong in any."""
+    problems: list[Problem] = []
+    assignments = []
+    for file in files:
+        try:
+            assignment = _assignment(file, target, settings, seed, crew)
+        except LoadproofError as error:
+            problems += error.problems
+        else:
+            assignments.append(assignment)
+            console.print(Text(plan_sentence(assignment)))
+            console.print(plan_table(assignment.scenario))
+    if problems:
+        raise InputError(problems)
+    return assignments
+
+
+def _run(assignment: runner.Assignment, out: Path, stop_signal: runner.StopSignal) -> Path:
+    """Run one scenario into a new run directory."""
+    scenario = assignment.scenario
+    run_directory = rundir.create_run_directory(out, scenario.name)
+    progress = Progress(
+        console,
+        duration_s=scenario.duration_s,
+        thresholds_so_far=functools.partial(_judge_so_far, run_directory),
+    )
+    # What judges loads while the target starts, or its loading would disturb the measurement.
+    threading.Thread(target=importlib.import_module, args=["analysis.thresholds"], daemon=True).start()
+    with progress:
+        runner.run(assignment, run_directory, progress, stop_signal, broken=_broken_by(run_directory, scenario))
+    return run_directory
+
+
+def _broken_by(run_directory: Path, scenario: Scenario) -> runner.Broken:
+    """What ends the run early: a threshold with `abort: true`."""
+    if not any(threshold.abort for threshold in scenario.thresholds):
+        return lambda _: None
+    from analysis.abort import AbortWatch
+
+    return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
+
+
+def _gated(assignment: runner.Assignment, out: Path, stop_signal: runner.StopSignal) -> Gated:
+    """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
+    from analysis.gate import Gated
+
+    name = assignment.scenario.name
+    try:
+        if assignment.target is not None:
+            runner.probe(assignment.target)
+        run, verdict = _judged(_run(assignment, out, stop_signal))
+    except LoadproofError as error:
+        trouble = "; ".join(map(str, error.problems))
+        console.print(Text(trouble))
+        return Gated(name, trouble=trouble)
+    return Gated(name, run, verdict)
+
+
+def _add_step_summary(summary: Path) -> None:
+    """What GitHub shows on the page of a workflow's run."""
+    shown = os.environ.get("GITHUB_STEP_SUMMARY")
+    if shown:
+        with Path(shown).open("a", encoding="utf-8") as file:
+            file.write(summary.read_text(encoding="utf-8"))
+
+
 def _look(assignment: runner.Assignment) -> ExitCode:
     """Show one request of each kind and its answer; FAIL when one is not as expected."""
     looks = dryrun.dry_run(assignment)
@@ -247,39 +354,11 @@ def _address(text: str, where: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _plan_sentence(assignment: runner.Assignment) -> str:
-    """What would be done to whom."""
-    scenario, target = assignment.scenario, assignment.target
-    spans = plan_phases(scenario)
-    by_phase: dict[str, float] = defaultdict(float)
-    for (phase, _), expected in expected_requests(scenario, spans).items():
-        by_phase[phase] += expected
-    peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
-    whom = target.base_url if target else "the embedded target"
-    told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
-    return (
-        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} requests in {format_duration(scenario.duration_s)} "
-        f"to {whom}, up to {peak_rps:,.0f} requests/s on average over a phase, from {scenario.client_total:,} clients "
-        f"({scenario.model} model, clients by {told_apart})"
-    )
-
-
-def _plan_table(scenario: Scenario) -> Table:
-    expected = expected_requests(scenario, plan_phases(scenario))
-    table = Table()
-    table.add_column("threshold")
-    table.add_column("where")
-    table.add_column("samples to expect", justify="right")
-    for threshold in scenario.thresholds:
-        samples = samples_expected(scenario, threshold, expected)
-        table.add_row(Text(threshold.expect), Text(threshold.scope), f"{samples:,.0f}")
-    return table
-
-
 def _judge_so_far(run_directory: Path) -> str:
     """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
     from analysis.frames import load_run
-    from analysis.thresholds import Word, judge
+    from analysis.judgement import Word
+    from analysis.thresholds import judge
 
     loaded = load_run(run_directory)
     words = [judge(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
@@ -288,21 +367,31 @@ def _judge_so_far(run_directory: Path) -> str:
     return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
-def _judge(run_directory: Path) -> int:
+def _judge(run_directory: Path, baseline: Path | None = None) -> int:
     """Verdict and report of a run directory; the exit code."""
+    from analysis.verdict import exit_code
+
+    run, verdict = _judged(run_directory, baseline)
+    return exit_code(verdict, run.manifest)
+
+
+def _judged(run_directory: Path, baseline_directory: Path | None = None) -> tuple[Run, Verdict]:
+    """Judge a run directory, write what the analysis adds to it, and show it."""
     # Pandas and matplotlib load while nothing is measured.
     from analysis import outputs
+    from analysis.baseline import load_baseline
     from analysis.frames import load_run
     from analysis.report import write_report
-    from analysis.verdict import decide, exit_code
+    from analysis.verdict import decide
 
-    loaded = load_run(run_directory)
-    verdict = decide(loaded)
-    outputs.write_outputs(loaded, verdict)
-    write_report(loaded, verdict)
+    run = load_run(run_directory)
+    baseline = load_baseline(baseline_directory, run) if baseline_directory else None
+    verdict = decide(run, baseline)
+    outputs.write_outputs(run, verdict, baseline)
+    write_report(run, verdict, baseline)
     console.print(outputs.terminal_view(verdict))
     console.print(Text(f"report: {run_directory / 'report.html'}"))
-    return exit_code(verdict, loaded.manifest)
+    return run, verdict
 
 
 def _report_on_csvs(path: Path, thresholds: Path | None, out: Path | None) -> int:

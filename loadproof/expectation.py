@@ -2,13 +2,14 @@
 
     expectation = metric comparison limit [ "for" duration ]
     metric      = "p(" percent ")" | "max" | "mean" | ratio | rate | "count" | "spread"
-                | "recovery" | "drift(" metric ")"
+                | "burn_rate(" percent ")" | "recovery" | "drift(" ( metric | resource ) ")"
     ratio       = "error_ratio" | "throttled_ratio" | "rejected_ratio" | "goodput_ratio"
     rate        = "goodput" | "throughput"
+    resource    = "memory" | "descriptors" | "threads"
     comparison  = "<" | "<=" | ">" | ">="
     limit       = number unit | number "*" "baseline"
 
-Units are required: `p(95) < 200 ms`, `error_ratio < 1 %`, `goodput >= 950 rps`.
+Units are required: `p(95) < 200 ms`, `error_ratio < 1 %`, `goodput >= 950 rps`, `burn_rate(99.9) < 2 x`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from loadproof.units import Dimension, format_quantity, parse_quantity
 
@@ -32,13 +33,24 @@ METRICS: Final = {
     "rejected_ratio": Dimension.RATIO,
     "goodput_ratio": Dimension.RATIO,
     "drift": Dimension.RATIO,
+    "burn_rate": Dimension.MULTIPLE,
     "goodput": Dimension.RATE,
     "throughput": Dimension.RATE,
     "count": Dimension.COUNT,
 }
 """What can be expected of a phase, and in which dimension. Each is explained in docs/glossary.md."""
 
-COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+RATIOS: Final = frozenset({"error_ratio", "throttled_ratio", "rejected_ratio", "goodput_ratio"})
+RESOURCES: Final = {
+    "memory": "process_resident_memory_bytes",
+    "descriptors": "process_open_fds",
+    "threads": "process_threads",
+}
+"""What a target holds, and under which name its /metrics tell it; only as what drifts."""
+_DRIFTING: Final = frozenset({"p", "mean", "error_ratio", "throttled_ratio", "rejected_ratio", *RESOURCES})
+"""What grows when a target gets worse."""
+
+COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -54,19 +66,21 @@ _PERCENT = re.compile(r"\d{1,2}(?:\.\d{1,6})?")
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by name; `quantile` (0-1) belongs to `p`, `of` to `drift`."""
+    """A metric by name; `quantile` (0-1) belongs to `p`, `objective` (0-1) to `burn_rate`, `of` to `drift`."""
 
     name: str
     quantile: float | None = None
     of: Metric | None = None
+    objective: float | None = None
 
     @property
     def dimension(self) -> Dimension:
         return METRICS[self.name]
 
     def __str__(self) -> str:
-        if self.quantile is not None:
-            return f"p({self.quantile * 100:.10g})"
+        percentage = self.quantile or self.objective
+        if percentage is not None:
+            return f"{self.name}({percentage * 100:.10g})"
         return self.name if self.of is None else f"{self.name}({self.of})"
 
 
@@ -85,7 +99,7 @@ class Expectation:
         return self.comparison.startswith("<")
 
     def holds(self, value: float) -> bool:
-        return COMPARISONS[self.comparison](value, self.limit)
+        return bool(COMPARISONS[self.comparison](value, self.limit))
 
     @property
     def limit_text(self) -> str:
@@ -121,19 +135,26 @@ def _metric(name: str, argument: str | None) -> Metric:
         raise ValueError(f"unknown metric {name!r}; one of p(95), {', '.join(sorted(set(METRICS) - {'p'}))}")
     if name == "p":
         # No answer takes longer than the longest: `max`, which needs no samples beyond it.
-        return Metric("max") if argument == "100" else Metric("p", quantile=_quantile(argument))
+        return Metric("max") if argument == "100" else Metric("p", quantile=_part(name, argument))
+    if name == "burn_rate":
+        return Metric(name, objective=_part(name, argument))
     if name == "drift":
-        inner = _METRIC.fullmatch(argument or "")
-        if inner is None or inner["name"] == "drift":
-            raise ValueError("drift needs a metric, like drift(p(95))")
-        return Metric("drift", of=_metric(inner["name"], inner["argument"]))
+        return Metric(name, of=_drifting(argument))
     if argument is not None:
         raise ValueError(f"{name} takes no argument; write '{name}'")
     return Metric(name)
 
 
-def _quantile(argument: str | None) -> float:
+def _drifting(argument: str | None) -> Metric:
+    inner = _METRIC.fullmatch(argument or "")
+    if inner is None or inner["name"] not in _DRIFTING:
+        raise ValueError(f"drift needs a metric like drift(p(95)); one of {', '.join(sorted(_DRIFTING))}")
+    name = inner["name"]
+    return Metric(name) if name in RESOURCES else _metric(name, inner["argument"])
+
+
+def _part(name: str, argument: str | None) -> float:
     if argument is None or _PERCENT.fullmatch(argument) is None or float(argument) <= 0:
-        raise ValueError("p needs a percentage above 0 and below 100, like p(95) or p(99.9)")
+        raise ValueError(f"{name} needs a percentage above 0 and below 100, like {name}(95) or {name}(99.9)")
     # Without the rounding 99.9 becomes 0.9990000000000001.
     return round(float(argument) / 100, 10)

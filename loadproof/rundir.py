@@ -40,6 +40,7 @@ GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 EVENTS: Final = "events.csv"
 LOCUST_PREFIX: Final = "locust"
+LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
 VERDICT: Final = "verdict.json"
 JUNIT: Final = "junit.xml"
 SUMMARY: Final = "summary.md"
@@ -130,7 +131,9 @@ class TargetFacts(Strict):
     endpoints: Endpoints = Field(default_factory=Endpoints)
 
 
-Ending = Literal["running", "completed", "interrupted", "terminated", "target_died", "generator_died", "disk_full"]
+Ending = Literal[
+    "running", "completed", "interrupted", "terminated", "aborted", "target_died", "generator_died", "disk_full"
+]
 
 
 class Manifest(Strict):
@@ -242,6 +245,33 @@ def read_intervals_text(path: Path) -> str:
         packed = member.unused_data
     text = b"".join(parts).decode("utf-8", errors="replace")
     return text[: text.rfind("\n") + 1]
+
+
+class IntervalsTail:
+    """Reads an intervals.csv.gz that is being written, each whole gzip member once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def read(self) -> str:
+        """The lines of the members that became whole since the last time; empty while there is no file."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                packed = file.read()
+        except FileNotFoundError:
+            return ""
+        parts = []
+        while packed:
+            member = zlib.decompressobj(wbits=31)
+            parts.append(member.decompress(packed))
+            if not member.eof:
+                parts.pop()
+                break
+            self._at += len(packed) - len(member.unused_data)
+            packed = member.unused_data
+        return b"".join(parts).decode("utf-8", errors="replace")
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

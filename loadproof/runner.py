@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,18 @@ class StopSignal:
         return "" if self.number is None else signal.Signals(self.number).name
 
 
-def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: StopSignal) -> None:
+Broken = Callable[[float], str | None]
+"""At a second of the run: what has broken a threshold that ends it, if anything has."""
+
+
+def run(
+    assignment: Assignment,
+    path: Path,
+    progress: Progress,
+    stop_signal: StopSignal,
+    *,
+    broken: Broken = lambda _: None,
+) -> None:
     """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
     scenario = assignment.scenario
     rundir.write_whole(path / rundir.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
@@ -116,7 +128,7 @@ def run(assignment: Assignment, path: Path, progress: Progress, stop_signal: Sto
         else:
             locust = stack.enter_context(generator.started(manifest, path, assignment.crew, generator_cores, secret))
             _yield_cores()
-            watch = _Watch(path, manifest, generator=locust, target=target_process)
+            watch = _Watch(path, manifest, generator=locust, target=target_process, broken=broken)
             manifest = watch.until_over(progress, stop_signal)
     rundir.write_manifest(path, manifest)
 
@@ -215,8 +227,10 @@ class _Watch:
         *,
         generator: Generator,
         target: subprocess.Popen[bytes] | None,
+        broken: Broken,
     ) -> None:
         self._path = path
+        self._broken = broken
         self._manifest = manifest
         self._generator = generator
         self._target = target
@@ -278,7 +292,13 @@ class _Watch:
         elif "worker_lost" in line:
             self._lost_worker(line["worker_lost"])
         else:
-            progress.show(Tick(**line))
+            tick = Tick(**line)
+            progress.show(tick)
+            self._look_at_thresholds(tick.now_s)
+
+    def _look_at_thresholds(self, now_s: float) -> None:
+        if self._ending == "completed" and (threshold := self._broken(now_s)):
+            self._end_soon("aborted", threshold)
 
     def _look_after_target(self) -> None:
         if self._target is None or self._target.poll() is None or self._ending != "completed":

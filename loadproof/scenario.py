@@ -9,13 +9,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from loadproof.errors import InputError, Problem
-from loadproof.expectation import Expectation, parse_expectation
+from loadproof.expectation import RATIOS, Expectation, parse_expectation
 from loadproof.outcome import Outcome
 from loadproof.strictmodel import Duration, Name, Rate, Share, Strict, nearest, read_document, validate
 from loadproof.strictyaml import Document, YamlPath, parse_scalar, parse_yaml
 
-NOT_JUDGED_YET: Final = frozenset({"drift"})
-"""Metrics that the grammar knows and no analysis reads so far; a scenario that asks for them is refused."""
+_WINDOWED: Final = frozenset({"p", "goodput", "throughput", "burn_rate", *RATIOS})
+_COMPARED: Final = frozenset({"p", "mean", "max", "goodput", "throughput", *RATIOS})
+"""What can be judged in each window of a run, and beside a baseline."""
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
 LimitText = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8}/(s|min|h)$")]
@@ -93,6 +94,7 @@ class Threshold(Strict):
     series: Literal["response", "service", "connect", "first_byte", "transfer"] = Field(
         "response", description="Times from the intended start, from the first byte sent, or a part of the latter."
     )
+    abort: bool = Field(default=False, description="End the run as soon as a window has broken it; needs `for`.")
 
     @field_validator("outcome", mode="before")
     @classmethod
@@ -274,14 +276,28 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
             yield "phase", "thresholds never read warm-up", name, "name a phase after it"
     expectation = threshold.expectation
     metric = expectation.metric.name
-    if metric in NOT_JUDGED_YET or expectation.of_baseline or expectation.window_s is not None:
-        yield (
-            "expect",
-            "this version can't judge it",
-            threshold.expect,
-            "compare a metric of the run with a limit",
-        )
+    yield from _window_contradictions(scenario, threshold, expectation)
+    if expectation.of_baseline and metric not in _COMPARED:
+        yield "expect", "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
     if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
     if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
         yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+
+
+def _window_contradictions(
+    scenario: Scenario, threshold: Threshold, expectation: Expectation
+) -> Iterator[tuple[str, str, str | None, str]]:
+    window_s = expectation.window_s
+    if window_s is None:
+        if threshold.abort:
+            yield "abort", "no window that could be broken", threshold.expect, "add a window, like `for 10 s`"
+        return
+    phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
+    if expectation.metric.name not in _WINDOWED or expectation.of_baseline:
+        remedy = f"leave the window out; it goes with {', '.join(sorted(_WINDOWED))} and a limit"
+        yield "expect", "not judged by windows", threshold.expect, remedy
+    elif window_s < 1 or window_s % 1:
+        yield "expect", "a window of parts of a second", f"{window_s:g} s", "use whole seconds"
+    elif any(phase.duration_s < window_s for phase in phases):
+        yield "expect", "the window is longer than a phase", f"{window_s:g} s", "shorten it, or name longer phases"

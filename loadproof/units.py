@@ -14,6 +14,7 @@ class Dimension(Enum):
     RATE = ("a rate", {"rps": 1.0, "/s": 1.0, "/min": 1 / 60})
     RATIO = ("a ratio", {"%": 0.01})
     COUNT = ("a count", {"": 1.0})
+    MULTIPLE = ("a multiple", {"x": 1.0})
 
     def __init__(self, label: str, factors: dict[str, float]) -> None:
         self.label = label
@@ -26,6 +27,7 @@ class Dimension(Enum):
             Dimension.RATE: "'1000 rps'",
             Dimension.RATIO: "'1 %'",
             Dimension.COUNT: "'100'",
+            Dimension.MULTIPLE: "'2 x'",
         }[self]
 
 
@@ -69,6 +71,8 @@ def format_quantity(value: float, dimension: Dimension) -> str:
             return f"{_percent(value)} %"
         case Dimension.COUNT:
             return f"{value:,.0f}"
+        case Dimension.MULTIPLE:
+            return f"{_digits(value)} x"
 
 
 def _digits(value: float) -> str:
@@ -85,5 +89,5 @@ def _percent(ratio: float) -> str:
     for decimals in range(1, 8):
         text = f"{percent:.{decimals}f}"
         if (float(text) < 100 or ratio >= 1) and (float(text) > 0 or ratio <= 0):
-            return text.rstrip("0").rstrip(".")
+            return text.rstrip("0").rstrip(".") if float(text) else "0"
     return f"{percent:.6g}"

@@ -106,7 +106,7 @@ def test_the_command_line_starts_without_pandas_and_matplotlib():
 
 
 DISTRIBUTIONS = {"yaml": "pyyaml", "prometheus_client": "prometheus-client", "uvicorn": "uvicorn[standard]"}
-COMES_ALONG = {"geventhttpclient", "greenlet", "markupsafe", "pydantic_core", "starlette"}
+COMES_ALONG = {"geventhttpclient", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
 """With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
 
 

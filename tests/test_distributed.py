@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 from analysis.frames import load_run
+from analysis.judgement import Word
 from analysis.metrics import bursts, tally
-from analysis.thresholds import Word
 from analysis.verdict import decide
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from analysis.verdictfile import verdict_schema
 from bench import tables
 from loadproof.expectation import METRICS
 from loadproof.outcome import DROPPED, Outcome
@@ -87,6 +88,12 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
     done = loadproof("check", file)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_committed_schema_of_verdicts_is_the_current_one():
+    """`make schema` writes it."""
+    committed = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
+    assert committed == verdict_schema()
 
 
 @pytest.mark.parametrize(("model", "file"), [(Scenario, "scenario.schema.json"), (TargetFile, "target.schema.json")])

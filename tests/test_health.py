@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.frames import load_run
-from analysis.thresholds import Word
+from analysis.judgement import Word
 from analysis.verdict import decide, exit_code
 from loadproof import rundir
 from loadproof.errors import ExitCode

@@ -14,6 +14,7 @@ from analysis import outputs
 from analysis.frames import load_run
 from analysis.inert import markdown
 from analysis.verdict import decide
+from analysis.verdictfile import verdict_json
 from loadproof import rundir
 from loadproof.errors import escaped
 from tests.synthetic import outcomes, write_run
@@ -41,7 +42,7 @@ def hostile(tmp_path):
 def test_every_output_says_the_same_word(failing):
     """JSON, Markdown, JUnit, terminal."""
     run, verdict = failing
-    assert json.loads(outputs.verdict_json(run, verdict))["verdict"] == "FAIL"
+    assert json.loads(verdict_json(run, verdict))["verdict"] == "FAIL"
     assert outputs.summary_markdown(run, verdict).startswith("## FAIL: synthetic\n")
     suite = ElementTree.fromstring(outputs.junit_xml(run, verdict))
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 2
@@ -61,7 +62,7 @@ def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
 def test_verdict_json_has_value_interval_limit_and_n(failing):
     """All that a program needs to decide otherwise."""
     run, verdict = failing
-    for one in json.loads(outputs.verdict_json(run, verdict))["thresholds"]:
+    for one in json.loads(verdict_json(run, verdict))["thresholds"]:
         assert {"expect", "scope", "word", "reason", "unit", "limit", "value", "low", "high", "n"} <= set(one)
         assert one["n"] == 0 or one["low"] <= one["value"] <= (one["high"] or one["value"])
 
@@ -69,7 +70,7 @@ def test_verdict_json_has_value_interval_limit_and_n(failing):
 def test_an_open_interval_is_null_in_json(tmp_path):
     """JSON has no infinity."""
     run = load_run(write_run(tmp_path / "run", lived_s=6.5, ending="interrupted"))
-    text = outputs.verdict_json(run, decide(run))
+    text = verdict_json(run, decide(run))
     assert "Infinity" not in text
     assert "NaN" not in text
 
@@ -79,7 +80,7 @@ def test_hostile_text_is_inert_in_every_output(hostile):
     run, verdict = hostile
     xml = outputs.junit_xml(run, verdict)
     assert ElementTree.fromstring(xml) is not None
-    for text in (xml, outputs.summary_markdown(run, verdict), outputs.verdict_json(run, verdict), _printed(verdict)):
+    for text in (xml, outputs.summary_markdown(run, verdict), verdict_json(run, verdict), _printed(verdict)):
         assert not any(character in text for character in "\x00\x1b\u202e")
     assert "](javascript" not in outputs.summary_markdown(run, verdict)
     assert "<img" not in outputs.summary_markdown(run, verdict).replace("\\<", "")
@@ -116,7 +117,7 @@ def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
     assert once == again
 
 
-_WRITERS = (outputs.verdict_json, outputs.summary_markdown, outputs.junit_xml)
+_WRITERS = (verdict_json, outputs.summary_markdown, outputs.junit_xml)
 
 
 def _printed(verdict):

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from analysis.frames import Run, load_run
+from analysis.judgement import Word
 from analysis.recovery import first_run, prediction_bound, recovery_in
-from analysis.thresholds import Word, judge
+from analysis.thresholds import judge
 from loadproof.decidability import undecidable
 from loadproof.histogram import bucket_of
 from loadproof.plan import expected_requests, plan_phases

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 
 import pytest
@@ -25,11 +27,15 @@ def page(tmp_path_factory):
 
 
 def test_nothing_is_loaded_from_anywhere(page):
-    """No URL in an attribute or a style, no script; a policy forbids both."""
+    """No URL in an attribute or a style; a policy forbids it, and any script but the one that it names."""
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
     assert "url(http" not in page
     assert "@import" not in page
-    assert "<script" not in page
+    assert page.count("<script>") == 1
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert set(re.findall("<script( [^>]*)>", page)) == {' type="application/json"'}
     assert "default-src 'none'" in page
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.frames import load_run
-from analysis.thresholds import Word, judge
+from analysis.judgement import Word
+from analysis.thresholds import judge
 from loadproof.decidability import samples_needed, undecidable
 from loadproof.expectation import parse_expectation
 from loadproof.plan import expected_requests, plan_phases

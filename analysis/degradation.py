@@ -1,0 +1,78 @@
+"""A run to what load did to its target: its load curve, what came back after too much, what drifted, what settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.drift import Drift, drift_in
+from analysis.finding import Finding
+from analysis.judgement import Word
+from analysis.loadcurve import LoadCurve, load_curve
+from analysis.metrics import Scope
+from analysis.recovery import Recovery, recovery_in
+from analysis.steady import Settling, settling
+from loadproof.expectation import RESOURCES, Metric
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.frames import Run
+
+LONG_S: Final = 120.0
+"""A phase that can drift."""
+DRIFTING: Final = (
+    *(Metric("p", quantile=quantile) for quantile in (0.5, 0.95, 0.99)),
+    Metric("error_ratio"),
+    *(Metric(name) for name in RESOURCES),
+)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    curve: LoadCurve | None
+    recoveries: tuple[Recovery, ...]
+    drifts: tuple[Drift, ...]
+    settling: Settling | None
+
+
+def degradation_of(run: Run) -> Degradation:
+    """Of all endpoints together."""
+    return Degradation(load_curve(run), tuple(_recoveries(run)), tuple(_drifts(run)), settling(run))
+
+
+def _recoveries(run: Run) -> Iterator[Recovery]:
+    for span in run.manifest.phases:
+        found = None if span.warm_up else recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
+        if found is not None:
+            yield found
+
+
+def _drifts(run: Run) -> Iterator[Drift]:
+    for span in run.manifest.phases:
+        if span.warm_up or span.bursts_s or span.end_s - span.start_s < LONG_S:
+            continue
+        scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+        for metric in DRIFTING:
+            found = drift_in(run, metric, scope)
+            if found is not None:
+                yield found
+
+
+def notes(degradation: Degradation) -> Iterator[Finding]:
+    """What is worth a word, whatever was expected."""
+    curve, settled = degradation.curve, degradation.settling
+    if curve is not None and curve.collapse is not None:
+        what = (
+            f"goodput collapsed: {curve.peak.goodput_rps:.0f} rps in {curve.peak.phase}, "
+            f"{curve.collapse.goodput_rps:.0f} rps in {curve.collapse.phase} under more load"
+        )
+        yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
+    for recovery in degradation.recoveries:
+        if recovery.took_s is None:
+            what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
+            yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+    if settled is not None and settled.is_too_late:
+        seen = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
+        what = f"response times: {seen}; the warm-up ended at {format_duration(settled.warm_up_s)}"
+        yield Finding(Word.PASS, what, "warm up longer, or look at what drifts")

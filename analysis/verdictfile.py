@@ -1,0 +1,299 @@
+"""A verdict to verdict.json, and the JSON schema of that file; both from the same types."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from analysis.metrics import SummaryRow, bursts, summary
+from loadproof.units import Dimension
+
+if TYPE_CHECKING:
+    from analysis.degradation import Degradation
+    from analysis.drift import Drift
+    from analysis.estimate import Estimate
+    from analysis.frames import Run
+    from analysis.judgement import Judgement
+    from analysis.loadcurve import LoadCurve, Step
+    from analysis.recovery import Recovery
+    from analysis.verdict import Verdict
+
+FORMAT: Final = 1
+_UNITS: Final = {
+    Dimension.DURATION: "s",
+    Dimension.RATE: "rps",
+    Dimension.RATIO: "ratio",
+    Dimension.COUNT: "count",
+    Dimension.MULTIPLE: "x",
+}
+
+
+class EstimateJson(TypedDict):
+    """With its 95 % interval; null where there is none, or where it is open."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class ThresholdJson(EstimateJson):
+    expect: str
+    scope: str
+    word: str
+    reason: str
+    unit: str
+    limit: float
+    of_baseline: bool
+    window_s: float | None
+
+
+class FindingJson(TypedDict):
+    word: str
+    what: str
+    remedy: str
+
+
+class BurstJson(TypedDict):
+    number: int
+    at_s: float
+    sent: int
+    spread_s: float
+    peak_in_flight: int
+    late: int
+
+
+class RowJson(TypedDict):
+    """One phase and endpoint (null: all of them); times by quantile."""
+
+    phase: str
+    warm_up: bool
+    endpoint: str | None
+    offered_rps: float
+    throughput_rps: float
+    goodput_rps: float
+    goodput_ratio: EstimateJson
+    sent: int
+    dropped: int
+    abandoned: int
+    outcomes: dict[str, int]
+    response_s: dict[str, EstimateJson]
+    service_s: dict[str, EstimateJson]
+    connect_s: dict[str, EstimateJson]
+    first_byte_s: dict[str, EstimateJson]
+    transfer_s: dict[str, EstimateJson]
+
+
+class StepJson(TypedDict):
+    phase: str
+    offered_rps: float
+    throughput_rps: float
+    goodput_rps: float
+    in_flight: float
+    word: str
+    broken: str
+    past: str | None
+
+
+class LoadCurveJson(TypedDict):
+    """`held` and `broke` are the phases between which capacity lies."""
+
+    rising: list[StepJson]
+    falling: list[StepJson]
+    held: str | None
+    broke: str | None
+    collapse: str | None
+
+
+class RecoveryJson(TypedDict):
+    phase: str
+    before: str
+    trigger: str
+    took_s: float | None
+    looked_s: int
+    drained_s: float | None
+    lost: int
+
+
+class DriftJson(TypedDict):
+    """`change` is relative to the start, of ratios it is the difference."""
+
+    metric: str
+    phase: str
+    change: EstimateJson
+    tau: float
+    p_value: float
+
+
+class DegradationJson(TypedDict):
+    load_curve: LoadCurveJson | None
+    recoveries: list[RecoveryJson]
+    drifts: list[DriftJson]
+    settled_s: int | None
+
+
+class VerdictJson(TypedDict):
+    format: int
+    verdict: str
+    reason: str
+    next_step: str
+    run_id: str
+    scenario: str
+    ending: str
+    baseline: str | None
+    thresholds: list[ThresholdJson]
+    findings: list[FindingJson]
+    bursts: list[BurstJson]
+    degradation: DegradationJson | None
+    summary: list[RowJson]
+
+
+def verdict_schema() -> dict[str, Any]:
+    """The JSON schema of verdict.json."""
+    schema = TypeAdapter(VerdictJson).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "verdict.json", **schema}
+
+
+def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
+    content = VerdictJson(
+        format=FORMAT,
+        verdict=verdict.word,
+        reason=verdict.reason,
+        next_step=verdict.next_step,
+        run_id=run.manifest.run_id,
+        scenario=run.manifest.scenario.name,
+        ending=run.manifest.ending,
+        baseline=baseline.manifest.run_id if baseline else None,
+        thresholds=[threshold_json(judgement) for judgement in verdict.judgements],
+        findings=[
+            FindingJson(word=finding.word, what=finding.what, remedy=finding.remedy) for finding in verdict.findings
+        ],
+        bursts=[
+            BurstJson(
+                number=burst.number,
+                at_s=burst.at_s,
+                sent=burst.sent,
+                spread_s=burst.spread_s,
+                peak_in_flight=burst.peak_in_flight,
+                late=burst.late,
+            )
+            for burst in bursts(run)
+        ],
+        degradation=_degradation_json(verdict.degradation) if verdict.degradation else None,
+        summary=[_row_json(row) for row in summary(run)],
+    )
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def threshold_json(judgement: Judgement) -> ThresholdJson:
+    threshold = judgement.threshold
+    expectation = threshold.expectation
+    return ThresholdJson(
+        expect=threshold.expect,
+        scope=threshold.scope,
+        word=judgement.word,
+        reason=judgement.reason,
+        unit=_UNITS[expectation.metric.dimension],
+        limit=expectation.limit,
+        of_baseline=expectation.of_baseline,
+        window_s=expectation.window_s,
+        **estimate_json(judgement.estimate),
+    )
+
+
+def estimate_json(estimate: Estimate | None) -> EstimateJson:
+    """JSON has no infinity: null."""
+    if estimate is None:
+        return EstimateJson(value=None, low=None, high=None, n=0)
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return EstimateJson(
+        value=finite(estimate.value), low=finite(estimate.low), high=finite(estimate.high), n=estimate.n
+    )
+
+
+def _row_json(row: SummaryRow) -> RowJson:
+    def times(quantiles: dict[float, Estimate | None]) -> dict[str, EstimateJson]:
+        return {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in quantiles.items()}
+
+    return RowJson(
+        phase=row.phase.name,
+        warm_up=row.phase.warm_up,
+        endpoint=row.endpoint,
+        offered_rps=row.offered_rps,
+        throughput_rps=row.throughput_rps,
+        goodput_rps=row.goodput_rps,
+        goodput_ratio=estimate_json(row.goodput_ratio),
+        sent=row.tally.sent,
+        dropped=row.tally.dropped,
+        abandoned=row.tally.abandoned,
+        outcomes={str(outcome): count for outcome, count in row.tally.outcomes.items()},
+        response_s=times(row.response),
+        service_s=times(row.service),
+        connect_s=times(row.parts["connect"]),
+        first_byte_s=times(row.parts["first_byte"]),
+        transfer_s=times(row.parts["transfer"]),
+    )
+
+
+def _degradation_json(found: Degradation) -> DegradationJson:
+    return DegradationJson(
+        load_curve=_curve_json(found.curve) if found.curve else None,
+        recoveries=[_recovery_json(recovery) for recovery in found.recoveries],
+        drifts=[_drift_json(drift) for drift in found.drifts],
+        settled_s=found.settling.settled_s if found.settling else None,
+    )
+
+
+def _curve_json(curve: LoadCurve) -> LoadCurveJson:
+    def name(step: Step | None) -> str | None:
+        return step.phase if step else None
+
+    return LoadCurveJson(
+        rising=[_step_json(step) for step in curve.rising],
+        falling=[_step_json(step) for step in curve.falling],
+        held=name(curve.held),
+        broke=name(curve.broke),
+        collapse=name(curve.collapse),
+    )
+
+
+def _step_json(step: Step) -> StepJson:
+    return StepJson(
+        phase=step.phase,
+        offered_rps=step.offered_rps,
+        throughput_rps=step.throughput_rps,
+        goodput_rps=step.goodput_rps,
+        in_flight=step.in_flight,
+        word=step.word,
+        broken=step.broken,
+        past=step.past,
+    )
+
+
+def _recovery_json(recovery: Recovery) -> RecoveryJson:
+    return RecoveryJson(
+        phase=recovery.phase,
+        before=recovery.before,
+        trigger=recovery.trigger,
+        took_s=recovery.took_s,
+        looked_s=recovery.looked_s,
+        drained_s=recovery.drained_s,
+        lost=recovery.lost,
+    )
+
+
+def _drift_json(drift: Drift) -> DriftJson:
+    return DriftJson(
+        metric=str(drift.metric),
+        phase=drift.phase,
+        change=estimate_json(drift.change),
+        tau=drift.tau,
+        p_value=drift.p_value,
+    )

@@ -1,0 +1,123 @@
+"""Several verdicts to one, for a CI server."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from analysis.frames import load_run
+from analysis.gate import Gated, gate_json, gate_junit, gate_markdown, gate_table, github_annotations, worst_exit_code
+from analysis.verdict import decide
+from loadproof.errors import ExitCode
+from tests.commands import loadproof, scenario_file
+from tests.synthetic import outcomes, scenario, write_run
+
+THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}])
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory) -> dict[str, Gated]:
+    """One scenario of each kind of end."""
+    path = tmp_path_factory.mktemp("gated")
+    written = {
+        "pass": write_run(path / "pass"),
+        "fail": write_run(path / "fail", outcomes_of=outcomes(server_error=0.1)),
+        "invalid": write_run(path / "invalid", cpu=1.0, waits=0.9, loop_delay_s=2),
+        "inconclusive": write_run(path / "inconclusive", plan=THIN),
+    }
+    found = {}
+    for name, directory in written.items():
+        run = load_run(directory)
+        found[name] = Gated(name, run, decide(run))
+    found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("names", "lenient", "code"),
+    [
+        (["pass"], False, ExitCode.PASS),
+        (["pass", "inconclusive"], False, ExitCode.INCONCLUSIVE),
+        (["pass", "inconclusive"], True, ExitCode.PASS),
+        (["inconclusive", "fail"], True, ExitCode.FAIL),
+        (["fail", "invalid", "pass"], True, ExitCode.INVALID),
+        (["invalid", "unmeasured"], False, ExitCode.NOTHING_MEASURED),
+    ],
+)
+def test_the_worst_decides(gated, names, lenient, code):
+    """INCONCLUSIVE is not green, unless it was said to be."""
+    chosen = [gated[name] for name in names]
+    assert worst_exit_code(chosen, lenient=lenient) is code
+    assert json.loads(gate_json(chosen, lenient=lenient))["exit_code"] == code
+
+
+def test_every_scenario_is_in_every_summary(gated):
+    """With its word and its reason."""
+    everyone = list(gated.values())
+    content = json.loads(gate_json(everyone, lenient=False))
+    assert [one["verdict"] for one in content["scenarios"]] == ["PASS", "FAIL", "INVALID", "INCONCLUSIVE", None]
+    markdown = gate_markdown(everyone)
+    for name in gated:
+        assert f"| {name} |" in markdown
+    assert gate_table(everyone).row_count == len(everyone)
+    suites = ElementTree.fromstring(gate_junit(everyone)).findall("testsuite")
+    assert len(suites) == len(everyone)
+    assert [int(suite.get("failures")) > 0 for suite in suites] == [False, True, False, False, False]
+    assert [int(suite.get("errors")) > 0 for suite in suites] == [False, False, True, True, True]
+
+
+def test_github_is_told_what_did_not_pass(gated):
+    """A line each, errors, or warnings for what was said to be green."""
+    assert list(github_annotations([gated["pass"]], lenient=False)) == []
+    (failed, *_) = github_annotations([gated["fail"]], lenient=False)
+    assert failed.startswith("::error title=fail%3A FAIL::")
+    assert "error_ratio < 1 %25" in failed
+    (thin,) = github_annotations([gated["inconclusive"]], lenient=True)
+    assert thin.startswith("::warning title=inconclusive%3A INCONCLUSIVE::")
+    (unmeasured,) = github_annotations([gated["unmeasured"]], lenient=False)
+    assert unmeasured.endswith("::http://127.0.0.1:1: no HTTP answer")
+
+
+def test_hostile_text_stays_on_its_line():
+    """Neither a new line nor a new command."""
+    (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
+    assert "\n" not in line
+    assert line.count("::") == 4
+
+
+@pytest.mark.slow
+def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
+    """A healthy scenario, and one that expects too much; GitHub gets its summary and its annotations."""
+    quick = scenario_file(tmp_path)
+    strict = tmp_path / "strict.yaml"
+    content = yaml.safe_load(quick.read_text())
+    strict.write_text(
+        yaml.safe_dump(
+            content | {"name": "strict", "thresholds": [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]}
+        )
+    )
+    shown = tmp_path / "shown.md"
+    done = loadproof(
+        "gate", quick, strict, "--out", tmp_path / "reports", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
+    )
+    assert done.returncode in {1, 4}, done.stdout + done.stderr
+    assert "::error title=strict" in done.stdout
+    (directory,) = (tmp_path / "reports").glob("*-gate")
+    found = json.loads((directory / "gate.json").read_text())
+    assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
+    assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
+    assert shown.read_text() == (directory / "summary.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
+    """Nothing listens there."""
+    done = loadproof(
+        "gate", scenario_file(tmp_path), "--out", tmp_path / "reports", TARGET_URL="http://127.0.0.1:9", timeout_s=60
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    (directory,) = (tmp_path / "reports").glob("*-gate")
+    assert "NOT MEASURED" in (directory / "summary.md").read_text()

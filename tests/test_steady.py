@@ -1,0 +1,55 @@
+"""When a run had settled, where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.steady import mser5, settling
+from tests.simulation import autocorrelated, poisson, run_of
+from tests.synthetic import open_scenario
+
+PHASES = [
+    {"name": "warm-up", "warm_up": True, "duration": "20 s", "rate": "50 rps"},
+    {"name": "steady", "duration": "220 s", "rate": "50 rps"},
+]
+PLAN = open_scenario(phases=PHASES, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+
+
+@pytest.mark.parametrize(("slow_s", "too_late"), [(0, False), (15, False), (50, True)])
+def test_a_slow_start_is_seen_to_its_end(slow_s, too_late):
+    """Within two batches; and whether the warm-up had ended too early."""
+    random = np.random.default_rng(3)
+    at_s = poisson(random, PLAN)
+    response_s = random.lognormal(np.log(np.where(at_s < slow_s, 0.2, 0.02)), 0.4)
+    found = settling(run_of(PLAN, at_s, response_s))
+    assert found.settled_s == pytest.approx(slow_s, abs=10)
+    assert found.is_too_late == too_late
+
+
+def test_what_grows_all_the_time_never_settles():
+    """Which is a legal answer."""
+    random = np.random.default_rng(3)
+    at_s = poisson(random, PLAN)
+    found = settling(run_of(PLAN, at_s, random.lognormal(np.log(0.02 + at_s / 100), 0.2)))
+    assert (found.settled_s, found.is_too_late) == (None, True)
+
+
+def test_noise_alone_has_settled_before_a_usual_warm_up():
+    """In nine of ten runs, correlated or not."""
+    random = np.random.default_rng(5)
+    for phi in (0.0, 0.5):
+        cuts = [mser5(autocorrelated(random, 300, phi=phi)) for _ in range(200)]
+        assert np.mean([cut is not None and cut <= 30 for cut in cuts]) > 0.85
+
+
+def test_without_a_warm_up_there_is_nothing_to_check():
+    """Nor with one of another load."""
+    at_s, response_s = np.linspace(0, 239, 12_000), np.full(12_000, 0.02)
+    for first in ({**PHASES[0], "warm_up": False}, {**PHASES[0], "rate": "20 rps"}):
+        plan = open_scenario(
+            phases=[first, PHASES[1]],
+            mix={"balance": {"share": "100 %"}},
+            thresholds=[{"expect": "goodput > 1 rps"}],
+        )
+        assert settling(run_of(plan, at_s, response_s)) is None
