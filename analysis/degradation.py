@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from analysis.metrics import Scope
 from analysis.recovery import Recovery, recovery_in
 from analysis.steady import Settling, settling
 from loadproof.expectation import RESOURCES, Metric
+from loadproof.plan import level
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -42,10 +44,12 @@ def degradation_of(run: Run) -> Degradation:
 
 
 def _recoveries(run: Run) -> Iterator[Recovery]:
-    for span in run.manifest.phases:
-        found = None if span.warm_up else recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
-        if found is not None:
-            yield found
+    """Of each phase that has less load than the one before."""
+    for before, span in itertools.pairwise(run.manifest.phases):
+        if not span.warm_up and level(span) < level(before):
+            found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
+            if found is not None:
+                yield found
 
 
 def _drifts(run: Run) -> Iterator[Drift]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from analysis.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, right_axes
 from analysis.recovery import seconds_around
@@ -45,11 +46,13 @@ def load_curve_chart(curve: LoadCurve) -> Markup:
 
 def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
     """Throughput against requests in flight, and the law through it, within what was tested."""
-    tested = np.linspace(*law.tested, 100)
+    tested = np.geomspace(*law.tested, 100)
     with chart("scalability", "requests per second") as (axes, drawing):
         in_flight = [step.in_flight for step in curve.rising]
         axes.plot(in_flight, [step.throughput_rps for step in curve.rising], "o", color=LINES[0], label="throughput")
         axes.plot(tested, law.throughput(tested), color=LINES[3], label="Universal Scalability Law")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
         axes.set_xlabel("requests in flight, on average")
         axes.set_ylim(bottom=0)
         drawing.legend(axes)

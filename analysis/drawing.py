@@ -28,6 +28,8 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 MOST_POINTS: Final = 400
 """More would add bytes that no screen shows."""
+_MANY_TICKS: Final = 300
+"""Between the ends of a log axis: only its decades have room."""
 _SIZE_IN: Final = (8.6, 2.5)
 INK, FAINT, SHADE = "#010203", "#020304", "#030405"
 HEAT: Final = ("#0d0e0f", "#0e0f10", "#0f1011", "#101112", "#111213")
@@ -84,7 +86,7 @@ class Drawing:
         text = text[text.index("<svg") :]
         text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{self._name}-", text)
         # A hundredth of a point is more than any screen shows.
-        text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
+        text = re.sub('="[^"]*"', lambda value: re.sub(r"(\d\.\d\d)\d+", r"\1", value[0]), text)
         text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--font)", text)
         for colour, variable in _VARIABLES.items():
             text = text.replace(colour, f"var(--{variable})")
@@ -148,9 +150,10 @@ def right_axes(axes: Axes, label: str) -> Axes:
 
 
 def log_durations(axes: Axes) -> None:
-    """The y axis on a log scale, of times in ms."""
+    """The y axis on a log scale, of times in ms that are drawn already."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: format_duration(ms / 1000)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -22,6 +22,7 @@ from analysis.thresholds import judge
 from loadproof.expectation import RATIOS
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
+from loadproof.plan import level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,11 +131,6 @@ def load_curve(run: Run) -> LoadCurve | None:
     steps = [_step(run, span) for span in spans]
     rising = tuple(steps[: top + 1])
     return LoadCurve(rising, tuple(steps[top + 1 :]), _collapse(rising), scalability(rising))
-
-
-def level(span: PhaseSpan) -> float:
-    """Its arrivals per second, or its users."""
-    return float(span.rate_rps or span.users or 0)
 
 
 def goals(scenario: Scenario, phase: str) -> list[Threshold]:

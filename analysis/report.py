@@ -69,7 +69,7 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
             (burst.number, burst.sent, format_duration(burst.spread_s), burst.peak_in_flight, burst.late)
             for burst in bursts(run)
         ],
-        rows=[_row(row) for row in summary(run)],
+        rows=_rows(run),
         outcomes=list(Outcome),
         generator=_generator_facts(run),
         environment=_environment(run),
@@ -77,6 +77,14 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         ),
     )
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    rows = summary(run)
+    ok = {
+        row.phase.name for row in rows if row.endpoint is None and row.tally.outcomes[Outcome.OK] == row.tally.offered
+    }
+    return [{**_row(row), "phase_is_ok": row.phase.name in ok} for row in rows]
 
 
 def _row(row: SummaryRow) -> dict[str, Any]:

@@ -41,12 +41,13 @@ def plan_phases(scenario: Scenario) -> list[PhaseSpan]:
 def calm_before(spans: Sequence[PhaseSpan], place: int) -> int | None:
     """The last measured phase of at most the same load ahead of this one, with another in between; None: no such."""
     for number in range(place - 2, -1, -1):
-        if not spans[number].warm_up and _level(spans[number]) <= _level(spans[place]):
+        if not spans[number].warm_up and level(spans[number]) <= level(spans[place]):
             return number
     return None
 
 
-def _level(span: PhaseSpan) -> float:
+def level(span: PhaseSpan) -> float:
+    """Its arrivals per second, or its users."""
     return float(span.rate_rps or span.users or 0)
 
 
