@@ -14,6 +14,7 @@ from analysis.drawing import FAINT, INK, LINES, MOST_POINTS, SHADE, Drawing, cha
 from analysis.heatmap import draw_heat
 from analysis.metrics import (
     QUANTILES,
+    busiest,
     counts_over_time,
     histogram,
     outcomes_over_time,
@@ -43,6 +44,17 @@ def load_chart(run: Run) -> Markup:
     return drawing.svg("Offered load, sent requests and goodput per second")
 
 
+def throughput_chart(run: Run) -> Markup:
+    """Requests and ok answers per second, of a log."""
+    table = thinned(counts_over_time(run))
+    with _chart("throughput", run, "requests per second") as (axes, drawing):
+        axes.plot(table.index, table["sent"], color=LINES[0], label="requests")
+        axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="ok")
+        axes.set_ylim(bottom=0)
+        drawing.legend(axes)
+    return drawing.svg("Requests and ok answers per second")
+
+
 def heat_chart(run: Run) -> Markup | None:
     """How many ok answers took how long, when, under their quantiles; None without such answers."""
     table = quantiles_over_time(run, width_s=_width_s(run)) * 1000
@@ -59,8 +71,8 @@ def heat_chart(run: Run) -> Markup | None:
 
 def endpoints_chart(run: Run) -> Markup | None:
     """The p95 of each endpoint over time; None without ok answers."""
-    endpoints = list(run.manifest.scenario.mix)[: len(LINES)]
     answered = rows_answered(run)
+    endpoints = busiest(run, len(LINES))
     if answered.empty:
         return None
     with _chart("endpoints", run, "p95 response time") as (axes, drawing):

@@ -84,13 +84,14 @@ def _step_row(step: Step) -> dict[str, Any]:
 def _recovery_told(recovery: Recovery) -> str:
     """One sentence."""
     where = f"After {recovery.trigger}"
-    lost = f"{recovery.lost:,} requests were no goodput until then"
+    lost = f"{recovery.lost:,} requests were no goodput until then" if recovery.lost else "nothing was lost"
     if recovery.took_s is None:
         return f"{where}: never as before within {format_duration(recovery.looked_s)} (metastable); {lost}."
-    drained = (
-        "" if recovery.drained_s is None else f"its last request had ended {format_duration(recovery.drained_s)} in, "
-    )
-    return f"{where}: as in {recovery.before} again after {format_duration(recovery.took_s)}; {drained}{lost}."
+    soon = f"after {format_duration(recovery.took_s)}" if recovery.took_s else "at once"
+    drained = ""
+    if recovery.drained_s is not None:
+        drained = f"its last request had ended {format_duration(recovery.drained_s)} in, "
+    return f"{where}: as in {recovery.before} again {soon}; {drained}{lost}."
 
 
 def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from analysis.metrics import bursts
 from analysis.thresholds import judge
 from loadproof.histogram import BUCKETS, value_at_rank
 from loadproof.plan import expected_arrivals
-from loadproof.units import Dimension, format_duration
+from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,13 +75,25 @@ def disturbances(run: Run) -> Iterator[Finding]:
             yield Finding(Word.PASS, f"{one.what}{_HARMLESS if one.seconds else ''}", one.remedy)
 
 
+def disturbed_phases(run: Run) -> frozenset[str]:
+    """Measured phases that were not those that were planned, because too much of them was disturbed."""
+    seconds = frozenset().union(*(one.seconds for rule in RULES for one in rule(run)))
+    return frozenset(span.name for span in _measured_phases(run) if _is_disturbed(span, seconds))
+
+
+def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:
+    inside = [second for second in seconds if span.start_s <= second < span.end_s]
+    return len(inside) >= 2 and len(inside) > DISTURBED_SHARE * (span.end_s - span.start_s)
+
+
 def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
-    """Too much of a phase or a burst was disturbed, or some threshold comes to another word without those seconds."""
+    """Too much of a phase that a threshold reads was disturbed, or a burst, or a word changes without these seconds."""
     if not seconds:
         return False
+    scenario = run.manifest.scenario
+    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
     for span in _measured_phases(run):
-        inside = [second for second in seconds if span.start_s <= second < span.end_s]
-        if len(inside) >= 2 and len(inside) > DISTURBED_SHARE * (span.end_s - span.start_s):
+        if span.name in read and _is_disturbed(span, seconds):
             return True
         if seconds.intersection(math.floor(at_s) for at_s in span.bursts_s):
             return True
@@ -144,10 +156,7 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
         lag_s = value_at_rank(lags, math.ceil(0.99 * n)) * 1e-6
         limit_s = _lag_limit_s(run, span)
         if lag_s > limit_s:
-            what = (
-                f"phase {span.name}: p99 start lag {format_duration(lag_s)}, more than "
-                f"{format_duration(limit_s)} would blur its thresholds"
-            )
+            what = f"phase {span.name}: p99 start lag {format_duration(lag_s)}, more than {format_duration(limit_s)}"
             rows = run.generator[run.generator["second"].between(span.start_s, span.end_s)]
             late = _seconds(rows[rows["lag_p99_s"] > limit_s])
             yield Disturbance(what, LESS_LOAD, late, decides=not late)
@@ -165,8 +174,8 @@ def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
         for threshold in scenario.thresholds
         if span.name in scenario.phases_of(threshold)
         and threshold.series == "response"
-        and threshold.expectation.metric.dimension is Dimension.DURATION
-        and threshold.expectation.metric.name != "spread"
+        and threshold.expectation.metric.name in {"p", "max", "mean"}
+        and not threshold.expectation.of_baseline
     ]
     return LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S
 

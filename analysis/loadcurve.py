@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import optimize
 
+from analysis.disturbances import disturbed_phases
 from analysis.estimate import Estimate, quantile_estimate, ratio_estimate
 from analysis.judgement import Word
 from analysis.metrics import QUANTILES, Scope, Tally, histogram, rows_of, tally
@@ -63,7 +64,7 @@ class Step:
     throttled_p95_s: float | None
     tally: Tally
     word: Word
-    """PASS where all goals held, FAIL where one did not; INCONCLUSIVE of no goals."""
+    """PASS where all goals held, FAIL where one did not; INCONCLUSIVE of no goals, INVALID of a late generator."""
     broken: str
     """The goal that did not hold, or could not be decided."""
 
@@ -128,7 +129,8 @@ def load_curve(run: Run) -> LoadCurve | None:
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
-    steps = [_step(run, span) for span in spans]
+    disturbed = disturbed_phases(run)
+    steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
     rising = tuple(steps[: top + 1])
     return LoadCurve(rising, tuple(steps[top + 1 :]), _collapse(rising), scalability(rising))
 
@@ -158,7 +160,7 @@ def _flat_s(run: Run, span: PhaseSpan) -> float:
     return min(span.end_s, run.measured_s) - span.start_s - span.ramp_s
 
 
-def _step(run: Run, span: PhaseSpan) -> Step:
+def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     seconds = run.intervals["second"].between(span.start_s + span.ramp_s, span.end_s, "left")
     part = replace(run, intervals=run.intervals[seconds])
     scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
@@ -168,7 +170,7 @@ def _step(run: Run, span: PhaseSpan) -> Step:
     busy_s = float((times["count"] * MIDPOINT_US[times["bucket"]]).sum()) * 1e-6
     answered = histogram(rows, "response", Outcome.OK)
     refused = quantile_estimate(histogram(rows, "response", Outcome.THROTTLED), 0.95)
-    word, broken = _held(part, span.name)
+    word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
     return Step(
         phase=span.name,
         offered_rps=counts.offered / lasted_s,

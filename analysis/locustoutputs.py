@@ -18,7 +18,7 @@ from analysis.turn import find_turns
 from analysis.verdict import Verdict
 from analysis.verdictfile import FORMAT, estimate_json, threshold_json
 from loadproof import rundir
-from loadproof.errors import OutputError, Problem, escaped
+from loadproof.errors import escaped
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
 
 def write_outputs(examined: Examined, directory: Path) -> None:
     """The three files into `directory`, which is made if need be; OutputError when it doesn't take them."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        remedy = "choose another --out"
-        raise OutputError(Problem(str(directory), f"can't be made: {error.strerror}", remedy)) from None
+    rundir.make_directory(directory)
     for name, text in (
         (rundir.VERDICT, verdict_json(examined)),
         (rundir.SUMMARY, summary_markdown(examined)),

@@ -29,6 +29,7 @@ _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
 _IMPOSSIBLE: Final = {
     "goodput": "Locust's CSVs don't tell which answers were correct and in time",
     "goodput_ratio": "Locust's CSVs don't tell which answers were correct and in time",
+    "burn_rate": "Locust's CSVs don't tell which answers were correct and in time",
     "throttled_ratio": "Locust's CSVs don't tell a refusal from another failure",
     "rejected_ratio": "Locust's CSVs don't tell a refusal from another failure",
     "spread": "Locust's CSVs don't tell when a single request was sent",

@@ -263,9 +263,9 @@ class SummaryRow:
     """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
 
 
-def summary(run: Run) -> list[SummaryRow]:
-    """Each phase with all endpoints together, then each of them."""
-    endpoints = tuple(run.manifest.scenario.mix)
+def summary(run: Run, endpoints: Sequence[str] | None = None) -> list[SummaryRow]:
+    """Each phase with all endpoints together, then each of them, or of these."""
+    endpoints = tuple(run.manifest.scenario.mix) if endpoints is None else endpoints
     table = []
     for span in run.manifest.phases:
         rows = run.intervals[run.intervals["phase"] == span.name]
@@ -344,6 +344,13 @@ def rows_answered(run: Run) -> pd.DataFrame:
     """The response times of `ok` answers."""
     rows = run.intervals
     return rows[(rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))]
+
+
+def busiest(run: Run, most: int) -> list[str]:
+    """Endpoints by requests sent, the most first; of as many in the scenario's order."""
+    rows = run.intervals[run.intervals["series"] == "response"]
+    sent = rows.groupby("endpoint", observed=True)["count"].sum()
+    return sorted(run.manifest.scenario.mix, key=lambda name: -int(sent.get(name, 0)))[:most]
 
 
 def mean_over_time(run: Run) -> pd.Series:

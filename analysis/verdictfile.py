@@ -67,6 +67,13 @@ class BurstJson(TypedDict):
     late: int
 
 
+class ValueJson(TypedDict):
+    """At a glance: no threshold read it, and so no interval was worked out."""
+
+    value: float | None
+    n: int
+
+
 class RowJson(TypedDict):
     """One phase and endpoint (null: all of them); times by quantile."""
 
@@ -76,16 +83,16 @@ class RowJson(TypedDict):
     offered_rps: float
     throughput_rps: float
     goodput_rps: float
-    goodput_ratio: EstimateJson
+    goodput_ratio: ValueJson
     sent: int
     dropped: int
     abandoned: int
     outcomes: dict[str, int]
-    response_s: dict[str, EstimateJson]
-    service_s: dict[str, EstimateJson]
-    connect_s: dict[str, EstimateJson]
-    first_byte_s: dict[str, EstimateJson]
-    transfer_s: dict[str, EstimateJson]
+    response_s: dict[str, ValueJson]
+    service_s: dict[str, ValueJson]
+    connect_s: dict[str, ValueJson]
+    first_byte_s: dict[str, ValueJson]
+    transfer_s: dict[str, ValueJson]
 
 
 class StepJson(TypedDict):
@@ -184,7 +191,7 @@ def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str
             for burst in bursts(run)
         ],
         degradation=_degradation_json(verdict.degradation) if verdict.degradation else None,
-        summary=[_row_json(row) for row in summary(run)],
+        summary=[row_json(row) for row in summary(run)],
     )
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -218,9 +225,13 @@ def estimate_json(estimate: Estimate | None) -> EstimateJson:
     )
 
 
-def _row_json(row: SummaryRow) -> RowJson:
-    def times(quantiles: dict[float, Estimate | None]) -> dict[str, EstimateJson]:
-        return {f"p{quantile * 100:g}": estimate_json(value) for quantile, value in quantiles.items()}
+def _value_json(estimate: Estimate | None) -> ValueJson:
+    return ValueJson(value=estimate.value if estimate else None, n=estimate.n if estimate else 0)
+
+
+def row_json(row: SummaryRow) -> RowJson:
+    def times(quantiles: dict[float, Estimate | None]) -> dict[str, ValueJson]:
+        return {f"p{quantile * 100:g}": _value_json(value) for quantile, value in quantiles.items()}
 
     return RowJson(
         phase=row.phase.name,
@@ -229,7 +240,7 @@ def _row_json(row: SummaryRow) -> RowJson:
         offered_rps=row.offered_rps,
         throughput_rps=row.throughput_rps,
         goodput_rps=row.goodput_rps,
-        goodput_ratio=estimate_json(row.goodput_ratio),
+        goodput_ratio=_value_json(row.goodput_ratio),
         sent=row.tally.sent,
         dropped=row.tally.dropped,
         abandoned=row.tally.abandoned,

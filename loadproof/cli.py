@@ -155,9 +155,13 @@ def gate(
 @app.command()
 def report(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(metavar="RUN|PREFIX", help="A run directory, or the prefix of the CSVs of anyone's Locust run."),
-    ],
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead: a log of requests, a CSV of seconds, name, response_ms, status."),
+    ] = None,
     thresholds: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For CSVs: what to expect of them; no verdict if left out.")
     ] = None,
@@ -166,13 +170,19 @@ def report(
     ] = None,
     baseline: BaselineOption = None,
 ) -> None:
-    """Judge a run directory again and rewrite its verdict and report, or report on Locust's own CSVs."""
-    if not source.is_dir():
-        raise typer.Exit(_report_on_csvs(source, thresholds, out))
-    if thresholds is not None or out is not None:
-        what, remedy = "--thresholds and --out are for Locust's CSVs", "leave them out, or give a prefix"
+    """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
+    if (source is None) == (log is None):
+        raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    if log is not None:
+        code = _report_on_log(log, thresholds, out)
+    elif source is not None and not source.is_dir():
+        code = _report_on_csvs(source, thresholds, out)
+    elif thresholds is not None or out is not None:
+        what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
         raise InputError(Problem(str(source), what, remedy, got="a directory"))
-    raise typer.Exit(_judge(source, baseline))
+    elif source is not None:
+        code = _judge(source, baseline)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -410,6 +420,21 @@ def _report_on_csvs(path: Path, thresholds: Path | None, out: Path | None) -> in
     locustoutputs.write_outputs(examined, out or prefix.parent)
     report_path = write_report(examined, out or prefix.parent)
     console.print(locustoutputs.terminal(examined))
+    console.print(Text(escaped(f"report: {report_path}")))
+    return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
+
+
+def _report_on_log(path: Path, thresholds: Path | None, out: Path | None) -> int:
+    """Report, and with thresholds a verdict, on a log of requests; the exit code."""
+    from analysis import logreport
+    from analysis.outputs import terminal_view
+    from analysis.requestlog import read_log
+    from analysis.verdict import EXIT_CODES
+
+    log = read_log(path)
+    verdict = logreport.decide(logreport.load_thresholds(thresholds, log), log) if thresholds else None
+    report_path = logreport.write_outputs(log, verdict, out or path.parent)
+    console.print(Text(escaped(logreport.facts(log))) if verdict is None else terminal_view(verdict))
     console.print(Text(escaped(f"report: {report_path}")))
     return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
 

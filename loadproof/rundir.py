@@ -174,6 +174,15 @@ def create_run_directory(root: Path, scenario_name: str) -> Path:
     raise OutputError(Problem(str(root), "a hundred runs of this second", "wait a second"))
 
 
+def make_directory(path: Path) -> None:
+    """With its parents, if it isn't there; OutputError when it can't be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "choose another --out"
+        raise OutputError(Problem(str(path), f"can't be made: {error.strerror}", remedy)) from None
+
+
 def write_whole(path: Path, text: str) -> None:
     """All of it or nothing: a temporary file in the same directory, then a rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.frames import Run
 from loadproof.histogram import buckets_of
 from loadproof.plan import plan_phases
-from loadproof.rundir import IntervalRow
+from loadproof.rundir import GeneratorRow, IntervalRow
 from tests.synthetic import manifest
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def run_of(
     ]
     keys = list(IntervalRow._fields[:-1])
     counted = pd.concat(parts).groupby(keys, observed=True).size().rename("count").reset_index()
-    seconds = pd.DataFrame({"second": np.arange(int(ends_s[-1]))})
+    healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local"}
+    seconds = pd.DataFrame({**healthy, "second": np.arange(int(ends_s[-1]))})
     empty = pd.DataFrame({"time_s": [], "metric": [], "value": []})
     return Run(
         path=None,  # type: ignore[arg-type]  # nothing is read from it

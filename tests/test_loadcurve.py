@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.disturbances import disturbances
 from analysis.judgement import Word
 from analysis.loadcurve import Past, goals, load_curve, scalability
+from loadproof.histogram import bucket_of
 from tests.simulation import poisson, queue, run_of
 from tests.synthetic import open_scenario
 
@@ -86,6 +89,25 @@ def test_a_law_is_found_again():
     assert (law.single_rps, law.contention, law.crosstalk) == pytest.approx((100, 0.05, 0.001), rel=0.01)
     assert law.tested == (1, 32)
     assert scalability(steps[:3]) is None
+
+
+def test_a_step_at_which_the_generator_was_late_tells_nothing():
+    """It is INVALID, and capacity is told without it; no threshold reads it, so that the run is not."""
+    thresholds = [{"phase": "at-50", "expect": "goodput_ratio >= 98 %"}, {"phase": "at-50", "expect": "p(95) < 400 ms"}]
+    plan = stairs(thresholds=thresholds)
+    run = run_of(plan, *served(plan))
+    late = run.generator["second"].between(200, 239)
+    lags = run.intervals[run.intervals["second"].between(200, 239) & (run.intervals["series"] == "response")]
+    lags = lags.assign(series="lag", bucket=bucket_of(200_000))
+    run = replace(
+        run,
+        generator=run.generator.assign(lag_p99_s=np.where(late, 0.2, 0.0)),
+        intervals=pd.concat([run.intervals, lags]),
+    )
+    steps = {step.phase: step for step in load_curve(run).rising}
+    assert (steps["at-300"].word, steps["at-300"].broken) == (Word.INVALID, "the generator was late")
+    (finding,) = [finding for finding in disturbances(run) if "start lag" in finding.what]
+    assert finding.word is Word.PASS
 
 
 def test_one_load_is_no_curve():

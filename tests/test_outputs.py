@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from analysis.verdict import decide
 from analysis.verdictfile import verdict_json
 from loadproof import rundir
 from loadproof.errors import escaped
+from tests.commands import ROOT
 from tests.synthetic import outcomes, write_run
 
 HOSTILE = "<img src=x onerror=alert(1)>|`[a](javascript:b)`\x00\x1b[31m\u202e=cmd()"
@@ -125,3 +127,13 @@ def _printed(verdict):
     with console.capture() as capture:
         console.print(outputs.terminal_view(verdict))
     return capture.get()
+
+
+@pytest.mark.parametrize("name", ["fail", "interrupted", "invalid", "pass"])
+def test_verdicts_keep_to_their_published_schema(name):
+    """As a validator that knows nothing of us reads it."""
+    schema = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
+    verdict = json.loads((ROOT / "tests/golden" / name / rundir.VERDICT).read_text(encoding="utf-8"))
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    assert list(validator.iter_errors(verdict)) == []
+    assert list(validator.iter_errors({**verdict, "verdict": 1}))

@@ -148,6 +148,34 @@ def test_it_prints_on_a4(opened, page_file, tmp_path):
     assert 1 <= file.read_bytes().count(b"/Type /Page\n") + file.read_bytes().count(b"/Type /Page ") <= 8
 
 
+def test_values_are_shown_under_the_pointer(opened, page_file):
+    """With the second and each line's name; gone when the pointer leaves."""
+    page = opened(page_file)
+    figure = page.locator("figure").first
+    figure.locator("svg").hover()
+    tip = figure.locator(".tip")
+    assert tip.is_visible()
+    lines = tip.inner_text().splitlines()
+    assert lines[0].startswith("seconds from the start: ")
+    assert [line.partition(":")[0] for line in lines[1:]] == ["offered", "sent", "goodput"]
+    page.mouse.move(0, 0)
+    assert not tip.is_visible()
+
+
+def test_endpoints_can_be_hidden(opened, page_file):
+    """And shown again; their values go with them."""
+    page = opened(page_file)
+    figure = page.locator("figure.toggles")
+    line = figure.locator("#endpoints-series-0")
+    assert line.is_visible()
+    figure.get_by_label("balance").uncheck()
+    assert not line.is_visible()
+    figure.locator("svg").hover()
+    assert "balance" not in figure.locator(".tip").inner_text()
+    figure.get_by_label("balance").check()
+    assert line.is_visible()
+
+
 def test_every_chart_has_a_text_equivalent(opened, page_file):
     """For those who don't see it."""
     page = opened(page_file)

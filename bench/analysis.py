@@ -1,0 +1,157 @@
+"""What reports cost in time and memory as runs grow: a ten-minute run, a day, a log of requests; at 1, 3 and 10 times.
+
+python -m bench.analysis [NAME …]
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.serving import machine, write_results
+from loadproof import rundir
+from loadproof.histogram import buckets_of
+from loadproof.plan import plan_phases
+from loadproof.rundir import GeneratorRow, TargetRow
+from loadproof.scenario import Scenario
+from tests.synthetic import manifest
+
+TIMES = (1, 3, 10)
+IMPORTS = "import analysis.outputs, analysis.report, analysis.verdict, analysis.logreport, analysis.requestlog"
+
+
+def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[object]:
+    """A run directory, written second by second as a run does; the arguments that report on it."""
+    names = [f"endpoint-{number}" for number in range(endpoints)]
+    plan = Scenario.model_validate(
+        {
+            "name": "large",
+            "model": "open",
+            "client_count": 100,
+            "deadline": "1 s",
+            "mix": {name: {"share": f"{100 / endpoints} %"} for name in names},
+            "phases": [
+                {"name": "warm-up", "warm_up": True, "duration": "30 s", "rate": f"{rps} rps"},
+                {"name": "steady", "duration": f"{seconds - 30} s", "rate": f"{rps} rps"},
+            ],
+            "thresholds": [
+                {"expect": "p(99) < 300 ms"},
+                {"expect": "error_ratio < 1 %"},
+                {"expect": "goodput_ratio >= 99 %"},
+                {"phase": "steady", "expect": "drift(p(95)) < 50 %"},
+                {"phase": "steady", "expect": "p(90) < 200 ms for 10 s"},
+            ],
+        }
+    )
+    path.mkdir()
+    random = np.random.default_rng(1)
+    for second in range(seconds):
+        rundir.append_intervals(path / rundir.INTERVALS, _second(random, second, rps, names))
+    rundir.append_rows(path / rundir.GENERATOR, [_health(second, rps) for second in range(seconds)])
+    memory = "process_resident_memory_bytes"
+    rundir.append_rows(path / rundir.TARGET, [TargetRow(second, memory, 6e7) for second in range(seconds)])
+    rundir.write_manifest(path, manifest(plan).model_copy(update={"phases": plan_phases(plan)}))
+    return ["report", path]
+
+
+def _second(random: np.random.Generator, second: int, rps: int, names: list[str]) -> list[tuple[object, ...]]:
+    phase = "warm-up" if second < 30 else "steady"
+    rows: list[tuple[object, ...]] = []
+    for name in names:
+        n = int(random.poisson(rps / len(names)))
+        key = (second, phase, name)
+        for series, median_s in (("response", 0.02), ("service", 0.019), ("lag", 0.0002), ("first_byte", 0.018)):
+            buckets, counts = np.unique(buckets_of(random.lognormal(np.log(median_s), 0.3, n)), return_counts=True)
+            rows += [(*key, "ok", series, *cell) for cell in zip(buckets.tolist(), counts.tolist(), strict=True)]
+        rows += [(*key, "ok", series, 0, n) for series in ("good", "completed") if n]
+    return rows
+
+
+def _health(second: int, rps: int) -> GeneratorRow:
+    return GeneratorRow(
+        second=second,
+        worker="local",
+        cpu_ratio=0.3,
+        steal_ratio=0,
+        loop_delay_s=0.001,
+        lag_p99_s=0.001,
+        users=0,
+        in_flight=20,
+        sent=rps,
+        dropped=0,
+        abandoned=0,
+    )
+
+
+def logged(path: Path, *, rows: int) -> list[object]:
+    """A log of requests of 20 names over an hour."""
+    random = np.random.default_rng(1)
+    with path.open("w") as file:
+        file.write("seconds,name,response_ms,status\n")
+        for begin in range(0, rows, 100_000):
+            n = min(100_000, rows - begin)
+            at_s = 1_700_000_000 + (begin + np.arange(n)) * 3600 / rows
+            ms = random.lognormal(3, 0.5, n)
+            status = np.where(random.uniform(size=n) < 0.01, 500, 200)
+            cells = zip(at_s.tolist(), random.integers(0, 20, n).tolist(), ms.tolist(), status.tolist(), strict=True)
+            file.write("".join([f"{at:.3f},/api/{name},{took:.2f},{code}\n" for at, name, took, code in cells]))
+    return ["report", "--log", path]
+
+
+CASES: dict[str, tuple[Callable[[Path, int], list[object]], tuple[float, float]]] = {
+    "ten minutes at 1000 rps": (
+        lambda path, times: recorded(path, seconds=600, rps=1000 * times, endpoints=4),
+        (3, 300),
+    ),
+    "a day, 20 endpoints": (
+        lambda path, times: recorded(path, seconds=8640 * times, rps=20, endpoints=20),
+        (60, 1000),
+    ),
+    "a log of ten million requests": (lambda path, times: logged(path, rows=1_000_000 * times), (20, 500)),
+}
+"""How to make each at a size, and its goal in s and MB: of the first at 1, of the others at 10 times."""
+
+
+def measured(arguments: list[object]) -> tuple[float, float]:
+    """Wall seconds beyond Python's imports, and the most memory in MB, of one report."""
+    took_s, _ = _child([sys.executable, "-c", IMPORTS])
+    whole_s, peak_mb = _child([sys.executable, "-m", "loadproof", *map(str, arguments)])
+    return whole_s - took_s, peak_mb
+
+
+def _child(command: list[str]) -> tuple[float, float]:
+    begin = time.perf_counter()
+    watched = [sys.executable, "-c", _WATCH, *command]
+    done = subprocess.run(watched, capture_output=True, text=True, check=False)
+    return time.perf_counter() - begin, float(done.stderr.splitlines()[-1]) / 1024
+
+
+_WATCH = f"""
+import {resource.__name__}, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+"""
+
+
+def main(names: list[str]) -> None:
+    found = []
+    for name in names or CASES:
+        make, (goal_s, goal_mb) = CASES[name]
+        for times in TIMES:
+            with tempfile.TemporaryDirectory() as directory:
+                took_s, peak_mb = measured(make(Path(directory) / "run", times))
+            found.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
+            sys.stderr.write(f"{name} x {times}: {took_s:.1f} s, {peak_mb:.0f} MB\n")
+        found[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
+    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": found})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

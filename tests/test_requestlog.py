@@ -1,0 +1,152 @@
+"""Anyone's log of requests, however long, broken or hostile."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import requestlog
+from analysis.logreport import decide, facts, load_thresholds, write_outputs
+from analysis.metrics import Scope, measure
+from analysis.requestlog import PHASE, read_log
+from loadproof.errors import InputError
+from loadproof.expectation import parse_expectation
+from tests.commands import loadproof
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def log_of(path, n: int = 20_000, *, seed: int = 1):
+    """Ten minutes of two names; 2 % of /pay answer 500, and 1 % nothing."""
+    random = np.random.default_rng(seed)
+    name = random.choice(["/balance", "/pay"], n)
+    failed = random.choice([500, 0], n, p=[2 / 3, 1 / 3])
+    status = np.where((name == "/pay") & (random.uniform(size=n) < 0.03), failed, 200)
+    table = pd.DataFrame(
+        {
+            "user": "x",
+            "seconds": 1_700_000_000 + random.uniform(0, 600, n),
+            "name": name,
+            "response_ms": 1000 * random.lognormal(np.log(np.where(name == "/pay", 0.05, 0.02)), 0.4),
+            "status": status,
+        }
+    )
+    table.to_csv(path, index=False)
+    return table
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    path = tmp_path_factory.mktemp("log") / "requests.csv"
+    return log_of(path), read_log(path)
+
+
+def test_every_request_is_counted_in_its_place(logged, monkeypatch):
+    """By name and outcome, in its second, its time within the histogram's error; in one chunk or in many."""
+    table, log = logged
+    assert (log.requests, log.unreadable, log.start_s) == (20_000, 0, 1_700_000_000)
+    for name, part in table.groupby("name"):
+        scope = Scope((PHASE,), (name,))
+        p95 = measure(parse_expectation("p(95) < 1 s").metric, log.run, scope)
+        truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
+        assert p95.value == pytest.approx(truth, rel=0.01)
+        ratio = measure(parse_expectation("error_ratio < 1 %").metric, log.run, scope)
+        assert ratio.value == pytest.approx((part["status"] != 200).mean())
+    monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
+    again = read_log(log.run.path)
+    pd.testing.assert_frame_equal(again.run.intervals, log.run.intervals)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "word"),
+    [
+        ("{expect: p(95) < 500 ms}", "PASS"),
+        ("{endpoint: /pay, expect: p(95) < 50 ms}", "FAIL"),
+        ("{endpoint: [/pay, /balance], expect: error_ratio < 5 %}", "PASS"),
+        ("{endpoint: /balance, expect: p(99.99) < 500 ms}", "INCONCLUSIVE"),
+        ("{endpoint: /pay, expect: error_ratio < 20 % for 60 s}", "PASS"),
+        ("{expect: throughput >= 20 rps}", "PASS"),
+    ],
+)
+def test_thresholds_are_judged(logged, tmp_path, threshold, word):
+    """As a scenario's are."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(f"thresholds: [{threshold}]")
+    verdict = decide(load_thresholds(file, logged[1]), logged[1])
+    assert verdict.word == word, verdict.reason
+
+
+def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_path):
+    """And names that it does not have."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(
+        "thresholds: [{expect: goodput_ratio >= 99 %}, {endpoint: /bay, expect: max < 1 s},"
+        " {expect: p(95) <= 1.1 * baseline}]"
+    )
+    with pytest.raises(InputError) as caught:
+        load_thresholds(file, logged[1])
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "can't be read"),
+        ("", "can't be read"),
+        ("a,b\n1,2\n", "no column seconds, name, response_ms, status"),
+        ("seconds,name,response_ms,status\n", "no request in it"),
+        ("seconds,name,response_ms,status\nx,y,z,w\n", "no request in it"),
+        ("seconds,name,response_ms,status\n1,a,5,200\n99999999999,a,5,200\n", "more than a year"),
+    ],
+)
+def test_what_is_no_log_is_told(tmp_path, text, what):
+    """In one line."""
+    path = tmp_path / "requests.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=what):
+        read_log(path)
+
+
+def test_broken_lines_cost_themselves_only(tmp_path):
+    """And are counted."""
+    path = tmp_path / "requests.csv"
+    path.write_bytes(
+        b"seconds,name,response_ms,status\n1.5,a,10,200\n2.5,a,nan,200\nwhen,a,10,200\n3.5,,10,200\n"
+        b"4.5,\xff\xfe,10,\n5.5,a,-1,200\n7.5,a,10,429\n"
+    )
+    log = read_log(path)
+    assert (log.requests, log.unreadable) == (3, 4)
+    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "throttled"}
+    assert "4 lines were left out" in facts(log)
+
+
+def test_hostile_names_are_text(tmp_path):
+    """In the page and in every other file."""
+    path = tmp_path / "requests.csv"
+    path.write_text(f"seconds,name,response_ms,status\n1,{HOSTILE},5,200\n2,{HOSTILE},5,500\n")
+    log = read_log(path)
+    page = write_outputs(log, None, tmp_path / "out").read_text(encoding="utf-8")
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_command_reports_and_judges(logged, tmp_path):
+    """Page, verdict, summary, JUnit; the exit code is the verdict's."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text("thresholds: [{endpoint: /pay, expect: p(95) < 50 ms}]")
+    path = logged[1].run.path
+    done = loadproof("report", "--log", path, "--thresholds", file, "--out", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert json.loads((tmp_path / "out/requests_verdict.json").read_text())["verdict"] == "FAIL"
+    assert {one.name for one in (tmp_path / "out").iterdir()} == {
+        "requests_report.html",
+        "requests_verdict.json",
+        "requests_summary.md",
+        "requests_junit.xml",
+    }
+    assert loadproof("report", "--log", path, "--out", tmp_path / "out").returncode == 0
+    assert loadproof("report").returncode == loadproof("report", path, "--log", path).returncode == 2
