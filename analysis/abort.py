@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.frames import interval_frame
+from analysis.frames import IntervalCells
 from analysis.judgement import Word
 from analysis.metrics import Scope, in_scope
 from analysis.windows import count_seconds, deciding_window
@@ -38,6 +38,7 @@ class AbortWatch:
 
     def __init__(self, run_directory: Path, scenario: Scenario, spans: Sequence[PhaseSpan]) -> None:
         self._tail = IntervalsTail(run_directory / rundir.INTERVALS)
+        self._scenario, self._spans = scenario, spans
         self._seconds = math.ceil(spans[-1].end_s)
         self._watched = [
             _Watched(
@@ -52,7 +53,9 @@ class AbortWatch:
 
     def broken(self, now_s: float) -> str | None:
         """Which threshold a window has broken that ended by now, and when; None where none has."""
-        rows = interval_frame(self._tail.read())
+        cells = IntervalCells(self._spans, self._scenario)
+        cells.add(self._tail.read())
+        rows = cells.frame()
         for watched in self._watched:
             expectation = watched.threshold.expectation
             new = in_scope(rows, watched.scope)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
 
 from loadproof import rundir
@@ -17,10 +18,18 @@ from loadproof.histogram import BUCKETS
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.rundir import EventRow, GeneratorRow, IntervalRow, Manifest, TargetRow
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.rundir import PhaseSpan
+    from loadproof.scenario import Scenario
+
+_INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
+_MOST_SECONDS: Final = 10**9
 _TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run as it was recorded; frames have the columns of rundir's row types, times in s from the start."""
 
@@ -56,11 +65,18 @@ def load_run(path: Path) -> Run:
             damage.append(f"{name}: {skipped} unreadable lines were left out")
         return found
 
-    intervals = frame(rundir.INTERVALS, IntervalRow, rundir.read_intervals_text)
+    cells = IntervalCells(manifest.phases, manifest.scenario)
+    try:
+        for block in rundir.read_intervals(path / rundir.INTERVALS):
+            cells.add(block)
+    except OSError:
+        damage.append(f"{rundir.INTERVALS} is missing")
+    if cells.skipped:
+        damage.append(f"{rundir.INTERVALS}: {cells.skipped} unreadable lines were left out")
     return Run(
         path=path,
         manifest=manifest,
-        intervals=_summed(intervals),
+        intervals=cells.frame(),
         generator=frame(rundir.GENERATOR, GeneratorRow, rundir.read_lines_text),
         target=frame(rundir.TARGET, TargetRow, rundir.read_lines_text),
         events=frame(rundir.EVENTS, EventRow, rundir.read_lines_text),
@@ -68,9 +84,68 @@ def load_run(path: Path) -> Run:
     )
 
 
-def interval_frame(text: str) -> pd.DataFrame:
-    """The rows of a part of intervals.csv.gz, with or without its header."""
-    return _summed(_parsed(text, IntervalRow._fields, {})[0])
+class IntervalCells:
+    """Lines of intervals.csv.gz, block by block, to cells with equal keys added up; what can't be is left out."""
+
+    def __init__(self, phases: Sequence[PhaseSpan], scenario: Scenario) -> None:
+        self.skipped = 0
+        """Lines that are none."""
+        self._kinds = {
+            "phase": pd.Index([span.name for span in phases]),
+            "endpoint": pd.Index(list(scenario.mix)),
+            "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
+            "series": pd.Index([*rundir.HISTOGRAMS, *rundir.COUNTERS]),
+        }
+        self._keys: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+        self._counts: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+
+    def add(self, block: bytes) -> None:
+        """Whole lines, the first of which may be the header."""
+        body = block.removeprefix(_INTERVALS_HEADER)
+        rows = self._rows(body)
+        self.skipped += body.count(b"\n") - len(rows)
+        sound = rows["bucket"].between(0, BUCKETS - 1) & (rows["count"] > 0) & rows["second"].between(0, _MOST_SECONDS)
+        whole = sound.to_numpy()
+        keys = rows["second"].to_numpy(dtype=np.int64)
+        for name, known in self._kinds.items():
+            values = rows[name].cat
+            # Of a value that can't be, -1.
+            codes = known.get_indexer(pd.Index(values.categories))[values.codes]
+            whole = whole & (codes >= 0)
+            keys = keys * len(known) + codes
+        self._keys.append((keys * BUCKETS + rows["bucket"].to_numpy(dtype=np.int64))[whole])
+        self._counts.append(rows["count"].to_numpy(dtype=np.int64)[whole])
+
+    def _rows(self, body: bytes) -> pd.DataFrame:
+        numbers = dict.fromkeys(("second", "bucket", "count"), "int64")
+        texts = dict.fromkeys(self._kinds, "category")
+        try:
+            found: pd.DataFrame = pd.read_csv(
+                io.BytesIO(body),
+                names=list(IntervalRow._fields),
+                dtype={**numbers, **texts},
+                keep_default_na=False,
+                on_bad_lines="skip",
+                quoting=csv.QUOTE_NONE,
+                encoding_errors="replace",
+            )
+        except ValueError:
+            # Some line is damaged: more slowly, line by line.
+            text = body.decode("utf-8", errors="replace")
+            return _parsed(text, IntervalRow._fields, {})[0].astype(texts)
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        """What was added so far, with an IntervalRow's columns, sorted by them."""
+        keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate(self._counts), minlength=keys.size).astype(np.int64)
+        columns: dict[str, Any] = {"count": counts}
+        keys, columns["bucket"] = np.divmod(keys, BUCKETS)
+        for name, known in reversed(self._kinds.items()):
+            keys, codes = np.divmod(keys, len(known))
+            columns[name] = pd.Categorical.from_codes(codes, known)
+        columns["second"] = keys
+        return pd.DataFrame(columns)[list(IntervalRow._fields)]
 
 
 def _parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
@@ -97,16 +172,3 @@ def _quoted_rows(body: str, width: int) -> Iterator[list[str]]:
         row = next(csv.reader([line]), [])
         if len(row) == width:
             yield row
-
-
-def _summed(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Cells that make sense, equal keys added up."""
-    keys = list(IntervalRow._fields[:-1])
-    known = intervals["series"].isin([*rundir.HISTOGRAMS, *rundir.COUNTERS]) & intervals["outcome"].isin(
-        [*Outcome, DROPPED, ""]
-    )
-    sound = intervals[known & intervals["bucket"].between(0, BUCKETS - 1) & (intervals["count"] > 0)]
-    whole = sound.astype({"second": "int64", "bucket": "int64", "count": "int64"})
-    for name in ("phase", "endpoint", "outcome", "series"):
-        whole[name] = whole[name].astype("category")
-    return whole.groupby(keys, observed=True, sort=True)["count"].sum().reset_index()

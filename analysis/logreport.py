@@ -116,7 +116,7 @@ def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
 
 def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
-    rows = summary(log.run, busiest(log.run, _MOST_ROWS))
+    rows = summary(log.run, tuple(busiest(log.run, _MOST_ROWS)))
     stem = log.run.manifest.scenario.name
     texts = {rundir.REPORT: _page(log, verdict, rows), rundir.VERDICT: _json(log, verdict, rows)}
     if verdict is not None:

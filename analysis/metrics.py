@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -263,7 +264,8 @@ class SummaryRow:
     """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
 
 
-def summary(run: Run, endpoints: Sequence[str] | None = None) -> list[SummaryRow]:
+@functools.lru_cache(maxsize=2)
+def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
     """Each phase with all endpoints together, then each of them, or of these."""
     endpoints = tuple(run.manifest.scenario.mix) if endpoints is None else endpoints
     table = []

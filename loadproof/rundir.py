@@ -30,7 +30,7 @@ from loadproof.strictmodel import Strict
 from loadproof.targetfile import Endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -157,6 +157,11 @@ class Manifest(Strict):
     ending_detail: str = ""
 
 
+_READ_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 8 << 20
+"""At a time, packed and unpacked."""
+
+
 def create_run_directory(root: Path, scenario_name: str) -> Path:
     """`root/<UTC time>-<scenario>`, numbered when two runs start in the same second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -241,19 +246,35 @@ def read_lines_text(path: Path) -> str:
     return text[: text.rfind("\n") + 1]
 
 
-def read_intervals_text(path: Path) -> str:
-    """The CSV in all whole gzip members; a torn last member gives what of it is whole lines."""
-    packed = path.read_bytes()
+def read_intervals(path: Path) -> Iterator[bytes]:
+    """The CSV in blocks of whole lines, of all whole gzip members; a torn last one gives what of it is whole lines."""
     parts: list[bytes] = []
-    while packed:
+    size = 0
+    for chunk in _decompressed(path):
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= _BLOCK_BYTES:
+            lines, newline, rest = b"".join(parts).rpartition(b"\n")
+            yield lines + newline
+            parts, size = [rest], len(rest)
+    lines, newline, _ = b"".join(parts).rpartition(b"\n")
+    yield lines + newline
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
         member = zlib.decompressobj(wbits=31)
-        try:
-            parts.append(member.decompress(packed))
-        except zlib.error:
-            break
-        packed = member.unused_data
-    text = b"".join(parts).decode("utf-8", errors="replace")
-    return text[: text.rfind("\n") + 1]
+        packed = file.read(_READ_BYTES)
+        while packed:
+            try:
+                chunk = member.decompress(packed)
+            except zlib.error:
+                return
+            yield chunk
+            packed = member.unused_data
+            if member.eof:
+                member = zlib.decompressobj(wbits=31)
+            packed = packed or file.read(_READ_BYTES)
 
 
 class IntervalsTail:
@@ -263,14 +284,14 @@ class IntervalsTail:
         self._path = path
         self._at = 0
 
-    def read(self) -> str:
-        """The lines of the members that became whole since the last time; empty while there is no file."""
+    def read(self) -> bytes:
+        """The lines of the members that became whole since the last time; none while there is no file."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
                 packed = file.read()
         except FileNotFoundError:
-            return ""
+            return b""
         parts = []
         while packed:
             member = zlib.decompressobj(wbits=31)
@@ -280,7 +301,7 @@ class IntervalsTail:
                 break
             self._at += len(packed) - len(member.unused_data)
             packed = member.unused_data
-        return b"".join(parts).decode("utf-8", errors="replace")
+        return b"".join(parts)
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

@@ -57,14 +57,14 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     """The file may be seen while it is written to."""
     path = tmp_path / rundir.INTERVALS
     tail = rundir.IntervalsTail(path)
-    assert tail.read() == ""
+    assert tail.read() == b""
     rundir.append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
-    assert tail.read() == ""
+    assert tail.read() == b""
     path.write_bytes(whole)
-    assert tail.read().splitlines()[-1] == "0,steady,balance,ok,response,5,1"
-    assert tail.read() == ""
+    assert tail.read().splitlines()[-1] == b"0,steady,balance,ok,response,5,1"
+    assert tail.read() == b""
 
 
 @pytest.mark.slow

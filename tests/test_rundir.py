@@ -21,12 +21,12 @@ def test_intervals_survive_being_torn_at_any_byte(tmp_path):
     whole = tmp_path / "whole"
     for second in range(0, 50, 10):
         rundir.append_intervals(whole, ROWS[second : second + 10])
-    packed, text = whole.read_bytes(), rundir.read_intervals_text(whole)
+    packed, text = whole.read_bytes(), b"".join(rundir.read_intervals(whole)).decode()
     assert len(text.splitlines()) == 51
     torn = tmp_path / "torn"
     for size in range(len(packed)):
         torn.write_bytes(packed[:size])
-        assert text.startswith(rundir.read_intervals_text(torn))
+        assert text.startswith(b"".join(rundir.read_intervals(torn)).decode())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -35,7 +35,7 @@ def test_no_bytes_make_reading_raise(tmp_path, garbage):
     """A damaged file is a short one."""
     path = tmp_path / "garbage"
     path.write_bytes(garbage)
-    rundir.read_intervals_text(path)
+    list(rundir.read_intervals(path))
     rundir.read_lines_text(path)
 
 

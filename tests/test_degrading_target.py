@@ -1,0 +1,85 @@
+"""The real target, made slow on purpose while it is measured: what came back, and what did not stay as it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.commands import loadproof, only_run, scenario_file, verdict_of
+from tests.targets import running_target
+
+pytestmark = pytest.mark.slow
+
+OPEN = {
+    "model": "open",
+    "client_count": 50,
+    "mix": {"balance": {"share": "100 %"}},
+    "clients": "shared",
+}
+
+
+def slowed(tmp_path, delays_ms: dict[float, float], **plan: object) -> dict[str, object]:
+    """The verdict of a run whose target answers later and later, by seconds from the run's start."""
+    with running_target(FAULTS="{}", LIMITER="off") as target:
+        reports = tmp_path / "reports"
+
+        def slow_down() -> None:
+            while not list(reports.glob("*/events.csv")):
+                time.sleep(0.05)
+            began_s = time.monotonic()
+            for at_s, delay_ms in delays_ms.items():
+                time.sleep(max(0.0, began_s + at_s - time.monotonic()))
+                requests.put(f"{target.url}/faults", json={"balance": {"delay_ms": delay_ms}}, timeout=5)
+
+        threading.Thread(target=slow_down, daemon=True).start()
+        done = loadproof(
+            "run", scenario_file(tmp_path, **OPEN, **plan), "--out", reports, TARGET_URL=target.url, timeout_s=150
+        )
+        assert done.returncode in {1, 4}, done.stdout + done.stderr
+        return verdict_of(only_run(reports))
+
+
+def words(verdict: dict[str, object]) -> dict[str, str]:
+    return {one["expect"]: one["word"] for one in verdict["thresholds"]}
+
+
+def test_recovery_takes_as_long_as_the_target_was_slow(tmp_path):
+    """Four seconds into the calm after the spike: within ten, and not within two."""
+    verdict = slowed(
+        tmp_path,
+        {12: 300, 20: 0},
+        phases=[
+            {"name": "calm", "duration": "12 s", "rate": "100 rps"},
+            {"name": "spike", "duration": "4 s", "rate": "200 rps"},
+            {"name": "after", "duration": "20 s", "rate": "100 rps"},
+        ],
+        thresholds=[
+            {"phase": "after", "expect": "recovery <= 10 s"},
+            {"phase": "after", "expect": "recovery <= 2 s"},
+            {"expect": "goodput_ratio >= 90 %"},
+        ],
+    )
+    found = words(verdict)
+    assert (found["recovery <= 10 s"], found["recovery <= 2 s"]) == ("PASS", "FAIL"), verdict["thresholds"]
+    (recovery,) = verdict["degradation"]["recoveries"]
+    assert 3 <= recovery["took_s"] <= 7
+    assert recovery["before"] == "calm"
+
+
+def test_a_target_that_becomes_slower_drifts(tmp_path):
+    """By a millisecond a second, from twenty on."""
+    verdict = slowed(
+        tmp_path,
+        {second: 20 + second for second in range(60)},
+        phases=[{"name": "soak", "duration": "60 s", "rate": "50 rps"}],
+        thresholds=[
+            {"expect": "drift(p(50)) < 20 %"},
+            {"expect": "drift(threads) < 50 %"},
+            {"expect": "goodput_ratio >= 90 %"},
+        ],
+    )
+    found = words(verdict)
+    assert (found["drift(p(50)) < 20 %"], found["drift(threads) < 50 %"]) == ("FAIL", "PASS"), verdict["thresholds"]
