@@ -137,14 +137,20 @@ class IntervalCells:
 
     def frame(self) -> pd.DataFrame:
         """What was added so far, with an IntervalRow's columns, sorted by them."""
-        keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
-        counts = np.bincount(place, weights=np.concatenate(self._counts), minlength=keys.size).astype(np.int64)
-        columns: dict[str, Any] = {"count": counts}
-        keys, columns["bucket"] = np.divmod(keys, BUCKETS)
+        every = np.concatenate(self._keys)
+        order = np.argsort(every, kind="stable")
+        every = every[order]
+        first = np.flatnonzero(np.diff(every, prepend=-1))
+        counts = np.concatenate(self._counts)[order]
+        counts = np.add.reduceat(counts, first) if first.size else counts
+        keys = every[first]
+        # A day has tens of millions of rows.
+        columns: dict[str, Any] = {"count": counts.astype(np.int32), "bucket": (keys % BUCKETS).astype(np.int16)}
+        keys //= BUCKETS
         for name, known in reversed(self._kinds.items()):
-            keys, codes = np.divmod(keys, len(known))
-            columns[name] = pd.Categorical.from_codes(codes, known)
-        columns["second"] = keys
+            columns[name] = pd.Categorical.from_codes((keys % len(known)).astype(np.int16), known)
+            keys //= len(known)
+        columns["second"] = keys.astype(np.int32)
         return pd.DataFrame(columns)[list(IntervalRow._fields)]
 
 

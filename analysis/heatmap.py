@@ -22,16 +22,19 @@ _COLUMNS: Final = 120
 _ROWS_A_DECADE: Final = 12
 
 
+_LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_DECADE).astype(np.int16)
+"""Of each bucket, the row that it is drawn in; that of 1 ms is 0."""
+
+
 def draw_heat(axes: Axes, run: Run) -> None:
     """Cells of time and response time (in ms, on a log scale), the darker the more answers; of `ok` answers."""
     rows = rows_answered(run)
     width_s = max(1, int(np.ceil(run.measured_s / _COLUMNS)))
-    log_ms = np.log10(np.maximum(MIDPOINT_US[rows["bucket"]], 1.0) / 1000)
-    level = np.floor(log_ms * _ROWS_A_DECADE).astype(int)
-    first = int(level.min())
-    column = (rows["second"] // width_s).to_numpy()
-    cells = np.zeros((int(column.max()) + 1, int(level.max()) - first + 1))
-    np.add.at(cells, (column, level - first), rows["count"].to_numpy())
+    level = _LEVEL[rows["bucket"]]
+    first, last = int(level.min()), int(level.max())
+    shape = (int(rows["second"].max()) // width_s + 1, last - first + 1)
+    place = (rows["second"] // width_s).to_numpy() * shape[1] + (level - first)
+    cells = np.bincount(place, weights=rows["count"], minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     shade = _shades(cells)
     for number, colour in enumerate(HEAT, start=1):
         vertices, codes = _rectangles(shade == number)

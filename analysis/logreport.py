@@ -132,9 +132,10 @@ def facts(log: RequestLog) -> str:
     """One sentence."""
     lasted_s = log.run.measured_s
     left_out = f"; {log.unreadable:,} lines were left out" if log.unreadable else ""
+    coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
     return (
         f"{log.requests:,} requests of {len(log.run.manifest.scenario.mix):,} kinds in {format_duration(lasted_s)}, "
-        f"{log.requests / lasted_s:,.1f} per second{left_out}."
+        f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from analysis.estimate import (
     rate_estimate,
     ratio_estimate,
 )
-from loadproof.histogram import BUCKETS, MIDPOINT_US, UPPER_US, value_at_rank
+from loadproof.histogram import BUCKETS, MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
 from loadproof.rundir import PARTS
 
@@ -86,7 +87,12 @@ def rows_of(run: Run, scope: Scope) -> pd.DataFrame:
 
 
 def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    return intervals[intervals["phase"].isin(scope.phases) & intervals["endpoint"].isin(scope.endpoints)]
+    """Not copied where the scope is all there is, for that may be much."""
+    for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
+        inside = intervals[column].isin(wanted)
+        if not inside.all():
+            intervals = intervals[inside]
+    return intervals
 
 
 def tally(rows: pd.DataFrame) -> Tally:
@@ -267,12 +273,13 @@ class SummaryRow:
 @functools.lru_cache(maxsize=2)
 def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
     """Each phase with all endpoints together, then each of them, or of these."""
-    endpoints = tuple(run.manifest.scenario.mix) if endpoints is None else endpoints
+    endpoints_of_run = tuple(run.manifest.scenario.mix)
+    endpoints = endpoints_of_run if endpoints is None else endpoints
     table = []
     for span in run.manifest.phases:
-        rows = run.intervals[run.intervals["phase"] == span.name]
-        chosen = [(None, rows), *((name, rows[rows["endpoint"] == name]) for name in endpoints)]
-        table += [_summary_row(run, span, endpoint, part) for endpoint, part in chosen]
+        whole = in_scope(run.intervals, Scope((span.name,), endpoints_of_run))
+        table.append(_summary_row(run, span, None, whole))
+        table += [_summary_row(run, span, endpoint, whole[whole["endpoint"] == endpoint]) for endpoint in endpoints]
     return table
 
 
@@ -332,14 +339,18 @@ def outcomes_over_time(run: Run) -> pd.DataFrame:
 def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
     """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
     rows = rows_answered(run)
-    values = {}
-    for window, part in rows.groupby(rows["second"] // width_s):
-        counted = np.bincount(part["bucket"], weights=part["count"], minlength=BUCKETS).astype(np.int64)
-        n = int(counted.sum())
-        values[int(str(window)) * width_s] = [
-            value_at_rank(counted, max(1, int(np.ceil(q * n)))) * 1e-6 for q in QUANTILES
-        ]
-    return pd.DataFrame.from_dict(values, orient="index", columns=list(QUANTILES), dtype=float)
+    windows, place = np.unique(rows["second"].to_numpy() // width_s, return_inverse=True)
+    buckets, counts = rows["bucket"].to_numpy(), rows["count"].to_numpy()
+    order = np.argsort(place, kind="stable")
+    edges = np.searchsorted(place[order], np.arange(windows.size + 1))
+    values = np.empty((windows.size, len(QUANTILES)))
+    for number, (first, last) in enumerate(itertools.pairwise(edges)):
+        inside = order[first:last]
+        counted = np.bincount(buckets[inside], weights=counts[inside], minlength=BUCKETS)
+        cumulative = np.cumsum(counted)
+        ranks = np.maximum(np.ceil(np.array(QUANTILES) * cumulative[-1]), 1)
+        values[number] = MIDPOINT_US[np.searchsorted(cumulative, ranks)] * 1e-6
+    return pd.DataFrame(values, index=windows * width_s, columns=list(QUANTILES), dtype=float)
 
 
 def rows_answered(run: Run) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from analysis.frames import Run
 from loadproof.errors import InputError, Problem
 from loadproof.histogram import BUCKETS, buckets_of
 from loadproof.outcome import Outcome, classify
-from loadproof.rundir import EventRow, GeneratorRow, IntervalRow, Manifest, PhaseSpan, TargetFacts, TargetRow
+from loadproof.rundir import EventRow, GeneratorRow, Manifest, PhaseSpan, TargetFacts, TargetRow
 from loadproof.scenario import Scenario, UserMix
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("seconds", "name", "response_ms", "status")
 PHASE: Final = "log"
-_CHUNK_ROWS: Final = 500_000
+_CHUNK_ROWS: Final = 250_000
 _OUTCOMES: Final = tuple(Outcome)
+_MOST_FINE_CELLS: Final = 2_000_000
+_LAST_S: Final = 2**32
+"""By a clock that counts from 1970."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
@@ -42,6 +45,8 @@ class RequestLog:
     requests: int
     unreadable: int
     """Lines that were left out."""
+    is_coarse: bool
+    """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
 
 
 def read_log(path: Path) -> RequestLog:
@@ -51,26 +56,18 @@ def read_log(path: Path) -> RequestLog:
         counted.add(chunk)
     if not counted.requests:
         raise InputError(Problem(str(path), "no request in it", f"give a CSV with the columns {', '.join(COLUMNS)}"))
-    seconds, names, outcomes, buckets, counts = counted.columns()
-    start_s = int(seconds.min())
-    if seconds.max() - start_s > _LONGEST_S:
+    intervals = counted.frame()
+    start_s = int(intervals["second"].min())
+    if intervals["second"].max() - start_s > _LONGEST_S:
         remedy = "`seconds` is a time in seconds; mend the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
-    cells = pd.DataFrame(
-        {
-            "second": seconds - start_s,
-            "phase": pd.Categorical.from_codes(np.zeros(seconds.size, dtype=np.int64), pd.Index([PHASE])),
-            "endpoint": pd.Categorical.from_codes(names, pd.Index(counted.names)),
-            "outcome": pd.Categorical.from_codes(outcomes, pd.Index([str(outcome) for outcome in _OUTCOMES])),
-            "bucket": buckets,
-            "count": counts,
-        }
-    )
+    intervals["second"] = (intervals["second"] - start_s).astype(np.int32)
     return RequestLog(
-        run=_run(path, cells, counted.names, float(start_s)),
+        run=_run(path, intervals, counted.names, float(start_s)),
         start_s=float(start_s),
         requests=counted.requests,
         unreadable=counted.unreadable,
+        is_coarse=counted.is_coarse,
     )
 
 
@@ -81,39 +78,60 @@ class _Counted:
         self.names: list[str] = []
         self.requests = 0
         self.unreadable = 0
+        self.is_coarse = False
+        """Four of the histogram's buckets are one, for there are too many cells."""
         self._codes: dict[str, int] = {}
         self._keys: list[NDArray[np.int64]] = []
-        self._counts: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int32]] = []
+        self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        """Whatever they took."""
 
     def add(self, chunk: pd.DataFrame) -> None:
-        known = chunk["seconds"].notna() & chunk["response_ms"].ge(0) & chunk["name"].notna()
+        known = chunk["seconds"].between(0, _LAST_S) & chunk["response_ms"].ge(0) & chunk["name"].notna()
         self.unreadable += int((~known).sum())
-        rows = chunk[known & chunk["seconds"].between(0, 1e11)]
+        rows = chunk[known]
         self.requests += len(rows)
         names = rows["name"].astype("category")
         codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
         keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
         keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].fillna(0).to_numpy())
         keys = keys * BUCKETS + buckets_of(rows["response_ms"].to_numpy() / 1000)
-        unique, counts = np.unique(keys, return_counts=True)
+        self._ended.append(np.unique(keys // BUCKETS, return_counts=True))
+        unique, counts = np.unique(_coarse(keys) if self.is_coarse else keys, return_counts=True)
         self._keys.append(unique)
-        self._counts.append(counts)
-        # Chunks of the same seconds would pile up.
-        if len(self._keys) > 8:
-            merged, summed = self._merged()
-            self._keys, self._counts = [merged], [summed]
+        self._counts.append(counts.astype(np.int32))
+        if not self.is_coarse and sum(map(len, self._keys)) > _MOST_FINE_CELLS:
+            self.is_coarse = True
+            self._keys = [_coarse(each) for each in self._keys]
 
-    def columns(self) -> tuple[NDArray[np.int64], ...]:
-        """Second, name, outcome, bucket, count of each cell."""
-        keys, counts = self._merged()
-        keys, buckets = np.divmod(keys, BUCKETS)
-        keys, outcomes = np.divmod(keys, len(_OUTCOMES))
-        return keys >> 16, keys & 0xFFFF, outcomes, buckets, counts
+    def frame(self) -> pd.DataFrame:
+        """With an IntervalRow's columns, as if recorded; a cell that lines of several chunks fell into is several rows.
 
-    def _merged(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
-        counts = np.bincount(place, weights=np.concatenate(self._counts)).astype(np.int64)
-        return keys, counts
+        What was ok was good, for a log has no deadline, and each request ended when it began.
+        """
+        ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
+        ok = ended % len(_OUTCOMES) == _OUTCOMES.index(Outcome.OK)
+        parts = {"response": self._keys, "good": [ended[ok] * BUCKETS], "completed": [ended * BUCKETS]}
+        sizes = [sum(map(len, keys)) for keys in parts.values()]
+        keys = np.concatenate([key for keys in parts.values() for key in keys])
+        kinds = list(parts)
+        # Where there are millions of cells, each copy counts.
+        parts.clear()
+        self._keys.clear()
+        counts = np.concatenate([*self._counts, ended_counts[ok], ended_counts]).astype(np.int32)
+        series = np.repeat(np.arange(len(kinds), dtype=np.int8), sizes)
+        columns: dict[str, Any] = {"bucket": (keys % BUCKETS).astype(np.int16), "count": counts}
+        keys //= BUCKETS
+        outcomes = (keys % len(_OUTCOMES)).astype(np.int8)
+        keys //= len(_OUTCOMES)
+        for name, codes, values in (
+            ("phase", np.zeros(keys.size, dtype=np.int8), [PHASE]),
+            ("endpoint", (keys & 0xFFFF).astype(np.int32), self.names),
+            ("outcome", outcomes, [str(outcome) for outcome in _OUTCOMES]),
+            ("series", series, kinds),
+        ):
+            columns[name] = pd.Categorical.from_codes(codes, pd.Index(values))
+        return pd.DataFrame({"second": keys >> 16, **columns})
 
     def _code(self, name: str) -> int:
         code = self._codes.setdefault(name, len(self._codes))
@@ -122,6 +140,11 @@ class _Counted:
                 raise InputError(Problem("name", "more than 65,536 names", "group them, like /users/[id]"))
             self.names.append(name)
         return code
+
+
+def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In the middle of four buckets, the lowest digits of a key."""
+    return (keys & ~3) + 2
 
 
 def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -159,17 +182,9 @@ def _chunks(path: Path) -> Iterator[pd.DataFrame]:
         yield chunk
 
 
-def _run(path: Path, cells: pd.DataFrame, names: list[str], start_s: float) -> Run:
-    """As if recorded: what was ok was good, for a log has no deadline, and each request ended when it began."""
-    ended_s = int(cells["second"].max()) + 1
-    ok = cells[cells["outcome"] == str(Outcome.OK)]
-    series = [
-        cells.assign(series="response"),
-        ok.assign(series="good", bucket=0),
-        cells.assign(series="completed", bucket=0),
-    ]
-    intervals = pd.concat(series)[list(IntervalRow._fields)]
-    intervals["series"] = intervals["series"].astype("category")
+def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) -> Run:
+    """Of one phase, and of what a log knows."""
+    ended_s = int(intervals["second"].max()) + 1
 
     def empty(row: type[Any]) -> pd.DataFrame:
         return pd.DataFrame(columns=list(row._fields))

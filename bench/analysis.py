@@ -52,8 +52,9 @@ def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[obje
     )
     path.mkdir()
     random = np.random.default_rng(1)
-    for second in range(seconds):
-        rundir.append_intervals(path / rundir.INTERVALS, _second(random, second, rps, names))
+    for begin in range(0, seconds, 60):
+        rows = [row for second in range(begin, begin + 60) for row in _second(random, second, rps, names)]
+        rundir.append_intervals(path / rundir.INTERVALS, rows)
     rundir.append_rows(path / rundir.GENERATOR, [_health(second, rps) for second in range(seconds)])
     memory = "process_resident_memory_bytes"
     rundir.append_rows(path / rundir.TARGET, [TargetRow(second, memory, 6e7) for second in range(seconds)])

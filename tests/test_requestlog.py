@@ -14,6 +14,7 @@ from analysis.metrics import Scope, measure
 from analysis.requestlog import PHASE, read_log
 from loadproof.errors import InputError
 from loadproof.expectation import parse_expectation
+from loadproof.rundir import IntervalRow
 from tests.commands import loadproof
 
 HOSTILE = "<script>alert(1)</script>"
@@ -57,7 +58,9 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
         assert ratio.value == pytest.approx((part["status"] != 200).mean())
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
     again = read_log(log.run.path)
-    pd.testing.assert_frame_equal(again.run.intervals, log.run.intervals)
+    keys = list(IntervalRow._fields[:-1])
+    sums = [run.intervals.groupby(keys, observed=True)["count"].sum() for run in (log.run, again.run)]
+    pd.testing.assert_series_equal(*sums)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_p
         ("a,b\n1,2\n", "no column seconds, name, response_ms, status"),
         ("seconds,name,response_ms,status\n", "no request in it"),
         ("seconds,name,response_ms,status\nx,y,z,w\n", "no request in it"),
-        ("seconds,name,response_ms,status\n1,a,5,200\n99999999999,a,5,200\n", "more than a year"),
+        ("seconds,name,response_ms,status\n1,a,5,200\n4000000000,a,5,200\n", "more than a year"),
     ],
 )
 def test_what_is_no_log_is_told(tmp_path, text, what):
