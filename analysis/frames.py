@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from loadproof.scenario import Scenario
 
 _INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
+_NONE: Final = np.zeros(0, dtype=np.int64)
 _MOST_SECONDS: Final = 10**9
 _TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
 
@@ -96,15 +97,19 @@ class IntervalCells:
             "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
             "series": pd.Index([*rundir.HISTOGRAMS, *rundir.COUNTERS]),
         }
-        self._keys: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-        self._counts: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+        self._keys: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int32]] = []
 
     def add(self, block: bytes) -> None:
         """Whole lines, the first of which may be the header."""
         body = block.removeprefix(_INTERVALS_HEADER)
         rows = self._rows(body)
         self.skipped += body.count(b"\n") - len(rows)
-        sound = rows["bucket"].between(0, BUCKETS - 1) & (rows["count"] > 0) & rows["second"].between(0, _MOST_SECONDS)
+        sound = (
+            rows["bucket"].between(0, BUCKETS - 1)
+            & rows["count"].between(1, 2**31 - 1)
+            & rows["second"].between(0, _MOST_SECONDS)
+        )
         whole = sound.to_numpy()
         keys = rows["second"].to_numpy(dtype=np.int64)
         for name, known in self._kinds.items():
@@ -114,7 +119,7 @@ class IntervalCells:
             whole = whole & (codes >= 0)
             keys = keys * len(known) + codes
         self._keys.append((keys * BUCKETS + rows["bucket"].to_numpy(dtype=np.int64))[whole])
-        self._counts.append(rows["count"].to_numpy(dtype=np.int64)[whole])
+        self._counts.append(rows["count"].to_numpy(dtype=np.int32)[whole])
 
     def _rows(self, body: bytes) -> pd.DataFrame:
         numbers = dict.fromkeys(("second", "bucket", "count"), "int64")
@@ -136,16 +141,18 @@ class IntervalCells:
         return found
 
     def frame(self) -> pd.DataFrame:
-        """What was added so far, with an IntervalRow's columns, sorted by them."""
-        every = np.concatenate(self._keys)
-        order = np.argsort(every, kind="stable")
-        every = every[order]
-        first = np.flatnonzero(np.diff(every, prepend=-1))
-        counts = np.concatenate(self._counts)[order]
-        counts = np.add.reduceat(counts, first) if first.size else counts
-        keys = every[first]
+        """What was added since the last time, with an IntervalRow's columns, sorted by them."""
+        keys, counts = np.concatenate([_NONE, *self._keys]), np.concatenate([_NONE.astype(np.int32), *self._counts])
+        self._keys.clear()
+        self._counts.clear()
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        del order
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        if first.size < keys.size:
+            keys, counts = keys[first], np.add.reduceat(counts, first)
         # A day has tens of millions of rows.
-        columns: dict[str, Any] = {"count": counts.astype(np.int32), "bucket": (keys % BUCKETS).astype(np.int16)}
+        columns: dict[str, Any] = {"count": counts, "bucket": (keys % BUCKETS).astype(np.int16)}
         keys //= BUCKETS
         for name, known in reversed(self._kinds.items()):
             columns[name] = pd.Categorical.from_codes((keys % len(known)).astype(np.int16), known)

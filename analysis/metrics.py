@@ -339,14 +339,15 @@ def outcomes_over_time(run: Run) -> pd.DataFrame:
 def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
     """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
     rows = rows_answered(run)
-    windows, place = np.unique(rows["second"].to_numpy() // width_s, return_inverse=True)
+    if not rows["second"].is_monotonic_increasing:
+        rows = rows.sort_values("second")
+    window = rows["second"].to_numpy() // width_s
     buckets, counts = rows["bucket"].to_numpy(), rows["count"].to_numpy()
-    order = np.argsort(place, kind="stable")
-    edges = np.searchsorted(place[order], np.arange(windows.size + 1))
+    edges = np.flatnonzero(np.diff(window, prepend=-1, append=-1))
+    windows = window[edges[:-1]]
     values = np.empty((windows.size, len(QUANTILES)))
     for number, (first, last) in enumerate(itertools.pairwise(edges)):
-        inside = order[first:last]
-        counted = np.bincount(buckets[inside], weights=counts[inside], minlength=BUCKETS)
+        counted = np.bincount(buckets[first:last], weights=counts[first:last], minlength=BUCKETS)
         cumulative = np.cumsum(counted)
         ranks = np.maximum(np.ceil(np.array(QUANTILES) * cumulative[-1]), 1)
         values[number] = MIDPOINT_US[np.searchsorted(cumulative, ranks)] * 1e-6

@@ -158,7 +158,7 @@ class Manifest(Strict):
 
 
 _READ_BYTES: Final = 1 << 20
-_BLOCK_BYTES: Final = 8 << 20
+_BLOCK_BYTES: Final = 2 << 20
 """At a time, packed and unpacked."""
 
 
