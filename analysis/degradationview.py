@@ -61,7 +61,8 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         )
     elif top.past is not None:
         fast = f", p95 {format_duration(top.throttled_p95_s)}" if top.throttled_p95_s else ""
-        yield f"No collapse: at {_rps(top.offered_rps)} goodput was {_rps(top.goodput_rps)}; the rest {top.past}{fast}."
+        goodput = f"at {_rps(top.offered_rps)} goodput was {_rps(top.goodput_rps)}"
+        yield f"No collapse: {goodput}; most of the rest {top.past}{fast}."
 
 
 def _step_row(step: Step) -> dict[str, Any]:

@@ -43,9 +43,10 @@ _FEWEST_STEPS: Final = 4
 class Past(StrEnum):
     """What became of the load beyond what was goodput."""
 
-    SHED = "refused at once"
+    SHED = "was refused"
     FAILED = "failed"
-    LATE = "answered too late"
+    LATE = "was answered too late"
+    UNSENT = "was never sent, for want of a free user"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Step:
             return None
         if counts.outcomes[Outcome.THROTTLED] >= _SHED * bad:
             return Past.SHED
+        if counts.dropped >= bad / 2:
+            return Past.UNSENT
         late = counts.outcomes[Outcome.OK] - counts.good
         return Past.LATE if late >= bad / 2 else Past.FAILED
 

@@ -111,11 +111,11 @@ CASES: dict[str, tuple[Callable[[Path, int], list[object]], tuple[float, float]]
         lambda path, times: recorded(path, seconds=600, rps=1000 * times, endpoints=4),
         (3, 300),
     ),
-    "a day, 20 endpoints": (
+    "a tenth of a day, 20 endpoints": (
         lambda path, times: recorded(path, seconds=8640 * times, rps=20, endpoints=20),
         (60, 1000),
     ),
-    "a log of ten million requests": (lambda path, times: logged(path, rows=1_000_000 * times), (20, 500)),
+    "a log of a million requests": (lambda path, times: logged(path, rows=1_000_000 * times), (20, 500)),
 }
 """How to make each at a size, and its goal in s and MB: of the first at 1, of the others at 10 times."""
 

@@ -192,6 +192,15 @@ def coverage() -> str:
     return f"{conditions('coverage')} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
 
 
+def analysis() -> str:
+    found = results("analysis")
+    rows = [
+        (f"{one['case']}, × {one['times']}", f"{one['took_s']:.1f} s", f"{one['peak_mb']:.0f} MB", one.get("goal", ""))
+        for one in found["cases"]
+    ]
+    return f"{conditions('analysis')}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "throughput": throughput,
     "clients": clients,
@@ -201,6 +210,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": rate,
     "starvation": starvation,
     "coverage": coverage,
+    "analysis": analysis,
     "target-rounds": target_rounds,
     "target-frames": target_frames,
 }

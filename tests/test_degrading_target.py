@@ -23,7 +23,7 @@ OPEN = {
 
 def slowed(tmp_path, delays_ms: dict[float, float], **plan: object) -> dict[str, object]:
     """The verdict of a run whose target answers later and later, by seconds from the run's start."""
-    with running_target(FAULTS="{}", LIMITER="off") as target:
+    with running_target(FAULTS="{}", LIMITER="off", ACCOUNTS="200") as target:
         reports = tmp_path / "reports"
 
         def slow_down() -> None:
