@@ -9,6 +9,7 @@ from analysis.frames import Run, load_run
 from analysis.judgement import Judgement, Word, interval_text
 from analysis.metrics import QUANTILES, SummaryRow, summary
 from loadproof.errors import Problem, RunDirectoryError
+from loadproof.plan import plan_phases
 from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
@@ -17,19 +18,18 @@ if TYPE_CHECKING:
 
     from analysis.estimate import Estimate
     from analysis.judgement import Expected
+    from loadproof.scenario import Scenario
 
 _WHY: Final = "one run a side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
 
 
-def load_baseline(path: Path, run: Run) -> Run:
-    """A run of the same scenario; RunDirectoryError for any other."""
+def load_baseline(path: Path, scenario: Scenario) -> Run:
+    """A run of this scenario; RunDirectoryError for one with other phases or endpoints."""
     baseline = load_run(path)
-    ours, theirs = run.manifest.scenario, baseline.manifest.scenario
-    if [(span.name, span.end_s) for span in run.manifest.phases] != [
-        (span.name, span.end_s) for span in baseline.manifest.phases
-    ] or ours.mix.keys() != theirs.mix.keys():
-        remedy = f"give a run of {ours.name} with the same phases and endpoints"
+    theirs = baseline.manifest.scenario
+    if plan_phases(theirs) != plan_phases(scenario) or theirs.mix.keys() != scenario.mix.keys():
+        remedy = f"give a run of {scenario.name} with the same phases and endpoints"
         raise RunDirectoryError(Problem(f"--baseline {path}", "another scenario's run", remedy, got=theirs.name))
     return baseline
 

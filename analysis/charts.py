@@ -177,7 +177,18 @@ def _chart(name: str, run: Run, label: str) -> Iterator[tuple[Axes, Drawing]]:
             axes.text(middle_s, 1.02, name_shown, transform=place, ha="center", va="bottom", fontsize=8)
             for at_s in span.bursts_s:
                 axes.axvline(at_s, color=FAINT, linestyle=":", linewidth=0.8)
+        for at_s, kind in _mishaps(run):
+            axes.axvline(at_s, color=LINES[3], linestyle="--", linewidth=0.8)
+            place = axes.get_xaxis_transform()
+            axes.text(at_s, 0.97, f" {kind}", transform=place, va="top", fontsize=8, color=LINES[3])
         yield axes, drawing
+
+
+def _mishaps(run: Run) -> list[tuple[float, str]]:
+    """What came between: a target's death, a stop, a broken threshold, lost workers."""
+    found = run.events[~run.events["kind"].isin(["phase", "burst"])]
+    kinds = [escaped(str(kind)).replace("_", " ") for kind in found["kind"]]
+    return list(zip(found["time_s"].tolist(), kinds, strict=True))
 
 
 def _width_s(run: Run) -> int:

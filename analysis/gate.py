@@ -62,7 +62,8 @@ _WORST_FIRST: Final = (
 def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
     """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
     codes = {each.exit_code(lenient=lenient) for each in gated}
-    return next(code for code in _WORST_FIRST if code in codes)
+    # Stopped before the first one, there is none.
+    return next((code for code in _WORST_FIRST if code in codes), ExitCode.INTERRUPTED)
 
 
 def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:

@@ -19,6 +19,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from analysis.estimate import Estimate
     from analysis.judgement import Judgement
+    from loadproof.expectation import Expectation
 
 TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis"),
@@ -51,13 +52,14 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
         "interval": interval,
         "n": n,
         "reason": judgement.reason,
-        "mark": _mark(judgement.estimate, judgement.threshold.expectation.limit),
+        "mark": _mark(judgement.estimate, judgement.threshold.expectation),
     }
 
 
-def _mark(estimate: Estimate | None, limit: float) -> dict[str, float] | None:
+def _mark(estimate: Estimate | None, expectation: Expectation) -> dict[str, float] | None:
     """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
-    if estimate is None or math.isinf(estimate.high):
+    limit = expectation.limit
+    if estimate is None or math.isinf(estimate.high) or estimate.low < 0 or expectation.of_baseline:
         return None
     high = max(estimate.high, limit) * 1.15 or 1.0
     low = 0.0

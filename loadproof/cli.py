@@ -104,13 +104,12 @@ def run(
     with stop_signal.installed():
         crew = CrewOptions(workers, _address(listen, "--listen") if listen else None, wait, ui_port)
         assignment = _assignment(file, _allowed_target(target, allow_host), settings, seed, crew)
-        if baseline is not None:
-            rundir.read_manifest(baseline)
+        before = _baseline(baseline, assignment.scenario)
         if assignment.target is not None:
             runner.probe(assignment.target)
         if dry_run:
             raise typer.Exit(_look(assignment))
-        code = _judge(_run(assignment, out, stop_signal), baseline)
+        code = _judge(_run(assignment, out, stop_signal), before)
     raise typer.Exit(code)
 
 
@@ -181,7 +180,7 @@ def report(
         what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
         raise InputError(Problem(str(source), what, remedy, got="a directory"))
     elif source is not None:
-        code = _judge(source, baseline)
+        code = _judge(source, _baseline(baseline, rundir.read_manifest(source).scenario))
     raise typer.Exit(code)
 
 
@@ -377,7 +376,16 @@ def _judge_so_far(run_directory: Path) -> str:
     return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
-def _judge(run_directory: Path, baseline: Path | None = None) -> int:
+def _baseline(path: Path | None, scenario: Scenario) -> Run | None:
+    """Read before a run, not after it: a wrong one must not cost it its verdict."""
+    if path is None:
+        return None
+    from analysis.baseline import load_baseline
+
+    return load_baseline(path, scenario)
+
+
+def _judge(run_directory: Path, baseline: Run | None = None) -> int:
     """Verdict and report of a run directory; the exit code."""
     from analysis.verdict import exit_code
 
@@ -385,17 +393,15 @@ def _judge(run_directory: Path, baseline: Path | None = None) -> int:
     return exit_code(verdict, run.manifest)
 
 
-def _judged(run_directory: Path, baseline_directory: Path | None = None) -> tuple[Run, Verdict]:
+def _judged(run_directory: Path, baseline: Run | None = None) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it."""
     # Pandas and matplotlib load while nothing is measured.
     from analysis import outputs
-    from analysis.baseline import load_baseline
     from analysis.frames import load_run
     from analysis.report import write_report
     from analysis.verdict import decide
 
     run = load_run(run_directory)
-    baseline = load_baseline(baseline_directory, run) if baseline_directory else None
     verdict = decide(run, baseline)
     outputs.write_outputs(run, verdict, baseline)
     write_report(run, verdict, baseline)

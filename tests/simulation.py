@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import signal
 
 from analysis.frames import Run
 from loadproof.histogram import buckets_of
@@ -82,8 +83,6 @@ def run_of(
 def autocorrelated(random: np.random.Generator, n: int, *, phi: float) -> Times:
     """AR(1) with standard deviation 1."""
     noise = random.normal(0, np.sqrt(1 - phi**2), n)
-    values = np.empty(n)
-    values[0] = random.normal()
-    for number in range(1, n):
-        values[number] = phi * values[number - 1] + noise[number]
+    noise[0] = random.normal()
+    values: Times = signal.lfilter([1], [1, -phi], noise)
     return values

@@ -84,5 +84,5 @@ def test_a_run_of_another_scenario_is_no_baseline(pair, tmp_path):
     """Its phases are not the same."""
     other = write_run(tmp_path / "other", plan=scenario(phases=[{"name": "steady", "duration": "9 s", "users": 10}]))
     with pytest.raises(RunDirectoryError, match="another scenario's run"):
-        load_baseline(other, pair[0])
-    assert load_baseline(pair[1].path, pair[0]).manifest.run_id == rundir.read_manifest(pair[1].path).run_id
+        load_baseline(other, PLAN)
+    assert load_baseline(pair[1].path, PLAN).manifest.run_id == rundir.read_manifest(pair[1].path).run_id

@@ -10,7 +10,8 @@ from analysis.estimate import Precision, quantile_estimate, ratio_estimate
 from loadproof.histogram import BUCKETS, buckets_of
 from tests.simulation import autocorrelated
 
-SIMULATIONS = 1000
+SIMULATIONS = 400
+"""`make bench-coverage` does 1,000 of each, and more."""
 SECONDS = 600
 RPS = 50
 PHASE = np.zeros(SECONDS, dtype=int)
@@ -34,7 +35,7 @@ def test_ratios_are_covered(phi):
             int(hits.sum()), int(sizes.sum()), Precision(design_effect=design_effect(hits, sizes, PHASE))
         )
         found.append(estimate.low <= truth <= estimate.high)
-    assert 0.93 <= coverage(found) <= 0.98
+    assert 0.92 <= coverage(found) <= 0.99
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
@@ -53,7 +54,7 @@ def test_quantiles_are_covered(phi):
         effect = design_effect(hits, np.full(SECONDS, RPS), PHASE)
         estimate = quantile_estimate(counts, 0.95, Precision(design_effect=effect))
         found.append(estimate.low <= truth_s <= estimate.high)
-    assert 0.93 <= coverage(found) <= 0.98
+    assert 0.92 <= coverage(found) <= 0.99
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
@@ -64,7 +65,7 @@ def test_rates_are_covered(phi):
     for _ in range(SIMULATIONS):
         counted = np.rint(50 + 10 * autocorrelated(random, SECONDS, phi=phi)).astype(int)
         found.append(abs(counted.mean() - 50) <= half_width_of_mean(counted, PHASE))
-    assert 0.93 <= coverage(found) <= 0.98
+    assert 0.92 <= coverage(found) <= 0.99
 
 
 def test_plain_intervals_would_not_cover():

@@ -47,25 +47,25 @@ def words(verdict: dict[str, object]) -> dict[str, str]:
 
 
 def test_recovery_takes_as_long_as_the_target_was_slow(tmp_path):
-    """Four seconds into the calm after the spike: within ten, and not within two."""
+    """Three seconds into the calm after the spike: within six, and not within one."""
     verdict = slowed(
         tmp_path,
-        {12: 300, 20: 0},
+        {10: 300, 16: 0},
         phases=[
-            {"name": "calm", "duration": "12 s", "rate": "100 rps"},
-            {"name": "spike", "duration": "4 s", "rate": "200 rps"},
-            {"name": "after", "duration": "20 s", "rate": "100 rps"},
+            {"name": "calm", "duration": "10 s", "rate": "100 rps"},
+            {"name": "spike", "duration": "3 s", "rate": "200 rps"},
+            {"name": "after", "duration": "16 s", "rate": "100 rps"},
         ],
         thresholds=[
-            {"phase": "after", "expect": "recovery <= 10 s"},
-            {"phase": "after", "expect": "recovery <= 2 s"},
+            {"phase": "after", "expect": "recovery <= 6 s"},
+            {"phase": "after", "expect": "recovery <= 1 s"},
             {"expect": "goodput_ratio >= 90 %"},
         ],
     )
     found = words(verdict)
-    assert (found["recovery <= 10 s"], found["recovery <= 2 s"]) == ("PASS", "FAIL"), verdict["thresholds"]
+    assert (found["recovery <= 6 s"], found["recovery <= 1 s"]) == ("PASS", "FAIL"), verdict["thresholds"]
     (recovery,) = verdict["degradation"]["recoveries"]
-    assert 3 <= recovery["took_s"] <= 7
+    assert 2 <= recovery["took_s"] <= 6
     assert recovery["before"] == "calm"
 
 
@@ -73,8 +73,8 @@ def test_a_target_that_becomes_slower_drifts(tmp_path):
     """By a millisecond a second, from twenty on."""
     verdict = slowed(
         tmp_path,
-        {second: 20 + second for second in range(60)},
-        phases=[{"name": "soak", "duration": "60 s", "rate": "50 rps"}],
+        {second: 20 + second for second in range(36)},
+        phases=[{"name": "soak", "duration": "36 s", "rate": "50 rps"}],
         thresholds=[
             {"expect": "drift(p(50)) < 20 %"},
             {"expect": "drift(threads) < 50 %"},

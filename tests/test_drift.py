@@ -41,12 +41,12 @@ def test_noise_is_no_drift(phi):
     """With a level that wanders: nearly never FAIL at a limit of 5 %, and tau is significant in about one of twenty."""
     random = np.random.default_rng(11)
     words, significant = [], 0
-    for seed in range(60):
+    for seed in range(30):
         run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=phi), seed)
         words.append(judge(run.manifest.scenario.thresholds[0], run).word)
         significant += drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE).p_value < 0.05
-    assert words.count(Word.FAIL) <= 2
-    assert significant <= 8
+    assert words.count(Word.FAIL) <= 1
+    assert significant <= 5
 
 
 @pytest.mark.parametrize(("metric", "grows"), [("p(50)", 0.3), ("p(95)", 0.3), ("mean", 0.3), ("p(50)", -0.2)])

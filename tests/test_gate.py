@@ -45,6 +45,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
         (["inconclusive", "fail"], True, ExitCode.FAIL),
         (["fail", "invalid", "pass"], True, ExitCode.INVALID),
         (["invalid", "unmeasured"], False, ExitCode.NOTHING_MEASURED),
+        ([], False, ExitCode.INTERRUPTED),
     ],
 )
 def test_the_worst_decides(gated, names, lenient, code):

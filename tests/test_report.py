@@ -118,3 +118,24 @@ def test_how_late_requests_began_is_told(tmp_path):
     told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", page)
     assert told is not None
     assert told[1] == told[2] != "0"
+
+
+def test_what_came_between_is_marked(tmp_path):
+    """A target that died, in every chart over time."""
+    path = write_run(tmp_path / "run", ending="target_died", lived_s=20)
+    rundir.append_rows(path / rundir.EVENTS, [rundir.EventRow(18.0, "target_died", "exit code 1")])
+    assert rendered(path).count("target died</text>") >= 4
+    assert "target died</text>" not in rendered(write_run(tmp_path / "healthy"))
+
+
+def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(tmp_path):
+    """Not for a drift below zero, nor beside a baseline."""
+    plan = scenario(
+        thresholds=[
+            {"phase": "steady", "expect": "p(95) <= 1.10 * baseline"},
+            {"phase": "steady", "expect": "drift(p(50)) < 20 %"},
+            {"expect": "goodput_ratio >= 98 %"},
+        ]
+    )
+    page = rendered(write_run(tmp_path / "run", plan=plan))
+    assert page.count('<svg class="mark"') in {1, 2}
