@@ -135,7 +135,7 @@ def load_curve(run: Run) -> LoadCurve | None:
     disturbed = disturbed_phases(run)
     steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
     rising = tuple(steps[: top + 1])
-    return LoadCurve(rising, tuple(steps[top + 1 :]), _collapse(rising), scalability(rising))
+    return LoadCurve(rising, tuple(steps[top + 1 :]), collapse_in(rising), scalability(rising))
 
 
 def goals(scenario: Scenario, phase: str) -> list[Threshold]:
@@ -199,7 +199,8 @@ def _held(run: Run, phase: str) -> tuple[Word, str]:
     return (Word.PASS if judgements else Word.INCONCLUSIVE), ""
 
 
-def _collapse(rising: tuple[Step, ...]) -> Step | None:
+def collapse_in(rising: tuple[Step, ...]) -> Step | None:
+    """The first step with much less goodput than one before it, under more load."""
     best = 0.0
     for before, step in itertools.pairwise(rising):
         best = max(best, before.goodput_rps)

@@ -61,6 +61,16 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
     assert judgement.estimate.low <= grows <= judgement.estimate.high
 
 
+def test_the_ramp_is_no_part_of_it():
+    """Nor is what it did to response times."""
+    soak = {**SOAK["phases"][0], "ramp": "2 min"}
+    plan = plan_with("drift(p(50)) < 10 %", phases=[soak])
+    random = np.random.default_rng(4)
+    at_s = poisson(random, plan)
+    run = run_of(plan, at_s, 0.02 * np.exp((at_s < 120) + random.normal(0, 0.4, at_s.size)))
+    assert drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE).change.value == pytest.approx(0, abs=0.1)
+
+
 def test_errors_that_become_more_are_a_drift_in_points():
     """From none to four of a hundred."""
     plan = plan_with("drift(error_ratio) < 1 %")

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from analysis.disturbances import disturbances
+from analysis.estimate import ratio_estimate
 from analysis.judgement import Word
-from analysis.loadcurve import Past, goals, load_curve, scalability
+from analysis.loadcurve import Past, collapse_in, goals, load_curve, scalability
+from analysis.metrics import Tally
 from loadproof.histogram import bucket_of
+from loadproof.outcome import Outcome
 from tests.simulation import poisson, queue, run_of
 from tests.synthetic import open_scenario
 
@@ -73,6 +76,35 @@ def test_shedding_is_told_from_failure(ended, past):
     assert curve.collapse is None
     assert [step.past for step in curve.rising] == [None] * 4 + [past] * 2
     assert (curve.held.phase, curve.broke.phase) == ("at-200", "at-250")
+
+
+@pytest.mark.parametrize(
+    ("ended", "good", "dropped", "past"),
+    [
+        ({Outcome.OK: 10_000}, 9_999, 0, None),
+        ({Outcome.OK: 8_000, Outcome.THROTTLED: 2_000}, 8_000, 0, Past.SHED),
+        ({Outcome.OK: 8_000, Outcome.THROTTLED: 1_000, Outcome.TIMEOUT: 1_000}, 8_000, 0, Past.FAILED),
+        ({Outcome.OK: 10_000}, 8_000, 0, Past.LATE),
+        ({Outcome.OK: 8_000}, 8_000, 2_000, Past.UNSENT),
+    ],
+)
+def test_what_became_of_the_rest(ended, good, dropped, past):
+    """By what most of it was."""
+    plan = stairs()
+    tally = Tally({outcome: ended.get(outcome, 0) for outcome in Outcome}, good=good, dropped=dropped, abandoned=0)
+    step = load_curve(run_of(plan, *served(plan))).rising[0]
+    assert replace(step, tally=tally, goodput_ratio=ratio_estimate(good, tally.offered)).past is past
+
+
+@pytest.mark.parametrize(
+    ("goodputs", "collapsed"), [((100, 200, 170), 2), ((100, 200, 185), None), ((200, 100, 100), 1), ((5, 5, 5), None)]
+)
+def test_a_tenth_less_goodput_under_more_load_is_a_collapse(goodputs, collapsed):
+    """The first step at which it is seen."""
+    plan = stairs()
+    rising = load_curve(run_of(plan, *served(plan))).rising
+    steps = tuple(replace(step, goodput_rps=rps) for step, rps in zip(rising, goodputs, strict=False))
+    assert collapse_in(steps) == (None if collapsed is None else steps[collapsed])
 
 
 def test_a_law_is_found_again():

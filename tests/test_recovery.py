@@ -41,15 +41,24 @@ def bare(tmp_path_factory) -> Run:
     return load_run(write_run(tmp_path_factory.mktemp("bare"), plan=spiked()))
 
 
-def run_with(bare: Run, *, slow_until_s: float, good_from_s: float = 0.0, seed: int = 1) -> Run:
-    """Median 20 ms; 200 ms in the spike and until `slow_until_s`; errors in place of answers until `good_from_s`."""
+def run_with(
+    bare: Run,
+    *,
+    slow_until_s: float,
+    good_from_s: float = 0.0,
+    failing: float = 1.0,
+    relapse: range = range(0),
+    seed: int = 1,
+) -> Run:
+    """Median 20 ms; 200 ms in the spike, until `slow_until_s`, in a relapse; some errors until `good_from_s`."""
     random = np.random.default_rng(seed)
     cells: Counter = Counter()
     for span in bare.manifest.phases:
         for second in range(int(span.start_s), int(span.end_s)):
-            median_s = 0.2 if 30 <= second < max(50, slow_until_s) else 0.02
-            outcome = "server_error" if 30 <= second < good_from_s else "ok"
+            median_s = 0.2 if 30 <= second < max(50, slow_until_s) or second in relapse else 0.02
             for response_s in random.lognormal(np.log(median_s), 0.4, random.poisson(span.rate_rps)):
+                fails = 30 <= second < good_from_s and random.uniform() < failing
+                outcome = "server_error" if fails else "ok"
                 key = (second, span.name, "balance", outcome)
                 cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
                 cells[*key, "good", 0] += outcome == "ok"
@@ -74,6 +83,18 @@ def test_errors_count_as_well_as_slowness(bare):
     found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=56), "after", ("balance",))
     assert found.took_s == 6
     assert found.lost == pytest.approx(20 * 200 + 6 * 50, rel=0.1)
+
+
+def test_a_few_errors_are_no_recovery(bare):
+    """One of ten answers is more than one in a hundred."""
+    found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=57, failing=0.1), "after", ("balance",))
+    assert found.took_s == pytest.approx(7, abs=1)
+
+
+def test_a_pause_between_two_waves_is_no_recovery(bare):
+    """Calm for four seconds, then slow again for two."""
+    found = recovery_in(run_with(bare, slow_until_s=50, relapse=range(54, 56)), "after", ("balance",))
+    assert found.took_s == 6
 
 
 def test_a_target_that_stays_down_never_recovers(bare):

@@ -63,6 +63,19 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     pd.testing.assert_series_equal(*sums)
 
 
+def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
+    """To less than two percent, and it says so."""
+    table, log = logged
+    monkeypatch.setattr(requestlog, "_MOST_FINE_CELLS", 1000)
+    coarse = read_log(log.run.path)
+    assert (log.is_coarse, coarse.is_coarse) == (False, True)
+    assert "times are good to 1.6 %" in facts(coarse)
+    assert coarse.run.intervals["bucket"].nunique() < log.run.intervals["bucket"].nunique() / 2
+    p95 = measure(parse_expectation("p(95) < 1 s").metric, coarse.run, Scope((PHASE,), ("/balance",)))
+    ok = table[(table["name"] == "/balance") & (table["status"] == 200)]
+    assert p95.value == pytest.approx(float(np.quantile(ok["response_ms"], 0.95)) / 1000, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("threshold", "word"),
     [

@@ -7,7 +7,9 @@ import pytest
 
 from analysis.judgement import Word
 from analysis.thresholds import judge
+from loadproof.decidability import undecidable
 from loadproof.errors import InputError
+from loadproof.plan import expected_requests, plan_phases
 from loadproof.scenario import check_scenario
 from loadproof.strictyaml import parse_yaml
 from tests.simulation import poisson, run_of
@@ -42,6 +44,7 @@ def judged(expect: str, *, slow: range = range(0), failing: range = range(0), si
         ("p(90) > 60 ms for 10 s", {}, Word.FAIL, "from 0 ms to 10 s"),
         ("error_ratio < 5 % for 10 s", {}, Word.PASS, "at worst"),
         ("error_ratio < 5 % for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
+        ("error_ratio < 5 % for 10 s", {"failing": range(59, 60)}, Word.FAIL, "from 50 s to 60 s"),
         ("goodput_ratio >= 95 % for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
         ("goodput_ratio >= 95 % for 5 s", {}, Word.PASS, "at worst"),
         ("burn_rate(99) < 10 x for 10 s", {}, Word.PASS, "0 x"),
@@ -91,3 +94,11 @@ thresholds: [{threshold}, {{expect: goodput_ratio >= 99 %}}]
 """
     with pytest.raises(InputError, match=what):
         check_scenario(parse_yaml(text, "windows.yaml"))
+
+
+def test_a_window_with_too_few_samples_is_refused_before_the_run():
+    """What the whole phase would give counts for nothing."""
+    plan = open_scenario(phases=PHASES, thresholds=[{"expect": "p(99) < 1 s for 5 s"}, {"expect": "goodput > 1 rps"}])
+    (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
+    assert "it needs 1,000 samples a window" in problem.what
+    assert problem.got == "500 to expect"
