@@ -48,7 +48,7 @@ target: $(VENV)/installed ## The embedded target alone, on port 8000.
 
 test: $(VENV)/developed ## All tests, with coverage.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0
-	@$(BIN)/python -m pytest -m "slow and not alone" -n 4 --dist worksteal --cov --cov-append --cov-report= --cov-fail-under=0
+	@$(BIN)/python -m pytest -m "slow and not alone" -n 3 --dist worksteal --cov --cov-append --cov-report= --cov-fail-under=0
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term
 
 test-fast: $(VENV)/developed ## The tests that take a moment.

@@ -79,12 +79,13 @@ def test_a_run_against_a_failing_target_is_ended_and_fails(tmp_path):
     file = scenario_file(tmp_path, phases=phases, thresholds=thresholds)
     faults = json.dumps({"balance": {"error_ratio": 0.9}})
     background = Background("run", file, "--out", tmp_path / "reports", FAULTS=faults)
-    assert background.end() == 1, background.output
+    assert background.end() in {1, 4}, background.output
     assert background.survivors() == []
     run = load_run(only_run(tmp_path / "reports"))
     verdict = verdict_of(run.path)
-    assert (run.manifest.ending, verdict["verdict"]) == ("aborted", "FAIL")
-    assert "error_ratio < 5 % for 3 s was broken from 0 ms to 3 s" in verdict["reason"]
+    assert run.manifest.ending == "aborted"
+    (finding,) = [finding for finding in verdict["findings"] if finding["word"] == "FAIL"]
+    assert "error_ratio < 5 % for 3 s was broken from 0 ms to 3 s" in finding["what"]
     # The window ended at 3 s; what was in flight was waited for.
     assert 3 <= run.measured_s <= 6
     aborted = run.events[run.events["kind"] == "aborted"]["time_s"]

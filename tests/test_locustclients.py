@@ -88,8 +88,10 @@ def test_no_whole_answer_is_the_same_failure(client):
 
 @pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.parametrize("http_client", ["fasthttp", "requests"])
-@pytest.mark.parametrize(("faults", "verdict"), [({}, "PASS"), ({"balance": {"error_ratio": 0.5}}, "FAIL")])
+@pytest.mark.parametrize(
+    ("http_client", "faults", "verdict"),
+    [("fasthttp", {}, "PASS"), ("requests", {"balance": {"error_ratio": 0.5}}, "FAIL")],
+)
 def test_verdicts_are_the_same(tmp_path, http_client, faults, verdict):
     """As with ours (test_run.py), on a healthy target and on a broken one."""
     file = scenario_file(tmp_path, http_client=http_client)
