@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
-from analysis.drawing import FAINT, INK, LINES, MOST_POINTS, SHADE, Drawing, chart, log_durations, right_axes, thinned
+from analysis.drawing import (
+    FAINT,
+    INK,
+    LINES,
+    MOST_POINTS,
+    SHADE,
+    Drawing,
+    chart,
+    log_durations,
+    right_axes,
+    stacked,
+    thinned,
+)
 from analysis.heatmap import draw_heat
 from analysis.metrics import (
     QUANTILES,
@@ -116,12 +128,8 @@ def outcomes_chart(run: Run) -> Markup | None:
     table = thinned(table.loc[:, table.sum() > 0])
     if table.empty or not len(table.columns):
         return None
-    hatches = ("", "//", "..", "xx", "\\\\", "++")
     with _chart("outcomes", run, "requests per second") as (axes, drawing):
-        areas = axes.stackplot(table.index, table.to_numpy().T, labels=list(table.columns), colors=LINES, step="mid")
-        for area, hatch in zip(areas, hatches, strict=False):
-            area.set_hatch(hatch)
-            area.set_edgecolor(SHADE)
+        stacked(axes, table, step="mid")
         drawing.legend(axes)
     return drawing.svg("Requests that did not end ok, by outcome, per second")
 

@@ -11,8 +11,9 @@ from analysis.drift import Drift, drift_in
 from analysis.finding import Finding
 from analysis.judgement import Word
 from analysis.loadcurve import LoadCurve, load_curve
-from analysis.metrics import Scope
+from analysis.metrics import Scope, rows_of
 from analysis.recovery import Recovery, recovery_in
+from analysis.shedding import Shedding, shedding_in
 from analysis.steady import Settling, settling
 from loadproof.expectation import RESOURCES, Metric
 from loadproof.plan import level
@@ -36,11 +37,22 @@ class Degradation:
     recoveries: tuple[Recovery, ...]
     drifts: tuple[Drift, ...]
     settling: Settling | None
+    shedding: Shedding | None
+    """In the measured phases."""
 
 
 def degradation_of(run: Run) -> Degradation:
     """Of all endpoints together."""
-    return Degradation(load_curve(run), tuple(_recoveries(run)), tuple(_drifts(run)), settling(run))
+    measured = Scope(
+        tuple(span.name for span in run.manifest.phases if not span.warm_up), tuple(run.manifest.scenario.mix)
+    )
+    return Degradation(
+        curve=load_curve(run),
+        recoveries=tuple(_recoveries(run)),
+        drifts=tuple(_drifts(run)),
+        settling=settling(run),
+        shedding=shedding_in(run, rows_of(run, measured)),
+    )
 
 
 def _recoveries(run: Run) -> Iterator[Recovery]:
@@ -65,13 +77,16 @@ def _drifts(run: Run) -> Iterator[Drift]:
 
 def notes(degradation: Degradation) -> Iterator[Finding]:
     """What is worth a word, whatever was expected."""
-    curve, settled = degradation.curve, degradation.settling
+    curve, settled, shedding = degradation.curve, degradation.settling, degradation.shedding
     if curve is not None and curve.collapse is not None:
         what = (
             f"goodput collapsed: {curve.peak.goodput_rps:.0f} rps in {curve.peak.phase}, "
             f"{curve.collapse.goodput_rps:.0f} rps in {curve.collapse.phase} under more load"
         )
         yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
+    if shedding is not None and not shedding.is_graceful:
+        what = f"{shedding.refused:,} requests were refused, {shedding}"
+        yield Finding(Word.PASS, what, "refuse before any work, and say in Retry-After when a client is admitted again")
     for recovery in degradation.recoveries:
         if recovery.took_s is None:
             what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
-from analysis.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, right_axes
+from analysis.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, right_axes, stacked
+from analysis.metrics import QUANTILES
 from analysis.recovery import seconds_around
 from loadproof.errors import escaped
+from loadproof.outcome import DROPPED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,16 +26,17 @@ if TYPE_CHECKING:
 
 
 def load_curve_chart(curve: LoadCurve) -> Markup:
-    """Goodput and p95 against the offered load, with the interval in which capacity lies."""
+    """Goodput and quantiles against the offered load, with the interval in which capacity lies."""
     offered = [step.offered_rps for step in curve.rising]
     with chart("curve", "requests per second") as (axes, drawing):
         lines = axes.plot(offered, offered, color=FAINT, linestyle=":", label="offered")
         lines += axes.plot(offered, [step.goodput_rps for step in curve.rising], "o-", color=LINES[1], label="goodput")
         right = right_axes(axes, "response time")
-        p95 = [_ms(step, 0.95) for step in curve.rising]
-        if not all(map(np.isnan, p95)):
-            lines += right.plot(offered, p95, "s--", color=LINES[0], label="p95")
-            log_durations(right)
+        for quantile, style in zip(QUANTILES, ("v:", "s--", "^:"), strict=True):
+            times = [_ms(step, quantile) for step in curve.rising]
+            if not all(map(np.isnan, times)):
+                lines += right.plot(offered, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
+                log_durations(right)
         low = curve.held.offered_rps if curve.held else 0.0
         if curve.broke is not None:
             axes.axvspan(low, curve.broke.offered_rps, color=SHADE)
@@ -41,7 +45,30 @@ def load_curve_chart(curve: LoadCurve) -> Markup:
         axes.set_xlabel("offered load, requests per second")
         axes.set_ylim(bottom=0)
         drawing.legend(axes, lines)
-    return drawing.svg("Goodput and 95th percentile of the response time against offered load")
+    return drawing.svg("Goodput, and median, 95th and 99th percentile of the response time, against offered load")
+
+
+def lost_chart(curve: LoadCurve) -> Markup | None:
+    """What was no goodput, by what became of it, against the offered load; None where all was."""
+    table = pd.DataFrame([_lost(step) for step in curve.rising], index=[step.offered_rps for step in curve.rising])
+    table = table.loc[:, table.sum() > 0].sort_index()
+    if not len(table.columns):
+        return None
+    with chart("lost", "% of the offered load") as (axes, drawing):
+        stacked(axes, table)
+        axes.set_xlabel("offered load, requests per second")
+        axes.set_xlim(table.index[0], table.index[-1])
+        axes.set_ylim(bottom=0)
+        drawing.legend(axes)
+    return drawing.svg("What of the offered load was no goodput, by outcome, against the offered load")
+
+
+def _lost(step: Step) -> dict[str, float]:
+    counts = step.tally
+    late = {"late": counts.outcomes[Outcome.OK] - counts.good}
+    wrong = {str(outcome): counts.outcomes[outcome] for outcome in Outcome if outcome is not Outcome.OK}
+    lost = {**late, **wrong, DROPPED: counts.dropped}
+    return {name: 100 * count / max(counts.offered, 1) for name, count in lost.items()}
 
 
 def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:

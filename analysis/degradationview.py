@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analysis.degradationcharts import drift_chart, load_curve_chart, recovery_chart, scalability_chart
+from analysis.degradationcharts import drift_chart, load_curve_chart, lost_chart, recovery_chart, scalability_chart
 from analysis.judgement import interval_text
+from analysis.loadcurve import Past
 from loadproof.expectation import RATIOS
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -24,6 +25,7 @@ def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
     """For the template; empty parts where a run shows nothing of the kind."""
     phases = dict.fromkeys(drift.phase for drift in found.drifts)
     return {
+        "shedding": f"{found.shedding.refused:,} requests were refused, {found.shedding}." if found.shedding else None,
         "curve": _curve_view(found.curve) if found.curve else None,
         "recoveries": [
             {"told": _recovery_told(recovery), "chart": recovery_chart(run, recovery, number)}
@@ -40,6 +42,7 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
     return {
         "told": list(_curve_told(curve)),
         "chart": load_curve_chart(curve),
+        "lost": lost_chart(curve),
         "rows": [_step_row(step) for step in (*curve.rising, *curve.falling)],
         "law": scalability_chart(curve, curve.law) if curve.law else None,
     }
@@ -60,9 +63,9 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
             f"{_rps(curve.collapse.goodput_rps)} in {curve.collapse.phase}, under more load."
         )
     elif top.past is not None:
-        fast = f", p95 {format_duration(top.throttled_p95_s)}" if top.throttled_p95_s else ""
+        how = f", {top.shedding}" if top.past is Past.SHED else ""
         goodput = f"at {_rps(top.offered_rps)} goodput was {_rps(top.goodput_rps)}"
-        yield f"No collapse: {goodput}; most of the rest {top.past}{fast}."
+        yield f"No collapse: {goodput}; most of the rest {top.past}{how}."
 
 
 def _step_row(step: Step) -> dict[str, Any]:
@@ -78,8 +81,14 @@ def _step_row(step: Step) -> dict[str, Any]:
             *(_duration(estimate) for estimate in step.response.values()),
             f"{step.in_flight:,.1f}",
         ],
-        "past": step.past or "–",
+        "past": _past_text(step),
     }
+
+
+def _past_text(step: Step) -> str:
+    if step.past is Past.SHED and step.shedding:
+        return f"{step.past}, {'' if step.shedding.is_graceful else 'not '}gracefully"
+    return step.past or "–"
 
 
 def _recovery_told(recovery: Recovery) -> str:

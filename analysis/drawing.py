@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -35,6 +35,7 @@ INK, FAINT, SHADE = "#010203", "#020304", "#030405"
 HEAT: Final = ("#0d0e0f", "#0e0f10", "#0f1011", "#101112", "#111213")
 """From few to many."""
 LINES: Final = ("#040506", "#050607", "#060708", "#070809", "#08090a", "#090a0b", "#0a0b0c")
+_HATCHES: Final = ("", "//", "..", "xx", "\\\\", "++")
 _VARIABLES: Final = {INK: "ink", FAINT: "faint", SHADE: "shade"} | {
     colour: f"{kind}-{number}"
     for kind, colours in (("line", LINES), ("heat", HEAT))
@@ -156,6 +157,14 @@ def log_durations(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: format_duration(ms / 1000)))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = None) -> None:
+    """One area over the other for each column, over the index; told apart without colour, too."""
+    areas = axes.stackplot(table.index, table.to_numpy().T, labels=list(table.columns), colors=LINES, step=step)
+    for area, hatch in zip(areas, _HATCHES, strict=False):
+        area.set_hatch(hatch)
+        area.set_edgecolor(SHADE)
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:

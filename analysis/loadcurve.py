@@ -19,6 +19,7 @@ from analysis.disturbances import disturbed_phases
 from analysis.estimate import Estimate, quantile_estimate, ratio_estimate
 from analysis.judgement import Word
 from analysis.metrics import QUANTILES, Scope, Tally, histogram, rows_of, tally
+from analysis.shedding import Shedding, shedding_in
 from analysis.thresholds import judge
 from loadproof.expectation import RATIOS
 from loadproof.histogram import MIDPOINT_US
@@ -62,7 +63,7 @@ class Step:
     """On average, by Little's law."""
     response: dict[float, Estimate | None]
     """By quantile, of `ok` answers."""
-    throttled_p95_s: float | None
+    shedding: Shedding | None
     tally: Tally
     word: Word
     """PASS where all goals held, FAIL where one did not; INCONCLUSIVE of no goals, INVALID of a late generator."""
@@ -172,7 +173,6 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     times = rows[rows["series"] == "response"]
     busy_s = float((times["count"] * MIDPOINT_US[times["bucket"]]).sum()) * 1e-6
     answered = histogram(rows, "response", Outcome.OK)
-    refused = quantile_estimate(histogram(rows, "response", Outcome.THROTTLED), 0.95)
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
     return Step(
         phase=span.name,
@@ -183,7 +183,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
         in_flight=busy_s / lasted_s,
         response={quantile: quantile_estimate(answered, quantile) for quantile in QUANTILES},
-        throttled_p95_s=refused.value if refused else None,
+        shedding=shedding_in(part, rows),
         tally=counts,
         word=word,
         broken=broken,

@@ -1,7 +1,7 @@
 """A run's seconds to how soon it was again as before: after a spike, or after any phase that hurt.
 
 Recovered is the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % and p95 is within
-what a second before the trigger could have had.
+what a second before the trigger could have had, or so near that nobody would notice.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ GOODPUT_SHARE: Final = 0.99
 """Of the goodput ratio before."""
 FALSE_ALARM: Final = 0.05
 """How often a run that was never hurt is seen as not recovered at once, at most."""
+_UNNOTICED: Final = 0.01
+"""Of the deadline: a p95 that is longer by less has recovered, however sure the difference."""
 _FEWEST_SECONDS: Final = 5
 """Of before, to know what a second can have."""
 
@@ -69,7 +71,8 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
     known = was["p95"].dropna()
     if len(known) < _FEWEST_SECONDS or became.empty:
         return None
-    bound_s = prediction_bound(known.to_numpy())
+    unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+    bound_s = max(prediction_bound(known.to_numpy()), unnoticed_s)
     as_before = (became["ratio"] >= GOODPUT_SHARE * _ratio(was)) & (became["p95"] <= bound_s)
     calm = as_before | (became["offered"] == 0)
     first = first_run(calm.to_numpy(), CALM_SECONDS)

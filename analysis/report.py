@@ -1,4 +1,4 @@
-"""A run and its verdict to report.html: one file, no script, nothing loaded from anywhere."""
+"""A run and its verdict to report.html: one file, whole without its script, nothing loaded from anywhere."""
 
 from __future__ import annotations
 

@@ -1,15 +1,27 @@
-"""A verdict to verdict.json, and the JSON schema of that file; both from the same types."""
+"""A verdict to verdict.json."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING, Final
 
 from analysis.metrics import SummaryRow, bursts, summary
+from analysis.verdictschema import (
+    BurstJson,
+    DegradationJson,
+    DriftJson,
+    EstimateJson,
+    FindingJson,
+    LoadCurveJson,
+    RecoveryJson,
+    RowJson,
+    SheddingJson,
+    StepJson,
+    ThresholdJson,
+    ValueJson,
+    VerdictJson,
+)
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
     from analysis.judgement import Judgement
     from analysis.loadcurve import LoadCurve, Step
     from analysis.recovery import Recovery
+    from analysis.shedding import Shedding
     from analysis.verdict import Verdict
 
 FORMAT: Final = 1
@@ -30,139 +43,6 @@ _UNITS: Final = {
     Dimension.COUNT: "count",
     Dimension.MULTIPLE: "x",
 }
-
-
-class EstimateJson(TypedDict):
-    """With its 95 % interval; null where there is none, or where it is open."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-class ThresholdJson(EstimateJson):
-    expect: str
-    scope: str
-    word: str
-    reason: str
-    unit: str
-    limit: float
-    of_baseline: bool
-    window_s: float | None
-
-
-class FindingJson(TypedDict):
-    word: str
-    what: str
-    remedy: str
-
-
-class BurstJson(TypedDict):
-    number: int
-    at_s: float
-    sent: int
-    spread_s: float
-    peak_in_flight: int
-    late: int
-
-
-class ValueJson(TypedDict):
-    """At a glance: no threshold read it, and so no interval was worked out."""
-
-    value: float | None
-    n: int
-
-
-class RowJson(TypedDict):
-    """One phase and endpoint (null: all of them); times by quantile."""
-
-    phase: str
-    warm_up: bool
-    endpoint: str | None
-    offered_rps: float
-    throughput_rps: float
-    goodput_rps: float
-    goodput_ratio: ValueJson
-    sent: int
-    dropped: int
-    abandoned: int
-    outcomes: dict[str, int]
-    response_s: dict[str, ValueJson]
-    service_s: dict[str, ValueJson]
-    connect_s: dict[str, ValueJson]
-    first_byte_s: dict[str, ValueJson]
-    transfer_s: dict[str, ValueJson]
-
-
-class StepJson(TypedDict):
-    phase: str
-    offered_rps: float
-    throughput_rps: float
-    goodput_rps: float
-    in_flight: float
-    word: str
-    broken: str
-    past: str | None
-
-
-class LoadCurveJson(TypedDict):
-    """`held` and `broke` are the phases between which capacity lies."""
-
-    rising: list[StepJson]
-    falling: list[StepJson]
-    held: str | None
-    broke: str | None
-    collapse: str | None
-
-
-class RecoveryJson(TypedDict):
-    phase: str
-    before: str
-    trigger: str
-    took_s: float | None
-    looked_s: int
-    drained_s: float | None
-    lost: int
-
-
-class DriftJson(TypedDict):
-    """`change` is relative to the start, of ratios it is the difference."""
-
-    metric: str
-    phase: str
-    change: EstimateJson
-    tau: float
-    p_value: float
-
-
-class DegradationJson(TypedDict):
-    load_curve: LoadCurveJson | None
-    recoveries: list[RecoveryJson]
-    drifts: list[DriftJson]
-    settled_s: int | None
-
-
-class VerdictJson(TypedDict):
-    format: int
-    verdict: str
-    reason: str
-    next_step: str
-    run_id: str
-    scenario: str
-    ending: str
-    baseline: str | None
-    thresholds: list[ThresholdJson]
-    findings: list[FindingJson]
-    bursts: list[BurstJson]
-    degradation: DegradationJson | None
-    summary: list[RowJson]
-
-
-def verdict_schema() -> dict[str, Any]:
-    """The JSON schema of verdict.json."""
-    schema = TypeAdapter(VerdictJson).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "verdict.json", **schema}
 
 
 def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
@@ -231,7 +111,7 @@ def _value_json(estimate: Estimate | None) -> ValueJson:
 
 def row_json(row: SummaryRow) -> RowJson:
     def times(quantiles: dict[float, Estimate | None]) -> dict[str, ValueJson]:
-        return {f"p{quantile * 100:g}": _value_json(value) for quantile, value in quantiles.items()}
+        return {_name(quantile): _value_json(value) for quantile, value in quantiles.items()}
 
     return RowJson(
         phase=row.phase.name,
@@ -253,12 +133,17 @@ def row_json(row: SummaryRow) -> RowJson:
     )
 
 
+def _name(quantile: float) -> str:
+    return f"p{quantile * 100:g}"
+
+
 def _degradation_json(found: Degradation) -> DegradationJson:
     return DegradationJson(
         load_curve=_curve_json(found.curve) if found.curve else None,
         recoveries=[_recovery_json(recovery) for recovery in found.recoveries],
         drifts=[_drift_json(drift) for drift in found.drifts],
         settled_s=found.settling.settled_s if found.settling else None,
+        shedding=_shedding_json(found.shedding) if found.shedding else None,
     )
 
 
@@ -281,10 +166,26 @@ def _step_json(step: Step) -> StepJson:
         offered_rps=step.offered_rps,
         throughput_rps=step.throughput_rps,
         goodput_rps=step.goodput_rps,
+        goodput_ratio=estimate_json(step.goodput_ratio),
+        response_s={_name(quantile): estimate_json(value) for quantile, value in step.response.items()},
+        outcomes={str(outcome): count for outcome, count in step.tally.outcomes.items()},
+        dropped=step.tally.dropped,
         in_flight=step.in_flight,
         word=step.word,
         broken=step.broken,
         past=step.past,
+        shedding=_shedding_json(step.shedding) if step.shedding else None,
+    )
+
+
+def _shedding_json(shedding: Shedding) -> SheddingJson:
+    return SheddingJson(
+        refused=shedding.refused,
+        p95_s=shedding.p95_s,
+        kept=shedding.kept,
+        broken=shedding.broken,
+        missing=shedding.missing,
+        graceful=shedding.is_graceful,
     )
 
 

@@ -219,7 +219,7 @@ def schema(
 ) -> None:
     """Print a JSON schema: for completion in editors, or for what reads verdicts."""
     if of == "verdict":
-        from analysis.verdictfile import verdict_schema
+        from analysis.verdictschema import verdict_schema
 
         content = verdict_schema()
     else:

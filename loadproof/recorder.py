@@ -160,6 +160,10 @@ class Recorder:
         self._second.dropped += 1
         self._second.cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
 
+    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
+        """What became of a refusal's Retry-After: one of rundir's three counters."""
+        self._second.cells[*self._place(intended_s), endpoint, Outcome.THROTTLED, became, 0] += 1
+
     def _place(self, intended_s: float) -> tuple[int, str]:
         return max(0, int(intended_s)), phase_at(self._spans, intended_s).name
 
@@ -273,6 +277,9 @@ class NoRecorder:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
+        pass
+
+    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         pass
 
 

@@ -50,9 +50,11 @@ PARTS: Final = ("connect", "first_byte", "transfer")
 """Of a request's time: connecting, if it had to; from sending to the answer's first byte; from there to its last."""
 HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 """Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
-COUNTERS: Final = ("good", "completed", "dropped", "abandoned")
+RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
+COUNTERS: Final = ("good", "completed", "dropped", "abandoned", RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
 """Series that only count, with bucket 0: correct within the deadline, and never sent, in the second of the
-intended start; answers in the second in which they ended; requests that our own stop cut off."""
+intended start; answers in the second in which they ended; requests that our own stop cut off; refusals, in the
+second of their intended start, after whose Retry-After the client was admitted, was refused again, or that had none."""
 
 
 class IntervalRow(NamedTuple):

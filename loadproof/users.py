@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import gevent
@@ -16,6 +14,8 @@ from locust.user.task import LOCUST_STATE_STOPPING
 from loadproof.api import Call, Reply
 from loadproof.outcome import Outcome, classify
 from loadproof.plan import Due
+from loadproof.retryafter import Promise, retry_after_s
+from loadproof.rundir import RETRY_MISSING
 from loadproof.transport import ConnectionFailedError, Request, RequestTimeoutError, Timing
 from loadproof.workload import workload
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadproof.clients import Client
-    from loadproof.httpwire import Answer
 
 _FIRST_BACK_OFF_S: Final = 1.0
 _LONGEST_BACK_OFF_S: Final = 60.0
@@ -62,6 +61,7 @@ class ApiUser(User):
         self.api = self.workload.api
         self._recorder = self.workload.recorder
         self._connections = self.workload.connections(self.identity, self.host or "")
+        self._standing = self.workload.standing(self.identity, self.endpoint)
         self._every_s = self.workload.every_s(self.endpoint)
         self._offset_s = self.random.random() * self._every_s
         self._due = Due(0.0)
@@ -112,6 +112,7 @@ class ApiUser(User):
         """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
         due, recorder, timing = self._take_due(), self._recorder, Timing()
         recorder.started(due.burst)
+        tested = self._standing.promise and self._standing.take_due(time.monotonic())
         try:
             reply, outcome, error = self._exchange(call, check, timing)
         except BaseException:
@@ -121,10 +122,17 @@ class ApiUser(User):
         recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
             self._tell_locust(call.request, reply, error, timing)
+        if tested and (became := tested.became(outcome)):
+            recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
+        if outcome is Outcome.THROTTLED and reply is not None:
+            self._heed(retry_after_s(reply.answer), due, timing.ended_s)
+            return None
+        self._standing.promise = None
+        self._back_off_s = _FIRST_BACK_OFF_S
         if outcome is Outcome.OK:
-            self._back_off_s = _FIRST_BACK_OFF_S
             return reply
-        self._heed(outcome, reply)
+        # A connection can be refused before anything waited: others have their turn first.
+        gevent.sleep(0)
         return None
 
     def _take_due(self) -> Due:
@@ -174,19 +182,18 @@ class ApiUser(User):
             url=request.path,
         )
 
-    def _heed(self, outcome: Outcome, reply: Reply | None) -> None:
-        """Do what the scenario says when throttled: wait, longer each time; stop; or nothing."""
-        if outcome is not Outcome.THROTTLED or reply is None:
-            self._back_off_s = _FIRST_BACK_OFF_S
-            # A connection can be refused before anything waited: others have their turn first.
-            gevent.sleep(0)
-            return
+    def _heed(self, asked_s: float | None, due: Due, ended_s: float) -> None:
+        """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
+        if asked_s is None:
+            self._recorder.retry_after(self.endpoint, intended_s=due.at_s, became=RETRY_MISSING)
+        else:
+            self._standing.promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.scenario.when_throttled:
             case "stop":
                 raise StopUser
             case "honour":
                 # Jitter on top of what the server asked for: never earlier, and not all at once.
-                wait_s = retry_after_s(reply.answer) + self.random.uniform(0, self._back_off_s)
+                wait_s = (asked_s or 0.0) + self.random.uniform(0, self._back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
                 self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
 
@@ -194,17 +201,3 @@ class ApiUser(User):
 def api_users(environment: Environment) -> list[type[ApiUser]]:
     """The API's user classes among all that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
-
-
-def retry_after_s(answer: Answer) -> float:
-    """Seconds that Retry-After asks for, as a number or as a date; 0 where it says nothing readable.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    text = answer.headers.get("retry-after", "")
-    if text.isdecimal():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

@@ -19,6 +19,7 @@ from loadproof.origin import Origin
 from loadproof.payloads import make_payloads
 from loadproof.plan import Due, next_due, plan_phases
 from loadproof.recorder import NoRecorder, Recorder
+from loadproof.retryafter import Standing
 from loadproof.rundir import TargetFacts
 from loadproof.scenario import HeaderClients, HttpClient, Scenario
 from loadproof.transport import Connection, Timeouts
@@ -71,6 +72,7 @@ class Workload:
         """Until then a user sends at its pace, whatever the phases."""
         self._made: dict[str, int] = defaultdict(int)
         self._connections: dict[int, ClientConnections] = {}
+        self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
         self._origin_of = functools.cache(Origin.of)
 
     def begin(self, delay_s: float) -> None:
@@ -112,6 +114,11 @@ class Workload:
         if client.index not in self._connections:
             self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
         return self._connections[client.index]
+
+    def standing(self, client: Client, endpoint: str) -> Standing:
+        """What the target's limits promised whom they take this client for."""
+        shared = self.scenario.clients == "shared"
+        return self._standings[0 if shared else client.index, endpoint]
 
     def _connect(self, client: Client, base_url: str) -> Exchanging:
         clients, timeouts = self.scenario.clients, self.scenario.timeouts

@@ -6,13 +6,14 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
 from target.limits import endpoint_of
 from target.problems import problem_answer
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from target.settings import Fault
 
@@ -41,4 +42,15 @@ class FaultMiddleware:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
             await send({"type": "http.response.body", "body": b"cut"})
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _lying(send, fault.retry_after_s) if fault.retry_after_s else send)
+
+
+def _lying(send: Send, retry_after_s: int) -> Send:
+    async def send_changed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            if "retry-after" in headers:
+                headers["retry-after"] = str(retry_after_s)
+        await send(message)
+
+    return send_changed

@@ -29,6 +29,8 @@ class Fault:
     wrong_body: bool = False
     hang: bool = False
     cut: bool = False
+    retry_after_s: int = 0
+    """What refusals say instead of the truth, unless 0."""
 
 
 @dataclass(frozen=True)

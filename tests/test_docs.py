@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from analysis.verdictfile import verdict_schema
+from analysis.verdictschema import verdict_schema
 from bench import tables
 from loadproof.expectation import METRICS
 from loadproof.outcome import DROPPED, Outcome

@@ -113,6 +113,20 @@ def test_pure_noise_has_recovered_at_once(bare):
     assert late <= 6
 
 
+@pytest.mark.parametrize(("longer_ms", "took_s"), [(0.0, 0), (3.0, 0), (30.0, None)])
+def test_a_difference_that_nobody_notices_is_none(bare, longer_ms, took_s):
+    """However steady the target was before: 1 % of the deadline of half a second."""
+    counted = Counter()
+    for span in bare.manifest.phases:
+        for second in range(int(span.start_s), int(span.end_s)):
+            ms = 20 + (longer_ms if span.name == "after" else 0.01 * (second % 2))
+            counted[second, span.name, "balance", "ok", "response", bucket_of(round(ms * 1000))] += 50
+            counted[second, span.name, "balance", "ok", "good", 0] += 50
+    rows = [(*key, count) for key, count in counted.items()]
+    run = replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+    assert recovery_in(run, "after", ("balance",)).took_s == took_s
+
+
 def test_the_bound_keeps_its_promise():
     """The largest of ten more values is beyond it in at most 5 % of all cases."""
     random = np.random.default_rng(7)

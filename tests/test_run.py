@@ -83,6 +83,27 @@ def test_throttled_users_do_what_the_scenario_says(tmp_path, policy):
         assert 10 <= throttled <= 60
 
 
+@pytest.mark.parametrize(("fault", "graceful"), [({}, True), ({"retry_after_s": 1}, False)], ids=["honest", "lying"])
+def test_a_retry_after_that_is_not_kept_is_seen(tmp_path, fault, graceful):
+    """Three a second come again after a second; five a minute don't, whatever they are told."""
+    limits = dict.fromkeys(("health", "balance", "transactions", "webhooks"), "3/s" if graceful else "5/min")
+    _, run = run_quick(
+        tmp_path,
+        settings={"limits": limits},
+        expect_throttling=True,
+        when_throttled="honour",
+        clients="shared",
+        phases=[{"name": "steady", "duration": "6 s", "users": 20}],
+        thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 1 %"}],
+        environment={"FAULTS": json.dumps({"balance": fault, "health": fault})},
+    )
+    shedding = verdict_of(run)["degradation"]["shedding"]
+    assert shedding["graceful"] is graceful
+    assert shedding["kept" if graceful else "broken"] > 1
+    told = [finding["what"] for finding in verdict_of(run)["findings"]]
+    assert any("were refused again after Retry-After" in what for what in told) is not graceful
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("arrivals", ["poisson", "uniform"])
 def test_the_open_model_sends_what_was_planned(tmp_path, arrivals):

@@ -1,0 +1,160 @@
+"""The types of verdict.json, and its JSON schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+
+class EstimateJson(TypedDict):
+    """With its 95 % interval; null where there is none, or where it is open."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class ThresholdJson(EstimateJson):
+    expect: str
+    scope: str
+    word: str
+    reason: str
+    unit: str
+    limit: float
+    of_baseline: bool
+    window_s: float | None
+
+
+class FindingJson(TypedDict):
+    word: str
+    what: str
+    remedy: str
+
+
+class BurstJson(TypedDict):
+    number: int
+    at_s: float
+    sent: int
+    spread_s: float
+    peak_in_flight: int
+    late: int
+
+
+class ValueJson(TypedDict):
+    """At a glance: no threshold read it, and so no interval was worked out."""
+
+    value: float | None
+    n: int
+
+
+class RowJson(TypedDict):
+    """One phase and endpoint (null: all of them); times by quantile."""
+
+    phase: str
+    warm_up: bool
+    endpoint: str | None
+    offered_rps: float
+    throughput_rps: float
+    goodput_rps: float
+    goodput_ratio: ValueJson
+    sent: int
+    dropped: int
+    abandoned: int
+    outcomes: dict[str, int]
+    response_s: dict[str, ValueJson]
+    service_s: dict[str, ValueJson]
+    connect_s: dict[str, ValueJson]
+    first_byte_s: dict[str, ValueJson]
+    transfer_s: dict[str, ValueJson]
+
+
+class SheddingJson(TypedDict):
+    """Refusals, and what became of their Retry-After: kept, broken, or missing."""
+
+    refused: int
+    p95_s: float
+    kept: int
+    broken: int
+    missing: int
+    graceful: bool
+
+
+class StepJson(TypedDict):
+    """A phase at one load; `past` is what most of what was no goodput ended as."""
+
+    phase: str
+    offered_rps: float
+    throughput_rps: float
+    goodput_rps: float
+    goodput_ratio: EstimateJson
+    response_s: dict[str, EstimateJson]
+    outcomes: dict[str, int]
+    dropped: int
+    in_flight: float
+    word: str
+    broken: str
+    past: str | None
+    shedding: SheddingJson | None
+
+
+class LoadCurveJson(TypedDict):
+    """`held` and `broke` are the phases between which capacity lies."""
+
+    rising: list[StepJson]
+    falling: list[StepJson]
+    held: str | None
+    broke: str | None
+    collapse: str | None
+
+
+class RecoveryJson(TypedDict):
+    phase: str
+    before: str
+    trigger: str
+    took_s: float | None
+    looked_s: int
+    drained_s: float | None
+    lost: int
+
+
+class DriftJson(TypedDict):
+    """`change` is relative to the start, of ratios it is the difference."""
+
+    metric: str
+    phase: str
+    change: EstimateJson
+    tau: float
+    p_value: float
+
+
+class DegradationJson(TypedDict):
+    load_curve: LoadCurveJson | None
+    recoveries: list[RecoveryJson]
+    drifts: list[DriftJson]
+    settled_s: int | None
+    shedding: SheddingJson | None
+
+
+class VerdictJson(TypedDict):
+    format: int
+    verdict: str
+    reason: str
+    next_step: str
+    run_id: str
+    scenario: str
+    ending: str
+    baseline: str | None
+    thresholds: list[ThresholdJson]
+    findings: list[FindingJson]
+    bursts: list[BurstJson]
+    degradation: DegradationJson | None
+    summary: list[RowJson]
+
+
+def verdict_schema() -> dict[str, Any]:
+    """The JSON schema of verdict.json."""
+    schema = TypeAdapter(VerdictJson).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "verdict.json", **schema}
