@@ -110,6 +110,16 @@ def _autocorrelations(residuals: NDArray[np.float64], lags: int) -> NDArray[np.f
     return covariances[1:] / covariances[0] if covariances[0] > 0 else np.array([])
 
 
+def neighbours_correlation(values: NDArray[np.float64]) -> float:
+    """Of values with their successors, -1 to 0.99; unbiased to the first order, for n of them hide some of it.
+
+    Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
+    """
+    found = _autocorrelations(values - values.mean(), 1)
+    seen = float(found[0]) if found.size else 0.0
+    return min(0.99, seen + (1 + 4 * seen) / values.size)
+
+
 def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
     """The lag after which several in a row are no larger than those of noise; 0 where the first is not."""
     in_a_row = max(5, math.ceil(math.sqrt(math.log10(n))))

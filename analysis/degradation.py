@@ -14,7 +14,7 @@ from analysis.loadcurve import LoadCurve, load_curve
 from analysis.metrics import Scope, rows_of
 from analysis.recovery import Recovery, recovery_in
 from analysis.shedding import Shedding, shedding_in
-from analysis.steady import Settling, settling
+from analysis.steady import Alike, Settling, settling, too_alike
 from loadproof.expectation import RESOURCES, Metric
 from loadproof.plan import level
 from loadproof.units import format_duration
@@ -37,6 +37,7 @@ class Degradation:
     recoveries: tuple[Recovery, ...]
     drifts: tuple[Drift, ...]
     settling: Settling | None
+    too_alike: tuple[Alike, ...]
     shedding: Shedding | None
     """In the measured phases."""
 
@@ -51,6 +52,7 @@ def degradation_of(run: Run) -> Degradation:
         recoveries=tuple(_recoveries(run)),
         drifts=tuple(_drifts(run)),
         settling=settling(run),
+        too_alike=tuple(too_alike(run)),
         shedding=shedding_in(run, rows_of(run, measured)),
     )
 
@@ -75,23 +77,45 @@ def _drifts(run: Run) -> Iterator[Drift]:
                 yield found
 
 
-def notes(degradation: Degradation) -> Iterator[Finding]:
+def notes(found: Degradation) -> Iterator[Finding]:
     """What is worth a word, whatever was expected."""
-    curve, settled, shedding = degradation.curve, degradation.settling, degradation.shedding
+    yield from _collapsed(found.curve)
+    yield from _ungraceful(found.shedding)
+    for recovery in found.recoveries:
+        if recovery.took_s is None:
+            what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
+            yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+    yield from _too_short(found)
+
+
+def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
     if curve is not None and curve.collapse is not None:
         what = (
             f"goodput collapsed: {curve.peak.goodput_rps:.0f} rps in {curve.peak.phase}, "
             f"{curve.collapse.goodput_rps:.0f} rps in {curve.collapse.phase} under more load"
         )
         yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
+
+
+def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
     if shedding is not None and not shedding.is_graceful:
         what = f"{shedding.refused:,} requests were refused, {shedding}"
         yield Finding(Word.PASS, what, "refuse before any work, and say in Retry-After when a client is admitted again")
-    for recovery in degradation.recoveries:
-        if recovery.took_s is None:
-            what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
-            yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+
+
+def _too_short(found: Degradation) -> Iterator[Finding]:
+    """Warm-up, or phase."""
+    settled, unsettled = found.settling, ""
     if settled is not None and settled.is_too_late:
+        unsettled = settled.phase
         seen = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
         what = f"response times: {seen}; the warm-up ended at {format_duration(settled.warm_up_s)}"
         yield Finding(Word.PASS, what, "warm up longer, or look at what drifts")
+    for alike in found.too_alike:
+        # Where it had not settled, that is why its seconds are alike.
+        if alike.phase != unsettled:
+            what = (
+                f"neighbouring seconds of {alike.phase} are alike (correlation {alike.correlation:.2f}): "
+                f"from {alike.lasted_s} s of them intervals come out too narrow"
+            )
+            yield Finding(Word.PASS, what, f"let it last {format_duration(alike.enough_s)} where the verdict is close")

@@ -1,12 +1,15 @@
-"""A run's first seconds to when it settled: a check on how long its scenario says that warming up takes."""
+"""A run's seconds to whether its phases are long enough: when it had settled, and how much a phase's seconds tell."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.correlation import FEWEST_SECONDS, neighbours_correlation
 from analysis.metrics import mean_over_time
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 BATCH_S: Final = 5
 """MSER-5's batches."""
 _FEWEST_BATCHES: Final = 10
+_TOO_FEW: Final = 8
+"""Seconds, if they were independent: with fewer, 95 % intervals cover less than 93 % (docs/statistics.md)."""
+_ENOUGH: Final = 30
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,41 @@ def settling(run: Run) -> Settling | None:
     cut = mser5(values)
     settled_s = None if cut is None else int(spans[0].ramp_s) + cut
     return Settling(settled_s, spans[measured].start_s, spans[measured].name)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A phase whose neighbouring seconds are so alike that they tell too little together."""
+
+    phase: str
+    correlation: float
+    lasted_s: int
+
+    @property
+    def enough_s(self) -> int:
+        """How long it should last, in whole minutes."""
+        return 60 * math.ceil(_ENOUGH * self._seconds_for_one() / 60)
+
+    @property
+    def is_too_short(self) -> bool:
+        return self.lasted_s < _TOO_FEW * self._seconds_for_one()
+
+    def _seconds_for_one(self) -> float:
+        """That tell as much as one independent second, if each depends on the one before it."""
+        return (1 + self.correlation) / (1 - self.correlation)
+
+
+def too_alike(run: Run) -> Iterator[Alike]:
+    """Of the phases that thresholds read."""
+    scenario, means = run.manifest.scenario, mean_over_time(run)
+    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
+    for span in run.manifest.phases:
+        flat = range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, run.measured_s)))
+        values = means.reindex(flat).dropna().to_numpy()
+        if span.name in read and not span.bursts_s and values.size >= FEWEST_SECONDS:
+            found = Alike(span.name, neighbours_correlation(values), values.size)
+            if found.is_too_short:
+                yield found
 
 
 def mser5(values: NDArray[np.float64]) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.steady import mser5, settling
+from analysis.steady import Alike, mser5, settling, too_alike
 from tests.simulation import autocorrelated, poisson, run_of
 from tests.synthetic import open_scenario
 
@@ -14,6 +14,26 @@ PHASES = [
     {"name": "steady", "duration": "220 s", "rate": "50 rps"},
 ]
 PLAN = open_scenario(phases=PHASES, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+
+
+def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
+    """Of a run with this correlation of its seconds."""
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    level = np.exp(0.5 * autocorrelated(random, seconds, phi=phi))
+    return list(too_alike(run_of(plan, at_s, 0.02 * level[at_s.astype(int)] * random.lognormal(0, 0.2, at_s.size))))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phi", "seen"), [(60, 0.0, 0), (30, 0.3, 1), (60, 0.9, 17), (120, 0.9, 12), (600, 0.9, 0)]
+)
+def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, seen):
+    """In most such runs, and hardly in any other; with how long it should last."""
+    found = [alike for seed in range(20) for alike in alike_in(seconds, phi=phi, seed=seed)]
+    assert len(found) <= seen if seen < 10 else len(found) >= seen
+    assert all(alike.enough_s > seconds for alike in found)
 
 
 @pytest.mark.parametrize(("slow_s", "too_late"), [(0, False), (15, False), (50, True)])
