@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from analysis.cellsums import histogram
 from analysis.drawing import (
     FAINT,
     INK,
@@ -24,15 +25,8 @@ from analysis.drawing import (
     thinned,
 )
 from analysis.heatmap import draw_heat
-from analysis.metrics import (
-    QUANTILES,
-    busiest,
-    counts_over_time,
-    histogram,
-    outcomes_over_time,
-    quantiles_over_time,
-    rows_answered,
-)
+from analysis.metrics import QUANTILES, busiest
+from analysis.overtime import counts_over_time, outcomes_over_time, quantiles_over_time
 from loadproof.errors import escaped
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
@@ -83,13 +77,12 @@ def heat_chart(run: Run) -> Markup | None:
 
 def endpoints_chart(run: Run) -> Markup | None:
     """The p95 of each endpoint over time; None without ok answers."""
-    answered = rows_answered(run)
     endpoints = busiest(run, len(LINES))
-    if answered.empty:
+    if not histogram(run.intervals, "response", Outcome.OK).any():
         return None
     with _chart("endpoints", run, "p95 response time") as (axes, drawing):
         for number, endpoint in enumerate(endpoints):
-            rows = answered[answered["endpoint"] == endpoint]
+            rows = run.intervals[run.intervals["endpoint"] == endpoint]
             table = quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000
             style = ("-", "--", ":", "-.")[number % 4]
             axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.bursts import bursts
+from analysis.cellsums import histogram
 from analysis.finding import Finding
 from analysis.judgement import Word
-from analysis.metrics import bursts
 from analysis.thresholds import judge
-from loadproof.histogram import BUCKETS, value_at_rank
+from loadproof.histogram import value_at_rank
 from loadproof.plan import expected_arrivals
 from loadproof.units import format_duration
 
@@ -163,8 +164,7 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
 
 
 def _lag_counts(run: Run, span: PhaseSpan) -> NDArray[np.int64]:
-    rows = run.intervals[(run.intervals["phase"] == span.name) & (run.intervals["series"] == "lag")]
-    return np.bincount(rows["bucket"], weights=rows["count"], minlength=BUCKETS).astype(np.int64)
+    return histogram(run.intervals[run.intervals["phase"] == span.name], "lag")
 
 
 def _lag_limit_s(run: Run, span: PhaseSpan) -> float:

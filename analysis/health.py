@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from analysis.bursts import bursts
 from analysis.disturbances import BURST_SPREAD_S, disturbances
 from analysis.finding import Finding
 from analysis.judgement import Word
-from analysis.metrics import bursts, tally
+from analysis.metrics import tally
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from analysis.cellsums import blocks
 from analysis.drawing import HEAT
-from analysis.metrics import rows_answered
+from analysis.overtime import answered
 from loadproof.histogram import MIDPOINT_US
 
 if TYPE_CHECKING:
@@ -28,13 +29,8 @@ _LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_D
 
 def draw_heat(axes: Axes, run: Run) -> None:
     """Cells of time and response time (in ms, on a log scale), the darker the more answers; of `ok` answers."""
-    rows = rows_answered(run)
     width_s = max(1, int(np.ceil(run.measured_s / _COLUMNS)))
-    level = _LEVEL[rows["bucket"]]
-    first, last = int(level.min()), int(level.max())
-    shape = (int(rows["second"].max()) // width_s + 1, last - first + 1)
-    place = (rows["second"] // width_s).to_numpy() * shape[1] + (level - first)
-    cells = np.bincount(place, weights=rows["count"], minlength=shape[0] * shape[1]).reshape(shape).astype(float)
+    cells, first = _cells(run, width_s)
     shade = _shades(cells)
     for number, colour in enumerate(HEAT, start=1):
         vertices, codes = _rectangles(shade == number)
@@ -42,6 +38,18 @@ def draw_heat(axes: Axes, run: Run) -> None:
             vertices[:, 0] *= width_s
             vertices[:, 1] = 10 ** ((vertices[:, 1] + first) / _ROWS_A_DECADE)
             axes.add_patch(PathPatch(Path(vertices, codes), facecolor=colour, linewidth=0))
+
+
+def _cells(run: Run, width_s: int) -> tuple[NDArray[np.float64], int]:
+    """Answers by time and level, shape (columns, rows), and the lowest row's level."""
+    # Of a run whose generator left no samples, nobody knows how long it was measured.
+    columns = int(run.intervals["second"].max()) // width_s + 1
+    cells = np.zeros((columns, int(_LEVEL[-1] - _LEVEL[0]) + 1))
+    for rows in map(answered, blocks(run.intervals)):
+        place = (rows["second"] // width_s).to_numpy() * cells.shape[1] + (_LEVEL[rows["bucket"]] - _LEVEL[0])
+        cells += np.bincount(place, weights=rows["count"], minlength=cells.size).reshape(cells.shape)
+    seen = np.flatnonzero(cells.any(axis=0))
+    return cells[:, seen[0] : seen[-1] + 1], int(_LEVEL[0] + seen[0])
 
 
 def _shades(cells: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import optimize
 
+from analysis.cellsums import histogram
 from analysis.disturbances import disturbed_phases
 from analysis.estimate import Estimate, quantile_estimate, ratio_estimate
 from analysis.judgement import Word
-from analysis.metrics import QUANTILES, Scope, Tally, histogram, rows_of, tally
+from analysis.metrics import QUANTILES, Scope, Tally, rows_of, tally
 from analysis.shedding import Shedding, shedding_in
 from analysis.thresholds import judge
 from loadproof.expectation import RATIOS

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
+from analysis.bursts import bursts
+from analysis.cellsums import blocks, histogram, sums_by
 from analysis.correlation import design_effect, half_width_of_mean
 from analysis.estimate import (
     Estimate,
@@ -23,11 +22,12 @@ from analysis.estimate import (
     rate_estimate,
     ratio_estimate,
 )
-from loadproof.histogram import BUCKETS, MIDPOINT_US, UPPER_US
+from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
 from loadproof.rundir import PARTS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from analysis.frames import Run
@@ -96,20 +96,14 @@ def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
 
 
 def tally(rows: pd.DataFrame) -> Tally:
-    sums = rows.groupby(["series", "outcome"], observed=True)["count"].sum()
-    by_series = rows.groupby("series", observed=True)["count"].sum()
+    sums = sums_by(rows, "series", "outcome")
+    by_series = sums.groupby(level="series", observed=True).sum()
     return Tally(
         outcomes={outcome: int(sums.get(("response", str(outcome)), 0)) for outcome in Outcome},
         good=int(by_series.get("good", 0)),
         dropped=int(by_series.get("dropped", 0)),
         abandoned=int(by_series.get("abandoned", 0)),
     )
-
-
-def histogram(rows: pd.DataFrame, series: str, outcome: str) -> NDArray[np.int64]:
-    """Counts by bucket, shape (BUCKETS,)."""
-    chosen = rows[(rows["series"] == series) & (rows["outcome"] == outcome)]
-    return np.bincount(chosen["bucket"], weights=chosen["count"], minlength=BUCKETS).astype(np.int64)
 
 
 def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
@@ -205,51 +199,9 @@ class Seconds:
         if not self.numbers.size:
             return np.zeros(0, dtype=np.int64)
         length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
-        sums = np.bincount(rows["second"], weights=rows["count"], minlength=length)
-        counted: NDArray[np.int64] = sums.astype(np.int64)[self.numbers]
+        sums = sum(np.bincount(block["second"], weights=block["count"], minlength=length) for block in blocks(rows))
+        counted: NDArray[np.int64] = np.asarray(sums, dtype=np.int64)[self.numbers]
         return counted
-
-
-@dataclass(frozen=True)
-class Burst:
-    """All users' sends at one instant."""
-
-    number: int
-    at_s: float
-    sent: int
-    spread_s: float
-    """From the first send to the last."""
-    peak_in_flight: int
-    late: int
-    """Users who were still waiting for an earlier answer at the instant."""
-
-
-def bursts(run: Run, phases: Sequence[str] | None = None) -> list[Burst]:
-    """The bursts that were seen in these phases, or in all; unreadable ones are left out."""
-    spans = [span for span in run.manifest.phases if phases is None or span.name in phases]
-    found = []
-    seen = run.events[run.events["kind"] == "burst"]
-    for at_s, detail in zip(seen["time_s"].tolist(), seen["detail"].tolist(), strict=True):
-        if any(span.start_s <= at_s < span.end_s for span in spans):
-            found += _burst(at_s, detail)
-    return found
-
-
-def _burst(at_s: float, detail: str) -> list[Burst]:
-    try:
-        seen: dict[str, Any] = json.loads(detail)
-        return [
-            Burst(
-                number=int(seen["burst"]),
-                at_s=at_s,
-                sent=int(seen["sent"]),
-                spread_s=float(seen["spread_s"]),
-                peak_in_flight=int(seen["peak_in_flight"]),
-                late=int(seen["late"]),
-            )
-        ]
-    except (ValueError, KeyError, TypeError):
-        return []
 
 
 @dataclass(frozen=True)
@@ -309,67 +261,7 @@ def _summary_row(run: Run, span: PhaseSpan, endpoint: str | None, rows: pd.DataF
     )
 
 
-def counts_over_time(run: Run) -> pd.DataFrame:
-    """Offered, sent, good and completed requests in each second; index: second."""
-    rows = run.intervals
-    seconds = pd.RangeIndex(int(run.measured_s))
-
-    def count(chosen: pd.Series) -> pd.Series:
-        return rows[chosen].groupby("second")["count"].sum().reindex(seconds, fill_value=0)
-
-    sent = count(rows["series"] == "response")
-    return pd.DataFrame(
-        {
-            "offered": sent + count(rows["series"] == "dropped"),
-            "sent": sent,
-            "good": count(rows["series"] == "good"),
-            "completed": count(rows["series"] == "completed"),
-        }
-    )
-
-
-def outcomes_over_time(run: Run) -> pd.DataFrame:
-    """Requests by outcome in the second of their intended start; index: second, columns: all outcomes."""
-    rows = run.intervals[run.intervals["series"] == "response"]
-    table = rows.pivot_table(index="second", columns="outcome", values="count", aggfunc="sum", observed=True)
-    columns = [str(outcome) for outcome in Outcome]
-    return table.reindex(index=pd.RangeIndex(int(run.measured_s)), columns=columns).fillna(0).astype(int)
-
-
-def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
-    """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
-    rows = rows_answered(run)
-    if not rows["second"].is_monotonic_increasing:
-        rows = rows.sort_values("second")
-    window = rows["second"].to_numpy() // width_s
-    buckets, counts = rows["bucket"].to_numpy(), rows["count"].to_numpy()
-    edges = np.flatnonzero(np.diff(window, prepend=-1, append=-1))
-    windows = window[edges[:-1]]
-    values = np.empty((windows.size, len(QUANTILES)))
-    for number, (first, last) in enumerate(itertools.pairwise(edges)):
-        counted = np.bincount(buckets[first:last], weights=counts[first:last], minlength=BUCKETS)
-        cumulative = np.cumsum(counted)
-        ranks = np.maximum(np.ceil(np.array(QUANTILES) * cumulative[-1]), 1)
-        values[number] = MIDPOINT_US[np.searchsorted(cumulative, ranks)] * 1e-6
-    return pd.DataFrame(values, index=windows * width_s, columns=list(QUANTILES), dtype=float)
-
-
-def rows_answered(run: Run) -> pd.DataFrame:
-    """The response times of `ok` answers."""
-    rows = run.intervals
-    return rows[(rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))]
-
-
 def busiest(run: Run, most: int) -> list[str]:
     """Endpoints by requests sent, the most first; of as many in the scenario's order."""
-    rows = run.intervals[run.intervals["series"] == "response"]
-    sent = rows.groupby("endpoint", observed=True)["count"].sum()
-    return sorted(run.manifest.scenario.mix, key=lambda name: -int(sent.get(name, 0)))[:most]
-
-
-def mean_over_time(run: Run) -> pd.Series:
-    """The mean response time in s of `ok` answers by second."""
-    rows = rows_answered(run)
-    sums = (rows["count"] * MIDPOINT_US[rows["bucket"]]).groupby(rows["second"]).sum()
-    means: pd.Series = sums / rows.groupby("second")["count"].sum() * 1e-6
-    return means
+    sums = sums_by(run.intervals, "series", "endpoint").to_dict()
+    return sorted(run.manifest.scenario.mix, key=lambda name: -sums.get(("response", name), 0))[:most]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.estimate import Estimate
-from analysis.metrics import quantiles_over_time
+from analysis.overtime import quantiles_over_time
 from loadproof.decidability import CALM_SECONDS
 from loadproof.plan import calm_before
 

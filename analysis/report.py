@@ -6,20 +6,21 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import yaml
 
 from analysis import charts
 from analysis.baseline import changes, differences
+from analysis.bursts import bursts
+from analysis.cellsums import histogram
 from analysis.degradationview import degradation_view
 from analysis.failures import failures
 from analysis.judgement import Word
-from analysis.metrics import SummaryRow, bursts, summary
+from analysis.metrics import SummaryRow, summary
 from analysis.outputs import phase_name
 from analysis.page import TEMPLATES, threshold_row
 from analysis.verdict import badness
 from loadproof import rundir
-from loadproof.histogram import BUCKETS, LOWER_US, value_at_rank
+from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -158,8 +159,7 @@ def _generator_facts(run: Run) -> str:
 
 def _lateness(run: Run) -> str:
     """Of all requests, warm-up included."""
-    lags = run.intervals[run.intervals["series"] == "lag"]
-    counts = np.bincount(lags["bucket"], weights=lags["count"], minlength=BUCKETS).astype(np.int64)
+    counts = histogram(run.intervals, "lag")
     n = int(counts.sum())
     if not n:
         return ""

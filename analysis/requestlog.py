@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("seconds", "name", "response_ms", "status")
 PHASE: Final = "log"
+_SERIES: Final = ("response", "good", "completed")
 _CHUNK_ROWS: Final = 250_000
 _OUTCOMES: Final = tuple(Outcome)
 _MOST_FINE_CELLS: Final = 2_000_000
@@ -56,15 +57,12 @@ def read_log(path: Path) -> RequestLog:
         counted.add(chunk)
     if not counted.requests:
         raise InputError(Problem(str(path), "no request in it", f"give a CSV with the columns {', '.join(COLUMNS)}"))
-    intervals = counted.frame()
-    start_s = int(intervals["second"].min())
-    if intervals["second"].max() - start_s > _LONGEST_S:
+    if counted.last_s - counted.start_s > _LONGEST_S:
         remedy = "`seconds` is a time in seconds; mend the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
-    intervals["second"] = (intervals["second"] - start_s).astype(np.int32)
     return RequestLog(
-        run=_run(path, intervals, counted.names, float(start_s)),
-        start_s=float(start_s),
+        run=_run(path, counted.frame(), counted.names, counted.start_s),
+        start_s=counted.start_s,
         requests=counted.requests,
         unreadable=counted.unreadable,
         is_coarse=counted.is_coarse,
@@ -78,6 +76,8 @@ class _Counted:
         self.names: list[str] = []
         self.requests = 0
         self.unreadable = 0
+        self.start_s, self.last_s = math.inf, 0.0
+        """The first and the last whole second, by the log's clock."""
         self.is_coarse = False
         """Four of the histogram's buckets are one, for there are too many cells."""
         self._codes: dict[str, int] = {}
@@ -90,7 +90,11 @@ class _Counted:
         known = chunk["seconds"].between(0, _LAST_S) & chunk["response_ms"].ge(0) & chunk["name"].notna()
         self.unreadable += int((~known).sum())
         rows = chunk[known]
+        if rows.empty:
+            return
         self.requests += len(rows)
+        self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
+        self.last_s = max(self.last_s, float(rows["seconds"].max() // 1))
         names = rows["name"].astype("category")
         codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
         keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
@@ -105,33 +109,23 @@ class _Counted:
             self._keys = [_coarse(each) for each in self._keys]
 
     def frame(self) -> pd.DataFrame:
-        """With an IntervalRow's columns, as if recorded; a cell that lines of several chunks fell into is several rows.
+        """With an IntervalRow's columns, as if recorded from the first second on.
 
-        What was ok was good, for a log has no deadline, and each request ended when it began.
+        A cell that lines of several chunks fell into is several rows. What was ok was good, for a log has no deadline,
+        and each request ended when it began.
         """
         ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
         ok = ended % len(_OUTCOMES) == _OUTCOMES.index(Outcome.OK)
-        parts = {"response": self._keys, "good": [ended[ok] * BUCKETS], "completed": [ended * BUCKETS]}
-        sizes = [sum(map(len, keys)) for keys in parts.values()]
-        keys = np.concatenate([key for keys in parts.values() for key in keys])
-        kinds = list(parts)
-        # Where there are millions of cells, each copy counts.
-        parts.clear()
-        self._keys.clear()
-        counts = np.concatenate([*self._counts, ended_counts[ok], ended_counts]).astype(np.int32)
-        series = np.repeat(np.arange(len(kinds), dtype=np.int8), sizes)
-        columns: dict[str, Any] = {"bucket": (keys % BUCKETS).astype(np.int16), "count": counts}
-        keys //= BUCKETS
-        outcomes = (keys % len(_OUTCOMES)).astype(np.int8)
-        keys //= len(_OUTCOMES)
-        for name, codes, values in (
-            ("phase", np.zeros(keys.size, dtype=np.int8), [PHASE]),
-            ("endpoint", (keys & 0xFFFF).astype(np.int32), self.names),
-            ("outcome", outcomes, [str(outcome) for outcome in _OUTCOMES]),
-            ("series", series, kinds),
-        ):
-            columns[name] = pd.Categorical.from_codes(codes, pd.Index(values))
-        return pd.DataFrame({"second": keys >> 16, **columns})
+        self._keys += [ended[ok] * BUCKETS, ended * BUCKETS]
+        self._counts += [ended_counts[ok], ended_counts]
+        cells = _Cells(sum(map(len, self._keys)), int(self.start_s))
+        series = [0] * (len(self._keys) - 2) + [1, 2]
+        # Where there are millions of cells, none is to be kept twice.
+        self._keys.reverse()
+        self._counts.reverse()
+        for number in series:
+            cells.add(self._keys.pop(), self._counts.pop(), series=number)
+        return cells.frame(self.names)
 
     def _code(self, name: str) -> int:
         code = self._codes.setdefault(name, len(self._codes))
@@ -140,6 +134,39 @@ class _Counted:
                 raise InputError(Problem("name", "more than 65,536 names", "group them, like /users/[id]"))
             self.names.append(name)
         return code
+
+
+class _Cells:
+    """The columns of a frame, filled part by part."""
+
+    def __init__(self, size: int, start_s: int) -> None:
+        self._start_s = start_s
+        self._filled = 0
+        self._second, self._count, self._endpoint = (np.empty(size, dtype=np.int32) for _ in range(3))
+        self._bucket = np.empty(size, dtype=np.int16)
+        self._outcome, self._series = (np.empty(size, dtype=np.int8) for _ in range(2))
+
+    def add(self, keys: NDArray[np.int64], counts: NDArray[np.int32], *, series: int) -> None:
+        part = slice(self._filled, self._filled + keys.size)
+        self._filled = part.stop
+        self._count[part], self._bucket[part], self._series[part] = counts, keys % BUCKETS, series
+        keys = keys // BUCKETS
+        self._outcome[part] = keys % len(_OUTCOMES)
+        keys //= len(_OUTCOMES)
+        self._endpoint[part], self._second[part] = keys & 0xFFFF, (keys >> 16) - self._start_s
+
+    def frame(self, names: list[str]) -> pd.DataFrame:
+        outcomes = [str(outcome) for outcome in _OUTCOMES]
+        columns: dict[str, Any] = {
+            "second": self._second,
+            "phase": pd.Categorical.from_codes(np.zeros(self._filled, dtype=np.int8), pd.Index([PHASE])),
+            "endpoint": pd.Categorical.from_codes(self._endpoint, pd.Index(names)),
+            "outcome": pd.Categorical.from_codes(self._outcome, pd.Index(outcomes)),
+            "series": pd.Categorical.from_codes(self._series, pd.Index(_SERIES)),
+            "bucket": self._bucket,
+            "count": self._count,
+        }
+        return pd.DataFrame(columns, copy=False)
 
 
 def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analysis.cellsums import histogram, sums_by
 from analysis.estimate import quantile_estimate
-from analysis.metrics import histogram
 from loadproof.outcome import Outcome
 from loadproof.rundir import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING
 from loadproof.units import format_duration
@@ -64,7 +64,7 @@ def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
     if p95 is None:
         return None
     served = quantile_estimate(histogram(rows, "response", Outcome.OK), 0.95)
-    counts = rows.groupby("series", observed=True)["count"].sum()
+    counts = sums_by(rows, "series")
     # One worker doesn't know what another one's request used up of what the target promised both.
     is_tested = run.manifest.workers == 1 or run.manifest.scenario.clients != "shared"
     return Shedding(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.correlation import FEWEST_SECONDS, neighbours_correlation
-from analysis.metrics import mean_over_time
+from analysis.overtime import mean_over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

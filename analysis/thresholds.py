@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.baseline import judge_beside
+from analysis.cellsums import histogram
 from analysis.drift import drift_estimate
 from analysis.judgement import Judgement, Word, judge_estimate
-from analysis.metrics import Scope, histogram, measure, rows_of
+from analysis.metrics import Scope, measure, rows_of
 from analysis.recovery import recovery_estimate
 from analysis.windows import judge_windows
 from loadproof.decidability import samples_needed

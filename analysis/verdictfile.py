@@ -6,7 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Final
 
-from analysis.metrics import SummaryRow, bursts, summary
+from analysis.bursts import bursts
+from analysis.metrics import SummaryRow, summary
 from analysis.verdictschema import (
     BurstJson,
     DegradationJson,

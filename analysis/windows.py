@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from analysis.cellsums import histogram
 from analysis.estimate import CONFIDENCE, Estimate, Precision, exact, quantile_estimate, wilson
 from analysis.judgement import Judgement, Word, interval_text
-from analysis.metrics import histogram, ratio_rows, rows_of
+from analysis.metrics import ratio_rows, rows_of
 from loadproof.expectation import COMPARISONS
 from loadproof.histogram import UPPER_US
 from loadproof.units import format_duration, format_quantity

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.cellsums import histogram
 from analysis.frames import Run, load_run
-from analysis.metrics import histogram
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from bench.throughput import PEERS, output_of, versions
 from loadproof.arrivals import ArrivalPlan

@@ -17,9 +17,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.bursts import bursts
 from analysis.frames import load_run
 from analysis.judgement import Word
-from analysis.metrics import bursts, tally
+from analysis.metrics import tally
 from analysis.verdict import decide
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 

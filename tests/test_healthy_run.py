@@ -7,8 +7,9 @@ import csv
 import pandas as pd
 import pytest
 
+from analysis.bursts import bursts
 from analysis.frames import load_run
-from analysis.metrics import bursts, tally
+from analysis.metrics import tally
 from loadproof import rundir
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 

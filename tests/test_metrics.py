@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis import metrics
+from analysis import metrics, overtime
 from analysis.frames import load_run
 from analysis.metrics import Scope, measure, summary
 from loadproof import rundir
@@ -115,8 +115,8 @@ def test_series_over_time_add_up_to_the_whole(tmp_path):
     """Every request is in one second, and in one outcome."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(timeout=0.1))
     run = load_run(tmp_path)
-    over_time, by_outcome = metrics.counts_over_time(run), metrics.outcomes_over_time(run)
+    over_time, by_outcome = overtime.counts_over_time(run), overtime.outcomes_over_time(run)
     sent = metrics.tally(run.intervals).sent
     assert over_time["sent"].sum() == sent == by_outcome.to_numpy().sum()
     assert by_outcome["timeout"].sum() == pytest.approx(sent / 10, rel=0.2)
-    assert len(metrics.quantiles_over_time(run, width_s=5)) <= 9
+    assert len(overtime.quantiles_over_time(run, width_s=5)) <= 9

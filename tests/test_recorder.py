@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analysis.bursts import bursts
 from analysis.frames import load_run
-from analysis.metrics import bursts, tally
+from analysis.metrics import tally
 from loadproof import rundir
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
