@@ -1,4 +1,4 @@
-"""The command line: the only place that sets both halves, engine and analysis, to work."""
+"""The command line: with loadproof.judging the only place that sets both halves, engine and analysis, to work."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from loadproof import dryrun, generator, preflight, rundir, runner, webui
+from loadproof import dryrun, generator, judging, preflight, rundir, runner, webui
 from loadproof.errors import ExitCode, InputError, LoadproofError, Problem, escaped
 from loadproof.generator import LISTEN_PORT, CrewOptions
 from loadproof.outcome import Outcome
-from loadproof.plan import plan_phases
 from loadproof.planview import plan_sentence, plan_table
 from loadproof.progress import Progress
 from loadproof.safety import check_host
@@ -30,9 +29,7 @@ from loadproof.targetfile import TargetFile, load_target
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from analysis.frames import Run
     from analysis.gate import Gated
-    from analysis.verdict import Verdict
 
 DEFAULT_OUT: Final = Path("reports")
 
@@ -58,6 +55,12 @@ BaselineOption = Annotated[
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Send one request of each kind, show the answers and outcomes, and end.")
+]
+InconclusiveOption = Annotated[
+    Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")
+]
+AnnotateOption = Annotated[
+    Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
 ]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'.")
@@ -96,6 +99,8 @@ def run(
         int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
     ] = None,
     baseline: BaselineOption = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
     settings: SettingsOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -104,12 +109,13 @@ def run(
     with stop_signal.installed():
         crew = CrewOptions(workers, _address(listen, "--listen") if listen else None, wait, ui_port)
         assignment = _assignment(file, _allowed_target(target, allow_host), settings, seed, crew)
-        before = _baseline(baseline, assignment.scenario)
+        before = judging.load_baseline(baseline, assignment.scenario)
         if assignment.target is not None:
             runner.probe(assignment.target)
         if dry_run:
             raise typer.Exit(_look(assignment))
-        code = _judge(_run(assignment, out, stop_signal), before)
+        policy = judging.Policy(inconclusive, annotate)
+        code = judging.judge(_run(assignment, out, stop_signal), before, console, policy)
     raise typer.Exit(code)
 
 
@@ -121,18 +127,14 @@ def gate(
     seed: SeedOption = 1,
     out: OutOption = DEFAULT_OUT,
     workers: WorkersOption = 1,
-    inconclusive: Annotated[
-        Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")
-    ] = "fail",
-    annotate: Annotated[
-        Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
-    ] = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
     from analysis import gate as gates
 
     stop_signal = runner.StopSignal()
-    lenient = inconclusive == "pass"
+    policy = judging.Policy(inconclusive, annotate)
     with stop_signal.installed():
         target_file = _allowed_target(target, allow_host)
         assignments = _assignments(files, target_file, None, seed, CrewOptions(workers))
@@ -141,14 +143,11 @@ def gate(
         for assignment in assignments:
             if not stop_signal:
                 gated.append(_gated(assignment, directory, stop_signal))
-                gates.write_gate(directory, gated, lenient=lenient)
+                gates.write_gate(directory, gated, lenient=policy.is_lenient)
     console.print(gates.gate_table(gated))
     console.print(Text(escaped(f"summary: {directory / rundir.SUMMARY}")))
-    if annotate == "github":
-        for command in gates.github_annotations(gated, lenient=lenient):
-            sys.stdout.write(f"{command}\n")
-        _add_step_summary(directory / rundir.SUMMARY)
-    raise typer.Exit(gates.worst_exit_code(gated, lenient=lenient))
+    policy.tell_ci(gated, directory / rundir.SUMMARY)
+    raise typer.Exit(gates.worst_exit_code(gated, lenient=policy.is_lenient))
 
 
 @app.command()
@@ -168,19 +167,23 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="For CSVs: where to write; beside them if left out.")
     ] = None,
     baseline: BaselineOption = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
 ) -> None:
     """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    policy = judging.Policy(inconclusive, annotate)
     if log is not None:
-        code = _report_on_log(log, thresholds, out)
+        code = judging.report_on_log(log, thresholds, out, console, policy)
     elif source is not None and not source.is_dir():
-        code = _report_on_csvs(source, thresholds, out)
+        code = judging.report_on_csvs(source, thresholds, out, console, policy)
     elif thresholds is not None or out is not None:
         what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
         raise InputError(Problem(str(source), what, remedy, got="a directory"))
     elif source is not None:
-        code = _judge(source, _baseline(baseline, rundir.read_manifest(source).scenario))
+        before = judging.load_baseline(baseline, rundir.read_manifest(source).scenario)
+        code = judging.judge(source, before, console, policy)
     raise typer.Exit(code)
 
 
@@ -290,22 +293,15 @@ def _run(assignment: runner.Assignment, out: Path, stop_signal: runner.StopSigna
     progress = Progress(
         console,
         duration_s=scenario.duration_s,
-        thresholds_so_far=functools.partial(_judge_so_far, run_directory),
+        thresholds_so_far=functools.partial(judging.judge_so_far, run_directory),
     )
     # What judges loads while the target starts, or its loading would disturb the measurement.
     threading.Thread(target=importlib.import_module, args=["analysis.thresholds"], daemon=True).start()
     with progress:
-        runner.run(assignment, run_directory, progress, stop_signal, broken=_broken_by(run_directory, scenario))
+        runner.run(
+            assignment, run_directory, progress, stop_signal, broken=judging.watch_for_abort(run_directory, scenario)
+        )
     return run_directory
-
-
-def _broken_by(run_directory: Path, scenario: Scenario) -> runner.Broken:
-    """What ends the run early: a threshold with `abort: true`."""
-    if not any(threshold.abort for threshold in scenario.thresholds):
-        return lambda _: None
-    from analysis.abort import AbortWatch
-
-    return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
 
 
 def _gated(assignment: runner.Assignment, out: Path, stop_signal: runner.StopSignal) -> Gated:
@@ -316,20 +312,12 @@ def _gated(assignment: runner.Assignment, out: Path, stop_signal: runner.StopSig
     try:
         if assignment.target is not None:
             runner.probe(assignment.target)
-        run, verdict = _judged(_run(assignment, out, stop_signal))
+        run, verdict = judging.judged(_run(assignment, out, stop_signal), None, console)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble))
         return Gated(name, trouble=trouble)
     return Gated(name, run, verdict)
-
-
-def _add_step_summary(summary: Path) -> None:
-    """What GitHub shows on the page of a workflow's run."""
-    shown = os.environ.get("GITHUB_STEP_SUMMARY")
-    if shown:
-        with Path(shown).open("a", encoding="utf-8") as file:
-            file.write(summary.read_text(encoding="utf-8"))
 
 
 def _look(assignment: runner.Assignment) -> ExitCode:
@@ -361,88 +349,6 @@ def _address(text: str, where: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(Problem(where, "not an address", f"write HOST:PORT, like 0.0.0.0:{LISTEN_PORT}", got=text))
     return host, int(port)
-
-
-def _judge_so_far(run_directory: Path) -> str:
-    """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
-    from analysis.frames import load_run
-    from analysis.judgement import Word
-    from analysis.thresholds import judge
-
-    loaded = load_run(run_directory)
-    words = [judge(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
-    counts = {"pass": words.count(Word.PASS), "fail": words.count(Word.FAIL)}
-    counts["open"] = len(words) - sum(counts.values())
-    return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-
-
-def _baseline(path: Path | None, scenario: Scenario) -> Run | None:
-    """Read before a run, not after it: a wrong one must not cost it its verdict."""
-    if path is None:
-        return None
-    from analysis.baseline import load_baseline
-
-    return load_baseline(path, scenario)
-
-
-def _judge(run_directory: Path, baseline: Run | None = None) -> int:
-    """Verdict and report of a run directory; the exit code."""
-    from analysis.verdict import exit_code
-
-    run, verdict = _judged(run_directory, baseline)
-    return exit_code(verdict, run.manifest)
-
-
-def _judged(run_directory: Path, baseline: Run | None = None) -> tuple[Run, Verdict]:
-    """Judge a run directory, write what the analysis adds to it, and show it."""
-    # Pandas and matplotlib load while nothing is measured.
-    from analysis import outputs
-    from analysis.frames import load_run
-    from analysis.report import write_report
-    from analysis.verdict import decide
-
-    run = load_run(run_directory)
-    verdict = decide(run, baseline)
-    outputs.write_outputs(run, verdict, baseline)
-    write_report(run, verdict, baseline)
-    console.print(outputs.terminal_view(verdict))
-    console.print(Text(f"report: {run_directory / 'report.html'}"))
-    return run, verdict
-
-
-def _report_on_csvs(path: Path, thresholds: Path | None, out: Path | None) -> int:
-    """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
-    from analysis import locustoutputs, locustthresholds
-    from analysis.locustcsv import load_locust_run, prefix_of
-    from analysis.locustreport import write_report
-    from analysis.verdict import EXIT_CODES
-
-    prefix = prefix_of(path)
-    loaded = load_locust_run(prefix)
-    verdict = None
-    if thresholds is not None:
-        verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
-    examined = locustoutputs.examine(loaded, verdict)
-    locustoutputs.write_outputs(examined, out or prefix.parent)
-    report_path = write_report(examined, out or prefix.parent)
-    console.print(locustoutputs.terminal(examined))
-    console.print(Text(escaped(f"report: {report_path}")))
-    return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
-
-
-def _report_on_log(path: Path, thresholds: Path | None, out: Path | None) -> int:
-    """Report, and with thresholds a verdict, on a log of requests; the exit code."""
-    from analysis import logreport
-    from analysis.outputs import terminal_view
-    from analysis.requestlog import read_log
-    from analysis.verdict import EXIT_CODES
-
-    log = read_log(path)
-    verdict = logreport.decide(logreport.load_thresholds(thresholds, log), log) if thresholds else None
-    report_path = logreport.write_outputs(log, verdict, out or path.parent)
-    console.print(Text(escaped(logreport.facts(log))) if verdict is None else terminal_view(verdict))
-    console.print(Text(escaped(f"report: {report_path}")))
-    return ExitCode.PASS if verdict is None else EXIT_CODES[verdict.word]
 
 
 def main() -> None:

@@ -67,6 +67,12 @@ def test_nothing_imports_the_target(package):
         assert "target" not in top_level(imports_of(file)), file
 
 
+def test_only_the_command_line_sets_both_halves_to_work():
+    """The run directory is all that passes between them."""
+    meeting = {file.stem for file in (ROOT / "loadproof").glob("*.py") if "analysis" in top_level(imports_of(file))}
+    assert meeting == {"cli", "judging"}
+
+
 def test_the_target_imports_nothing_of_ours():
     """A program of its own."""
     for file in (ROOT / "target").glob("*.py"):

@@ -12,7 +12,7 @@ from analysis.frames import load_run
 from analysis.gate import Gated, gate_json, gate_junit, gate_markdown, gate_table, github_annotations, worst_exit_code
 from analysis.verdict import decide
 from loadproof.errors import ExitCode
-from tests.commands import loadproof, scenario_file
+from tests.commands import ROOT, loadproof, scenario_file
 from tests.synthetic import outcomes, scenario, write_run
 
 THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}])
@@ -87,6 +87,28 @@ def test_hostile_text_stays_on_its_line():
     (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
     assert "\n" not in line
     assert line.count("::") == 4
+
+
+@pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])
+def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
+    """An annotation, the summary on the workflow's page, and the exit code that was asked for."""
+    thresholds = tmp_path / "thresholds.yaml"
+    thresholds.write_text("thresholds: [{expect: p(99.9) < 10 s}]")
+    arguments = {
+        "run directory": [write_run(tmp_path / "run", plan=THIN)],
+        "csvs": [ROOT / "tests/captures/2.15.1-all-failed/run", "--thresholds", thresholds, "--out", tmp_path / "out"],
+        "log": ["--log", tmp_path / "thin.csv", "--thresholds", thresholds],
+    }[kind]
+    (tmp_path / "thin.csv").write_text("seconds,name,response_ms,status\n" + "1,/pay,20,200\n" * 50)
+    shown = tmp_path / "shown.md"
+    environment = {"GITHUB_STEP_SUMMARY": str(shown)}
+    done = loadproof("report", *arguments, "--annotate", "github", **environment)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "::error title=" in done.stdout
+    assert "INCONCLUSIVE" in shown.read_text()
+    green = loadproof("report", *arguments, "--annotate", "github", "--inconclusive", "pass")
+    assert green.returncode == 0, green.stdout + green.stderr
+    assert "::warning title=" in green.stdout
 
 
 @pytest.mark.slow
