@@ -144,15 +144,21 @@ def _time_estimate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -
         effect = design_effect(seconds.count(us), sizes, seconds.phases, variance=variance)
         return mean_estimate(counts, Precision(design_effect=effect))
     at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(metric.quantile * n))))
-    effect = design_effect(seconds.count(times[times["bucket"] > at]), sizes, seconds.phases)
+    _, effect = share_of(times[times["bucket"] > at], times, seconds)
     return quantile_estimate(counts, metric.quantile, Precision(design_effect=effect))
 
 
 def _ratio_estimate(name: str, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
     hits, sizes = ratio_rows(name, rows)
-    seconds = Seconds.of(run, scope.phases)
-    effect = design_effect(seconds.count(hits), seconds.count(sizes), seconds.phases)
+    _, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
     return ratio_estimate(int(hits["count"].sum()), int(sizes["count"].sum()), Precision(design_effect=effect))
+
+
+def share_of(hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds) -> tuple[float, float]:
+    """What part of these samples are hits, 0-1, and the design effect."""
+    n = int(sizes["count"].sum())
+    effect = design_effect(seconds.count(hits), seconds.count(sizes), seconds.phases)
+    return int(hits["count"].sum()) / max(n, 1), effect
 
 
 def ratio_rows(name: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

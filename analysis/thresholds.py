@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.baseline import judge_beside
-from analysis.cellsums import histogram
 from analysis.drift import drift_estimate
 from analysis.judgement import Judgement, Word, judge_estimate
-from analysis.metrics import Scope, measure, rows_of
+from analysis.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
 from analysis.recovery import recovery_estimate
 from analysis.windows import judge_windows
 from loadproof.decidability import samples_needed
+from loadproof.expectation import RATIOS
 from loadproof.histogram import LOWER_US
 from loadproof.units import Dimension
 
@@ -30,6 +30,8 @@ _ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] =
     "drift": drift_estimate,
 }
 """Of what is more than a count of a scope's rows."""
+_SAMPLED: Final = frozenset({"p", "mean", "goodput", "throughput", "burn_rate", *RATIOS})
+"""Whose intervals narrow with the square root of their samples."""
 
 
 def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
@@ -56,17 +58,30 @@ def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 
 
 def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, scope: Scope) -> str:
-    """How many samples would decide, if more of them came out as these: z² p (1 - p) / (p - limit)²."""
-    if expectation.metric.quantile is not None:
-        # A quantile is beyond its limit when more than 1 - q of the answers are.
-        counts = histogram(rows_of(run, scope), scope.series, scope.outcome)
-        beyond = int(counts[expectation.limit * 1e6 <= LOWER_US].sum())
-        ratio, limit = beyond / estimate.n, 1 - expectation.metric.quantile
-    elif expectation.metric.dimension is Dimension.RATIO:
-        ratio, limit = estimate.value, expectation.limit
-    else:
+    """How many samples would decide, if more of them came out as these, and were as alike."""
+    metric = expectation.metric
+    if metric.name not in _SAMPLED:
         return ""
-    if math.isclose(ratio, limit):
+    if metric.quantile is not None or metric.dimension is Dimension.RATIO:
+        distance, reach = _of_share(expectation, run, scope)
+    else:
+        distance = expectation.limit - estimate.value
+        half = estimate.high - estimate.value if distance > 0 else estimate.value - estimate.low
+        reach = half * math.sqrt(estimate.n)
+    if math.isclose(distance, 0, abs_tol=1e-9):
         return "; it lies on the limit"
-    spread = max(ratio * (1 - ratio), limit * (1 - limit))
-    return f"; about {max(math.ceil(_Z**2 * spread / (ratio - limit) ** 2), estimate.n + 1):,} samples would decide"
+    needed = max(math.ceil((reach / distance) ** 2), estimate.n + 1)
+    return f"; about {needed:,} {'seconds' if metric.dimension is Dimension.RATE else 'samples'} would decide"
+
+
+def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:
+    """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
+    metric, rows = expectation.metric, rows_of(run, scope)
+    if metric.quantile is None:
+        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows)
+    else:
+        # A quantile is beyond its limit when more than 1 - q of the answers are.
+        limit, sizes = 1 - metric.quantile, rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
+    share, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
+    return limit - share, _Z * math.sqrt(effect * max(share * (1 - share), limit * (1 - limit)))
