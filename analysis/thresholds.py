@@ -66,8 +66,7 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
         distance, reach = _of_share(expectation, run, scope)
     else:
         distance = expectation.limit - estimate.value
-        half = estimate.high - estimate.value if distance > 0 else estimate.value - estimate.low
-        reach = half * math.sqrt(estimate.n)
+        reach = (estimate.high - estimate.low) / 2 * math.sqrt(estimate.n)
     if math.isclose(distance, 0, abs_tol=1e-9):
         return "; it lies on the limit"
     needed = max(math.ceil((reach / distance) ** 2), estimate.n + 1)

@@ -49,10 +49,10 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits in the unit that reads best: '0.42 ms', '185 ms', '1.5 s', '10 min'."""
+    """Three significant digits in the unit that reads best: '0 s', '0.42 ms', '185 ms', '1.5 s', '10 min'."""
     if math.isnan(seconds):
         return "–"
-    if abs(seconds) < 1:
+    if 0 < abs(seconds) < 1:
         return f"{_digits(seconds * 1e3)} ms"
     if abs(seconds) < 120:
         return f"{_digits(seconds)} s"

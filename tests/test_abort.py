@@ -85,7 +85,7 @@ def test_a_run_against_a_failing_target_is_ended_and_fails(tmp_path):
     verdict = verdict_of(run.path)
     assert run.manifest.ending == "aborted"
     (finding,) = [finding for finding in verdict["findings"] if finding["word"] == "FAIL"]
-    assert "error_ratio < 5 % for 3 s was broken from 0 ms to 3 s" in finding["what"]
+    assert "error_ratio < 5 % for 3 s was broken from 0 s to 3 s" in finding["what"]
     # The window ended at 3 s; what was in flight was waited for.
     assert 3 <= run.measured_s <= 6
     aborted = run.events[run.events["kind"] == "aborted"]["time_s"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.correlation import block_length, design_effect, half_width_of_mean
+from analysis.correlation import block_length, design_effect, half_width_of_mean, sum_variance
 from analysis.estimate import Precision, quantile_estimate, ratio_estimate
 from loadproof.histogram import BUCKETS, buckets_of
 from tests.simulation import autocorrelated
@@ -89,7 +89,16 @@ def test_blocks_grow_with_the_correlation():
     ]
     assert lengths[0] == np.ceil(SECONDS ** (1 / 3))
     assert lengths == sorted(lengths)
-    assert lengths[-1] > 10
+    assert 45 <= lengths[-1] <= 100
+
+
+@pytest.mark.parametrize(("n", "spare"), [(40, 1.25), (600, 1.05)])
+def test_short_runs_do_not_look_quieter_than_they_are(n, spare):
+    """On average the variance of a sum is no less than the truth, and little more."""
+    random = np.random.default_rng(8)
+    values = [random.normal(size=n) for _ in range(1000)]
+    found = np.mean([sum_variance(each - each.mean())[0] for each in values]) / n
+    assert 0.99 <= found <= spare
 
 
 def test_what_was_planned_is_no_noise():

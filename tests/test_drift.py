@@ -61,6 +61,15 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
     assert judgement.estimate.low <= grows <= judgement.estimate.high
 
 
+@pytest.mark.parametrize(("minutes", "batches"), [(2, 6), (5, 6), (8, 9), (10, 12), (60, 12)])
+def test_batches_are_few_and_long(minutes, batches):
+    """Six to twelve, of fifty seconds where the phase has them."""
+    plan = plan_with("drift(p(50)) < 10 %", phases=[{**SOAK["phases"][0], "duration": f"{minutes} min"}])
+    at_s = np.arange(0, minutes * 60, 0.5)
+    found = drift_in(run_of(plan, at_s, np.full(at_s.size, 0.02)), parse_expectation("p(50) < 1 s").metric, SCOPE)
+    assert len(found.values) == batches
+
+
 def test_the_ramp_is_no_part_of_it():
     """Nor is what it did to response times."""
     soak = {**SOAK["phases"][0], "ramp": "2 min"}

@@ -31,6 +31,11 @@ def test_quantile_intervals_cover_the_truth(quantile, n):
     assert 940 <= covered <= 995
 
 
+def test_more_hits_than_samples_are_all_of_them():
+    """As a damaged file may have them."""
+    assert ratio_estimate(5, 3) == ratio_estimate(3, 3)
+
+
 @pytest.mark.parametrize(("ratio", "n"), [(0.01, 500), (0.1, 100), (0.5, 40), (0.99, 500)])
 def test_ratio_intervals_cover_the_truth(ratio, n):
     """Wilson: about 95 % on average over n, never far below."""

@@ -12,6 +12,7 @@ from analysis.frames import load_run
 from analysis.gate import Gated, gate_json, gate_junit, gate_markdown, gate_table, github_annotations, worst_exit_code
 from analysis.verdict import decide
 from loadproof.errors import ExitCode
+from loadproof.judging import Policy
 from tests.commands import ROOT, loadproof, scenario_file
 from tests.synthetic import outcomes, scenario, write_run
 
@@ -87,6 +88,14 @@ def test_hostile_text_stays_on_its_line():
     (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
     assert "\n" not in line
     assert line.count("::") == 4
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_lenient_is_lenient_with_inconclusive_only(code):
+    """Anything else is what it is."""
+    assert Policy("fail", None).exit_code(code) is code
+    expected = ExitCode.PASS if code is ExitCode.INCONCLUSIVE else code
+    assert Policy("pass", None).exit_code(code) is expected
 
 
 @pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])

@@ -107,6 +107,14 @@ def test_a_tenth_less_goodput_under_more_load_is_a_collapse(goodputs, collapsed)
     assert collapse_in(steps) == (None if collapsed is None else steps[collapsed])
 
 
+def test_less_goodput_under_the_same_load_is_no_collapse():
+    """It may be anything else."""
+    plan = stairs()
+    before, step = load_curve(run_of(plan, *served(plan))).rising[:2]
+    step = replace(step, offered_rps=before.offered_rps, goodput_rps=before.goodput_rps / 2)
+    assert collapse_in((before, step)) is None
+
+
 def test_a_law_is_found_again():
     """The parameters by which throughputs were made, within what was tested."""
     plan = stairs()

@@ -91,6 +91,13 @@ def test_a_few_errors_are_no_recovery(bare):
     assert found.took_s == pytest.approx(7, abs=1)
 
 
+def test_a_second_without_arrivals_is_calm(bare):
+    """Poisson arrivals leave some out, which hurts nobody."""
+    run = run_with(bare, slow_until_s=0)
+    empty = run.intervals[~run.intervals["second"].isin([51, 54, 58])]
+    assert recovery_in(replace(run, intervals=empty), "after", ("balance",)).took_s == 0
+
+
 def test_a_pause_between_two_waves_is_no_recovery(bare):
     """Calm for four seconds, then slow again for two."""
     found = recovery_in(run_with(bare, slow_until_s=50, relapse=range(54, 56)), "after", ("balance",))

@@ -51,6 +51,8 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     assert (log.requests, log.unreadable, log.start_s) == (20_000, 0, 1_700_000_000)
     for name, part in table.groupby("name"):
         scope = Scope((PHASE,), (name,))
+        throughput = measure(parse_expectation("throughput > 1 rps").metric, log.run, scope)
+        assert throughput.value == pytest.approx(len(part) / log.run.measured_s)
         p95 = measure(parse_expectation("p(95) < 1 s").metric, log.run, scope)
         truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
         assert p95.value == pytest.approx(truth, rel=0.01)

@@ -70,6 +70,18 @@ def test_promises_are_counted_where_one_worker_sees_all_of_a_client(workers, cli
     assert found.slow_s == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("served_s", "slow_s"), [(0.02, 0.05), (0.2, 0.2)])
+def test_fast_is_as_fast_as_what_was_served(served_s, slow_s):
+    """Or a tenth of the deadline of half a second."""
+    plan = open_scenario(mix={"balance": {"share": "100 %"}})
+    refused = np.arange(100) % 2 > 0
+    at_s = np.linspace(0, 10, 100, endpoint=False)
+    run = run_of(plan, at_s, np.where(refused, 0.1, served_s), np.where(refused, "throttled", "ok"))
+    found = shedding_in(run, run.intervals)
+    assert found.slow_s == pytest.approx(slow_s, rel=0.01)
+    assert found.is_graceful is (slow_s > 0.1)
+
+
 def test_nobody_refused_is_nothing_to_judge():
     """None, not zeros."""
     plan = open_scenario(mix={"balance": {"share": "100 %"}})

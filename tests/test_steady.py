@@ -36,6 +36,17 @@ def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, s
     assert all(alike.enough_s > seconds for alike in found)
 
 
+def test_only_what_thresholds_read_has_to_last():
+    """A phase that nobody judges may be as short as it likes."""
+    phases = [{"name": name, "duration": "60 s", "rate": "50 rps"} for name in ("stairs", "steady")]
+    expected = [{"phase": "steady", "expect": "goodput > 1 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=expected)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    run = run_of(plan, at_s, np.where(at_s < 90, 0.02 + at_s % 60 / 1000, 0.1 - (at_s - 90) / 1000))
+    assert [alike.phase for alike in too_alike(run)] == ["steady"]
+
+
 @pytest.mark.parametrize(("slow_s", "too_late"), [(0, False), (15, False), (50, True)])
 def test_a_slow_start_is_seen_to_its_end(slow_s, too_late):
     """Within two batches; and whether the warm-up had ended too early."""

@@ -38,7 +38,7 @@ def test_what_could_be_misread_is_refused(text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 ms"),
+        (0, "0 s"),
         (0.00042, "0.42 ms"),
         (0.185, "185 ms"),
         (1.5, "1.5 s"),

@@ -41,7 +41,7 @@ def judged(expect: str, *, slow: range = range(0), failing: range = range(0), si
         ("p(90) < 60 ms for 10 s", {"slow": range(20, 30)}, Word.FAIL, "from 12 s to 22 s"),
         ("p(90) < 60 ms for 10 s", {"slow": range(20, 30), "seed": 4}, Word.FAIL, "beyond the limit"),
         ("p(90) < 34 ms for 10 s", {}, Word.INCONCLUSIVE, "straddles"),
-        ("p(90) > 60 ms for 10 s", {}, Word.FAIL, "from 0 ms to 10 s"),
+        ("p(90) > 60 ms for 10 s", {}, Word.FAIL, "from 0 s to 10 s"),
         ("error_ratio < 5 % for 10 s", {}, Word.PASS, "at worst"),
         ("error_ratio < 5 % for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
         ("error_ratio < 5 % for 10 s", {"failing": range(59, 60)}, Word.FAIL, "from 50 s to 60 s"),
@@ -53,6 +53,7 @@ def judged(expect: str, *, slow: range = range(0), failing: range = range(0), si
         ("goodput >= 80 rps for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
         ("throughput >= 80 rps for 10 s", {"silent": range(40, 44)}, Word.FAIL, "beyond"),
         ("p(90) < 60 ms for 10 s", {"silent": range(40, 50)}, Word.INCONCLUSIVE, "no samples"),
+        ("error_ratio < 99 % for 10 s", {"silent": range(40, 50)}, Word.INCONCLUSIVE, "no samples"),
     ],
 )
 def test_each_state_of_each_kind(expect, disturbance, word, reason):
