@@ -58,11 +58,11 @@ def degradation_of(run: Run) -> Degradation:
 
 
 def _recoveries(run: Run) -> Iterator[Recovery]:
-    """Of each phase that has less load than the one before."""
+    """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
     for before, span in itertools.pairwise(run.manifest.phases):
-        if not span.warm_up and level(span) < level(before):
+        if not span.warm_up and level(span) <= level(before):
             found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
-            if found is not None:
+            if found is not None and (level(span) < level(before) or found.was_hurt):
                 yield found
 
 

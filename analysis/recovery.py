@@ -1,7 +1,8 @@
 """A run's seconds to how soon it was again as before: after a spike, or after any phase that hurt.
 
-Recovered is the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % and p95 is within
-what a second before the trigger could have had, or so near that nobody would notice.
+Recovered is the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of that before
+the trigger, as far as chance can tell, and p95 is within what a second then could have had, or so near that nobody
+notices.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
+from analysis.cellsums import sums_by
 from analysis.estimate import Estimate
 from analysis.overtime import quantiles_over_time
 from loadproof.decidability import CALM_SECONDS
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 GOODPUT_SHARE: Final = 0.99
 """Of the goodput ratio before."""
 FALSE_ALARM: Final = 0.05
-"""How often a run that was never hurt is seen as not recovered at once, at most."""
+"""How often a run that was never hurt is seen as not recovered at once, at most; half by p95, half by goodput."""
+_TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 1)
+"""Of each of the seconds, and of all together."""
 _UNNOTICED: Final = 0.01
 """Of the deadline: a p95 that is longer by less has recovered, however sure the difference."""
 _FEWEST_SECONDS: Final = 5
@@ -56,6 +60,52 @@ class Recovery:
     """From the trigger's end until every request that was begun in it had ended, or had been given up."""
     lost: int
     """Requests offered in the trigger and until it had recovered that were no goodput."""
+    was_hurt: bool
+    """Most of the trigger's last seconds were not as before."""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What a second like those before the trigger can be like."""
+
+    p95_bound_s: float
+    ratio: float
+    """Of goodput, which a calm second has or exceeds but for chance."""
+    may_be_idle: bool
+    """Nothing was offered in some seconds before, or arrivals are dealt by chance; not where users wait for answers."""
+
+    @staticmethod
+    def of(run: Run, before: PhaseSpan, seconds: pd.DataFrame) -> Calm | None:
+        """None of too few seconds."""
+        known = seconds["p95"].dropna()
+        if len(known) < _FEWEST_SECONDS:
+            return None
+        unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+        return Calm(
+            p95_bound_s=max(prediction_bound(known.to_numpy()), unnoticed_s),
+            ratio=GOODPUT_SHARE * float(seconds["good"].sum() / max(seconds["offered"].sum(), 1)),
+            may_be_idle=before.rate_rps is not None or bool((seconds["offered"] == 0).any()),
+        )
+
+    def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which of these seconds are so, each for itself."""
+        idle = seconds["offered"] == 0
+        fits = (seconds["p95"] <= self.p95_bound_s) & self._is_good(seconds["good"], seconds["offered"])
+        return np.where(idle, self.may_be_idle, fits).astype(bool)
+
+    def first_in(self, seconds: pd.DataFrame) -> int | None:
+        """Where the first CALM_SECONDS in a row begin that are so, each and together; None where there are none."""
+        if len(seconds) < CALM_SECONDS:
+            return None
+        rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
+        each = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
+        found = np.flatnonzero(each & self._is_good(rolled["good"], rolled["offered"]))
+        return int(found[0]) if found.size else None
+
+    def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
+        """No fewer than chance leaves of so many."""
+        fewest = np.asarray(stats.binom.ppf(_TAIL, offered.clip(lower=1), self.ratio))
+        return np.asarray((good >= fewest) | (offered == 0))
 
 
 def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
@@ -68,17 +118,12 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
     before, after = spans[compared], spans[place]
     rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
     was, became = _seconds(run, rows, before), _seconds(run, rows, after)
-    known = was["p95"].dropna()
-    if len(known) < _FEWEST_SECONDS or became.empty:
+    calm = Calm.of(run, before, was)
+    if calm is None or len(became) < CALM_SECONDS:
         return None
-    unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
-    bound_s = max(prediction_bound(known.to_numpy()), unnoticed_s)
-    as_before = (became["ratio"] >= GOODPUT_SHARE * _ratio(was)) & (became["p95"] <= bound_s)
-    calm = as_before | (became["offered"] == 0)
-    first = first_run(calm.to_numpy(), CALM_SECONDS)
+    first = calm.first_in(became)
     end_s = after.start_s + (first if first is not None else len(became))
-    hurt = run.intervals["second"].between(before.end_s, end_s - 1) & run.intervals["endpoint"].isin(endpoints)
-    offered = _count(run.intervals[hurt], ("response", "dropped"))
+    last_of_trigger = _seconds(run, rows, spans[place - 1]).tail(CALM_SECONDS)
     return Recovery(
         before=before.name,
         trigger=" … ".join(dict.fromkeys((spans[compared + 1].name, spans[place - 1].name))),
@@ -86,10 +131,17 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
         ended_s=after.start_s,
         took_s=None if first is None else float(first),
         looked_s=len(became),
-        p95_bound_s=bound_s,
+        p95_bound_s=calm.p95_bound_s,
         drained_s=_drained_s(run, spans[compared + 1 : place], endpoints),
-        lost=offered - _count(run.intervals[hurt], ("good",)),
+        lost=_lost(rows[rows["second"].between(before.end_s, end_s - 1)]),
+        was_hurt=2 * int(calm.alike(last_of_trigger).sum()) < len(last_of_trigger),
     )
+
+
+def _lost(rows: pd.DataFrame) -> int:
+    """Offered, but no goodput."""
+    sums = sums_by(rows, "series")
+    return int(sums.get("response", 0) + sums.get("dropped", 0) - sums.get("good", 0))
 
 
 def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
@@ -101,25 +153,16 @@ def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ..
 
 
 def prediction_bound(values: NDArray[np.float64]) -> float:
-    """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM.
+    """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM / 2.
 
     Of log-normal values, by Bonferroni; at least the largest that was seen.
     Source: Hahn & Meeker, Statistical Intervals, section 4.8 (prediction bound for m future observations).
     """
     logs = np.log(values)
     n = logs.size
-    t = float(stats.t.ppf(1 - FALSE_ALARM / CALM_SECONDS, n - 1))
+    t = float(stats.t.ppf(1 - FALSE_ALARM / 2 / CALM_SECONDS, n - 1))
     bound = float(np.exp(logs.mean() + t * logs.std(ddof=1) * math.sqrt(1 + 1 / n)))
     return max(bound, float(values.max()))
-
-
-def first_run(calm: NDArray[np.bool_], length: int) -> int | None:
-    """Where the first `length` in a row begin; None where there are none."""
-    if calm.size < length:
-        return None
-    together = np.convolve(calm.astype(int), np.ones(length, dtype=int), mode="valid")
-    found = np.flatnonzero(together == length)
-    return int(found[0]) if found.size else None
 
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
@@ -154,11 +197,3 @@ def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
     table["good"] = good.reindex(seconds, fill_value=0)
     table["ratio"] = table["good"] / table["offered"].where(table["offered"] > 0)
     return table
-
-
-def _ratio(seconds: pd.DataFrame) -> float:
-    return float(seconds["good"].sum() / max(seconds["offered"].sum(), 1))
-
-
-def _count(rows: pd.DataFrame, series: tuple[str, ...]) -> int:
-    return int(rows.loc[rows["series"].isin(series), "count"].sum())

@@ -39,6 +39,20 @@ def test_recovery_is_looked_for_only_where_load_became_less():
     assert list(notes(found)) == []
 
 
+@pytest.mark.parametrize(("slow", "until_s", "told"), [(1.0, 0, []), (8.0, 66, ["step-2"]), (8.0, 90, ["step-2"])])
+def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
+    """Where it hurt; and it is metastable where it never came back."""
+    plan = stairs(100, 100, 100, seconds=30)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    hurt = (at_s >= 30) & (at_s < until_s)
+    run = run_of(plan, at_s, random.lognormal(np.log(np.where(hurt, slow * 0.02, 0.02)), 0.3))
+    found = degradation_of(run)
+    assert [recovery.phase for recovery in found.recoveries] == told
+    metastable = [finding.what for finding in notes(found) if finding.what.startswith("metastable")]
+    assert len(metastable) == (until_s == 90)
+
+
 def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     """With what to look for."""
     found = degradation_of(served(stairs(50, 150, 400, 90), capacity_rps=100))
