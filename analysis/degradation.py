@@ -90,9 +90,10 @@ def notes(found: Degradation) -> Iterator[Finding]:
 
 def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
     if curve is not None and curve.collapse is not None:
+        peak, step = curve.collapse.peak, curve.collapse.step
         what = (
-            f"goodput collapsed: {curve.peak.goodput_rps:.0f} rps in {curve.peak.phase}, "
-            f"{curve.collapse.goodput_rps:.0f} rps in {curve.collapse.phase} under more load"
+            f"goodput collapsed: {peak.goodput_rps:.0f} rps in {peak.phase}, "
+            f"{step.goodput_rps:.0f} rps in {step.phase} under more load"
         )
         yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
 

@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 
 def load_curve_chart(curve: LoadCurve) -> Markup:
     """Goodput and quantiles against the offered load, with the interval in which capacity lies."""
-    offered = [step.offered_rps for step in curve.rising]
+    loads = [step.load for step in curve.rising]
     with chart("curve", "requests per second") as (axes, drawing):
-        lines = axes.plot(offered, offered, color=FAINT, linestyle=":", label="offered")
-        lines += axes.plot(offered, [step.goodput_rps for step in curve.rising], "o-", color=LINES[1], label="goodput")
+        lines = axes.plot(
+            loads, [step.offered_rps for step in curve.rising], color=FAINT, linestyle=":", label="offered"
+        )
+        lines += axes.plot(loads, [step.goodput_rps for step in curve.rising], "o-", color=LINES[1], label="goodput")
         right = right_axes(axes, "response time")
         for quantile, style in zip(QUANTILES, ("v:", "s--", "^:"), strict=True):
             times = [_ms(step, quantile) for step in curve.rising]
             if not all(map(np.isnan, times)):
-                lines += right.plot(offered, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
+                lines += right.plot(loads, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
                 log_durations(right)
-        low = curve.held.offered_rps if curve.held else 0.0
+        low = curve.held.load if curve.held else 0.0
         if curve.broke is not None:
-            axes.axvspan(low, curve.broke.offered_rps, color=SHADE)
-            middle = (low + curve.broke.offered_rps) / 2
+            axes.axvspan(low, curve.broke.load, color=SHADE)
+            middle = (low + curve.broke.load) / 2
             axes.text(middle, 1.02, "capacity", transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
-        axes.set_xlabel("offered load, requests per second")
+        axes.set_xlabel(_load_label(curve))
         axes.set_ylim(bottom=0)
         drawing.legend(axes, lines)
     return drawing.svg("Goodput, and median, 95th and 99th percentile of the response time, against offered load")
@@ -50,17 +52,21 @@ def load_curve_chart(curve: LoadCurve) -> Markup:
 
 def lost_chart(curve: LoadCurve) -> Markup | None:
     """What was no goodput, by what became of it, against the offered load; None where all was."""
-    table = pd.DataFrame([_lost(step) for step in curve.rising], index=[step.offered_rps for step in curve.rising])
+    table = pd.DataFrame([_lost(step) for step in curve.rising], index=[step.load for step in curve.rising])
     table = table.loc[:, table.sum() > 0].sort_index()
     if not len(table.columns):
         return None
     with chart("lost", "% of the offered load") as (axes, drawing):
         stacked(axes, table)
-        axes.set_xlabel("offered load, requests per second")
+        axes.set_xlabel(_load_label(curve))
         axes.set_xlim(table.index[0], table.index[-1])
         axes.set_ylim(bottom=0)
         drawing.legend(axes)
     return drawing.svg("What of the offered load was no goodput, by outcome, against the offered load")
+
+
+def _load_label(curve: LoadCurve) -> str:
+    return "concurrent users" if curve.is_closed else "offered load, requests per second"
 
 
 def _lost(step: Step) -> dict[str, float]:

@@ -51,20 +51,22 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
 def _curve_told(curve: LoadCurve) -> Iterator[str]:
     held, broke, top = curve.held, curve.broke, curve.rising[-1]
     if broke is None and held is not None:
-        yield f"Every goal held up to {_rps(held.offered_rps)} ({held.phase}); capacity lies above what was tried."
+        beyond = "though goodput collapsed" if curve.collapse else "capacity lies above what was tried"
+        yield f"Every goal held up to {_load(curve, held)} ({held.phase}); {beyond}."
     elif broke is not None:
-        below = f"every goal held up to {_rps(held.offered_rps)} ({held.phase})" if held else "no step held every goal"
-        yield f"Capacity: {below}; at {_rps(broke.offered_rps)} ({broke.phase}) broke: {broke.broken}."
+        below = f"every goal held up to {_load(curve, held)} ({held.phase})" if held else "no step held every goal"
+        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) broke: {broke.broken}."
     else:
         yield "Too few samples to tell of any step whether its goals held."
     if curve.collapse is not None:
+        peak, step = curve.collapse.peak, curve.collapse.step
         yield (
-            f"Goodput collapsed from {_rps(curve.peak.goodput_rps)} in {curve.peak.phase} to "
-            f"{_rps(curve.collapse.goodput_rps)} in {curve.collapse.phase}, under more load."
+            f"Goodput collapsed from {_rps(peak.goodput_rps)} in {peak.phase} to "
+            f"{_rps(step.goodput_rps)} in {step.phase}, under more load."
         )
     elif top.past is not None:
         how = f", {top.shedding}" if top.past is Past.SHED else ""
-        goodput = f"at {_rps(top.offered_rps)} goodput was {_rps(top.goodput_rps)}"
+        goodput = f"at {_load(curve, top)} goodput was {_rps(top.goodput_rps)}"
         yield f"No collapse: {goodput}; most of the rest {top.past}{how}."
 
 
@@ -135,6 +137,10 @@ def _level(drift: Drift, value: float) -> str:
             return f"{value:.0f}"
         case _:
             return format_quantity(value, drift.metric.dimension)
+
+
+def _load(curve: LoadCurve, step: Step) -> str:
+    return f"{step.load:,.0f} users" if curve.is_closed else _rps(step.load)
 
 
 def _rps(value: float) -> str:

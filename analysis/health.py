@@ -56,6 +56,9 @@ def _ending(run: Run) -> Iterator[Finding]:
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         yield Finding(Word.INVALID, "no request was recorded", "look into generator.log, then run again")
+    if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
+        what = "the generator left no record of its own health: nobody knows whether it kept up"
+        yield Finding(Word.INVALID, what, "look into generator.log, then run again")
     for damage in run.damage:
         yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
 

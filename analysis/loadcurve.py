@@ -6,7 +6,6 @@ tell whether it came back (analysis.recovery).
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -56,7 +55,10 @@ class Step:
     """A phase at one load."""
 
     phase: str
+    load: float
+    """As planned: arrivals per second, or users."""
     offered_rps: float
+    """Of users who wait for answers, what they came to send."""
     throughput_rps: float
     goodput_rps: float
     goodput_ratio: Estimate | None
@@ -103,12 +105,21 @@ class Scalability:
 
 
 @dataclass(frozen=True)
+class Collapse:
+    """The first step that lost much of the goodput of one before it, under more load."""
+
+    peak: Step
+    step: Step
+
+
+@dataclass(frozen=True)
 class LoadCurve:
+    is_closed: bool
+    """Loads are users."""
     rising: tuple[Step, ...]
     falling: tuple[Step, ...]
     """After the most load."""
-    collapse: Step | None
-    """The first step that lost much of the peak's goodput."""
+    collapse: Collapse | None
     law: Scalability | None
 
     @property
@@ -123,10 +134,6 @@ class LoadCurve:
         """The first step at which a goal did not hold."""
         return next((step for step in self.rising if step.word is Word.FAIL), None)
 
-    @property
-    def peak(self) -> Step:
-        return max(self.rising, key=lambda step: step.goodput_rps)
-
 
 def load_curve(run: Run) -> LoadCurve | None:
     """None where every measured phase had the same load."""
@@ -137,7 +144,13 @@ def load_curve(run: Run) -> LoadCurve | None:
     disturbed = disturbed_phases(run)
     steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
     rising = tuple(steps[: top + 1])
-    return LoadCurve(rising, tuple(steps[top + 1 :]), collapse_in(rising), scalability(rising))
+    return LoadCurve(
+        is_closed=run.manifest.scenario.model == "closed",
+        rising=rising,
+        falling=tuple(steps[top + 1 :]),
+        collapse=collapse_in(rising),
+        law=scalability(rising),
+    )
 
 
 def goals(scenario: Scenario, phase: str) -> list[Threshold]:
@@ -177,6 +190,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
     return Step(
         phase=span.name,
+        load=level(span),
         offered_rps=counts.offered / lasted_s,
         # Whichever phase asked for it.
         throughput_rps=int(part.intervals.loc[part.intervals["series"] == "completed", "count"].sum()) / lasted_s,
@@ -200,13 +214,13 @@ def _held(run: Run, phase: str) -> tuple[Word, str]:
     return (Word.PASS if judgements else Word.INCONCLUSIVE), ""
 
 
-def collapse_in(rising: tuple[Step, ...]) -> Step | None:
-    """The first step with much less goodput than one before it, under more load."""
-    best = 0.0
-    for before, step in itertools.pairwise(rising):
-        best = max(best, before.goodput_rps)
-        if step.offered_rps > before.offered_rps and step.goodput_rps < (1 - COLLAPSE) * best:
-            return step
+def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
+    """By planned loads, for users who wait for answers offer less to a target that collapses."""
+    for number, step in enumerate(rising):
+        less = [before for before in rising[:number] if before.load < step.load]
+        peak = max(less, key=lambda before: before.goodput_rps, default=step)
+        if step.goodput_rps < (1 - COLLAPSE) * peak.goodput_rps:
+            return Collapse(peak, step)
     return None
 
 

@@ -153,17 +153,19 @@ def _curve_json(curve: LoadCurve) -> LoadCurveJson:
         return step.phase if step else None
 
     return LoadCurveJson(
+        load_unit="users" if curve.is_closed else "rps",
         rising=[_step_json(step) for step in curve.rising],
         falling=[_step_json(step) for step in curve.falling],
         held=name(curve.held),
         broke=name(curve.broke),
-        collapse=name(curve.collapse),
+        collapse=name(curve.collapse.step if curve.collapse else None),
     )
 
 
 def _step_json(step: Step) -> StepJson:
     return StepJson(
         phase=step.phase,
+        load=step.load,
         offered_rps=step.offered_rps,
         throughput_rps=step.throughput_rps,
         goodput_rps=step.goodput_rps,

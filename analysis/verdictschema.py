@@ -86,6 +86,7 @@ class StepJson(TypedDict):
     """A phase at one load; `past` is what most of what was no goodput ended as."""
 
     phase: str
+    load: float
     offered_rps: float
     throughput_rps: float
     goodput_rps: float
@@ -103,6 +104,7 @@ class StepJson(TypedDict):
 class LoadCurveJson(TypedDict):
     """`held` and `broke` are the phases between which capacity lies."""
 
+    load_unit: str
     rising: list[StepJson]
     falling: list[StepJson]
     held: str | None

@@ -13,6 +13,15 @@ from loadproof.histogram import bucket_of
 from tests.synthetic import open_scenario, outcomes, scenario, write_run
 
 
+def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
+    """Its whole record is lost."""
+    path = write_run(tmp_path)
+    (path / rundir.GENERATOR).unlink()
+    verdict = decide(load_run(path))
+    assert verdict.word is Word.INVALID
+    assert "no record of its own health" in verdict.reason
+
+
 def test_a_healthy_run_passes_without_findings(tmp_path):
     """Silence is the rule."""
     verdict = decide(load_run(write_run(tmp_path)))

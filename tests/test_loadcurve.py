@@ -17,7 +17,7 @@ from analysis.metrics import Tally
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from tests.simulation import poisson, queue, run_of
-from tests.synthetic import open_scenario
+from tests.synthetic import open_scenario, scenario
 
 if TYPE_CHECKING:
     from loadproof.scenario import Scenario
@@ -97,22 +97,40 @@ def test_what_became_of_the_rest(ended, good, dropped, past):
 
 
 @pytest.mark.parametrize(
-    ("goodputs", "collapsed"), [((100, 200, 170), 2), ((100, 200, 185), None), ((200, 100, 100), 1), ((5, 5, 5), None)]
+    ("goodputs", "collapsed"),
+    [((100, 200, 170), 2), ((100, 200, 185), None), ((200, 100, 100), 1), ((5, 5, 5), None), ((100, 50, 400), 1)],
 )
 def test_a_tenth_less_goodput_under_more_load_is_a_collapse(goodputs, collapsed):
     """The first step at which it is seen."""
     plan = stairs()
     rising = load_curve(run_of(plan, *served(plan))).rising
     steps = tuple(replace(step, goodput_rps=rps) for step, rps in zip(rising, goodputs, strict=False))
-    assert collapse_in(steps) == (None if collapsed is None else steps[collapsed])
+    found = collapse_in(steps)
+    assert (found and found.step) == (None if collapsed is None else steps[collapsed])
+    # A later and higher peak is not what was lost.
+    assert found is None or found.peak.goodput_rps == max(goodputs[:collapsed])
 
 
 def test_less_goodput_under_the_same_load_is_no_collapse():
     """It may be anything else."""
     plan = stairs()
     before, step = load_curve(run_of(plan, *served(plan))).rising[:2]
-    step = replace(step, offered_rps=before.offered_rps, goodput_rps=before.goodput_rps / 2)
+    step = replace(step, load=before.load, goodput_rps=before.goodput_rps / 2)
     assert collapse_in((before, step)) is None
+
+
+def test_users_who_wait_show_a_collapse_too():
+    """Though they offer the less, the slower the target is; and capacity is told in users."""
+    users = {"u10": (10, 100), "u20": (20, 180), "u40": (40, 60)}
+    phases = [{"name": name, "duration": "20 s", "users": count} for name, (count, _) in users.items()]
+    mix = {"balance": {"share": "100 %", "every": "100 ms"}}
+    plan = scenario(phases=phases, mix=mix, thresholds=[{"expect": "goodput_ratio >= 98 %"}])
+    at_s = np.concatenate(
+        [np.linspace(20 * place, 20 * place + 20, 20 * rps, False) for place, (_, rps) in enumerate(users.values())]
+    )
+    curve = load_curve(run_of(plan, at_s, np.full(at_s.size, 0.02)))
+    assert (curve.collapse.peak.phase, curve.collapse.step.phase) == ("u20", "u40")
+    assert (curve.is_closed, [step.load for step in curve.rising]) == (True, [10, 20, 40])
 
 
 def test_a_law_is_found_again():
