@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
-from analysis.estimate import CONFIDENCE, Estimate
+from analysis.estimate import Estimate
 from analysis.metrics import measure, rows_of
-from loadproof.decidability import DRIFT_BATCHES
+from loadproof.decidability import CONFIDENCE, DRIFT_BATCHES
 from loadproof.expectation import RATIOS, RESOURCES
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
+from loadproof.decidability import CONFIDENCE
 from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analysis.cellsums import histogram
-from analysis.estimate import CONFIDENCE, Estimate, Precision, exact, quantile_estimate, wilson
+from analysis.estimate import Estimate, Precision, quantile_estimate, wilson
 from analysis.judgement import Judgement, Word, interval_text
 from analysis.metrics import ratio_rows, rows_of
+from loadproof.decidability import COUNTED, confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.expectation import COMPARISONS
 from loadproof.histogram import UPPER_US
 from loadproof.units import format_duration, format_quantity
@@ -67,8 +68,31 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
     seen = f"{format_quantity(estimate.value, dimension)} {window.when}"
     if estimate.low < estimate.high:
         seen += f" ({interval_text(estimate, dimension)})"
-    told = {Word.PASS: f"at worst {seen}", Word.FAIL: f"{seen}, beyond the limit"}
-    return Judgement(threshold, window.word, estimate, told.get(window.word, f"{seen}, straddles the limit"))
+    match window.word:
+        case Word.PASS:
+            reason = f"at worst {seen}"
+        case Word.FAIL:
+            reason = f"{seen}, beyond the limit"
+        case _:
+            reason = f"{seen}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
+    return Judgement(threshold, window.word, estimate, reason)
+
+
+def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
+    """Too few samples for any target to pass; or how many, or how long a window, would decide."""
+    needed = samples_needed(expectation, z)
+    if expectation.metric.name not in COUNTED and share.n < needed:
+        return f": {share.n:,} samples in the window, needs {needed:,}"
+    distance = abs(_limit(expectation)[0] - share.value)
+    if math.isclose(distance, 0, abs_tol=1e-9):
+        return ", on the limit"
+    if expectation.metric.name in COUNTED:
+        longer_s = z**2 * share.value / distance**2
+        return f", straddles the limit; windows of about {max(longer_s, share.n + 1):,.0f} s would decide"
+    limit = _limit(expectation)[0]
+    spread = max(share.value * (1 - share.value), limit * (1 - limit))
+    more = max(math.ceil(z**2 * spread / distance**2), share.n + 1)
+    return f", straddles the limit; about {more:,} samples a window would decide"
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:
@@ -92,8 +116,9 @@ def deciding_window(
     sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
     hits, sizes = sums[:, starts + length] - sums[:, starts]
     if expectation.metric.name in _COUNTERS:
-        sizes = np.full(starts.size, length)
-        value = low = high = hits / length
+        # Arrivals come by chance, and so many are not the target's doing.
+        sizes, value = np.full(starts.size, length), hits / length
+        low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
     else:
         n = np.maximum(sizes, 1)
         value = np.minimum(hits, n) / n
@@ -110,8 +135,7 @@ def deciding_window(
 
 def precision_of(expectation: Expectation, spans: Sequence[PhaseSpan]) -> Precision:
     """Of each of the windows that were planned."""
-    planned = sum(_starts(span, _length(expectation), span.end_s).size for span in spans)
-    return Precision(confidence=1 - (1 - CONFIDENCE) / max(planned, 1))
+    return Precision(confidence=confidence_of_each(windows_in(spans, _length(expectation))))
 
 
 def _length(expectation: Expectation) -> int:
@@ -172,4 +196,4 @@ def _shown(
     if metric.objective is not None:
         budget = 1 - metric.objective
         return Estimate((1 - share.value) / budget, (1 - share.high) / budget, (1 - share.low) / budget, share.n)
-    return exact(share.value, share.n) if metric.name in _COUNTERS else share
+    return share
