@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from analysis.frames import Run, load_run
-from analysis.judgement import Judgement, Word, interval_text
+from analysis.health import examine
+from analysis.judgement import Word
 from analysis.metrics import QUANTILES, SummaryRow, summary
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan import plan_phases
-from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from analysis.estimate import Estimate
-    from analysis.judgement import Expected
     from loadproof.scenario import Scenario
-
-_WHY: Final = "one run a side can't tell a change from noise"
-"""Requests of one run share its luck: the replicate is the run."""
 
 
 def load_baseline(path: Path, scenario: Scenario) -> Run:
-    """A run of this scenario; RunDirectoryError for one with other phases or endpoints."""
+    """A run of this scenario; RunDirectoryError for one with other phases or endpoints, or a broken measurement."""
     baseline = load_run(path)
     theirs = baseline.manifest.scenario
     if plan_phases(theirs) != plan_phases(scenario) or theirs.mix.keys() != scenario.mix.keys():
         remedy = f"give a run of {scenario.name} with the same phases and endpoints"
         raise RunDirectoryError(Problem(f"--baseline {path}", "another scenario's run", remedy, got=theirs.name))
+    broken = [finding.what for finding in examine(baseline) if finding.word is Word.INVALID]
+    if broken:
+        remedy = "give a run whose measurement can be trusted"
+        raise RunDirectoryError(Problem(f"--baseline {path}", "it is INVALID", remedy, got=broken[0]))
     return baseline
-
-
-def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
-    """INCONCLUSIVE, with the difference."""
-    expectation = threshold.expectation
-    dimension = expectation.metric.dimension
-    seen = format_quantity(candidate.value, dimension)
-    if before is None:
-        missing = "the baseline has no samples of it" if is_given else "no baseline was given; add --baseline RUN"
-        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
-    times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
-    was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
-    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +61,7 @@ def differences(run: Run, baseline: Run) -> list[str]:
     """What besides the target differs between the two, and may be why they do."""
     ours, theirs = run.manifest, baseline.manifest
     pairs = {
+        "ended": (theirs.ending, ours.ending),
         "seed": (theirs.seed, ours.seed),
         "workers": (theirs.workers, ours.workers),
         "settings": (theirs.scenario.settings, ours.scenario.settings),

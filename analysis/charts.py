@@ -26,7 +26,7 @@ from analysis.drawing import (
 )
 from analysis.heatmap import draw_heat
 from analysis.metrics import QUANTILES, busiest
-from analysis.overtime import counts_over_time, outcomes_over_time, quantiles_over_time
+from analysis.overtime import broken_at_gaps, counts_over_time, outcomes_over_time, quantiles_over_time
 from loadproof.errors import escaped
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
@@ -63,7 +63,7 @@ def throughput_chart(run: Run) -> Markup:
 
 def heat_chart(run: Run) -> Markup | None:
     """How many ok answers took how long, when, under their quantiles; None without such answers."""
-    table = quantiles_over_time(run, width_s=_width_s(run)) * 1000
+    table = broken_at_gaps(quantiles_over_time(run, width_s=_width_s(run)) * 1000)
     if table.empty:
         return None
     with _chart("heat", run, "response time") as (axes, drawing):
@@ -83,7 +83,7 @@ def endpoints_chart(run: Run) -> Markup | None:
     with _chart("endpoints", run, "p95 response time") as (axes, drawing):
         for number, endpoint in enumerate(endpoints):
             rows = run.intervals[run.intervals["endpoint"] == endpoint]
-            table = quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000
+            table = broken_at_gaps(quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000)
             style = ("-", "--", ":", "-.")[number % 4]
             axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
         log_durations(axes)

@@ -17,7 +17,7 @@ from scipy import stats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_SECONDS: Final = 20
+FEWEST_SECONDS: Final = 10
 """Fewer show no correlation, whatever there is; their samples are taken as independent."""
 _TAIL: Final = 0.025
 
@@ -41,7 +41,7 @@ def design_effect(
         mean = float(sums[inside].sum()) / n if n else 0.0
         residuals[inside] = sums[inside] - mean * sizes[inside]
         independent += n * (mean * (1 - mean) if variance is None else variance)
-    if sums.size < FEWEST_SECONDS or independent <= 0:
+    if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
         return 1.0
     total, freedom = sum_variance(residuals)
     return max(1.0, total / independent * _students(freedom) ** 2)
@@ -115,7 +115,9 @@ def neighbours_correlation(values: NDArray[np.float64]) -> float:
 
     Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
     """
-    found = _autocorrelations(values - values.mean(), 1)
+    residuals = values - values.mean()
+    # Of values that are all the same, what is left is rounding.
+    found = _autocorrelations(residuals, 1) if np.ptp(residuals) > 1e-9 * abs(values.mean()) else np.array([])
     seen = float(found[0]) if found.size else 0.0
     return min(0.99, seen + (1 + 4 * seen) / values.size)
 

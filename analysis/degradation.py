@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analysis.correlation import FEWEST_SECONDS
 from analysis.drift import Drift, drift_in
 from analysis.finding import Finding
 from analysis.judgement import Word
@@ -14,7 +15,7 @@ from analysis.loadcurve import LoadCurve, load_curve
 from analysis.metrics import Scope, rows_of
 from analysis.recovery import Recovery, recovery_in
 from analysis.shedding import Shedding, shedding_in
-from analysis.steady import Alike, Settling, settling, too_alike
+from analysis.steady import Alike, Settling, settling, too_alike, too_short
 from loadproof.expectation import RESOURCES, Metric
 from loadproof.plan import level
 from loadproof.units import format_duration
@@ -38,6 +39,8 @@ class Degradation:
     drifts: tuple[Drift, ...]
     settling: Settling | None
     too_alike: tuple[Alike, ...]
+    too_short: tuple[str, ...]
+    """Phases in which nobody can see whether seconds are alike."""
     shedding: Shedding | None
     """In the measured phases."""
 
@@ -53,6 +56,7 @@ def degradation_of(run: Run) -> Degradation:
         drifts=tuple(_drifts(run)),
         settling=settling(run),
         too_alike=tuple(too_alike(run)),
+        too_short=tuple(span.name for span in too_short(run)),
         shedding=shedding_in(run, rows_of(run, measured)),
     )
 
@@ -106,6 +110,9 @@ def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
 
 def _too_short(found: Degradation) -> Iterator[Finding]:
     """Warm-up, or phase."""
+    if found.too_short:
+        what = f"{', '.join(found.too_short)}: too few seconds to see how alike they are, and taken as independent"
+        yield Finding(Word.PASS, what, f"let a phase last {FEWEST_SECONDS} s at least where a verdict hangs on it")
     settled, unsettled = found.settling, ""
     if settled is not None and settled.is_too_late:
         unsettled = settled.phase

@@ -105,13 +105,14 @@ def rate_estimate(per_second: NDArray[np.int64], half: float) -> Estimate | None
 
 
 def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Estimate | None:
-    """The mean in s of a histogram, shape (BUCKETS,), with the normal interval; None of no values."""
+    """The mean in s of a histogram, shape (BUCKETS,), with Student's interval; None of no values."""
     n = int(counts.sum())
     if n == 0:
         return None
     mean = float(counts @ MIDPOINT_US) / n
     variance = float(counts @ (MIDPOINT_US - mean) ** 2) / max(n - 1, 1)
-    half = precision.z * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
+    t = float(stats.t.ppf(1 - precision.tail, max(precision.independent(n) - 1, 1)))
+    half = t * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
     return Estimate(mean * 1e-6, max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6, n)
 
 

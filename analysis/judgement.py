@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
     from analysis.estimate import Estimate
     from loadproof.expectation import Expectation
+
+_WHY: Final = "one run a side can't tell a change from noise"
+"""Requests of one run share its luck: the replicate is the run."""
 
 
 class Word(StrEnum):
@@ -57,6 +60,19 @@ def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> J
     if all(ends):
         return Judgement(threshold, Word.PASS, estimate, seen)
     return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{seen}, straddles the limit")
+
+
+def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
+    """INCONCLUSIVE, with the difference."""
+    expectation = threshold.expectation
+    dimension = expectation.metric.dimension
+    seen = format_quantity(candidate.value, dimension)
+    if before is None:
+        missing = "the baseline has no samples of it" if is_given else "no baseline was given; add --baseline RUN"
+        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
+    times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
+    was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
+    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
 
 
 def seen_text(estimate: Estimate, expectation: Expectation) -> str:

@@ -131,12 +131,17 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
 def facts(log: RequestLog) -> str:
     """One sentence."""
     lasted_s = log.run.measured_s
-    left_out = f"; {log.unreadable:,} lines were left out" if log.unreadable else ""
+    left_out = f"; {_several(log.unreadable, 'line')} left out" if log.unreadable else ""
     coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
     return (
-        f"{log.requests:,} requests of {len(log.run.manifest.scenario.mix):,} kinds in {format_duration(lasted_s)}, "
+        f"{_several(log.requests, 'request')} of {_several(len(log.run.manifest.scenario.mix), 'kind')} "
+        f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
     )
+
+
+def _several(n: int, name: str) -> str:
+    return f"{n:,} {name}{'' if n == 1 else 's'}"
 
 
 def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:

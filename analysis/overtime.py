@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""
+_LONG_GAP: Final = 4
+"""Times the usual step between windows that have answers."""
 
 
 def counts_over_time(run: Run) -> pd.DataFrame:
@@ -55,6 +57,16 @@ def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
         ranks = np.maximum(np.ceil(np.array(QUANTILES) * cumulative[-1]), 1)
         values[number] = MIDPOINT_US[np.searchsorted(cumulative, ranks)] * 1e-6
     return pd.DataFrame(values, index=windows * width_s, columns=list(QUANTILES), dtype=float)
+
+
+def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """With an unknown row in each gap that is far longer than usual, so that no line is drawn through an outage."""
+    steps = np.diff(table.index.to_numpy())
+    if not steps.size:
+        return table
+    gaps = np.flatnonzero(steps > _LONG_GAP * np.median(steps))
+    unknown = pd.DataFrame(np.nan, index=table.index[gaps] + 1e-3, columns=table.columns)
+    return pd.concat([table, unknown]).sort_index() if gaps.size else table
 
 
 def answered(rows: pd.DataFrame) -> pd.DataFrame:

@@ -95,7 +95,7 @@ class _Counted:
         self.requests += len(rows)
         self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
         self.last_s = max(self.last_s, float(rows["seconds"].max() // 1))
-        names = rows["name"].astype("category")
+        names = rows["name"].astype("category").cat.remove_unused_categories()
         codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
         keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
         keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].fillna(0).to_numpy())

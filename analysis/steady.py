@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.correlation import FEWEST_SECONDS, neighbours_correlation
-from analysis.overtime import mean_over_time
+from analysis.overtime import counts_over_time, mean_over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.frames import Run
+    from loadproof.rundir import PhaseSpan
 
 BATCH_S: Final = 5
 """MSER-5's batches."""
 _FEWEST_BATCHES: Final = 10
-_TOO_FEW: Final = 8
-"""Seconds, if they were independent: with fewer, 95 % intervals cover less than 93 % (docs/statistics.md)."""
+_TOO_FEW: Final = 10
+"""Seconds, if they were independent: with fewer, 95 % intervals cover clearly less (docs/statistics.md)."""
 _ENOUGH: Final = 30
 
 
@@ -56,7 +57,7 @@ def settling(run: Run) -> Settling | None:
 
 @dataclass(frozen=True)
 class Alike:
-    """A phase whose neighbouring seconds are so alike that they tell too little together."""
+    """A phase whose neighbouring seconds are so alike, in time taken or goodput, that they tell too little together."""
 
     phase: str
     correlation: float
@@ -69,7 +70,9 @@ class Alike:
 
     @property
     def is_too_short(self) -> bool:
-        return self.lasted_s < _TOO_FEW * self._seconds_for_one()
+        # Of seconds that are not alike at all, chance makes some look so.
+        by_chance = 2 / math.sqrt(self.lasted_s)
+        return self.correlation > by_chance and self.lasted_s < _TOO_FEW * self._seconds_for_one()
 
     def _seconds_for_one(self) -> float:
         """That tell as much as one independent second, if each depends on the one before it."""
@@ -78,15 +81,29 @@ class Alike:
 
 def too_alike(run: Run) -> Iterator[Alike]:
     """Of the phases that thresholds read."""
-    scenario, means = run.manifest.scenario, mean_over_time(run)
+    counts = counts_over_time(run)
+    lost = 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
+    for span, flat in _read_phases(run):
+        seen = [values.reindex(flat).dropna().to_numpy() for values in (mean_over_time(run), lost)]
+        long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]
+        found = Alike(span.name, max(long, default=0.0), len(flat))
+        if found.is_too_short:
+            yield found
+
+
+def too_short(run: Run) -> Iterator[PhaseSpan]:
+    """Phases that thresholds read and that show nothing of how alike their seconds are."""
+    return (span for span, flat in _read_phases(run) if len(flat) < FEWEST_SECONDS)
+
+
+def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
+    """That thresholds read and the run lived through, with their seconds at full load."""
+    scenario = run.manifest.scenario
     read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
     for span in run.manifest.phases:
         flat = range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, run.measured_s)))
-        values = means.reindex(flat).dropna().to_numpy()
-        if span.name in read and not span.bursts_s and values.size >= FEWEST_SECONDS:
-            found = Alike(span.name, neighbours_correlation(values), values.size)
-            if found.is_too_short:
-                yield found
+        if span.name in read and not span.bursts_s and flat:
+            yield span, flat
 
 
 def mser5(values: NDArray[np.float64]) -> int | None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.baseline import judge_beside
 from analysis.drift import drift_estimate
-from analysis.judgement import Judgement, Word, judge_estimate
+from analysis.judgement import Judgement, Word, judge_beside, judge_estimate
 from analysis.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
 from analysis.recovery import recovery_estimate
 from analysis.windows import judge_windows

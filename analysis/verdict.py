@@ -59,7 +59,7 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
     else:
         reason = told(deciding)
         first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
-        next_step = _next_step(word, first, run)
+        next_step = _next_step(word, first, run, has_baseline=baseline is not None)
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation)
 
 
@@ -83,7 +83,11 @@ def told(deciding: list[Judgement]) -> str:
     return f"{threshold.scope}: {seen}{more}"
 
 
-def _next_step(word: Word, threshold: Threshold, run: Run) -> str:
+def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool) -> str:
+    if word is Word.INCONCLUSIVE and threshold.expectation.of_baseline:
+        if not has_baseline:
+            return "Add --baseline RUN, with a run of the last release."
+        return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
     return f"Look at {_worst_place(threshold, run)}. Then mend the target, or correct the threshold."

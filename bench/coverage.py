@@ -15,7 +15,7 @@ from bench.serving import machine, write_results
 from loadproof.histogram import BUCKETS, buckets_of
 from tests.simulation import autocorrelated
 
-SECONDS = (30, 60, 120, 600)
+SECONDS = (15, 30, 60, 120, 600)
 PHIS = (0.0, 0.5, 0.8, 0.9)
 RPS = 50
 

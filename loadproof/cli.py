@@ -174,17 +174,26 @@ def report(
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
     policy = judging.Policy(inconclusive, annotate)
-    if log is not None:
-        code = judging.report_on_log(log, thresholds, out, console, policy)
-    elif source is not None and not source.is_dir():
-        code = judging.report_on_csvs(source, thresholds, out, console, policy)
-    elif thresholds is not None or out is not None:
-        what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
-        raise InputError(Problem(str(source), what, remedy, got="a directory"))
-    elif source is not None:
+    if source is not None and source.is_dir():
+        _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
         before = judging.load_baseline(baseline, rundir.read_manifest(source).scenario)
         code = judging.judge(source, before, console, policy)
+    elif baseline is not None:
+        raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
+    elif source is not None:
+        code = judging.report_on_csvs(source, thresholds, out, console, policy)
+    elif log is not None:
+        code = judging.report_on_log(log, thresholds, out, console, policy)
     raise typer.Exit(code)
+
+
+def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: Path | None) -> None:
+    """What doesn't go with a run directory."""
+    if thresholds is not None or out is not None:
+        what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
+        raise InputError(Problem(str(run), what, remedy, got="a directory"))
+    if baseline is not None and baseline.resolve() == run.resolve():
+        raise InputError(Problem(f"--baseline {baseline}", "the same run", "give an earlier one"))
 
 
 @app.command()

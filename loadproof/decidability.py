@@ -62,7 +62,7 @@ def samples_needed(expectation: Expectation, z: float = _Z) -> int:
     """The fewest samples by which a perfect target could pass, of a whole scope or of each window.
 
     A quantile q: n (1 - q) >= 10; in windows, a ratio of answers within the limit, too. A ratio: the Wilson bound at
-    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough for its normal interval.
+    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough to be nearly normal.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
     metric = expectation.metric

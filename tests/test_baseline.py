@@ -14,6 +14,7 @@ from analysis.thresholds import judge
 from analysis.verdict import decide
 from loadproof import rundir
 from loadproof.errors import RunDirectoryError
+from tests.commands import loadproof
 from tests.synthetic import scenario, write_run
 
 PLAN = scenario(
@@ -78,6 +79,31 @@ def test_what_else_differs_is_told(pair):
     other = baseline.manifest.model_copy(update={"seed": 7, "versions": {"loadproof": "0.0.9"}})
     assert differences(candidate, replace(baseline, manifest=other)) == ["seed: 7 → 1", "loadproof: 0.0.9 → 0.1.0"]
     assert differences(candidate, baseline) == []
+
+
+def test_the_next_step_is_one_that_can_be_taken(pair):
+    """No longer run decides it."""
+    only = PLAN.model_copy(update={"thresholds": PLAN.thresholds[:1]})
+    candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
+    assert "one run a side can't decide it" in decide(candidate, pair[1]).next_step
+    assert decide(candidate).next_step.startswith("Add --baseline RUN")
+
+
+def test_a_broken_measurement_is_no_baseline(tmp_path):
+    """Its numbers would be shown as if they were the last release's."""
+    late = write_run(tmp_path / "late", plan=PLAN, lag_ms=60)
+    with pytest.raises(RunDirectoryError, match="it is INVALID"):
+        load_baseline(late, PLAN)
+
+
+def test_what_a_baseline_does_not_go_with_is_refused(pair, tmp_path):
+    """A run beside itself, a log."""
+    log = tmp_path / "log.csv"
+    log.write_text("seconds,name,response_ms,status\n1,/pay,20,200\n")
+    run = pair[0].path
+    for source, what in (([run], "the same run"), (["--log", log], "is for run directories")):
+        done = loadproof("report", *source, "--baseline", run)
+        assert (done.returncode, what in done.stderr) == (2, True), done.stderr
 
 
 def test_a_run_of_another_scenario_is_no_baseline(pair, tmp_path):

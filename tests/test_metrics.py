@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from analysis import metrics, overtime
@@ -109,6 +110,14 @@ def test_the_summary_has_each_phase_and_endpoint(tmp_path):
     for row in rows:
         assert row.tally.sent == sum(row.tally.outcomes.values())
         assert row.offered_rps >= row.goodput_rps
+
+
+def test_no_line_is_drawn_through_an_outage():
+    """Of ten seconds; one of two is no more than chance."""
+    table = pd.DataFrame({0.95: 0.02}, index=[0, 1, 2, 4, 5, 15, 16])
+    broken = overtime.broken_at_gaps(table)
+    assert broken.index[broken[0.95].isna()].to_numpy() == pytest.approx([5.001])
+    assert overtime.broken_at_gaps(table[:1]).equals(table[:1])
 
 
 def test_series_over_time_add_up_to_the_whole(tmp_path):

@@ -139,7 +139,7 @@ def test_broken_lines_cost_themselves_only(tmp_path):
     log = read_log(path)
     assert (log.requests, log.unreadable) == (3, 4)
     assert set(log.run.intervals["outcome"]) == {"ok", "connection", "throttled"}
-    assert "4 lines were left out" in facts(log)
+    assert "4 lines left out" in facts(log)
 
 
 def test_hostile_names_are_text(tmp_path):
