@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 FEWEST_SECONDS: Final = 10
 """Fewer show no correlation, whatever there is; their samples are taken as independent."""
+_MANY_SECONDS: Final = 300
+"""Among which blocks see the correlation themselves."""
+_BY_CHANCE: Final = 1.645
+"""Standard errors that a correlation of none is beyond in one of twenty runs."""
+_MOST_ALIKE: Final = 0.95
 _TAIL: Final = 0.025
 
 
@@ -43,7 +48,7 @@ def design_effect(
         independent += n * (mean * (1 - mean) if variance is None else variance)
     if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
         return 1.0
-    total, freedom = sum_variance(residuals)
+    total, freedom = sum_variance(residuals, independent)
     return max(1.0, total / independent * _students(freedom) ** 2)
 
 
@@ -59,16 +64,31 @@ def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> 
     return float(stats.t.ppf(1 - _TAIL, freedom)) * math.sqrt(variance) / values.size
 
 
-def sum_variance(residuals: NDArray[np.float64]) -> tuple[float, float]:
+def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:
     """The variance of a sum of correlated values with mean 0, shape (n,), and its degrees of freedom.
 
     Blocks see less correlation than there is, short ones least: what a third of the length misses tells how much.
-    Source: Vats & Flegal 2022 (lugsail estimators), doi:10.1093/biomet/asab049.
+    Of few values no block is long enough, and the variance is at least that of an autoregressive level; `independent`
+    is how much of the sum's variance is noise of single samples. Source: Vats & Flegal 2022 (lugsail estimators),
+    doi:10.1093/biomet/asab049.
     """
     length = block_length(residuals)
     variance = _variance_by_blocks(residuals, length)
     short = _variance_by_blocks(residuals, max(1, round(length / 3)))
-    return max(variance, 2 * variance - short), max(1.0, residuals.size / length - 1)
+    least = _variance_by_level(residuals, independent) if residuals.size < _MANY_SECONDS else 0.0
+    return max(variance, 2 * variance - short, least), max(1.0, residuals.size / length - 1)
+
+
+def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> float:
+    """If each second's level comes from the one before it, under noise; 0 where neighbours are alike by chance."""
+    n, variance = residuals.size, float(np.mean(residuals**2))
+    seen = _autocorrelations(residuals, 1)
+    if not seen.size or seen[0] < _BY_CHANCE / math.sqrt(n):
+        return 0.0
+    shared = _unbiased(float(seen[0]), n) * variance
+    level = float(np.clip(variance - independent / n, min(shared, variance), variance))
+    phi = min(shared / level, _MOST_ALIKE)
+    return n * (variance - level + level * (1 + phi) / (1 - phi))
 
 
 def _variance_by_blocks(residuals: NDArray[np.float64], length: int) -> float:
@@ -111,15 +131,19 @@ def _autocorrelations(residuals: NDArray[np.float64], lags: int) -> NDArray[np.f
 
 
 def neighbours_correlation(values: NDArray[np.float64]) -> float:
-    """Of values with their successors, -1 to 0.99; unbiased to the first order, for n of them hide some of it.
-
-    Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
-    """
+    """Of values with their successors, -1 to _MOST_ALIKE."""
     residuals = values - values.mean()
     # Of values that are all the same, what is left is rounding.
     found = _autocorrelations(residuals, 1) if np.ptp(residuals) > 1e-9 * abs(values.mean()) else np.array([])
-    seen = float(found[0]) if found.size else 0.0
-    return min(0.99, seen + (1 + 4 * seen) / values.size)
+    return min(_MOST_ALIKE, _unbiased(float(found[0]), values.size)) if found.size else 0.0
+
+
+def _unbiased(correlation: float, n: int) -> float:
+    """To the first order, for n values hide some of it.
+
+    Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
+    """
+    return correlation + (1 + 3 * correlation) / n
 
 
 def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
