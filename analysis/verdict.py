@@ -83,6 +83,13 @@ def told(deciding: list[Judgement]) -> str:
     return f"{threshold.scope}: {seen}{more}"
 
 
+_PARTS: Final = {
+    "recovery": "Recovery in the report, and for what kept the load up: retries, full queues, lost caches",
+    "drift": "the drift in the report, and for what grows all the time: leaks, tables, logs",
+}
+"""Of the report, for metrics that no single phase and endpoint tells."""
+
+
 def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool) -> str:
     if word is Word.INCONCLUSIVE and threshold.expectation.of_baseline:
         if not has_baseline:
@@ -90,7 +97,8 @@ def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool
         return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
-    return f"Look at {_worst_place(threshold, run)}. Then mend the target, or correct the threshold."
+    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
+    return f"Look at {place}. Then mend the target, or correct the threshold."
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:

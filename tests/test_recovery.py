@@ -14,6 +14,7 @@ from analysis.frames import Run, load_run
 from analysis.judgement import Word
 from analysis.recovery import prediction_bound, recovery_in
 from analysis.thresholds import judge
+from analysis.verdict import decide
 from loadproof.decidability import undecidable
 from loadproof.histogram import bucket_of
 from loadproof.plan import expected_requests, plan_phases
@@ -181,6 +182,14 @@ def test_a_threshold_on_recovery_is_judged(bare, slow_until_s, word, reason):
     run = run_with(bare, slow_until_s=slow_until_s)
     judgement = judge(run.manifest.scenario.thresholds[0], run)
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
+
+
+def test_the_next_step_leads_to_the_recovery(bare):
+    """Not to an endpoint that is as fast as ever."""
+    rows = bare.intervals
+    slow = rows["second"].between(50, 64) & (rows["series"] == "response")
+    verdict = decide(replace(bare, intervals=rows.assign(bucket=rows["bucket"].mask(slow, bucket_of(200_000)))))
+    assert verdict.next_step.startswith("Look at Recovery in the report")
 
 
 def test_without_a_calm_before_there_is_nothing_to_judge(bare):
