@@ -86,7 +86,10 @@ def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> fl
     if not seen.size or seen[0] < _BY_CHANCE / math.sqrt(n):
         return 0.0
     shared = _unbiased(float(seen[0]), n) * variance
-    level = float(np.clip(variance - independent / n, min(shared, variance), variance))
+    level = variance - independent / n
+    if shared > _MOST_ALIKE * level:
+        # Less than neighbours share: users at a fixed pace vary less than by chance, and all of it is level.
+        level = variance
     phi = min(shared / level, _MOST_ALIKE)
     return n * (variance - level + level * (1 + phi) / (1 - phi))
 

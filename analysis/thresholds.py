@@ -7,17 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from analysis.drift import drift_estimate
+from analysis.estimate import wilson
 from analysis.judgement import Judgement, Word, judge_beside, judge_estimate
 from analysis.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
 from analysis.recovery import recovery_estimate
 from analysis.windows import judge_windows
 from loadproof.decidability import samples_needed
 from loadproof.expectation import RATIOS
-from loadproof.histogram import LOWER_US
+from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.estimate import Estimate
     from analysis.frames import Run
     from loadproof.expectation import Expectation, Metric
@@ -45,6 +50,7 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
     if expectation.of_baseline:
         before = estimate_of(expectation.metric, baseline, scope) if baseline else None
         return judge_beside(threshold, estimate, before, is_given=baseline is not None)
+    estimate = _closed_at_limit(estimate, expectation, run, scope)
     judgement = judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     if judgement.word is Word.INCONCLUSIVE and estimate.n >= samples_needed(expectation):
         more = _deciding_samples(expectation, estimate, run, scope)
@@ -54,6 +60,25 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     return _ESTIMATORS.get(metric.name, measure)(metric, run, scope)
+
+
+def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, scope: Scope) -> Estimate:
+    """With an upper end below the limit, if so few answers lie beyond it that the quantile surely doesn't.
+
+    Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
+    """
+    quantile, below = expectation.metric.quantile, bucket_of(int(expectation.limit * 1e6)) - 1
+    if quantile is None or not expectation.wants_low or math.isfinite(estimate.high) or below < 0:
+        return estimate
+    times = _times(run, scope)
+    share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(run, scope.phases))
+    _, high = wilson(np.array([share]), np.array([estimate.n / effect]), _Z)
+    return replace(estimate, high=float(UPPER_US[below]) * 1e-6) if high[0] < 1 - quantile else estimate
+
+
+def _times(run: Run, scope: Scope) -> pd.DataFrame:
+    rows = rows_of(run, scope)
+    return rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
 
 
 def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, scope: Scope) -> str:
@@ -74,12 +99,12 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
 
 def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:
     """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
-    metric, rows = expectation.metric, rows_of(run, scope)
+    metric = expectation.metric
     if metric.quantile is None:
-        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows)
+        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows_of(run, scope))
     else:
         # A quantile is beyond its limit when more than 1 - q of the answers are.
-        limit, sizes = 1 - metric.quantile, rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        limit, sizes = 1 - metric.quantile, _times(run, scope)
         hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
     share, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
     return limit - share, _Z * math.sqrt(effect * max(share * (1 - share), limit * (1 - limit)))

@@ -143,3 +143,16 @@ def test_exactly_enough_samples_are_enough(n, word):
     needed = samples_needed(threshold.expectation)
     assert needed == 200
     assert judge_estimate(threshold, Estimate(0.1, 0.09, 0.11, n), needed=needed).word is word
+
+
+@pytest.mark.parametrize(("limit", "word"), [("p(95) < 1 s", Word.PASS), ("p(95) < 50 ms", Word.INCONCLUSIVE)])
+def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
+    """Of seconds so alike that order statistics leave the interval open; near them nobody knows."""
+    phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
+    thresholds = [{"expect": limit}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    at_s = np.arange(0, 30, 0.1)
+    run = run_of(plan, at_s, np.where(at_s < 28, 0.02, 0.1 + (at_s - 28) / 20))
+    judgement = judge(plan.thresholds[0], run)
+    assert judgement.word is word, judgement.reason
+    assert np.isfinite(judgement.estimate.high) == (word is Word.PASS)
