@@ -29,7 +29,7 @@ _NOT_MEASURED: Final = "NOT MEASURED"
 
 @dataclass(frozen=True)
 class Gated:
-    """One scenario of a gate: its run and verdict, or what kept it from being measured."""
+    """One scenario of a gate, or one report: its run and verdict, or what kept it from being measured."""
 
     scenario: str
     run: Run | None = None
@@ -45,9 +45,10 @@ class Gated:
         return self.verdict.reason if self.verdict else self.trouble
 
     def exit_code(self, *, lenient: bool) -> ExitCode:
-        if self.run is None or self.verdict is None:
+        if self.verdict is None:
             return ExitCode.NOTHING_MEASURED
-        code = exit_code(self.verdict, self.run.manifest)
+        # Others' CSVs and logs have no run that could have been interrupted.
+        code = exit_code(self.verdict, self.run.manifest) if self.run else EXIT_CODES[self.verdict.word]
         return ExitCode.PASS if lenient and code is ExitCode.INCONCLUSIVE else code
 
 

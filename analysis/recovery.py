@@ -48,7 +48,7 @@ class Recovery:
     before: str
     trigger: str
     phase: str
-    """Of the same load as before, after more of it; in which it was looked for."""
+    """In which it was looked for: of the same load as before, after the trigger."""
     ended_s: float
     """When the trigger did."""
     took_s: float | None

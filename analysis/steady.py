@@ -82,9 +82,9 @@ class Alike:
 def too_alike(run: Run) -> Iterator[Alike]:
     """Of the phases that thresholds read."""
     counts = counts_over_time(run)
-    lost = 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
+    watched = mean_over_time(run), 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
     for span, flat in _read_phases(run):
-        seen = [values.reindex(flat).dropna().to_numpy() for values in (mean_over_time(run), lost)]
+        seen = [values.reindex(flat).dropna().to_numpy() for values in watched]
         long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]
         found = Alike(span.name, max(long, default=0.0), len(flat))
         if found.is_too_short:

@@ -16,7 +16,7 @@ from analysis.cellsums import histogram
 from analysis.estimate import Estimate, Precision, quantile_estimate, wilson
 from analysis.judgement import Judgement, Word, interval_text
 from analysis.metrics import ratio_rows, rows_of
-from loadproof.decidability import COUNTED, confidence_of_each, poisson_bounds, samples_needed, windows_in
+from loadproof.decidability import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.expectation import COMPARISONS
 from loadproof.histogram import UPPER_US
 from loadproof.units import format_duration, format_quantity
@@ -80,19 +80,17 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     """Too few samples for any target to pass; or how many, or how long a window, would decide."""
-    needed = samples_needed(expectation, z)
-    if expectation.metric.name not in COUNTED and share.n < needed:
+    needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
+    is_rate = expectation.metric.name in _COUNTERS
+    if not is_rate and share.n < needed:
         return f": {share.n:,} samples in the window, needs {needed:,}"
-    distance = abs(_limit(expectation)[0] - share.value)
+    distance = abs(limit - share.value)
     if math.isclose(distance, 0, abs_tol=1e-9):
         return ", on the limit"
-    if expectation.metric.name in COUNTED:
-        longer_s = z**2 * share.value / distance**2
-        return f", straddles the limit; windows of about {max(longer_s, share.n + 1):,.0f} s would decide"
-    limit = _limit(expectation)[0]
-    spread = max(share.value * (1 - share.value), limit * (1 - limit))
-    more = max(math.ceil(z**2 * spread / distance**2), share.n + 1)
-    return f", straddles the limit; about {more:,} samples a window would decide"
+    variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
+    more = max(math.ceil(z**2 * variance / distance**2), share.n + 1)
+    deciding = f"windows of about {more:,} s" if is_rate else f"about {more:,} samples a window"
+    return f", straddles the limit; {deciding} would decide"
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.errors import Problem
 from loadproof.expectation import RATIOS, RESOURCES, Metric
 from loadproof.plan import calm_before, plan_phases
+from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +31,6 @@ SAMPLES_BEYOND_QUANTILE: Final = 10
 CONFIDENCE: Final = 0.95
 _Z: Final = 1.959964
 """Of a 95 % interval."""
-COUNTED: Final = frozenset({"goodput", "throughput"})
-"""Rates: what is counted in a window, over its length."""
 
 
 def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:
@@ -102,7 +101,7 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
         z = z_of_threshold(scenario, threshold)
         samples = samples_expected(scenario, threshold, expected)
         needed = samples_needed(threshold.expectation, z)
-        if threshold.expectation.window_s is not None and name in COUNTED:
+        if threshold.expectation.window_s is not None and threshold.expectation.metric.dimension is Dimension.RATE:
             yield from _left_to_chance(scenario, threshold, samples, z, where=place)
         if samples < needed:
             what = "samples a window" if threshold.expectation.window_s else "samples"

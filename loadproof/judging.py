@@ -37,9 +37,6 @@ class Policy:
     def is_lenient(self) -> bool:
         return self.inconclusive == "pass"
 
-    def exit_code(self, code: ExitCode) -> ExitCode:
-        return ExitCode.PASS if self.is_lenient and code is ExitCode.INCONCLUSIVE else code
-
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
         """Each threshold that did not pass, and the summary for the page of a workflow's run."""
         if self.annotate is None:
@@ -88,11 +85,11 @@ def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken:
 def judge(run_directory: Path, baseline: Run | None, console: Console, policy: Policy) -> ExitCode:
     """Verdict and report of a run directory; the exit code."""
     from analysis.gate import Gated
-    from analysis.verdict import exit_code
 
     run, verdict = judged(run_directory, baseline, console)
-    policy.tell_ci([Gated(run.manifest.scenario.name, run, verdict)], run_directory / rundir.SUMMARY)
-    return policy.exit_code(exit_code(verdict, run.manifest))
+    gated = Gated(run.manifest.scenario.name, run, verdict)
+    policy.tell_ci([gated], run_directory / rundir.SUMMARY)
+    return gated.exit_code(lenient=policy.is_lenient)
 
 
 def judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple[Run, Verdict]:
@@ -149,8 +146,7 @@ def _told(name: str, verdict: Verdict | None, report_path: Path, policy: Policy)
     if verdict is None:
         return ExitCode.PASS
     from analysis.gate import Gated
-    from analysis.verdict import EXIT_CODES
 
-    summary = report_path.with_name(report_path.name.replace(rundir.REPORT, rundir.SUMMARY))
-    policy.tell_ci([Gated(name, verdict=verdict)], summary)
-    return policy.exit_code(EXIT_CODES[verdict.word])
+    gated = Gated(name, verdict=verdict)
+    policy.tell_ci([gated], report_path.with_name(report_path.name.replace(rundir.REPORT, rundir.SUMMARY)))
+    return gated.exit_code(lenient=policy.is_lenient)

@@ -10,9 +10,9 @@ import yaml
 
 from analysis.frames import load_run
 from analysis.gate import Gated, gate_json, gate_junit, gate_markdown, gate_table, github_annotations, worst_exit_code
-from analysis.verdict import decide
+from analysis.judgement import Word
+from analysis.verdict import EXIT_CODES, Verdict, decide
 from loadproof.errors import ExitCode
-from loadproof.judging import Policy
 from tests.commands import ROOT, loadproof, scenario_file
 from tests.synthetic import outcomes, scenario, write_run
 
@@ -90,12 +90,12 @@ def test_hostile_text_stays_on_its_line():
     assert line.count("::") == 4
 
 
-@pytest.mark.parametrize("code", ExitCode)
-def test_lenient_is_lenient_with_inconclusive_only(code):
-    """Anything else is what it is."""
-    assert Policy("fail", None).exit_code(code) is code
-    expected = ExitCode.PASS if code is ExitCode.INCONCLUSIVE else code
-    assert Policy("pass", None).exit_code(code) is expected
+@pytest.mark.parametrize("word", Word)
+def test_lenient_is_lenient_with_inconclusive_only(word):
+    """Anything else is what it is, of a report without a run, too."""
+    found = Gated("log", verdict=Verdict(word, "", "", (), ()))
+    assert found.exit_code(lenient=False) is EXIT_CODES[word]
+    assert found.exit_code(lenient=True) is (ExitCode.PASS if word is Word.INCONCLUSIVE else EXIT_CODES[word])
 
 
 @pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])
