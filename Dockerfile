@@ -21,9 +21,9 @@ RUN pip install --no-cache-dir --constraint requirements.lock --requirement requ
 
 FROM base AS target
 COPY --from=build-target /opt/venv /opt/venv
-COPY target target
+COPY payments_api payments_api
 USER 10001:10001
-ENTRYPOINT ["python", "-m", "target"]
+ENTRYPOINT ["python", "-m", "payments_api"]
 
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv

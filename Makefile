@@ -44,7 +44,7 @@ ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded
 	@$(BIN)/loadproof ui
 
 target: $(VENV)/installed ## The embedded target alone, on port 8000.
-	@$(BIN)/python -m target --port 8000
+	@$(BIN)/python -m payments_api --port 8000
 
 test: $(VENV)/developed ## All tests, with coverage.
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0

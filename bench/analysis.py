@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.serving import machine, write_results
-from loadproof import rundir
 from loadproof.histogram import buckets_of
-from loadproof.plan import plan_phases
-from loadproof.rundir import GeneratorRow, TargetRow
-from loadproof.scenario import Scenario
+from loadproof.plan.phases import plan_phases
+from loadproof.rundir import files
+from loadproof.rundir.files import GeneratorRow, TargetRow
+from loadproof.scenario.scenario import Scenario
 from tests.synthetic import manifest
 
 TIMES = (1, 3, 10)
@@ -54,11 +54,11 @@ def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[obje
     random = np.random.default_rng(1)
     for begin in range(0, seconds, 60):
         rows = [row for second in range(begin, begin + 60) for row in _second(random, second, rps, names)]
-        rundir.append_intervals(path / rundir.INTERVALS, rows)
-    rundir.append_rows(path / rundir.GENERATOR, [_health(second, rps) for second in range(seconds)])
+        files.append_intervals(path / files.INTERVALS, rows)
+    files.append_rows(path / files.GENERATOR, [_health(second, rps) for second in range(seconds)])
     memory = "process_resident_memory_bytes"
-    rundir.append_rows(path / rundir.TARGET, [TargetRow(second, memory, 6e7) for second in range(seconds)])
-    rundir.write_manifest(path, manifest(plan).model_copy(update={"phases": plan_phases(plan)}))
+    files.append_rows(path / files.TARGET, [TargetRow(second, memory, 6e7) for second in range(seconds)])
+    files.write_manifest(path, manifest(plan).model_copy(update={"phases": plan_phases(plan)}))
     return ["report", path]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from analysis.frames import load_run
+from analysis.frames.run import load_run
 from bench.serving import ROOT, loadproof_run, machine, nginx, write_results
 from bench.throughput import SCENARIO
 

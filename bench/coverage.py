@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from analysis.correlation import design_effect, half_width_of_mean
-from analysis.estimate import Precision, quantile_estimate, ratio_estimate
+from analysis.estimates.correlation import design_effect, half_width_of_mean
+from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
 from bench.serving import machine, write_results
 from loadproof.histogram import BUCKETS, buckets_of
 from tests.simulation import autocorrelated

@@ -20,14 +20,14 @@ import orjson
 import yaml
 
 from bench.serving import ROOT, machine, write_results
-from loadproof import rundir
 from loadproof.histogram import bucket_of
-from loadproof.httpwire import AnswerParser
+from loadproof.http.answers import AnswerParser
+from loadproof.http.connection import Timing
 from loadproof.outcome import Outcome
-from loadproof.plan import Due, plan_phases
-from loadproof.recorder import Recorder
-from loadproof.scenario import load_scenario
-from loadproof.transport import Timing
+from loadproof.plan.phases import Due, plan_phases
+from loadproof.recording.recorder import Recorder
+from loadproof.rundir import files
+from loadproof.scenario.scenario import load_scenario
 
 REQUESTS = 50_000
 VALUES_PER_REQUEST = 6
@@ -123,7 +123,7 @@ def start_s() -> float:
         command = [sys.executable, "-m", "loadproof", "run", file, "--out", f"{directory}/out"]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
         (run,) = (Path(directory) / "out").iterdir()
-        return rundir.read_manifest(run).start_unix_s - began_s
+        return files.read_manifest(run).start_unix_s - began_s
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.cellsums import histogram
-from analysis.frames import load_run
+from analysis.frames.cellsums import histogram
+from analysis.frames.run import load_run
 from bench.serving import ROOT, loadproof_run, machine, write_results
 from bench.throughput import PEERS, output_of, versions
 from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server

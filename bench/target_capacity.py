@@ -46,7 +46,7 @@ def one_round(*, profile: bool) -> dict[str, Any]:
     """Start a target, load it, and look at its CPU time in the steady state."""
     with tempfile.TemporaryDirectory() as directory:
         target = subprocess.Popen(
-            ["taskset", "-c", "1", sys.executable, "-m", "target", "--port", "0"],
+            ["taskset", "-c", "1", sys.executable, "-m", "payments_api", "--port", "0"],
             cwd=ROOT,
             env={**os.environ, "LIMITER": "off"},
             stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis.frames import load_run
+from analysis.frames.run import load_run
 from bench.serving import ROOT, loadproof_run, machine, nginx, pinned, write_results
 
 SECONDS = 8

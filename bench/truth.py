@@ -28,18 +28,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.cellsums import histogram
-from analysis.frames import Run, load_run
+from analysis.frames.cellsums import histogram
+from analysis.frames.run import Run, load_run
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from bench.throughput import PEERS, output_of, versions
-from loadproof.arrivals import ArrivalPlan
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
+from loadproof.plan.arrivals import ArrivalPlan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.rundir import Manifest
+    from loadproof.rundir.files import Manifest
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 USERS = 100

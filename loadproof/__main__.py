@@ -1,5 +1,5 @@
 """`python -m loadproof`: the same as the `loadproof` command."""
 
-from loadproof.cli import main
+from loadproof.cli.app import main
 
 main()

@@ -5,8 +5,8 @@ from functools import cached_property
 
 from locust import task
 
-from loadproof.api import Call, Reply
-from loadproof.users import ApiUser, expect
+from loadproof.api.calls import Call, Reply
+from loadproof.users.user import ApiUser, expect
 
 
 class BalanceUser(ApiUser):

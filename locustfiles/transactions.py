@@ -5,8 +5,8 @@ from uuid import UUID
 
 from locust import task
 
-from loadproof.api import Reply
-from loadproof.users import ApiUser, expect
+from loadproof.api.calls import Reply
+from loadproof.users.user import ApiUser, expect
 
 
 class TransactionUser(ApiUser):

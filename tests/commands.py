@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from loadproof import rundir
+from loadproof.rundir import files
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -128,7 +128,7 @@ class Background:
 
 
 def verdict_of(run: Path) -> dict[str, object]:
-    return json.loads((run / rundir.VERDICT).read_text())
+    return json.loads((run / files.VERDICT).read_text())
 
 
 def only_run(reports: Path) -> Path:

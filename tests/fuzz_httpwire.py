@@ -10,8 +10,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["loadproof.chunked", "loadproof.httphead", "loadproof.httpwire"]):
-    from loadproof.httphead import MalformedAnswerError
-    from loadproof.httpwire import AnswerParser
+    from loadproof.http.answers import AnswerParser
+    from loadproof.http.head import MalformedAnswerError
 
 SEEDS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",

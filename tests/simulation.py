@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
 
-from analysis.frames import Run
+from analysis.frames.run import Run
 from loadproof.histogram import buckets_of
-from loadproof.plan import plan_phases
-from loadproof.rundir import GeneratorRow, IntervalRow
+from loadproof.plan.phases import plan_phases
+from loadproof.rundir.files import GeneratorRow, IntervalRow
 from tests.synthetic import manifest
 
 if TYPE_CHECKING:
-    from loadproof.scenario import Scenario
+    from loadproof.scenario.scenario import Scenario
 
 Times = NDArray[np.float64]
 

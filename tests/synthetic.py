@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from loadproof import rundir
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
-from loadproof.plan import expected_requests, phase_at, plan_phases
-from loadproof.rundir import EventRow, GeneratorRow, IntervalRow, Manifest, TargetFacts, TargetRow
-from loadproof.scenario import Scenario
+from loadproof.plan.phases import expected_requests, phase_at, plan_phases
+from loadproof.rundir import files
+from loadproof.rundir.files import EventRow, GeneratorRow, IntervalRow, Manifest, TargetFacts, TargetRow
+from loadproof.scenario.scenario import Scenario
 
 START_UNIX_S = 1_795_413_600.0
 
@@ -83,7 +83,7 @@ def write_run(
     dropped: int = 0,
     lived_s: float | None = None,
     frozen: range = range(0),
-    ending: rundir.Ending = "completed",
+    ending: files.Ending = "completed",
     seed: int = 1,
 ) -> Path:
     """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
@@ -122,8 +122,8 @@ def write_run(
             int(spans[-1].start_s), spans[-1].name, list(plan.mix)[number % len(plan.mix)], "dropped", "dropped", 0
         ] += 1
     if cells:
-        rundir.append_intervals(
-            path / rundir.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())]
+        files.append_intervals(
+            path / files.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())]
         )
 
     def is_disturbed(second: int) -> bool:
@@ -131,8 +131,8 @@ def write_run(
 
     for second in frozen:
         sent_in[frozen.stop] += sent_in[second]
-    rundir.append_rows(
-        path / rundir.GENERATOR,
+    files.append_rows(
+        path / files.GENERATOR,
         [
             GeneratorRow(
                 second=second,
@@ -155,8 +155,8 @@ def write_run(
             if second not in frozen
         ],
     )
-    rundir.append_rows(
-        path / rundir.TARGET,
+    files.append_rows(
+        path / files.TARGET,
         [
             row
             for second in range(int(lived))
@@ -172,12 +172,12 @@ def write_run(
     for number, at_s in enumerate(bursts_s, start=1):
         detail = {"burst": number, "sent": 100, "spread_s": spread_s, "peak_in_flight": 97, "late": late}
         events.append(EventRow(at_s, "burst", json.dumps(detail)))
-    rundir.append_rows(path / rundir.EVENTS, events)
-    rundir.write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
+    files.append_rows(path / files.EVENTS, events)
+    files.write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
     return path
 
 
-def manifest(plan: Scenario, *, ending: rundir.Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:
+def manifest(plan: Scenario, *, ending: files.Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:
     return Manifest(
         run_id="20261123T060000Z-synthetic",
         scenario=plan,

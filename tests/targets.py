@@ -18,9 +18,9 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from target.settings import DEVELOPMENT_SECRET
+from payments_api.settings import DEVELOPMENT_SECRET
 
-READY = "target: ready on "
+READY = "payments_api: ready on "
 
 
 @dataclass
@@ -56,7 +56,7 @@ def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[
 def running_target(*arguments: str, **settings: str) -> Iterator[RunningTarget]:
     """Start `python -m target` on a free port, wait until it is ready, stop it in the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "target", "--port", "0", *arguments],
+        [sys.executable, "-m", "payments_api", "--port", "0", *arguments],
         env={**os.environ, "ACCOUNTS": "50", **settings},
         stdout=subprocess.PIPE,
         text=True,

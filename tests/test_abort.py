@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from analysis.abort import AbortWatch
-from analysis.frames import load_run
-from loadproof import rundir
-from loadproof.plan import plan_phases
+from analysis.frames.run import load_run
+from analysis.judge.abort import AbortWatch
+from loadproof.plan.phases import plan_phases
+from loadproof.rundir import files
 from tests.commands import Background, only_run, scenario_file, verdict_of
 from tests.simulation import poisson, run_of
 from tests.synthetic import open_scenario
@@ -35,7 +35,7 @@ def watched(tmp_path, failing: range) -> list[str | None]:
     watch = AbortWatch(tmp_path, PLAN, plan_phases(PLAN))
     said = [watch.broken(0.5)]
     for second in range(60):
-        rundir.append_intervals(tmp_path / rundir.INTERVALS, rows[rows["second"] == second].to_numpy().tolist())
+        files.append_intervals(tmp_path / files.INTERVALS, rows[rows["second"] == second].to_numpy().tolist())
         said.append(watch.broken(second + 1.4))
     return said
 
@@ -56,10 +56,10 @@ def test_a_healthy_run_goes_on(tmp_path):
 
 def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     """The file may be seen while it is written to."""
-    path = tmp_path / rundir.INTERVALS
-    tail = rundir.IntervalsTail(path)
+    path = tmp_path / files.INTERVALS
+    tail = files.IntervalsTail(path)
     assert tail.read() == b""
-    rundir.append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
+    files.append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
     assert tail.read() == b""

@@ -7,7 +7,7 @@ import time
 import gevent
 import pytest
 
-from loadproof.alarm import LoopAlarm, TimerFdAlarm, new_alarm
+from loadproof.generator.alarm import LoopAlarm, TimerFdAlarm, new_alarm
 
 KINDS = pytest.mark.parametrize("kind", [TimerFdAlarm, LoopAlarm])
 

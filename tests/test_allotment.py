@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loadproof.clients import make_client
-from loadproof.plan import allot
+from loadproof.plan.clients import make_client
+from loadproof.plan.phases import allot
 
 
 def test_the_union_of_all_workers_numbers_is_the_whole():

@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from loadproof.api import Api, Reply
-from loadproof.targetfile import Endpoints
-from loadproof.transport import Answer
+from loadproof.api.calls import Api, Reply
+from loadproof.http.connection import Answer
+from loadproof.scenario.targetfile import Endpoints
 
 THEIRS = {
     "balance": {

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from loadproof.arrivals import ArrivalPlan, Arrivals
-from loadproof.plan import expected_requests, plan_phases
+from loadproof.plan.arrivals import ArrivalPlan, Arrivals
+from loadproof.plan.phases import expected_requests, plan_phases
 from tests.synthetic import open_scenario
 
 if TYPE_CHECKING:
-    from loadproof.scenario import Scenario
+    from loadproof.scenario.scenario import Scenario
 
 
 def joined(blocks: list[Arrivals]) -> Arrivals:

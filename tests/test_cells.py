@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.cells import COLUMNS, cells_of
 from loadproof.histogram import BUCKETS, MAX_US, bucket_of, buckets_of
+from loadproof.recording.cells import COLUMNS, cells_of
 
 PHASES, ENDS_S = ("a", "b", "c"), (5.0, 20.0, 30.0)
 row = st.tuples(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import cellsums
-from analysis.frames import load_run
+from analysis.frames import cellsums
+from analysis.frames.run import load_run
 from loadproof.histogram import BUCKETS
 from tests.synthetic import outcomes, write_run
 

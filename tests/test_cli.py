@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from loadproof import rundir
+from loadproof.rundir import files
 from tests.commands import ROOT, loadproof, scenario_file
 from tests.servers import answering, serving
 from tests.synthetic import outcomes, write_run
@@ -111,7 +111,7 @@ def test_an_unwritable_place_for_reports_is_one_line(tmp_path):
 def test_a_run_directory_of_another_format_is_refused(tmp_path):
     """With which one is read here."""
     write_run(tmp_path)
-    path = tmp_path / rundir.MANIFEST
+    path = tmp_path / files.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     assert "another format version, got '99'" in refused("report", tmp_path)
     (tmp_path / "empty").mkdir()
@@ -133,7 +133,7 @@ def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
     done = loadproof("report", capture / "run")
     assert (done.returncode, done.stderr) == (0, "")
     assert "No verdict" in done.stdout
-    made = {f"run_{name}" for name in (rundir.REPORT, rundir.VERDICT, rundir.SUMMARY, rundir.JUNIT)}
+    made = {f"run_{name}" for name in (files.REPORT, files.VERDICT, files.SUMMARY, files.JUNIT)}
     assert made <= {path.name for path in capture.iterdir()}
     judged = loadproof(
         "report", capture / "run", "--thresholds", capture / "thresholds.yaml", "--out", tmp_path / "out"
@@ -175,7 +175,7 @@ def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path):
     copy = tmp_path / "copy"
     for package in ("analysis", "loadproof", "locustfiles"):
         shutil.copytree(ROOT / package, copy / package)
-    (copy / "analysis" / "templates" / "report.html").unlink()
+    (copy / "analysis" / "report" / "templates" / "report.html").unlink()
     done = loadproof("report", write_run(tmp_path / "run"), PYTHONPATH=str(copy), PYTHONSAFEPATH="1")
     assert done.returncode == 70, done.stderr
     assert "Traceback" in done.stderr
@@ -184,7 +184,7 @@ def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path):
 def test_the_terminal_shows_hostile_names_inert(tmp_path):
     """Escape sequences in a phase's name move no cursor."""
     write_run(tmp_path)
-    path = tmp_path / rundir.MANIFEST
+    path = tmp_path / files.MANIFEST
     path.write_text(path.read_text().replace('"ending_detail": ""', '"ending_detail": "\\u001b[2J[red]x"'))
     path.write_text(path.read_text().replace('"ending": "completed"', '"ending": "target_died"'))
     done = loadproof("report", tmp_path)

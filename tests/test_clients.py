@@ -9,10 +9,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
-from loadproof.payloads import encode_json, make_payloads
-from loadproof.signing import new_secret, standard_headers
-from target.settings import DEVELOPMENT_SECRET
+from loadproof.api.payloads import encode_json, make_payloads
+from loadproof.api.signing import new_secret, standard_headers
+from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
+from payments_api.settings import DEVELOPMENT_SECRET
 from tests.synthetic import scenario
 
 

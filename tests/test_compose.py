@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof import rundir
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.rundir import files
 from tests.commands import ROOT, only_run
 
 IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
@@ -84,8 +84,8 @@ def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
     path = only_run(tmp_path / "reports")
     assert path.stat().st_uid == (UID if os.geteuid() == 0 else os.getuid())
     run = load_run(path)
-    assert json.loads((path / rundir.VERDICT).read_text())["verdict"] == "PASS"
-    assert (path / rundir.REPORT).exists()
+    assert json.loads((path / files.VERDICT).read_text())["verdict"] == "PASS"
+    assert (path / files.REPORT).exists()
     assert run.manifest.workers == 3
     counts = tally(run.intervals)
     assert counts.outcomes["ok"] == counts.sent == int(run.generator["sent"].sum()) > 30

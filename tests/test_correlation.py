@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.correlation import block_length, design_effect, half_width_of_mean, sum_variance
-from analysis.estimate import Precision, quantile_estimate, ratio_estimate
+from analysis.estimates.correlation import block_length, design_effect, half_width_of_mean, sum_variance
+from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
 from loadproof.histogram import BUCKETS, buckets_of
 from tests.simulation import autocorrelated
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.degradation import degradation_of, notes
-from analysis.degradationview import degradation_view
-from analysis.judgement import Word
-from analysis.metrics import Scope, measure
-from loadproof.expectation import parse_expectation
+from analysis.estimates.metrics import Scope, measure
+from analysis.judge.degradation import degradation_of, notes
+from analysis.judge.judgement import Word
+from analysis.report.degradationview import degradation_view
+from loadproof.scenario.expectation import parse_expectation
 from tests.simulation import poisson, queue, run_of
 from tests.synthetic import open_scenario
 

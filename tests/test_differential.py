@@ -15,8 +15,8 @@ import gevent.pool
 import pytest
 import requests
 
-from loadproof.origin import Origin
-from loadproof.transport import Connection, ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.connection import Connection, ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.origin import Origin
 from tests.servers import read_request, serving
 
 CASES = 3000

@@ -17,11 +17,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.bursts import bursts
-from analysis.frames import load_run
-from analysis.judgement import Word
-from analysis.metrics import tally
-from analysis.verdict import decide
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import decide
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.slow

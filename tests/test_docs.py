@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 
-from analysis.verdictschema import verdict_schema
+from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
-from loadproof.expectation import METRICS
 from loadproof.outcome import DROPPED, Outcome
-from loadproof.scenario import Scenario, load_scenario
-from loadproof.targetfile import TargetFile
+from loadproof.scenario.expectation import METRICS
+from loadproof.scenario.scenario import Scenario, load_scenario
+from loadproof.scenario.targetfile import TargetFile
 from tests.commands import ROOT, loadproof
 
 DOCUMENTS = [

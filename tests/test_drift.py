@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drift import drift_in
-from analysis.judgement import Word
-from analysis.metrics import Scope
-from analysis.thresholds import judge
-from loadproof.decidability import undecidable
-from loadproof.expectation import parse_expectation
-from loadproof.plan import expected_requests, plan_phases
+from analysis.estimates.drift import drift_in
+from analysis.estimates.metrics import Scope
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.expectation import parse_expectation
 from tests.simulation import Times, autocorrelated, poisson, run_of
 from tests.synthetic import open_scenario
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.correlation import half_width_of_mean
-from analysis.estimate import exact, mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
+from analysis.estimates.correlation import half_width_of_mean
+from analysis.estimates.estimate import exact, mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
 from loadproof.histogram import BUCKETS, bucket_of
 
 

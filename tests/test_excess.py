@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadproof.arrivals import ArrivalPlan
-from loadproof.excess import exceeded_limits
-from loadproof.plan import plan_phases
-from loadproof.scenario import load_scenario
+from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.plan.excess import exceeded_limits
+from loadproof.plan.phases import plan_phases
+from loadproof.scenario.scenario import load_scenario
 from tests.synthetic import open_scenario, scenario
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadproof.executor import Arrival, Executor
+from loadproof.generator.executor import Arrival, Executor
 
 
 class Log:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.expectation import METRICS, Metric, parse_expectation
+from loadproof.scenario.expectation import METRICS, Metric, parse_expectation
 from loadproof.units import Dimension
 
 

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from analysis.frames import load_run
-from analysis.verdict import decide
-from loadproof import rundir
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
 from loadproof.errors import RunDirectoryError
-from loadproof.rundir import IntervalRow
+from loadproof.rundir import files
+from loadproof.rundir.files import IntervalRow
 from tests.synthetic import write_run
 
 
@@ -18,7 +18,7 @@ def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
     """Numbers are numbers, equal keys are added up."""
     write_run(tmp_path)
     rows = [IntervalRow(1, "warm-up", "health", "ok", "response", 7, 2)] * 3
-    rundir.append_intervals(tmp_path / rundir.INTERVALS, rows)
+    files.append_intervals(tmp_path / files.INTERVALS, rows)
     run = load_run(tmp_path)
     assert run.damage == ()
     assert run.measured_s == 45
@@ -28,7 +28,7 @@ def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
     assert cell["count"].tolist() == [6]
 
 
-@pytest.mark.parametrize("name", [rundir.INTERVALS, rundir.GENERATOR, rundir.TARGET, rundir.EVENTS])
+@pytest.mark.parametrize("name", [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS])
 def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
     """A killed run may lack any of them."""
     write_run(tmp_path)
@@ -42,7 +42,7 @@ def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
     """Garbage, too few columns, letters for numbers."""
     write_run(tmp_path)
     before = len(load_run(tmp_path).generator)
-    with (tmp_path / rundir.GENERATOR).open("a") as file:
+    with (tmp_path / files.GENERATOR).open("a") as file:
         file.write("garbage\n1,2\nx,local,a,b,c,d,e,f,g,h,i\n" + "1," * 30 + "1\n")
     run = load_run(tmp_path)
     assert len(run.generator) == before
@@ -55,7 +55,7 @@ def test_cells_that_cannot_be_are_left_out(tmp_path):
     before = int(load_run(tmp_path).intervals["count"].sum())
     good = IntervalRow(1, "steady", "health", "ok", "response", 7, 1)
     bad = [good._replace(series="x"), good._replace(outcome="x"), good._replace(bucket=9999), good._replace(count=-4)]
-    rundir.append_intervals(tmp_path / rundir.INTERVALS, bad)
+    files.append_intervals(tmp_path / files.INTERVALS, bad)
     assert int(load_run(tmp_path).intervals["count"].sum()) == before
 
 
@@ -69,7 +69,7 @@ def test_random_damage_never_raises(tmp_path):
     """Bytes flipped and files cut at random: a verdict all the same."""
     chance = random.Random(4)
     write_run(tmp_path)
-    names = [rundir.INTERVALS, rundir.GENERATOR, rundir.TARGET, rundir.EVENTS]
+    names = [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS]
     originals = {name: (tmp_path / name).read_bytes() for name in names}
     for _ in range(40):
         for name, content in originals.items():
@@ -83,8 +83,8 @@ def test_random_damage_never_raises(tmp_path):
 def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path):
     """A baseline of an earlier version stays readable."""
     run = write_run(tmp_path / "run")
-    path = run / rundir.GENERATOR
-    newest = len(rundir.GeneratorRow._field_defaults)
+    path = run / files.GENERATOR
+    newest = len(files.GeneratorRow._field_defaults)
     path.write_text("".join(f"{line.rsplit(',', newest)[0]}\n" for line in path.read_text().splitlines()))
     loaded = load_run(run)
     assert loaded.damage == ()

@@ -8,10 +8,18 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from analysis.frames import load_run
-from analysis.gate import Gated, gate_json, gate_junit, gate_markdown, gate_table, github_annotations, worst_exit_code
-from analysis.judgement import Word
-from analysis.verdict import EXIT_CODES, Verdict, decide
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import EXIT_CODES, Verdict, decide
+from analysis.outputs.gate import (
+    Gated,
+    gate_json,
+    gate_junit,
+    gate_markdown,
+    gate_table,
+    github_annotations,
+    worst_exit_code,
+)
 from loadproof.errors import ExitCode
 from tests.commands import ROOT, loadproof, scenario_file
 from tests.synthetic import outcomes, scenario, write_run

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis import locustoutputs, locustreport, outputs
-from analysis.frames import load_run
-from analysis.locustcsv import load_locust_run
-from analysis.locustthresholds import decide as decide_on_csvs
-from analysis.locustthresholds import load_thresholds
-from analysis.report import write_report
-from analysis.verdict import decide
-from loadproof import rundir
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustthresholds import decide as decide_on_csvs
+from analysis.foreign.locustthresholds import load_thresholds
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.outputs import locust, tables
+from analysis.report import locust_page
+from analysis.report.run_page import write_report
+from loadproof.rundir import files
 
 GOLDEN = Path(__file__).parent / "golden"
-EXPECTED = (rundir.VERDICT, rundir.SUMMARY, rundir.JUNIT)
+EXPECTED = (files.VERDICT, files.SUMMARY, files.JUNIT)
 CAPTURES = sorted(path.parent for path in (Path(__file__).parent / "captures").glob("*/run_stats.csv"))
 
 
@@ -27,7 +28,7 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     copy = shutil.copytree(run, tmp_path / "run")
     loaded = load_run(copy)
     verdict = decide(loaded)
-    outputs.write_outputs(loaded, verdict)
+    tables.write_outputs(loaded, verdict)
     write_report(loaded, verdict)
     for name in EXPECTED:
         if request.config.getoption("--refresh-golden"):
@@ -41,20 +42,20 @@ def test_the_golden_runs_cover_every_way_to_end():
     assert words == {"PASS", "FAIL", "INCONCLUSIVE", "INVALID"}
 
 
-def examined(capture: Path) -> locustoutputs.Examined:
+def examined(capture: Path) -> locust.Examined:
     """Its CSVs, with its thresholds where it has some."""
     run = load_locust_run(capture / "run")
     file = capture / "thresholds.yaml"
-    return locustoutputs.examine(run, decide_on_csvs(load_thresholds(file, run), run) if file.exists() else None)
+    return locust.examine(run, decide_on_csvs(load_thresholds(file, run), run) if file.exists() else None)
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
 def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
     """Byte for byte, too."""
     found = examined(capture)
-    locustoutputs.write_outputs(found, tmp_path)
-    assert "<h2>By endpoint</h2>" in locustreport.write_report(found, tmp_path).read_text(encoding="utf-8")
-    for name in (f"run_{rundir.VERDICT}", f"run_{rundir.SUMMARY}"):
+    locust.write_outputs(found, tmp_path)
+    assert "<h2>By endpoint</h2>" in locust_page.write_report(found, tmp_path).read_text(encoding="utf-8")
+    for name in (f"run_{files.VERDICT}", f"run_{files.SUMMARY}"):
         if request.config.getoption("--refresh-golden"):
             shutil.copy(tmp_path / name, capture / name)
         assert (tmp_path / name).read_text() == (capture / name).read_text()

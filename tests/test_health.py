@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.frames import load_run
-from analysis.judgement import Word
-from analysis.verdict import decide, exit_code
-from loadproof import rundir
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import decide, exit_code
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
+from loadproof.rundir import files
 from tests.synthetic import open_scenario, outcomes, scenario, write_run
 
 
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     """Its whole record is lost."""
     path = write_run(tmp_path)
-    (path / rundir.GENERATOR).unlink()
+    (path / files.GENERATOR).unlink()
     verdict = decide(load_run(path))
     assert verdict.word is Word.INVALID
     assert "no record of its own health" in verdict.reason
@@ -97,7 +97,7 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
     path = write_run(tmp_path, loop_delay_s=0.4, disturbed=range(20, 21))
     cell = (20, "steady", "balance", "ok")
     rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
-    rundir.append_intervals(path / rundir.INTERVALS, rows)
+    files.append_intervals(path / files.INTERVALS, rows)
     (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
     assert finding.word is word
 
@@ -118,12 +118,12 @@ def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_p
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     """With fewer in flight than allowed, it was not for want of answers."""
     path = write_run(tmp_path, plan=open_scenario())
-    row = rundir.GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
-    rundir.append_rows(path / rundir.GENERATOR, [row])
+    row = files.GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
+    files.append_rows(path / files.GENERATOR, [row])
     assert "4 arrivals were dropped while users were free" in str(decide(load_run(path)).findings)
     (tmp_path / "full").mkdir()
     path = write_run(tmp_path / "full", plan=open_scenario())
-    rundir.append_rows(path / rundir.GENERATOR, [row._replace(in_flight=1000)])
+    files.append_rows(path / files.GENERATOR, [row._replace(in_flight=1000)])
     assert "dropped while" not in str(decide(load_run(path)).findings)
 
 

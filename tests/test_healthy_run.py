@@ -7,10 +7,10 @@ import csv
 import pandas as pd
 import pytest
 
-from analysis.bursts import bursts
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof import rundir
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.frames.run import load_run
+from loadproof.rundir import files
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -49,7 +49,7 @@ def test_a_healthy_run_passes_and_leaves_every_file(healthy):
     assert "PASS" in done.stdout
     assert f"report: {run / 'report.html'}" in done.stdout
     assert "steady" in done.stdout
-    assert rundir.read_manifest(run).ending == "completed"
+    assert files.read_manifest(run).ending == "completed"
 
 
 def test_every_request_sent_has_one_outcome(healthy):
@@ -112,7 +112,7 @@ def test_no_secret_enters_the_run_directory(healthy):
 def test_reporting_again_gives_the_same_bytes(healthy):
     """The report is a function of the run directory."""
     run = healthy[0]
-    names = (rundir.VERDICT, rundir.JUNIT, rundir.SUMMARY, rundir.REPORT)
+    names = (files.VERDICT, files.JUNIT, files.SUMMARY, files.REPORT)
     before = {name: (run / name).read_bytes() for name in names}
     assert loadproof("report", run).returncode == 0
     assert {name: (run / name).read_bytes() for name in names} == before

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof import httpwire
-from loadproof.httphead import MalformedAnswerError, read_head
-from loadproof.httpwire import Answer, AnswerParser
+from loadproof.http import answers
+from loadproof.http.answers import Answer, AnswerParser
+from loadproof.http.head import MalformedAnswerError, read_head
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -135,7 +135,7 @@ def test_what_is_not_http_is_refused_at_once(raw):
 
 def test_a_body_beyond_bounds_is_refused(monkeypatch):
     """As soon as its length is told, or reached."""
-    monkeypatch.setattr(httpwire, "MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(answers, "MAX_BODY_BYTES", 10)
     for raw in (
         b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 11,

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.disturbances import disturbances
-from analysis.estimate import ratio_estimate
-from analysis.judgement import Word
-from analysis.loadcurve import Past, collapse_in, goals, load_curve, scalability
-from analysis.metrics import Tally
+from analysis.estimates.estimate import ratio_estimate
+from analysis.estimates.metrics import Tally
+from analysis.judge.disturbances import disturbances
+from analysis.judge.judgement import Word
+from analysis.judge.loadcurve import Past, collapse_in, goals, load_curve, scalability
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from tests.simulation import poisson, queue, run_of
 from tests.synthetic import open_scenario, scenario
 
 if TYPE_CHECKING:
-    from loadproof.scenario import Scenario
+    from loadproof.scenario.scenario import Scenario
 
 RATES = (50, 100, 150, 200, 250, 300)
 CAPACITY_RPS = 200

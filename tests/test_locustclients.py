@@ -10,18 +10,12 @@ import pytest
 
 from tests.unpatched import locust  # isort: skip
 
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof.connections import ClientConnections
-from loadproof.locustclients import FastHttp, LocustClient, Requests
-from loadproof.origin import Origin
-from loadproof.transport import (
-    ConnectionFailedError,
-    Request,
-    RequestTimeoutError,
-    Timeouts,
-    Timing,
-)
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.http.client import ClientConnections
+from loadproof.http.connection import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.locustclients import FastHttp, LocustClient, Requests
+from loadproof.http.origin import Origin
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.locustcsv import load_locust_run, prefix_of, rounded
+from analysis.foreign.locustcsv import load_locust_run, prefix_of, rounded
 from loadproof.errors import InputError
 from tests.locusthistory import HISTORY, STATS, stats_row, write, write_history, write_stats
 

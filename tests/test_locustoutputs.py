@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from analysis import locustoutputs
-from analysis.locustcsv import load_locust_run
-from analysis.locustreport import render_report
-from analysis.locustthresholds import CsvThreshold, decide
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustthresholds import CsvThreshold, decide
+from analysis.outputs import locust
+from analysis.report.locust_page import render_report
 from tests.locusthistory import HISTORY, stats_row, write, write_history, write_stats
 from tests.test_outputs import HOSTILE
 
@@ -22,21 +22,19 @@ EXCEPTIONS = ["Count", "Message", "Traceback", "Nodes"]
 
 def examined(prefix, *thresholds):
     run = load_locust_run(prefix)
-    return locustoutputs.examine(
-        run, decide(tuple(CsvThreshold(**one) for one in thresholds), run) if thresholds else None
-    )
+    return locust.examine(run, decide(tuple(CsvThreshold(**one) for one in thresholds), run) if thresholds else None)
 
 
 def printed(found) -> str:
     console = Console(width=200, force_terminal=False)
     with console.capture() as capture:
-        console.print(locustoutputs.terminal(found))
+        console.print(locust.terminal(found))
     return capture.get()
 
 
 def texts(found) -> list[str]:
     """Everything that is written or printed."""
-    write_functions = (locustoutputs.verdict_json, locustoutputs.summary_markdown, locustoutputs.junit_xml)
+    write_functions = (locust.verdict_json, locust.summary_markdown, locust.junit_xml)
     return [*(write_one(found) for write_one in write_functions), printed(found), render_report(found)]
 
 

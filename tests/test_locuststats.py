@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unpatched import locust  # isort: skip
 
-from loadproof.locuststats import LocustStatistics
+from loadproof.recording.locuststats import LocustStatistics
 
 Environment = locust.env.Environment
 

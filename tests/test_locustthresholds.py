@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.locustcsv import load_locust_run
-from analysis.locustthresholds import decide, load_thresholds
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustthresholds import decide, load_thresholds
 from loadproof.errors import InputError
 from tests.locusthistory import stats_row, write_stats
 

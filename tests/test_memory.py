@@ -12,8 +12,8 @@ from tests import unpatched  # noqa: F401 - before locust
 
 from locust.env import Environment  # isort: skip
 
-from loadproof import workload as workloads
-from loadproof.locuststats import LocustStatistics
+from loadproof.recording.locuststats import LocustStatistics
+from loadproof.users import workload as workloads
 from locustfiles.balance import BalanceUser
 from tests.servers import Script, serving
 from tests.synthetic import manifest, scenario

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis import metrics, overtime
-from analysis.frames import load_run
-from analysis.metrics import Scope, measure, summary
-from loadproof import rundir
-from loadproof.expectation import parse_expectation
+from analysis.estimates import metrics, overtime
+from analysis.estimates.metrics import Scope, measure, summary
+from analysis.frames.run import load_run
 from loadproof.outcome import Outcome
-from loadproof.rundir import EventRow
+from loadproof.rundir import files
+from loadproof.rundir.files import EventRow
+from loadproof.scenario.expectation import parse_expectation
 from tests.synthetic import outcomes, scenario, write_run
 
 STEADY = Scope(("steady",), ("balance", "transactions", "health", "webhooks"))
@@ -82,7 +82,7 @@ def test_rates_are_per_second_of_the_phase(tmp_path):
 def test_the_spread_is_the_worst_burst(tmp_path):
     """Read from the events; damaged details are left out."""
     write_run(tmp_path, spread_s=0.004)
-    rundir.append_rows(tmp_path / rundir.EVENTS, [EventRow(36.0, "burst", "{"), EventRow(36.0, "burst", "{}")])
+    files.append_rows(tmp_path / files.EVENTS, [EventRow(36.0, "burst", "{"), EventRow(36.0, "burst", "{}")])
     run = load_run(tmp_path)
     found = measured(run, "spread < 1 s", Scope(("bursts",), ()))
     assert (found.value, found.n) == (0.004, 2)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import requests
 
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof import rundir
-from loadproof.arrivals import ArrivalPlan
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.rundir import files
 from tests.commands import Background, loadproof, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def test_a_target_that_stops_at_the_end_does_not_cut_the_tail_off(tmp_path):
     """What is in flight when the plan ends is waited for, and is what it is: timeouts."""
     run = Background("run", scenario_file(tmp_path, **OPEN), "--out", tmp_path / "reports")
     run.wait_for_phase(tmp_path / "reports", "spike")
-    target = run.child("target")
+    target = run.child("payments_api")
     time.sleep(1.5)
     target.send_signal(signal.SIGSTOP)
     code = run.end()
@@ -83,7 +83,7 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
     changes = OPEN | {"max_in_flight": 20, "timeouts": {"connect": "1 s", "total": "1 s"}}
     run = Background("run", scenario_file(tmp_path, **changes), "--out", tmp_path / "reports")
     run.wait_for_phase(tmp_path / "reports", "spike")
-    target = run.child("target")
+    target = run.child("payments_api")
     target.send_signal(signal.SIGSTOP)
     time.sleep(1.5)
     target.send_signal(signal.SIGCONT)
@@ -126,7 +126,7 @@ def test_the_web_ui_shows_the_run_and_its_stop_button_ends_it_in_order(tmp_path,
     assert (seen.manifest.ending, seen.manifest.ending_detail) == ("interrupted", "in the web UI")
     assert 0 < tally(seen.intervals).sent == seen.generator["sent"].sum()
     assert verdict_of(path)["verdict"] in {"INCONCLUSIVE", "INVALID"}
-    assert (path / rundir.REPORT).exists()
+    assert (path / files.REPORT).exists()
     assert run.survivors() == []
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from loadproof import openfiles
-from loadproof.openfiles import allow_open_files, connections_needed, open_file_problems
+from loadproof.run import openfiles
+from loadproof.run.openfiles import allow_open_files, connections_needed, open_file_problems
 from tests.commands import ROOT
 from tests.synthetic import open_scenario, scenario
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analysis import outputs
-from analysis.frames import load_run
+from analysis.frames.run import load_run
 from analysis.inert import markdown
-from analysis.verdict import decide
-from analysis.verdictfile import verdict_json
-from loadproof import rundir
+from analysis.judge.verdict import decide
+from analysis.outputs import tables
+from analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
+from loadproof.rundir import files
 from tests.commands import ROOT
 from tests.synthetic import outcomes, write_run
 
@@ -34,9 +34,9 @@ def failing(tmp_path):
 def hostile(tmp_path):
     """A run directory that somebody else made, with everything in it meant to be read as something else."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = rundir.read_manifest(path)
+    manifest = files.read_manifest(path)
     host = {"system": HOSTILE}
-    rundir.write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
+    files.write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
     run = load_run(path)
     return run, decide(run)
 
@@ -45,8 +45,8 @@ def test_every_output_says_the_same_word(failing):
     """JSON, Markdown, JUnit, terminal."""
     run, verdict = failing
     assert json.loads(verdict_json(run, verdict))["verdict"] == "FAIL"
-    assert outputs.summary_markdown(run, verdict).startswith("## FAIL: synthetic\n")
-    suite = ElementTree.fromstring(outputs.junit_xml(run, verdict))
+    assert tables.summary_markdown(run, verdict).startswith("## FAIL: synthetic\n")
+    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 2
     assert "FAIL" in _printed(verdict)
 
@@ -55,7 +55,7 @@ def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
     """CI shows thin evidence as an error, not as a failure."""
     run = load_run(write_run(tmp_path / "run", ending="interrupted", lived_s=8))
     verdict = decide(run)
-    suite = ElementTree.fromstring(outputs.junit_xml(run, verdict))
+    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
     assert int(suite.get("tests")) == len(verdict.judgements) + len(verdict.findings) == len(suite)
     assert int(suite.get("errors")) == len(suite.findall("testcase/error")) > 0
     assert suite.findall("testcase/failure") == []
@@ -80,19 +80,19 @@ def test_an_open_interval_is_null_in_json(tmp_path):
 def test_hostile_text_is_inert_in_every_output(hostile):
     """No control character, no XML break, no Markdown link, no terminal escape."""
     run, verdict = hostile
-    xml = outputs.junit_xml(run, verdict)
+    xml = tables.junit_xml(run, verdict)
     assert ElementTree.fromstring(xml) is not None
-    for text in (xml, outputs.summary_markdown(run, verdict), verdict_json(run, verdict), _printed(verdict)):
+    for text in (xml, tables.summary_markdown(run, verdict), verdict_json(run, verdict), _printed(verdict)):
         assert not any(character in text for character in "\x00\x1b\u202e")
-    assert "](javascript" not in outputs.summary_markdown(run, verdict)
-    assert "<img" not in outputs.summary_markdown(run, verdict).replace("\\<", "")
+    assert "](javascript" not in tables.summary_markdown(run, verdict)
+    assert "<img" not in tables.summary_markdown(run, verdict).replace("\\<", "")
 
 
 def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
     """`[red]` is text here."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = rundir.read_manifest(path)
-    rundir.write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
+    manifest = files.read_manifest(path)
+    files.write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
     assert "[bold]exit[/bold]" in _printed(decide(load_run(path)))
 
 
@@ -119,13 +119,13 @@ def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
     assert once == again
 
 
-_WRITERS = (verdict_json, outputs.summary_markdown, outputs.junit_xml)
+_WRITERS = (verdict_json, tables.summary_markdown, tables.junit_xml)
 
 
 def _printed(verdict):
     console = Console(width=200, force_terminal=False)
     with console.capture() as capture:
-        console.print(outputs.terminal_view(verdict))
+        console.print(tables.terminal_view(verdict))
     return capture.get()
 
 
@@ -133,7 +133,7 @@ def _printed(verdict):
 def test_verdicts_keep_to_their_published_schema(name):
     """As a validator that knows nothing of us reads it."""
     schema = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
-    verdict = json.loads((ROOT / "tests/golden" / name / rundir.VERDICT).read_text(encoding="utf-8"))
+    verdict = json.loads((ROOT / "tests/golden" / name / files.VERDICT).read_text(encoding="utf-8"))
     validator = jsonschema_rs.Draft202012Validator(schema)
     assert list(validator.iter_errors(verdict)) == []
     assert list(validator.iter_errors({**verdict, "verdict": 1}))

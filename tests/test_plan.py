@@ -7,14 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadproof.plan import (
-    NEVER,
-    apportion,
-    next_due,
-    phase_at,
-    plan_phases,
-    users_at,
-)
+from loadproof.plan.phases import NEVER, apportion, next_due, phase_at, plan_phases, users_at
 from tests.synthetic import scenario
 
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.bursts import bursts
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof import rundir
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
+from loadproof.http.connection import Timing
 from loadproof.outcome import Outcome
-from loadproof.plan import Due
-from loadproof.recorder import NoRecorder, Recorder, SecondReport
-from loadproof.runwriter import RunWriter
-from loadproof.transport import Timing
+from loadproof.plan.phases import Due
+from loadproof.recording.recorder import NoRecorder, Recorder, SecondReport
+from loadproof.recording.runwriter import RunWriter
+from loadproof.rundir import files
 from tests.synthetic import manifest, scenario
 
 event = st.tuples(
@@ -65,7 +65,7 @@ def record(recorder: Recorder, one: tuple) -> None:
 def written(path, reports):
     """The run that these reports make, each having passed through a message."""
     path.mkdir()
-    rundir.write_manifest(path, MANIFEST)
+    files.write_manifest(path, MANIFEST)
     writer = RunWriter(path, MANIFEST)
     for report in reports:
         writer.write(SecondReport(**msgpack.unpackb(msgpack.packb(asdict(report)))))

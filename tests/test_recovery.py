@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.frames import Run, load_run
-from analysis.judgement import Word
-from analysis.recovery import prediction_bound, recovery_in
-from analysis.thresholds import judge
-from analysis.verdict import decide
-from loadproof.decidability import undecidable
+from analysis.estimates.recovery import prediction_bound, recovery_in
+from analysis.frames.run import Run, load_run
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from analysis.judge.verdict import decide
 from loadproof.histogram import bucket_of
-from loadproof.plan import expected_requests, plan_phases
-from loadproof.rundir import IntervalRow
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.rundir.files import IntervalRow
 from tests.synthetic import open_scenario, scenario, write_run
 
 if TYPE_CHECKING:
-    from loadproof.scenario import Scenario
+    from loadproof.scenario.scenario import Scenario
 
 PHASES = [
     {"name": "calm", "duration": "30 s", "rate": "50 rps"},

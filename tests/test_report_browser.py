@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.frames import load_run
-from analysis.report import write_report
-from analysis.verdict import decide
-from loadproof import rundir
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.report.run_page import write_report
+from loadproof.rundir import files
 from tests.synthetic import outcomes, write_run
 from tests.test_outputs import HOSTILE
 
@@ -44,7 +44,7 @@ def page_file(tmp_path_factory) -> Path:
 def report_of(path: Path) -> Path:
     run = load_run(path)
     write_report(run, decide(run))
-    return path / rundir.REPORT
+    return path / files.REPORT
 
 
 @pytest.fixture
@@ -129,9 +129,9 @@ def test_text_has_the_contrast_of_wcag_aa(opened, page_file, scheme):
 def test_hostile_names_run_nothing(opened, tmp_path):
     """No script, no image, no dialog."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = rundir.read_manifest(path)
+    manifest = files.read_manifest(path)
     hostile = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": f"</pre><script>alert(1)</script>{HOSTILE}"}
-    rundir.write_manifest(path, manifest.model_copy(update=hostile))
+    files.write_manifest(path, manifest.model_copy(update=hostile))
     page = opened(report_of(path))
     assert page.problems == []
     assert len(page.requested) == 1

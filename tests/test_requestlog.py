@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import requestlog
-from analysis.logreport import decide, facts, load_thresholds, write_outputs
-from analysis.metrics import Scope, measure
-from analysis.requestlog import PHASE, read_log
+from analysis.estimates.metrics import Scope, measure
+from analysis.foreign import requestlog
+from analysis.foreign.requestlog import PHASE, read_log
+from analysis.report.log_page import decide, facts, load_thresholds, write_outputs
 from loadproof.errors import InputError
-from loadproof.expectation import parse_expectation
-from loadproof.rundir import IntervalRow
+from loadproof.rundir.files import IntervalRow
+from loadproof.scenario.expectation import parse_expectation
 from tests.commands import loadproof
 
 HOSTILE = "<script>alert(1)</script>"

@@ -7,10 +7,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from loadproof.httpwire import Answer
+from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
-from loadproof.retryafter import Promise, Standing, retry_after_s
-from loadproof.rundir import RETRY_BROKEN, RETRY_KEPT
+from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT
+from loadproof.users.retryafter import Promise, Standing, retry_after_s
 
 
 def saying(text: str | None) -> Answer:

@@ -15,9 +15,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from analysis.frames import load_run
-from analysis.metrics import tally
-from loadproof import rundir
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.rundir import files
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 from tests.servers import answering, serving
 from tests.targets import running_target
@@ -156,7 +156,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     """Ctrl-C or SIGTERM: what there was is judged, nothing goes on running."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
     if moment == "target up":
-        run.child("target")
+        run.child("payments_api")
     elif moment != "starting":
         run.wait_for_phase(tmp_path / "reports", moment)
         run.child("locust")
@@ -166,7 +166,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert "Traceback" not in run.output
     assert run.survivors() == []
     report = only_run(tmp_path / "reports")
-    assert (report / rundir.REPORT).exists()
+    assert (report / files.REPORT).exists()
     assert verdict_of(report)["verdict"] in {"INCONCLUSIVE", "INVALID"}
 
 
@@ -174,7 +174,7 @@ def test_a_target_that_dies_midway_fails(tmp_path):
     """With the reason first, and what was measured kept."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
     run.wait_for(tmp_path / "reports/*/target.csv")
-    run.child("target").kill()
+    run.child("payments_api").kill()
     assert run.end() == 1, run.output
     verdict = verdict_of(only_run(tmp_path / "reports"))
     assert verdict["verdict"] == "FAIL"
@@ -219,7 +219,7 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path):
     directory = only_run(tmp_path / "reports")
     assert "Traceback" not in run.output
     assert "Recording stopped" in run.output
-    assert rundir.read_manifest(directory).ending == "disk_full"
+    assert files.read_manifest(directory).ending == "disk_full"
     again = loadproof("report", directory)
     assert again.returncode == 4
     assert "File too large" in again.stdout
@@ -247,7 +247,7 @@ def test_somebodys_own_target_is_loaded_and_left_running(tmp_path):
         done, run = run_quick(tmp_path, "--target", file, mix=mix, thresholds=[{"expect": "goodput_ratio >= 90 %"}])
         assert done.returncode == 0, done.stdout
         assert target.process.poll() is None
-    manifest = rundir.read_manifest(run)
+    manifest = files.read_manifest(run)
     assert (manifest.target.kind, manifest.target.base_url) == ("own", target.url)
 
 
@@ -270,9 +270,9 @@ def test_a_target_that_answers_garbage_fails_with_counted_outcomes(tmp_path):
 def test_junit_and_summary_say_the_same_as_the_verdict(tmp_path):
     """One case a threshold; a failed one is a failure."""
     _, run = run_quick(tmp_path, environment={"FAULTS": json.dumps({"health": {"error_ratio": 1.0}})})
-    suite = ElementTree.parse(run / rundir.JUNIT).getroot()
+    suite = ElementTree.parse(run / files.JUNIT).getroot()
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) >= 1
-    assert (run / rundir.SUMMARY).read_text().startswith(f"## {verdict_of(run)['verdict']}: quick\n")
+    assert (run / files.SUMMARY).read_text().startswith(f"## {verdict_of(run)['verdict']}: quick\n")
 
 
 def test_generator_and_target_have_cores_of_their_own(tmp_path):
@@ -281,7 +281,7 @@ def test_generator_and_target_have_cores_of_their_own(tmp_path):
         pytest.skip("this machine has one core")
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
     run.wait_for(tmp_path / "reports/*/target.csv")
-    cores = [set(run.child(module).cpu_affinity()) for module in ("locust", "target")]
+    cores = [set(run.child(module).cpu_affinity()) for module in ("locust", "payments_api")]
     run.signalled(signal.SIGINT)
     assert not cores[0] & cores[1]
 

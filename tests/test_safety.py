@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loadproof.errors import InputError, UnsafeTargetError
-from loadproof.safety import check_base_url, check_host, is_loopback
-from loadproof.targetfile import load_target
+from loadproof.scenario.safety import check_base_url, check_host, is_loopback
+from loadproof.scenario.targetfile import load_target
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from loadproof.errors import InputError
-from loadproof.scenario import Scenario, load_scenario
+from loadproof.scenario.scenario import Scenario, load_scenario
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 SHIPPED = sorted(SCENARIOS.glob("*.yaml"))

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.metrics import Scope, rows_of
-from analysis.shedding import Shedding, shedding_in
-from loadproof.rundir import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, IntervalRow
+from analysis.estimates.metrics import Scope, rows_of
+from analysis.estimates.shedding import Shedding, shedding_in
+from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, IntervalRow
 from tests.simulation import run_of
 from tests.synthetic import open_scenario
 

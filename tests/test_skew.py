@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.skew import Skew
+from loadproof.recording.skew import Skew
 
 WAYS = st.lists(st.floats(0.0001, 0.5), min_size=1, max_size=20)
 

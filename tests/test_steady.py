@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.steady import Alike, mser5, settling, too_alike
+from analysis.estimates.steady import Alike, mser5, settling, too_alike
 from tests.simulation import autocorrelated, poisson, run_of
 from tests.synthetic import open_scenario
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadproof.errors import InputError
-from loadproof.strictyaml import format_path, parse_scalar, parse_yaml
+from loadproof.scenario.document import format_path, parse_scalar, parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import uuid
 import pytest
 import requests
 
-from target.settings import DEVELOPMENT_TOKEN
+from payments_api.settings import DEVELOPMENT_TOKEN
 from tests.targets import running_target, signed
 
 
@@ -203,7 +203,7 @@ def target_command(*arguments: str, **settings: str) -> subprocess.CompletedProc
     import os
 
     return subprocess.run(
-        [sys.executable, "-m", "target", *arguments],
+        [sys.executable, "-m", "payments_api", *arguments],
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
@@ -243,7 +243,7 @@ def test_a_port_in_use_is_one_clear_line(shared_target):
 
 def test_help_lists_every_setting():
     """--help is the reference of the settings."""
-    from target.settings import VARIABLES
+    from payments_api.settings import VARIABLES
 
     text = target_command("--help").stdout
     assert all(name in text for name in VARIABLES)
@@ -253,7 +253,7 @@ def test_it_ends_with_its_parent():
     """--exit-with-parent: no orphan when whoever started it is killed."""
     starter = (
         "import subprocess, sys\n"
-        "child = subprocess.Popen([sys.executable, '-m', 'target', '--port', '0', '--exit-with-parent'],"
+        "child = subprocess.Popen([sys.executable, '-m', 'payments_api', '--port', '0', '--exit-with-parent'],"
         " stdout=subprocess.PIPE, text=True)\n"
         "print(child.stdout.readline().strip(), child.pid, flush=True)\n"
         "import os; os._exit(0)\n"

@@ -15,7 +15,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from target.ledger import KeyReusedError, Ledger, Order, create_database
+from payments_api.ledger import KeyReusedError, Ledger, Order, create_database
 from tests.targets import running_target
 
 ACCOUNTS = 4

@@ -12,7 +12,7 @@ from limits import parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from target import limits
+from payments_api import limits
 from tests.targets import running_target, session_from
 
 

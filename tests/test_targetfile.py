@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadproof.errors import InputError
-from loadproof.targetfile import load_target, missing_variables
+from loadproof.scenario.targetfile import load_target, missing_variables
 
 
 def target(tmp_path, text: str):

@@ -7,14 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from analysis.estimate import Estimate
-from analysis.frames import load_run
-from analysis.judgement import Word, judge_estimate
-from analysis.thresholds import judge
-from loadproof.decidability import samples_needed, undecidable
-from loadproof.expectation import parse_expectation
-from loadproof.plan import expected_requests, plan_phases
-from loadproof.scenario import Threshold
+from analysis.estimates.estimate import Estimate
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word, judge_estimate
+from analysis.judge.thresholds import judge
+from loadproof.plan.decidability import samples_needed, undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.scenario import Threshold
 from tests.simulation import autocorrelated, poisson, run_of
 from tests.synthetic import open_scenario, outcomes, scenario, write_run
 

@@ -17,21 +17,14 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
-from loadproof import stream
-from loadproof.connections import ClientConnections
-from loadproof.origin import Origin
-from loadproof.transport import (
-    Connection,
-    ConnectionFailedError,
-    Request,
-    RequestTimeoutError,
-    Timeouts,
-    Timing,
-)
+from loadproof.http import stream
+from loadproof.http.client import ClientConnections
+from loadproof.http.connection import Connection, ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.origin import Origin
 from tests.servers import Script, answering, read_request, serving
 
 if TYPE_CHECKING:
-    from loadproof.httpwire import Answer
+    from loadproof.http.answers import Answer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Seen: yes\r\n\r\nhi"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

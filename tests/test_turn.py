@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.locustcsv import load_locust_run
-from analysis.turn import find_turns, windows
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.turns import find_turns, windows
 from tests.locusthistory import write_history
 
 

@@ -8,8 +8,8 @@ import time
 import psutil
 import pytest
 
-from loadproof import vitals
-from loadproof.vitals import Reading, VitalsClock
+from loadproof.recording import vitals
+from loadproof.recording.vitals import Reading, VitalsClock
 
 AT_REST = Reading(monotonic_s=100.0, wall_s=1e9, boot_s=150.0, cpu_s=5.0, wait_s=1.0, steal_s=2.0)
 A_SECOND_LATER = AT_REST._replace(monotonic_s=101.0, wall_s=1e9 + 1, boot_s=151.0)

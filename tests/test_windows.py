@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.judgement import Word
-from analysis.thresholds import judge
-from loadproof.decidability import undecidable
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
 from loadproof.errors import InputError
-from loadproof.plan import expected_requests, plan_phases
-from loadproof.scenario import check_scenario
-from loadproof.strictyaml import parse_yaml
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.document import parse_yaml
+from loadproof.scenario.scenario import check_scenario
 from tests.simulation import poisson, run_of
 from tests.synthetic import open_scenario
 

@@ -1,0 +1,115 @@
+"""A long phase to how much a metric changed over it: the slope through batches, with the interval that noise leaves.
+
+Seconds are correlated, batches of them hardly: a trend is looked for in few batch values instead of in many seconds.
+The interval is that of Kendall's tau turned into slopes, so that it is on one side of zero where tau is significant.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from analysis.estimates.estimate import Estimate
+from analysis.estimates.metrics import measure, rows_of
+from loadproof.plan.decidability import CONFIDENCE, DRIFT_BATCHES
+from loadproof.scenario.expectation import RATIOS, RESOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analysis.estimates.metrics import Scope
+    from analysis.frames.run import Run
+from loadproof.scenario.expectation import Metric
+
+MOST_BATCHES: Final = 12
+_BATCH_S: Final = 50
+"""Of a phase that is long enough: far longer than what makes one second like the next."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A metric through one phase. `change` is relative to the line's start, of ratios it is the difference (0-1)."""
+
+    metric: Metric
+    phase: str
+    at_s: tuple[float, ...]
+    """Middles of the batches."""
+    values: tuple[float, ...]
+    line: tuple[float, float]
+    """Theil and Sen's at the phase's start and end."""
+    change: Estimate
+    tau: float
+    p_value: float
+    """How often noise alone gives such a tau."""
+
+
+def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
+    """What became of a metric in the scope's first phase; None where too little was seen of it.
+
+    Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means holds its false alarms under
+    autocorrelation where the Mann-Kendall test on seconds does not (tests/test_drift.py).
+    """
+    span = next(span for span in run.manifest.phases if span.name == scope.phases[0])
+    start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))
+    batches = int(np.clip((end_s - start_s) // _BATCH_S, DRIFT_BATCHES, MOST_BATCHES))
+    edges = np.linspace(start_s, end_s, batches + 1)
+    read = _resource_reader(run, metric) if metric.name in RESOURCES else _request_reader(run, metric, scope)
+    seen = [read(low_s, high_s) for low_s, high_s in itertools.pairwise(edges)] if end_s > start_s else []
+    known = [estimate for estimate in seen if estimate is not None]
+    if len(known) < max(len(seen), DRIFT_BATCHES):
+        return None
+    middles = (edges[:-1] + edges[1:]) / 2
+    values = np.array([estimate.value for estimate in known])
+    slope, intercept, low, high = map(float, stats.theilslopes(values, middles, CONFIDENCE))
+    tau = stats.kendalltau(middles, values)
+    first, last = intercept + slope * start_s, intercept + slope * end_s
+    scale = (end_s - start_s) / _base(metric, first, values)
+    return Drift(
+        metric=metric,
+        phase=span.name,
+        at_s=tuple(middles.tolist()),
+        values=tuple(values.tolist()),
+        line=(first, last),
+        change=Estimate(slope * scale, low * scale, high * scale, n=sum(each.n for each in known)),
+        # Of values that are all the same there is none.
+        tau=0.0 if np.isnan(tau.statistic) else float(tau.statistic),
+        p_value=1.0 if np.isnan(tau.pvalue) else float(tau.pvalue),
+    )
+
+
+def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
+    """The change of `drift(...)`'s metric."""
+    found = drift_in(run, metric.of, scope) if metric.of else None
+    return found.change if found else None
+
+
+def _base(metric: Metric, first: float, values: np.ndarray) -> float:
+    """What a change is told in parts of."""
+    if metric.name in RATIOS:
+        return 1.0
+    # A steep line may start below zero.
+    return next((base for base in (first, float(np.median(values))) if base > 0), 1.0)
+
+
+def _request_reader(run: Run, metric: Metric, scope: Scope) -> Callable[[float, float], Estimate | None]:
+    rows = rows_of(run, scope)
+
+    def read(low_s: float, high_s: float) -> Estimate | None:
+        return measure(metric, replace(run, intervals=rows[rows["second"].between(low_s, high_s, "left")]), scope)
+
+    return read
+
+
+def _resource_reader(run: Run, metric: Metric) -> Callable[[float, float], Estimate | None]:
+    samples = run.target[run.target["metric"] == RESOURCES[metric.name]]
+
+    def read(low_s: float, high_s: float) -> Estimate | None:
+        inside = samples[samples["time_s"].between(low_s, high_s, "left")]["value"]
+        mean = float(inside.mean()) if len(inside) else 0.0
+        return Estimate(mean, mean, mean, len(inside)) if len(inside) else None
+
+    return read

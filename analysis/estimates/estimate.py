@@ -1,0 +1,121 @@
+"""Counts to values with their evidence: the 95 % interval that each lies in, and its number of samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
+from loadproof.plan.decidability import CONFIDENCE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How sure an interval has to be, and how much its samples tell."""
+
+    confidence: float = CONFIDENCE
+    design_effect: float = 1.0
+    """How many of the samples tell as much as one independent one (analysis.correlation)."""
+
+    @property
+    def tail(self) -> float:
+        return (1 - self.confidence) / 2
+
+    @property
+    def z(self) -> float:
+        return float(stats.norm.ppf(1 - self.tail))
+
+    def independent(self, n: int) -> int:
+        return max(1, int(n / self.design_effect))
+
+
+PLAIN: Final = Precision()
+"""Of independent samples."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval, in SI units (s, 1/s, 0-1); `n` samples stand behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Precision = PLAIN) -> Estimate | None:
+    """A quantile (0-1) in s of a histogram, shape (BUCKETS,); None of no values.
+
+    The interval runs between order statistics whose ranks enclose the quantile's with this confidence whatever
+    the distribution; where the sample is too small for an upper rank, it is open (inf). It takes the outer
+    bounds of their buckets. Source: David & Nagaraja, Order Statistics, section 7.1; for dependent samples
+    Woodruff 1952, doi:10.1080/01621459.1952.10483443.
+    """
+    n = int(counts.sum())
+    if n == 0:
+        return None
+    independent = precision.independent(n)
+    low, high = (float(stats.binom.ppf(p, independent, quantile)) for p in (precision.tail, 1 - precision.tail))
+    low_rank, high_rank = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
+    buckets = np.searchsorted(np.cumsum(counts), [max(low_rank, 1), min(high_rank, n)])
+    return Estimate(
+        value=value_at_rank(counts, max(1, math.ceil(quantile * n))) * 1e-6,
+        low=float(LOWER_US[buckets[0]]) * 1e-6 if low_rank >= 1 else 0.0,
+        high=float(UPPER_US[buckets[1]]) * 1e-6 if high_rank <= n else math.inf,
+        n=n,
+    )
+
+
+def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:
+    """A ratio with Wilson's interval, which stays honest at none and at all; None of no samples."""
+    if n == 0:
+        return None
+    # A damaged file may have lost more of what was sent than of what went well.
+    hits = min(hits, n)
+    low, high = wilson(np.array([hits / n]), np.array([n / precision.design_effect]), precision.z)
+    return Estimate(hits / n, float(low[0]), float(high[0]), n)
+
+
+def wilson(
+    ratio: NDArray[np.float64], n: NDArray[np.float64], z: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds of ratios of n > 0 independent samples each; shapes as given.
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    middle = ratio + z**2 / (2 * n)
+    half = z * np.sqrt(ratio * (1 - ratio) / n + z**2 / (4 * n**2))
+    return np.clip((middle - half) / (1 + z**2 / n), 0, ratio), np.clip((middle + half) / (1 + z**2 / n), ratio, 1)
+
+
+def rate_estimate(per_second: NDArray[np.int64], half: float) -> Estimate | None:
+    """Events per second from their counts in each of m seconds, and how far the mean may be off."""
+    seconds = per_second.size
+    if seconds == 0:
+        return None
+    mean = float(per_second.mean())
+    return Estimate(mean, max(0.0, mean - half), mean + half, seconds)
+
+
+def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Estimate | None:
+    """The mean in s of a histogram, shape (BUCKETS,), with Student's interval; None of no values."""
+    n = int(counts.sum())
+    if n == 0:
+        return None
+    mean = float(counts @ MIDPOINT_US) / n
+    variance = float(counts @ (MIDPOINT_US - mean) ** 2) / max(n - 1, 1)
+    t = float(stats.t.ppf(1 - precision.tail, max(precision.independent(n) - 1, 1)))
+    half = t * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
+    return Estimate(mean * 1e-6, max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6, n)
+
+
+def exact(value: float, n: int) -> Estimate:
+    """A value that was counted or seen, not sampled: its interval is itself."""
+    return Estimate(value, value, value, n)

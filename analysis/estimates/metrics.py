@@ -1,0 +1,273 @@
+"""A run's frames to estimates of what thresholds and reports ask: quantiles, ratios, rates, bursts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.correlation import design_effect, half_width_of_mean
+from analysis.estimates.estimate import (
+    Estimate,
+    Precision,
+    exact,
+    mean_estimate,
+    quantile_estimate,
+    rate_estimate,
+    ratio_estimate,
+)
+from analysis.frames.bursts import bursts
+from analysis.frames.cellsums import blocks, histogram, sums_by
+from loadproof.histogram import MIDPOINT_US, UPPER_US
+from loadproof.outcome import ERRORS, Outcome
+from loadproof.rundir.files import PARTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from analysis.frames.run import Run
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+_RATIO_OUTCOMES: Final = {
+    "error_ratio": ERRORS,
+    "throttled_ratio": frozenset({Outcome.THROTTLED}),
+    "rejected_ratio": frozenset({Outcome.REJECTED}),
+}
+QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an estimate reads: these phases and endpoints taken together."""
+
+    phases: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    outcome: Outcome = Outcome.OK
+    series: str = "response"
+
+    @staticmethod
+    def of(threshold: Threshold, scenario: Scenario) -> Scope:
+        """What a threshold reads."""
+        return Scope(
+            phases=scenario.phases_of(threshold),
+            endpoints=scenario.endpoints_of(threshold),
+            outcome=threshold.outcome,
+            series=threshold.series,
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one scope. Every request sent has one outcome, or was abandoned by our own stop."""
+
+    outcomes: dict[Outcome, int]
+    good: int
+    dropped: int
+    abandoned: int
+
+    @property
+    def sent(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def offered(self) -> int:
+        return self.sent + self.dropped
+
+
+def rows_of(run: Run, scope: Scope) -> pd.DataFrame:
+    """The intervals of a scope's phases and endpoints."""
+    return in_scope(run.intervals, scope)
+
+
+def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """Not copied where the scope is all there is, for that may be much."""
+    for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
+        inside = intervals[column].isin(wanted)
+        if not inside.all():
+            intervals = intervals[inside]
+    return intervals
+
+
+def tally(rows: pd.DataFrame) -> Tally:
+    sums = sums_by(rows, "series", "outcome")
+    by_series = sums.groupby(level="series", observed=True).sum()
+    return Tally(
+        outcomes={outcome: int(sums.get(("response", str(outcome)), 0)) for outcome in Outcome},
+        good=int(by_series.get("good", 0)),
+        dropped=int(by_series.get("dropped", 0)),
+        abandoned=int(by_series.get("abandoned", 0)),
+    )
+
+
+def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
+    """The metric's estimate, or None where the scope has nothing to estimate it from."""
+    rows = rows_of(run, scope)
+    match metric.name:
+        case "p" | "mean" | "max":
+            return _time_estimate(metric, run, rows, scope)
+        case "spread":
+            spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
+            return exact(max(spreads), len(spreads)) if spreads else None
+        case "goodput" | "throughput":
+            seconds = Seconds.of(run, scope.phases)
+            counted = seconds.count(rows[rows["series"] == ("good" if metric.name == "goodput" else "completed")])
+            return rate_estimate(counted, half_width_of_mean(counted, seconds.phases))
+        case "count":
+            sent = tally(rows).sent
+            return exact(sent, sent)
+        case "burn_rate":
+            return _burn_rate(metric, run, rows, scope)
+        case _:
+            return _ratio_estimate(metric.name, run, rows, scope)
+
+
+def _time_estimate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+    counts = histogram(rows, scope.series, scope.outcome)
+    n = int(counts.sum())
+    if n == 0:
+        return None
+    if metric.name == "max":
+        return exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n)
+    seconds = Seconds.of(run, scope.phases)
+    sizes = seconds.count(times)
+    if metric.quantile is None:
+        us = times.assign(count=times["count"] * MIDPOINT_US[times["bucket"]])
+        variance = float(counts @ MIDPOINT_US**2) / n - (float(counts @ MIDPOINT_US) / n) ** 2
+        effect = design_effect(seconds.count(us), sizes, seconds.phases, variance=variance)
+        return mean_estimate(counts, Precision(design_effect=effect))
+    at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(metric.quantile * n))))
+    _, effect = share_of(times[times["bucket"] > at], times, seconds)
+    return quantile_estimate(counts, metric.quantile, Precision(design_effect=effect))
+
+
+def _ratio_estimate(name: str, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    hits, sizes = ratio_rows(name, rows)
+    _, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
+    return ratio_estimate(int(hits["count"].sum()), int(sizes["count"].sum()), Precision(design_effect=effect))
+
+
+def share_of(hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds) -> tuple[float, float]:
+    """What part of these samples are hits, 0-1, and the design effect."""
+    n = int(sizes["count"].sum())
+    effect = design_effect(seconds.count(hits), seconds.count(sizes), seconds.phases)
+    return int(hits["count"].sum()) / max(n, 1), effect
+
+
+def ratio_rows(name: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a ratio counts, and of what."""
+    sent = rows[rows["series"] == "response"]
+    if name == "goodput_ratio":
+        return rows[rows["series"] == "good"], rows[rows["series"].isin(["response", "dropped"])]
+    return sent[sent["outcome"].isin(_RATIO_OUTCOMES[name])], sent
+
+
+def _burn_rate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+    """How many times as fast as its objective allows a service spends its error budget.
+
+    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
+    """
+    good = _ratio_estimate("goodput_ratio", run, rows, scope)
+    if good is None or metric.objective is None:
+        return None
+    budget = 1 - metric.objective
+    return Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The whole seconds of some phases that a run lived through; shapes (seconds,)."""
+
+    numbers: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    """The number of each one's phase."""
+
+    @staticmethod
+    def of(run: Run, phases: Sequence[str]) -> Seconds:
+        pairs = [
+            (second, number)
+            for number, span in enumerate(run.manifest.phases)
+            if span.name in phases
+            for second in range(math.ceil(span.start_s), int(min(span.end_s, run.measured_s)))
+        ]
+        numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return Seconds(numbers, places)
+
+    def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """What these rows count in each second."""
+        if not self.numbers.size:
+            return np.zeros(0, dtype=np.int64)
+        length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
+        sums = sum(np.bincount(block["second"], weights=block["count"], minlength=length) for block in blocks(rows))
+        counted: NDArray[np.int64] = np.asarray(sums, dtype=np.int64)[self.numbers]
+        return counted
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One phase and endpoint (None: all of them) at a glance."""
+
+    phase: PhaseSpan
+    endpoint: str | None
+    tally: Tally
+    offered_rps: float
+    throughput_rps: float
+    goodput_rps: float
+    goodput_ratio: Estimate | None
+    response: dict[float, Estimate | None]
+    """By quantile, of `ok` answers."""
+    service: dict[float, Estimate | None]
+    parts: dict[str, dict[float, Estimate | None]]
+    """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
+
+
+@functools.lru_cache(maxsize=2)
+def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
+    """Each phase with all endpoints together, then each of them, or of these."""
+    endpoints_of_run = tuple(run.manifest.scenario.mix)
+    endpoints = endpoints_of_run if endpoints is None else endpoints
+    table = []
+    for span in run.manifest.phases:
+        whole = in_scope(run.intervals, Scope((span.name,), endpoints_of_run))
+        table.append(_summary_row(run, span, None, whole))
+        table += [_summary_row(run, span, endpoint, whole[whole["endpoint"] == endpoint]) for endpoint in endpoints]
+    return table
+
+
+def _summary_row(run: Run, span: PhaseSpan, endpoint: str | None, rows: pd.DataFrame) -> SummaryRow:
+    lived_s = max(min(span.end_s, run.measured_s) - span.start_s, 0.0)
+    counts = tally(rows)
+    completed = int(rows.loc[rows["series"] == "completed", "count"].sum())
+
+    def rate(count: int) -> float:
+        return count / lived_s if lived_s else 0.0
+
+    def quantiles(series: str) -> dict[float, Estimate | None]:
+        counted = histogram(rows, series, Outcome.OK)
+        return {quantile: quantile_estimate(counted, quantile) for quantile in QUANTILES}
+
+    return SummaryRow(
+        phase=span,
+        endpoint=endpoint,
+        tally=counts,
+        offered_rps=rate(counts.offered),
+        throughput_rps=rate(completed),
+        goodput_rps=rate(counts.good),
+        goodput_ratio=ratio_estimate(counts.good, counts.offered),
+        response=quantiles("response"),
+        service=quantiles("service"),
+        parts={part: quantiles(part) for part in PARTS},
+    )
+
+
+def busiest(run: Run, most: int) -> list[str]:
+    """Endpoints by requests sent, the most first; of as many in the scenario's order."""
+    sums = sums_by(run.intervals, "series", "endpoint").to_dict()
+    return sorted(run.manifest.scenario.mix, key=lambda name: -sums.get(("response", name), 0))[:most]

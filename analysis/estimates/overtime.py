@@ -1,0 +1,84 @@
+"""A run's cells to what each of its seconds was like: counts, outcomes, quantiles, means."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from analysis.estimates.metrics import QUANTILES
+from analysis.frames.cellsums import sums_by
+from loadproof.histogram import BUCKETS, MIDPOINT_US
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+
+_COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
+"""Series, and what they count."""
+_LONG_GAP: Final = 4
+"""Times the usual step between windows that have answers."""
+
+
+def counts_over_time(run: Run) -> pd.DataFrame:
+    """Offered, sent, good and completed requests in each second; index: second."""
+    table = _each_second(run, sums_by(run.intervals, "second", "series"), list(_COUNTED))
+    return table.rename(columns=_COUNTED).assign(offered=lambda counts: counts["sent"] + counts["dropped"])
+
+
+def outcomes_over_time(run: Run) -> pd.DataFrame:
+    """Requests by outcome in the second of their intended start; index: second, columns: all outcomes."""
+    sums = sums_by(run.intervals, "second", "series", "outcome")
+    sent = sums[sums.index.get_level_values("series") == "response"].droplevel("series")
+    return _each_second(run, sent, [str(outcome) for outcome in Outcome])
+
+
+def _each_second(run: Run, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
+    """Of sums by second and something else, a row for each second of the run, a column for each of these."""
+    table = sums.unstack(fill_value=0)  # noqa: PD010 - nothing is left to aggregate
+    return table.reindex(index=pd.RangeIndex(int(run.measured_s)), columns=columns, fill_value=0)
+
+
+def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
+    """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
+    rows = answered(run.intervals)
+    if not rows["second"].is_monotonic_increasing:
+        rows = rows.sort_values("second")
+    window = rows["second"].to_numpy() // width_s
+    buckets, counts = rows["bucket"].to_numpy(), rows["count"].to_numpy()
+    edges = np.unique([0, *np.flatnonzero(window[1:] != window[:-1]) + 1, window.size])
+    windows = window[edges[:-1]]
+    values = np.empty((windows.size, len(QUANTILES)))
+    for number, (first, last) in enumerate(itertools.pairwise(edges)):
+        counted = np.bincount(buckets[first:last], weights=counts[first:last], minlength=BUCKETS)
+        cumulative = np.cumsum(counted)
+        ranks = np.maximum(np.ceil(np.array(QUANTILES) * cumulative[-1]), 1)
+        values[number] = MIDPOINT_US[np.searchsorted(cumulative, ranks)] * 1e-6
+    return pd.DataFrame(values, index=windows * width_s, columns=list(QUANTILES), dtype=float)
+
+
+def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """With an unknown row in each gap that is far longer than usual, so that no line is drawn through an outage."""
+    steps = np.diff(table.index.to_numpy())
+    if not steps.size:
+        return table
+    gaps = np.flatnonzero(steps > _LONG_GAP * np.median(steps))
+    unknown = pd.DataFrame(np.nan, index=table.index[gaps] + 1e-3, columns=table.columns)
+    return pd.concat([table, unknown]).sort_index() if gaps.size else table
+
+
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The response times of `ok` answers: columns second, bucket, count."""
+    chosen = (rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))
+    return rows.loc[chosen, ["second", "bucket", "count"]]
+
+
+def mean_over_time(run: Run) -> pd.Series:
+    """The mean response time in s of `ok` answers by second."""
+    rows = answered(run.intervals)
+    us = rows.assign(us=rows["count"] * MIDPOINT_US[rows["bucket"]])
+    sums = us.groupby("second")[["us", "count"]].sum()
+    means: pd.Series = sums["us"] / sums["count"] * 1e-6
+    return means

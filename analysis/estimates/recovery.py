@@ -1,0 +1,199 @@
+"""A run's seconds to how soon it was again as before: after a spike, or after any phase that hurt.
+
+Recovered is the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of that before
+the trigger, as far as chance can tell, and p95 is within what a second then could have had, or so near that nobody
+notices.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from analysis.estimates.estimate import Estimate
+from analysis.estimates.overtime import quantiles_over_time
+from analysis.frames.cellsums import sums_by
+from loadproof.plan.decidability import CALM_SECONDS
+from loadproof.plan.phases import calm_before
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from analysis.estimates.metrics import Scope
+    from analysis.frames.run import Run
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.expectation import Metric
+
+GOODPUT_SHARE: Final = 0.99
+"""Of the goodput ratio before."""
+FALSE_ALARM: Final = 0.05
+"""How often a run that was never hurt is seen as not recovered at once, at most; half by p95, half by goodput."""
+_TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 1)
+"""Of each of the seconds, and of all together."""
+_UNNOTICED: Final = 0.01
+"""Of the deadline: a p95 that is longer by less has recovered, however sure the difference."""
+_FEWEST_SECONDS: Final = 5
+"""Of before, to know what a second can have."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    before: str
+    trigger: str
+    phase: str
+    """In which it was looked for: of the same load as before, after the trigger."""
+    ended_s: float
+    """When the trigger did."""
+    took_s: float | None
+    """From the trigger's end to the first of the calm seconds; None: there were none as long as was looked."""
+    looked_s: int
+    p95_bound_s: float
+    """What p95 of a second may be."""
+    drained_s: float | None
+    """From the trigger's end until every request that was begun in it had ended, or had been given up."""
+    lost: int
+    """Requests offered in the trigger and until it had recovered that were no goodput."""
+    was_hurt: bool
+    """Most of the trigger's last seconds were not as before."""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What a second like those before the trigger can be like."""
+
+    p95_bound_s: float
+    ratio: float
+    """Of goodput, which a calm second has or exceeds but for chance."""
+    may_be_idle: bool
+    """Nothing was offered in some seconds before, or arrivals are dealt by chance; not where users wait for answers."""
+
+    @staticmethod
+    def of(run: Run, before: PhaseSpan, seconds: pd.DataFrame) -> Calm | None:
+        """None of too few seconds."""
+        known = seconds["p95"].dropna()
+        if len(known) < _FEWEST_SECONDS:
+            return None
+        unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+        return Calm(
+            p95_bound_s=max(prediction_bound(known.to_numpy()), unnoticed_s),
+            ratio=GOODPUT_SHARE * float(seconds["good"].sum() / max(seconds["offered"].sum(), 1)),
+            may_be_idle=before.rate_rps is not None or bool((seconds["offered"] == 0).any()),
+        )
+
+    def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which of these seconds are so, each for itself."""
+        idle = seconds["offered"] == 0
+        fits = (seconds["p95"] <= self.p95_bound_s) & self._is_good(seconds["good"], seconds["offered"])
+        return np.where(idle, self.may_be_idle, fits).astype(bool)
+
+    def first_in(self, seconds: pd.DataFrame) -> int | None:
+        """Where the first CALM_SECONDS in a row begin that are so, each and together; None where there are none."""
+        if len(seconds) < CALM_SECONDS:
+            return None
+        rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
+        each = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
+        found = np.flatnonzero(each & self._is_good(rolled["good"], rolled["offered"]))
+        return int(found[0]) if found.size else None
+
+    def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
+        """No fewer than chance leaves of so many."""
+        fewest = np.asarray(stats.binom.ppf(_TAIL, offered.clip(lower=1), self.ratio))
+        return np.asarray((good >= fewest) | (offered == 0))
+
+
+def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
+    """How soon this phase was as the calm before; None where there is nothing to compare with."""
+    spans = run.manifest.phases
+    place = next(number for number, span in enumerate(spans) if span.name == phase)
+    compared = calm_before(spans, place)
+    if compared is None:
+        return None
+    before, after = spans[compared], spans[place]
+    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    was, became = _seconds(run, rows, before), _seconds(run, rows, after)
+    calm = Calm.of(run, before, was)
+    if calm is None or len(became) < CALM_SECONDS:
+        return None
+    first = calm.first_in(became)
+    end_s = after.start_s + (first if first is not None else len(became))
+    last_of_trigger = _seconds(run, rows, spans[place - 1]).tail(CALM_SECONDS)
+    return Recovery(
+        before=before.name,
+        trigger=" … ".join(dict.fromkeys((spans[compared + 1].name, spans[place - 1].name))),
+        phase=phase,
+        ended_s=after.start_s,
+        took_s=None if first is None else float(first),
+        looked_s=len(became),
+        p95_bound_s=calm.p95_bound_s,
+        drained_s=_drained_s(run, spans[compared + 1 : place], endpoints),
+        lost=_lost(rows[rows["second"].between(before.end_s, end_s - 1)]),
+        was_hurt=2 * int(calm.alike(last_of_trigger).sum()) < len(last_of_trigger),
+    )
+
+
+def _lost(rows: pd.DataFrame) -> int:
+    """Offered, but no goodput."""
+    sums = sums_by(rows, "series")
+    return int(sums.get("response", 0) + sums.get("dropped", 0) - sums.get("good", 0))
+
+
+def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
+    """To the second, from the answers' own seconds."""
+    names = [span.name for span in triggers]
+    rows = run.intervals[run.intervals["phase"].isin(names) & run.intervals["endpoint"].isin(endpoints)]
+    ended = rows.loc[rows["series"] == "completed", "second"]
+    return None if ended.empty else max(0.0, float(ended.max()) + 1 - triggers[-1].end_s)
+
+
+def prediction_bound(values: NDArray[np.float64]) -> float:
+    """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM / 2.
+
+    Of log-normal values, by Bonferroni; at least the largest that was seen.
+    Source: Hahn & Meeker, Statistical Intervals, section 4.8 (prediction bound for m future observations).
+    """
+    logs = np.log(values)
+    n = logs.size
+    t = float(stats.t.ppf(1 - FALSE_ALARM / 2 / CALM_SECONDS, n - 1))
+    bound = float(np.exp(logs.mean() + t * logs.std(ddof=1) * math.sqrt(1 + 1 / n)))
+    return max(bound, float(values.max()))
+
+
+def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
+    """How long it took in s, known to the second; infinite, from as long as was looked, where it never came."""
+    found = recovery_in(run, scope.phases[0], scope.endpoints)
+    if found is None:
+        return None
+    if found.took_s is None:
+        return Estimate(math.inf, max(0.0, found.looked_s - CALM_SECONDS), math.inf, found.looked_s)
+    return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s)
+
+
+def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
+    """From the calm before to well after it was calm again; index: second, columns: as of `_seconds`."""
+    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    spans = run.manifest.phases
+    before = next(span for span in spans if span.name == recovery.before)
+    whole = before.model_copy(update={"end_s": run.measured_s})
+    last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)
+    return _seconds(run, rows, whole).loc[: int(last_s)]
+
+
+def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
+    """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), and counts and ratio."""
+    seconds = range(math.ceil(span.start_s), math.floor(min(span.end_s, run.measured_s)))
+    inside = rows[rows["second"].isin(seconds)]
+    p95 = quantiles_over_time(replace(run, intervals=inside))[0.95].reindex(seconds)
+    offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
+    good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
+    table = p95.to_frame("p95")
+    table["offered"] = offered.reindex(seconds, fill_value=0)
+    table["good"] = good.reindex(seconds, fill_value=0)
+    table["ratio"] = table["good"] / table["offered"].where(table["offered"] > 0)
+    return table

@@ -1,0 +1,77 @@
+"""Refusals to whether they were graceful: fast, and honest about when to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.estimate import quantile_estimate
+from analysis.frames.cellsums import histogram, sums_by
+from loadproof.outcome import Outcome
+from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.frames.run import Run
+
+_MOST_DISHONEST: Final = 0.05
+"""Of refusals; clocks and concurrent requests make single ones."""
+_FAST: Final = 0.1
+"""Of the deadline: whoever is refused so soon can still ask elsewhere."""
+
+
+@dataclass(frozen=True)
+class Shedding:
+    """What refusals were like. A promise is a Retry-After; it is tested by the client's first request after it."""
+
+    refused: int
+    p95_s: float
+    slow_s: float
+    """A p95 beyond this is not fast: the served requests' own, or a tenth of the deadline, whichever is longer."""
+    kept: int
+    broken: int
+    missing: int
+
+    @property
+    def is_graceful(self) -> bool:
+        return not list(self.faults())
+
+    def faults(self) -> Iterator[str]:
+        """What was not graceful."""
+        if self.p95_s > self.slow_s:
+            yield f"refused slowly, p95 {format_duration(self.p95_s)}"
+        if self.missing > _MOST_DISHONEST * self.refused:
+            yield f"{self.missing:,} of {self.refused:,} refusals had no Retry-After"
+        if self.broken > _MOST_DISHONEST * (self.kept + self.broken):
+            yield f"{self.broken:,} of {self.kept + self.broken:,} were refused again after Retry-After"
+
+    def __str__(self) -> str:
+        faults = "; ".join(self.faults())
+        if faults:
+            return f"not gracefully: {faults}"
+        tested = self.kept + self.broken
+        kept = f"Retry-After kept {self.kept:,} of {tested:,} times" if tested else "no Retry-After put to the test"
+        return f"gracefully: p95 {format_duration(self.p95_s)}, {kept}"
+
+
+def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
+    """Of these rows of the run's intervals; None where nobody was refused."""
+    refused = histogram(rows, "response", Outcome.THROTTLED)
+    p95 = quantile_estimate(refused, 0.95)
+    if p95 is None:
+        return None
+    served = quantile_estimate(histogram(rows, "response", Outcome.OK), 0.95)
+    counts = sums_by(rows, "series")
+    # One worker doesn't know what another one's request used up of what the target promised both.
+    is_tested = run.manifest.workers == 1 or run.manifest.scenario.clients != "shared"
+    return Shedding(
+        refused=int(refused.sum()),
+        p95_s=p95.value,
+        slow_s=max(served.value if served else 0.0, _FAST * run.manifest.scenario.deadline),
+        kept=int(counts.get(RETRY_KEPT, 0)) if is_tested else 0,
+        broken=int(counts.get(RETRY_BROKEN, 0)) if is_tested else 0,
+        missing=int(counts.get(RETRY_MISSING, 0)),
+    )

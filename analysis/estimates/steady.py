@@ -1,0 +1,119 @@
+"""A run's seconds to whether its phases are long enough: when it had settled, and how much a phase's seconds tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
+from analysis.estimates.overtime import counts_over_time, mean_over_time
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.frames.run import Run
+    from loadproof.rundir.files import PhaseSpan
+
+BATCH_S: Final = 5
+"""MSER-5's batches."""
+_FEWEST_BATCHES: Final = 10
+_TOO_FEW: Final = 10
+"""Seconds, if they were independent: with fewer, 95 % intervals cover clearly less (docs/statistics.md)."""
+_ENOUGH: Final = 30
+
+
+@dataclass(frozen=True)
+class Settling:
+    """When the mean response time had settled, in s from the run's start; None: not within half of what was seen."""
+
+    settled_s: int | None
+    warm_up_s: float
+    phase: str
+    """The one after the warm-up."""
+
+    @property
+    def is_too_late(self) -> bool:
+        return self.settled_s is None or self.settled_s > self.warm_up_s + BATCH_S
+
+
+def settling(run: Run) -> Settling | None:
+    """None without a warm-up before a phase of the same load, or of too few seconds."""
+    spans = run.manifest.phases
+    measured = next((place for place, span in enumerate(spans) if not span.warm_up), 0)
+    if not measured or (spans[0].users, spans[0].rate_rps) != (spans[measured].users, spans[measured].rate_rps):
+        return None
+    end_s = min(spans[measured].end_s, run.measured_s)
+    values = mean_over_time(run).reindex(range(int(spans[0].ramp_s), int(end_s))).dropna().to_numpy()
+    if spans[measured].bursts_s or values.size < _FEWEST_BATCHES * BATCH_S:
+        return None
+    cut = mser5(values)
+    settled_s = None if cut is None else int(spans[0].ramp_s) + cut
+    return Settling(settled_s, spans[measured].start_s, spans[measured].name)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A phase whose neighbouring seconds are so alike, in time taken or goodput, that they tell too little together."""
+
+    phase: str
+    correlation: float
+    lasted_s: int
+
+    @property
+    def enough_s(self) -> int:
+        """How long it should last, in whole minutes."""
+        return 60 * math.ceil(_ENOUGH * self._seconds_for_one() / 60)
+
+    @property
+    def is_too_short(self) -> bool:
+        # Of seconds that are not alike at all, chance makes some look so.
+        by_chance = 2 / math.sqrt(self.lasted_s)
+        return self.correlation > by_chance and self.lasted_s < _TOO_FEW * self._seconds_for_one()
+
+    def _seconds_for_one(self) -> float:
+        """That tell as much as one independent second, if each depends on the one before it."""
+        return (1 + self.correlation) / (1 - self.correlation)
+
+
+def too_alike(run: Run) -> Iterator[Alike]:
+    """Of the phases that thresholds read."""
+    counts = counts_over_time(run)
+    watched = mean_over_time(run), 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
+    for span, flat in _read_phases(run):
+        seen = [values.reindex(flat).dropna().to_numpy() for values in watched]
+        long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]
+        found = Alike(span.name, max(long, default=0.0), len(flat))
+        if found.is_too_short:
+            yield found
+
+
+def too_short(run: Run) -> Iterator[PhaseSpan]:
+    """Phases that thresholds read and that show nothing of how alike their seconds are."""
+    return (span for span, flat in _read_phases(run) if len(flat) < FEWEST_SECONDS)
+
+
+def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
+    """That thresholds read and the run lived through, with their seconds at full load."""
+    scenario = run.manifest.scenario
+    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
+    for span in run.manifest.phases:
+        flat = range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, run.measured_s)))
+        if span.name in read and not span.bursts_s and flat:
+            yield span, flat
+
+
+def mser5(values: NDArray[np.float64]) -> int | None:
+    """How many values to leave out, so that the mean of the rest is known best; None: half of them, or more.
+
+    Source: White 1997, doi:10.1177/003754979706900601; Franklin & White 2008, doi:10.1109/WSC.2008.4736112.
+    """
+    batches = values[: values.size // BATCH_S * BATCH_S].reshape(-1, BATCH_S).mean(axis=1)
+    n = batches.size
+    # Of the last few batches the spread is small by chance.
+    errors = [float(batches[cut:].var()) / (n - cut) for cut in range(n // 2 + 1)]
+    best = int(np.argmin(errors))
+    return None if best == n // 2 else best * BATCH_S

@@ -1,0 +1,1 @@
+"""What other tools leave, to the same judgements."""

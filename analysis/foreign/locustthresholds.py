@@ -1,0 +1,205 @@
+"""A file of thresholds and a `LocustRun` to judgements, with what such CSVs can't tell refused by its reason."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from analysis.estimates.estimate import Estimate, exact, ratio_estimate
+from analysis.foreign.locustcsv import AGGREGATED, Entry, LocustRun, together
+from analysis.inert import shortened
+from analysis.judge.judgement import Judgement, Word, judge_estimate
+from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
+from loadproof.errors import InputError, Problem, printable
+from loadproof.plan.decidability import SAMPLES_BEYOND_QUANTILE, samples_needed
+from loadproof.scenario.expectation import Expectation, Metric, parse_expectation
+from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.strict import Strict, read_document, validate
+from loadproof.units import Dimension, format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+_POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
+_IMPOSSIBLE: Final = {
+    "goodput": "Locust's CSVs don't tell which answers were correct and in time",
+    "goodput_ratio": "Locust's CSVs don't tell which answers were correct and in time",
+    "burn_rate": "Locust's CSVs don't tell which answers were correct and in time",
+    "throttled_ratio": "Locust's CSVs don't tell a refusal from another failure",
+    "rejected_ratio": "Locust's CSVs don't tell a refusal from another failure",
+    "spread": "Locust's CSVs don't tell when a single request was sent",
+    "recovery": "Locust's CSVs don't tell when a disturbance ended",
+    "drift": "Locust's CSVs don't tell which part of a run was meant to be steady",
+}
+_FAILURES_WORTH_A_WORD: Final = 0.01
+
+
+class CsvThreshold(Strict):
+    """What has to hold of these rows of Locust's statistics, taken together; of the whole run if none is named."""
+
+    expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
+    endpoint: _Text | list[_Text] | None = Field(None, description="As in Locust's column Name.")
+    method: _Text | None = Field(None, description="As in Locust's column Type.")
+
+    @property
+    def expectation(self) -> Expectation:
+        return parse_expectation(self.expect)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def scope(self) -> str:
+        names = " + ".join(shortened(name) for name in self.names)
+        return f"{shortened(self.method or '')} {names or 'all endpoints'}".strip()
+
+
+class CsvThresholds(Strict):
+    thresholds: Annotated[list[CsvThreshold], Field(min_length=1, max_length=200)]
+
+
+def load_thresholds(path: Path, run: LocustRun) -> tuple[CsvThreshold, ...]:
+    """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this run."""
+    document = read_document(path)
+    thresholds = validate(CsvThresholds, document).thresholds
+    problems = [
+        Problem(document.where(("thresholds", index, key)), what, remedy, got=got)
+        for index, threshold in enumerate(thresholds)
+        for key, what, got, remedy in (*_impossible(threshold, run), *_unmatched(threshold, run))
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple(thresholds)
+
+
+def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
+    """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
+    judgements = tuple(judge(threshold, run) for threshold in thresholds)
+    word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
+    if word is Word.PASS:
+        many = f"all {len(judgements)} thresholds hold" if len(judgements) > 1 else "the threshold holds"
+        reason = sentence(f"{many}; whether the generator kept up, these files don't tell")
+    else:
+        # No capital letter: it may begin with a name.
+        reason = told([judgement for judgement in judgements if judgement.word is word])
+    return Verdict(word, f"{reason}.", _NEXT_STEPS[word], judgements, findings=())
+
+
+_NEXT_STEPS: Final = {
+    Word.PASS: "Read in the report what such files can't show, before you rely on it.",
+    Word.FAIL: "Look in the report when it began. Then mend the target or the threshold, or check the load generator.",
+    Word.INCONCLUSIVE: "Run longer or with more requests; nothing says yet that the target is at fault.",
+}
+
+
+def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
+    """No data is never a pass; a time passes or fails unless its limit lies within Locust's rounding."""
+    rows = rows_of(threshold, run)
+    entry = together(rows, threshold.scope) if rows else None
+    metric = threshold.expectation.metric
+    estimate = measure(metric, entry) if entry is not None else None
+    if entry is None or estimate is None:
+        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+    if metric.name == "error_ratio":
+        return judge_estimate(threshold, estimate, needed=samples_needed(threshold.expectation))
+    judgement = judge_estimate(threshold, estimate, needed=0)
+    if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
+        reason = f"{judgement.reason}: every request failed, so these are the times of failures"
+        return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
+    if metric.name == "count":
+        return judgement
+    return replace(judgement, reason="; ".join((judgement.reason, *_reservations(metric, entry))))
+
+
+def _reservations(metric: Metric, entry: Entry) -> Iterator[str]:
+    """What a reader has to know of a value whose interval is Locust's rounding only."""
+    yield "no sampling error known"
+    if metric.quantile is not None and entry.requests * (1 - metric.quantile) < SAMPLES_BEYOND_QUANTILE:
+        yield f"fewer than {SAMPLES_BEYOND_QUANTILE} of its {entry.requests:,} samples lie beyond it"
+    if metric.dimension is Dimension.DURATION and entry.failure_ratio > _FAILURES_WORTH_A_WORD:
+        yield f"{format_quantity(entry.failure_ratio, Dimension.RATIO)} of them are failures"
+
+
+def measure(metric: Metric, entry: Entry) -> Estimate | None:
+    """The metric with its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
+    match metric.name:
+        case "p":
+            return entry.quantiles.get(metric.quantile or 0.0)
+        case "max":
+            return entry.maximum or entry.quantiles.get(1.0)
+        case "mean":
+            return entry.mean
+        case "throughput":
+            return entry.throughput
+        case "error_ratio":
+            return ratio_estimate(entry.failures, entry.requests)
+        case _:
+            return exact(entry.requests, entry.requests) if entry.requests else None
+
+
+def rows_of(threshold: CsvThreshold, run: LocustRun) -> tuple[Entry, ...]:
+    """The rows that a threshold reads."""
+    if not threshold.names and threshold.method is None:
+        return () if run.total is None else (run.total,)
+    return tuple(
+        entry
+        for entry in run.entries
+        if (not threshold.names or entry.name in threshold.names) and threshold.method in {None, entry.method}
+    )
+
+
+_Refusal = tuple[str, str, str | None, str]
+"""Key, what is wrong, the value found, the remedy."""
+
+
+def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
+    expectation = threshold.expectation
+    metric = expectation.metric
+    if metric.name in _IMPOSSIBLE:
+        yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they can tell {_POSSIBLE}"
+    elif metric.quantile is not None and metric.quantile not in run.percentiles:
+        columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
+        yield "expect", "these CSVs have no such percentile of the whole run", threshold.expect, f"they have {columns}"
+    elif metric.quantile is not None and len(rows_of(threshold, run)) > 1:
+        remedy = "name one endpoint, and its method where it has several"
+        yield "expect", "a percentile of several rows can't be told from theirs", threshold.expect, remedy
+    if expectation.of_baseline or expectation.window_s is not None:
+        yield "expect", "Locust's totals are of one whole run", threshold.expect, "compare a metric with a limit"
+    if metric.name in {"throughput", "count"} and expectation.wants_low:
+        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+
+
+def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
+    """Names that no row has; in a run without any row they can't be told from endpoints without requests."""
+    if not run.entries:
+        return
+    methods_of: dict[str, set[str]] = {}
+    for entry in run.entries:
+        methods_of.setdefault(entry.name, set()).add(entry.method)
+    for name in threshold.names:
+        if name not in methods_of:
+            yield "endpoint", "no such name in the CSVs", name, _nearest(name, sorted(methods_of))
+        elif threshold.method not in {None, *methods_of[name]}:
+            methods = ", ".join(map(printable, sorted(methods_of[name])))
+            yield "method", f"{printable(name)} has no such method in the CSVs", threshold.method, f"it has {methods}"
+    if not threshold.names and not rows_of(threshold, run):
+        methods = ", ".join(map(printable, sorted({entry.method for entry in run.entries})))
+        yield "method", "no such method in the CSVs", threshold.method, f"they have {methods}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    """Up to three that look alike, or some of what there is."""
+    if name == AGGREGATED:
+        return "leave `endpoint` out, for all together"
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"did you mean {' or '.join(map(printable, close))}?"
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f"there are {', '.join(map(printable, names[:5]))}{more}"

@@ -1,0 +1,246 @@
+"""A plain log of requests (seconds, name, response_ms, status) to a run's frames; streamed, whatever its size.
+
+It can't tell when requests were meant to start, what was dropped, or how the generator did, and is not asked.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames.run import Run
+from loadproof.errors import InputError, Problem
+from loadproof.histogram import BUCKETS, buckets_of
+from loadproof.outcome import Outcome, classify
+from loadproof.rundir.files import EventRow, GeneratorRow, Manifest, PhaseSpan, TargetFacts, TargetRow
+from loadproof.scenario.scenario import Scenario, UserMix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+COLUMNS: Final = ("seconds", "name", "response_ms", "status")
+PHASE: Final = "log"
+_SERIES: Final = ("response", "good", "completed")
+_CHUNK_ROWS: Final = 250_000
+_OUTCOMES: Final = tuple(Outcome)
+_MOST_FINE_CELLS: Final = 2_000_000
+_LAST_S: Final = 2**32
+"""By a clock that counts from 1970."""
+_LONGEST_S: Final = 400 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class RequestLog:
+    """`run` has one phase, all of the log, and an endpoint for each name."""
+
+    run: Run
+    start_s: float
+    """The log's first whole second, by its own clock."""
+    requests: int
+    unreadable: int
+    """Lines that were left out."""
+    is_coarse: bool
+    """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
+
+
+def read_log(path: Path) -> RequestLog:
+    """Read a CSV with these columns, in any order, among others; InputError where it has not, or nothing in it."""
+    counted = _Counted()
+    for chunk in _chunks(path):
+        counted.add(chunk)
+    if not counted.requests:
+        raise InputError(Problem(str(path), "no request in it", f"give a CSV with the columns {', '.join(COLUMNS)}"))
+    if counted.last_s - counted.start_s > _LONGEST_S:
+        remedy = "`seconds` is a time in seconds; mend the lines that are far from the others"
+        raise InputError(Problem(str(path), "it spans more than a year", remedy))
+    return RequestLog(
+        run=_run(path, counted.frame(), counted.names, counted.start_s),
+        start_s=counted.start_s,
+        requests=counted.requests,
+        unreadable=counted.unreadable,
+        is_coarse=counted.is_coarse,
+    )
+
+
+class _Counted:
+    """Cells of a histogram for each second, name and outcome, packed into one number each."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.requests = 0
+        self.unreadable = 0
+        self.start_s, self.last_s = math.inf, 0.0
+        """The first and the last whole second, by the log's clock."""
+        self.is_coarse = False
+        """Four of the histogram's buckets are one, for there are too many cells."""
+        self._codes: dict[str, int] = {}
+        self._keys: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int32]] = []
+        self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        """Whatever they took."""
+
+    def add(self, chunk: pd.DataFrame) -> None:
+        known = chunk["seconds"].between(0, _LAST_S) & chunk["response_ms"].ge(0) & chunk["name"].notna()
+        self.unreadable += int((~known).sum())
+        rows = chunk[known]
+        if rows.empty:
+            return
+        self.requests += len(rows)
+        self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
+        self.last_s = max(self.last_s, float(rows["seconds"].max() // 1))
+        names = rows["name"].astype("category").cat.remove_unused_categories()
+        codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
+        keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
+        keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].fillna(0).to_numpy())
+        keys = keys * BUCKETS + buckets_of(rows["response_ms"].to_numpy() / 1000)
+        self._ended.append(np.unique(keys // BUCKETS, return_counts=True))
+        unique, counts = np.unique(_coarse(keys) if self.is_coarse else keys, return_counts=True)
+        self._keys.append(unique)
+        self._counts.append(counts.astype(np.int32))
+        if not self.is_coarse and sum(map(len, self._keys)) > _MOST_FINE_CELLS:
+            self.is_coarse = True
+            self._keys = [_coarse(each) for each in self._keys]
+
+    def frame(self) -> pd.DataFrame:
+        """With an IntervalRow's columns, as if recorded from the first second on.
+
+        A cell that lines of several chunks fell into is several rows. What was ok was good, for a log has no deadline,
+        and each request ended when it began.
+        """
+        ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
+        ok = ended % len(_OUTCOMES) == _OUTCOMES.index(Outcome.OK)
+        self._keys += [ended[ok] * BUCKETS, ended * BUCKETS]
+        self._counts += [ended_counts[ok], ended_counts]
+        cells = _Cells(sum(map(len, self._keys)), int(self.start_s))
+        series = [0] * (len(self._keys) - 2) + [1, 2]
+        # Where there are millions of cells, none is to be kept twice.
+        self._keys.reverse()
+        self._counts.reverse()
+        for number in series:
+            cells.add(self._keys.pop(), self._counts.pop(), series=number)
+        return cells.frame(self.names)
+
+    def _code(self, name: str) -> int:
+        code = self._codes.setdefault(name, len(self._codes))
+        if code == len(self.names):
+            if code > 0xFFFF:
+                raise InputError(Problem("name", "more than 65,536 names", "group them, like /users/[id]"))
+            self.names.append(name)
+        return code
+
+
+class _Cells:
+    """The columns of a frame, filled part by part."""
+
+    def __init__(self, size: int, start_s: int) -> None:
+        self._start_s = start_s
+        self._filled = 0
+        self._second, self._count, self._endpoint = (np.empty(size, dtype=np.int32) for _ in range(3))
+        self._bucket = np.empty(size, dtype=np.int16)
+        self._outcome, self._series = (np.empty(size, dtype=np.int8) for _ in range(2))
+
+    def add(self, keys: NDArray[np.int64], counts: NDArray[np.int32], *, series: int) -> None:
+        part = slice(self._filled, self._filled + keys.size)
+        self._filled = part.stop
+        self._count[part], self._bucket[part], self._series[part] = counts, keys % BUCKETS, series
+        keys = keys // BUCKETS
+        self._outcome[part] = keys % len(_OUTCOMES)
+        keys //= len(_OUTCOMES)
+        self._endpoint[part], self._second[part] = keys & 0xFFFF, (keys >> 16) - self._start_s
+
+    def frame(self, names: list[str]) -> pd.DataFrame:
+        outcomes = [str(outcome) for outcome in _OUTCOMES]
+        columns: dict[str, Any] = {
+            "second": self._second,
+            "phase": pd.Categorical.from_codes(np.zeros(self._filled, dtype=np.int8), pd.Index([PHASE])),
+            "endpoint": pd.Categorical.from_codes(self._endpoint, pd.Index(names)),
+            "outcome": pd.Categorical.from_codes(self._outcome, pd.Index(outcomes)),
+            "series": pd.Categorical.from_codes(self._series, pd.Index(_SERIES)),
+            "bucket": self._bucket,
+            "count": self._count,
+        }
+        return pd.DataFrame(columns, copy=False)
+
+
+def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In the middle of four buckets, the lowest digits of a key."""
+    return (keys & ~3) + 2
+
+
+def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The numbers of outcomes; a status of 0 or none is a request without an answer."""
+    values, place = np.unique(status.astype(np.int64), return_inverse=True)
+    outcomes = [
+        _OUTCOMES.index(
+            classify(value, as_expected=200 <= value < 400, has_retry_after=False) if value > 0 else Outcome.CONNECTION
+        )
+        for value in values.tolist()
+    ]
+    return np.array(outcomes, dtype=np.int64)[place]
+
+
+def _chunks(path: Path) -> Iterator[pd.DataFrame]:
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+    except (OSError, ValueError) as error:
+        raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV of requests")) from None
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
+        raise InputError(Problem(str(path), f"no column {', '.join(missing)}", remedy, got=", ".join(header)[:200]))
+    chunks = pd.read_csv(
+        path,
+        usecols=list(COLUMNS),
+        chunksize=_CHUNK_ROWS,
+        dtype={"name": "category"},
+        on_bad_lines="skip",
+        encoding_errors="replace",
+    )
+    for chunk in chunks:
+        for name in ("seconds", "response_ms", "status"):
+            chunk[name] = pd.to_numeric(chunk[name], errors="coerce")
+        yield chunk
+
+
+def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) -> Run:
+    """Of one phase, and of what a log knows."""
+    ended_s = int(intervals["second"].max()) + 1
+
+    def empty(row: type[Any]) -> pd.DataFrame:
+        return pd.DataFrame(columns=list(row._fields))
+
+    span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
+    # Names of a log are anyone's, and are not checked as a scenario's.
+    mix = {name: UserMix.model_construct(share=0.0) for name in names}
+    scenario = Scenario.model_construct(
+        name=path.stem, model="open", mix=mix, deadline=math.inf, phases=[], thresholds=[]
+    )
+    manifest = Manifest(
+        run_id=path.name,
+        scenario=scenario,
+        scenario_file="",
+        seed=0,
+        command="",
+        target=TargetFacts(kind="own", base_url="", limits={}),
+        phases=[span],
+        workers=0,
+        revision="",
+        versions={},
+        host={},
+        start_unix_s=start_s,
+    )
+    return Run(
+        path=path,
+        manifest=manifest,
+        intervals=intervals,
+        generator=empty(GeneratorRow).assign(second=[ended_s - 1]),
+        target=empty(TargetRow),
+        events=empty(EventRow),
+    )

@@ -1,0 +1,1 @@
+"""A run directory to tables, whatever a crash left."""

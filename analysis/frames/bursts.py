@@ -1,0 +1,53 @@
+"""What a run's events tell of its bursts: all users' sends at one instant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+
+
+@dataclass(frozen=True)
+class Burst:
+    """All users' sends at one instant."""
+
+    number: int
+    at_s: float
+    sent: int
+    spread_s: float
+    """From the first send to the last."""
+    peak_in_flight: int
+    late: int
+    """Users who were still waiting for an earlier answer at the instant."""
+
+
+def bursts(run: Run, phases: Sequence[str] | None = None) -> list[Burst]:
+    """The bursts that were seen in these phases, or in all; unreadable ones are left out."""
+    spans = [span for span in run.manifest.phases if phases is None or span.name in phases]
+    found = []
+    seen = run.events[run.events["kind"] == "burst"]
+    for at_s, detail in zip(seen["time_s"].tolist(), seen["detail"].tolist(), strict=True):
+        if any(span.start_s <= at_s < span.end_s for span in spans):
+            found += _burst(at_s, detail)
+    return found
+
+
+def _burst(at_s: float, detail: str) -> list[Burst]:
+    try:
+        seen: dict[str, Any] = json.loads(detail)
+        return [
+            Burst(
+                number=int(seen["burst"]),
+                at_s=at_s,
+                sent=int(seen["sent"]),
+                spread_s=float(seen["spread_s"]),
+                peak_in_flight=int(seen["peak_in_flight"]),
+                late=int(seen["late"]),
+            )
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []

@@ -1,0 +1,1 @@
+"""Values to words: PASS, FAIL, INCONCLUSIVE, INVALID, and what led there."""

@@ -1,0 +1,66 @@
+"""A run directory that is being written to the threshold that ends the run, because a window broke it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.estimates.metrics import Scope, in_scope
+from analysis.frames.run import IntervalCells
+from analysis.judge.judgement import Word
+from analysis.judge.windows import count_seconds, deciding_window
+from loadproof.rundir import files
+from loadproof.rundir.files import IntervalsTail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+
+@dataclass
+class _Watched:
+    threshold: Threshold
+    scope: Scope
+    spans: Sequence[PhaseSpan]
+    counted: NDArray[np.int64]
+
+
+class AbortWatch:
+    """Reads only what is new at each look, so that a look takes as long at the end of a day as at its beginning."""
+
+    def __init__(self, run_directory: Path, scenario: Scenario, spans: Sequence[PhaseSpan]) -> None:
+        self._tail = IntervalsTail(run_directory / files.INTERVALS)
+        self._scenario, self._spans = scenario, spans
+        self._seconds = math.ceil(spans[-1].end_s)
+        self._watched = [
+            _Watched(
+                threshold,
+                Scope.of(threshold, scenario),
+                [span for span in spans if span.name in scenario.phases_of(threshold)],
+                np.zeros((2, self._seconds), dtype=np.int64),
+            )
+            for threshold in scenario.thresholds
+            if threshold.abort
+        ]
+
+    def broken(self, now_s: float) -> str | None:
+        """Which threshold a window has broken that ended by now, and when; None where none has."""
+        cells = IntervalCells(self._spans, self._scenario)
+        cells.add(self._tail.read())
+        rows = cells.frame()
+        for watched in self._watched:
+            expectation = watched.threshold.expectation
+            new = in_scope(rows, watched.scope)
+            watched.counted += count_seconds(expectation, new, watched.scope, seconds=self._seconds)
+            window = deciding_window(expectation, watched.spans, watched.counted, until_s=now_s)
+            if window is not None and window.word is Word.FAIL:
+                return f"{watched.threshold.scope}: {watched.threshold.expect} was broken {window.when}"
+        return None

@@ -1,0 +1,129 @@
+"""A run to what load did to its target: its load curve, what came back after too much, what drifted, what settled."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.correlation import FEWEST_SECONDS
+from analysis.estimates.drift import Drift, drift_in
+from analysis.estimates.metrics import Scope, rows_of
+from analysis.estimates.recovery import Recovery, recovery_in
+from analysis.estimates.shedding import Shedding, shedding_in
+from analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
+from analysis.judge.finding import Finding
+from analysis.judge.judgement import Word
+from analysis.judge.loadcurve import LoadCurve, load_curve
+from loadproof.plan.phases import level
+from loadproof.scenario.expectation import RESOURCES, Metric
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+
+LONG_S: Final = 120.0
+"""A phase that can drift."""
+DRIFTING: Final = (
+    *(Metric("p", quantile=quantile) for quantile in (0.5, 0.95, 0.99)),
+    Metric("error_ratio"),
+    *(Metric(name) for name in RESOURCES),
+)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    curve: LoadCurve | None
+    recoveries: tuple[Recovery, ...]
+    drifts: tuple[Drift, ...]
+    settling: Settling | None
+    too_alike: tuple[Alike, ...]
+    too_short: tuple[str, ...]
+    """Phases in which nobody can see whether seconds are alike."""
+    shedding: Shedding | None
+    """In the measured phases."""
+
+
+def degradation_of(run: Run) -> Degradation:
+    """Of all endpoints together."""
+    measured = Scope(
+        tuple(span.name for span in run.manifest.phases if not span.warm_up), tuple(run.manifest.scenario.mix)
+    )
+    return Degradation(
+        curve=load_curve(run),
+        recoveries=tuple(_recoveries(run)),
+        drifts=tuple(_drifts(run)),
+        settling=settling(run),
+        too_alike=tuple(too_alike(run)),
+        too_short=tuple(span.name for span in too_short(run)),
+        shedding=shedding_in(run, rows_of(run, measured)),
+    )
+
+
+def _recoveries(run: Run) -> Iterator[Recovery]:
+    """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
+    for before, span in itertools.pairwise(run.manifest.phases):
+        if not span.warm_up and level(span) <= level(before):
+            found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
+            if found is not None and (level(span) < level(before) or found.was_hurt):
+                yield found
+
+
+def _drifts(run: Run) -> Iterator[Drift]:
+    for span in run.manifest.phases:
+        if span.warm_up or span.bursts_s or span.end_s - span.start_s < LONG_S:
+            continue
+        scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+        for metric in DRIFTING:
+            found = drift_in(run, metric, scope)
+            if found is not None:
+                yield found
+
+
+def notes(found: Degradation) -> Iterator[Finding]:
+    """What is worth a word, whatever was expected."""
+    yield from _collapsed(found.curve)
+    yield from _ungraceful(found.shedding)
+    for recovery in found.recoveries:
+        if recovery.took_s is None:
+            what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
+            yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+    yield from _too_short(found)
+
+
+def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
+    if curve is not None and curve.collapse is not None:
+        peak, step = curve.collapse.peak, curve.collapse.step
+        what = (
+            f"goodput collapsed: {peak.goodput_rps:.0f} rps in {peak.phase}, "
+            f"{step.goodput_rps:.0f} rps in {step.phase} under more load"
+        )
+        yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
+
+
+def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
+    if shedding is not None and not shedding.is_graceful:
+        what = f"{shedding.refused:,} requests were refused, {shedding}"
+        yield Finding(Word.PASS, what, "refuse before any work, and say in Retry-After when a client is admitted again")
+
+
+def _too_short(found: Degradation) -> Iterator[Finding]:
+    """Warm-up, or phase."""
+    if found.too_short:
+        what = f"{', '.join(found.too_short)}: too few seconds to see how alike they are, and taken as independent"
+        yield Finding(Word.PASS, what, f"let a phase last {FEWEST_SECONDS} s at least where a verdict hangs on it")
+    settled, unsettled = found.settling, ""
+    if settled is not None and settled.is_too_late:
+        unsettled = settled.phase
+        seen = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
+        what = f"response times: {seen}; the warm-up ended at {format_duration(settled.warm_up_s)}"
+        yield Finding(Word.PASS, what, "warm up longer, or look at what drifts")
+    for alike in found.too_alike:
+        # Where it had not settled, that is why its seconds are alike.
+        if alike.phase != unsettled:
+            what = (
+                f"neighbouring seconds of {alike.phase} are alike (correlation {alike.correlation:.2f}): "
+                f"from {alike.lasted_s} s of them intervals come out too narrow"
+            )
+            yield Finding(Word.PASS, what, f"let it last {format_duration(alike.enough_s)} where the verdict is close")

@@ -1,0 +1,92 @@
+"""A run to findings beside its thresholds: how it ended, whether every request is accounted for, what disturbed it.
+
+Each rule is a function of the run that yields what it found; docs/validity.md gives the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
+from analysis.judge.finding import Finding
+from analysis.judge.judgement import Word
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+
+_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
+"""Endings by which there may be few requests, or none."""
+
+
+def examine(run: Run) -> tuple[Finding, ...]:
+    """All findings, in the order of the rules."""
+    return tuple(finding for rule in (*RULES, disturbances) for finding in rule(run))
+
+
+def _ending(run: Run) -> Iterator[Finding]:
+    manifest = run.manifest
+    detail = f" ({manifest.ending_detail})" if manifest.ending_detail else ""
+    planned_s = manifest.phases[-1].end_s
+    came = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
+    match manifest.ending:
+        case "target_died":
+            yield Finding(
+                Word.FAIL,
+                f"the target died after {came}{detail}",
+                "look into target.log and its memory, then run again",
+            )
+        case "generator_died":
+            remedy = "look into generator.log, then run again"
+            yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
+        case "disk_full":
+            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
+        case "aborted":
+            what = f"ended early, after {came}{detail}"
+            yield Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
+        case "interrupted" | "terminated":
+            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "run it to its end")
+        case "running":
+            yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended in order", "run it to its end")
+
+
+def _nothing_recorded(run: Run) -> Iterator[Finding]:
+    if run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
+        yield Finding(Word.INVALID, "no request was recorded", "look into generator.log, then run again")
+    if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
+        what = "the generator left no record of its own health: nobody knows whether it kept up"
+        yield Finding(Word.INVALID, what, "look into generator.log, then run again")
+    for damage in run.damage:
+        yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
+
+
+def _lost_requests(run: Run) -> Iterator[Finding]:
+    """Each request sent has one outcome, or was abandoned by our own stop."""
+    if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
+        return
+    counts = tally(run.intervals)
+    sent = int(run.generator["sent"].sum())
+    accounted = counts.sent + counts.abandoned
+    if sent != accounted:
+        what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
+        yield Finding(Word.INVALID, what, "this is a defect of loadproof: keep the run directory and report it")
+
+
+def _late_bursts(run: Run) -> Iterator[Finding]:
+    """Users who still waited for an answer when the burst came are the target's doing."""
+    for burst in bursts(run):
+        if burst.spread_s > BURST_SPREAD_S and burst.late:
+            what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
+            what += f", {burst.late} users were still waiting for an answer"
+            yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
+
+
+RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
+    _ending,
+    _nothing_recorded,
+    _lost_requests,
+    _late_bursts,
+)

@@ -1,0 +1,93 @@
+"""What a threshold came to: its word, its estimate, and the reason; and the rule that makes a word of an interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from loadproof.units import Dimension, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimates.estimate import Estimate
+    from loadproof.scenario.expectation import Expectation
+
+_WHY: Final = "one run a side can't tell a change from noise"
+"""Requests of one run share its luck: the replicate is the run."""
+
+
+class Word(StrEnum):
+    PASS = "PASS"  # noqa: S105 - a verdict, no password
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+
+class Expected(Protocol):
+    """A threshold, of a scenario or of a file of thresholds."""
+
+    @property
+    def expect(self) -> str: ...
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def expectation(self) -> Expectation: ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one threshold came to. `estimate` is None where there was nothing to estimate."""
+
+    threshold: Expected
+    word: Word
+    estimate: Estimate | None
+    reason: str
+
+
+def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:
+    """FAIL when the whole interval is beyond the limit; PASS when it is within, and there are enough samples."""
+    expectation = threshold.expectation
+    seen = seen_text(estimate, expectation)
+    ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
+    if not any(ends):
+        return Judgement(threshold, Word.FAIL, estimate, f"{seen}, beyond the limit")
+    if estimate.n < needed:
+        reason = f"{seen}: {estimate.n:,} samples, needs {needed:,}"
+        return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
+    if all(ends):
+        return Judgement(threshold, Word.PASS, estimate, seen)
+    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{seen}, straddles the limit")
+
+
+def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
+    """INCONCLUSIVE, with the difference."""
+    expectation = threshold.expectation
+    dimension = expectation.metric.dimension
+    seen = format_quantity(candidate.value, dimension)
+    if before is None:
+        missing = "the baseline has no samples of it" if is_given else "no baseline was given; add --baseline RUN"
+        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
+    times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
+    was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
+    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
+
+
+def seen_text(estimate: Estimate, expectation: Expectation) -> str:
+    dimension = expectation.metric.dimension
+    if math.isinf(estimate.value):
+        return f"not within {format_quantity(estimate.low, dimension)}"
+    value = format_quantity(estimate.value, dimension)
+    if estimate.low == estimate.high:
+        return value
+    return f"{value} ({interval_text(estimate, dimension)})"
+
+
+def interval_text(estimate: Estimate, dimension: Dimension) -> str:
+    """'171 ms to 204 ms', or 'from 171 ms' where the sample gives no upper bound."""
+    low = format_quantity(estimate.low, dimension)
+    if math.isinf(estimate.high):
+        return f"from {low}"
+    return f"{low} to {format_quantity(estimate.high, dimension)}"

@@ -1,0 +1,245 @@
+"""A run's phases to its load curve: goodput and response times against offered load, where goals broke, and how.
+
+Steps are the measured phases at their flat part. The rising ones, up to the most load, tell capacity; the later ones
+tell whether it came back (analysis.recovery).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import optimize
+
+from analysis.estimates.estimate import Estimate, quantile_estimate, ratio_estimate
+from analysis.estimates.metrics import QUANTILES, Scope, Tally, rows_of, tally
+from analysis.estimates.shedding import Shedding, shedding_in
+from analysis.frames.cellsums import histogram
+from analysis.judge.disturbances import disturbed_phases
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from loadproof.histogram import MIDPOINT_US
+from loadproof.outcome import Outcome
+from loadproof.plan.phases import level
+from loadproof.scenario.expectation import RATIOS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.frames.run import Run
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+COLLAPSE: Final = 0.1
+"""Of the peak's goodput lost, while the offered load rose."""
+_SHED: Final = 0.9
+"""So much of what was no goodput has to be refused for the target to have chosen what it served."""
+_FEWEST_STEPS: Final = 4
+"""A curve of three parameters through fewer points fits anything."""
+
+
+class Past(StrEnum):
+    """What became of the load beyond what was goodput."""
+
+    SHED = "was refused"
+    FAILED = "failed"
+    LATE = "was answered too late"
+    UNSENT = "was never sent, for want of a free user"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A phase at one load."""
+
+    phase: str
+    load: float
+    """As planned: arrivals per second, or users."""
+    offered_rps: float
+    """Of users who wait for answers, what they came to send."""
+    throughput_rps: float
+    goodput_rps: float
+    goodput_ratio: Estimate | None
+    in_flight: float
+    """On average, by Little's law."""
+    response: dict[float, Estimate | None]
+    """By quantile, of `ok` answers."""
+    shedding: Shedding | None
+    tally: Tally
+    word: Word
+    """PASS where all goals held, FAIL where one did not; INCONCLUSIVE of no goals, INVALID of a late generator."""
+    broken: str
+    """The goal that did not hold, or could not be decided."""
+
+    @property
+    def past(self) -> Past | None:
+        """How what was no goodput ended, mostly; None where (nearly) all was goodput."""
+        counts = self.tally
+        bad = counts.offered - counts.good
+        if self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
+            return None
+        if counts.outcomes[Outcome.THROTTLED] >= _SHED * bad:
+            return Past.SHED
+        if counts.dropped >= bad / 2:
+            return Past.UNSENT
+        late = counts.outcomes[Outcome.OK] - counts.good
+        return Past.LATE if late >= bad / 2 else Past.FAILED
+
+
+@dataclass(frozen=True)
+class Scalability:
+    """The Universal Scalability Law through the rising steps: throughput at n in flight, n within what was tested.
+
+    Source: Gunther, Guerrilla Capacity Planning, chapter 5.
+    """
+
+    single_rps: float
+    contention: float
+    crosstalk: float
+    tested: tuple[float, float]
+
+    def throughput(self, in_flight: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _usl(in_flight, self.single_rps, self.contention, self.crosstalk)
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """The first step that lost much of the goodput of one before it, under more load."""
+
+    peak: Step
+    step: Step
+
+
+@dataclass(frozen=True)
+class LoadCurve:
+    is_closed: bool
+    """Loads are users."""
+    rising: tuple[Step, ...]
+    falling: tuple[Step, ...]
+    """After the most load."""
+    collapse: Collapse | None
+    law: Scalability | None
+
+    @property
+    def held(self) -> Step | None:
+        """The highest step up to which every goal held."""
+        good = [step.word is Word.PASS for step in self.rising]
+        last = good.index(False) if False in good else len(good)
+        return self.rising[last - 1] if last else None
+
+    @property
+    def broke(self) -> Step | None:
+        """The first step at which a goal did not hold."""
+        return next((step for step in self.rising if step.word is Word.FAIL), None)
+
+
+def load_curve(run: Run) -> LoadCurve | None:
+    """None where every measured phase had the same load."""
+    spans = [span for span in run.manifest.phases if not span.warm_up and _flat_s(run, span) >= 1 and not span.bursts_s]
+    if len({level(span) for span in spans}) < 2:
+        return None
+    top = max(range(len(spans)), key=lambda place: level(spans[place]))
+    disturbed = disturbed_phases(run)
+    steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
+    rising = tuple(steps[: top + 1])
+    return LoadCurve(
+        is_closed=run.manifest.scenario.model == "closed",
+        rising=rising,
+        falling=tuple(steps[top + 1 :]),
+        collapse=collapse_in(rising),
+        law=scalability(rising),
+    )
+
+
+def goals(scenario: Scenario, phase: str) -> list[Threshold]:
+    """Thresholds on quantiles and ratios, as if for this phase; another phase's only where it has none of its own."""
+    kinds = [
+        threshold
+        for threshold in scenario.thresholds
+        if threshold.expectation.metric.name in {"p", *RATIOS}
+        and not threshold.expectation.of_baseline
+        and threshold.expectation.window_s is None
+    ]
+    own = {_subject(scenario, each) for each in kinds if phase in scenario.phases_of(each)}
+    return [
+        threshold.model_copy(update={"phase": phase})
+        for threshold in kinds
+        if phase in scenario.phases_of(threshold) or _subject(scenario, threshold) not in own
+    ]
+
+
+def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
+    return threshold.expectation.metric, scenario.endpoints_of(threshold), threshold.outcome, threshold.series
+
+
+def _flat_s(run: Run, span: PhaseSpan) -> float:
+    return min(span.end_s, run.measured_s) - span.start_s - span.ramp_s
+
+
+def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
+    seconds = run.intervals["second"].between(span.start_s + span.ramp_s, span.end_s, "left")
+    part = replace(run, intervals=run.intervals[seconds])
+    scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+    rows, lasted_s = rows_of(part, scope), _flat_s(run, span)
+    counts = tally(rows)
+    times = rows[rows["series"] == "response"]
+    busy_s = float((times["count"] * MIDPOINT_US[times["bucket"]]).sum()) * 1e-6
+    answered = histogram(rows, "response", Outcome.OK)
+    word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
+    return Step(
+        phase=span.name,
+        load=level(span),
+        offered_rps=counts.offered / lasted_s,
+        # Whichever phase asked for it.
+        throughput_rps=int(part.intervals.loc[part.intervals["series"] == "completed", "count"].sum()) / lasted_s,
+        goodput_rps=counts.good / lasted_s,
+        goodput_ratio=ratio_estimate(counts.good, counts.offered),
+        in_flight=busy_s / lasted_s,
+        response={quantile: quantile_estimate(answered, quantile) for quantile in QUANTILES},
+        shedding=shedding_in(part, rows),
+        tally=counts,
+        word=word,
+        broken=broken,
+    )
+
+
+def _held(run: Run, phase: str) -> tuple[Word, str]:
+    judgements = [judge(goal, run) for goal in goals(run.manifest.scenario, phase)]
+    for word in (Word.FAIL, Word.INCONCLUSIVE):
+        for judgement in judgements:
+            if judgement.word is word:
+                return word, f"{judgement.threshold.expect} ({judgement.reason})"
+    return (Word.PASS if judgements else Word.INCONCLUSIVE), ""
+
+
+def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
+    """By planned loads, for users who wait for answers offer less to a target that collapses."""
+    for number, step in enumerate(rising):
+        less = [before for before in rising[:number] if before.load < step.load]
+        peak = max(less, key=lambda before: before.goodput_rps, default=step)
+        if step.goodput_rps < (1 - COLLAPSE) * peak.goodput_rps:
+            return Collapse(peak, step)
+    return None
+
+
+def scalability(steps: tuple[Step, ...]) -> Scalability | None:
+    """None of too few steps, or where no such law fits."""
+    in_flight = np.array([step.in_flight for step in steps])
+    throughput = np.array([step.throughput_rps for step in steps])
+    if len(set(in_flight.round(6))) < _FEWEST_STEPS or not (in_flight > 0).all():
+        return None
+    start = (float(throughput[0] / in_flight[0]), 0.01, 1e-4)
+    try:
+        (single, contention, crosstalk), _ = optimize.curve_fit(
+            _usl, in_flight, throughput, p0=start, bounds=(0, [math.inf, 1, 1]), max_nfev=5000
+        )
+    except (RuntimeError, ValueError):
+        return None
+    tested = (float(in_flight.min()), float(in_flight.max()))
+    return Scalability(float(single), float(contention), float(crosstalk), tested)
+
+
+def _usl(n: NDArray[np.float64], single: float, contention: float, crosstalk: float) -> NDArray[np.float64]:
+    return single * n / (1 + contention * (n - 1) + crosstalk * n * (n - 1))

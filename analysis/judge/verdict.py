@@ -1,0 +1,129 @@
+"""Judgements and findings to one word: INVALID beats FAIL beats INCONCLUSIVE beats PASS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.metrics import Scope, summary
+from analysis.judge.degradation import Degradation, degradation_of, notes
+from analysis.judge.health import examine
+from analysis.judge.judgement import Judgement, Word
+from analysis.judge.thresholds import judge
+from loadproof.errors import ExitCode
+from loadproof.outcome import Outcome
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.estimates.metrics import SummaryRow
+    from analysis.frames.run import Run
+    from analysis.judge.finding import Finding
+    from loadproof.rundir.files import Manifest
+    from loadproof.scenario.scenario import Threshold
+
+PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)
+EXIT_CODES: Final = {
+    Word.PASS: ExitCode.PASS,
+    Word.FAIL: ExitCode.FAIL,
+    Word.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Word.INVALID: ExitCode.INVALID,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    word: Word
+    reason: str
+    """One sentence with the numbers that decide."""
+    next_step: str
+    judgements: tuple[Judgement, ...]
+    findings: tuple[Finding, ...]
+    degradation: Degradation | None = None
+    """None for anyone's CSVs."""
+
+
+def decide(run: Run, baseline: Run | None = None) -> Verdict:
+    """The verdict of a run on its scenario's thresholds, some of which may need a baseline."""
+    judgements = tuple(judge(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
+    degradation = degradation_of(run)
+    findings = (*examine(run), *notes(degradation))
+    words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
+    word = next(word for word in PRECEDENCE if word in words)
+    deciding_finding = next((finding for finding in findings if finding.word is word), None)
+    deciding = [judgement for judgement in judgements if judgement.word is word]
+    if word is Word.PASS:
+        reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
+        next_step = "Nothing to do. Keep this run as the baseline of the next release."
+    elif deciding_finding is not None:
+        reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
+    else:
+        reason = told(deciding)
+        first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
+        next_step = _next_step(word, first, run, has_baseline=baseline is not None)
+    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation)
+
+
+def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
+    """How the program ends: a signal's code before the verdict's."""
+    match manifest.ending:
+        case "interrupted":
+            return ExitCode.INTERRUPTED
+        case "terminated":
+            return ExitCode.TERMINATED
+        case _:
+            return EXIT_CODES[verdict.word]
+
+
+def told(deciding: list[Judgement]) -> str:
+    """The first of the judgements that decide, and how many more there are."""
+    judgement, others = deciding[0], len(deciding) - 1
+    threshold = judgement.threshold
+    more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
+    seen = f"{threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+    return f"{threshold.scope}: {seen}{more}"
+
+
+_PARTS: Final = {
+    "recovery": "Recovery in the report, and for what kept the load up: retries, full queues, lost caches",
+    "drift": "the drift in the report, and for what grows all the time: leaks, tables, logs",
+}
+"""Of the report, for metrics that no single phase and endpoint tells."""
+
+
+def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool) -> str:
+    if word is Word.INCONCLUSIVE and threshold.expectation.of_baseline:
+        if not has_baseline:
+            return "Add --baseline RUN, with a run of the last release."
+        return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
+    if word is Word.INCONCLUSIVE:
+        return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
+    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
+    return f"Look at {place}. Then mend the target, or correct the threshold."
+
+
+def _worst_place(threshold: Threshold, run: Run) -> str:
+    """Of the phases and endpoints that a threshold reads, where most is wrong, or where it is slowest."""
+    scope = Scope.of(threshold, run.manifest.scenario)
+    rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
+    worst = max(rows, key=badness)
+    place = f"{worst.endpoint} in {worst.phase.name}"
+    wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}
+    p95 = worst.response[0.95]
+    if any(wrong.values()):
+        most = max(wrong, key=wrong.__getitem__)
+        return f"{place}, where {wrong[most]:,} of {worst.tally.sent:,} requests ended {most}"
+    if worst.tally.dropped:
+        return f"{place}, where {worst.tally.dropped:,} of {worst.tally.offered:,} requests could not even be sent"
+    return f"{place}, where p95 is {format_duration(p95.value)}" if p95 else place
+
+
+def badness(row: SummaryRow) -> tuple[float, float]:
+    """How much did not end ok, then how slow the rest was."""
+    p95 = row.response[0.95]
+    bad = 1 - row.tally.outcomes[Outcome.OK] / row.tally.offered if row.tally.offered else 0.0
+    return bad, p95.value if p95 else 0.0
+
+
+def sentence(text: str) -> str:
+    """With a capital letter; the rest as it is, for it may hold names."""
+    return text[:1].upper() + text[1:]

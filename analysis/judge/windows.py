@@ -1,0 +1,197 @@
+"""A threshold on each window of so many seconds (`for 10 s`): which window broke it, and how sure that is.
+
+A quantile below its limit is a share of answers within the limit, so that each window is a ratio; windows begin each
+second. All of a run's windows together are judged with 95 % confidence (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
+from analysis.estimates.metrics import ratio_rows, rows_of
+from analysis.frames.cellsums import histogram
+from analysis.judge.judgement import Judgement, Word, interval_text
+from loadproof.histogram import UPPER_US
+from loadproof.plan.decidability import confidence_of_each, poisson_bounds, samples_needed, windows_in
+from loadproof.scenario.expectation import COMPARISONS
+from loadproof.units import format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from analysis.estimates.metrics import Scope
+    from analysis.frames.run import Run
+    from analysis.judge.judgement import Expected
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.expectation import Expectation
+
+_COUNTERS: Final = {"goodput": "good", "throughput": "completed"}
+
+
+@dataclass(frozen=True)
+class Window:
+    """The one that decides: the first that broke the threshold, or the worst of those that didn't."""
+
+    start_s: int
+    end_s: int
+    word: Word
+    share: Estimate | None
+    """None of no samples."""
+
+    @property
+    def when(self) -> str:
+        return f"from {format_duration(self.start_s)} to {format_duration(self.end_s)}"
+
+
+def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
+    """FAIL when one window is surely beyond the limit, PASS when all are surely within."""
+    expectation = threshold.expectation
+    rows = rows_of(run, scope)
+    spans = [span for span in run.manifest.phases if span.name in scope.phases]
+    counted = count_seconds(expectation, rows, scope, seconds=math.ceil(run.manifest.phases[-1].end_s))
+    window = deciding_window(expectation, spans, counted, until_s=run.measured_s)
+    if window is None:
+        return Judgement(threshold, Word.INCONCLUSIVE, None, "no whole window: nothing to judge")
+    if window.share is None:
+        return Judgement(threshold, Word.INCONCLUSIVE, None, f"no samples {window.when}")
+    inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]
+    estimate = _shown(expectation, inside, scope, window.share, precision_of(expectation, spans))
+    dimension = expectation.metric.dimension
+    seen = f"{format_quantity(estimate.value, dimension)} {window.when}"
+    if estimate.low < estimate.high:
+        seen += f" ({interval_text(estimate, dimension)})"
+    match window.word:
+        case Word.PASS:
+            reason = f"at worst {seen}"
+        case Word.FAIL:
+            reason = f"{seen}, beyond the limit"
+        case _:
+            reason = f"{seen}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
+    return Judgement(threshold, window.word, estimate, reason)
+
+
+def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
+    """Too few samples for any target to pass; or how many, or how long a window, would decide."""
+    needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
+    is_rate = expectation.metric.name in _COUNTERS
+    if not is_rate and share.n < needed:
+        return f": {share.n:,} samples in the window, needs {needed:,}"
+    distance = abs(limit - share.value)
+    if math.isclose(distance, 0, abs_tol=1e-9):
+        return ", on the limit"
+    variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
+    more = max(math.ceil(z**2 * variance / distance**2), share.n + 1)
+    deciding = f"windows of about {more:,} s" if is_rate else f"about {more:,} samples a window"
+    return f", straddles the limit; {deciding} would decide"
+
+
+def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:
+    """Hits, and samples, in each second; shape (2, seconds). Counts of parts of the rows add up."""
+    share = _share(expectation, rows, scope)
+    counted = [
+        np.bincount(part["second"], weights=part["count"], minlength=seconds)[:seconds]
+        for part in (share.hits, share.sizes)
+    ]
+    return np.array(counted).astype(np.int64)
+
+
+def deciding_window(
+    expectation: Expectation, spans: Sequence[PhaseSpan], counted: NDArray[np.int64], *, until_s: float
+) -> Window | None:
+    """Of the windows that end by `until_s`; None where there is none. `counted` is of `count_seconds`."""
+    length = _length(expectation)
+    starts = np.concatenate([_starts(span, length, until_s) for span in spans])
+    if not starts.size:
+        return None
+    sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
+    hits, sizes = sums[:, starts + length] - sums[:, starts]
+    if expectation.metric.name in _COUNTERS:
+        # Arrivals come by chance, and so many are not the target's doing.
+        sizes, value = np.full(starts.size, length), hits / length
+        low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
+    else:
+        n = np.maximum(sizes, 1)
+        value = np.minimum(hits, n) / n
+        low, high = wilson(value, n.astype(float), precision_of(expectation, spans).z)
+    limit, holds = _limit(expectation)
+    ends = np.array([holds(low, limit), holds(high, limit)])
+    fails, passes = ~ends.any(axis=0) & (sizes > 0), ends.all(axis=0) & (sizes > 0)
+    place = _deciding(fails, passes, sizes, value if holds(1, 0) else -value)
+    word = Word.FAIL if fails[place] else Word.PASS if passes[place] else Word.INCONCLUSIVE
+    start, n_here = int(starts[place]), int(sizes[place])
+    share = Estimate(float(value[place]), float(low[place]), float(high[place]), n_here) if n_here else None
+    return Window(start, start + length, word, share)
+
+
+def precision_of(expectation: Expectation, spans: Sequence[PhaseSpan]) -> Precision:
+    """Of each of the windows that were planned."""
+    return Precision(confidence=confidence_of_each(windows_in(spans, _length(expectation))))
+
+
+def _length(expectation: Expectation) -> int:
+    return math.ceil(expectation.window_s or 1)
+
+
+def _starts(span: PhaseSpan, length: int, until_s: float) -> NDArray[np.int64]:
+    """Where windows of a phase begin that have ended by `until_s`."""
+    return np.arange(math.ceil(span.start_s), math.floor(min(span.end_s, until_s)) - length + 1, dtype=np.int64)
+
+
+class _Share(NamedTuple):
+    """What is counted, and of what."""
+
+    hits: pd.DataFrame
+    sizes: pd.DataFrame
+
+
+def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share:
+    metric = expectation.metric
+    if metric.quantile is not None:
+        times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
+    if metric.name in _COUNTERS:
+        return _Share(*[rows[rows["series"] == _COUNTERS[metric.name]]] * 2)
+    return _Share(*ratio_rows("goodput_ratio" if metric.objective else metric.name, rows))
+
+
+def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
+    """How a share has to compare with which limit."""
+    metric, comparison = expectation.metric, expectation.comparison
+    if metric.quantile is not None:
+        return metric.quantile, COMPARISONS[">=" if expectation.wants_low else "<"]
+    if metric.objective is not None:
+        # Burning slower than the limit is a high enough goodput ratio.
+        flipped = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[comparison]
+        return 1 - expectation.limit * (1 - metric.objective), COMPARISONS[flipped]
+    return expectation.limit, COMPARISONS[comparison]
+
+
+def _deciding(
+    fails: NDArray[np.bool_], passes: NDArray[np.bool_], sizes: NDArray[np.int64], goodness: NDArray[np.float64]
+) -> int:
+    """The first that fails; else of those that don't pass an empty one, or the worst; else the worst."""
+    if fails.any():
+        return int(np.argmax(fails))
+    ranked = np.where(sizes > 0, goodness, -np.inf)
+    return int(np.argmin(np.where(passes, np.inf, ranked) if not passes.all() else ranked))
+
+
+def _shown(
+    expectation: Expectation, rows: pd.DataFrame, scope: Scope, share: Estimate, precision: Precision
+) -> Estimate:
+    """The estimate of one window in the metric's own dimension."""
+    metric = expectation.metric
+    if metric.quantile is not None:
+        return quantile_estimate(histogram(rows, scope.series, scope.outcome), metric.quantile, precision) or share
+    if metric.objective is not None:
+        budget = 1 - metric.objective
+        return Estimate((1 - share.value) / budget, (1 - share.high) / budget, (1 - share.low) / budget, share.n)
+    return share

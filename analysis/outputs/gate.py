@@ -1,0 +1,150 @@
+"""The verdicts of several runs to one: a table, gate.json, a summary, JUnit suites, and GitHub's annotations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
+
+from rich.table import Table
+from rich.text import Text
+
+from analysis.inert import markdown
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
+from analysis.outputs.tables import STYLES, junit_xml, summary_markdown
+from loadproof.errors import ExitCode, escaped
+from loadproof.rundir import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from analysis.frames.run import Run
+    from analysis.judge.verdict import Verdict
+
+_NOT_MEASURED: Final = "NOT MEASURED"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """One scenario of a gate, or one report: its run and verdict, or what kept it from being measured."""
+
+    scenario: str
+    run: Run | None = None
+    verdict: Verdict | None = None
+    trouble: str = ""
+
+    @property
+    def word(self) -> str:
+        return self.verdict.word if self.verdict else _NOT_MEASURED
+
+    @property
+    def reason(self) -> str:
+        return self.verdict.reason if self.verdict else self.trouble
+
+    def exit_code(self, *, lenient: bool) -> ExitCode:
+        if self.verdict is None:
+            return ExitCode.NOTHING_MEASURED
+        # Others' CSVs and logs have no run that could have been interrupted.
+        code = exit_code(self.verdict, self.run.manifest) if self.run else EXIT_CODES[self.verdict.word]
+        return ExitCode.PASS if lenient and code is ExitCode.INCONCLUSIVE else code
+
+
+_WORST_FIRST: Final = (
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.NOTHING_MEASURED,
+    *(EXIT_CODES[word] for word in PRECEDENCE),
+)
+
+
+def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
+    """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
+    codes = {each.exit_code(lenient=lenient) for each in gated}
+    # Stopped before the first one, there is none.
+    return next((code for code in _WORST_FIRST if code in codes), ExitCode.INTERRUPTED)
+
+
+def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:
+    """gate.json, summary.md and junit.xml; OutputError when the directory doesn't take them."""
+    files.write_whole(path / "gate.json", gate_json(gated, lenient=lenient))
+    files.write_whole(path / files.SUMMARY, gate_markdown(gated))
+    files.write_whole(path / files.JUNIT, gate_junit(gated))
+
+
+def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
+    content = {
+        "format": 1,
+        "exit_code": int(worst_exit_code(gated, lenient=lenient)),
+        "inconclusive": "pass" if lenient else "fail",
+        "scenarios": [
+            {
+                "scenario": each.scenario,
+                "verdict": each.verdict.word if each.verdict else None,
+                "reason": each.reason,
+                "run": each.run.path.name if each.run else None,
+            }
+            for each in gated
+        ],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def gate_markdown(gated: Sequence[Gated]) -> str:
+    """All scenarios at a glance, then the summary of each."""
+    lines = ["| | scenario | why |", "|---|---|---|"]
+    lines += [f"| {each.word} | {markdown(each.scenario)} | {markdown(each.reason)} |" for each in gated]
+    parts = [summary_markdown(each.run, each.verdict) for each in gated if each.run and each.verdict]
+    return "\n".join([*lines, "", *parts])
+
+
+def gate_junit(gated: Sequence[Gated]) -> str:
+    """One suite a scenario; what could not be measured is an error."""
+    suites = ElementTree.Element("testsuites", name="loadproof")
+    for each in gated:
+        if each.run is not None and each.verdict is not None:
+            suites.append(ElementTree.fromstring(junit_xml(each.run, each.verdict)))  # noqa: S314 - written by us
+            continue
+        name = f"loadproof.{escaped(each.scenario)}"
+        suite = ElementTree.SubElement(suites, "testsuite", name=name, tests="1", failures="0", errors="1")
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
+        ElementTree.SubElement(case, "error", type=_NOT_MEASURED, message=escaped(each.trouble))
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def gate_table(gated: Sequence[Gated]) -> Table:
+    table = Table("", "scenario", "why", "report")
+    for each in gated:
+        style = STYLES[each.verdict.word] if each.verdict else "bold red"
+        report = str(each.run.path / files.REPORT) if each.run else "–"
+        table.add_row(Text(each.word, style), *(Text(escaped(text)) for text in (each.scenario, each.reason, report)))
+    return table
+
+
+def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str]:
+    """A workflow command for each threshold and finding that is not PASS, and for each scenario not measured."""
+    for each in gated:
+        if each.verdict is None:
+            yield _command("error", f"{each.scenario}: {_NOT_MEASURED}", each.trouble)
+            continue
+        told = [
+            (one.word, f"{one.threshold.scope}: {one.threshold.expect}", one.reason) for one in each.verdict.judgements
+        ]
+        told += [(one.word, one.what, one.remedy) for one in each.verdict.findings]
+        for word, title, message in told:
+            if word is not Word.PASS:
+                kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
+                yield _command(kind, f"{each.scenario}: {word}", f"{title}: {message}")
+
+
+def _command(kind: str, title: str, message: str) -> str:
+    """Source: GitHub Docs, Workflow commands for GitHub Actions (escapes as in actions/toolkit's command.ts)."""
+    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+
+    def quoted(text: str, more: dict[str, str]) -> str:
+        return "".join({**escapes, **more}.get(character, character) for character in escaped(text))
+
+    return f"::{kind} title={quoted(title, {':': '%3A', ',': '%2C'})}::{quoted(message, {})}"

@@ -1,0 +1,213 @@
+"""A `LocustRun` and its verdict, if any, to PREFIX_verdict.json, _summary.md and _junit.xml, and to the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rich.console import Group
+from rich.text import Text
+
+from analysis.foreign.caveats import cannot_show
+from analysis.foreign.turns import find_turns
+from analysis.inert import markdown, shortened
+from analysis.judge.judgement import Judgement, Word
+from analysis.judge.verdict import Verdict
+from analysis.outputs.tables import junit_suite, markdown_thresholds, terminal_view
+from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
+from loadproof.errors import escaped
+from loadproof.rundir import files
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from analysis.foreign.locustcsv import Entry, LocustRun
+    from analysis.foreign.turns import Degradation
+
+NO_VERDICT: Final = "No verdict: no thresholds were given."
+INTERVAL: Final = "interval"
+INTERVAL_NOTE: Final = (
+    "Intervals: of error_ratio that of 95 % confidence; of times only what Locust's rounding leaves open, "
+    "with no sampling error known."
+)
+QUANTILES: Final = (0.5, 0.95, 0.99)
+_MOST_IN_JSON: Final = 1_000
+_MOST_IN_MARKDOWN: Final = 20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All that the outputs tell."""
+
+    run: LocustRun
+    verdict: Verdict | None
+    degradation: Degradation
+    caveats: tuple[str, ...]
+
+
+def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
+    return Examined(run, verdict, find_turns(run), cannot_show(run))
+
+
+def write_outputs(examined: Examined, directory: Path) -> None:
+    """The three files into `directory`, which is made if need be; OutputError when it doesn't take them."""
+    files.make_directory(directory)
+    for name, text in (
+        (files.VERDICT, verdict_json(examined)),
+        (files.SUMMARY, summary_markdown(examined)),
+        (files.JUNIT, junit_xml(examined)),
+    ):
+        files.write_whole(output_path(examined.run, directory, name), text)
+
+
+def output_path(run: LocustRun, directory: Path, name: str) -> Path:
+    return directory / f"{run.name}_{name}"
+
+
+def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
+    """Rows with the most failures first, then with the longest p95; and how many are left out."""
+
+    def badness(entry: Entry) -> tuple[float, float, int, str]:
+        p95 = entry.quantiles.get(0.95) or entry.mean
+        return -entry.failures, -(p95.value if p95 else 0.0), -entry.requests, entry.title
+
+    return first(sorted(run.entries, key=badness), most)
+
+
+def first(items: Sequence[_T], most: int) -> tuple[list[_T], int]:
+    """So many of them, and how many more there are."""
+    return list(items[:most]), max(0, len(items) - most)
+
+
+def facts(run: LocustRun) -> str:
+    """One sentence on the whole run."""
+    total = run.total
+    if total is None or not total.requests:
+        return "No requests were recorded."
+    rate = ""
+    if total.throughput is not None and total.throughput.value > 0:
+        took = format_duration(total.requests / total.throughput.value)
+        rate = f" in {took}, {format_quantity(total.throughput.value, Dimension.RATE)}"
+    share = format_quantity(total.failure_ratio, Dimension.RATIO)
+    return f"{total.requests:,} requests{rate}; {total.failures:,} failed ({share})."
+
+
+def verdict_json(examined: Examined) -> str:
+    run, verdict = examined.run, examined.verdict
+    endpoints, left_out = worst(run, _MOST_IN_JSON)
+    content = {
+        "format": FORMAT,
+        "verdict": verdict.word if verdict else None,
+        "reason": verdict.reason if verdict else NO_VERDICT,
+        "next_step": verdict.next_step if verdict else None,
+        "source": {
+            "files": run.files,
+            "full_history": run.full_history,
+            "history_percentiles": "since the start" if run.cumulative else "last 10 s",
+            "start_unix_s": run.start_unix_s,
+            "duration_s": run.duration_s,
+            "damage": run.damage,
+        },
+        "cannot_show": examined.caveats,
+        "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
+        "turns": [vars(turn) for turn in examined.degradation.turns],
+        "turns_extent": examined.degradation.extent,
+        "all": _entry_json(run.total) if run.total else None,
+        "endpoints": [_entry_json(entry) for entry in endpoints],
+        "endpoints_left_out": left_out,
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _threshold_json(judgement: Judgement) -> dict[str, Any]:
+    """As of a run directory, and whether the interval is more than the rounding."""
+    known = judgement.threshold.expectation.metric.name in {"error_ratio", "count"}
+    return {**threshold_json(judgement), "sampling_error_known": known}
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "method": entry.method,
+        "name": entry.name,
+        "requests": entry.requests,
+        "failures": entry.failures,
+        "throughput_rps": entry.throughput.value if entry.throughput else None,
+        "mean_s": estimate_json(entry.mean),
+        "max_s": estimate_json(entry.maximum),
+        **{f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()},
+    }
+
+
+def summary_markdown(examined: Examined) -> str:
+    """Reads well as a GitHub step summary."""
+    run, verdict = examined.run, examined.verdict
+    lines = [f"## {verdict.word if verdict else 'Report'}: {markdown(shortened(run.name))}", ""]
+    if verdict:
+        lines += [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}", ""]
+        lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
+    lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
+    lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
+    lines += ["", markdown(turns_note(examined.degradation)), "", *_markdown_endpoints(run), ""]
+    lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
+    if run.damage:
+        lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
+    return "\n".join(line for number, line in enumerate(lines) if line or lines[number - 1])
+
+
+def turn_text(at_s: float, users: float, what: str) -> str:
+    return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
+
+
+def turns_note(degradation: Degradation) -> str:
+    """What goes with the turns, or stands in their place."""
+    nothing = "Nothing was seen to turn. " if degradation.looked and not degradation.turns else ""
+    return nothing + degradation.extent
+
+
+def _markdown_endpoints(run: LocustRun) -> list[str]:
+    entries, left_out = worst(run, _MOST_IN_MARKDOWN)
+    return [
+        "| endpoint | requests | failures | rps | p50 | p95 | p99 | max |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *(f"| {' | '.join(map(markdown, entry_cells(entry)))} |" for entry in entries),
+        *([f"| {left_out:,} more, none worse | | | | | | | |"] if left_out else []),
+        *([f"| {' | '.join(map(markdown, entry_cells(run.total)))} |"] if run.total else []),
+    ]
+
+
+def entry_cells(entry: Entry) -> list[str]:
+    """Title, requests, failures, requests/s, p50, p95, p99, max."""
+    times = [*(entry.quantiles.get(quantile) for quantile in QUANTILES), entry.maximum]
+    ratio = entry.failure_ratio
+    share = "" if math.isnan(ratio) or not entry.failures else f" ({format_quantity(ratio, Dimension.RATIO)})"
+    return [
+        shortened(entry.title),
+        f"{entry.requests:,}",
+        f"{entry.failures:,}{share}",
+        f"{entry.throughput.value:.1f}" if entry.throughput else "–",
+        *(format_duration(time.value) if time else "–" for time in times),
+    ]
+
+
+def junit_xml(examined: Examined) -> str:
+    """One case a threshold; no case where there was none."""
+    verdict = examined.verdict or Verdict(Word.INCONCLUSIVE, NO_VERDICT, "", judgements=(), findings=())
+    return junit_suite(shortened(examined.run.name), verdict)
+
+
+def terminal(examined: Examined) -> Group:
+    """The verdict, or the lack of one, and what turned; nothing in it is read as rich's markup."""
+    verdict = examined.verdict
+    turns = examined.degradation.turns
+    return Group(
+        terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
+        Text(escaped(facts(examined.run))),
+        *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
+        *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
+        Text("note: nothing in such files tells whether the load generator kept up"),
+    )

@@ -1,0 +1,154 @@
+"""A verdict to files and the table in the terminal; the same bytes for the same run."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from analysis.estimates.metrics import SummaryRow, summary
+from analysis.inert import markdown
+from analysis.judge.judgement import Judgement, Word, interval_text
+from analysis.outputs.verdictfile import verdict_json
+from loadproof.errors import escaped
+from loadproof.rundir import files
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+    from analysis.judge.verdict import Verdict
+    from loadproof.rundir.files import PhaseSpan
+
+STYLES: Final = {
+    Word.PASS: "bold green",
+    Word.FAIL: "bold red",
+    Word.INCONCLUSIVE: "bold yellow",
+    Word.INVALID: "bold magenta",
+}
+
+
+def write_outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
+    """verdict.json, summary.md and junit.xml into the run directory; OutputError when it doesn't take them."""
+    files.write_whole(run.path / files.VERDICT, verdict_json(run, verdict, baseline))
+    files.write_whole(run.path / files.SUMMARY, summary_markdown(run, verdict))
+    files.write_whole(run.path / files.JUNIT, junit_xml(run, verdict))
+
+
+def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
+    """What every table of thresholds shows: word, scope, expectation, value, interval, n."""
+    threshold, estimate = judgement.threshold, judgement.estimate
+    dimension = threshold.expectation.metric.dimension
+    if estimate is None:
+        return judgement.word, threshold.scope, threshold.expect, "no data", "–", "0"
+    interval = "–" if estimate.low == estimate.high else interval_text(estimate, dimension)
+    value = "never" if math.isinf(estimate.value) else format_quantity(estimate.value, dimension)
+    return judgement.word, threshold.scope, threshold.expect, value, interval, f"{estimate.n:,}"
+
+
+def summary_markdown(run: Run, verdict: Verdict) -> str:
+    """Reads well as a GitHub step summary."""
+    lines = [
+        f"## {verdict.word}: {markdown(run.manifest.scenario.name)}",
+        "",
+        f"{markdown(verdict.reason)}  ",
+        f"**Next:** {markdown(verdict.next_step)}",
+        "",
+        *markdown_thresholds(verdict),
+        "",
+    ]
+    if verdict.findings:
+        lines += ["| finding | what | remedy |", "|---|---|---|"]
+        lines += [
+            f"| {finding.word} | {markdown(finding.what)} | {markdown(finding.remedy)} |"
+            for finding in verdict.findings
+        ]
+        lines.append("")
+    lines += [
+        "| phase | offered | goodput | goodput ratio | p50 | p95 | p99 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(_markdown_row(row) for row in summary(run) if row.endpoint is None),
+        "",
+        f"Run {markdown(run.manifest.run_id)} against the {run.manifest.target.kind} target.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> list[str]:
+    return [
+        f"| | where | expected | value | {interval} | n |",
+        "|---|---|---|---:|---|---:|",
+        *(f"| {' | '.join(map(markdown, cells(judgement)))} |" for judgement in verdict.judgements),
+    ]
+
+
+def phase_name(phase: PhaseSpan) -> str:
+    """Marked when it is warm-up, unless its name says so."""
+    return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
+
+
+def _markdown_row(row: SummaryRow) -> str:
+    ratio = row.goodput_ratio
+    quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
+    share = format_quantity(ratio.value, Dimension.RATIO) if ratio else "–"
+    rates = f"{row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps"
+    return f"| {markdown(phase_name(row.phase))} | {rates} | {share} | {' | '.join(quantiles)} |"
+
+
+def junit_xml(run: Run, verdict: Verdict) -> str:
+    """One case a threshold, and one a finding."""
+    return junit_suite(run.manifest.scenario.name, verdict)
+
+
+def junit_suite(name: str, verdict: Verdict) -> str:
+    """FAIL is a failure, INCONCLUSIVE and INVALID are errors, not failures."""
+    cases = [
+        (f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.word, judgement.reason)
+        for judgement in verdict.judgements
+    ]
+    cases += [(finding.what, finding.word, finding.remedy) for finding in verdict.findings]
+    kinds = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
+    found = [kinds.get(word) for _, word, _ in cases]
+    name = f"loadproof.{escaped(name)}"
+    suite = ElementTree.Element(
+        "testsuite",
+        name=name,
+        tests=str(len(cases)),
+        failures=str(found.count("failure")),
+        errors=str(found.count("error")),
+    )
+    for title, word, reason in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=escaped(title))
+        if word in kinds:
+            ElementTree.SubElement(case, kinds[word], type=word, message=escaped(reason))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
+    """The verdict for a terminal; nothing in it is read as rich's markup."""
+    findings = [finding for finding in verdict.findings if finding.word is not Word.PASS]
+    return Group(
+        _tagged(verdict.word, verdict.reason),
+        _terminal_table(verdict, interval),
+        *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
+        Text(f"next: {escaped(verdict.next_step)}"),
+    )
+
+
+def _tagged(word: Word, text: str) -> Text:
+    return Text.assemble((str(word), STYLES[word]), f"  {escaped(text)}")
+
+
+def _terminal_table(verdict: Verdict, interval: str) -> Table:
+    table = Table()
+    for column in ("", "where", "expected", "value", interval, "n"):
+        table.add_column(column, justify="right" if column in {"value", "n"} else "left")
+    for judgement in verdict.judgements:
+        word, *rest = map(escaped, cells(judgement))
+        table.add_row(Text(word, STYLES[judgement.word]), *map(Text, rest))
+    return table

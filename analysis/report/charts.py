@@ -1,0 +1,196 @@
+"""A run to charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import NullFormatter
+
+from analysis.estimates.metrics import QUANTILES, busiest
+from analysis.estimates.overtime import broken_at_gaps, counts_over_time, outcomes_over_time, quantiles_over_time
+from analysis.frames.cellsums import histogram
+from analysis.report.drawing import (
+    FAINT,
+    INK,
+    LINES,
+    MOST_POINTS,
+    SHADE,
+    Drawing,
+    chart,
+    log_durations,
+    right_axes,
+    stacked,
+    thinned,
+)
+from analysis.report.heatmap import draw_heat
+from loadproof.errors import escaped
+from loadproof.histogram import MIDPOINT_US
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+    from analysis.frames.run import Run
+
+
+def load_chart(run: Run) -> Markup:
+    """Offered load, sent requests and goodput per second."""
+    table = thinned(counts_over_time(run))
+    with _chart("load", run, "requests per second") as (axes, drawing):
+        axes.plot(table.index, table["offered"], color=LINES[2], linestyle=":", label="offered")
+        axes.plot(table.index, table["sent"], color=LINES[0], label="sent")
+        axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="goodput")
+        axes.set_ylim(bottom=0)
+        drawing.legend(axes)
+    return drawing.svg("Offered load, sent requests and goodput per second")
+
+
+def throughput_chart(run: Run) -> Markup:
+    """Requests and ok answers per second, of a log."""
+    table = thinned(counts_over_time(run))
+    with _chart("throughput", run, "requests per second") as (axes, drawing):
+        axes.plot(table.index, table["sent"], color=LINES[0], label="requests")
+        axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="ok")
+        axes.set_ylim(bottom=0)
+        drawing.legend(axes)
+    return drawing.svg("Requests and ok answers per second")
+
+
+def heat_chart(run: Run) -> Markup | None:
+    """How many ok answers took how long, when, under their quantiles; None without such answers."""
+    table = broken_at_gaps(quantiles_over_time(run, width_s=_width_s(run)) * 1000)
+    if table.empty:
+        return None
+    with _chart("heat", run, "response time") as (axes, drawing):
+        draw_heat(axes, run)
+        for quantile, style in zip(QUANTILES, ("--", "-", ":"), strict=True):
+            axes.plot(table.index, table[quantile], color=INK, linestyle=style, label=f"p{quantile * 100:g}")
+        log_durations(axes)
+        drawing.legend(axes)
+    return drawing.svg("Heat map of the response times of ok answers, with their median, 95th and 99th percentile")
+
+
+def endpoints_chart(run: Run) -> Markup | None:
+    """The p95 of each endpoint over time; None without ok answers."""
+    endpoints = busiest(run, len(LINES))
+    if not histogram(run.intervals, "response", Outcome.OK).any():
+        return None
+    with _chart("endpoints", run, "p95 response time") as (axes, drawing):
+        for number, endpoint in enumerate(endpoints):
+            rows = run.intervals[run.intervals["endpoint"] == endpoint]
+            table = broken_at_gaps(quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000)
+            style = ("-", "--", ":", "-.")[number % 4]
+            axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
+        log_durations(axes)
+        drawing.legend(axes)
+    return drawing.svg("95th percentile of the response time of ok answers of each endpoint over time")
+
+
+def spectrum_chart(run: Run) -> Markup | None:
+    """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers."""
+    rows = run.intervals[~run.intervals["phase"].isin([span.name for span in run.manifest.phases if span.warm_up])]
+    counts = {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
+    n = int(counts["response"].sum())
+    if not n:
+        return None
+    # The slowest answer is one in n.
+    odds = np.geomspace(1, n, 200)
+    with chart("spectrum", "time") as (axes, drawing):
+        for (name, counted), colour, style in zip(counts.items(), LINES, ("-", "--"), strict=False):
+            ranks = np.clip(np.ceil((1 - 1 / odds) * counted.sum()), 1, counted.sum())
+            times = MIDPOINT_US[np.searchsorted(np.cumsum(counted), ranks)] / 1000
+            axes.plot(odds, times, color=colour, linestyle=style, label=f"{name} time")
+        axes.set_xscale("log")
+        shown = [one for one in (1, 2, 10, 20, 100, 1000, 10_000, 100_000, 1_000_000) if one <= n]
+        axes.set_xticks(shown, ["0" if one == 1 else f"p{100 - 100 / one:.6g}" for one in shown], minor=False)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("one in so many is slower")
+        log_durations(axes)
+        drawing.legend(axes)
+    return drawing.svg("Response and service time of ok answers by quantile, on a log scale of 1/(1-q)")
+
+
+def outcomes_chart(run: Run) -> Markup | None:
+    """Requests that did not end ok, stacked by outcome; None when all did."""
+    table = outcomes_over_time(run).drop(columns=str(Outcome.OK))
+    table = thinned(table.loc[:, table.sum() > 0])
+    if table.empty or not len(table.columns):
+        return None
+    with _chart("outcomes", run, "requests per second") as (axes, drawing):
+        stacked(axes, table, step="mid")
+        drawing.legend(axes)
+    return drawing.svg("Requests that did not end ok, by outcome, per second")
+
+
+def generator_chart(run: Run) -> Markup | None:
+    """The generator's CPU share, and how late it sent; None without samples."""
+    if run.generator.empty:
+        return None
+    seconds = run.generator.groupby("second")
+    cpu = thinned((seconds["cpu_ratio"].max() * 100).to_frame())
+    lag = thinned((seconds["lag_p99_s"].max() * 1000).to_frame())
+    with _chart("generator", run, "CPU, % of a core") as (axes, drawing):
+        lines = axes.plot(cpu.index, cpu.iloc[:, 0], color=LINES[0], label="CPU")
+        axes.set_ylim(0, max(100.0, float(cpu.iloc[:, 0].max())))
+        right = right_axes(axes, "start lag, ms")
+        lines += right.plot(lag.index, lag.iloc[:, 0], color=LINES[3], linestyle="--", label="p99 start lag")
+        right.set_ylim(bottom=0)
+        drawing.legend(axes, lines)
+    return drawing.svg("CPU share of the busiest worker and 99th percentile of its start lag per second")
+
+
+def target_chart(run: Run) -> Markup | None:
+    """The target's memory, and its CPU share; None without samples."""
+    memory = run.target[run.target["metric"] == "process_resident_memory_bytes"]
+    cpu = run.target[run.target["metric"] == "process_cpu_seconds_total"]
+    if len(memory) < 2 or len(cpu) < 2:
+        return None
+    step = max(1, len(memory) // MOST_POINTS)
+    share = 100 * np.diff(cpu["value"].to_numpy()[::step]) / np.diff(cpu["time_s"].to_numpy()[::step])
+    with _chart("target", run, "memory, MiB") as (axes, drawing):
+        lines = axes.plot(memory["time_s"][::step], memory["value"][::step] / 2**20, color=LINES[1], label="memory")
+        axes.set_ylim(0, 1.15 * float(memory["value"].max()) / 2**20)
+        right = right_axes(axes, "CPU, % of a core")
+        lines += right.plot(cpu["time_s"].to_numpy()[::step][1:], share, color=LINES[0], linestyle="--", label="CPU")
+        right.set_ylim(bottom=0)
+        drawing.legend(axes, lines)
+    return drawing.svg("Resident memory and CPU share of the target over time")
+
+
+@contextmanager
+def _chart(name: str, run: Run, label: str) -> Iterator[tuple[Axes, Drawing]]:
+    """Axes over the run's time with its phases shaded and its bursts and mishaps marked."""
+    end_s = max(run.measured_s, 1.0)
+    with chart(name, label, end_s=end_s) as (axes, drawing):
+        for number, span in enumerate(run.manifest.phases):
+            if span.start_s >= end_s:
+                continue
+            if number % 2 == 0:
+                axes.axvspan(span.start_s, min(span.end_s, end_s), color=SHADE, linewidth=0)
+            middle_s = (span.start_s + min(span.end_s, end_s)) / 2
+            name_shown = escaped(span.name)
+            place = axes.get_xaxis_transform()
+            axes.text(middle_s, 1.02, name_shown, transform=place, ha="center", va="bottom", fontsize=8)
+            for at_s in span.bursts_s:
+                axes.axvline(at_s, color=FAINT, linestyle=":", linewidth=0.8)
+        for at_s, kind in _mishaps(run):
+            axes.axvline(at_s, color=LINES[3], linestyle="--", linewidth=0.8)
+            place = axes.get_xaxis_transform()
+            axes.text(at_s, 0.97, f" {kind}", transform=place, va="top", fontsize=8, color=LINES[3])
+        yield axes, drawing
+
+
+def _mishaps(run: Run) -> list[tuple[float, str]]:
+    """What came between: a target's death, a stop, a broken threshold, lost workers."""
+    found = run.events[~run.events["kind"].isin(["phase", "burst"])]
+    kinds = [escaped(str(kind)).replace("_", " ") for kind in found["kind"]]
+    return list(zip(found["time_s"].tolist(), kinds, strict=True))
+
+
+def _width_s(run: Run) -> int:
+    return max(1, int(np.ceil(run.measured_s / MOST_POINTS)))

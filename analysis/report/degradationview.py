@@ -1,0 +1,157 @@
+"""What load did to a target, to the sentences, tables and charts of the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from analysis.judge.judgement import interval_text
+from analysis.judge.loadcurve import Past
+from analysis.report.degradationcharts import (
+    drift_chart,
+    load_curve_chart,
+    lost_chart,
+    recovery_chart,
+    scalability_chart,
+)
+from loadproof.scenario.expectation import RATIOS
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analysis.estimates.drift import Drift
+    from analysis.estimates.estimate import Estimate
+    from analysis.estimates.recovery import Recovery
+    from analysis.frames.run import Run
+    from analysis.judge.degradation import Degradation
+    from analysis.judge.loadcurve import LoadCurve, Step
+
+
+def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
+    """For the template; empty parts where a run shows nothing of the kind."""
+    phases = dict.fromkeys(drift.phase for drift in found.drifts)
+    return {
+        "shedding": f"{found.shedding.refused:,} requests were refused, {found.shedding}." if found.shedding else None,
+        "curve": _curve_view(found.curve) if found.curve else None,
+        "recoveries": [
+            {"told": _recovery_told(recovery), "chart": recovery_chart(run, recovery, number)}
+            for number, recovery in enumerate(found.recoveries)
+        ],
+        "drifts": [
+            _drift_view([drift for drift in found.drifts if drift.phase == phase], phase, number)
+            for number, phase in enumerate(phases)
+        ],
+    }
+
+
+def _curve_view(curve: LoadCurve) -> dict[str, Any]:
+    return {
+        "told": list(_curve_told(curve)),
+        "chart": load_curve_chart(curve),
+        "lost": lost_chart(curve),
+        "rows": [_step_row(step) for step in (*curve.rising, *curve.falling)],
+        "law": scalability_chart(curve, curve.law) if curve.law else None,
+    }
+
+
+def _curve_told(curve: LoadCurve) -> Iterator[str]:
+    held, broke, top = curve.held, curve.broke, curve.rising[-1]
+    if broke is None and held is not None:
+        beyond = "though goodput collapsed" if curve.collapse else "capacity lies above what was tried"
+        yield f"Every goal held up to {_load(curve, held)} ({held.phase}); {beyond}."
+    elif broke is not None:
+        below = f"every goal held up to {_load(curve, held)} ({held.phase})" if held else "no step held every goal"
+        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) broke: {broke.broken}."
+    else:
+        yield "Too few samples to tell of any step whether its goals held."
+    if curve.collapse is not None:
+        peak, step = curve.collapse.peak, curve.collapse.step
+        yield (
+            f"Goodput collapsed from {_rps(peak.goodput_rps)} in {peak.phase} to "
+            f"{_rps(step.goodput_rps)} in {step.phase}, under more load."
+        )
+    elif top.past is not None:
+        how = f", {top.shedding}" if top.past is Past.SHED else ""
+        goodput = f"at {_load(curve, top)} goodput was {_rps(top.goodput_rps)}"
+        yield f"No collapse: {goodput}; most of the rest {top.past}{how}."
+
+
+def _step_row(step: Step) -> dict[str, Any]:
+    ratio = step.goodput_ratio
+    return {
+        "phase": step.phase,
+        "word": step.word,
+        "broken": step.broken,
+        "cells": [
+            _rps(step.offered_rps),
+            _rps(step.goodput_rps),
+            format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
+            *(_duration(estimate) for estimate in step.response.values()),
+            f"{step.in_flight:,.1f}",
+        ],
+        "past": _past_text(step),
+    }
+
+
+def _past_text(step: Step) -> str:
+    if step.past is Past.SHED and step.shedding:
+        return f"{step.past}, {'' if step.shedding.is_graceful else 'not '}gracefully"
+    return step.past or "–"
+
+
+def _recovery_told(recovery: Recovery) -> str:
+    """One sentence."""
+    where = f"After {recovery.trigger}"
+    lost = f"{recovery.lost:,} requests were no goodput until then" if recovery.lost else "nothing was lost"
+    if recovery.took_s is None:
+        return f"{where}: never as before within {format_duration(recovery.looked_s)} (metastable); {lost}."
+    soon = f"after {format_duration(recovery.took_s)}" if recovery.took_s else "at once"
+    drained = ""
+    if recovery.drained_s is not None:
+        drained = f"its last request had ended {format_duration(recovery.drained_s)} in, "
+    return f"{where}: as in {recovery.before} again {soon}; {drained}{lost}."
+
+
+def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:
+    return {
+        "phase": phase,
+        "chart": drift_chart(drifts, phase, number),
+        "rows": [
+            (
+                str(drift.metric),
+                _level(drift, drift.line[0]),
+                _level(drift, drift.line[1]),
+                f"{drift.change.value * 100:+.1f} {_unit(drift)}",
+                interval_text(drift.change, Dimension.RATIO),
+                f"{drift.tau:+.2f}",
+                f"{drift.p_value:.3f}",
+            )
+            for drift in drifts
+        ],
+    }
+
+
+def _unit(drift: Drift) -> str:
+    return "points" if drift.metric.name in RATIOS else "%"
+
+
+def _level(drift: Drift, value: float) -> str:
+    match drift.metric.name:
+        case "memory":
+            return f"{value / 2**20:.1f} MiB"
+        case "descriptors" | "threads":
+            return f"{value:.0f}"
+        case _:
+            return format_quantity(value, drift.metric.dimension)
+
+
+def _load(curve: LoadCurve, step: Step) -> str:
+    return f"{step.load:,.0f} users" if curve.is_closed else _rps(step.load)
+
+
+def _rps(value: float) -> str:
+    return format_quantity(value, Dimension.RATE)
+
+
+def _duration(estimate: Estimate | None) -> str:
+    return format_duration(estimate.value) if estimate else "–"

@@ -1,0 +1,96 @@
+"""A `LocustRun` and its verdict, if any, to PREFIX_report.html: one file, no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from analysis.inert import shortened
+from analysis.outputs.locust import (
+    INTERVAL_NOTE,
+    NO_VERDICT,
+    Examined,
+    entry_cells,
+    facts,
+    first,
+    output_path,
+    turn_text,
+    turns_note,
+    worst,
+)
+from analysis.report import locustcharts
+from analysis.report.page import TEMPLATES, threshold_row
+from loadproof.rundir import files
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analysis.foreign.locustcsv import LocustRun
+
+_MOST_ROWS: Final = 50
+_LONGEST_MESSAGE: Final = 300
+
+
+def write_report(examined: Examined, directory: Path) -> Path:
+    """The page into `directory`; its path. OutputError when it doesn't take it."""
+    path = output_path(examined.run, directory, files.REPORT)
+    files.write_whole(path, render_report(examined))
+    return path
+
+
+def render_report(examined: Examined) -> str:
+    """The whole page; the same bytes for the same CSVs."""
+    run, verdict, turns = examined.run, examined.verdict, examined.degradation.turns
+    entries, entries_left = worst(run, _MOST_ROWS)
+    failures, failures_left = first(run.failures, _MOST_ROWS)
+    exceptions, exceptions_left = first(run.exceptions, _MOST_ROWS)
+    return TEMPLATES.get_template("locust.html").render(
+        name=shortened(run.name),
+        verdict=verdict,
+        no_verdict=NO_VERDICT,
+        interval_note=INTERVAL_NOTE,
+        facts=facts(run),
+        thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
+        turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
+        turns_note=turns_note(examined.degradation),
+        load_chart=locustcharts.load_chart(run, turns),
+        times_chart=locustcharts.times_chart(run, turns),
+        failures_chart=locustcharts.failures_chart(run, turns),
+        against_load_chart=locustcharts.against_load_chart(run),
+        width_s=locustcharts.width_s(run),
+        cumulative=run.cumulative,
+        rows=[entry_cells(entry) for entry in entries],
+        rows_left=entries_left,
+        total=entry_cells(run.total) if run.total else None,
+        failures=[
+            (f"{failure.occurrences:,}", shortened(f"{failure.method} {failure.name}".strip()), _message(failure.error))
+            for failure in failures
+        ],
+        failures_left=failures_left,
+        exceptions=[(f"{raised.count:,}", _message(raised.message)) for raised in exceptions],
+        exceptions_left=exceptions_left,
+        caveats=examined.caveats,
+        source=_source(run),
+    )
+
+
+def _message(text: str) -> str:
+    return shortened(text, _LONGEST_MESSAGE)
+
+
+def _source(run: LocustRun) -> dict[str, str]:
+    start = "unknown"
+    if run.start_unix_s is not None:
+        start = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(min(run.start_unix_s, _LAST_UNIX_S)))
+    return {
+        "files": ", ".join(run.files),
+        "start": start,
+        "history": f"{len(run.history):,} rows, {format_duration(run.duration_s)}",
+        "full history": "yes" if run.full_history else "no",
+        "missing or damaged": "; ".join(run.damage) or "nothing",
+    }
+
+
+_LAST_UNIX_S: Final = 253_402_300_799
+"""The end of the year 9999: a damaged timestamp may lie beyond what a calendar shows."""

@@ -1,0 +1,75 @@
+"""What every HTML page shares: the templates, in which nothing is markup but what is meant to be, and thresholds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from analysis.judge.verdict import sentence
+from analysis.outputs.tables import cells
+from loadproof.errors import escaped
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from analysis.estimates.estimate import Estimate
+    from analysis.judge.judgement import Judgement
+    from loadproof.scenario.expectation import Expectation
+
+TEMPLATES: Final = jinja2.Environment(
+    loader=jinja2.PackageLoader("analysis.report"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
+)
+_SCRIPT_FILE: Final = importlib.resources.files("analysis.report") / "templates/report.js"
+_SCRIPT: Final = Markup(_SCRIPT_FILE.read_text(encoding="utf-8"))  # noqa: S704 - ours
+TEMPLATES.globals["script"] = _SCRIPT
+TEMPLATES.globals["script_hash"] = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+"""By which the page's policy lets this script run, and no other."""
+TEMPLATES.filters["duration"] = format_duration
+TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
+
+
+def escaped_lines(text: str) -> str:
+    """As `escaped`, but line breaks stay, for a scenario has several lines."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def threshold_row(judgement: Judgement) -> dict[str, Any]:
+    word, scope, expect, value, interval, n = cells(judgement)
+    return {
+        "word": word,
+        "scope": scope,
+        "expect": expect,
+        "value": value,
+        "interval": interval,
+        "n": n,
+        "reason": judgement.reason,
+        "mark": _mark(judgement.estimate, judgement.threshold.expectation),
+    }
+
+
+def _mark(estimate: Estimate | None, expectation: Expectation) -> dict[str, float] | None:
+    """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
+    limit = expectation.limit
+    if estimate is None or math.isinf(estimate.high) or estimate.low < 0 or expectation.of_baseline:
+        return None
+    high = max(estimate.high, limit) * 1.15 or 1.0
+    low = 0.0
+    if limit > 0 and min(estimate.low, limit) > 0.8 * max(estimate.high, limit):
+        # Ratios near one: from zero on, interval and limit would be one point.
+        margin = max(estimate.high - min(estimate.low, limit), limit * 0.01)
+        low, high = min(estimate.low, limit) - margin, max(estimate.high, limit) + margin
+
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    return {"low": percent(estimate.low), "high": percent(estimate.high), "limit": percent(limit)}

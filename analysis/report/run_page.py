@@ -1,0 +1,194 @@
+"""A run and its verdict to report.html: one file, whole without its script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from analysis.compare.baseline import changes, differences
+from analysis.estimates.metrics import SummaryRow, summary
+from analysis.frames.bursts import bursts
+from analysis.frames.cellsums import histogram
+from analysis.frames.failures import failures
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import badness
+from analysis.outputs.tables import phase_name
+from analysis.report import charts
+from analysis.report.degradationview import degradation_view
+from analysis.report.page import TEMPLATES, threshold_row
+from loadproof.histogram import LOWER_US, value_at_rank
+from loadproof.outcome import Outcome
+from loadproof.rundir import files
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimates.estimate import Estimate
+    from analysis.frames.run import Run
+    from analysis.judge.verdict import Verdict
+
+
+LATE_US: Final = 10_000
+MOST_FAILURES: Final = 10
+MOST_WORST: Final = 5
+_HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
+    "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
+    "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
+    "process_threads": ("threads", lambda value: f"{value:.0f}"),
+}
+
+
+def write_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
+    """report.html into the run directory; OutputError when it doesn't take it."""
+    files.write_whole(run.path / files.REPORT, render_report(run, verdict, baseline))
+
+
+def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
+    """The whole page; the same bytes for the same run directory."""
+    manifest = run.manifest
+    return TEMPLATES.get_template("report.html").render(
+        manifest=manifest,
+        verdict=verdict,
+        thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
+        trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
+        notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
+        load_chart=charts.load_chart(run),
+        heat_chart=charts.heat_chart(run),
+        endpoints_chart=charts.endpoints_chart(run),
+        spectrum_chart=charts.spectrum_chart(run),
+        degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
+        compared=_compared(run, baseline) if baseline else None,
+        worst=list(_worst(run)),
+        failures=failures(run, MOST_FAILURES),
+        outcomes_chart=charts.outcomes_chart(run),
+        generator_chart=charts.generator_chart(run),
+        target_chart=charts.target_chart(run),
+        resources=list(_resources(run)),
+        bursts=[
+            (burst.number, burst.sent, format_duration(burst.spread_s), burst.peak_in_flight, burst.late)
+            for burst in bursts(run)
+        ],
+        rows=_rows(run),
+        outcomes=list(Outcome),
+        generator=_generator_facts(run),
+        environment=_environment(run),
+        scenario_yaml=yaml.safe_dump(
+            manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
+        ),
+    )
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    rows = summary(run)
+    ok = {
+        row.phase.name for row in rows if row.endpoint is None and row.tally.outcomes[Outcome.OK] == row.tally.offered
+    }
+    return [{**_row(row), "phase_is_ok": row.phase.name in ok} for row in rows]
+
+
+def _row(row: SummaryRow) -> dict[str, Any]:
+    ratio = row.goodput_ratio
+    return {
+        "phase": phase_name(row.phase),
+        "endpoint": row.endpoint,
+        "offered": f"{row.offered_rps:.1f}",
+        "throughput": f"{row.throughput_rps:.1f}",
+        "goodput_ratio": format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
+        "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
+        "dropped": row.tally.dropped,
+        "response": [_value(estimate) for estimate in row.response.values()],
+        "service": [_value(estimate) for estimate in row.service.values()],
+        "connections": _count(row.parts["connect"][0.5]),
+        "parts": [_value(quantiles[q]) for quantiles in row.parts.values() for q in (0.5, 0.95)],
+    }
+
+
+def _compared(run: Run, baseline: Run) -> dict[str, Any]:
+    """Beside the baseline: each phase and endpoint, and what besides the target is not the same."""
+    return {
+        "run_id": baseline.manifest.run_id,
+        "rows": [
+            {
+                "phase": phase_name(change.candidate.phase),
+                "endpoint": change.candidate.endpoint,
+                "cells": [
+                    cell
+                    for was, now in change.quantiles()
+                    for cell in (_value(was), _value(now), _percent_more(was, now))
+                ],
+            }
+            for change in changes(run, baseline)
+        ],
+        "differences": differences(run, baseline),
+    }
+
+
+def _percent_more(was: Estimate | None, now: Estimate | None) -> str:
+    return f"{now.value / was.value - 1:+.1%}" if was and now and was.value > 0 else "–"
+
+
+def _worst(run: Run) -> Iterator[tuple[str, ...]]:
+    """Where most went wrong, then where it was slowest."""
+    rows = [row for row in summary(run) if row.endpoint and not row.phase.warm_up and row.tally.offered]
+    for row in sorted(rows, key=badness, reverse=True)[:MOST_WORST]:
+        wrong = {outcome: count for outcome, count in row.tally.outcomes.items() if count and outcome is not Outcome.OK}
+        ended = ", ".join(f"{count:,} {outcome}" for outcome, count in wrong.items()) or "all ok"
+        yield row.endpoint or "", row.phase.name, ended, _value(row.response[0.95]), _value(row.response[0.99])
+
+
+def _count(estimate: Estimate | None) -> int:
+    return estimate.n if estimate else 0
+
+
+def _value(estimate: Estimate | None) -> str:
+    return format_duration(estimate.value) if estimate else "–"
+
+
+def _generator_facts(run: Run) -> str:
+    """One sentence on how hard the generator worked."""
+    if run.generator.empty:
+        return "The generator left no samples of its own health."
+    worst = run.generator.max(numeric_only=True)
+    return (
+        f"At its busiest second the generator used {worst['cpu_ratio']:.0%} of a core; its event loop was late by at "
+        f"most {format_duration(float(worst['loop_delay_s']))}. {_lateness(run)}"
+    )
+
+
+def _lateness(run: Run) -> str:
+    """Of all requests, warm-up included."""
+    counts = histogram(run.intervals, "lag")
+    n = int(counts.sum())
+    if not n:
+        return ""
+    p50, p99 = (format_duration(value_at_rank(counts, math.ceil(q * n)) * 1e-6) for q in (0.5, 0.99))
+    late = int(counts[LOWER_US >= LATE_US].sum())
+    limit = format_duration(LATE_US * 1e-6)
+    return f"Start lag was {p50} at p50 and {p99} at p99; {late:,} of {n:,} requests began more than {limit} late."
+
+
+def _resources(run: Run) -> Iterator[tuple[str, ...]]:
+    """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
+    measured_s = min((span.start_s for span in run.manifest.phases if not span.warm_up), default=0.0)
+    for metric, (name, told) in _HELD.items():
+        values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]
+        if len(values):
+            yield name, *(told(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
+
+
+def _environment(run: Run) -> dict[str, str]:
+    manifest = run.manifest
+    limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
+    return {
+        "run": manifest.run_id,
+        "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
+        "target": f"{manifest.target.base_url} ({manifest.target.kind})",
+        "declared limits per client": limits or "none",
+        "seed": str(manifest.seed),
+        "workers": str(manifest.workers),
+        "revision": manifest.revision,
+        **manifest.host,
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }

@@ -1,0 +1,1 @@
+"""What users mean, to what the target is sent, and back."""

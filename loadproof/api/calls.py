@@ -1,0 +1,189 @@
+"""What users mean to what the target is sent, and its answers back to what users mean."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from loadproof.api.payloads import encode_json
+from loadproof.api.signing import SIGNATURES
+from loadproof.http.connection import Request
+from loadproof.scenario.targetfile import Operation, resolved_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.http.answers import Answer
+    from loadproof.scenario.targetfile import Endpoints
+
+_JSON: Final = {"Content-Type": "application/json"}
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_MINOR_UNITS: Final = 100
+_UNCHANGED: Final = ()
+"""A field that the target calls as we do."""
+_LARGEST_UPDATE_ID: Final = 2**31
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of one kind."""
+
+    operation: Operation
+    request: Request
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """The body's fields in our words, as the target was told them."""
+
+
+class Reply:
+    """An answer in our words. What the target file says that the target doesn't tell is None."""
+
+    __slots__ = ("answer", "operation")
+
+    def __init__(self, answer: Answer, operation: Operation) -> None:
+        self.answer = answer
+        self.operation = operation
+
+    def __getitem__(self, word: str) -> Any:
+        """The field's value; LookupError or ValueError when the answer should have it and hasn't."""
+        keys = self.operation.answer_keys.get(word, _UNCHANGED)
+        if keys is _UNCHANGED:
+            return self.answer.json[word]
+        if keys is None:
+            return None
+        value = self.answer.json
+        for key in keys:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        return value
+
+    def says(self, word: str, expected: object) -> bool:
+        """True unless the target tells something else."""
+        found = self[word]
+        return found is None or found == expected or _same_number(found, expected)
+
+    def repeats(self, sent: Mapping[str, Any]) -> bool:
+        """True unless the target tells another value than it was sent."""
+        return all(self.says(word, value) for word, value in sent.items() if word in self.operation.tells)
+
+    def told(self) -> dict[str, Any]:
+        return {word: self[word] for word in self.operation.tells}
+
+    def number(self, word: str) -> Decimal:
+        """The field as a number, also when it is text; ValueError when it is neither."""
+        value = self[word]
+        try:
+            return Decimal(value if type(value) is int else str(value))
+        except InvalidOperation:
+            raise ValueError(word) from None
+
+
+def _same_number(found: object, expected: object) -> bool:
+    """12.3, "12.30" and "12.3" are one amount."""
+    try:
+        return Decimal(str(found)) == Decimal(str(expected))
+    except InvalidOperation:
+        return False
+
+
+class Api:
+    """The target's operations. `headers` may name environment variables; `webhook_secret` is the key itself."""
+
+    def __init__(self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str) -> None:
+        self._endpoints = endpoints
+        self._headers = resolved_headers(headers)
+        self._webhook_secret = webhook_secret
+
+    @property
+    def can_read_payments(self) -> bool:
+        return self._endpoints.transaction is not None
+
+    @property
+    def balances_may_change(self) -> bool:
+        """Others than our users move money too."""
+        return self._endpoints.balance.may_change
+
+    @property
+    def has_location(self) -> bool:
+        return self._endpoints.transactions.location
+
+    @property
+    def alive(self) -> str | int | bool:
+        return self._endpoints.health.alive
+
+    def call(self, method: str, path: str, *, expect: int = 200, body: Mapping[str, Any] | None = None) -> Call:
+        """Any request of a user of your own; `body` is sent as JSON."""
+        operation = Operation.model_validate({"method": method, "path": path, "expect": expect})
+        return self._call(operation, sent=body)
+
+    def ask_health(self) -> Call:
+        return self._call(self._endpoints.health)
+
+    def read_balance(self, account: str) -> Call:
+        return self._call(self._endpoints.balance, path={"account": account})
+
+    def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
+        """An order over `amount` minor units, which counts once however often it comes with this key."""
+        operation = self._endpoints.transactions
+        sent = {
+            "debit": debit,
+            "credit": credit,
+            "amount": amount if operation.amounts == "minor" else f"{Decimal(amount) / _MINOR_UNITS:.2f}",
+            "currency": operation.currency,
+        }
+        headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
+        return self._call(operation, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
+
+    def read_payment(self, payment_id: str) -> Call:
+        operation = self._endpoints.transaction
+        assert operation is not None  # noqa: S101 - users ask can_read_payments first
+        return self._call(operation, path={"id": payment_id})
+
+    def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
+        """A provider's delivery of an event; the same id is the same event."""
+        operation = self._endpoints.webhooks
+        identity: dict[str, Any] = {"id": event_id}
+        if operation.signature == "telegram":
+            identity["update_id"] = int(event_id[-8:], 16) % _LARGEST_UPDATE_ID
+        body = encode_json(identity | dict(event))
+        headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
+        headers = {**self._headers, **_JSON, **headers}
+        # A second delivery has the same id, and counts once.
+        request = Request(operation.method, operation.path, headers=headers, body=body, repeatable=True)
+        return Call(operation, request)
+
+    def _call(
+        self,
+        operation: Operation,
+        *,
+        path: Mapping[str, str] | None = None,
+        sent: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+    ) -> Call:
+        filled = _PLACEHOLDER.sub(lambda match: quote((path or {})[match[1]], safe=""), operation.path)
+        body = encode_json(_body(operation, sent)) if sent or operation.constants else b""
+        request = Request(
+            operation.method,
+            filled,
+            headers={**self._headers, **(_JSON if body else {}), **(headers or {})},
+            body=body,
+            repeatable=repeatable,
+            follow_redirects=operation.follow_redirects,
+        )
+        return Call(operation, request, sent or {})
+
+
+def _body(operation: Operation, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields under the target's names, nested where these have dots."""
+    fields = dict(operation.constants)
+    fields |= {operation.body.get(word, word): value for word, value in (sent or {}).items()}
+    body: dict[str, Any] = {}
+    for path, value in fields.items():
+        *parents, last = path.split(".")
+        place = body
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return body

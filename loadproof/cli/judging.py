@@ -1,0 +1,153 @@
+"""What the command line asks of the analysis, which is loaded when it is asked: pandas and matplotlib take seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.text import Text
+
+from loadproof.errors import ExitCode, escaped
+from loadproof.plan.phases import plan_phases
+from loadproof.rundir import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from analysis.frames.run import Run
+    from analysis.judge.verdict import Verdict
+    from analysis.outputs.gate import Gated
+    from loadproof.run.runner import Broken
+    from loadproof.scenario.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a CI server is to make of verdicts."""
+
+    inconclusive: Literal["fail", "pass"]
+    annotate: Literal["github"] | None
+
+    @property
+    def is_lenient(self) -> bool:
+        return self.inconclusive == "pass"
+
+    def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
+        """Each threshold that did not pass, and the summary for the page of a workflow's run."""
+        if self.annotate is None:
+            return
+        from analysis.outputs.gate import github_annotations
+
+        for command in github_annotations(gated, lenient=self.is_lenient):
+            sys.stdout.write(f"{command}\n")
+        shown = os.environ.get("GITHUB_STEP_SUMMARY")
+        if shown and summary:
+            with Path(shown).open("a", encoding="utf-8") as file:
+                file.write(summary.read_text(encoding="utf-8"))
+
+
+def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
+    """Read before a run, not after it: a wrong one must not cost it its verdict."""
+    if path is None:
+        return None
+    from analysis.compare import baseline
+
+    return baseline.load_baseline(path, scenario)
+
+
+def judge_so_far(run_directory: Path) -> str:
+    """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
+    from analysis.frames.run import load_run
+    from analysis.judge.judgement import Word
+    from analysis.judge.thresholds import judge
+
+    loaded = load_run(run_directory)
+    words = [judge(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
+    counts = {"pass": words.count(Word.PASS), "fail": words.count(Word.FAIL)}
+    counts["open"] = len(words) - sum(counts.values())
+    return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken:
+    """What ends the run early: a threshold with `abort: true`."""
+    if not any(threshold.abort for threshold in scenario.thresholds):
+        return lambda _: None
+    from analysis.judge.abort import AbortWatch
+
+    return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
+
+
+def judge(run_directory: Path, baseline: Run | None, console: Console, policy: Policy) -> ExitCode:
+    """Verdict and report of a run directory; the exit code."""
+    from analysis.outputs.gate import Gated
+
+    run, verdict = judged(run_directory, baseline, console)
+    gated = Gated(run.manifest.scenario.name, run, verdict)
+    policy.tell_ci([gated], run_directory / files.SUMMARY)
+    return gated.exit_code(lenient=policy.is_lenient)
+
+
+def judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple[Run, Verdict]:
+    """Judge a run directory, write what the analysis adds to it, and show it."""
+    from analysis.frames.run import load_run
+    from analysis.judge.verdict import decide
+    from analysis.outputs import tables
+    from analysis.report.run_page import write_report
+
+    run = load_run(run_directory)
+    verdict = decide(run, baseline)
+    tables.write_outputs(run, verdict, baseline)
+    write_report(run, verdict, baseline)
+    console.print(tables.terminal_view(verdict))
+    console.print(Text(f"report: {run_directory / files.REPORT}"))
+    return run, verdict
+
+
+def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
+    """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
+    from analysis.foreign import locustthresholds
+    from analysis.foreign.locustcsv import load_locust_run, prefix_of
+    from analysis.outputs import locust
+    from analysis.report.locust_page import write_report
+
+    prefix = prefix_of(path)
+    loaded = load_locust_run(prefix)
+    verdict = None
+    if thresholds is not None:
+        verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
+    examined = locust.examine(loaded, verdict)
+    locust.write_outputs(examined, out or prefix.parent)
+    report_path = write_report(examined, out or prefix.parent)
+    console.print(locust.terminal(examined))
+    console.print(Text(escaped(f"report: {report_path}")))
+    return _told(prefix.name, verdict, report_path, policy)
+
+
+def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
+    """Report, and with thresholds a verdict, on a log of requests; the exit code."""
+    from analysis.foreign.requestlog import read_log
+    from analysis.outputs.tables import terminal_view
+    from analysis.report import log_page
+
+    log = read_log(path)
+    verdict = log_page.decide(log_page.load_thresholds(thresholds, log), log) if thresholds else None
+    report_path = log_page.write_outputs(log, verdict, out or path.parent)
+    console.print(Text(escaped(log_page.facts(log))) if verdict is None else terminal_view(verdict))
+    console.print(Text(escaped(f"report: {report_path}")))
+    return _told(path.name, verdict, report_path, policy)
+
+
+def _told(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
+    """Of a report that may have no verdict."""
+    if verdict is None:
+        return ExitCode.PASS
+    from analysis.outputs.gate import Gated
+
+    gated = Gated(name, verdict=verdict)
+    policy.tell_ci([gated], report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY)))
+    return gated.exit_code(lenient=policy.is_lenient)

@@ -1,0 +1,46 @@
+"""A scenario to what `loadproof check` says of it: what would be done to whom, and how many samples it would give."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from loadproof.plan.decidability import samples_expected
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from loadproof.run.runner import Assignment
+    from loadproof.scenario.scenario import Scenario
+
+
+def plan_sentence(assignment: Assignment) -> str:
+    """What would be done to whom."""
+    scenario, target = assignment.scenario, assignment.target
+    spans = plan_phases(scenario)
+    by_phase: dict[str, float] = defaultdict(float)
+    for (phase, _), expected in expected_requests(scenario, spans).items():
+        by_phase[phase] += expected
+    peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
+    whom = target.base_url if target else "the embedded target"
+    told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
+    return (
+        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} requests in {format_duration(scenario.duration_s)} "
+        f"to {whom}, up to {peak_rps:,.0f} requests/s on average over a phase, from {scenario.client_total:,} clients "
+        f"({scenario.model} model, clients by {told_apart})"
+    )
+
+
+def plan_table(scenario: Scenario) -> Table:
+    expected = expected_requests(scenario, plan_phases(scenario))
+    table = Table()
+    table.add_column("threshold")
+    table.add_column("where")
+    table.add_column("samples to expect", justify="right")
+    for threshold in scenario.thresholds:
+        samples = samples_expected(scenario, threshold, expected)
+        table.add_row(Text(threshold.expect), Text(threshold.scope), f"{samples:,.0f}")
+    return table

@@ -1,0 +1,275 @@
+"""What the processes of one run tell each other: the master's side and the workers'.
+
+    master → worker   begin    the manifest, when second 0 is, the worker's rank, how many there are
+    master → worker   clock    what time it is here
+    worker → master   second   one SecondReport a second, what time it is there, and how long `clock` seemed to take
+    master → worker   end      finish what is in flight and report
+    worker → master   ended    the last report was sent
+
+A run in one process is a crew of one, without messages.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.lock import Semaphore
+from locust import argument_parser
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadproof.errors import OutputError
+from loadproof.recording.locustcsv import LocustCsv
+from loadproof.recording.locuststats import LocustStatistics
+from loadproof.recording.recorder import SecondReport
+from loadproof.recording.skew import Skew
+from loadproof.rundir.files import GeneratorRow, Manifest
+from loadproof.users import workload as workloads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from loadproof.recording.recorder import Recorder
+    from loadproof.recording.runwriter import RunWriter
+
+_BEGIN, _END = "loadproof-begin", "loadproof-end"
+_CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
+_GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
+"""A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
+_OVERDUE_S: Final = 6.0
+"""A worker that has not reported for so long is lost."""
+_TELL_DELAY_S: Final = 0.2
+"""The master tells how it goes a moment after the full second, when the workers' reports are in."""
+
+
+class Measuring:
+    """A process with users: reports at each full second of the run, and a last time when it stops."""
+
+    def __init__(self, environment: Environment, report: Callable[[SecondReport], None]) -> None:
+        self._runner: Any = environment.runner
+        self._statistics = LocustStatistics(environment)
+        self._report = report
+        self._greenlets: list[gevent.Greenlet] = []
+        self._taking = Semaphore()
+        """A report that was begun is finished: what it has taken is nowhere else."""
+        environment.events.test_start.add_listener(self._begin)
+
+    @property
+    def _recorder(self) -> Recorder:
+        recorder: Recorder = workloads.workload().recorder  # type: ignore[assignment]  # runs have a real one
+        return recorder
+
+    def _begin(self, **_: Any) -> None:
+        self._recorder.feed(self._statistics)
+        # What is there stays: looking through it for garbage again and again would stop the event loop each time.
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
+
+    def _report_every_second(self) -> None:
+        while True:
+            gevent.sleep(1 - workloads.workload().now_s() % 1)
+            self._take()
+
+    def finish(self) -> None:
+        with self._taking:
+            gevent.killall(self._greenlets)
+        self._take(last=True)
+
+    def _take(self, *, last: bool = False) -> None:
+        with self._taking:
+            now_s = workloads.workload().now_s()
+            self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))
+
+
+class Writing:
+    """The process with the run directory: writes reports as they come, and tells once a second how it goes."""
+
+    def __init__(self, environment: Environment, writer: RunWriter) -> None:
+        self.writer = writer
+        self._runner: Any = environment.runner
+        self._csv = LocustCsv(environment, writer.path)
+        self._greenlet: gevent.Greenlet | None = None
+        self._disk_is_full = False
+        environment.events.test_start.add_listener(self._begin)
+
+    def _begin(self, **_: Any) -> None:
+        self._greenlet = gevent.spawn(self._tell_every_second)
+
+    def _tell_every_second(self) -> None:
+        while True:
+            gevent.sleep(1 - (workloads.workload().now_s() - _TELL_DELAY_S) % 1)
+            self._written(self._tell)
+
+    def _tell(self) -> None:
+        self._csv.write()
+        gevent.sleep(0)
+        self.writer.tell(workloads.workload().now_s())
+
+    def take(self, report: SecondReport) -> None:
+        self._written(lambda: self.writer.write(report))
+
+    def finish(self) -> None:
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        self._written(self._csv.write)
+        self._written(self.writer.close)
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Stop the run when the disk takes no more; what is there stays readable."""
+        if self._disk_is_full:
+            return
+        try:
+            write()
+        except (OSError, OutputError) as error:
+            self._disk_is_full = True
+            self.writer.announce(disk_full=str(error))
+            gevent.spawn(self._runner.quit)
+
+
+class LocalCrew:
+    """One process that measures and writes."""
+
+    lead_s: Final = 0.5
+    """Users are made before second 0, so that their making is in no measurement."""
+
+    def __init__(self, environment: Environment, writer: RunWriter) -> None:
+        self._writing = Writing(environment, writer)
+        self._measuring = Measuring(environment, self._writing.take)
+        # The last event of Locust's shutdown: users have stopped by now, whatever the stop came from.
+        environment.events.quit.add_listener(self._finish)
+
+    @property
+    def in_flight(self) -> int:
+        return workloads.workload().recorder.in_flight
+
+    def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
+        """How many processes make the load."""
+        return 1
+
+    def end(self) -> None:
+        """Locust stops the users of its own process by itself."""
+
+    def _finish(self, **_: Any) -> None:
+        self._measuring.finish()
+        self._writing.finish()
+
+
+class MasterCrew:
+    """The master's side: shares the run out, takes reports, and waits for the last ones."""
+
+    lead_s: Final = 2.0
+    """Workers make their payloads too before they have users."""
+
+    def __init__(self, environment: Environment, writer: RunWriter, manifest: Manifest) -> None:
+        assert isinstance(environment.runner, MasterRunner)  # noqa: S101 - chosen by the caller
+        self._runner: MasterRunner = environment.runner
+        self._manifest = manifest
+        self._writing = Writing(environment, writer)
+        self._heard_s: dict[str, float] = {}
+        self._at_work: dict[str, str] = {}
+        """Client id to rank, of workers that have not said `ended`."""
+        self._skews: defaultdict[str, Skew] = defaultdict(Skew)
+        self._runner.register_message(_SECOND, self._take)
+        self._runner.register_message(_ENDED, self._dismiss)
+        environment.events.quit.add_listener(lambda **_: self._writing.finish())
+
+    @property
+    def in_flight(self) -> int:
+        """Workers wait for what is in flight when they are told to end."""
+        return 0
+
+    def begin(self, start_unix_s: float) -> int:
+        """Tell every worker that came its part; how many they are."""
+        ids = sorted(worker.id for worker in self._runner.clients.ready)
+        for rank, worker in enumerate(ids):
+            self._at_work[worker] = str(rank + 1)
+            self._heard_s[worker] = time.monotonic()
+            order = {
+                "manifest": self._manifest.model_dump_json(),
+                "start_unix_s": start_unix_s,
+                "rank": rank,
+                "workers": len(ids),
+            }
+            self._runner.send_message(_BEGIN, order, worker)
+        gevent.spawn(self._look_after_workers)
+        return len(ids)
+
+    def end(self) -> None:
+        """Tell the workers to end, and wait until they have, or were lost, or their time is up."""
+        for worker in self._at_work:
+            self._runner.send_message(_END, None, worker)
+        timeouts = self._manifest.scenario.timeouts
+        with gevent.Timeout(timeouts.connect + timeouts.total + _OVERDUE_S, exception=False):
+            while self._at_work:
+                gevent.sleep(0.05)
+
+    def _take(self, msg: Any, **_: Any) -> None:
+        self._heard_s[msg.node_id] = time.monotonic()
+        skew = self._skews[msg.node_id]
+        skew.back(time.time() - msg.data["now_unix_s"])
+        skew.out(msg.data["clock_took_s"])
+        report = SecondReport(**msg.data["report"])
+        if report.generator is not None:
+            report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
+        self._writing.take(report)
+
+    def _dismiss(self, msg: Any, **_: Any) -> None:
+        self._at_work.pop(msg.node_id, None)
+
+    def _look_after_workers(self) -> None:
+        while True:
+            gevent.sleep(1)
+            for worker in self._at_work:
+                self._runner.send_message(_CLOCK, {"unix_s": time.time()}, worker)
+            for worker, rank in list(self._at_work.items()):
+                if time.monotonic() - self._heard_s[worker] > _OVERDUE_S:
+                    del self._at_work[worker]
+                    self._writing.writer.announce(worker_lost=f"worker {rank} stopped reporting")
+
+
+class WorkerCrew:
+    """A worker's side: learns from the master what to do, and reports to it."""
+
+    def __init__(self, environment: Environment) -> None:
+        assert isinstance(environment.runner, WorkerRunner)  # noqa: S101 - chosen by the caller
+        self._runner: WorkerRunner = environment.runner
+        self._environment = environment
+        self._measuring = Measuring(environment, self._report)
+        self._clock_took_s = math.inf
+        # Locust builds its whole argument parser for each of 100 options at each spawn message, which stops the
+        # event loop for 0.1 s at each step of a ramp. Source: locust/runners.py 2.47, WorkerRunner.handle_message.
+        argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
+        self._runner.register_message(_BEGIN, self._begin)
+        self._runner.register_message(_CLOCK, self._hear_clock)
+        self._runner.register_message(_END, self._end, concurrent=True)
+
+    def _begin(self, msg: Any, **_: Any) -> None:
+        order = msg.data
+        manifest = Manifest.model_validate_json(order["manifest"])
+        work = workloads.assign(manifest, rank=order["rank"], workers=order["workers"])
+        work.begin(order["start_unix_s"] - time.time())
+
+    def _hear_clock(self, msg: Any, **_: Any) -> None:
+        self._clock_took_s = min(self._clock_took_s, time.time() - msg.data["unix_s"])
+
+    def _report(self, report: SecondReport) -> None:
+        content = {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": self._clock_took_s}
+        self._runner.send_message(_SECOND, content)
+
+    def _end(self, **_: Any) -> None:
+        self._runner.stop()
+        self._measuring.finish()
+        # Locust's own statistics of the last seconds, ahead of the word that there is no more.
+        self._runner._send_stats()  # noqa: SLF001 - it has no public way
+        self._runner.send_message(_ENDED)
+
+
+Crew = LocalCrew | MasterCrew

@@ -1,0 +1,123 @@
+"""Arrivals to calls at their times, whatever becomes of the earlier ones: the open model's engine.
+
+An alarm rings on the event loop when the next arrival is due. The arrival is handed there and then to a free user, a
+greenlet that waits for nothing else, which sends and comes back to the loop when it has to wait for the answer. What is
+late is sent late; what finds every allowed user busy is dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import gevent
+from gevent.event import Event
+from greenlet import GreenletExit, greenlet
+
+from loadproof.generator.alarm import new_alarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_AT_ONCE: Final = 32
+"""After so many arrivals in a row the answers that came have their turn."""
+
+
+class Arrival(NamedTuple):
+    time_s: float
+    """Intended start, seconds from the run's start."""
+    endpoint: int
+    client: int
+
+
+class Executor:
+    """One run of one worker's arrivals.
+
+    `perform` sends an arrival and returns when it is answered; it must not raise. `drop` is told of one that is never
+    sent. `most_busy` is the bound on users.
+    """
+
+    def __init__(
+        self,
+        arrivals: Iterator[Arrival],
+        *,
+        most_busy: int,
+        perform: Callable[[Arrival], None],
+        drop: Callable[[Arrival], None],
+    ) -> None:
+        self._arrivals = arrivals
+        self._most_busy = most_busy
+        self._perform = perform
+        self._drop = drop
+        self._hub = gevent.get_hub()
+        self._users: list[greenlet] = []
+        self._free: list[greenlet] = []
+        self._start_s = 0.0
+        self._next: Arrival | None = None
+        self._is_over = Event()
+        self._alarm = new_alarm(self._send_due)
+
+    @property
+    def busy(self) -> int:
+        """Users that wait for an answer."""
+        return len(self._users) - len(self._free)
+
+    def run(self, start_s: float) -> None:
+        """Send all arrivals, or until `stop`, and wait for their answers; `start_s` is second 0, monotonic."""
+        self._start_s = start_s
+        try:
+            self._next = next(self._arrivals, None)
+            self._alarm.set(start_s)
+            self._is_over.wait()
+        finally:
+            self._alarm.close()
+            self._hub.loop.run_callback(self._end_users)
+            gevent.sleep(0)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._arrivals = iter(())
+        self._next = None
+        self._alarm.set(time.monotonic())
+
+    def _send_due(self) -> None:
+        """On the hub, when the alarm rings."""
+        for _ in range(_AT_ONCE):
+            arrival = self._next
+            if arrival is None:
+                self._end_when_idle()
+                return
+            if arrival.time_s > time.monotonic() - self._start_s:
+                break
+            self._next = next(self._arrivals, None)
+            self._send(arrival)
+        self._alarm.set(self._start_s + (self._next.time_s if self._next else 0.0))
+
+    def _send(self, arrival: Arrival) -> None:
+        if self._free:
+            user = self._free.pop()
+        elif len(self._users) < self._most_busy:
+            # Not gevent's own, which would begin only when the event loop comes round.
+            user = greenlet(self._live, self._hub)
+            self._users.append(user)
+        else:
+            self._drop(arrival)
+            return
+        user.switch(arrival)
+
+    def _live(self, arrival: Arrival) -> None:
+        """A user's life: arrival after arrival, until the run ends it."""
+        while True:
+            self._perform(arrival)
+            self._free.append(gevent.getcurrent())
+            self._end_when_idle()
+            arrival = self._hub.switch()
+
+    def _end_users(self) -> None:
+        """On the hub, where those that are thrown out return to."""
+        for user in self._users:
+            user.throw(GreenletExit)
+
+    def _end_when_idle(self) -> None:
+        if self._next is None and not self.busy:
+            self._is_over.set()

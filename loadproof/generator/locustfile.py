@@ -1,0 +1,80 @@
+"""What Locust loads beside the users when loadproof runs it: the shape, the dispatcher, and this process's part."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust import events
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadproof import variables
+from loadproof.generator import dispatcher, shape
+from loadproof.generator.allotment import UserAllotment
+from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.recording.runwriter import RunWriter
+from loadproof.rundir import files
+from loadproof.users import workload
+from loadproof.users.user import api_users
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.web import WebUI
+
+    from loadproof.generator.shape import PlanShape
+
+
+class Dispatcher(dispatcher.ArrivalDispatcher):
+    """One on each worker."""
+
+
+class Shape(shape.PlanShape):
+    dispatcher = Dispatcher
+
+
+@events.init.add_listener
+def _set_up(environment: Environment, **_: Any) -> None:
+    gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
+    if isinstance(environment.runner, WorkerRunner):
+        WorkerCrew(environment)
+        return
+    named = os.environ.get(variables.RUN)
+    if named is None:
+        raise SystemExit("loadproof/locustfile.py: no run directory; use `loadproof run`, or -f locustfiles alone")
+    path = Path(named)
+    manifest = files.read_manifest(path)
+    writer = RunWriter(path, manifest)
+    workload.assign(manifest, rank=0, workers=1)
+    environment.dispatcher_class = UserAllotment
+    for cls in api_users(environment):
+        if cls.endpoint in manifest.scenario.mix:
+            cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
+    plan: Any = environment.shape_class
+    if isinstance(environment.runner, MasterRunner):
+        plan.lead(MasterCrew(environment, writer, manifest), writer)
+    else:
+        plan.lead(LocalCrew(environment, writer), writer)
+    gevent.signal_handler(signal.SIGUSR1, plan.end_early)
+    if environment.web_ui is not None:
+        _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:
+    """The UI's own stop would kill the shape and leave the last reports behind; ours ends the run in order."""
+
+    def stop() -> dict[str, object]:
+        writer.announce(stopped="in the web UI")
+        plan.end_early()
+        return {"success": True, "message": "Test stopped"}
+
+    assert web_ui.app is not None  # noqa: S101 - it is served
+    web_ui.app.view_functions["locust.stop"] = stop
+
+
+def _quit_with_parent(runner: Any, parent: int) -> None:
+    while os.getppid() == parent:
+        gevent.sleep(0.5)
+    runner.quit()

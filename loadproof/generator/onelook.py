@@ -1,0 +1,85 @@
+"""The process of a dry run: sends one request of each kind, and prints what came back in lines of JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from locust.env import Environment
+from locust.exception import StopUser
+
+from loadproof.recording.recorder import NoRecorder
+from loadproof.run.dryrun import Look
+from loadproof.rundir.files import Manifest
+from loadproof.users import workload
+from loadproof.users.user import ApiUser
+
+if TYPE_CHECKING:
+    from loadproof.http.connection import Timing
+    from loadproof.outcome import Outcome
+    from loadproof.plan.phases import Due
+
+_SHOWN_CHARACTERS: Final = 160
+
+
+class _Noting(NoRecorder):
+    outcome = ""
+
+    def finished(
+        self,
+        endpoint: str,  # noqa: ARG002
+        method: str,  # noqa: ARG002
+        outcome: Outcome,
+        due: Due,  # noqa: ARG002
+        timing: Timing,  # noqa: ARG002
+        body_bytes: int,  # noqa: ARG002
+    ) -> None:
+        self.outcome = str(outcome)
+
+
+def _look(manifest: Manifest) -> list[Look]:
+    """Each task of each user in the mix, once."""
+    noting = _Noting()
+    answers: list[dict[str, Any]] = []
+    workload.assign(manifest, rank=0, workers=1).recorder = noting
+    environment = Environment()
+    environment.events.request.add_listener(lambda **told: answers.append(told))
+    looks: list[Look] = []
+    for endpoint in manifest.scenario.mix:
+        user = _user_class(endpoint, manifest.target.base_url)(environment)
+        for task in dict.fromkeys(type(user).tasks):
+            with suppress(StopUser):
+                task(user)
+            looks.append(_seen(endpoint, noting.outcome, answers[-1]))
+    return looks
+
+
+def _user_class(endpoint: str, base_url: str) -> Any:
+    module = importlib.import_module(f"locustfiles.{endpoint}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, ApiUser) and value is not ApiUser:
+            value.host = base_url
+            return value
+    raise LookupError(endpoint)
+
+
+def _seen(endpoint: str, outcome: str, told: dict[str, Any]) -> Look:
+    answer, error = told["response"], told["exception"]
+    return Look(
+        endpoint=endpoint,
+        request=f"{told['request_type']} {told['url']}",
+        outcome=outcome,
+        status=answer.status if answer else None,
+        response_s=told["response_time"] / 1000,
+        reason=str(error or ""),
+        body=answer.body[:_SHOWN_CHARACTERS].decode("utf-8", "replace") if answer else "",
+    )
+
+
+if __name__ == "__main__":
+    for look in _look(Manifest.model_validate_json(sys.stdin.read())):
+        sys.stdout.write(json.dumps(asdict(look)) + "\n")

@@ -1,0 +1,92 @@
+"""Planned phases as a Locust shape: how many users there are, and when the run is over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import gevent
+from locust import LoadTestShape
+
+from loadproof.plan.phases import users_at
+from loadproof.users.user import api_users
+from loadproof.users.workload import workload
+
+if TYPE_CHECKING:
+    from locust import User
+
+    from loadproof.generator.crew import Crew
+    from loadproof.recording.runwriter import RunWriter
+
+_CALLS_EVERY_S: Final = 1.0
+"""Source: locust/runners.py 2.47, Runner.start_shape's worker."""
+_LONGEST_NAP_S: Final = 0.1
+"""An early end is noticed at least this often."""
+
+
+class PlanShape(LoadTestShape):
+    abstract = True
+    dispatcher: type[User]
+    """The open model's user class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = False
+        self._ends_early = False
+
+    def lead(self, crew: Crew, writer: RunWriter) -> None:
+        self._crew = crew
+        self._writer = writer
+
+    def end_early(self) -> None:
+        """Let the next tick be the last."""
+        self._ends_early = True
+
+    def tick(self) -> tuple[int, float, list[type[User]]] | None:
+        """Users, spawn rate per second and classes; None when all is sent and answered.
+
+        Locust calls it a second after it last came to the same.
+        """
+        if self._begun:
+            self._await_next_phase()
+        else:
+            self._begin()
+        if self._is_over():
+            self._crew.end()
+            return None
+        work = workload()
+        assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
+        if work.scenario.model == "open":
+            return self._worker_count, float(self._worker_count), [self.dispatcher]
+        now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
+        users = users_at(work.spans, now_s)
+        mix = work.scenario.mix
+        classes: list[type[User]] = [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
+        return users, float(max(users, 1)), classes
+
+    @property
+    def _worker_count(self) -> int:
+        return int(getattr(self.runner, "worker_count", 1))
+
+    def _begin(self) -> None:
+        self._begun = True
+        start_unix_s = time.time() + self._crew.lead_s
+        workload().begin(self._crew.lead_s)
+        workers = self._crew.begin(start_unix_s)
+        self._writer.announce(start_unix_s=start_unix_s, workers=workers)
+
+    def _await_next_phase(self) -> None:
+        """When a phase begins or the last one ends before the next call, wait for that: users change on time."""
+        work = workload()
+        now_s = work.now_s()
+        moments = (*(span.start_s for span in work.spans), work.spans[-1].end_s)
+        moment_s = next((one for one in moments if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        while now_s < moment_s and not self._ends_early:
+            gevent.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
+            now_s = work.now_s()
+
+    def _is_over(self) -> bool:
+        work = workload()
+        now_s, end_s = work.now_s(), work.spans[-1].end_s
+        all_answered = not self._crew.in_flight or now_s >= end_s + work.scenario.timeouts.total + 1
+        return self._ends_early or (now_s >= end_s and all_answered)

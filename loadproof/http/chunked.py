@@ -1,0 +1,85 @@
+"""The chunked transfer coding; pure. Extensions and trailers are read over.
+
+Source: RFC 9112, section 7.1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from loadproof.http.head import MAX_HEAD_BYTES, MalformedAnswerError
+
+_LONGEST_LINE_BYTES: Final = 4096
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*)?")
+
+
+class ChunkedBody:
+    """One body of at most `max_bytes`: `feed` until it gives what follows it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._unread = bytearray()
+        self._body = bytearray()
+        self._missing = 0
+        """Bytes of the current chunk, its CRLF included, that are still to come; 0 before a chunk's size."""
+        self._in_trailers = False
+        self._trailer_bytes = 0
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)
+
+    def feed(self, received: bytes) -> bytes | None:
+        """What follows the body, once it is whole; MalformedAnswerError when these are no chunks."""
+        self._unread += received
+        while True:
+            if self._missing and not self._take_chunk():
+                return None
+            line = self._take_line()
+            if line is None:
+                return None
+            if self._in_trailers:
+                if not line:
+                    return bytes(self._unread)
+            else:
+                self._begin_chunk(line)
+
+    def _begin_chunk(self, line: bytes) -> None:
+        match = _SIZE.fullmatch(line)
+        if match is None:
+            raise MalformedAnswerError("not a chunk's size")
+        size = int(match[1], 16)
+        if len(self._body) + size > self._max_bytes:
+            raise MalformedAnswerError(f"a body of more than {self._max_bytes} bytes")
+        self._in_trailers = size == 0
+        self._missing = size + 2 if size else 0
+
+    def _take_chunk(self) -> bool:
+        """False until the chunk is whole; what is there is taken over."""
+        wanted = max(0, self._missing - 2)
+        taken = self._unread[:wanted]
+        del self._unread[: len(taken)]
+        self._body += taken
+        self._missing -= len(taken)
+        if self._missing > 2 or len(self._unread) < self._missing:
+            return False
+        if self._unread[:2] != b"\r\n":
+            raise MalformedAnswerError("a chunk longer than its size")
+        del self._unread[:2]
+        self._missing = 0
+        return True
+
+    def _take_line(self) -> bytes | None:
+        end = self._unread.find(b"\r\n")
+        if end < 0:
+            if len(self._unread) > _LONGEST_LINE_BYTES:
+                raise MalformedAnswerError("a chunk's size or trailer without an end")
+            return None
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 2]
+        if self._in_trailers:
+            self._trailer_bytes += len(line)
+            if self._trailer_bytes > MAX_HEAD_BYTES:
+                raise MalformedAnswerError(f"trailers of more than {MAX_HEAD_BYTES} bytes")
+        return line

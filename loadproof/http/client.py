@@ -1,0 +1,81 @@
+"""A client's connections: a request to its answer on any of them, and to the end of its redirects where asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from loadproof.http.connection import ConnectionFailedError, Request, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.http.answers import Answer
+    from loadproof.http.origin import Origin
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+_UNTOUCHED: Final = "!#$%&'()*+,/:;=?@[]~"
+"""What a Location may hold as it is; anything else, a line break say, is escaped."""
+
+
+class Exchanging(Protocol):
+    """A connection, or something like it; `Connection.exchange` tells what is expected of it."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    def exchange(self, request: Request, timing: Timing) -> Answer: ...
+
+
+class ClientConnections:
+    """The connections of one client: as many as it has requests in flight, each used again when free."""
+
+    def __init__(self, make: Callable[[], Exchanging]) -> None:
+        self._make = make
+        self._free: list[Exchanging] = []
+
+    def exchange(self, request: Request, timing: Timing) -> Answer:
+        """As Connection.exchange, on a free connection or on a new one; redirects are followed where asked."""
+        connection = self._free.pop() if self._free else self._make()
+        try:
+            answer = connection.exchange(request, timing)
+            if request.follow_redirects and answer.status in _REDIRECTS:
+                return self._follow(connection, request, answer, timing)
+            return answer
+        finally:
+            self._free.append(connection)
+
+    def _follow(self, connection: Exchanging, request: Request, answer: Answer, timing: Timing) -> Answer:
+        """The answer at the end of the way; its time is that of all steps."""
+        for _ in range(_MOST_REDIRECTS):
+            following = _redirected(request, answer, connection.origin)
+            if following is None:
+                return answer
+            step = Timing()
+            try:
+                answer, request = connection.exchange(following, step), following
+            finally:
+                timing.connect_s += step.connect_s
+                timing.ended_s = step.ended_s
+        raise ConnectionFailedError(f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | None:
+    """The request that this answer asks for; None where it asks for none, or for one to another origin.
+
+    Source: RFC 9110, section 15.4: 303 turns any method into GET; 301 and 302 turn POST into GET.
+    """
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or location is None:
+        return None
+    base = origin.base_path if request.is_below_base else ""
+    url = urlsplit(urljoin(f"{origin.root}{base}{request.path}", location))
+    if f"{url.scheme}://{url.netloc}" != origin.root:
+        return None
+    path = urlunsplit(("", "", quote(url.path or "/", safe=_UNTOUCHED), quote(url.query, safe=_UNTOUCHED), ""))
+    becomes_get = answer.status == 303 or (answer.status in {301, 302} and request.method == "POST")
+    if becomes_get and request.method != "HEAD":
+        return Request("GET", path, request.headers, follow_redirects=True, is_below_base=False)
+    return replace(request, path=path, is_below_base=False)

@@ -1,0 +1,318 @@
+"""An HTTP/1.1 connection: one request to its answer, or to the timeout or failure that it ended in.
+
+Each connection has one watcher on its socket, started once. The answer is read and parsed in the event loop's
+callback; the greenlet that waits for it is switched to once, when the answer is whole.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import gevent
+from gevent import getcurrent
+
+from loadproof.http.answers import Answer, AnswerParser
+from loadproof.http.deadlines import deadline
+from loadproof.http.head import MalformedAnswerError
+from loadproof.http.stream import Tls, open_stream
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from greenlet import greenlet
+
+    from loadproof.http.origin import Origin
+
+_BLOCK_BYTES: Final = 65_536
+_READABLE, _WRITABLE = 1, 2
+_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+_IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Source: RFC 9110, section 9.2.2."""
+
+
+class TransportError(Exception):
+    """The request got no whole answer."""
+
+
+class RequestTimeoutError(TransportError):
+    pass
+
+
+class ConnectionFailedError(TransportError):
+    """Refused, reset, closed too early, or not HTTP."""
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    """Path and query, percent-encoded, below the target's base URL."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    repeatable: bool | None = None
+    """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
+    says of its method."""
+
+    follow_redirects: bool = False
+    """To the same origin; others are answers like any other."""
+    is_below_base: bool = True
+    """The path is below the base URL's; False: below the host."""
+
+    @property
+    def may_be_repeated(self) -> bool:
+        return self.method in _IDEMPOTENT_METHODS if self.repeatable is None else self.repeatable
+
+
+class Timing:
+    """The moments of one request, monotonic seconds, and how long its parts took."""
+
+    began_s: float = 0.0
+    connect_s: float = 0.0
+    """How long connecting took, if it had to connect; seconds."""
+    sent_s: float = 0.0
+    """When the first byte was sent, the first time if it had to be repeated; `began_s` if it never was."""
+    first_byte_s: float = 0.0
+    """How long it took from sending to the first byte of an answer."""
+    ended_s: float = 0.0
+    """When the last byte came, or it failed."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; `first_byte_s` from sending to the first byte of the answer."""
+
+    connect_s: float
+    total_s: float
+    first_byte_s: float | None = None
+
+
+class _Packet(NamedTuple):
+    """A request as it is sent, and what its answer depends on."""
+
+    request: Request
+    content: bytes
+    is_head: bool
+    asks_for_packed: bool
+
+
+class Connection:
+    """One kept-alive connection of one client; one request at a time."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        timeouts: Timeouts,
+        *,
+        source_address: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.origin = origin
+        self._source_address = source_address
+        self._headers = dict(headers or {})
+        self._connect = deadline("no connection", timeouts.connect_s, RequestTimeoutError)
+        self._total = deadline("no whole answer", timeouts.total_s, RequestTimeoutError)
+        first_byte_s = timeouts.first_byte_s
+        self._first_byte = first_byte_s and deadline("nothing of an answer", first_byte_s, RequestTimeoutError)
+        self._hub = gevent.get_hub()
+        self._socket: socket.socket | None = None
+        self._tls: Tls | None = None
+        self._parser = AnswerParser()
+        self._waiting: greenlet | None = None
+        self._timing = Timing()
+        self._has_received = False
+        self._ended: Answer | Exception | None = None
+        self._packet: _Packet | None = None
+
+    @property
+    def tls_was_resumed(self) -> bool:
+        """The last TLS handshake took up the session of the one before."""
+        return self._tls is not None and self._tls.is_resumed
+
+    def exchange(self, request: Request, timing: Timing) -> Answer:
+        """Send and read the whole answer; TransportError when there is none in time."""
+        waiting = getcurrent()
+        self._timing = timing
+        timing.began_s = self._total.waiting[waiting] = time.monotonic()
+        try:
+            return self._exchange(request, timing)
+        except (OSError, MalformedAnswerError) as error:
+            self.close()
+            raise ConnectionFailedError(_reason(error)) from error
+        except BaseException:
+            # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
+            self.close()
+            raise
+        finally:
+            self._waiting = None
+            self._total.waiting.pop(waiting, None)
+            timing.ended_s = timing.ended_s or time.monotonic()
+            timing.sent_s = timing.sent_s or timing.began_s
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._socket.close()
+            self._socket = None
+
+    def _exchange(self, request: Request, timing: Timing) -> Answer:
+        packet = self._packet
+        if packet is None or packet.request is not request:
+            # Users who send the same request again and again have it made once.
+            packet = self._packet = self._make_packet(request)
+        if self._socket is not None and not request.may_be_repeated:
+            # What can't be sent again must not go out on a connection that the server has left.
+            self._on_readable()
+        is_fresh = self._socket is None
+        if is_fresh:
+            self._open(timing)
+        try:
+            return self._send_and_wait(packet, timing)
+        except (ConnectionError, MalformedAnswerError):
+            # The server may close an idle connection just as we send: nothing was received, so send again.
+            if is_fresh or self._has_received or not request.may_be_repeated:
+                raise
+        self.close()
+        self._open(timing)
+        return self._send_and_wait(packet, timing)
+
+    def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
+        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
+        self._ended = None
+        self._has_received = False
+        self._waiting = getcurrent()
+        if not timing.sent_s:
+            timing.sent_s = time.monotonic()
+        if self._first_byte:
+            self._first_byte.waiting[getcurrent()] = time.monotonic()
+        try:
+            is_sent = self._send(packet.content)
+            while self._ended is None:
+                self._hub.switch()
+        finally:
+            if self._first_byte:
+                self._first_byte.waiting.pop(getcurrent(), None)
+        ended, self._ended = self._ended, None
+        if isinstance(ended, Exception):
+            try:
+                raise ended
+            finally:
+                # Its traceback has this frame, which has it: a cycle for each failure.
+                del ended
+        if not (is_sent and self._parser.keeps_alive):
+            self.close()
+        return ended
+
+    def _send(self, packet: bytes) -> bool:
+        """False when the answer came before all was sent."""
+        assert self._socket is not None  # noqa: S101 - _open
+        if self._tls:
+            packet = self._tls.encrypt(packet)
+        try:
+            sent = self._socket.send(packet)
+        except BlockingIOError:
+            sent = 0
+        return sent == len(packet) or self._send_rest(memoryview(packet)[sent:])
+
+    def _send_rest(self, rest: memoryview) -> bool:
+        assert self._socket is not None  # noqa: S101 - as above
+        watcher = self._hub.loop.io(self._socket.fileno(), _WRITABLE)
+        watcher.start(self._wake)
+        try:
+            while rest and self._ended is None:
+                self._hub.switch()
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+        finally:
+            watcher.stop()
+            watcher.close()
+        return not rest
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.switch()
+
+    def _on_readable(self) -> None:
+        """Called on the hub, which must not wait: read, parse, and wake who waits when the answer is whole."""
+        assert self._socket is not None  # noqa: S101 - closing stops the watcher
+        try:
+            received = self._socket.recv(_BLOCK_BYTES)
+            now_s = time.monotonic()
+            is_end = not received
+            if self._tls:
+                received, is_end = self._tls.decrypt(received)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if received or is_end:
+            self._on_received(received, is_end=is_end, now_s=now_s)
+
+    def _on_received(self, received: bytes, *, is_end: bool, now_s: float) -> None:
+        if self._waiting is None or self._ended is not None:
+            # The server closes an idle connection, or sends what answers no request.
+            self.close()
+            return
+        timing = self._timing
+        self._has_received = self._has_received or bool(received)
+        try:
+            ended = self._parser.feed(received) if received else None
+            if ended is None and is_end:
+                ended = self._parser.end()
+        except MalformedAnswerError as error:
+            self._end(error)
+            return
+        if not timing.first_byte_s:
+            timing.first_byte_s = now_s - timing.sent_s
+            if self._first_byte:
+                self._first_byte.waiting.pop(self._waiting, None)
+        if ended is not None:
+            timing.ended_s = now_s
+            self._end(ended)
+
+    def _end(self, ended: Answer | Exception) -> None:
+        if self._waiting is None:
+            self.close()
+        else:
+            self._ended = ended
+            self._waiting.switch()
+
+    def _open(self, timing: Timing) -> None:
+        began_s = time.monotonic()
+        waiting = getcurrent()
+        self._connect.waiting[waiting] = began_s
+        try:
+            session = self._tls.session if self._tls else None
+            self._socket, self._tls = open_stream(self.origin, source_address=self._source_address, session=session)
+        finally:
+            self._connect.waiting.pop(waiting, None)
+            timing.connect_s += time.monotonic() - began_s
+        self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
+        self._watcher.start(self._on_readable)
+
+    def _make_packet(self, request: Request) -> _Packet:
+        headers = {"Host": self.origin.authority, **self._headers, **request.headers}
+        if request.body or request.method in _BODY_METHODS:
+            headers["Content-Length"] = str(len(request.body))
+        base_path = self.origin.base_path if request.is_below_base else ""
+        lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return _Packet(
+            request,
+            content=("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body,
+            is_head=request.method == "HEAD",
+            asks_for_packed=any(name.lower() == "accept-encoding" for name in headers),
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,165 @@
+"""Locust's own HTTP clients in the place of ours, for those who want to compare: a request to its answer.
+
+What they can't tell apart is 0: connecting, and the first byte. Their waiting for a free connection counts as the
+target's.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+import requests
+from geventhttpclient.client import HTTPClientPool
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
+from locust.event import EventHook
+from requests.adapters import HTTPAdapter
+
+from loadproof.http.answers import Answer
+from loadproof.http.connection import ConnectionFailedError, RequestTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from geventhttpclient import HTTPClient
+
+    from loadproof.http.connection import Request, Timeouts, Timing
+    from loadproof.http.origin import Origin
+
+_UNPACKED: Final = {"Accept-Encoding": "identity"}
+"""These clients ask for gzip unless they are told what to ask for; ours doesn't."""
+_TIMED_OUT: Final = (gevent.Timeout, TimeoutError, requests.Timeout)
+
+
+def _unheard() -> EventHook:
+    """An event that nobody listens to: our users tell Locust themselves."""
+    return EventHook()  # type: ignore[no-untyped-call]
+
+
+class LocustClient:
+    """One client's connections, kept by one of Locust's sessions."""
+
+    def __init__(
+        self, origin: Origin, timeouts: Timeouts, *, source_address: str | None, headers: Mapping[str, str]
+    ) -> None:
+        self.origin = origin
+        self._headers = {**_UNPACKED, **headers}
+        self._timeouts = timeouts
+        self._session = self._new_session(origin.url, timeouts, source_address)
+
+    def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> Any:
+        raise NotImplementedError
+
+    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+        """The session's response, and what went wrong instead of one."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._session.close()
+
+    def exchange(self, request: Request, timing: Timing) -> Answer:
+        """As Connection.exchange."""
+        timing.began_s = timing.sent_s = time.monotonic()
+        try:
+            with gevent.Timeout(self._timeouts.total_s):
+                response, error = self._send(request)
+                # geventhttpclient wraps what it would have tried again.
+                error = getattr(error, "original", error)
+                if isinstance(error, _TIMED_OUT):
+                    raise error
+                if not response.status_code:
+                    raise ConnectionFailedError(str(error))
+                headers = {name.lower(): str(value) for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, response.content or b"")
+        except _TIMED_OUT:
+            raise RequestTimeoutError(f"no whole answer within {self._timeouts.total_s:g} s") from None
+        finally:
+            timing.ended_s = time.monotonic()
+
+
+class FastHttp(LocustClient):
+    """FastHttpUser's session, on geventhttpclient."""
+
+    def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> FastHttpSession:
+        pool = _BoundPool(
+            source_address, connection_timeout=timeouts.connect_s, network_timeout=timeouts.total_s, concurrency=10
+        )
+        return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool, max_retries=0)
+
+    def close(self) -> None:
+        self._session.client.close()
+
+    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+        with self._session.request(
+            request.method,
+            request.path,
+            data=request.body or None,
+            headers={**self._headers, **request.headers},
+            allow_redirects=False,
+            catch_response=True,
+        ) as response:
+            response.success()
+            return response, getattr(response, "error", None)
+
+
+class Requests(LocustClient):
+    """HttpUser's session, on requests."""
+
+    def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> HttpSession:  # noqa: ARG002
+        session = HttpSession(base_url, _unheard(), None)
+        session.trust_env = False
+        if source_address is not None:
+            session.mount("http://", _BoundAdapter(source_address))
+        return session
+
+    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+        with self._session.request(
+            request.method,
+            request.path,
+            data=request.body or None,
+            headers={**self._headers, **request.headers},
+            allow_redirects=False,
+            timeout=(self._timeouts.connect_s, self._timeouts.first_byte_s or self._timeouts.total_s),
+            catch_response=True,
+        ) as response:
+            response.success()
+            return response, getattr(response, "error", None)
+
+
+class _BoundPool(HTTPClientPool):
+    """Connections that come from one address."""
+
+    def __init__(self, source_address: str | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._source_address = source_address
+
+    def get_client(self, url: Any) -> HTTPClient:
+        is_new = not self.clients
+        client = super().get_client(url)
+        if is_new and self._source_address is not None:
+            # The pool's own place to set options of its sockets; it has no way to hand them over.
+            pool: Any = client._connection_pool  # noqa: SLF001
+            pool._create_tcp_socket = _bound(pool._create_tcp_socket, self._source_address)  # noqa: SLF001
+        return client
+
+
+def _bound(create: Callable[..., Any], source_address: str) -> Callable[..., Any]:
+    def create_bound(*arguments: Any) -> Any:
+        created = create(*arguments)
+        created.bind((source_address, 0))
+        return created
+
+    return create_bound
+
+
+class _BoundAdapter(HTTPAdapter):
+    """As above, for requests."""
+
+    def __init__(self, source_address: str) -> None:
+        self._source_address = source_address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
+        super().init_poolmanager(*arguments, **settings, source_address=(self._source_address, 0))

@@ -1,0 +1,117 @@
+"""The open model's plan: scenario, phases and seed to intended start times, block by block; pure.
+
+A block is a slice of a phase that expects about `_BLOCK_ARRIVALS` arrivals. It has random numbers of its own: any
+block can be made without the others, every worker makes the same ones, and a day's plan needs no more memory than a
+minute's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.plan.phases import apportion, expected_arrivals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.scenario import Scenario
+
+_BLOCK_ARRIVALS: Final = 1000
+"""Few enough to be made between two arrivals, within 0.2 ms; many enough to be made at 0.2 µs each."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Intended starts in order: times in s from the run's start, endpoint and client numbers, each of shape (n,)."""
+
+    time_s: NDArray[np.float64]
+    endpoint: NDArray[np.int64]
+    client: NDArray[np.int64]
+
+    def of_worker(self, rank: int, workers: int) -> Arrivals:
+        """Those of the clients that this worker is: number `rank`, and each `workers`-th from there."""
+        mine = self.client % workers == rank
+        return Arrivals(self.time_s[mine], self.endpoint[mine], self.client[mine])
+
+
+class ArrivalPlan:
+    """All arrivals of a run: for each phase and endpoint the exact planned count, so that two runs compare.
+
+    Given its count, a Poisson process is as many independent uniform points in the area under the rate; and the counts
+    of equal slices of that area are multinomial. Source: Ross, Introduction to Probability Models, conditional
+    distribution of the arrival times. Each endpoint's arrivals go to the clients in turn: of all ways to deal them this
+    one lets the most time pass before a client's next.
+    """
+
+    def __init__(self, scenario: Scenario, spans: Sequence[PhaseSpan], seed: int) -> None:
+        self.endpoints = tuple(scenario.mix)
+        self._shares = {name: mix.share for name, mix in scenario.mix.items()}
+        self._clients = scenario.client_total
+        self._is_poisson = scenario.arrivals == "poisson"
+        self._spans = spans
+        self._seed = seed
+        # Endpoints begin their turns at different clients, or client 0 would get the first of each.
+        self._first_turns = np.arange(len(self.endpoints)) * self._clients // len(self.endpoints)
+
+    def __iter__(self) -> Iterator[Arrivals]:
+        """The blocks, in the order of time; none is empty."""
+        dealt = np.zeros(len(self.endpoints), dtype=np.int64)
+        level_rps = 0.0
+        for number, span in enumerate(self._spans):
+            for fractions in self._blocks(number, expected_arrivals(span, level_rps)):
+                yield self._block(fractions, dealt, span, level_rps)
+                dealt += [part.size for part in fractions]
+            level_rps = span.rate_rps or 0.0
+
+    def _block(
+        self, fractions: list[NDArray[np.float64]], dealt: NDArray[np.int64], span: PhaseSpan, level_rps: float
+    ) -> Arrivals:
+        sizes = [part.size for part in fractions]
+        endpoint = np.repeat(np.arange(len(sizes)), sizes)
+        turn = np.concatenate([np.arange(size) for size in sizes]) + (dealt + self._first_turns)[endpoint]
+        fraction = np.concatenate(fractions)
+        order = np.argsort(fraction, kind="stable")
+        return Arrivals(
+            _times_at(span, level_rps, fraction[order]), endpoint[order], (turn % max(self._clients, 1))[order]
+        )
+
+    def _blocks(self, phase: int, total: float) -> Iterator[list[NDArray[np.float64]]]:
+        """Per block and endpoint, sorted, by which part of the phase's arrivals (0-1) each comes."""
+        random = np.random.default_rng((self._seed, phase))
+        counts = apportion(round(total), self._shares).values()
+        blocks = max(1, round(total / _BLOCK_ARRIVALS))
+        offsets = random.random(len(counts))
+        per_block = [random.multinomial(count, np.full(blocks, 1 / blocks)) for count in counts]
+        for block in range(blocks):
+            if self._is_poisson:
+                own = np.random.default_rng((self._seed, phase, block))
+                fractions = [np.sort((block + own.random(part[block])) / blocks) for part in per_block]
+            else:
+                fractions = [_even(count, offset, block, blocks) for count, offset in zip(counts, offsets, strict=True)]
+            if any(part.size for part in fractions):
+                yield fractions
+
+
+def _even(count: int, offset: float, block: int, blocks: int) -> NDArray[np.float64]:
+    """Those of `count` even steps, shifted by `offset` (0-1) of a step, that lie in this block."""
+    first, beyond = (int(np.ceil(count * edge / blocks - offset)) for edge in (block, block + 1))
+    return (np.arange(first, beyond) + offset) / max(count, 1)
+
+
+def _times_at(span: PhaseSpan, level_rps: float, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The times by which these fractions (0-1) of the phase's arrivals have come."""
+    rate_rps = span.rate_rps or 0.0
+    area = fractions * expected_arrivals(span, level_rps)
+    on_ramp = (level_rps + rate_rps) * span.ramp_s / 2
+    slope = (rate_rps - level_rps) / span.ramp_s if span.ramp_s else 0.0
+    if slope == 0.0:
+        return span.start_s + area / rate_rps
+    flat = span.start_s + span.ramp_s + (area - on_ramp) / rate_rps
+    speed = np.sqrt(np.maximum(level_rps**2 + 2 * slope * area, 0.0))
+    return np.where(area < on_ramp, span.start_s + (speed - level_rps) / slope, flat)

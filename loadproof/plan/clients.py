@@ -1,0 +1,70 @@
+"""A client's global index to all that the target knows it by: address, accounts and random choices."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.scenario.scenario import Scenario
+
+ACCOUNTS_PER_CLIENT: Final = 3
+_ADDRESSES_PER_NET: Final = 250
+
+
+@dataclass(frozen=True)
+class Client:
+    """One identity that the target's limits see; the same for the same index, whatever runs beside it."""
+
+    index: int
+    address: str | None
+    """Source address, where clients differ by it."""
+    read_account: str
+    """An account that nobody moves money to or from."""
+    paying_accounts: tuple[str, str]
+    """Two accounts between which this client moves money."""
+    seed: int
+
+    def random(self, of: str) -> random.Random:
+        """A fresh stream of this client's own choices; another one for each name."""
+        return random.Random(f"{self.seed}/{self.index}/{of}")
+
+
+def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequence[str] | None = None) -> Client:
+    """The client of this index. Given account ids are shared out in threes; clients beyond them share.
+
+    Sharing keeps what users rely on: nobody pays from or to an account whose balance somebody reads.
+    """
+    if account_ids is None:
+        trio = [account_id(ACCOUNTS_PER_CLIENT * index + number) for number in range(ACCOUNTS_PER_CLIENT)]
+    else:
+        first = ACCOUNTS_PER_CLIENT * (index % (len(account_ids) // ACCOUNTS_PER_CLIENT))
+        trio = list(account_ids[first : first + ACCOUNTS_PER_CLIENT])
+    return Client(
+        index=index,
+        address=source_address(index) if by_address else None,
+        read_account=trio[0],
+        paying_accounts=(trio[1], trio[2]),
+        seed=seed,
+    )
+
+
+def source_address(index: int) -> str:
+    """An address of its own in 127.0.0.0/8, from 127.1.0.1 on; any of them reaches loopback on Linux."""
+    net, host = divmod(index, _ADDRESSES_PER_NET)
+    return f"127.{1 + net // 256}.{net % 256}.{host + 1}"
+
+
+def account_id(number: int) -> str:
+    """The embedded target's name of its n-th account."""
+    return f"acct-{number:06d}"
+
+
+def highest_client_index(scenario: Scenario) -> int:
+    """Of all clients that this scenario's users can be."""
+    if scenario.model == "open":
+        return scenario.client_total - 1
+    return scenario.client_total * len(scenario.mix) - 1

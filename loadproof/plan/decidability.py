@@ -1,0 +1,169 @@
+"""Expected samples to the thresholds that so few of them can't decide, found before the run instead of after it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.errors import Problem
+from loadproof.plan.phases import calm_before, plan_phases
+from loadproof.scenario.expectation import RATIOS, RESOURCES, Metric
+from loadproof.units import Dimension
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+CALM_SECONDS: Final = 10
+"""Recovered is who is as before for so many seconds in a row; a shorter calm may be a pause between two waves."""
+DRIFT_BATCHES: Final = 6
+"""At least so many values make a trend."""
+SAMPLES_A_BATCH: Final = 5
+"""Of what the target holds."""
+SAMPLES_OF_MEAN: Final = 30
+SAMPLES_BEYOND_QUANTILE: Final = 10
+"""A quantile needs so many samples beyond it, or its upper bound is one slow answer."""
+CONFIDENCE: Final = 0.95
+_Z: Final = 1.959964
+"""Of a 95 % interval."""
+
+
+def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:
+    """How many windows these phases have; one begins each whole second."""
+    lengths = (math.floor(span.end_s) - math.ceil(span.start_s) for span in spans)
+    return sum(max(0, length - math.ceil(window_s) + 1) for length in lengths)
+
+
+def confidence_of_each(windows: int) -> float:
+    """With which all of so many windows together are right with CONFIDENCE (Bonferroni)."""
+    return 1 - (1 - CONFIDENCE) / max(windows, 1)
+
+
+def z_of(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
+    """Of the expected number of independent events, of which so many were counted; a float, or an array of them.
+
+    Source: Wilson's score interval, in the limit of a small ratio.
+    """
+    middle, half = count + z**2 / 2, z * (count + z**2 / 4) ** 0.5
+    return middle - half, middle + half
+
+
+def samples_needed(expectation: Expectation, z: float = _Z) -> int:
+    """The fewest samples by which a perfect target could pass, of a whole scope or of each window.
+
+    A quantile q: n (1 - q) >= 10; in windows, a ratio of answers within the limit, too. A ratio: the Wilson bound at
+    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough to be nearly normal.
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    metric = expectation.metric
+    if metric.of is not None:
+        # Each of the batches has to tell its own value.
+        inner = replace(expectation, metric=metric.of)
+        return DRIFT_BATCHES * (SAMPLES_A_BATCH if metric.of.name in RESOURCES else samples_needed(inner, z))
+    if metric.objective is not None:
+        budget = replace(expectation, metric=Metric("error_ratio"), limit=expectation.limit * (1 - metric.objective))
+        return samples_needed(budget, z)
+    if metric.quantile is not None:
+        # Rounded first: 10 / (1 - 0.9) is 100.00000000000001 in floating point.
+        beyond = math.ceil(round(SAMPLES_BEYOND_QUANTILE / (1 - metric.quantile), 6))
+        return max(beyond, _perfect(1 - metric.quantile, z)) if expectation.window_s else beyond
+    if metric.name in RATIOS and not expectation.of_baseline:
+        return _perfect(expectation.limit if expectation.wants_low else 1 - expectation.limit, z)
+    return SAMPLES_OF_MEAN if metric.name == "mean" else 1
+
+
+def _perfect(room: float, z: float) -> int:
+    """How many hits without a miss show that misses are fewer than this part."""
+    return math.floor(z**2 * (1 - room) / room) + 1 if 0 < room < 1 else 1
+
+
+def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
+    """A problem for each threshold that even a perfect target could not pass; `expected` by (phase, endpoint)."""
+    for index, threshold in enumerate(scenario.thresholds):
+        place = f"{where} thresholds[{index}]"
+        name = threshold.expectation.metric.name
+        if name in {"recovery", "drift"}:
+            if len(scenario.phases_of(threshold)) != 1:
+                remedy = "name one with `phase:`"
+                yield Problem(place, f"{name} is looked for in one phase", remedy, got=threshold.scope)
+                continue
+            if name == "recovery":
+                yield from _unrecoverable(scenario, threshold, where=place)
+        z = z_of_threshold(scenario, threshold)
+        samples = samples_expected(scenario, threshold, expected)
+        needed = samples_needed(threshold.expectation, z)
+        if threshold.expectation.window_s is not None and threshold.expectation.metric.dimension is Dimension.RATE:
+            yield from _left_to_chance(scenario, threshold, samples, z, where=place)
+        if samples < needed:
+            what = "samples a window" if threshold.expectation.window_s else "samples"
+            yield Problem(
+                place,
+                f"{threshold.expect!r} can't be decided: it needs {needed:,} {what}",
+                "plan more requests, pool endpoints or phases, or expect less",
+                got=f"{samples:,.0f} to expect",
+            )
+
+
+def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
+    """Of the intervals that it is judged by."""
+    window_s = threshold.expectation.window_s
+    if window_s is None:
+        return _Z
+    spans = [span for span in plan_phases(scenario) if span.name in scenario.phases_of(threshold)]
+    return z_of(confidence_of_each(windows_in(spans, window_s)))
+
+
+def _left_to_chance(
+    scenario: Scenario, threshold: Threshold, planned: float, z: float, *, where: str
+) -> Iterator[Problem]:
+    """The poorest and the richest window of a perfect target have intervals, too."""
+    expectation = threshold.expectation
+    is_random = scenario.model == "open" and scenario.arrivals == "poisson"
+    fewest, most = poisson_bounds(planned, z) if is_random else (planned, planned)
+    window_s = expectation.window_s or 1
+    low, high = poisson_bounds(fewest, z)[0] / window_s, poisson_bounds(most, z)[1] / window_s
+    if not expectation.holds(high if expectation.wants_low else low):
+        yield Problem(
+            where,
+            f"{threshold.expect!r} can't be decided: by chance alone windows reach from {low:.3g} to {high:.3g} rps",
+            "expect less, in longer windows, or of the goodput_ratio",
+            got=f"{planned:,.0f} requests a window",
+        )
+
+
+def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:
+    """Recovery is looked for against a calm phase before the trigger, for some seconds in a row."""
+    spans = plan_phases(scenario)
+    (phase,) = scenario.phases_of(threshold)
+    place = next(number for number, span in enumerate(spans) if span.name == phase)
+    needed_s = threshold.expectation.limit + CALM_SECONDS
+    if calm_before(spans, place) is None:
+        what = "nothing to recover to: no measured phase of the same load, or less, ahead of the phase before"
+        yield Problem(where, what, "plan a calm phase before the trigger", got=phase)
+    elif (duration_s := spans[place].end_s - spans[place].start_s) < needed_s:
+        remedy = f"let it last {needed_s:g} s: the limit, and {CALM_SECONDS} s that are as before"
+        yield Problem(where, f"phase {phase} is too short to see it", remedy, got=f"{duration_s:g} s")
+
+
+def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:
+    """Requests that a threshold would read, in each window if it has one; of what the target holds one a second."""
+    metric, window_s = threshold.expectation.metric, threshold.expectation.window_s
+    durations = {phase.name: phase.duration_s for phase in scenario.phases}
+    by_phase = {
+        phase: sum(expected.get((phase, endpoint), 0.0) for endpoint in scenario.endpoints_of(threshold))
+        for phase in scenario.phases_of(threshold)
+    }
+    if metric.of is not None and metric.of.name in RESOURCES:
+        return sum(durations[phase] for phase in by_phase)
+    if window_s is not None:
+        return min(requests / durations[phase] * window_s for phase, requests in by_phase.items())
+    return sum(by_phase.values())

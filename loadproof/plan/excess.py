@@ -1,0 +1,110 @@
+"""A plan and declared limits to the limits that one of its clients would exceed; pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.plan.phases import apportion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from loadproof.rundir.files import PhaseSpan
+    from loadproof.scenario.scenario import Scenario
+
+_PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
+"""Parts of their pace that closed-model users start with; these stand for all."""
+_LOOK_AT_LEAST: Final = 100_000
+"""So many arrivals at once."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """A client that the plan lets exceed a declared limit; `sent` requests in the limit's period."""
+
+    endpoint: str
+    limit: str
+    sent: int
+
+
+def exceeded_limits(
+    scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, str], seed: int
+) -> list[Excess]:
+    """The declared limits ('60/min') that a client of this plan would exceed, each with its worst window.
+
+    One shared address makes one client of all.
+    """
+    excesses = []
+    for endpoint, limit in limits.items():
+        if endpoint not in scenario.mix:
+            continue
+        allowed_text, _, period = limit.partition("/")
+        period_s = _PERIODS_S[period]
+        if scenario.model == "open":
+            worst = _busiest_of_turns(ArrivalPlan(scenario, spans, seed), scenario, endpoint, period_s)
+        else:
+            worst = max((_busiest(times, period_s) for times in _paced(scenario, spans, endpoint)), default=0)
+        if worst > int(allowed_text):
+            excesses.append(Excess(endpoint, limit, worst))
+    return excesses
+
+
+def _busiest_of_turns(plan: ArrivalPlan, scenario: Scenario, endpoint: str, period_s: float) -> int:
+    """The most arrivals of one client in any window.
+
+    Clients take turns: of n arrivals in a row, the client of the last one has ⌊(n - 1) / clients⌋ + 1.
+    """
+    clients = 1 if scenario.clients == "shared" else scenario.client_total
+    number = plan.endpoints.index(endpoint)
+    known, most = np.empty(0), 0
+    for times in _gathered(block.time_s[block.endpoint == number] for block in plan):
+        known = np.concatenate([known, times])
+        most = max(most, _busiest(known, period_s))
+        known = known[known > known[-1] - period_s]
+    return math.ceil(most / clients)
+
+
+def _gathered(parts: Iterable[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
+    """The same numbers in fewer, longer arrays."""
+    gathered: list[NDArray[np.float64]] = []
+    for part in parts:
+        gathered.append(part)
+        if sum(map(len, gathered)) >= _LOOK_AT_LEAST:
+            yield np.concatenate(gathered)
+            gathered.clear()
+    if any(map(len, gathered)):
+        yield np.concatenate(gathered)
+
+
+def _busiest(times: NDArray[np.float64], period_s: float) -> int:
+    """The most of these sorted times in any window [t, t + period)."""
+    if times.size == 0:
+        return 0
+    return int((np.searchsorted(times, times + period_s, side="left") - np.arange(times.size)).max())
+
+
+def _paced(scenario: Scenario, spans: Sequence[PhaseSpan], endpoint: str) -> list[NDArray[np.float64]]:
+    """Sorted send times of clients that stand for all of the closed model's."""
+    every_s = scenario.mix[endpoint].every or math.inf
+    times = [_paced_sends(spans, every_s, offset) for offset in _OFFSETS]
+    if scenario.clients != "shared":
+        return times
+    users = apportion(scenario.client_total, {name: mix.share for name, mix in scenario.mix.items()})
+    return [np.sort(np.tile(times[0], max(users[endpoint], 1)))]
+
+
+def _paced_sends(spans: Iterable[PhaseSpan], every_s: float, offset: float) -> NDArray[np.float64]:
+    """What a closed-model user sends at most; `offset` (0-1) is the part of its pace that it starts with."""
+    parts = [
+        np.array(span.bursts_s) if span.bursts_s else np.arange(span.start_s + offset * every_s, span.end_s, every_s)
+        for span in spans
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Requests as they end, to rows of the run directory."""

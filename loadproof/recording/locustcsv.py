@@ -1,0 +1,45 @@
+"""Locust's own four CSV files in the run directory, with full history and with the final write that Locust lacks.
+
+Source: locust/stats.py 2.47, StatsCSVFileWriter.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
+
+from loadproof.rundir import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from locust.env import Environment
+
+
+class LocustCsv:
+    def __init__(self, environment: Environment, run: Path) -> None:
+        self._run = run
+        prefix = str(run / files.LOCUST_PREFIX)
+        self._writer = StatsCSVFileWriter(environment, PERCENTILES_TO_REPORT, prefix, full_history=True)
+        self._history = self._writer.stats_history_csv_writer
+        self._history.writerow(self._writer.stats_history_csv_columns)
+
+    def write(self) -> None:
+        """Append to the history and rewrite the three totals; the last call makes Locust's missing final write."""
+        self._writer._stats_history_data_rows(self._history, time.time())  # noqa: SLF001 - no public way to add rows
+        self._writer.stats_history_flush()
+        for name, write in (
+            ("stats", self._writer.requests_csv),
+            ("failures", self._writer.failures_csv),
+            ("exceptions", self._writer.exceptions_csv),
+        ):
+            # Each file in a piece of its own: arrivals don't wait for all of them.
+            gevent.sleep(0)
+            buffer = io.StringIO(newline="")
+            write(csv.writer(buffer))
+            files.write_whole(self._run / f"{files.LOCUST_PREFIX}_{name}.csv", buffer.getvalue())

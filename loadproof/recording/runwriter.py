@@ -1,0 +1,112 @@
+"""Reports of all workers to the files of the run directory, and to whoever watches the run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from loadproof import variables
+from loadproof.histogram import MIDPOINT_US
+from loadproof.plan.phases import phase_at
+from loadproof.recording.recorder import BurstSeen
+from loadproof.rundir import files
+from loadproof.rundir.files import EventRow, GeneratorRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.recording.recorder import SecondReport
+    from loadproof.rundir.files import Manifest
+
+_QUANTILE: Final = 0.95
+
+
+class RunWriter:
+    """One a run. Reports may come from any worker in any order: cells with equal keys add up."""
+
+    def __init__(self, run: Path, manifest: Manifest) -> None:
+        self.path = run
+        self._spans = manifest.phases
+        self._is_open = manifest.scenario.model == "open"
+        self._phase = ""
+        self._bursts: dict[int, BurstSeen] = {}
+        self._users: dict[str, int] = {}
+        self._in_flight: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._response_buckets: Counter[int] = Counter()
+        self._progress_fd = os.environ.get(variables.PROGRESS_FD)
+
+    def write(self, report: SecondReport) -> None:
+        """Append what a worker measured; OSError when the disk is full."""
+        if report.cells:
+            files.append_intervals(self.path / files.INTERVALS, report.cells)
+        if report.generator is not None:
+            row = GeneratorRow(*report.generator)
+            files.append_rows(self.path / files.GENERATOR, [row])
+            self._counts.update(sent=row.sent, dropped=row.dropped)
+        self._counts.update(errors=report.errors, throttled=report.throttled)
+        self._users[report.worker] = report.users
+        self._in_flight[report.worker] = report.in_flight
+        for _, _, _, _, series, bucket, count in report.cells:
+            if series == "response":
+                self._response_buckets[bucket] += count
+        for fields in report.bursts:
+            seen = BurstSeen(*fields)
+            self._bursts.setdefault(seen.burst, BurstSeen(seen.burst)).merge(seen)
+
+    def tell(self, now_s: float) -> None:
+        """Once a second: note a new phase, and tell who watches how it goes."""
+        phase = phase_at(self._spans, now_s).name
+        if now_s >= 0 and phase != self._phase:
+            self._phase = phase
+            self.event(now_s, "phase", phase)
+        counts, self._counts = self._counts, Counter()
+        buckets, self._response_buckets = self._response_buckets, Counter()
+        self.announce(
+            now_s=now_s,
+            phase=self._phase,
+            users=None if self._is_open else sum(self._users.values()),
+            in_flight=sum(self._in_flight.values()),
+            sent=counts["sent"],
+            p95_s=_quantile_s(buckets),
+            errors=counts["errors"],
+            throttled=counts["throttled"],
+            dropped=counts["dropped"],
+        )
+
+    def close(self) -> None:
+        """Write the bursts that were seen."""
+        for _, burst in sorted(self._bursts.items()):
+            detail = {
+                "burst": burst.burst,
+                "sent": burst.sent,
+                "spread_s": round(burst.last_s - burst.first_s, 6),
+                "peak_in_flight": burst.peak_in_flight,
+                "late": burst.late,
+            }
+            self.event(burst.first_s, "burst", json.dumps(detail))
+
+    def event(self, time_s: float, kind: str, detail: str = "") -> None:
+        files.append_rows(self.path / files.EVENTS, [EventRow(time_s, kind, detail)])
+
+    def announce(self, **line: object) -> None:
+        """Tell who started this process, if somebody watches."""
+        if self._progress_fd is None:
+            return
+        try:
+            os.write(int(self._progress_fd), (json.dumps(line) + "\n").encode())
+        except OSError:
+            # Nobody watches any more; the files are what counts.
+            self._progress_fd = None
+
+
+def _quantile_s(buckets: Counter[int]) -> float:
+    """The 95th percentile of a sparse histogram; 0 of an empty one."""
+    left = _QUANTILE * buckets.total()
+    for bucket in sorted(buckets):
+        left -= buckets[bucket]
+        if left <= 0:
+            return float(MIDPOINT_US[bucket]) * 1e-6
+    return 0.0

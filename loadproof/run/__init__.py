@@ -1,0 +1,1 @@
+"""Around Locust's processes: what starts, follows and stops them."""

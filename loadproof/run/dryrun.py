@@ -1,0 +1,58 @@
+"""One request of each kind to the target, and what came back: a look before the load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadproof import variables
+from loadproof.api import signing
+from loadproof.errors import Problem, TargetError
+from loadproof.run import children, runner
+
+
+@dataclass(frozen=True)
+class Look:
+    """One request, its answer, and how it would be counted."""
+
+    endpoint: str
+    request: str
+    """Method and path."""
+    outcome: str
+    status: int | None
+    response_s: float
+    reason: str
+    """Why it is not ok; empty when it is."""
+    body: str
+    """The beginning of the answer's body."""
+
+
+def dry_run(assignment: runner.Assignment) -> list[Look]:
+    """Send as one client of the scenario; the embedded target is started for it where there is no other."""
+    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    target = assignment.target
+    with ExitStack() as stack:
+        if target is None:
+            log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadproof-dry-run-"))) / "target.log"
+            settings = runner.embedded_settings(assignment.scenario) | secret
+            embedded = children.embedded_target(settings, cores=set(), log=log, stop_requested=lambda: False)
+            _, base_url = stack.enter_context(embedded)
+        else:
+            base_url, secret = target.base_url, {}
+        manifest = runner.new_manifest(assignment, "dry-run", base_url)
+        done = subprocess.run(
+            [sys.executable, "-m", "loadproof.generator.onelook"],
+            input=manifest.model_dump_json(),
+            env=children.environment_with(secret),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise TargetError(Problem("dry run", "ended early", "see its last line", got=done.stderr.strip()[-200:]))
+    return [Look(**json.loads(line)) for line in done.stdout.splitlines()]

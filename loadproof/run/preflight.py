@@ -1,0 +1,70 @@
+"""What would make a checked scenario a waste of time or a harm, found before the first packet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import locustfiles
+from loadproof.errors import Problem
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.excess import exceeded_limits
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.run.openfiles import open_file_problems
+from loadproof.scenario.safety import is_loopback
+from loadproof.scenario.strict import nearest
+from loadproof.scenario.targetfile import missing_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.targetfile import TargetFile
+
+
+def known_endpoints() -> list[str]:
+    """One kind of traffic per file in locustfiles/."""
+    files = Path(locustfiles.__file__).parent.glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
+def preflight(
+    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], target: TargetFile | None, workers: int
+) -> Iterator[Problem]:
+    """Problems of a run of this scenario against this target; None: the embedded one."""
+    if target is not None:
+        yield from missing_variables(target, set(scenario.mix))
+    known = known_endpoints()
+    for endpoint in scenario.mix:
+        if endpoint not in known:
+            yield Problem(
+                f"{where} mix.{endpoint}",
+                "no such file in locustfiles/",
+                nearest(endpoint, known),
+                got=endpoint,
+            )
+    spans = plan_phases(scenario)
+    yield from undecidable(scenario, expected_requests(scenario, spans), where=where)
+    if not scenario.expect_throttling:
+        for excess in exceeded_limits(scenario, spans, limits, seed):
+            yield Problem(
+                f"{where} mix.{excess.endpoint}",
+                f"a client would exceed the declared limit of {excess.limit}",
+                "send less often, add clients, or say `expect_throttling: true`",
+                got=f"{excess.sent} requests",
+            )
+    # An embedded target has all connections in one process.
+    yield from open_file_problems(scenario, processes=1 if target is None else workers, where=where)
+    if scenario.clients == "source-address":
+        host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
+        yield from _address_problems(host, where)
+
+
+def _address_problems(host: str, where: str) -> Iterator[Problem]:
+    remedy = "use `clients: {header: NAME}` or `clients: shared`"
+    if not is_loopback(host):
+        yield Problem(f"{where} clients", "source addresses tell clients apart on loopback only", remedy, got=host)
+    elif sys.platform != "linux":
+        yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)

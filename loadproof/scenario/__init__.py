@@ -1,0 +1,1 @@
+"""What people write, as checked values; every mistake reported at once."""

@@ -1,0 +1,136 @@
+"""Strict pydantic models of the YAML that people write, and their errors as one `Problem` each."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from loadproof.errors import InputError, Problem
+from loadproof.scenario.document import Document, YamlPath, parse_yaml
+from loadproof.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+_WEEK_S: Final = 7 * 86_400.0
+
+
+class Strict(BaseModel):
+    """Unknown keys and silent conversions ('5' for 5, 1 for true) are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+_Model = TypeVar("_Model", bound=Strict)
+
+
+def _quantity(dimension: Dimension, unit: str) -> tuple[BeforeValidator, PlainSerializer, WithJsonSchema]:
+    """A float in SI units that is written, read and dumped as text with its unit."""
+    factor = dimension.factors[unit]
+    schema = {
+        "type": "string",
+        "pattern": rf"^\s*\d+(\.\d+)?\s*({'|'.join(dimension.factors)})\s*$",
+        "examples": [dimension.example.strip("'")],
+    }
+    return (
+        BeforeValidator(lambda text: parse_quantity(text, dimension)),
+        PlainSerializer(lambda value: f"{value / factor:.12g} {unit}", return_type=str),
+        WithJsonSchema(schema),
+    )
+
+
+_to_s = _quantity(Dimension.DURATION, "s")
+_to_rps = _quantity(Dimension.RATE, "rps")
+_to_percent = _quantity(Dimension.RATIO, "%")
+Duration = Annotated[float, _to_s[0], _to_s[1], _to_s[2], Field(gt=0, le=_WEEK_S)]
+Rate = Annotated[float, _to_rps[0], _to_rps[1], _to_rps[2], Field(gt=0, le=100_000)]
+Share = Annotated[float, _to_percent[0], _to_percent[1], _to_percent[2], Field(gt=0, le=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+
+def read_document(path: Path) -> Document:
+    """The YAML document in a file; InputError when it can't be read or isn't YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        remedy = "give the path of a readable file"
+        raise InputError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
+    except UnicodeDecodeError as error:
+        raise InputError(Problem(str(path), f"not UTF-8 at byte {error.start}", "save it as UTF-8")) from None
+    return parse_yaml(text, str(path))
+
+
+def validate(model: type[_Model], document: Document) -> _Model:
+    """The document as a `model`; InputError with every field that is wrong."""
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        raise InputError(_problems(error, document)) from None
+
+
+def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
+    """One problem a place: the branches of a union are told together."""
+    by_path: dict[YamlPath, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        by_path.setdefault(_path_in(document.value, details), []).append(details)
+    for path, places in by_path.items():
+        what, remedy = _explained(places[0])
+        if len(places) > 1:
+            remedy = "; or ".join(dict.fromkeys(_explained(details)[1] for details in places))
+        got = None if places[0]["type"] == "missing" else _shown(places[0])
+        yield Problem(document.where(path), what, remedy, got=got)
+
+
+def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
+    """Pydantic's location without the names of union branches, which are no keys of the document."""
+    path: list[str | int] = []
+    for part in details["loc"]:
+        keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if part in keys:
+            value = value[part]
+        elif details["type"] != "missing" or part != details["loc"][-1]:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _shown(details: ErrorDetails) -> str:
+    return str(details["loc"][-1] if details["type"] == "extra_forbidden" else details["input"])
+
+
+def _explained(details: ErrorDetails) -> tuple[str, str]:
+    """What is wrong, and the remedy."""
+    message = details["msg"][0].lower() + details["msg"][1:]
+    match details["type"]:
+        case "extra_forbidden":
+            return "unknown key", "correct or remove it"
+        case "missing":
+            return "missing", "add it"
+        case "value_error":
+            expected = str(details["ctx"]["error"])
+            what, separator, remedy = expected.partition("; ")
+            return (what, remedy) if separator else ("not understood", expected)
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "not a mapping", "write keys and values there"
+        case _:
+            return "not accepted", message.replace("input should", "it should").replace("string should", "it should")
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """'did you mean …?' or the list of what there is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}"

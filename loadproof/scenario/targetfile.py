@@ -1,0 +1,241 @@
+"""A target file's YAML to a checked `TargetFile`: where somebody's own backend is, and how it says what we say.
+
+The words of `endpoints:` are those of the reference API; whatever a backend calls otherwise is named here,
+so that it needs no Python.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from loadproof.errors import InputError, Problem
+from loadproof.scenario.safety import check_base_url
+from loadproof.scenario.scenario import LimitText  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
+
+URL_VARIABLE: Final = "TARGET_URL"
+DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+ACCOUNTS_NEEDED: Final = 3
+"""One whose balance is read and two between which money moves."""
+
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET_HEADER: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
+
+PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500)]
+"""Below the base URL; `{account}` and `{id}` are filled in."""
+FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
+"""A field of a JSON object, with dots between levels: data.balance.amount."""
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=2000)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)]
+Status = Annotated[int, Field(ge=200, le=599)]
+
+
+class Operation(Strict):
+    """One kind of request in the target's words."""
+
+    placeholders: ClassVar[tuple[str, ...]] = ()
+    sends: ClassVar[tuple[str, ...]] = ()
+    """Our words for the fields of the request's body."""
+    tells: ClassVar[tuple[str, ...]] = ()
+    """Our words for the fields of the answer."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    path: PathText
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
+    body: dict[str, FieldPath] = Field(default={}, description="Our word: the request's field, where it differs.")
+    constants: dict[FieldPath, Any] = Field(default={}, description="Fields of the request that are always the same.")
+    answer: dict[str, FieldPath | None] = Field(
+        default={}, description="Our word: the answer's field, where it differs; null where the answer has none."
+    )
+
+    follow_redirects: bool = Field(default=False, description="To the same host; the last answer is what counts.")
+
+    @functools.cached_property
+    def statuses(self) -> frozenset[int]:
+        return frozenset([self.expect] if isinstance(self.expect, int) else self.expect)
+
+    @functools.cached_property
+    def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
+        """Our words that the answer has elsewhere: the keys that lead there, level by level; None: not at all."""
+        return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
+
+
+class HealthOperation(Operation):
+    tells = ("status",)
+
+    path: PathText = "/health"
+    alive: str | int | bool = Field("ok", description="What the field `status` says of a service that is alive.")
+
+
+class BalanceOperation(Operation):
+    placeholders = ("account",)
+    tells = ("account", "balance")
+
+    path: PathText = "/balance/{account}"
+    may_change: bool = Field(default=False, description="Others move money to or from these accounts too.")
+
+
+class PaymentOperation(Operation):
+    sends = ("debit", "credit", "amount", "currency")
+    tells = ("id", "debit", "credit", "amount", "currency")
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    path: PathText = "/transactions"
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = 201
+    idempotency_key: HeaderName | None = Field("Idempotency-Key", description="The header of the key; null: none.")
+    location: bool = Field(default=True, description="The answer's Location ends with the payment's id.")
+    amounts: Literal["minor", "decimal"] = Field("minor", description="1234, or '12.34'.")
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
+
+
+class PaymentReadOperation(Operation):
+    placeholders = ("id",)
+    tells = PaymentOperation.tells
+
+    path: PathText = "/transactions/{id}"
+
+
+class WebhookOperation(Operation):
+    tells = ("duplicate",)
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    path: PathText = "/webhooks/standard"
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field([200, 202])
+    signature: Literal["standard", "stripe", "telegram", "none"] = Field(
+        "standard", description="Standard Webhooks, Stripe's, Telegram's secret token, or none."
+    )
+    secret: VariableName = Field(DEFAULT_SECRET_VARIABLE, description="The environment variable with the key.")
+
+
+class Endpoints(Strict):
+    """The operations behind each kind of traffic; what is left out is as in the reference API."""
+
+    health: HealthOperation = HealthOperation()
+    balance: BalanceOperation = BalanceOperation()
+    transactions: PaymentOperation = PaymentOperation()
+    transaction: PaymentReadOperation | None = Field(
+        PaymentReadOperation(), description="Reads a payment back; null: there is no such thing."
+    )
+    webhooks: WebhookOperation = WebhookOperation()
+
+    def operations(self) -> Iterator[tuple[str, Operation]]:
+        """Those that there are, by name."""
+        for name in type(self).model_fields:
+            operation = getattr(self, name)
+            if operation is not None:
+                yield name, operation
+
+
+class TargetFile(Strict):
+    base_url: Annotated[str, StringConstraints(max_length=500)]
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={}, description="Sent with each request; ${NAME} is replaced by the environment variable."
+    )
+    accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
+        None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
+    )
+    limits: dict[Name, LimitText] = Field(default={}, description="Requests that one client may send per endpoint.")
+    endpoints: Endpoints = Endpoints()
+
+    @property
+    def account_ids(self) -> list[str] | None:
+        return self.accounts if isinstance(self.accounts, list) else None
+
+
+def load_target(path: Path | None) -> TargetFile | None:
+    """The target to load; TARGET_URL replaces the base URL. None: the embedded one."""
+    override = os.environ.get(URL_VARIABLE)
+    if path is None:
+        if override is None:
+            return None
+        target, where = TargetFile(base_url=override), URL_VARIABLE
+    else:
+        target, where = _from_file(path)
+        if override is not None:
+            target, where = target.model_copy(update={"base_url": override}), URL_VARIABLE
+    check_base_url(target.base_url, where)
+    return target.model_copy(update={"base_url": target.base_url.rstrip("/")})
+
+
+def _from_file(path: Path) -> tuple[TargetFile, str]:
+    """The file's target, its accounts read, and where its base URL stands."""
+    document = read_document(path)
+    target = validate(TargetFile, document)
+    problems = [
+        Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
+    ]
+    if problems:
+        raise InputError(problems)
+    if isinstance(target.accounts, str):
+        target = target.model_copy(update={"accounts": _read_accounts(path.parent / target.accounts)})
+    return target, document.where(("base_url",))
+
+
+_Contradiction = tuple[tuple[str, ...], str, str | None, str]
+"""Path, what is wrong, the value found, the remedy."""
+
+
+def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
+    for name, value in target.headers.items():
+        if _SECRET_HEADER.search(name) and not _VARIABLE.search(value):
+            remedy = "write ${NAME} and set the environment variable NAME"
+            yield ("headers", name), "a secret in a file", None, remedy
+    for endpoint, operation in target.endpoints.operations():
+        place = ("endpoints", endpoint)
+        found = _PLACEHOLDER.findall(operation.path)
+        if sorted(found) != sorted(operation.placeholders):
+            wanted = " and ".join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
+            yield (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
+        for key, given, known in (
+            ("body", operation.body, operation.sends),
+            ("answer", operation.answer, operation.tells),
+        ):
+            for word in given:
+                if word not in known:
+                    remedy = nearest(word, list(known)) if known else "leave it out"
+                    yield (*place, key, word), "no field that we know", word, remedy
+
+
+def _read_accounts(path: Path) -> list[str]:
+    """The column `account` of a CSV file, in its order, each id once."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if "account" not in (rows.fieldnames or ()):
+                found = ", ".join(rows.fieldnames or ()) or "an empty file"
+                raise InputError(Problem(str(path), "no column `account`", "add a header line with it", got=found))
+            ids = list(dict.fromkeys(row["account"].strip() for row in rows if (row["account"] or "").strip()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV file in UTF-8")) from None
+    if len(ids) < ACCOUNTS_NEEDED:
+        remedy = "one to read and two to pay between are the least"
+        raise InputError(Problem(str(path), "too few accounts", remedy, got=str(len(ids))))
+    return ids
+
+
+def missing_variables(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
+    """A problem for each environment variable that requests to these endpoints would need and that isn't set."""
+    named = [
+        (f"headers.{name}", variable) for name, value in target.headers.items() for variable in _VARIABLE.findall(value)
+    ]
+    webhooks = target.endpoints.webhooks
+    if "webhooks" in endpoints and webhooks.signature != "none" and "webhooks" in target.endpoints.model_fields_set:
+        named.append(("endpoints.webhooks.secret", webhooks.secret))
+    for place, variable in named:
+        if not os.environ.get(variable):
+            yield Problem(f"target {place}", f"the environment variable {variable} is not set", "set it")
+
+
+def resolved_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Headers with their environment variables filled in; only for sending, never for a file."""
+    return {name: _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value) for name, value in headers.items()}

@@ -1,0 +1,1 @@
+"""What locustfiles are written with."""

@@ -1,0 +1,166 @@
+"""What the users of this process share: the plan, the clients, the payloads, the connections, the recorder.
+
+`loadproof run` assigns it; in plain `locust -f locustfiles` the users keep the default pace and nothing is
+recorded beside Locust's own statistics.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from loadproof.api.calls import Api
+from loadproof.api.payloads import make_payloads
+from loadproof.http.client import ClientConnections, Exchanging
+from loadproof.http.connection import Connection, Timeouts
+from loadproof.http.origin import Origin
+from loadproof.plan.clients import Client, make_client
+from loadproof.plan.phases import Due, next_due, plan_phases
+from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.rundir.files import TargetFacts
+from loadproof.scenario.scenario import HeaderClients, HttpClient, Scenario
+from loadproof.users.retryafter import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.rundir.files import Manifest
+
+DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
+_PLAIN_LOCUST: Final = {
+    "name": "plain-locust",
+    "model": "closed",
+    "deadline": "1 s",
+    "phases": [{"name": "all", "duration": "168 h", "users": 1}],
+    "thresholds": [{"expect": "goodput_ratio >= 99 %"}],
+}
+"""Plain `locust -f locustfiles`: the default mix at its pace, for as long and with as many users as Locust is told."""
+_REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
+_PACE_BESIDE_THE_MIX_S: Final = 1.0
+_CLIENTS_BESIDE_THE_MIX: Final = 40_000
+
+
+class Workload:
+    """One a process. Times are seconds from `begin()`; before it, from the making of the object."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        recorder: Recorder | NoRecorder,
+        target: TargetFacts = _REFERENCE,
+        rank: int = 0,
+        workers: int = 1,
+    ) -> None:
+        self.scenario = scenario
+        self.rank = rank
+        self.workers = workers
+        self.spans = plan_phases(scenario)
+        self.seed = seed
+        self.recorder = recorder
+        self.payloads = make_payloads(seed)
+        secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
+        self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
+        self._account_ids = target.account_ids
+        self.start_s = time.monotonic()
+        """Second 0, monotonic."""
+        self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
+        """Until then a user sends at its pace, whatever the phases."""
+        self._made: dict[str, int] = defaultdict(int)
+        self._connections: dict[int, ClientConnections] = {}
+        self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
+        self._origin_of = functools.cache(Origin.of)
+
+    def begin(self, delay_s: float) -> None:
+        """Second 0 of the run is `delay_s` from now."""
+        self.start_s = self.recorder.start_s = time.monotonic() + delay_s
+
+    def now_s(self) -> float:
+        return time.monotonic() - self.start_s
+
+    def every_s(self, endpoint: str) -> float:
+        """The pace of this endpoint's users in the closed model."""
+        mix = self.scenario.mix.get(endpoint)
+        return (mix.every if mix else None) or _PACE_BESIDE_THE_MIX_S
+
+    def next_due(self, every_s: float, *, previous_s: float, offset_s: float) -> Due:
+        """When a closed-model user sends next."""
+        now_s = self.now_s()
+        due_s = previous_s + every_s
+        due_s = max(due_s, now_s)
+        if due_s < self._plain_until_s:
+            return Due(due_s)
+        return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
+
+    def next_client(self, endpoint: str) -> Client:
+        """The next client of this endpoint's users; endpoints and workers take turns, so that no index comes twice."""
+        endpoints = sorted(self.scenario.mix)
+        number = self.rank + self.workers * self._made[endpoint]
+        self._made[endpoint] += 1
+        if endpoint not in endpoints:
+            # Only plain Locust has users beside the mix; their clients begin far from the others'.
+            return self.client(_CLIENTS_BESIDE_THE_MIX + number)
+        return self.client(number * len(endpoints) + endpoints.index(endpoint))
+
+    def client(self, index: int) -> Client:
+        by_address = self.scenario.clients == "source-address"
+        return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids)
+
+    def connections(self, client: Client, base_url: str) -> ClientConnections:
+        if client.index not in self._connections:
+            self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
+        return self._connections[client.index]
+
+    def standing(self, client: Client, endpoint: str) -> Standing:
+        """What the target's limits promised whom they take this client for."""
+        shared = self.scenario.clients == "shared"
+        return self._standings[0 if shared else client.index, endpoint]
+
+    def _connect(self, client: Client, base_url: str) -> Exchanging:
+        clients, timeouts = self.scenario.clients, self.scenario.timeouts
+        origin = self._origin_of(base_url)
+        loopback = origin.host == "localhost" or origin.host.startswith("127.")
+        return _connection_class(self.scenario.http_client)(
+            origin,
+            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte),
+            source_address=client.address if loopback else None,
+            headers={clients.header: f"client-{client.index}"} if isinstance(clients, HeaderClients) else {},
+        )
+
+
+def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:
+    if http_client == "loadproof":
+        return Connection
+    from loadproof.http import locustclients
+
+    return locustclients.FastHttp if http_client == "fasthttp" else locustclients.Requests
+
+
+_workload: Workload | None = None
+
+
+def workload() -> Workload:
+    """This process's workload: what was assigned to it, or plain Locust's."""
+    global _workload  # noqa: PLW0603 - Locust makes the users, and gives them nothing of ours
+    if _workload is None:
+        _workload = Workload(Scenario.model_validate(_PLAIN_LOCUST), seed=0, recorder=NoRecorder())
+    return _workload
+
+
+def assign(manifest: Manifest, *, rank: int, workers: int) -> Workload:
+    """Make this process the worker of this rank (from 0) in the run."""
+    global _workload  # noqa: PLW0603 - as above
+    recorder = Recorder(manifest.phases, deadline_s=manifest.scenario.deadline, worker=str(rank + 1))
+    _workload = Workload(
+        manifest.scenario,
+        seed=manifest.seed,
+        recorder=recorder,
+        target=manifest.target,
+        rank=rank,
+        workers=workers,
+    )
+    return _workload

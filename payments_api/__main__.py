@@ -1,0 +1,123 @@
+"""Runs the reference target: `python -m payments_api`; tells on standard output when and where it is ready."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from payments_api.app import make_app
+from payments_api.ledger import create_database
+from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
+from payments_api.workers import supervise, tell_ready
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_KEEP_ALIVE_S: Final = 75
+"""Longer than any user's pace: uvicorn's 5 s would close connections that a load test means to keep."""
+_GRACEFUL_S: Final = 10
+_PARENT_POLL_S: Final = 0.5
+_OUTLIVE_PARENT_S: Final = 3.0
+"""A load generator that lost the same parent stops first, or its last requests would fail through our doing."""
+
+
+class _Server(uvicorn.Server):
+    """Tells that it is ready, and stops when its parent is gone, if asked to."""
+
+    def __init__(self, config: uvicorn.Config, *, exit_with_parent: bool) -> None:
+        super().__init__(config)
+        self._parent = os.getppid() if exit_with_parent else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            tell_ready(sockets[0])
+        if self._parent is not None:
+            threading.Thread(target=self._watch_parent, daemon=True).start()
+
+    def _watch_parent(self) -> None:
+        while os.getppid() == self._parent:
+            time.sleep(_PARENT_POLL_S)
+        time.sleep(_OUTLIVE_PARENT_S)
+        self.should_exit = True
+
+
+def main() -> int:
+    options = _parse_arguments()
+    flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
+    try:
+        settings = read_settings({**os.environ, **flags})
+        listener = _listen(settings) if options.fd is None else socket.socket(fileno=options.fd)
+    except (SettingsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # uvicorn stops in an orderly way and then raises the signal again, for which we have no further use.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    with tempfile.TemporaryDirectory(prefix="loadproof-target-") as directory:
+        database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
+        if options.fd is None:
+            create_database(database, settings.accounts)
+        if settings.workers > 1 and options.fd is None:
+            return supervise(settings.workers, listener, database, directory, exit_with_parent=options.exit_with_parent)
+        return _serve(make_app(settings, database), listener, exit_with_parent=options.exit_with_parent)
+
+
+def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool) -> int:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+        backlog=4096,
+    )
+    server = _Server(config, exit_with_parent=exit_with_parent)
+    server.run(sockets=[listener])
+    return 0 if server.started else 2
+
+
+def _parse_arguments() -> argparse.Namespace:
+    width = max(map(len, VARIABLES))
+    lines = [
+        f"  {name:{width}}  {meaning} (default: {default or 'none'})" for name, (default, meaning) in VARIABLES.items()
+    ]
+    parser = argparse.ArgumentParser(
+        prog="python -m payments_api",
+        description="The reference payments API.",
+        epilog="environment variables:\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", help="overrides HOST")
+    parser.add_argument("--port", help="overrides PORT")
+    parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started this ends")
+    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        raise OSError(f"PORT: can't listen on {where}: {error.strerror}; choose another port, or 0") from None
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

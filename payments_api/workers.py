@@ -1,0 +1,61 @@
+"""Several processes of the target on one listening socket and one database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from payments_api.metrics import SHARED_DIRECTORY
+
+if TYPE_CHECKING:
+    import socket
+
+_POLL_S: Final = 0.2
+
+
+def tell_ready(listener: socket.socket) -> None:
+    """The line that whoever started us waits for."""
+    host, port = listener.getsockname()[:2]
+    sys.stdout.write(f"payments_api: ready on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+    sys.stdout.flush()
+
+
+def supervise(workers: int, listener: socket.socket, database: str, directory: str, *, exit_with_parent: bool) -> int:
+    """Run workers until a signal, or until one of them ends by itself; 0 when all ended as they should.
+
+    `directory` is where they count together, and is nobody else's.
+    """
+    listener.set_inheritable(True)
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    command = [sys.executable, "-m", "payments_api", "--fd", str(listener.fileno()), "--exit-with-parent"]
+    environment = {**os.environ, "DATABASE": database, SHARED_DIRECTORY: directory}
+    processes = [
+        subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stdout=subprocess.PIPE)
+        for _ in range(workers)
+    ]
+    if all(_is_ready(process) for process in processes):
+        tell_ready(listener)
+    parent = os.getppid()
+    while not stopped and all(process.poll() is None for process in processes):
+        stopped = exit_with_parent and os.getppid() != parent
+        time.sleep(_POLL_S)
+    for process in processes:
+        process.terminate()
+    return max(abs(process.wait()) for process in processes)
+
+
+def _is_ready(process: subprocess.Popen[bytes]) -> bool:
+    """Its own line came; False when it ended instead."""
+    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    return bool(process.stdout.readline())
