@@ -19,7 +19,9 @@ from bench.serving import machine, write_results
 from loadproof.histogram import buckets_of
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
-from loadproof.rundir.files import GeneratorRow, TargetRow
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.manifest import write_manifest
+from loadproof.rundir.rows import GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario
 from tests.synthetic import manifest
 
@@ -54,11 +56,11 @@ def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[obje
     random = np.random.default_rng(1)
     for begin in range(0, seconds, 60):
         rows = [row for second in range(begin, begin + 60) for row in _second(random, second, rps, names)]
-        files.append_intervals(path / files.INTERVALS, rows)
+        append_intervals(path / files.INTERVALS, rows)
     files.append_rows(path / files.GENERATOR, [_health(second, rps) for second in range(seconds)])
     memory = "process_resident_memory_bytes"
     files.append_rows(path / files.TARGET, [TargetRow(second, memory, 6e7) for second in range(seconds)])
-    files.write_manifest(path, manifest(plan).model_copy(update={"phases": plan_phases(plan)}))
+    write_manifest(path, manifest(plan).model_copy(update={"phases": plan_phases(plan)}))
     return ["report", path]
 
 

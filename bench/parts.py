@@ -22,12 +22,13 @@ import yaml
 from bench.serving import ROOT, machine, write_results
 from loadproof.histogram import bucket_of
 from loadproof.http.answers import AnswerParser
-from loadproof.http.connection import Timing
+from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
-from loadproof.plan.phases import Due, plan_phases
+from loadproof.plan.pacing import Due
+from loadproof.plan.phases import plan_phases
 from loadproof.recording.recorder import Recorder
-from loadproof.rundir import files
-from loadproof.scenario.scenario import load_scenario
+from loadproof.rundir.manifest import read_manifest
+from loadproof.scenario.loading import load_scenario
 
 REQUESTS = 50_000
 VALUES_PER_REQUEST = 6
@@ -123,7 +124,7 @@ def start_s() -> float:
         command = [sys.executable, "-m", "loadproof", "run", file, "--out", f"{directory}/out"]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
         (run,) = (Path(directory) / "out").iterdir()
-        return files.read_manifest(run).start_unix_s - began_s
+        return read_manifest(run).start_unix_s - began_s
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from loadproof.plan.arrivals import ArrivalPlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.rundir.files import Manifest
+    from loadproof.rundir.manifest import Manifest
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 USERS = 100

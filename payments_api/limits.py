@@ -14,10 +14,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from limits import parse
-from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from payments_api.problems import problem_answer
+from payments_api.tidystorage import TidyStorage
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from payments_api.settings import Settings
 
 _PERIODS: Final = {"s": "second", "min": "minute", "h": "hour"}
-_TIDY_EVERY_S: Final = 10.0
 
 
 def endpoint_of(path: str) -> str | None:
@@ -53,21 +52,6 @@ def _is_trusted(peer: str, settings: Settings) -> bool:
     except ValueError:
         return False
     return any(address in network for network in settings.trusted_networks)
-
-
-class TidyStorage(MemoryStorage):
-    """Throws expired entries out now and then, instead of after each request.
-
-    The library's own looks through the entries of all clients each time, each client's in a thread: with a thousand
-    clients that takes a whole core. Source: limits 5.8, limits/aio/storage/memory.py.
-    """
-
-    _tidied_s = 0.0
-
-    async def _MemoryStorage__schedule_expiry(self) -> None:  # noqa: N802 - the library's private name
-        if time.monotonic() - self._tidied_s >= _TIDY_EVERY_S:
-            self._tidied_s = time.monotonic()
-            await super()._MemoryStorage__schedule_expiry()  # type: ignore[misc]
 
 
 class LimitMiddleware:

@@ -14,7 +14,7 @@ from scipy import signal
 from analysis.frames.run import Run
 from loadproof.histogram import buckets_of
 from loadproof.plan.phases import plan_phases
-from loadproof.rundir.files import GeneratorRow, IntervalRow
+from loadproof.rundir.rows import GeneratorRow, IntervalRow
 from tests.synthetic import manifest
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import expected_requests, phase_at, plan_phases
 from loadproof.rundir import files
-from loadproof.rundir.files import EventRow, GeneratorRow, IntervalRow, Manifest, TargetFacts, TargetRow
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.manifest import Ending, Manifest, TargetFacts, write_manifest
+from loadproof.rundir.rows import EventRow, GeneratorRow, IntervalRow, TargetRow
 from loadproof.scenario.scenario import Scenario
 
 START_UNIX_S = 1_795_413_600.0
@@ -83,7 +85,7 @@ def write_run(
     dropped: int = 0,
     lived_s: float | None = None,
     frozen: range = range(0),
-    ending: files.Ending = "completed",
+    ending: Ending = "completed",
     seed: int = 1,
 ) -> Path:
     """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
@@ -122,9 +124,7 @@ def write_run(
             int(spans[-1].start_s), spans[-1].name, list(plan.mix)[number % len(plan.mix)], "dropped", "dropped", 0
         ] += 1
     if cells:
-        files.append_intervals(
-            path / files.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())]
-        )
+        append_intervals(path / files.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())])
 
     def is_disturbed(second: int) -> bool:
         return disturbed is None or second in disturbed
@@ -173,11 +173,11 @@ def write_run(
         detail = {"burst": number, "sent": 100, "spread_s": spread_s, "peak_in_flight": 97, "late": late}
         events.append(EventRow(at_s, "burst", json.dumps(detail)))
     files.append_rows(path / files.EVENTS, events)
-    files.write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
+    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
     return path
 
 
-def manifest(plan: Scenario, *, ending: files.Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:
+def manifest(plan: Scenario, *, ending: Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:
     return Manifest(
         run_id="20261123T060000Z-synthetic",
         scenario=plan,

@@ -54,7 +54,7 @@ def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[
 
 @contextmanager
 def running_target(*arguments: str, **settings: str) -> Iterator[RunningTarget]:
-    """Start `python -m target` on a free port, wait until it is ready, stop it in the end."""
+    """Start `python -m payments_api` on a free port, wait until it is ready, stop it in the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_api", "--port", "0", *arguments],
         env={**os.environ, "ACCOUNTS": "50", **settings},

@@ -11,6 +11,7 @@ from analysis.frames.run import load_run
 from analysis.judge.abort import AbortWatch
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
+from loadproof.rundir.intervals import IntervalsTail, append_intervals
 from tests.commands import Background, only_run, scenario_file, verdict_of
 from tests.simulation import poisson, run_of
 from tests.synthetic import open_scenario
@@ -35,7 +36,7 @@ def watched(tmp_path, failing: range) -> list[str | None]:
     watch = AbortWatch(tmp_path, PLAN, plan_phases(PLAN))
     said = [watch.broken(0.5)]
     for second in range(60):
-        files.append_intervals(tmp_path / files.INTERVALS, rows[rows["second"] == second].to_numpy().tolist())
+        append_intervals(tmp_path / files.INTERVALS, rows[rows["second"] == second].to_numpy().tolist())
         said.append(watch.broken(second + 1.4))
     return said
 
@@ -57,9 +58,9 @@ def test_a_healthy_run_goes_on(tmp_path):
 def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     """The file may be seen while it is written to."""
     path = tmp_path / files.INTERVALS
-    tail = files.IntervalsTail(path)
+    tail = IntervalsTail(path)
     assert tail.read() == b""
-    files.append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
+    append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
     assert tail.read() == b""

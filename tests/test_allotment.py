@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadproof.plan.clients import make_client
-from loadproof.plan.phases import allot
+from loadproof.plan.shares import allot
 
 
 def test_the_union_of_all_workers_numbers_is_the_whole():

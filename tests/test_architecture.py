@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,6 +63,52 @@ def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, 
     return {name: names for name in inside if (names := forbidden(name))}
 
 
+def test_pure_packages_import_no_gevent_locust_or_rich():
+    """They are the same in every process and on every machine."""
+    impure = {"gevent", "greenlet", "locust", "rich"}
+    assert breaches(lambda name: top_level(imports_of(MODULES[name])) & impure, *PURE) == {}
+
+
+def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
+    """It works where nothing but pandas is installed, on what a run directory holds."""
+    open_to_it = GROUND | {"analysis", "loadproof.scenario", "loadproof.plan", "loadproof.rundir"}
+    assert breaches(lambda name: {other for other in ours(name) if not within(other, open_to_it)}, "analysis") == {}
+
+
+def test_only_the_command_line_imports_the_analysis():
+    """The run directory is all that passes between the halves; the API is reached over HTTP."""
+    may_import = {"loadproof.cli": {"analysis"}, "locustfiles": {"loadproof"}, "analysis": {"loadproof"}}
+
+    def others(name: str) -> set[str]:
+        own = {name.partition(".")[0]}
+        return top_level(ours(name)) - own - next((m for p, m in may_import.items() if within(name, {p})), set())
+
+    assert breaches(others, *PACKAGES) == {}
+
+
+def test_a_package_imports_only_packages_below_it():
+    """So there is one way through the house."""
+
+    def above(name: str) -> set[str]:
+        half, room, *_ = name.split(".")
+        order = ENGINE if half == "loadproof" else JUDGE
+        higher = {f"{half}.{other}" for other in order[order.index(room) + 1 :]} if room in order else ROOMS
+        return {other for other in ours(name) if within(other, higher)}
+
+    assert breaches(above, *(ROOMS | GROUND)) == {}
+
+
+def test_every_package_has_its_place_in_the_order():
+    """A new room is put somewhere on purpose."""
+    rooms = {".".join(name.split(".")[:2]) for name in MODULES if name.startswith(("loadproof.", "analysis."))}
+    assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
+
+
+def test_imports_make_no_circle():
+    """Of modules, those for type checking included."""
+    tuple(graphlib.TopologicalSorter({name: ours(name) for name in MODULES}).static_order())
+
+
 def test_packages_hold_no_code_and_forward_nothing():
     """An `__init__` says what the room is for."""
     for name, file in MODULES.items():
@@ -95,7 +142,7 @@ def loaded_by(module: str) -> set[str]:
 
 
 DISTRIBUTIONS = {"yaml": "pyyaml", "prometheus_client": "prometheus-client", "uvicorn": "uvicorn[standard]"}
-COMES_ALONG = {"geventhttpclient", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
+COMES_ALONG = {"greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
 """With gevent, jinja2, pydantic and fastapi, which could not be without them."""
 
 

@@ -13,7 +13,7 @@ from analysis.judge.thresholds import judge
 from analysis.judge.verdict import decide
 from analysis.report.run_page import render_report
 from loadproof.errors import RunDirectoryError
-from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
 from tests.commands import loadproof
 from tests.synthetic import scenario, write_run
 
@@ -111,4 +111,4 @@ def test_a_run_of_another_scenario_is_no_baseline(pair, tmp_path):
     other = write_run(tmp_path / "other", plan=scenario(phases=[{"name": "steady", "duration": "9 s", "users": 10}]))
     with pytest.raises(RunDirectoryError, match="another scenario's run"):
         load_baseline(other, PLAN)
-    assert load_baseline(pair[1].path, PLAN).manifest.run_id == files.read_manifest(pair[1].path).run_id
+    assert load_baseline(pair[1].path, PLAN).manifest.run_id == read_manifest(pair[1].path).run_id

@@ -15,7 +15,8 @@ import gevent.pool
 import pytest
 import requests
 
-from loadproof.http.connection import Connection, ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.connection import Connection
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.origin import Origin
 from tests.servers import read_request, serving
 

@@ -12,7 +12,8 @@ from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.scenario.expectation import METRICS
-from loadproof.scenario.scenario import Scenario, load_scenario
+from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetfile import TargetFile
 from tests.commands import ROOT, loadproof
 

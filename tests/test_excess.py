@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
-from loadproof.scenario.scenario import load_scenario
+from loadproof.scenario.loading import load_scenario
 from tests.synthetic import open_scenario, scenario
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"

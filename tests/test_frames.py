@@ -10,7 +10,8 @@ from analysis.frames.run import load_run
 from analysis.judge.verdict import decide
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir import files
-from loadproof.rundir.files import IntervalRow
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import GeneratorRow, IntervalRow
 from tests.synthetic import write_run
 
 
@@ -18,7 +19,7 @@ def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
     """Numbers are numbers, equal keys are added up."""
     write_run(tmp_path)
     rows = [IntervalRow(1, "warm-up", "health", "ok", "response", 7, 2)] * 3
-    files.append_intervals(tmp_path / files.INTERVALS, rows)
+    append_intervals(tmp_path / files.INTERVALS, rows)
     run = load_run(tmp_path)
     assert run.damage == ()
     assert run.measured_s == 45
@@ -55,7 +56,7 @@ def test_cells_that_cannot_be_are_left_out(tmp_path):
     before = int(load_run(tmp_path).intervals["count"].sum())
     good = IntervalRow(1, "steady", "health", "ok", "response", 7, 1)
     bad = [good._replace(series="x"), good._replace(outcome="x"), good._replace(bucket=9999), good._replace(count=-4)]
-    files.append_intervals(tmp_path / files.INTERVALS, bad)
+    append_intervals(tmp_path / files.INTERVALS, bad)
     assert int(load_run(tmp_path).intervals["count"].sum()) == before
 
 
@@ -84,7 +85,7 @@ def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path)
     """A baseline of an earlier version stays readable."""
     run = write_run(tmp_path / "run")
     path = run / files.GENERATOR
-    newest = len(files.GeneratorRow._field_defaults)
+    newest = len(GeneratorRow._field_defaults)
     path.write_text("".join(f"{line.rsplit(',', newest)[0]}\n" for line in path.read_text().splitlines()))
     loaded = load_run(run)
     assert loaded.damage == ()

@@ -10,6 +10,8 @@ from analysis.judge.verdict import decide, exit_code
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import GeneratorRow
 from tests.synthetic import open_scenario, outcomes, scenario, write_run
 
 
@@ -97,7 +99,7 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
     path = write_run(tmp_path, loop_delay_s=0.4, disturbed=range(20, 21))
     cell = (20, "steady", "balance", "ok")
     rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
-    files.append_intervals(path / files.INTERVALS, rows)
+    append_intervals(path / files.INTERVALS, rows)
     (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
     assert finding.word is word
 
@@ -118,7 +120,7 @@ def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_p
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     """With fewer in flight than allowed, it was not for want of answers."""
     path = write_run(tmp_path, plan=open_scenario())
-    row = files.GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
+    row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
     files.append_rows(path / files.GENERATOR, [row])
     assert "4 arrivals were dropped while users were free" in str(decide(load_run(path)).findings)
     (tmp_path / "full").mkdir()

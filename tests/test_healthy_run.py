@@ -11,6 +11,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -49,7 +50,7 @@ def test_a_healthy_run_passes_and_leaves_every_file(healthy):
     assert "PASS" in done.stdout
     assert f"report: {run / 'report.html'}" in done.stdout
     assert "steady" in done.stdout
-    assert files.read_manifest(run).ending == "completed"
+    assert read_manifest(run).ending == "completed"
 
 
 def test_every_request_sent_has_one_outcome(healthy):

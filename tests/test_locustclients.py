@@ -13,8 +13,8 @@ from tests.unpatched import locust  # isort: skip
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.http.client import ClientConnections
-from loadproof.http.connection import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.locustclients import FastHttp, LocustClient, Requests
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.origin import Origin
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving

@@ -10,7 +10,7 @@ from analysis.estimates.metrics import Scope, measure, summary
 from analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.files import EventRow
+from loadproof.rundir.rows import EventRow
 from loadproof.scenario.expectation import parse_expectation
 from tests.synthetic import outcomes, scenario, write_run
 

@@ -18,6 +18,7 @@ from analysis.outputs import tables
 from analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
 from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest, write_manifest
 from tests.commands import ROOT
 from tests.synthetic import outcomes, write_run
 
@@ -34,9 +35,9 @@ def failing(tmp_path):
 def hostile(tmp_path):
     """A run directory that somebody else made, with everything in it meant to be read as something else."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = files.read_manifest(path)
+    manifest = read_manifest(path)
     host = {"system": HOSTILE}
-    files.write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
+    write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
     run = load_run(path)
     return run, decide(run)
 
@@ -91,8 +92,8 @@ def test_hostile_text_is_inert_in_every_output(hostile):
 def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
     """`[red]` is text here."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = files.read_manifest(path)
-    files.write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
+    manifest = read_manifest(path)
+    write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
     assert "[bold]exit[/bold]" in _printed(decide(load_run(path)))
 
 

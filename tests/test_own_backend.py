@@ -8,7 +8,7 @@ import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
-from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, loadproof, only_run
 from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 
@@ -84,7 +84,7 @@ def test_a_run_against_it_passes_and_keeps_no_secret(other_api, tmp_path):
     run = only_run(tmp_path)
     counts = tally(load_run(run).intervals)
     assert counts.outcomes["ok"] == counts.sent > 30
-    assert files.read_manifest(run).target.headers["Authorization"] == "Bearer ${PAYMENTS_TOKEN}"
+    assert read_manifest(run).target.headers["Authorization"] == "Bearer ${PAYMENTS_TOKEN}"
     for file in run.iterdir():
         assert TOKEN.encode() not in file.read_bytes()
         assert SIGNING_KEY.encode() not in file.read_bytes()

@@ -7,7 +7,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadproof.plan.phases import NEVER, apportion, next_due, phase_at, plan_phases, users_at
+from loadproof.plan.pacing import NEVER, next_due
+from loadproof.plan.phases import phase_at, plan_phases, users_at
+from loadproof.plan.shares import apportion
 from tests.synthetic import scenario
 
 

@@ -16,12 +16,13 @@ from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
-from loadproof.http.connection import Timing
+from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
-from loadproof.plan.phases import Due
-from loadproof.recording.recorder import NoRecorder, Recorder, SecondReport
+from loadproof.plan.pacing import Due
+from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
-from loadproof.rundir import files
+from loadproof.rundir.manifest import write_manifest
 from tests.synthetic import manifest, scenario
 
 event = st.tuples(
@@ -65,7 +66,7 @@ def record(recorder: Recorder, one: tuple) -> None:
 def written(path, reports):
     """The run that these reports make, each having passed through a message."""
     path.mkdir()
-    files.write_manifest(path, MANIFEST)
+    write_manifest(path, MANIFEST)
     writer = RunWriter(path, MANIFEST)
     for report in reports:
         writer.write(SecondReport(**msgpack.unpackb(msgpack.packb(asdict(report)))))

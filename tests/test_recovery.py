@@ -18,7 +18,7 @@ from analysis.judge.verdict import decide
 from loadproof.histogram import bucket_of
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.rundir.files import IntervalRow
+from loadproof.rundir.rows import IntervalRow
 from tests.synthetic import open_scenario, scenario, write_run
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from analysis.frames.run import load_run
 from analysis.judge.verdict import decide
 from analysis.report.run_page import render_report
 from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from loadproof.rundir.rows import EventRow
 from tests.synthetic import outcomes, scenario, write_run
 from tests.test_outputs import HOSTILE
 
@@ -64,9 +66,9 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 def test_hostile_text_is_inert(tmp_path):
     """Tags are text, control and direction characters are shown as escapes."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = files.read_manifest(path)
+    manifest = read_manifest(path)
     update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
-    files.write_manifest(path, manifest.model_copy(update=update))
+    write_manifest(path, manifest.model_copy(update=update))
     text = rendered(path)
     assert "<img" not in text
     assert not any(character in text for character in "\x00\x1b\u202e")
@@ -133,7 +135,7 @@ def test_how_late_requests_began_is_told(tmp_path):
 def test_what_came_between_is_marked(tmp_path):
     """A target that died, in every chart over time."""
     path = write_run(tmp_path / "run", ending="target_died", lived_s=20)
-    files.append_rows(path / files.EVENTS, [files.EventRow(18.0, "target_died", "exit code 1")])
+    files.append_rows(path / files.EVENTS, [EventRow(18.0, "target_died", "exit code 1")])
     assert rendered(path).count("target died</text>") >= 4
     assert "target died</text>" not in rendered(write_run(tmp_path / "healthy"))
 

@@ -13,6 +13,7 @@ from analysis.frames.run import load_run
 from analysis.judge.verdict import decide
 from analysis.report.run_page import write_report
 from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest, write_manifest
 from tests.synthetic import outcomes, write_run
 from tests.test_outputs import HOSTILE
 
@@ -129,9 +130,9 @@ def test_text_has_the_contrast_of_wcag_aa(opened, page_file, scheme):
 def test_hostile_names_run_nothing(opened, tmp_path):
     """No script, no image, no dialog."""
     path = write_run(tmp_path / "run", ending="target_died")
-    manifest = files.read_manifest(path)
+    manifest = read_manifest(path)
     hostile = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": f"</pre><script>alert(1)</script>{HOSTILE}"}
-    files.write_manifest(path, manifest.model_copy(update=hostile))
+    write_manifest(path, manifest.model_copy(update=hostile))
     page = opened(report_of(path))
     assert page.problems == []
     assert len(page.requested) == 1

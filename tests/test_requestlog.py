@@ -10,10 +10,11 @@ import pytest
 
 from analysis.estimates.metrics import Scope, measure
 from analysis.foreign import requestlog
+from analysis.foreign.logthresholds import decide, load_thresholds
 from analysis.foreign.requestlog import PHASE, read_log
-from analysis.report.log_page import decide, facts, load_thresholds, write_outputs
+from analysis.report.log_page import facts, write_outputs
 from loadproof.errors import InputError
-from loadproof.rundir.files import IntervalRow
+from loadproof.rundir.rows import IntervalRow
 from loadproof.scenario.expectation import parse_expectation
 from tests.commands import loadproof
 

@@ -9,7 +9,7 @@ import pytest
 
 from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
-from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
 from loadproof.users.retryafter import Promise, Standing, retry_after_s
 
 

@@ -18,6 +18,7 @@ import pytest
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 from tests.servers import answering, serving
 from tests.targets import running_target
@@ -219,7 +220,7 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path):
     directory = only_run(tmp_path / "reports")
     assert "Traceback" not in run.output
     assert "Recording stopped" in run.output
-    assert files.read_manifest(directory).ending == "disk_full"
+    assert read_manifest(directory).ending == "disk_full"
     again = loadproof("report", directory)
     assert again.returncode == 4
     assert "File too large" in again.stdout
@@ -247,7 +248,7 @@ def test_somebodys_own_target_is_loaded_and_left_running(tmp_path):
         done, run = run_quick(tmp_path, "--target", file, mix=mix, thresholds=[{"expect": "goodput_ratio >= 90 %"}])
         assert done.returncode == 0, done.stdout
         assert target.process.poll() is None
-    manifest = files.read_manifest(run)
+    manifest = read_manifest(run)
     assert (manifest.target.kind, manifest.target.base_url) == ("own", target.url)
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from loadproof.errors import OutputError, RunDirectoryError
 from loadproof.rundir import files
-from loadproof.rundir.files import EventRow, IntervalRow
+from loadproof.rundir.intervals import append_intervals, read_intervals
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from loadproof.rundir.rows import EventRow, IntervalRow
 from tests.synthetic import manifest, scenario
 
 ROWS = [IntervalRow(second, "steady", "balance", "ok", "response", 100 + second, 1) for second in range(50)]
@@ -20,13 +22,13 @@ def test_intervals_survive_being_torn_at_any_byte(tmp_path):
     """A prefix of the file gives a prefix of the rows: nothing invented, nothing raised."""
     whole = tmp_path / "whole"
     for second in range(0, 50, 10):
-        files.append_intervals(whole, ROWS[second : second + 10])
-    packed, text = whole.read_bytes(), b"".join(files.read_intervals(whole)).decode()
+        append_intervals(whole, ROWS[second : second + 10])
+    packed, text = whole.read_bytes(), b"".join(read_intervals(whole)).decode()
     assert len(text.splitlines()) == 51
     torn = tmp_path / "torn"
     for size in range(len(packed)):
         torn.write_bytes(packed[:size])
-        assert text.startswith(b"".join(files.read_intervals(torn)).decode())
+        assert text.startswith(b"".join(read_intervals(torn)).decode())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -35,7 +37,7 @@ def test_no_bytes_make_reading_raise(tmp_path, garbage):
     """A damaged file is a short one."""
     path = tmp_path / "garbage"
     path.write_bytes(garbage)
-    list(files.read_intervals(path))
+    list(read_intervals(path))
     files.read_lines_text(path)
 
 
@@ -60,8 +62,8 @@ def test_rows_are_appended_under_one_header(tmp_path):
 def test_a_manifest_reads_back_as_it_was(tmp_path):
     """The resolved scenario included, to the last digit."""
     plan = scenario(deadline="333 ms", timeouts={"connect": "1.5 s", "total": "7 s"})
-    files.write_manifest(tmp_path, manifest(plan))
-    assert files.read_manifest(tmp_path) == manifest(plan)
+    write_manifest(tmp_path, manifest(plan))
+    assert read_manifest(tmp_path) == manifest(plan)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,11 @@ def test_a_manifest_reads_back_as_it_was(tmp_path):
 )
 def test_another_manifest_is_refused_with_its_place(tmp_path, change, message):
     """Another format version, a field of another type."""
-    files.write_manifest(tmp_path, manifest(scenario()))
+    write_manifest(tmp_path, manifest(scenario()))
     path = tmp_path / files.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(RunDirectoryError, match=message):
-        files.read_manifest(tmp_path)
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null"])
@@ -82,7 +84,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, content):
     """A file that isn't ours, or none."""
     (tmp_path / files.MANIFEST).write_text(content)
     with pytest.raises(RunDirectoryError):
-        files.read_manifest(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_runs_of_the_same_second_get_numbers(tmp_path):

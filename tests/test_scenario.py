@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from loadproof.errors import InputError
-from loadproof.scenario.scenario import Scenario, load_scenario
+from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.scenario import Scenario
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 SHIPPED = sorted(SCENARIOS.glob("*.yaml"))

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.estimates.metrics import Scope, rows_of
 from analysis.estimates.shedding import Shedding, shedding_in
-from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, IntervalRow
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, IntervalRow
 from tests.simulation import run_of
 from tests.synthetic import open_scenario
 

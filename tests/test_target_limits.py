@@ -12,7 +12,8 @@ from limits import parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from payments_api import limits
+from payments_api import tidystorage
+from payments_api.tidystorage import TidyStorage
 from tests.targets import running_target, session_from
 
 
@@ -114,11 +115,11 @@ def test_expired_entries_are_thrown_out_now_and_then(monkeypatch):
     async def counted(_: object) -> None:
         passes.append(time.monotonic())
 
-    monkeypatch.setattr(limits, "_TIDY_EVERY_S", 0.2)
+    monkeypatch.setattr(tidystorage, "_TIDY_EVERY_S", 0.2)
     monkeypatch.setattr(MemoryStorage, "_MemoryStorage__schedule_expiry", counted)
 
     async def hit() -> None:
-        limiter = MovingWindowRateLimiter(limits.TidyStorage())
+        limiter = MovingWindowRateLimiter(TidyStorage())
         for _ in range(50):
             assert await limiter.hit(parse("1000/minute"), "balance", "127.0.0.1")
             await asyncio.sleep(0.01)
@@ -138,7 +139,7 @@ def test_entries_are_gone_after_their_window():
     """Memory is bounded by the clients of the last window."""
 
     async def left() -> int:
-        storage = limits.TidyStorage()
+        storage = TidyStorage()
         limiter = MovingWindowRateLimiter(storage)
         for number in range(20):
             await limiter.hit(parse("5/second"), "balance", f"127.0.0.{number}")

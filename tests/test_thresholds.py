@@ -11,7 +11,8 @@ from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word, judge_estimate
 from analysis.judge.thresholds import judge
-from loadproof.plan.decidability import samples_needed, undecidable
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold

@@ -19,7 +19,8 @@ import pytest
 
 from loadproof.http import stream
 from loadproof.http.client import ClientConnections
-from loadproof.http.connection import Connection, ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.connection import Connection
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.origin import Origin
 from tests.servers import Script, answering, read_request, serving
 

@@ -11,7 +11,7 @@ from loadproof.errors import InputError
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.document import parse_yaml
-from loadproof.scenario.scenario import check_scenario
+from loadproof.scenario.loading import check_scenario
 from tests.simulation import poisson, run_of
 from tests.synthetic import open_scenario
 

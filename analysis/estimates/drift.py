@@ -15,7 +15,7 @@ from scipy import stats
 
 from analysis.estimates.estimate import Estimate
 from analysis.estimates.metrics import measure, rows_of
-from loadproof.plan.decidability import CONFIDENCE, DRIFT_BATCHES
+from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
 from loadproof.scenario.expectation import RATIOS, RESOURCES
 
 if TYPE_CHECKING:

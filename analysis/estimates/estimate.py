@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
-from loadproof.plan.decidability import CONFIDENCE
+from loadproof.plan.evidence import CONFIDENCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

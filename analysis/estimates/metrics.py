@@ -24,14 +24,14 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import blocks, histogram, sums_by
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
-from loadproof.rundir.files import PARTS
+from loadproof.rundir.rows import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from analysis.frames.run import Run
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric
     from loadproof.scenario.scenario import Scenario, Threshold
 

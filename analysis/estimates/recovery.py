@@ -17,7 +17,7 @@ from scipy import stats
 from analysis.estimates.estimate import Estimate
 from analysis.estimates.overtime import quantiles_over_time
 from analysis.frames.cellsums import sums_by
-from loadproof.plan.decidability import CALM_SECONDS
+from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from analysis.estimates.metrics import Scope
     from analysis.frames.run import Run
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric
 
 GOODPUT_SHARE: Final = 0.99

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from analysis.estimates.estimate import quantile_estimate
 from analysis.frames.cellsums import histogram, sums_by
 from loadproof.outcome import Outcome
-from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

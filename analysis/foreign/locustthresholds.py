@@ -14,7 +14,7 @@ from analysis.inert import shortened
 from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
 from loadproof.errors import InputError, Problem, printable
-from loadproof.plan.decidability import SAMPLES_BEYOND_QUANTILE, samples_needed
+from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
 from loadproof.scenario.expectation import Expectation, Metric, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict, read_document, validate

@@ -16,7 +16,9 @@ from analysis.frames.run import Run
 from loadproof.errors import InputError, Problem
 from loadproof.histogram import BUCKETS, buckets_of
 from loadproof.outcome import Outcome, classify
-from loadproof.rundir.files import EventRow, GeneratorRow, Manifest, PhaseSpan, TargetFacts, TargetRow
+from loadproof.plan.phases import PhaseSpan
+from loadproof.rundir.manifest import Manifest, TargetFacts
+from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario, UserMix
 
 if TYPE_CHECKING:

@@ -16,12 +16,14 @@ import pandas as pd
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.rundir import files
-from loadproof.rundir.files import EventRow, GeneratorRow, IntervalRow, Manifest, TargetRow
+from loadproof.rundir.intervals import read_intervals
+from loadproof.rundir.manifest import Manifest, read_manifest
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, EventRow, GeneratorRow, IntervalRow, TargetRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario
 
 _INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
@@ -52,7 +54,7 @@ class Run:
 
 def load_run(path: Path) -> Run:
     """Read a run directory; RunDirectoryError only when its manifest can't be read."""
-    manifest = files.read_manifest(path)
+    manifest = read_manifest(path)
     damage: list[str] = []
 
     def frame(name: str, row: type[Any], read: Callable[[Path], str]) -> pd.DataFrame:
@@ -68,7 +70,7 @@ def load_run(path: Path) -> Run:
 
     cells = IntervalCells(manifest.phases, manifest.scenario)
     try:
-        for block in files.read_intervals(path / files.INTERVALS):
+        for block in read_intervals(path / files.INTERVALS):
             cells.add(block)
     except OSError:
         damage.append(f"{files.INTERVALS} is missing")
@@ -95,7 +97,7 @@ class IntervalCells:
             "phase": pd.Index([span.name for span in phases]),
             "endpoint": pd.Index(list(scenario.mix)),
             "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
-            "series": pd.Index([*files.HISTOGRAMS, *files.COUNTERS]),
+            "series": pd.Index([*HISTOGRAMS, *COUNTERS]),
         }
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int32]] = []

@@ -13,7 +13,7 @@ from analysis.frames.run import IntervalCells
 from analysis.judge.judgement import Word
 from analysis.judge.windows import count_seconds, deciding_window
 from loadproof.rundir import files
-from loadproof.rundir.files import IntervalsTail
+from loadproof.rundir.intervals import IntervalsTail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario, Threshold
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.frames.run import Run
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
 
 BUSY_CPU: Final = 0.95
 WAITING: Final = 0.20

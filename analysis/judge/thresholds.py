@@ -16,7 +16,7 @@ from analysis.estimates.recovery import recovery_estimate
 from analysis.judge.judgement import Judgement, Word, judge_beside, judge_estimate
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
-from loadproof.plan.decidability import samples_needed
+from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.expectation import RATIOS
 from loadproof.units import Dimension
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.estimates.metrics import SummaryRow
     from analysis.frames.run import Run
     from analysis.judge.finding import Finding
-    from loadproof.rundir.files import Manifest
+    from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Threshold
 
 PRECEDENCE: Final = (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE, Word.PASS)

@@ -17,7 +17,7 @@ from analysis.estimates.metrics import ratio_rows, rows_of
 from analysis.frames.cellsums import histogram
 from analysis.judge.judgement import Judgement, Word, interval_text
 from loadproof.histogram import UPPER_US
-from loadproof.plan.decidability import confidence_of_each, poisson_bounds, samples_needed, windows_in
+from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
 from loadproof.units import format_duration, format_quantity
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from analysis.estimates.metrics import Scope
     from analysis.frames.run import Run
     from analysis.judge.judgement import Expected
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
 
 _COUNTERS: Final = {"goodput": "good", "throughput": "completed"}

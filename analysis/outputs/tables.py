@@ -21,7 +21,7 @@ from loadproof.units import Dimension, format_duration, format_quantity
 if TYPE_CHECKING:
     from analysis.frames.run import Run
     from analysis.judge.verdict import Verdict
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
 
 STYLES: Final = {
     Word.PASS: "bold green",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
-from loadproof.http.connection import Request
+from loadproof.http.messages import Request
 from loadproof.scenario.targetfile import Operation, resolved_headers
 
 if TYPE_CHECKING:

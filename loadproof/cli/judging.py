@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analysis.frames.run import Run
     from analysis.judge.verdict import Verdict
     from analysis.outputs.gate import Gated
-    from loadproof.run.runner import Broken
+    from loadproof.run.watch import Broken
     from loadproof.scenario.scenario import Scenario
 
 
@@ -130,12 +130,13 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report, and with thresholds a verdict, on a log of requests; the exit code."""
+    from analysis.foreign.logthresholds import decide, load_thresholds
     from analysis.foreign.requestlog import read_log
     from analysis.outputs.tables import terminal_view
     from analysis.report import log_page
 
     log = read_log(path)
-    verdict = log_page.decide(log_page.load_thresholds(thresholds, log), log) if thresholds else None
+    verdict = decide(load_thresholds(thresholds, log), log) if thresholds else None
     report_path = log_page.write_outputs(log, verdict, out or path.parent)
     console.print(Text(escaped(log_page.facts(log))) if verdict is None else terminal_view(verdict))
     console.print(Text(escaped(f"report: {report_path}")))

@@ -13,7 +13,7 @@ from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from loadproof.run.runner import Assignment
+    from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
 

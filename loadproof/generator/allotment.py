@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from locust.dispatch import UsersDispatcher
 
-from loadproof.plan.phases import allot, apportion
+from loadproof.internals.locust import planned_classes, worker_ids
+from loadproof.plan.shares import allot, apportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +34,10 @@ class UserAllotment(UsersDispatcher):
         user_classes: list[type[User]] | None = None,
     ) -> None:
         """Plan one round: PlanShape's ticks are the steps of a ramp."""
-        classes: list[Any] = list(user_classes or self._user_classes)
+        classes: list[Any] = list(user_classes or planned_classes(self))
         total_weight = sum(cls.weight for cls in classes)
         counts = apportion(target_user_count, {cls.__name__: cls.weight / total_weight for cls in classes})
-        self._rounds = iter([allot(counts, self.worker_ids)])
-
-    @property
-    def worker_ids(self) -> list[str]:
-        """In the order of their ranks."""
-        return sorted(node.id for node in self._worker_nodes)
+        self._rounds = iter([allot(counts, worker_ids(self))])
 
     def __next__(self) -> dict[str, dict[str, int]]:
         return next(self._rounds)

@@ -11,127 +11,32 @@ A run in one process is a crew of one, without messages.
 
 from __future__ import annotations
 
-import functools
-import gc
 import math
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from gevent.lock import Semaphore
-from locust import argument_parser
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadproof.errors import OutputError
-from loadproof.recording.locustcsv import LocustCsv
-from loadproof.recording.locuststats import LocustStatistics
-from loadproof.recording.recorder import SecondReport
+from loadproof.generator.measuring import Measuring
+from loadproof.generator.writing import Writing
+from loadproof.internals.locust import keep_default_arguments, send_statistics
+from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
-from loadproof.rundir.files import GeneratorRow, Manifest
+from loadproof.rundir.manifest import Manifest
+from loadproof.rundir.rows import GeneratorRow
 from loadproof.users import workload as workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from locust.env import Environment
 
-    from loadproof.recording.recorder import Recorder
     from loadproof.recording.runwriter import RunWriter
 
 _BEGIN, _END = "loadproof-begin", "loadproof-end"
 _CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
-_GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
-"""A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
 _OVERDUE_S: Final = 6.0
 """A worker that has not reported for so long is lost."""
-_TELL_DELAY_S: Final = 0.2
-"""The master tells how it goes a moment after the full second, when the workers' reports are in."""
-
-
-class Measuring:
-    """A process with users: reports at each full second of the run, and a last time when it stops."""
-
-    def __init__(self, environment: Environment, report: Callable[[SecondReport], None]) -> None:
-        self._runner: Any = environment.runner
-        self._statistics = LocustStatistics(environment)
-        self._report = report
-        self._greenlets: list[gevent.Greenlet] = []
-        self._taking = Semaphore()
-        """A report that was begun is finished: what it has taken is nowhere else."""
-        environment.events.test_start.add_listener(self._begin)
-
-    @property
-    def _recorder(self) -> Recorder:
-        recorder: Recorder = workloads.workload().recorder  # type: ignore[assignment]  # runs have a real one
-        return recorder
-
-    def _begin(self, **_: Any) -> None:
-        self._recorder.feed(self._statistics)
-        # What is there stays: looking through it for garbage again and again would stop the event loop each time.
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
-        self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
-
-    def _report_every_second(self) -> None:
-        while True:
-            gevent.sleep(1 - workloads.workload().now_s() % 1)
-            self._take()
-
-    def finish(self) -> None:
-        with self._taking:
-            gevent.killall(self._greenlets)
-        self._take(last=True)
-
-    def _take(self, *, last: bool = False) -> None:
-        with self._taking:
-            now_s = workloads.workload().now_s()
-            self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))
-
-
-class Writing:
-    """The process with the run directory: writes reports as they come, and tells once a second how it goes."""
-
-    def __init__(self, environment: Environment, writer: RunWriter) -> None:
-        self.writer = writer
-        self._runner: Any = environment.runner
-        self._csv = LocustCsv(environment, writer.path)
-        self._greenlet: gevent.Greenlet | None = None
-        self._disk_is_full = False
-        environment.events.test_start.add_listener(self._begin)
-
-    def _begin(self, **_: Any) -> None:
-        self._greenlet = gevent.spawn(self._tell_every_second)
-
-    def _tell_every_second(self) -> None:
-        while True:
-            gevent.sleep(1 - (workloads.workload().now_s() - _TELL_DELAY_S) % 1)
-            self._written(self._tell)
-
-    def _tell(self) -> None:
-        self._csv.write()
-        gevent.sleep(0)
-        self.writer.tell(workloads.workload().now_s())
-
-    def take(self, report: SecondReport) -> None:
-        self._written(lambda: self.writer.write(report))
-
-    def finish(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill()
-        self._written(self._csv.write)
-        self._written(self.writer.close)
-
-    def _written(self, write: Callable[[], None]) -> None:
-        """Stop the run when the disk takes no more; what is there stays readable."""
-        if self._disk_is_full:
-            return
-        try:
-            write()
-        except (OSError, OutputError) as error:
-            self._disk_is_full = True
-            self.writer.announce(disk_full=str(error))
-            gevent.spawn(self._runner.quit)
 
 
 class LocalCrew:
@@ -244,9 +149,7 @@ class WorkerCrew:
         self._environment = environment
         self._measuring = Measuring(environment, self._report)
         self._clock_took_s = math.inf
-        # Locust builds its whole argument parser for each of 100 options at each spawn message, which stops the
-        # event loop for 0.1 s at each step of a ramp. Source: locust/runners.py 2.47, WorkerRunner.handle_message.
-        argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
+        keep_default_arguments()
         self._runner.register_message(_BEGIN, self._begin)
         self._runner.register_message(_CLOCK, self._hear_clock)
         self._runner.register_message(_END, self._end, concurrent=True)
@@ -268,7 +171,7 @@ class WorkerCrew:
         self._runner.stop()
         self._measuring.finish()
         # Locust's own statistics of the last seconds, ahead of the word that there is no more.
-        self._runner._send_stats()  # noqa: SLF001 - it has no public way
+        send_statistics(self._runner)
         self._runner.send_message(_ENDED)
 
 

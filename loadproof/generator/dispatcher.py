@@ -11,7 +11,7 @@ from locust.exception import StopUser
 
 from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
-from loadproof.plan.phases import Due
+from loadproof.plan.pacing import Due
 from loadproof.users.user import ApiUser, api_users
 from loadproof.users.workload import workload
 

@@ -15,8 +15,9 @@ from loadproof import variables
 from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.internals.locust import take_stop_button
 from loadproof.recording.runwriter import RunWriter
-from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
 from loadproof.users.user import api_users
 
@@ -45,7 +46,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     if named is None:
         raise SystemExit("loadproof/locustfile.py: no run directory; use `loadproof run`, or -f locustfiles alone")
     path = Path(named)
-    manifest = files.read_manifest(path)
+    manifest = read_manifest(path)
     writer = RunWriter(path, manifest)
     workload.assign(manifest, rank=0, workers=1)
     environment.dispatcher_class = UserAllotment
@@ -70,8 +71,7 @@ def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None
         plan.end_early()
         return {"success": True, "message": "Test stopped"}
 
-    assert web_ui.app is not None  # noqa: S101 - it is served
-    web_ui.app.view_functions["locust.stop"] = stop
+    take_stop_button(web_ui, stop)
 
 
 def _quit_with_parent(runner: Any, parent: int) -> None:

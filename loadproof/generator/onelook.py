@@ -1,27 +1,31 @@
-"""The process of a dry run: sends one request of each kind, and prints what came back in lines of JSON."""
+"""The process of a dry run: sends one request of each kind, and prints what came back in lines of JSON.
+
+Its argument is the directory of locustfiles; the manifest comes on standard input.
+"""
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.util.load_locustfile import load_locustfile
 
+from loadproof.generator.look import Look
 from loadproof.recording.recorder import NoRecorder
-from loadproof.run.dryrun import Look
-from loadproof.rundir.files import Manifest
+from loadproof.rundir.manifest import Manifest
 from loadproof.users import workload
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
-    from loadproof.http.connection import Timing
+    from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
-    from loadproof.plan.phases import Due
+    from loadproof.plan.pacing import Due
 
 _SHOWN_CHARACTERS: Final = 160
 
@@ -41,7 +45,7 @@ class _Noting(NoRecorder):
         self.outcome = str(outcome)
 
 
-def _look(manifest: Manifest) -> list[Look]:
+def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     """Each task of each user in the mix, once."""
     noting = _Noting()
     answers: list[dict[str, Any]] = []
@@ -50,7 +54,7 @@ def _look(manifest: Manifest) -> list[Look]:
     environment.events.request.add_listener(lambda **told: answers.append(told))
     looks: list[Look] = []
     for endpoint in manifest.scenario.mix:
-        user = _user_class(endpoint, manifest.target.base_url)(environment)
+        user = _user_class(locustfiles / f"{endpoint}.py", manifest.target.base_url)(environment)
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
                 task(user)
@@ -58,13 +62,13 @@ def _look(manifest: Manifest) -> list[Look]:
     return looks
 
 
-def _user_class(endpoint: str, base_url: str) -> Any:
-    module = importlib.import_module(f"locustfiles.{endpoint}")
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ApiUser) and value is not ApiUser:
-            value.host = base_url
-            return value
-    raise LookupError(endpoint)
+def _user_class(file: Path, base_url: str) -> Any:
+    user_classes, _ = load_locustfile(str(file))
+    for user_class in user_classes.values():
+        if issubclass(user_class, ApiUser):
+            user_class.host = base_url
+            return user_class
+    raise LookupError(file.stem)
 
 
 def _seen(endpoint: str, outcome: str, told: dict[str, Any]) -> Look:
@@ -81,5 +85,5 @@ def _seen(endpoint: str, outcome: str, told: dict[str, Any]) -> Look:
 
 
 if __name__ == "__main__":
-    for look in _look(Manifest.model_validate_json(sys.stdin.read())):
+    for look in _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1])):
         sys.stdout.write(json.dumps(asdict(look)) + "\n")

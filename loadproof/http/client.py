@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from loadproof.http.connection import ConnectionFailedError, Request, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

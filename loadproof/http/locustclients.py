@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import requests
-from geventhttpclient.client import HTTPClientPool
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 from requests.adapters import HTTPAdapter
 
 from loadproof.http.answers import Answer
-from loadproof.http.connection import ConnectionFailedError, RequestTimeoutError
+from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError
+from loadproof.internals.geventhttpclient import BoundPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from geventhttpclient import HTTPClient
-
-    from loadproof.http.connection import Request, Timeouts, Timing
+    from loadproof.http.messages import Request, Timeouts, Timing
     from loadproof.http.origin import Origin
 
 _UNPACKED: Final = {"Accept-Encoding": "identity"}
@@ -83,7 +81,7 @@ class FastHttp(LocustClient):
     """FastHttpUser's session, on geventhttpclient."""
 
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> FastHttpSession:
-        pool = _BoundPool(
+        pool = BoundPool(
             source_address, connection_timeout=timeouts.connect_s, network_timeout=timeouts.total_s, concurrency=10
         )
         return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool, max_retries=0)
@@ -126,32 +124,6 @@ class Requests(LocustClient):
         ) as response:
             response.success()
             return response, getattr(response, "error", None)
-
-
-class _BoundPool(HTTPClientPool):
-    """Connections that come from one address."""
-
-    def __init__(self, source_address: str | None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._source_address = source_address
-
-    def get_client(self, url: Any) -> HTTPClient:
-        is_new = not self.clients
-        client = super().get_client(url)
-        if is_new and self._source_address is not None:
-            # The pool's own place to set options of its sockets; it has no way to hand them over.
-            pool: Any = client._connection_pool  # noqa: SLF001
-            pool._create_tcp_socket = _bound(pool._create_tcp_socket, self._source_address)  # noqa: SLF001
-        return client
-
-
-def _bound(create: Callable[..., Any], source_address: str) -> Callable[..., Any]:
-    def create_bound(*arguments: Any) -> Any:
-        created = create(*arguments)
-        created.bind((source_address, 0))
-        return created
-
-    return create_bound
 
 
 class _BoundAdapter(HTTPAdapter):

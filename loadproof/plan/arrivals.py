@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.plan.phases import apportion, expected_arrivals
+from loadproof.plan.phases import expected_arrivals
+from loadproof.plan.shares import apportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario
 
 _BLOCK_ARRIVALS: Final = 1000

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.plan.arrivals import ArrivalPlan
-from loadproof.plan.phases import apportion
+from loadproof.plan.shares import apportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from loadproof.rundir.files import PhaseSpan
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario
 
 _PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}

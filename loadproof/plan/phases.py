@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
-from loadproof.rundir.files import PhaseSpan
+from pydantic import Field
+
+from loadproof.plan.shares import apportion
+from loadproof.scenario.strict import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from loadproof.scenario.scenario import Scenario
+
+
+class PhaseSpan(Strict):
+    """A phase as it was planned, in seconds from the run's start."""
+
+    name: str
+    start_s: float
+    end_s: float
+    warm_up: bool
+    users: int | None
+    rate_rps: float | None
+    ramp_s: float = 0.0
+    bursts_s: list[float] = Field(default_factory=list)
 
 
 def plan_phases(scenario: Scenario) -> list[PhaseSpan]:
@@ -68,61 +84,10 @@ def users_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
     return before
 
 
-class Due(NamedTuple):
-    """When a closed-model user sends next, and in which burst (from 1), `late` if it was busy at its instant."""
-
-    at_s: float
-    burst: int | None = None
-    late: bool = False
-
-
-NEVER: Final = Due(math.inf)
-
-
-def next_due(spans: Sequence[PhaseSpan], *, previous_s: float, now_s: float, every_s: float, offset_s: float) -> Due:
-    """When a user who last was due at `previous_s` and is free at `now_s` sends next.
-
-    At most once in `every_s`; once at each burst, late if busy until then; not between bursts. After
-    a phase of bursts users go on at their own `offset_s`, so that they don't stay in step.
-    """
-    due_s = max(previous_s + every_s, now_s)
-    number = 0
-    for span in spans:
-        first, number = number, number + len(span.bursts_s)
-        if not span.bursts_s or now_s >= span.end_s or due_s < span.start_s:
-            continue
-        ahead = [index for index, at_s in enumerate(span.bursts_s) if at_s > previous_s]
-        if ahead:
-            reached = [index for index in ahead if span.bursts_s[index] <= now_s]
-            index = reached[-1] if reached else ahead[0]
-            return Due(max(span.bursts_s[index], now_s), burst=first + index + 1, late=bool(reached))
-        due_s = max(due_s, span.end_s + offset_s)
-    return Due(due_s) if due_s < spans[-1].end_s else NEVER
-
-
 def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:
     """The area under a phase's rate: a ramp from the level before, then flat."""
     rate_rps = span.rate_rps or 0.0
     return rate_rps * (span.end_s - span.start_s) - (rate_rps - level_rps) * span.ramp_s / 2
-
-
-def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """`total` split by shares into whole numbers that add up to it, by largest remainder."""
-    exact = {name: total * share for name, share in shares.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    left = total - sum(counts.values())
-    for name in sorted(exact, key=lambda name: counts[name] - exact[name])[:left]:
-        counts[name] += 1
-    return counts
-
-
-def allot(counts: Mapping[str, int], worker_ids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Users per worker and class; worker k of W gets numbers k, k + W, k + 2 W, … of each class."""
-    workers = len(worker_ids)
-    return {
-        worker: {name: (count - rank + workers - 1) // workers for name, count in counts.items()}
-        for rank, worker in enumerate(worker_ids)
-    }
 
 
 def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tuple[str, str], float]:

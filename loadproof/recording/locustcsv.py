@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from typing import TYPE_CHECKING
 
 import gevent
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 
+from loadproof.internals.locust import append_history
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ class LocustCsv:
         self._run = run
         prefix = str(run / files.LOCUST_PREFIX)
         self._writer = StatsCSVFileWriter(environment, PERCENTILES_TO_REPORT, prefix, full_history=True)
-        self._history = self._writer.stats_history_csv_writer
-        self._history.writerow(self._writer.stats_history_csv_columns)
+        self._writer.stats_history_csv_writer.writerow(self._writer.stats_history_csv_columns)
 
     def write(self) -> None:
         """Append to the history and rewrite the three totals; the last call makes Locust's missing final write."""
-        self._writer._stats_history_data_rows(self._history, time.time())  # noqa: SLF001 - no public way to add rows
+        append_history(self._writer)
         self._writer.stats_history_flush()
         for name, write in (
             ("stats", self._writer.requests_csv),

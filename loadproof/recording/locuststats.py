@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from locust import stats as locust_stats
+
+from loadproof.internals.locust import only_the_runner_listens
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -26,16 +28,8 @@ class LocustStatistics:
 
     @property
     def are_alone(self) -> bool:
-        """Nothing else listens to Locust's `request` event; False where this can't be known.
-
-        Source: locust/event.py and locust/runners.py 2.47: a runner's own listener is `Runner.__init__`'s `on_request`.
-        """
-        handlers: list[Any] | None = getattr(self._environment.events.request, "_handlers", None)
-        return (
-            handlers is not None
-            and len(handlers) == 1
-            and getattr(handlers[0], "__qualname__", "") == "Runner.__init__.<locals>.on_request"
-        )
+        """Nothing else listens to Locust's `request` event; False where this can't be known."""
+        return only_the_runner_listens(self._environment)
 
     def add(
         self, name: str, method: str, *, response_s: NDArray[np.float64], ended_ago_s: NDArray[np.float64], length: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from array import array
 from collections import Counter, defaultdict
@@ -14,17 +13,19 @@ import gevent
 import numpy as np
 
 from loadproof.outcome import DROPPED, ERRORS, Outcome
-from loadproof.plan.phases import Due, phase_at
+from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import COLUMNS, cells_of
+from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.files import GeneratorRow
+from loadproof.rundir.rows import GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.http.connection import Timing
+    from loadproof.http.messages import Timing
+    from loadproof.plan.pacing import Due
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.locuststats import LocustStatistics
-    from loadproof.rundir.files import PhaseSpan
 
     _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
 
@@ -48,50 +49,6 @@ class _Second:
     """Of finished requests by endpoint, method and outcome: COLUMNS after COLUMNS."""
     cells: Counter[tuple[int, str, str, str, str, int]] = field(default_factory=Counter)
     """Of the few that did not finish."""
-
-
-@dataclass
-class SecondReport:
-    """What one worker measured since its last report: lists and numbers only, to pass between machines."""
-
-    worker: str
-    now_s: float
-    users: int
-    in_flight: int
-    errors: int
-    throttled: int
-    cells: list[Sequence[Any]]
-    """Rows of `IntervalRow`."""
-    generator: Sequence[Any] | None
-    """A row of `GeneratorRow`; None before second 0 is over."""
-    bursts: list[Sequence[Any]]
-    """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
-
-
-@dataclass
-class BurstSeen:
-    """One burst as its senders saw it; of several workers, merged."""
-
-    burst: int
-    first_s: float = math.inf
-    last_s: float = -math.inf
-    sent: int = 0
-    late: int = 0
-    peak_in_flight: int = 0
-
-    def saw(self, sent_s: float, *, late: bool) -> None:
-        self.first_s = min(self.first_s, sent_s)
-        self.last_s = max(self.last_s, sent_s)
-        self.sent += 1
-        self.late += late
-
-    def merge(self, other: BurstSeen) -> None:
-        """Workers peak at nearly the same time, so that their sum bounds the common peak from above."""
-        self.first_s = min(self.first_s, other.first_s)
-        self.last_s = max(self.last_s, other.last_s)
-        self.sent += other.sent
-        self.late += other.late
-        self.peak_in_flight += other.peak_in_flight
 
 
 class Recorder:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Final
 from loadproof import variables
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan.phases import phase_at
-from loadproof.recording.recorder import BurstSeen
+from loadproof.recording.reports import BurstSeen
 from loadproof.rundir import files
-from loadproof.rundir.files import EventRow, GeneratorRow
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import EventRow, GeneratorRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.recording.recorder import SecondReport
-    from loadproof.rundir.files import Manifest
+    from loadproof.recording.reports import SecondReport
+    from loadproof.rundir.manifest import Manifest
 
 _QUANTILE: Final = 0.95
 
@@ -41,7 +42,7 @@ class RunWriter:
     def write(self, report: SecondReport) -> None:
         """Append what a worker measured; OSError when the disk is full."""
         if report.cells:
-            files.append_intervals(self.path / files.INTERVALS, report.cells)
+            append_intervals(self.path / files.INTERVALS, report.cells)
         if report.generator is not None:
             row = GeneratorRow(*report.generator)
             files.append_rows(self.path / files.GENERATOR, [row])

@@ -7,46 +7,32 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import Problem, TargetError
-from loadproof.run import children, runner
+from loadproof.generator.look import Look
+from loadproof.run import children
+from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
+from loadproof.run.embedded import embedded_target
 
 
-@dataclass(frozen=True)
-class Look:
-    """One request, its answer, and how it would be counted."""
-
-    endpoint: str
-    request: str
-    """Method and path."""
-    outcome: str
-    status: int | None
-    response_s: float
-    reason: str
-    """Why it is not ok; empty when it is."""
-    body: str
-    """The beginning of the answer's body."""
-
-
-def dry_run(assignment: runner.Assignment) -> list[Look]:
+def dry_run(assignment: Assignment) -> list[Look]:
     """Send as one client of the scenario; the embedded target is started for it where there is no other."""
     secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
     target = assignment.target
     with ExitStack() as stack:
         if target is None:
             log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadproof-dry-run-"))) / "target.log"
-            settings = runner.embedded_settings(assignment.scenario) | secret
-            embedded = children.embedded_target(settings, cores=set(), log=log, stop_requested=lambda: False)
+            settings = embedded_settings(assignment.scenario) | secret
+            embedded = embedded_target(settings, cores=set(), log=log, stop_requested=lambda: False)
             _, base_url = stack.enter_context(embedded)
         else:
             base_url, secret = target.base_url, {}
-        manifest = runner.new_manifest(assignment, "dry-run", base_url)
+        manifest = new_manifest(assignment, "dry-run", base_url)
         done = subprocess.run(
-            [sys.executable, "-m", "loadproof.generator.onelook"],
+            [sys.executable, "-m", "loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())],
             input=manifest.model_dump_json(),
             env=children.environment_with(secret),
             capture_output=True,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import locustfiles
+import loadproof
 from loadproof import variables
 from loadproof.run import children
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
@@ -22,19 +22,21 @@ from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from loadproof.run.runner import StopSignal
-    from loadproof.rundir.files import Manifest
+    from loadproof.run.stopping import StopSignal
+    from loadproof.rundir.manifest import Manifest
 
 LISTEN_PORT: Final = 5557
 _POLL_S: Final = 0.2
-_LOCUSTFILES: Final = f"{Path(locustfiles.__file__).parent},{Path(__file__).parents[1] / 'generator/locustfile.py'}"
-_LOCUST: Final = (sys.executable, "-m", "locust", "-f", _LOCUSTFILES, "--exit-code-on-error", "0")
+_OUR_LOCUSTFILE: Final = Path(loadproof.__file__).parent / "generator/locustfile.py"
+"""Loaded by Locust from its path: nothing on this side of the processes imports it."""
 
 
 @dataclass(frozen=True)
 class CrewOptions:
     """How many processes make the load, and where they come from."""
 
+    locustfiles: Path
+    """The directory of what virtual users do, one kind a file."""
     workers: int = 1
     listen: tuple[str, int] | None = None
     """Where workers from elsewhere connect; None: they are our own children."""
@@ -76,7 +78,7 @@ def started(
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
         host, port = crew.listen or ("127.0.0.1", _free_port() if crew.workers > 1 else 0)
-        command = [*_LOCUST, "--only-summary", *_run_options(manifest), *_shown_by(crew)]
+        command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
         if crew.is_distributed:
             command += ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
             command += ["--expect-workers", str(crew.workers)]
@@ -87,13 +89,14 @@ def started(
         os.close(write_end)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            worker = children.start(_worker_command(host, port), environment=secret, cores=cores, log=log)
+            command = _worker_command(crew.locustfiles, host, port)
+            worker = children.start(command, environment=secret, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
         yield Generator(leader, read_end, workers, waits_for_workers=crew.is_distributed)
 
 
-def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> int:
+def work_for(host: str, port: int, *, locustfiles: Path, stop_signal: StopSignal, once: bool) -> int:
     """Be a worker of the masters that listen there, one after the other; Locust's last exit code.
 
     Locust waits for a master by itself, for some minutes; then it is started again.
@@ -101,7 +104,7 @@ def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> in
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        child = children.start(_worker_command(host, port), environment={}, cores=set(), log=None)
+        child = children.start(_worker_command(locustfiles, host, port), environment={}, cores=set(), log=None)
         while child.poll() is None and not stop_signal:
             time.sleep(_POLL_S)
         children.stop(child)
@@ -112,8 +115,13 @@ def work_for(host: str, port: int, *, stop_signal: StopSignal, once: bool) -> in
     return code
 
 
-def _worker_command(host: str, port: int) -> list[str]:
-    return [*_LOCUST, "--worker", "--master-host", host, "--master-port", str(port)]
+def _locust(locustfiles: Path) -> list[str]:
+    files = f"{locustfiles.resolve()},{_OUR_LOCUSTFILE}"
+    return [sys.executable, "-m", "locust", "-f", files, "--exit-code-on-error", "0"]
+
+
+def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:
+    return [*_locust(locustfiles), "--worker", "--master-host", host, "--master-port", str(port)]
 
 
 def _shown_by(crew: CrewOptions) -> list[str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import locustfiles
 from loadproof.errors import Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
@@ -19,29 +17,36 @@ from loadproof.scenario.targetfile import missing_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from loadproof.run.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
 
-def known_endpoints() -> list[str]:
-    """One kind of traffic per file in locustfiles/."""
-    files = Path(locustfiles.__file__).parent.glob("[!_]*.py")
-    return sorted(file.stem for file in files)
+def known_endpoints(locustfiles: Path) -> list[str]:
+    """One kind of traffic per file."""
+    return sorted(file.stem for file in locustfiles.glob("[!_]*.py"))
 
 
 def preflight(
-    scenario: Scenario, *, where: str, seed: int, limits: Mapping[str, str], target: TargetFile | None, workers: int
+    scenario: Scenario,
+    *,
+    where: str,
+    seed: int,
+    limits: Mapping[str, str],
+    target: TargetFile | None,
+    crew: CrewOptions,
 ) -> Iterator[Problem]:
     """Problems of a run of this scenario against this target; None: the embedded one."""
     if target is not None:
         yield from missing_variables(target, set(scenario.mix))
-    known = known_endpoints()
+    known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:
         if endpoint not in known:
             yield Problem(
                 f"{where} mix.{endpoint}",
-                "no such file in locustfiles/",
+                f"no such file in {crew.locustfiles.name}/",
                 nearest(endpoint, known),
                 got=endpoint,
             )
@@ -56,7 +61,7 @@ def preflight(
                 got=f"{excess.sent} requests",
             )
     # An embedded target has all connections in one process.
-    yield from open_file_problems(scenario, processes=1 if target is None else workers, where=where)
+    yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
         host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
         yield from _address_problems(host, where)

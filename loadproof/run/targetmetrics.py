@@ -10,7 +10,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadproof.rundir import files
-from loadproof.rundir.files import TargetRow
+from loadproof.rundir.rows import TargetRow
 
 if TYPE_CHECKING:
     from pathlib import Path

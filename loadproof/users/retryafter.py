@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from loadproof.outcome import Outcome
-from loadproof.rundir.files import RETRY_BROKEN, RETRY_KEPT
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import gevent
 from locust import User
 from locust.exception import StopUser
-from locust.user.task import LOCUST_STATE_STOPPING
 
 from loadproof.api.calls import Call, Reply
-from loadproof.http.connection import ConnectionFailedError, Request, RequestTimeoutError, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing
+from loadproof.internals.locust import is_stopping
 from loadproof.outcome import Outcome, classify
-from loadproof.plan.phases import Due
-from loadproof.rundir.files import RETRY_MISSING
+from loadproof.plan.pacing import Due
+from loadproof.rundir.rows import RETRY_MISSING
 from loadproof.users.retryafter import Promise, retry_after_s
 from loadproof.users.workload import workload
 
@@ -96,7 +96,7 @@ class ApiUser(User):
             finally:
                 # Also after a mistake in the task, which Locust notes: the next turn has its time.
                 self._plan_next()
-            if self._due.at_s > self.workload.now_s() or self._state == LOCUST_STATE_STOPPING:
+            if self._due.at_s > self.workload.now_s() or is_stopping(self):
                 self.wait()
 
     def _plan_next(self) -> None:

@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Final
 from loadproof.api.calls import Api
 from loadproof.api.payloads import make_payloads
 from loadproof.http.client import ClientConnections, Exchanging
-from loadproof.http.connection import Connection, Timeouts
+from loadproof.http.connection import Connection
+from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client
-from loadproof.plan.phases import Due, next_due, plan_phases
+from loadproof.plan.pacing import Due, next_due
+from loadproof.plan.phases import plan_phases
 from loadproof.recording.recorder import NoRecorder, Recorder
-from loadproof.rundir.files import TargetFacts
+from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.scenario import HeaderClients, HttpClient, Scenario
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadproof.rundir.files import Manifest
+    from loadproof.rundir.manifest import Manifest
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
 _PLAIN_LOCUST: Final = {

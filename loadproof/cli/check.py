@@ -1,0 +1,39 @@
+"""`loadproof check`: scenarios to what they would do, before anything is sent."""
+
+from __future__ import annotations
+
+import typer
+
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    DryRunOption,
+    FilesArgument,
+    HostsOption,
+    LocustfilesOption,
+    SeedOption,
+    SettingsOption,
+    TargetOption,
+    checked_locustfiles,
+    overrides,
+)
+from loadproof.cli.preparing import allowed_target, prepare_all
+from loadproof.cli.running import look
+from loadproof.run.locust import CrewOptions
+from loadproof.scenario.targetfile import load_target
+
+
+def check(
+    files: FilesArgument,
+    target: TargetOption = None,
+    seed: SeedOption = 1,
+    settings: SettingsOption = None,
+    allow_host: HostsOption = None,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Check scenarios, and tell what they would do to whom, and which samples each threshold can expect."""
+    target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
+    crew = CrewOptions(checked_locustfiles(locustfiles))
+    assignments = prepare_all(files, target_file, settings=overrides(settings), seed=seed, crew=crew)
+    if dry_run:
+        raise typer.Exit(max(map(look, assignments)))

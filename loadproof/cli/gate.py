@@ -1,0 +1,86 @@
+"""`loadproof gate`: several scenarios, one after the other, to one exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.text import Text
+
+from loadproof.cli import judging
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    DEFAULT_OUT,
+    AnnotateOption,
+    FilesArgument,
+    HostsOption,
+    InconclusiveOption,
+    LocustfilesOption,
+    OutOption,
+    SeedOption,
+    TargetOption,
+    WorkersOption,
+    checked_locustfiles,
+    console,
+)
+from loadproof.cli.preparing import allowed_target, prepare_all
+from loadproof.cli.running import run_into
+from loadproof.errors import LoadproofError, escaped
+from loadproof.run.locust import CrewOptions
+from loadproof.run.probe import probe
+from loadproof.run.stopping import StopSignal
+from loadproof.rundir.files import SUMMARY, create_run_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analysis.outputs.gate import Gated
+    from loadproof.run.assignment import Assignment
+
+
+def gate(
+    files: FilesArgument,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    seed: SeedOption = 1,
+    out: OutOption = DEFAULT_OUT,
+    workers: WorkersOption = 1,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+) -> None:
+    """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
+    from analysis.outputs import gate as gates
+
+    stop_signal = StopSignal()
+    policy = judging.Policy(inconclusive, annotate)
+    with stop_signal.installed():
+        target_file = allowed_target(target, allow_host)
+        crew = CrewOptions(checked_locustfiles(locustfiles), workers)
+        assignments = prepare_all(files, target_file, seed=seed, crew=crew)
+        directory = create_run_directory(out, "gate")
+        gated: list[gates.Gated] = []
+        for assignment in assignments:
+            if not stop_signal:
+                gated.append(_gated(assignment, directory, stop_signal))
+                gates.write_gate(directory, gated, lenient=policy.is_lenient)
+    console.print(gates.gate_table(gated))
+    console.print(Text(escaped(f"summary: {directory / SUMMARY}")))
+    policy.tell_ci(gated, directory / SUMMARY)
+    raise typer.Exit(gates.worst_exit_code(gated, lenient=policy.is_lenient))
+
+
+def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
+    """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
+    from analysis.outputs.gate import Gated
+
+    name = assignment.scenario.name
+    try:
+        if assignment.target is not None:
+            probe(assignment.target)
+        run, verdict = judging.judged(run_into(out, assignment, stop_signal), None, console)
+    except LoadproofError as error:
+        trouble = "; ".join(map(str, error.problems))
+        console.print(Text(trouble))
+        return Gated(name, trouble=trouble)
+    return Gated(name, run, verdict)

@@ -1,0 +1,72 @@
+"""Arguments and options that several commands share, and the terminal that they print to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+from rich.console import Console
+
+import loadproof
+from loadproof.errors import InputError, Problem
+from loadproof.run.locust import LISTEN_PORT
+
+DEFAULT_OUT: Final = Path("reports")
+DEFAULT_LOCUSTFILES: Final = Path(loadproof.__file__).parents[1] / "locustfiles"
+"""The one beside this package."""
+
+console: Final = Console(highlight=False)
+
+FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files.")]
+ScenarioArgument = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")]
+TargetOption = Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")]
+HostsOption = Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")]
+LocustfilesOption = Annotated[
+    Path, typer.Option(metavar="DIR", show_default=False, help="Users, one kind a file; loadproof's own if left out.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random choices.")]
+OutOption = Annotated[Path, typer.Option(help="Where run directories are made.")]
+WorkersOption = Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)]
+BaselineOption = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Run directory of the same scenario, to compare with.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Send one request of each kind, show the answers and outcomes, and end.")
+]
+InconclusiveOption = Annotated[
+    Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")
+]
+AnnotateOption = Annotated[
+    Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'.")
+]
+
+
+def address(text: str, where: str) -> tuple[str, int]:
+    """HOST:PORT, or HOST with Locust's own port."""
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", str(LISTEN_PORT))
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(Problem(where, "not an address", f"write HOST:PORT, like 0.0.0.0:{LISTEN_PORT}", got=text))
+    return host, int(port)
+
+
+def overrides(settings: list[str] | None) -> dict[str, str]:
+    """KEY=VALUE texts by key; InputError with all that have no '='."""
+    pairs = [setting.partition("=") for setting in settings or []]
+    problems = [
+        Problem(f"--set {key}", "no '='", "write --set KEY=VALUE", got=key) for key, equals, _ in pairs if not equals
+    ]
+    if problems:
+        raise InputError(problems)
+    return {key: value for key, _, value in pairs}
+
+
+def checked_locustfiles(directory: Path) -> Path:
+    """The same directory; InputError unless it holds locustfiles."""
+    if not any(directory.glob("[!_]*.py")):
+        what = "no locustfiles in it" if directory.is_dir() else "no such directory"
+        raise InputError(Problem("--locustfiles", what, "give the directory of your locustfiles", got=str(directory)))
+    return directory

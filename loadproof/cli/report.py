@@ -1,0 +1,58 @@
+"""`loadproof report`: a run directory, or what other tools wrote, to a verdict and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadproof.cli import judging
+from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, console
+from loadproof.errors import InputError, Problem
+from loadproof.rundir.manifest import read_manifest
+
+
+def report(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN|PREFIX", help="A run directory, or the prefix of the CSVs of anyone's Locust run."),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead: a log of requests, a CSV of seconds, name, response_ms, status."),
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For CSVs: what to expect of them; no verdict if left out.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For CSVs: where to write; beside them if left out.")
+    ] = None,
+    baseline: BaselineOption = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+) -> None:
+    """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
+    if (source is None) == (log is None):
+        raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    policy = judging.Policy(inconclusive, annotate)
+    if source is not None and source.is_dir():
+        _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
+        before = judging.load_baseline(baseline, read_manifest(source).scenario)
+        code = judging.judge(source, before, console, policy)
+    elif baseline is not None:
+        raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
+    elif source is not None:
+        code = judging.report_on_csvs(source, thresholds, out, console, policy)
+    elif log is not None:
+        code = judging.report_on_log(log, thresholds, out, console, policy)
+    raise typer.Exit(code)
+
+
+def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: Path | None) -> None:
+    """What doesn't go with a run directory."""
+    if thresholds is not None or out is not None:
+        what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
+        raise InputError(Problem(str(run), what, remedy, got="a directory"))
+    if baseline is not None and baseline.resolve() == run.resolve():
+        raise InputError(Problem(f"--baseline {baseline}", "the same run", "give an earlier one"))

@@ -1,0 +1,72 @@
+"""`loadproof run`: a scenario to its verdict and report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from loadproof.cli import judging
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    DEFAULT_OUT,
+    AnnotateOption,
+    BaselineOption,
+    DryRunOption,
+    HostsOption,
+    InconclusiveOption,
+    LocustfilesOption,
+    OutOption,
+    ScenarioArgument,
+    SeedOption,
+    SettingsOption,
+    TargetOption,
+    WorkersOption,
+    address,
+    checked_locustfiles,
+    console,
+    overrides,
+)
+from loadproof.cli.preparing import allowed_target, prepare
+from loadproof.cli.running import look, run_into
+from loadproof.run.locust import CrewOptions
+from loadproof.run.probe import probe
+from loadproof.run.stopping import StopSignal
+
+
+def run(
+    file: ScenarioArgument,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    seed: SeedOption = 1,
+    out: OutOption = DEFAULT_OUT,
+    workers: WorkersOption = 1,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
+    ] = None,
+    wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for the workers.", min=1)] = 60,
+    ui_port: Annotated[
+        int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
+    ] = None,
+    baseline: BaselineOption = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+    settings: SettingsOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
+    stop_signal = StopSignal()
+    with stop_signal.installed():
+        listening = address(listen, "--listen") if listen else None
+        crew = CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait, ui_port)
+        target_file = allowed_target(target, allow_host)
+        assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
+        before = judging.load_baseline(baseline, assignment.scenario)
+        if target_file is not None:
+            probe(target_file)
+        if dry_run:
+            raise typer.Exit(look(assignment))
+        policy = judging.Policy(inconclusive, annotate)
+        code = judging.judge(run_into(out, assignment, stop_signal), before, console, policy)
+    raise typer.Exit(code)

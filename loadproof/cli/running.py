@@ -1,0 +1,57 @@
+"""An assignment to a run directory, with its progress on the terminal; or to one look at the target."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from loadproof.cli import judging
+from loadproof.cli.options import console
+from loadproof.errors import ExitCode, escaped
+from loadproof.outcome import Outcome
+from loadproof.run import runner
+from loadproof.run.dryrun import dry_run
+from loadproof.run.progress import Progress
+from loadproof.rundir.files import create_run_directory
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.run.assignment import Assignment
+    from loadproof.run.stopping import StopSignal
+
+
+def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> Path:
+    """Run one scenario into a new run directory below `out`."""
+    scenario = assignment.scenario
+    run_directory = create_run_directory(out, scenario.name)
+    progress = Progress(
+        console,
+        duration_s=scenario.duration_s,
+        thresholds_so_far=functools.partial(judging.judge_so_far, run_directory),
+    )
+    # What judges loads while the target starts, or its loading would disturb the measurement.
+    threading.Thread(target=importlib.import_module, args=["analysis.judge.thresholds"], daemon=True).start()
+    with progress:
+        runner.run(
+            assignment, run_directory, progress, stop_signal, broken=judging.watch_for_abort(run_directory, scenario)
+        )
+    return run_directory
+
+
+def look(assignment: Assignment) -> ExitCode:
+    """Show one request of each kind and its answer; FAIL when one is not as expected."""
+    looks = dry_run(assignment)
+    for seen in looks:
+        style = "green" if seen.outcome == Outcome.OK else "red"
+        status = "no answer" if seen.status is None else str(seen.status)
+        head = f"  {escaped(seen.request)} → {status} in {format_duration(seen.response_s)}"
+        console.print(Text.assemble((f"{seen.outcome:12}", style), f"{seen.endpoint:14}", head), soft_wrap=True)
+        for text in filter(None, (seen.reason, seen.body)):
+            console.print(Text(f"{'':14}{escaped(text)}"), soft_wrap=True)
+    return ExitCode.PASS if all(seen.outcome == Outcome.OK for seen in looks) else ExitCode.FAIL

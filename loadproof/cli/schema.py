@@ -1,0 +1,27 @@
+"""`loadproof schema`: the JSON schemas of what people write and of what programs read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from loadproof.scenario.scenario import Scenario
+from loadproof.scenario.targetfile import TargetFile
+
+
+def schema(
+    of: Annotated[
+        Literal["scenario", "target", "verdict"], typer.Argument(help="Scenarios, target files, or verdict.json.")
+    ] = "scenario",
+) -> None:
+    """Print a JSON schema: for completion in editors, or for what reads verdicts."""
+    if of == "verdict":
+        from analysis.outputs.verdictschema import verdict_schema
+
+        content = verdict_schema()
+    else:
+        content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")

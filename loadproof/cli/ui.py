@@ -1,0 +1,35 @@
+"""`loadproof ui`: Locust's web UI on the same users."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    HostsOption,
+    LocustfilesOption,
+    TargetOption,
+    checked_locustfiles,
+    console,
+)
+from loadproof.cli.preparing import allowed_target
+from loadproof.run import webui
+from loadproof.run.stopping import StopSignal
+
+
+def ui(
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
+) -> None:
+    """Serve Locust's web UI on the same users."""
+    stop_signal = StopSignal()
+    with stop_signal.installed():
+        target_file = allowed_target(target, allow_host)
+        directory = checked_locustfiles(locustfiles)
+        console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))
+        webui.serve(target_file, locustfiles=directory, port=port, stop_signal=stop_signal)

@@ -1,0 +1,64 @@
+"""The part of a process with users that reports once a second what was measured."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.lock import Semaphore
+
+from loadproof.recording.locuststats import LocustStatistics
+from loadproof.users import workload as workloads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from loadproof.recording.recorder import Recorder
+    from loadproof.recording.reports import SecondReport
+
+
+_GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
+"""A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
+
+
+class Measuring:
+    """A process with users: reports at each full second of the run, and a last time when it stops."""
+
+    def __init__(self, environment: Environment, report: Callable[[SecondReport], None]) -> None:
+        self._runner: Any = environment.runner
+        self._statistics = LocustStatistics(environment)
+        self._report = report
+        self._greenlets: list[gevent.Greenlet] = []
+        self._taking = Semaphore()
+        """A report that was begun is finished: what it has taken is nowhere else."""
+        environment.events.test_start.add_listener(self._begin)
+
+    @property
+    def _recorder(self) -> Recorder:
+        recorder: Recorder = workloads.workload().recorder  # type: ignore[assignment]  # runs have a real one
+        return recorder
+
+    def _begin(self, **_: Any) -> None:
+        self._recorder.feed(self._statistics)
+        # What is there stays: looking through it for garbage again and again would stop the event loop each time.
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
+
+    def _report_every_second(self) -> None:
+        while True:
+            gevent.sleep(1 - workloads.workload().now_s() % 1)
+            self._take()
+
+    def finish(self) -> None:
+        with self._taking:
+            gevent.killall(self._greenlets)
+        self._take(last=True)
+
+    def _take(self, *, last: bool = False) -> None:
+        with self._taking:
+            now_s = workloads.workload().now_s()
+            self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))

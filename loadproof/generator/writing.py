@@ -1,0 +1,68 @@
+"""The part of the process with the run directory that writes what was reported, and tells how the run goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from loadproof.errors import OutputError
+from loadproof.recording.locustcsv import LocustCsv
+from loadproof.users import workload as workloads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from loadproof.recording.reports import SecondReport
+    from loadproof.recording.runwriter import RunWriter
+
+
+_TELL_DELAY_S: Final = 0.2
+"""The master tells how it goes a moment after the full second, when the workers' reports are in."""
+
+
+class Writing:
+    """The process with the run directory: writes reports as they come, and tells once a second how it goes."""
+
+    def __init__(self, environment: Environment, writer: RunWriter) -> None:
+        self.writer = writer
+        self._runner: Any = environment.runner
+        self._csv = LocustCsv(environment, writer.path)
+        self._greenlet: gevent.Greenlet | None = None
+        self._disk_is_full = False
+        environment.events.test_start.add_listener(self._begin)
+
+    def _begin(self, **_: Any) -> None:
+        self._greenlet = gevent.spawn(self._tell_every_second)
+
+    def _tell_every_second(self) -> None:
+        while True:
+            gevent.sleep(1 - (workloads.workload().now_s() - _TELL_DELAY_S) % 1)
+            self._written(self._tell)
+
+    def _tell(self) -> None:
+        self._csv.write()
+        gevent.sleep(0)
+        self.writer.tell(workloads.workload().now_s())
+
+    def take(self, report: SecondReport) -> None:
+        self._written(lambda: self.writer.write(report))
+
+    def finish(self) -> None:
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        self._written(self._csv.write)
+        self._written(self.writer.close)
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Stop the run when the disk takes no more; what is there stays readable."""
+        if self._disk_is_full:
+            return
+        try:
+            write()
+        except (OSError, OutputError) as error:
+            self._disk_is_full = True
+            self.writer.announce(disk_full=str(error))
+            gevent.spawn(self._runner.quit)

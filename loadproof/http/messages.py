@@ -1,0 +1,69 @@
+"""What a request is, when its parts happened, and how it can fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+_IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Source: RFC 9110, section 9.2.2."""
+
+
+class TransportError(Exception):
+    """The request got no whole answer."""
+
+
+class RequestTimeoutError(TransportError):
+    pass
+
+
+class ConnectionFailedError(TransportError):
+    """Refused, reset, closed too early, or not HTTP."""
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    """Path and query, percent-encoded, below the target's base URL."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    repeatable: bool | None = None
+    """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
+    says of its method."""
+
+    follow_redirects: bool = False
+    """To the same origin; others are answers like any other."""
+    is_below_base: bool = True
+    """The path is below the base URL's; False: below the host."""
+
+    @property
+    def may_be_repeated(self) -> bool:
+        return self.method in _IDEMPOTENT_METHODS if self.repeatable is None else self.repeatable
+
+
+class Timing:
+    """The moments of one request, monotonic seconds, and how long its parts took."""
+
+    began_s: float = 0.0
+    connect_s: float = 0.0
+    """How long connecting took, if it had to connect; seconds."""
+    sent_s: float = 0.0
+    """When the first byte was sent, the first time if it had to be repeated; `began_s` if it never was."""
+    first_byte_s: float = 0.0
+    """How long it took from sending to the first byte of an answer."""
+    ended_s: float = 0.0
+    """When the last byte came, or it failed."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; `first_byte_s` from sending to the first byte of the answer."""
+
+    connect_s: float
+    total_s: float
+    first_byte_s: float | None = None

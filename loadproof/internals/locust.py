@@ -1,0 +1,77 @@
+"""Locust's private parts that loadproof needs, each behind a name of ours.
+
+A new Locust may change them without a word: `tests/internals/test_locust.py` says which of them it did.
+Source of all: locust 2.47.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+from locust import argument_parser
+from locust.user.task import LOCUST_STATE_STOPPING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust import User
+    from locust.dispatch import UsersDispatcher
+    from locust.env import Environment
+    from locust.runners import WorkerRunner
+    from locust.stats import StatsCSVFileWriter
+    from locust.web import WebUI
+
+
+def is_stopping(user: User) -> bool:
+    """Locust wants this user to end when it next waits. Source: locust/user/users.py, User.stop."""
+    return bool(user._state == LOCUST_STATE_STOPPING)
+
+
+def only_the_runner_listens(environment: Environment) -> bool:
+    """Nothing but the runner's own statistics listens to the `request` event; False where this can't be known.
+
+    Source: locust/event.py; locust/runners.py, Runner.__init__'s `on_request`.
+    """
+    handlers: list[Any] | None = getattr(environment.events.request, "_handlers", None)
+    return (
+        handlers is not None
+        and len(handlers) == 1
+        and getattr(handlers[0], "__qualname__", "") == "Runner.__init__.<locals>.on_request"
+    )
+
+
+def append_history(writer: StatsCSVFileWriter) -> None:
+    """Add a row per entry to the history of this moment. Source: locust/stats.py, StatsCSVFileWriter."""
+    writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())
+
+
+def planned_classes(dispatcher: UsersDispatcher) -> list[Any]:
+    """The user classes that the dispatcher was made for. Source: locust/dispatch.py."""
+    return list(dispatcher._user_classes)
+
+
+def worker_ids(dispatcher: UsersDispatcher) -> list[str]:
+    """The workers that users go to, in the order of their ids. Source: locust/dispatch.py."""
+    return sorted(node.id for node in dispatcher._worker_nodes)
+
+
+def send_statistics(runner: WorkerRunner) -> None:
+    """Report now what Locust's statistics hold, instead of in three seconds. Source: locust/runners.py."""
+    runner._send_stats()
+
+
+def keep_default_arguments() -> None:
+    """Build Locust's argument parser once.
+
+    A worker builds it for each of 100 options at each spawn message, which stops the event loop for 0.1 s at each
+    step of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
+    """
+    argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
+
+
+def take_stop_button(web_ui: WebUI, stop: Callable[[], dict[str, object]]) -> None:
+    """Have the web UI's stop button call this instead. Source: locust/web.py, the route `/stop`."""
+    assert web_ui.app is not None  # noqa: S101 - it is served
+    web_ui.app.view_functions["locust.stop"] = stop

@@ -1,0 +1,83 @@
+"""How many samples a threshold needs, and how sure an interval is: the numbers that plan and verdict share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.scenario.expectation import RATIOS, RESOURCES, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.expectation import Expectation
+
+
+CALM_SECONDS: Final = 10
+"""Recovered is who is as before for so many seconds in a row; a shorter calm may be a pause between two waves."""
+DRIFT_BATCHES: Final = 6
+"""At least so many values make a trend."""
+SAMPLES_A_BATCH: Final = 5
+"""Of what the target holds."""
+SAMPLES_OF_MEAN: Final = 30
+SAMPLES_BEYOND_QUANTILE: Final = 10
+"""A quantile needs so many samples beyond it, or its upper bound is one slow answer."""
+CONFIDENCE: Final = 0.95
+Z: Final = 1.959964
+"""Of a 95 % interval."""
+
+
+def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:
+    """How many windows these phases have; one begins each whole second."""
+    lengths = (math.floor(span.end_s) - math.ceil(span.start_s) for span in spans)
+    return sum(max(0, length - math.ceil(window_s) + 1) for length in lengths)
+
+
+def confidence_of_each(windows: int) -> float:
+    """With which all of so many windows together are right with CONFIDENCE (Bonferroni)."""
+    return 1 - (1 - CONFIDENCE) / max(windows, 1)
+
+
+def z_of(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
+    """Of the expected number of independent events, of which so many were counted; a float, or an array of them.
+
+    Source: Wilson's score interval, in the limit of a small ratio.
+    """
+    middle, half = count + z**2 / 2, z * (count + z**2 / 4) ** 0.5
+    return middle - half, middle + half
+
+
+def samples_needed(expectation: Expectation, z: float = Z) -> int:
+    """The fewest samples by which a perfect target could pass, of a whole scope or of each window.
+
+    A quantile q: n (1 - q) >= 10; in windows, a ratio of answers within the limit, too. A ratio: the Wilson bound at
+    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough to be nearly normal.
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    metric = expectation.metric
+    if metric.of is not None:
+        # Each of the batches has to tell its own value.
+        inner = replace(expectation, metric=metric.of)
+        return DRIFT_BATCHES * (SAMPLES_A_BATCH if metric.of.name in RESOURCES else samples_needed(inner, z))
+    if metric.objective is not None:
+        budget = replace(expectation, metric=Metric("error_ratio"), limit=expectation.limit * (1 - metric.objective))
+        return samples_needed(budget, z)
+    if metric.quantile is not None:
+        # Rounded first: 10 / (1 - 0.9) is 100.00000000000001 in floating point.
+        beyond = math.ceil(round(SAMPLES_BEYOND_QUANTILE / (1 - metric.quantile), 6))
+        return max(beyond, _perfect(1 - metric.quantile, z)) if expectation.window_s else beyond
+    if metric.name in RATIOS and not expectation.of_baseline:
+        return _perfect(expectation.limit if expectation.wants_low else 1 - expectation.limit, z)
+    return SAMPLES_OF_MEAN if metric.name == "mean" else 1
+
+
+def _perfect(room: float, z: float) -> int:
+    """How many hits without a miss show that misses are fewer than this part."""
+    return math.floor(z**2 * (1 - room) / room) + 1 if 0 < room < 1 else 1

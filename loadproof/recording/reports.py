@@ -1,0 +1,60 @@
+"""What a worker reports once a second, and what it saw of bursts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loadproof.outcome import Outcome
+
+    _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
+
+
+@dataclass
+class SecondReport:
+    """What one worker measured since its last report: lists and numbers only, to pass between machines."""
+
+    worker: str
+    now_s: float
+    users: int
+    in_flight: int
+    errors: int
+    throttled: int
+    cells: list[Sequence[Any]]
+    """Rows of `IntervalRow`."""
+    generator: Sequence[Any] | None
+    """A row of `GeneratorRow`; None before second 0 is over."""
+    bursts: list[Sequence[Any]]
+    """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
+
+
+@dataclass
+class BurstSeen:
+    """One burst as its senders saw it; of several workers, merged."""
+
+    burst: int
+    first_s: float = math.inf
+    last_s: float = -math.inf
+    sent: int = 0
+    late: int = 0
+    peak_in_flight: int = 0
+
+    def saw(self, sent_s: float, *, late: bool) -> None:
+        self.first_s = min(self.first_s, sent_s)
+        self.last_s = max(self.last_s, sent_s)
+        self.sent += 1
+        self.late += late
+
+    def merge(self, other: BurstSeen) -> None:
+        """Workers peak at nearly the same time, so that their sum bounds the common peak from above."""
+        self.first_s = min(self.first_s, other.first_s)
+        self.last_s = max(self.last_s, other.last_s)
+        self.sent += other.sent
+        self.late += other.late
+        self.peak_in_flight += other.peak_in_flight

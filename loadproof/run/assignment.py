@@ -1,0 +1,73 @@
+"""What is to be run, and what its manifest says before it starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
+from loadproof.plan.phases import plan_phases
+from loadproof.run import environment
+from loadproof.rundir.manifest import Manifest, TargetFacts
+
+if TYPE_CHECKING:
+    from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.targetfile import TargetFile
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to run: a scenario against a target (None: the embedded one)."""
+
+    scenario: Scenario
+    scenario_file: Path
+    target: TargetFile | None
+    seed: int
+    command: str
+    crew: CrewOptions
+
+
+def _told_by(target: TargetFile) -> dict[str, Any]:
+    return {"headers": target.headers, "account_ids": target.account_ids, "endpoints": target.endpoints}
+
+
+def embedded_settings(scenario: Scenario) -> dict[str, str]:
+    """The scenario's `settings:` as the reference target's environment."""
+    settings = scenario.settings
+    accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
+    limits = {f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()}
+    return {"LIMITER": settings.limiter, "ACCOUNTS": str(accounts), **limits}
+
+
+def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:
+    """Limits per client and endpoint that the target says it keeps."""
+    if target is not None:
+        return target.limits
+    return scenario.settings.limits if scenario.settings.limiter != "off" else {}
+
+
+def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest:
+    """What is about to run; the base URL of an embedded target may not be known yet."""
+    scenario, target = assignment.scenario, assignment.target
+    return Manifest(
+        run_id=run_id,
+        scenario=scenario,
+        scenario_file=str(assignment.scenario_file),
+        seed=assignment.seed,
+        command=assignment.command,
+        target=TargetFacts(
+            kind="embedded" if target is None else "own",
+            base_url=base_url,
+            limits=declared_limits(scenario, target),
+            **({} if target is None else _told_by(target)),
+        ),
+        phases=plan_phases(scenario),
+        workers=assignment.crew.workers,
+        revision=environment.revision(),
+        versions=environment.versions(),
+        host=environment.host(),
+        start_unix_s=time.time(),
+    )

@@ -1,0 +1,62 @@
+"""The embedded target as a child process, from its start until it is ready, and stopped on the way out."""
+
+from __future__ import annotations
+
+import selectors
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Final
+
+from loadproof.errors import Problem, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+from loadproof.run.children import start, stop
+
+READY_PREFIX: Final = "payments_api: ready on "
+_READY_TIMEOUT_S: Final = 20.0
+
+
+@contextmanager
+def embedded_target(
+    settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The reference target on a free loopback port, and its base URL; stopped on the way out.
+
+    The base URL is empty when the wait for it was stopped.
+    """
+    command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
+    child = start(command, environment=settings, cores=cores, log=log, pipe_output=True)
+    try:
+        yield child, _await_ready(child, log, stop_requested)
+    finally:
+        stop(child)
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def _await_ready(child: subprocess.Popen[bytes], log: Path, stop_requested: Callable[[], bool]) -> str:
+    output: IO[bytes] | None = child.stdout
+    assert output is not None  # noqa: S101 - it was started with a pipe
+    deadline_s = time.monotonic() + _READY_TIMEOUT_S
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while time.monotonic() < deadline_s:
+            if stop_requested():
+                return ""
+            if not selector.select(timeout=0.1):
+                continue
+            line = output.readline().decode(errors="replace").strip()
+            if line.startswith(READY_PREFIX):
+                return line.removeprefix(READY_PREFIX)
+            if not line and child.wait() is not None:
+                break
+    raise TargetError(Problem("embedded target", "did not get ready", f"see {log}", got=_last_line(log)))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no output"

@@ -1,0 +1,157 @@
+"""A running generator, followed until it is over: how the run went, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.run.progress import Tick
+from loadproof.run.targetmetrics import MetricsSampler
+from loadproof.rundir import files
+from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.rundir.rows import EventRow
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from loadproof.run.locust import Generator
+    from loadproof.run.progress import Progress
+    from loadproof.run.stopping import StopSignal
+    from loadproof.rundir.manifest import Ending
+
+
+_PATIENCE_S: Final = 10.0
+"""Beyond the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
+_LISTEN_S: Final = 0.2
+_GRACE_AFTER_DEATH_S: Final = 2.0
+"""How long to go on after the target died, so that the run shows what its users saw."""
+Broken = Callable[[float], str | None]
+"""At a second of the run: what has broken a threshold that ends it, if anything has."""
+
+
+def ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
+    return manifest.model_copy(update={"end_unix_s": time.time(), "ending": ending, "ending_detail": detail})
+
+
+class Watch:
+    """Follows the generator until it is over, and knows in the end how the run ended."""
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        *,
+        generator: Generator,
+        target: subprocess.Popen[bytes] | None,
+        broken: Broken,
+    ) -> None:
+        self._path = path
+        self._broken = broken
+        self._manifest = manifest
+        self._generator = generator
+        self._target = target
+        self._sampler: MetricsSampler | None = None
+        self._ending: Ending = "completed"
+        self._detail = ""
+        self._unread = b""
+        timeouts = manifest.scenario.timeouts
+        self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
+        self._kill_at_s = time.monotonic() + manifest.phases[-1].end_s + 2 * self._stop_patience_s
+        self._stop_at_s: float | None = None
+
+    def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._generator.pipe, selectors.EVENT_READ)
+            while self._generator.leader.poll() is None:
+                if selector.select(_LISTEN_S) and not self._read(progress):
+                    selector.unregister(self._generator.pipe)
+                if stop_signal and self._stop_at_s is None:
+                    self._end_soon(stop_signal.ending, stop_signal.name)
+                self._look_after_target()
+                self._look_after_workers()
+                self._enforce_stop()
+        self._read(progress)
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._generator.leader.returncode and self._ending == "completed":
+            self._ending = "generator_died"
+            self._detail = f"Locust ended with code {self._generator.leader.returncode}; see generator.log"
+            if self._sampler is None and self._generator.waits_for_workers:
+                self._detail = f"fewer than {self._manifest.workers} workers came in time; see generator.log"
+        return ended(self._manifest, self._ending, self._detail)
+
+    def _read(self, progress: Progress) -> bool:
+        """Handle what the generator told; False when it tells no more."""
+        os.set_blocking(self._generator.pipe, False)
+        try:
+            chunk = os.read(self._generator.pipe, 1 << 20)
+        except BlockingIOError:
+            return True
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line), progress)
+        return bool(chunk)
+
+    def _heard(self, line: dict[str, Any], progress: Progress) -> None:
+        if "start_unix_s" in line:
+            self._manifest = self._manifest.model_copy(update=line)
+            write_manifest(self._path, self._manifest)
+            self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
+            self._sampler.start()
+        elif "disk_full" in line:
+            # It ends by itself, unless its log can't be written either.
+            self._ending, self._detail = "disk_full", line["disk_full"]
+            self._kill_at_s = time.monotonic() + self._stop_patience_s
+        elif "stopped" in line:
+            # It ends by itself, in order.
+            self._ending, self._detail = "interrupted", line["stopped"]
+        elif "worker_lost" in line:
+            self._lost_worker(line["worker_lost"])
+        else:
+            tick = Tick(**line)
+            progress.show(tick)
+            self._look_at_thresholds(tick.now_s)
+
+    def _look_at_thresholds(self, now_s: float) -> None:
+        if self._ending == "completed" and (threshold := self._broken(now_s)):
+            self._end_soon("aborted", threshold)
+
+    def _look_after_target(self) -> None:
+        if self._target is None or self._target.poll() is None or self._ending != "completed":
+            return
+        self._end_soon("target_died", f"exit code {self._target.returncode}", in_s=_GRACE_AFTER_DEATH_S)
+
+    def _look_after_workers(self) -> None:
+        for number, worker in enumerate(self._generator.workers, start=1):
+            if worker.poll() is not None and self._generator.leader.poll() is None:
+                # The end of the run is seen on the workers first: only a code tells it from a death.
+                code = worker.returncode
+                if code:
+                    self._lost_worker(f"process {number} of the workers ended with code {code}")
+
+    def _lost_worker(self, detail: str) -> None:
+        if self._ending == "completed":
+            self._end_soon("generator_died", detail)
+
+    def _end_soon(self, ending: Ending, detail: str, in_s: float = 0.0) -> None:
+        self._ending, self._detail = ending, detail
+        self._stop_at_s = time.monotonic() + in_s
+        self._kill_at_s = self._stop_at_s + self._stop_patience_s
+        time_s = time.time() - self._manifest.start_unix_s
+        files.append_rows(self._path / files.EVENTS, [EventRow(time_s, ending, detail)])
+
+    def _enforce_stop(self) -> None:
+        now_s = time.monotonic()
+        if self._stop_at_s is not None and now_s >= self._stop_at_s:
+            self._generator.end_early()
+            self._stop_at_s = float("inf")
+        if now_s >= self._kill_at_s:
+            self._generator.leader.kill()
+            self._generator.leader.wait()
+            if self._ending == "completed":
+                self._ending, self._detail = "generator_died", "it did not end in time and was killed"

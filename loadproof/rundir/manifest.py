@@ -1,0 +1,79 @@
+"""manifest.json: what was run, against what, where, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from loadproof.errors import Problem, RunDirectoryError
+from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
+from loadproof.rundir.files import MANIFEST, write_whole
+from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.strict import Strict
+from loadproof.scenario.targetfile import Endpoints
+
+FORMAT: Final = 1
+
+
+class TargetFacts(Strict):
+    kind: Literal["embedded", "own"]
+    base_url: str
+    """Empty until an embedded target is ready."""
+    limits: dict[str, str]
+    """Declared limits per client and endpoint, like '60/min'."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """As the target file has them: secrets stand as ${NAME}."""
+    account_ids: list[str] | None = None
+    endpoints: Endpoints = Field(default_factory=Endpoints)
+
+
+Ending = Literal[
+    "running", "completed", "interrupted", "terminated", "aborted", "target_died", "generator_died", "disk_full"
+]
+
+
+class Manifest(Strict):
+    """What was run. `start_unix_s` is second 0 of every other file."""
+
+    format: int = FORMAT
+    run_id: str
+    scenario: Scenario
+    scenario_file: str
+    seed: int
+    command: str
+    target: TargetFacts
+    phases: list[PhaseSpan]
+    workers: int
+    revision: str
+    versions: dict[str, str]
+    host: dict[str, str]
+    start_unix_s: float
+    end_unix_s: float | None = None
+    ending: Ending = "running"
+    ending_detail: str = ""
+
+
+def write_manifest(run: Path, manifest: Manifest) -> None:
+    write_whole(run / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(run: Path) -> Manifest:
+    path = run / MANIFEST
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        remedy = "give the path of a directory that `loadproof run` made"
+        raise RunDirectoryError(Problem(str(path), f"no readable manifest: {error}", remedy)) from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        remedy = f"read it with the loadproof that wrote it (this one reads format {FORMAT})"
+        raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(found)))
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = f"{path} {'.'.join(map(str, first['loc']))}"
+        raise RunDirectoryError(Problem(where, first["msg"].lower(), "restore the file as it was written")) from None

@@ -1,0 +1,66 @@
+"""The columns of the run directory's tables, and the series that intervals hold."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+PARTS: Final = ("connect", "first_byte", "transfer")
+"""Of a request's time: connecting, if it had to; from sending to the answer's first byte; from there to its last."""
+HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
+"""Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
+RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
+COUNTERS: Final = ("good", "completed", "dropped", "abandoned", RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
+"""Series that only count, with bucket 0: correct within the deadline, and never sent, in the second of the
+intended start; answers in the second in which they ended; requests that our own stop cut off; refusals, in the
+second of their intended start, after whose Retry-After the client was admitted, was refused again, or that had none."""
+
+
+class IntervalRow(NamedTuple):
+    """One cell of an interval histogram; equal keys add up."""
+
+    second: int
+    phase: str
+    endpoint: str
+    outcome: str
+    series: str
+    bucket: int
+    count: int  # type: ignore[assignment]  # the column's name; tuple.count is not used
+
+
+class GeneratorRow(NamedTuple):
+    """One worker in one second; ratios of one core, 0-1. Columns with a default may be missing in a file."""
+
+    second: int
+    worker: str
+    cpu_ratio: float
+    steal_ratio: float
+    """Of all cores."""
+    loop_delay_s: float
+    """How late a timer of the event loop fired, the worst of the second."""
+    lag_p99_s: float
+    users: int
+    in_flight: int
+    """The most requests without an answer at any one time of the second."""
+    sent: int
+    dropped: int
+    abandoned: int
+    wait_ratio: float = 0.0
+    """Ready to run, while another process ran; 0 where the system doesn't tell."""
+    clock_step_s: float = 0.0
+    """By how much somebody set the wall clock forward."""
+    asleep_s: float = 0.0
+    """How long the machine slept."""
+    clock_skew_s: float = 0.0
+    """How far the worker's clock is ahead of the master's, as far as it is beyond doubt; the best guess so far."""
+
+
+class TargetRow(NamedTuple):
+    time_s: float
+    metric: str
+    value: float
+
+
+class EventRow(NamedTuple):
+    time_s: float
+    kind: str
+    detail: str

@@ -1,0 +1,101 @@
+"""A scenario whose fields are each allowed, to what of the whole is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from loadproof.scenario.document import YamlPath
+from loadproof.scenario.expectation import RATIOS, Expectation
+from loadproof.scenario.strict import nearest
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Phase, Scenario, Threshold
+
+_WINDOWED: Final = frozenset({"p", "goodput", "throughput", "burn_rate", *RATIOS})
+_COMPARED: Final = frozenset({"p", "mean", "max", "goodput", "throughput", *RATIOS})
+"""What can be judged in each window of a run, and beside a baseline."""
+_Contradiction = tuple[YamlPath, str, str | None, str]
+"""Path, what is wrong, the value found, the remedy."""
+
+
+def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    """What each field allows and the whole does not."""
+    yield from _mix_contradictions(scenario)
+    for index, phase in enumerate(scenario.phases):
+        for what, got, remedy in _phase_contradictions(scenario, phase):
+            yield ("phases", index), what, got, remedy
+        if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
+            yield ("phases", index, "name"), "a phase of this name stands above", phase.name, "give it another name"
+    if all(phase.warm_up for phase in scenario.phases):
+        yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
+    for index, threshold in enumerate(scenario.thresholds):
+        for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
+            yield ("thresholds", index, key), what, got, remedy
+    if not any(threshold.expectation.metric.name.startswith("goodput") for threshold in scenario.thresholds):
+        remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
+        yield ("thresholds",), "no goodput is expected", None, remedy
+
+
+def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    total_share = sum(mix.share for mix in scenario.mix.values())
+    if abs(total_share - 1) > 1e-6:
+        yield ("mix",), "the shares don't add up", f"{total_share * 100:.6g} %", "make them 100 % together"
+    if scenario.model == "open" and scenario.client_count is None:
+        yield ("client_count",), "missing in the open model", None, "say how many clients share the arrivals"
+    for name, mix in scenario.mix.items():
+        if scenario.model == "closed" and mix.every is None:
+            yield ("mix", name, "every"), "missing in the closed model", None, "say how often each user sends"
+
+
+def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[str, str | None, str]]:
+    wanted, unwanted = ("users", "rate") if scenario.model == "closed" else ("rate", "users")
+    if getattr(phase, wanted) is None:
+        yield f"no `{wanted}` in the {scenario.model} model", None, f"add `{wanted}`"
+    if getattr(phase, unwanted) is not None:
+        yield f"`{unwanted}` in the {scenario.model} model", str(getattr(phase, unwanted)), f"use `{wanted}`"
+    if phase.burst is not None and scenario.model == "open":
+        yield "a burst in the open model", None, "use a closed model, or a phase with a high rate"
+    if (phase.duration is None) == (phase.burst is None):
+        yield "exactly one of `duration` and `burst` is needed", None, "give one of them"
+    if phase.ramp is not None and (phase.burst is not None or phase.ramp > phase.duration_s):
+        yield "the ramp doesn't fit into the phase", f"{phase.ramp:g} s", "shorten it or leave it out"
+
+
+def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
+    phases = {phase.name: phase for phase in scenario.phases}
+    for name in scenario.endpoints_of(threshold):
+        if name not in scenario.mix:
+            yield "endpoint", "no such endpoint in the mix", name, nearest(name, list(scenario.mix))
+    for name in scenario.phases_of(threshold):
+        if name not in phases:
+            yield "phase", "no such phase", name, nearest(name, list(phases))
+        elif phases[name].warm_up:
+            yield "phase", "thresholds never read warm-up", name, "name a phase after it"
+    expectation = threshold.expectation
+    metric = expectation.metric.name
+    yield from _window_contradictions(scenario, threshold, expectation)
+    if expectation.of_baseline and metric not in _COMPARED:
+        yield "expect", "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
+    if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
+        yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
+    if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
+        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+
+
+def _window_contradictions(
+    scenario: Scenario, threshold: Threshold, expectation: Expectation
+) -> Iterator[tuple[str, str, str | None, str]]:
+    window_s = expectation.window_s
+    if window_s is None:
+        if threshold.abort:
+            yield "abort", "no window that could be broken", threshold.expect, "add a window, like `for 10 s`"
+        return
+    phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
+    if expectation.metric.name not in _WINDOWED or expectation.of_baseline:
+        remedy = f"leave the window out; it goes with {', '.join(sorted(_WINDOWED))} and a limit"
+        yield "expect", "not judged by windows", threshold.expect, remedy
+    elif window_s < 1 or window_s % 1:
+        yield "expect", "a window of parts of a second", f"{window_s:g} s", "use whole seconds"
+    elif any(phase.duration_s < window_s for phase in phases):
+        yield "expect", "the window is longer than a phase", f"{window_s:g} s", "shorten it, or name longer phases"

@@ -1,0 +1,57 @@
+"""A scenario file and the command line's overrides to a checked Scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loadproof.errors import InputError, Problem
+from loadproof.scenario.contradictions import contradictions
+from loadproof.scenario.document import Document, parse_scalar, parse_yaml
+from loadproof.scenario.scenario import Scenario
+from loadproof.scenario.strict import read_document, validate
+
+
+def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
+    """Read and check a scenario; InputError tells at once all that is wrong with it.
+
+    `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase goes by its name.
+    """
+    document = read_document(path)
+    for key, text in (overrides or {}).items():
+        _override(document, key, text)
+    return check_scenario(document)
+
+
+def check_scenario(document: Document) -> Scenario:
+    scenario = validate(Scenario, document)
+    problems = [
+        Problem(document.where(path), what, remedy, got=got) for path, what, got, remedy in contradictions(scenario)
+    ]
+    if problems:
+        raise InputError(problems)
+    return scenario
+
+
+def _override(document: Document, key: str, text: str) -> None:
+    where = f"--set {key}={text}"
+    *parents, last = key.split(".")
+    value = document.value
+    for part in parents:
+        value = value.setdefault(part, {}) if isinstance(value, dict) else _item(value, part)
+    if isinstance(value, dict):
+        # A list or mapping is YAML; anything else is taken as it stands, colons and all.
+        value[last] = parse_yaml(text, where).value if text.startswith(("{", "[")) else parse_scalar(text)
+    else:
+        raise InputError(Problem(where, "no such place in the scenario", "give a path like phases.steady.duration"))
+
+
+def _item(value: Any, part: str) -> Any:
+    """An item of a list by its `name`, or by its number from 0."""
+    if not isinstance(value, list):
+        return None
+    named = [item for item in value if isinstance(item, dict) and item.get("name") == part]
+    if named:
+        return named[0]
+    return value[int(part)] if part.isdecimal() and int(part) < len(value) else None
