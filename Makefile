@@ -94,7 +94,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 
 fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
-	@mkdir -p .fuzz && $(BIN)/python -m tests.fuzz_httpwire .fuzz -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_S)
+	@mkdir -p .fuzz && $(BIN)/python -m tests.loadproof.http.fuzz_answers .fuzz -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_S)
 
 format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format
@@ -109,7 +109,7 @@ sample: $(VENV)/developed ## Make the run in reports/sample and its picture anew
 	@$(BIN)/python docs/make_sample.py
 
 golden: $(VENV)/developed ## Write the expected outputs in tests/golden anew.
-	@$(BIN)/python -m pytest -q tests/test_golden.py --refresh-golden
+	@$(BIN)/python -m pytest -q tests/analysis/test_golden.py --refresh-golden
 
 lock: ## Write requirements.lock anew (needs uv).
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header --no-annotate \

@@ -23,7 +23,7 @@ from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import write_manifest
 from loadproof.rundir.rows import GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario
-from tests.synthetic import manifest
+from simulation.rundirs import manifest
 
 TIMES = (1, 3, 10)
 IMPORTS = "import analysis.outputs, analysis.report, analysis.verdict, analysis.logreport, analysis.requestlog"

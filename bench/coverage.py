@@ -13,7 +13,7 @@ from analysis.estimates.correlation import design_effect, half_width_of_mean
 from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
 from bench.serving import machine, write_results
 from loadproof.histogram import BUCKETS, buckets_of
-from tests.simulation import autocorrelated
+from simulation.traffic import autocorrelated
 
 SECONDS = (15, 30, 60, 120, 600)
 PHIS = (0.0, 0.5, 0.8, 0.9)

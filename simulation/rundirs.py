@@ -1,0 +1,199 @@
+"""Run directories with a known truth, written by the same functions as real ones."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loadproof.histogram import bucket_of
+from loadproof.outcome import Outcome
+from loadproof.plan.phases import expected_requests, phase_at, plan_phases
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.manifest import Ending, Manifest, TargetFacts, write_manifest
+from loadproof.rundir.rows import EventRow, GeneratorRow, IntervalRow, TargetRow
+from loadproof.scenario.scenario import Scenario
+
+START_UNIX_S = 1_795_413_600.0
+
+
+def scenario(**changes: Any) -> Scenario:
+    """A short closed-model scenario: warm-up 5 s, steady 30 s, two bursts."""
+    content: dict[str, Any] = {
+        "name": "synthetic",
+        "model": "closed",
+        "deadline": "500 ms",
+        "phases": [
+            {"name": "warm-up", "warm_up": True, "duration": "5 s", "users": 100},
+            {"name": "steady", "duration": "30 s", "users": 100},
+            {"name": "bursts", "users": 100, "burst": {"times": 2, "every": "5 s"}},
+        ],
+        "thresholds": [
+            {"endpoint": "balance", "phase": "steady", "expect": "p(95) < 200 ms"},
+            {"phase": "bursts", "expect": "spread <= 50 ms"},
+            {"expect": "error_ratio < 1 %"},
+            {"expect": "goodput_ratio >= 98 %"},
+        ],
+    }
+    return Scenario.model_validate(content | changes)
+
+
+def open_scenario(**changes: Any) -> Scenario:
+    """A short open-model scenario: calm, a spike with a ramp, calm again; 1,340 arrivals."""
+    phases = [
+        {"name": "calm", "duration": "10 s", "rate": "20 rps"},
+        {"name": "spike", "duration": "10 s", "rate": "100 rps", "ramp": "4 s"},
+        {"name": "after", "duration": "5 s", "rate": "20 rps", "ramp": "5 s"},
+    ]
+    content = {"model": "open", "client_count": 50, "phases": phases, "thresholds": [{"expect": "goodput > 1 rps"}]}
+    return scenario(**content | changes)
+
+
+def outcomes(**ratios: float) -> Callable[[np.random.Generator, str, int], list[str]]:
+    """Every phase and endpoint alike: these ratios, the rest ok."""
+
+    def choose(random: np.random.Generator, _: str, n: int) -> list[str]:
+        names = [*ratios, "ok"]
+        return list(random.choice(names, n, p=[*ratios.values(), 1 - sum(ratios.values())]))
+
+    return choose
+
+
+_ALL_OK = outcomes()
+
+
+def write_run(
+    path: Path,
+    *,
+    plan: Scenario | None = None,
+    median_ms: dict[str, float] | None = None,
+    outcomes_of: Callable[[np.random.Generator, str, int], list[str]] = _ALL_OK,
+    lag_ms: float = 0.3,
+    cpu: float = 0.3,
+    loop_delay_s: float = 0.001,
+    steal: float = 0.0,
+    waits: float = 0.01,
+    skew_s: float = 0.0,
+    step_s: float = 0.0,
+    asleep_s: float = 0.0,
+    disturbed: range | None = None,
+    spread_s: float = 0.004,
+    late: int = 0,
+    lost: int = 0,
+    dropped: int = 0,
+    lived_s: float | None = None,
+    frozen: range = range(0),
+    ending: Ending = "completed",
+    seed: int = 1,
+) -> Path:
+    """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
+
+    `cpu`, `waits` and `loop_delay_s` are those of the `disturbed` seconds; all of them if not given.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    plan = plan or scenario()
+    spans = plan_phases(plan)
+    random = np.random.default_rng(seed)
+    lived = min(lived_s if lived_s is not None else spans[-1].end_s, spans[-1].end_s)
+    cells: Counter[tuple[Any, ...]] = Counter()
+    sent_in: Counter[int] = Counter()
+    for (phase, endpoint), expected in expected_requests(plan, spans).items():
+        span = next(span for span in spans if span.name == phase)
+        n = round(expected)
+        times = np.sort(random.uniform(span.start_s, span.end_s, n))
+        if span.bursts_s:
+            times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
+        times = times[times < lived]
+        responses_s = random.lognormal(np.log((median_ms or {}).get(endpoint, 20.0) / 1000), 0.4, len(times))
+        for at_s, response_s, outcome in zip(
+            times, responses_s, outcomes_of(random, endpoint, len(times)), strict=True
+        ):
+            second = int(at_s)
+            sent_in[second] += 1
+            key = (second, phase_at(spans, at_s).name, endpoint, outcome)
+            cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
+            cells[*key, "service", bucket_of(round((response_s - lag_ms / 1000) * 1e6))] += 1
+            cells[*key, "lag", bucket_of(round(lag_ms * 1000))] += 1
+            if outcome == Outcome.OK and response_s <= plan.deadline:
+                cells[*key, "good", 0] += 1
+            cells[int(at_s + response_s), *key[1:], "completed", 0] += 1
+    for number in range(dropped):
+        cells[
+            int(spans[-1].start_s), spans[-1].name, list(plan.mix)[number % len(plan.mix)], "dropped", "dropped", 0
+        ] += 1
+    if cells:
+        append_intervals(path / files.INTERVALS, [IntervalRow(*key, count) for key, count in sorted(cells.items())])
+
+    def is_disturbed(second: int) -> bool:
+        return disturbed is None or second in disturbed
+
+    for second in frozen:
+        sent_in[frozen.stop] += sent_in[second]
+    files.append_rows(
+        path / files.GENERATOR,
+        [
+            GeneratorRow(
+                second=second,
+                worker="local",
+                cpu_ratio=cpu if is_disturbed(second) else 0.3,
+                wait_ratio=waits if is_disturbed(second) else 0.01,
+                steal_ratio=steal,
+                loop_delay_s=loop_delay_s if is_disturbed(second) else 0.001,
+                clock_step_s=step_s if second == 10 else 0.0,
+                asleep_s=asleep_s if second == 10 else 0.0,
+                clock_skew_s=skew_s,
+                lag_p99_s=lag_ms / 1000,
+                users=100,
+                in_flight=3,
+                sent=sent_in[second] + (lost if second == 0 else 0),
+                dropped=0,
+                abandoned=0,
+            )
+            for second in range(int(np.ceil(lived)))
+            if second not in frozen
+        ],
+    )
+    files.append_rows(
+        path / files.TARGET,
+        [
+            row
+            for second in range(int(lived))
+            for row in (
+                TargetRow(second + 0.5, "process_resident_memory_bytes", 60e6 + 1e4 * second),
+                TargetRow(second + 0.5, "process_cpu_seconds_total", 0.2 * second),
+                TargetRow(second + 0.5, "process_open_fds", 40 + second % 7),
+            )
+        ],
+    )
+    events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived]
+    bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived]
+    for number, at_s in enumerate(bursts_s, start=1):
+        detail = {"burst": number, "sent": 100, "spread_s": spread_s, "peak_in_flight": 97, "late": late}
+        events.append(EventRow(at_s, "burst", json.dumps(detail)))
+    files.append_rows(path / files.EVENTS, events)
+    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
+    return path
+
+
+def manifest(plan: Scenario, *, ending: Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:
+    return Manifest(
+        run_id="20261123T060000Z-synthetic",
+        scenario=plan,
+        scenario_file="scenarios/synthetic.yaml",
+        seed=1,
+        command="loadproof run scenarios/synthetic.yaml",
+        target=TargetFacts(kind="embedded", base_url="http://127.0.0.1:8000", limits={"health": "60/min"}),
+        phases=plan_phases(plan),
+        workers=1,
+        revision="0123456789ab",
+        versions={"loadproof": "0.1.0"},
+        host={"system": "Linux", "cores": "2"},
+        start_unix_s=START_UNIX_S,
+        end_unix_s=end_unix_s,
+        ending=ending,
+    )

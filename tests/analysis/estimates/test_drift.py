@@ -1,0 +1,141 @@
+"""Drift: found where it is, and no cry of wolf on noise, however much one second is like the last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.estimates.drift import drift_in
+from analysis.estimates.metrics import Scope
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.expectation import parse_expectation
+from simulation.rundirs import open_scenario
+from simulation.traffic import Times, autocorrelated, poisson, run_of
+
+SOAK = {"phases": [{"name": "soak", "duration": "10 min", "rate": "20 rps"}], "mix": {"balance": {"share": "100 %"}}}
+SCOPE = Scope(("soak",), ("balance",))
+SECONDS = 600
+
+
+def plan_with(expect: str, **changes: object):
+    thresholds = [{"phase": "soak", "expect": expect}, {"expect": "goodput > 1 rps"}]
+    return open_scenario(**{**SOAK, "thresholds": thresholds, **changes})
+
+
+def soaked(expect: str, level: Times, seed: int = 1):
+    """Lognormal response times about 20 ms times exp(level) of their second."""
+    plan = plan_with(expect)
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    return run_of(plan, at_s, 0.02 * np.exp(level[at_s.astype(int)] + random.normal(0, 0.4, at_s.size)))
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_noise_is_no_drift(phi):
+    """With a level that wanders: nearly never FAIL at a limit of 5 %, and tau is significant in about one of twenty."""
+    random = np.random.default_rng(11)
+    words, significant = [], 0
+    for seed in range(30):
+        run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=phi), seed)
+        words.append(judge(run.manifest.scenario.thresholds[0], run).word)
+        significant += drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE).p_value < 0.05
+    assert words.count(Word.FAIL) <= 1
+    assert significant <= 5
+
+
+@pytest.mark.parametrize(("metric", "grows"), [("p(50)", 0.3), ("p(95)", 0.3), ("mean", 0.3), ("p(50)", -0.2)])
+def test_a_drift_is_found_as_large_as_it_is(metric, grows):
+    """Within its interval; and the threshold fails, or passes where it got faster."""
+    level = np.log1p(grows * np.arange(SECONDS) / SECONDS)
+    run = soaked(f"drift({metric}) < 10 %", level)
+    threshold = run.manifest.scenario.thresholds[0]
+    judgement = judge(threshold, run)
+    assert judgement.word is (Word.FAIL if grows > 0 else Word.PASS), judgement.reason
+    assert judgement.estimate.value == pytest.approx(grows, abs=0.08)
+    assert judgement.estimate.low <= grows <= judgement.estimate.high
+
+
+@pytest.mark.parametrize(("minutes", "batches"), [(2, 6), (5, 6), (8, 9), (10, 12), (60, 12)])
+def test_batches_are_few_and_long(minutes, batches):
+    """Six to twelve, of fifty seconds where the phase has them."""
+    plan = plan_with("drift(p(50)) < 10 %", phases=[{**SOAK["phases"][0], "duration": f"{minutes} min"}])
+    at_s = np.arange(0, minutes * 60, 0.5)
+    found = drift_in(run_of(plan, at_s, np.full(at_s.size, 0.02)), parse_expectation("p(50) < 1 s").metric, SCOPE)
+    assert len(found.values) == batches
+
+
+def test_the_ramp_is_no_part_of_it():
+    """Nor is what it did to response times."""
+    soak = {**SOAK["phases"][0], "ramp": "2 min"}
+    plan = plan_with("drift(p(50)) < 10 %", phases=[soak])
+    random = np.random.default_rng(4)
+    at_s = poisson(random, plan)
+    run = run_of(plan, at_s, 0.02 * np.exp((at_s < 120) + random.normal(0, 0.4, at_s.size)))
+    assert drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE).change.value == pytest.approx(0, abs=0.1)
+
+
+def test_errors_that_become_more_are_a_drift_in_points():
+    """From none to four of a hundred."""
+    plan = plan_with("drift(error_ratio) < 1 %")
+    random = np.random.default_rng(2)
+    at_s = poisson(random, plan)
+    failed = random.uniform(size=at_s.size) < 0.04 * at_s / SECONDS
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
+    judgement = judge(plan.thresholds[0], run)
+    assert judgement.word is Word.FAIL
+    assert judgement.estimate.value == pytest.approx(0.04, abs=0.015)
+
+
+def resource(metric: str, values: Times) -> pd.DataFrame:
+    return pd.DataFrame({"time_s": np.arange(SECONDS) + 0.5, "metric": metric, "value": values})
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "values", "word"),
+    [
+        ("memory", "process_resident_memory_bytes", np.linspace(60e6, 90e6, SECONDS), Word.FAIL),
+        ("memory", "process_resident_memory_bytes", 60e6 + 1e5 * np.sin(np.arange(SECONDS)), Word.PASS),
+        ("descriptors", "process_open_fds", np.linspace(40, 400, SECONDS) // 1, Word.FAIL),
+        ("threads", "process_threads", np.full(SECONDS, 7.0), Word.PASS),
+        ("threads", "process_open_fds", np.full(SECONDS, 7.0), Word.INCONCLUSIVE),
+    ],
+)
+def test_what_the_target_holds_may_leak(name, metric, values, word):
+    """Memory, descriptors, threads; without samples of it there is nothing to judge."""
+    run = replace(soaked(f"drift({name}) < 10 %", np.zeros(SECONDS)), target=resource(metric, values))
+    assert judge(run.manifest.scenario.thresholds[0], run).word is word
+
+
+def test_a_run_that_was_cut_short_early_shows_no_drift():
+    """Fewer batches than make a trend."""
+    run = soaked("drift(p(50)) < 10 %", np.zeros(SECONDS))
+    short = replace(run, intervals=run.intervals[run.intervals["second"] < 200])
+    assert judge(run.manifest.scenario.thresholds[0], short).word is Word.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "expect", "what"),
+    [
+        ({"phases": [*SOAK["phases"], {"name": "more", "duration": "1 min", "rate": "20 rps"}]}, "x", "in one phase"),
+        (
+            {"phases": [{"name": "soak", "duration": "30 s", "rate": "20 rps"}]},
+            "drift(p(95)) < 10 %",
+            "can't be decided",
+        ),
+        ({"phases": [{"name": "soak", "duration": "20 s", "rate": "20 rps"}]}, "drift(memory) < 10 %", "be decided"),
+        ({}, "drift(memory) < 10 %", None),
+    ],
+)
+def test_a_plan_that_can_not_show_it_is_refused(changes, expect, what):
+    """Before the run."""
+    plan = plan_with("drift(p(95)) < 10 %" if expect == "x" else expect, **changes)
+    if expect == "x":
+        plan = plan.model_copy(update={"thresholds": [plan.thresholds[0].model_copy(update={"phase": None})]})
+    found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
+    assert [what in problem.what for problem in found] == ([True] if what else [])

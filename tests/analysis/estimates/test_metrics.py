@@ -1,0 +1,131 @@
+"""Metrics of runs whose truth is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.estimates import metrics, overtime
+from analysis.estimates.metrics import Scope, measure, summary
+from analysis.frames.run import load_run
+from loadproof.outcome import Outcome
+from loadproof.rundir import files
+from loadproof.rundir.rows import EventRow
+from loadproof.scenario.expectation import parse_expectation
+from simulation.rundirs import outcomes, scenario, write_run
+
+STEADY = Scope(("steady",), ("balance", "transactions", "health", "webhooks"))
+
+
+def measured(run, expectation: str, scope: Scope = STEADY):
+    return measure(parse_expectation(expectation).metric, run, scope)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mixed")
+    write_run(path, outcomes_of=outcomes(throttled=0.1, server_error=0.05, rejected=0.02), dropped=50)
+    return load_run(path)
+
+
+def test_ratios_have_all_sent_requests_below_the_line(mixed):
+    """Errors, throttled and rejected apart."""
+    assert measured(mixed, "error_ratio < 1 %").value == pytest.approx(0.05, abs=0.02)
+    assert measured(mixed, "throttled_ratio < 1 %").value == pytest.approx(0.10, abs=0.03)
+    assert measured(mixed, "rejected_ratio < 1 %").value == pytest.approx(0.02, abs=0.015)
+
+
+def test_goodput_counts_against_what_was_offered(mixed):
+    """Dropped arrivals are in the denominator of the phase that they belong to."""
+    bursts = Scope(("bursts",), STEADY.endpoints)
+    counts = metrics.tally(metrics.rows_of(mixed, bursts))
+    assert counts.dropped == 50
+    assert counts.offered == counts.sent + 50
+    found = measured(mixed, "goodput_ratio > 1 %", bursts)
+    assert found.value == pytest.approx(counts.good / counts.offered)
+    assert found.n == counts.offered
+
+
+def test_quantiles_read_one_outcome_only(tmp_path):
+    """Fast refusals don't flatter: throttled answers are not in p(95) of ok."""
+    write_run(tmp_path, outcomes_of=outcomes(throttled=0.5))
+    run = load_run(tmp_path)
+    ok = measured(run, "p(95) < 1 s")
+    throttled = measured(run, "p(95) < 1 s", Scope(("steady",), STEADY.endpoints, outcome=Outcome.THROTTLED))
+    sent = measured(run, "count > 1")
+    assert ok.n + throttled.n == sent.value
+
+
+def test_times_are_those_that_were_put_in(tmp_path):
+    """Median 20 ms, sigma 0.4: p95 is 38.6 ms; service time lies below response time by the lag."""
+    write_run(tmp_path, lag_ms=5)
+    run = load_run(tmp_path)
+    assert measured(run, "p(50) < 1 s").value == pytest.approx(0.020, rel=0.06)
+    assert measured(run, "p(95) < 1 s").value == pytest.approx(0.0386, rel=0.08)
+    assert measured(run, "mean < 1 s").value == pytest.approx(0.0217, rel=0.06)
+    service = Scope(("steady",), STEADY.endpoints, series="service")
+    assert measured(run, "p(50) < 1 s", service).value == pytest.approx(0.015, rel=0.08)
+    longest = measured(run, "max < 1 s")
+    assert longest.low == longest.value == longest.high > measured(run, "p(99) < 1 s").value
+
+
+def test_rates_are_per_second_of_the_phase(tmp_path):
+    """About 39 per second are planned."""
+    write_run(tmp_path)
+    run = load_run(tmp_path)
+    for name in ("goodput", "throughput"):
+        found = measured(run, f"{name} > 1 rps")
+        assert found.value == pytest.approx(39.05, rel=0.03)
+        assert found.n == 30
+
+
+def test_the_spread_is_the_worst_burst(tmp_path):
+    """Read from the events; damaged details are left out."""
+    write_run(tmp_path, spread_s=0.004)
+    files.append_rows(tmp_path / files.EVENTS, [EventRow(36.0, "burst", "{"), EventRow(36.0, "burst", "{}")])
+    run = load_run(tmp_path)
+    found = measured(run, "spread < 1 s", Scope(("bursts",), ()))
+    assert (found.value, found.n) == (0.004, 2)
+    assert measured(run, "spread < 1 s", STEADY) is None
+
+
+def test_what_was_not_there_is_none(tmp_path):
+    """Of an endpoint without requests there is no quantile, no ratio."""
+    write_run(tmp_path)
+    nobody = Scope(("steady",), ("nobody",))
+    for text in ("p(95) < 1 s", "max < 1 s", "mean < 1 s", "error_ratio < 1 %", "goodput_ratio > 1 %"):
+        assert measured(load_run(tmp_path), text, nobody) is None
+
+
+def test_the_summary_has_each_phase_and_endpoint(tmp_path):
+    """And all endpoints together first."""
+    write_run(tmp_path)
+    rows = summary(load_run(tmp_path))
+    assert [(row.phase.name, row.endpoint) for row in rows[:3]] == [
+        ("warm-up", None),
+        ("warm-up", "balance"),
+        ("warm-up", "transactions"),
+    ]
+    assert len(rows) == 15
+    for row in rows:
+        assert row.tally.sent == sum(row.tally.outcomes.values())
+        assert row.offered_rps >= row.goodput_rps
+
+
+def test_no_line_is_drawn_through_an_outage():
+    """Of ten seconds; one of two is no more than chance."""
+    table = pd.DataFrame({0.95: 0.02}, index=[0, 1, 2, 4, 5, 15, 16])
+    broken = overtime.broken_at_gaps(table)
+    assert broken.index[broken[0.95].isna()].to_numpy() == pytest.approx([5.001])
+    assert overtime.broken_at_gaps(table[:1]).equals(table[:1])
+
+
+def test_series_over_time_add_up_to_the_whole(tmp_path):
+    """Every request is in one second, and in one outcome."""
+    write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(timeout=0.1))
+    run = load_run(tmp_path)
+    over_time, by_outcome = overtime.counts_over_time(run), overtime.outcomes_over_time(run)
+    sent = metrics.tally(run.intervals).sent
+    assert over_time["sent"].sum() == sent == by_outcome.to_numpy().sum()
+    assert by_outcome["timeout"].sum() == pytest.approx(sent / 10, rel=0.2)
+    assert len(overtime.quantiles_over_time(run, width_s=5)) <= 9

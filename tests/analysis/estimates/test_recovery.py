@@ -1,0 +1,217 @@
+"""Recovery: found when it came, to the second; never where it did not; silent on noise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.estimates.recovery import prediction_bound, recovery_in
+from analysis.frames.run import Run, load_run
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from analysis.judge.verdict import decide
+from loadproof.histogram import bucket_of
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.rundir.rows import IntervalRow
+from simulation.rundirs import open_scenario, scenario, write_run
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
+
+PHASES = [
+    {"name": "calm", "duration": "30 s", "rate": "50 rps"},
+    {"name": "spike", "duration": "20 s", "rate": "200 rps"},
+    {"name": "after", "duration": "60 s", "rate": "50 rps"},
+]
+RECOVERY = {"phase": "after", "expect": "recovery <= 10 s"}
+
+
+def spiked(**changes: object) -> Scenario:
+    content = {"phases": PHASES, "thresholds": [RECOVERY, {"expect": "goodput_ratio >= 1 %"}]}
+    return open_scenario(**content | changes)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Run:
+    return load_run(write_run(tmp_path_factory.mktemp("bare"), plan=spiked()))
+
+
+def run_with(
+    bare: Run,
+    *,
+    slow_until_s: float,
+    good_from_s: float = 0.0,
+    failing: float = 1.0,
+    relapse: range = range(0),
+    seed: int = 1,
+) -> Run:
+    """Median 20 ms; 200 ms in the spike, until `slow_until_s`, in a relapse; some errors until `good_from_s`."""
+    random = np.random.default_rng(seed)
+    cells: Counter = Counter()
+    for span in bare.manifest.phases:
+        for second in range(int(span.start_s), int(span.end_s)):
+            median_s = 0.2 if 30 <= second < max(50, slow_until_s) or second in relapse else 0.02
+            for response_s in random.lognormal(np.log(median_s), 0.4, random.poisson(span.rate_rps)):
+                fails = 30 <= second < good_from_s and random.uniform() < failing
+                outcome = "server_error" if fails else "ok"
+                key = (second, span.name, "balance", outcome)
+                cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
+                cells[*key, "good", 0] += outcome == "ok"
+    rows = [(*key, count) for key, count in cells.items() if count]
+    return replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+
+
+@pytest.mark.parametrize("recovered_s", [50, 53, 57, 71])
+def test_it_took_as_long_as_it_was_slow(bare, recovered_s):
+    """To the second; never sooner, and later only where noise looks like a relapse, in about one of twenty runs."""
+    errors_s = []
+    for seed in range(20):
+        found = recovery_in(run_with(bare, slow_until_s=recovered_s, seed=seed), "after", ("balance",))
+        assert (found.before, found.trigger) == ("calm", "spike")
+        errors_s.append(found.took_s - (recovered_s - 50))
+    assert min(errors_s) >= 0
+    assert sum(error_s <= 1 for error_s in errors_s) >= 16
+
+
+def test_errors_count_as_well_as_slowness(bare):
+    """And what was lost is told."""
+    found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=56), "after", ("balance",))
+    assert found.took_s == 6
+    assert found.lost == pytest.approx(20 * 200 + 6 * 50, rel=0.1)
+
+
+def test_a_few_errors_are_no_recovery(bare):
+    """One of ten answers is more than one in a hundred."""
+    found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=57, failing=0.1), "after", ("balance",))
+    assert found.took_s == pytest.approx(7, abs=1)
+
+
+def test_a_second_without_arrivals_is_calm(bare):
+    """Poisson arrivals leave some out, which hurts nobody."""
+    run = run_with(bare, slow_until_s=0)
+    empty = run.intervals[~run.intervals["second"].isin([51, 54, 58])]
+    assert recovery_in(replace(run, intervals=empty), "after", ("balance",)).took_s == 0
+
+
+def test_a_pause_between_two_waves_is_no_recovery(bare):
+    """Calm for four seconds, then slow again for two."""
+    found = recovery_in(run_with(bare, slow_until_s=50, relapse=range(54, 56)), "after", ("balance",))
+    assert found.took_s == 6
+
+
+def test_a_target_that_stays_down_never_recovers(bare):
+    """As long as was looked."""
+    found = recovery_in(run_with(bare, slow_until_s=110), "after", ("balance",))
+    assert (found.took_s, found.looked_s) == (None, 60)
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.005, 0.02])
+def test_pure_noise_has_recovered_at_once(bare, failing):
+    """A run that was never hurt, whatever fails all the time: at most one in twenty is seen otherwise."""
+    late = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        counted: Counter = Counter()
+        for span in bare.manifest.phases:
+            for second in range(int(span.start_s), int(span.end_s)):
+                for response_s in random.lognormal(np.log(0.02), 0.4, random.poisson(50)):
+                    outcome = "server_error" if random.uniform() < failing else "ok"
+                    key = (second, span.name, "balance", outcome)
+                    counted[*key, "response", bucket_of(round(response_s * 1e6))] += 1
+                    counted[*key, "good", 0] += outcome == "ok"
+        rows = [(*key, count) for key, count in counted.items() if count]
+        run = replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+        late += recovery_in(run, "after", ("balance",)).took_s != 0
+    assert late <= 6
+
+
+def test_users_who_all_wait_are_not_calm(bare):
+    """In the closed model a frozen target is sent nothing, which is no recovery."""
+    phases = [{"name": phase["name"], "duration": phase["duration"], "users": 50} for phase in PHASES]
+    phases[1]["users"] = 200
+    plan = scenario(phases=phases, thresholds=[RECOVERY, {"expect": "goodput_ratio >= 1 %"}])
+    run = run_with(bare, slow_until_s=0)
+    frozen = run.intervals[~run.intervals["second"].between(45, 70)]
+    closed = bare.manifest.model_copy(update={"scenario": plan, "phases": plan_phases(plan)})
+    assert recovery_in(replace(run, manifest=closed, intervals=frozen), "after", ("balance",)).took_s == 21
+
+
+def test_a_phase_that_ended_too_soon_tells_nothing(bare):
+    """Of a run that was stopped a few seconds after the spike."""
+    run = run_with(bare, slow_until_s=50)
+    cut = run.generator[run.generator["second"] < 55]
+    assert recovery_in(replace(run, generator=cut), "after", ("balance",)) is None
+
+
+@pytest.mark.parametrize(("longer_ms", "took_s"), [(0.0, 0), (3.0, 0), (30.0, None)])
+def test_a_difference_that_nobody_notices_is_none(bare, longer_ms, took_s):
+    """However steady the target was before: 1 % of the deadline of half a second."""
+    counted = Counter()
+    for span in bare.manifest.phases:
+        for second in range(int(span.start_s), int(span.end_s)):
+            ms = 20 + (longer_ms if span.name == "after" else 0.01 * (second % 2))
+            counted[second, span.name, "balance", "ok", "response", bucket_of(round(ms * 1000))] += 50
+            counted[second, span.name, "balance", "ok", "good", 0] += 50
+    rows = [(*key, count) for key, count in counted.items()]
+    run = replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+    assert recovery_in(run, "after", ("balance",)).took_s == took_s
+
+
+def test_the_bound_keeps_its_promise():
+    """The largest of ten more values is beyond it in at most 5 % of all cases."""
+    random = np.random.default_rng(7)
+    beyond = 0
+    for _ in range(2000):
+        values = np.exp(random.normal(-4, 0.3, 20))
+        beyond += np.exp(random.normal(-4, 0.3, 10)).max() > prediction_bound(values)
+    assert beyond / 2000 < 0.06
+
+
+@pytest.mark.parametrize(
+    ("slow_until_s", "word", "reason"),
+    [(53, Word.PASS, "3 s"), (65, Word.FAIL, "beyond the limit"), (110, Word.FAIL, "not within 50 s")],
+)
+def test_a_threshold_on_recovery_is_judged(bare, slow_until_s, word, reason):
+    """Never is worse than any limit."""
+    run = run_with(bare, slow_until_s=slow_until_s)
+    judgement = judge(run.manifest.scenario.thresholds[0], run)
+    assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
+
+
+def test_the_next_step_leads_to_the_recovery(bare):
+    """Not to an endpoint that is as fast as ever."""
+    rows = bare.intervals
+    slow = rows["second"].between(50, 64) & (rows["series"] == "response")
+    verdict = decide(replace(bare, intervals=rows.assign(bucket=rows["bucket"].mask(slow, bucket_of(200_000)))))
+    assert verdict.next_step.startswith("Look at Recovery in the report")
+
+
+def test_without_a_calm_before_there_is_nothing_to_judge(bare):
+    """Too few seconds of it, or none."""
+    run = run_with(bare, slow_until_s=50)
+    late = run.intervals[run.intervals["second"] >= 27]
+    assert recovery_in(replace(run, intervals=late), "after", ("balance",)) is None
+    assert recovery_in(run, "spike", ("balance",)) is None
+
+
+@pytest.mark.parametrize(
+    ("threshold", "phases", "what"),
+    [
+        ({"expect": "recovery <= 10 s"}, PHASES, "is looked for in one phase"),
+        ({"phase": "spike", "expect": "recovery <= 5 s"}, PHASES, "nothing to recover to"),
+        ({"phase": "after", "expect": "recovery <= 55 s"}, PHASES, "too short to see it"),
+        (RECOVERY, [PHASES[0] | {"warm_up": True}, *PHASES[1:]], "nothing to recover to"),
+        (RECOVERY, PHASES, None),
+    ],
+)
+def test_a_plan_that_can_not_show_it_is_refused(threshold, phases, what):
+    """Before the run."""
+    plan = spiked(phases=phases, thresholds=[threshold, {"expect": "goodput_ratio >= 1 %"}])
+    found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
+    assert [what in problem.what for problem in found] == ([True] if what else [])

@@ -1,0 +1,86 @@
+"""When a run had settled, where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.estimates.steady import Alike, mser5, settling, too_alike
+from simulation.rundirs import open_scenario
+from simulation.traffic import autocorrelated, poisson, run_of
+
+PHASES = [
+    {"name": "warm-up", "warm_up": True, "duration": "20 s", "rate": "50 rps"},
+    {"name": "steady", "duration": "220 s", "rate": "50 rps"},
+]
+PLAN = open_scenario(phases=PHASES, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+
+
+def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
+    """Of a run with this correlation of its seconds."""
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    level = np.exp(0.5 * autocorrelated(random, seconds, phi=phi))
+    return list(too_alike(run_of(plan, at_s, 0.02 * level[at_s.astype(int)] * random.lognormal(0, 0.2, at_s.size))))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phi", "seen"), [(60, 0.0, 0), (30, 0.3, 1), (60, 0.9, 17), (120, 0.9, 12), (600, 0.9, 0)]
+)
+def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, seen):
+    """In most such runs, and hardly in any other; with how long it should last."""
+    found = [alike for seed in range(20) for alike in alike_in(seconds, phi=phi, seed=seed)]
+    assert len(found) <= seen if seen < 10 else len(found) >= seen
+    assert all(alike.enough_s > seconds for alike in found)
+
+
+def test_only_what_thresholds_read_has_to_last():
+    """A phase that nobody judges may be as short as it likes."""
+    phases = [{"name": name, "duration": "60 s", "rate": "50 rps"} for name in ("stairs", "steady")]
+    expected = [{"phase": "steady", "expect": "goodput > 1 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=expected)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    run = run_of(plan, at_s, np.where(at_s < 90, 0.02 + at_s % 60 / 1000, 0.1 - (at_s - 90) / 1000))
+    assert [alike.phase for alike in too_alike(run)] == ["steady"]
+
+
+@pytest.mark.parametrize(("slow_s", "too_late"), [(0, False), (15, False), (50, True)])
+def test_a_slow_start_is_seen_to_its_end(slow_s, too_late):
+    """Within two batches; and whether the warm-up had ended too early."""
+    random = np.random.default_rng(3)
+    at_s = poisson(random, PLAN)
+    response_s = random.lognormal(np.log(np.where(at_s < slow_s, 0.2, 0.02)), 0.4)
+    found = settling(run_of(PLAN, at_s, response_s))
+    assert found.settled_s == pytest.approx(slow_s, abs=10)
+    assert found.is_too_late == too_late
+
+
+def test_what_grows_all_the_time_never_settles():
+    """Which is a legal answer."""
+    random = np.random.default_rng(3)
+    at_s = poisson(random, PLAN)
+    found = settling(run_of(PLAN, at_s, random.lognormal(np.log(0.02 + at_s / 100), 0.2)))
+    assert (found.settled_s, found.is_too_late) == (None, True)
+
+
+def test_noise_alone_has_settled_before_a_usual_warm_up():
+    """In nine of ten runs, correlated or not."""
+    random = np.random.default_rng(5)
+    for phi in (0.0, 0.5):
+        cuts = [mser5(autocorrelated(random, 300, phi=phi)) for _ in range(200)]
+        assert np.mean([cut is not None and cut <= 30 for cut in cuts]) > 0.85
+
+
+def test_without_a_warm_up_there_is_nothing_to_check():
+    """Nor with one of another load."""
+    at_s, response_s = np.linspace(0, 239, 12_000), np.full(12_000, 0.02)
+    for first in ({**PHASES[0], "warm_up": False}, {**PHASES[0], "rate": "20 rps"}):
+        plan = open_scenario(
+            phases=[first, PHASES[1]],
+            mix={"balance": {"share": "100 %"}},
+            thresholds=[{"expect": "goodput > 1 rps"}],
+        )
+        assert settling(run_of(plan, at_s, response_s)) is None

@@ -1,0 +1,217 @@
+"""Locust's CSVs as they are found: of all versions, cut, torn, mixed up, and not Locust's at all."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.foreign.locustcsv import load_locust_run, prefix_of, rounded
+from loadproof.errors import InputError
+from tests.commands import ROOT
+from tests.locusthistory import HISTORY, STATS, stats_row, write, write_history, write_stats
+
+CAPTURES = ROOT / "tests/captures"
+NAMES = ["/nowhere", 'balance, "the 1st"', "health\n<b>été</b> 健康"]
+
+
+def refusal(prefix) -> str:
+    with pytest.raises(InputError) as caught:
+        load_locust_run(prefix)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
+def test_names_with_commas_quotes_and_newlines_are_read_whole(version):
+    """From Locust 1.0, which does not escape them, as from today's."""
+    run = load_locust_run(CAPTURES / version / "run")
+    assert sorted(entry.name for entry in run.entries) == NAMES
+    assert {failure.name for failure in run.failures} == set(NAMES[:2])
+    assert run.total.requests == sum(entry.requests for entry in run.entries)
+    assert not any("unreadable" in one for one in run.damage)
+
+
+@pytest.mark.parametrize(
+    ("version", "full_history", "cumulative"),
+    [
+        ("1.0.3", True, False),
+        ("1.0.3-names", False, False),
+        ("2.2.3", False, True),
+        ("2.47-ramp", True, False),
+        ("2.47-ramp-brief", False, True),
+    ],
+)
+def test_what_the_historys_percentiles_are_is_seen_in_the_files(version, full_history, cumulative):
+    """Versions differ: Locust 1.0 always writes those of the last ten seconds, later ones with full history only."""
+    run = load_locust_run(CAPTURES / version / "run")
+    assert (run.full_history, run.cumulative) == (full_history, cumulative)
+
+
+@pytest.mark.parametrize(
+    ("value_ms", "low_ms", "high_ms"),
+    [(0, 0, 0.5), (26, 25.5, 26.5), (100, 99.5, 105), (110, 105, 115), (1000, 995, 1050), (10_000, 9950, 10_500)],
+)
+def test_rounding_is_locusts_own(value_ms, low_ms, high_ms):
+    """Two digits, whole milliseconds below 100."""
+    estimate = rounded(value_ms, 1)
+    assert (estimate.low, estimate.high) == pytest.approx((low_ms / 1000, high_ms / 1000))
+
+
+@given(st.floats(min_value=0, max_value=100_000))
+def test_what_locust_rounds_lies_in_the_interval(time_ms):
+    """Against Locust's rule, written down anew. Source: locust/stats.py 2.47, bucket_response_time."""
+    digits = 0 if time_ms < 100 else -1 if time_ms < 1000 else -2 if time_ms < 10_000 else -3
+    estimate = rounded(round(time_ms, digits), 1)
+    assert estimate.low - 1e-9 <= time_ms / 1000 <= estimate.high + 1e-9
+    assert estimate.high - estimate.value <= max(0.0005, 0.05 * estimate.value) + 1e-9
+
+
+@pytest.mark.parametrize("name", ["stats", "stats_history", "failures", "exceptions"])
+def test_one_of_the_four_files_is_enough(tmp_path, name):
+    """The others are told as missing."""
+    shutil.copy(CAPTURES / "2.47-ramp-brief" / f"run_{name}.csv", tmp_path)
+    run = load_locust_run(tmp_path / "run")
+    assert sum("there is no" in one for one in run.damage) == 3
+    assert (run.total is None) == (name in {"failures", "exceptions"})
+
+
+def test_totals_come_from_the_history_where_there_is_no_other_place(tmp_path):
+    """With percentiles only where those are of the whole run."""
+    for version, quantiles in (("2.47-ramp-brief", 11), ("2.47-ramp", 0)):
+        shutil.copy(CAPTURES / version / "run_stats_history.csv", tmp_path)
+        run = load_locust_run(tmp_path / "run")
+        assert run.total.requests == run.history["requests"].iloc[-1]
+        assert len(run.total.quantiles) == len(run.percentiles) == quantiles
+        assert "the totals are those of the history's last row" in run.damage
+
+
+def test_none_of_the_files_is_one_clear_error(tmp_path):
+    """With the names that were looked for."""
+    text = refusal(tmp_path / "nothing")
+    assert "none of nothing_stats.csv, nothing_stats_history.csv" in text
+    assert "the prefix that Locust's --csv was given" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b,c\n1,2,3\n",
+        b"\x00\xff\xfe" * 50,
+        b"Type;Name;Request Count\n",
+        b"\n\n",
+        b"GET,/x,1,2\n",
+        b"<!doctype html>",
+    ],
+)
+def test_a_file_that_is_not_locusts_is_named_with_what_was_found(tmp_path, content):
+    """Not guessed at."""
+    (tmp_path / "run_stats.csv").write_bytes(content)
+    text = refusal(tmp_path / "run")
+    assert "run_stats.csv: not the stats file of Locust 1.0 or later" in text
+    assert "got '" in text
+
+
+def test_the_wrong_one_of_the_four_is_refused(tmp_path):
+    """A history under the name of the totals."""
+    shutil.copy(CAPTURES / "2.47-ramp" / "run_stats_history.csv", tmp_path / "run_stats.csv")
+    assert "not the stats file" in refusal(tmp_path / "run")
+
+
+def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
+    """Without a traceback."""
+    (tmp_path / "run_stats.csv").mkdir()
+    assert "can't be read" in refusal(tmp_path / "run")
+
+
+def test_one_of_the_files_may_be_given_for_the_prefix():
+    """As a shell completes it."""
+    assert prefix_of(Path("a/run_stats_history.csv")) == Path("a/run")
+    assert prefix_of(Path("a/run_stats.csv")) == Path("a/run")
+    assert prefix_of(Path("a/run")) == Path("a/run")
+
+
+@pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
+@pytest.mark.parametrize("name", ["stats", "stats_history", "failures"])
+def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, name):
+    """Each number that is read is one that was written."""
+    for file in (CAPTURES / version).glob("run_*.csv"):
+        shutil.copy(file, tmp_path)
+    path = tmp_path / f"run_{name}.csv"
+    whole = path.read_bytes()
+    truth = load_locust_run(tmp_path / "run")
+    known = {(entry.name, entry.requests, entry.failures) for entry in truth.entries}
+    for end in range(0, len(whole), 13 if name == "stats" else 101):
+        path.write_bytes(whole[:end])
+        run = load_locust_run(tmp_path / "run")
+        if name == "stats":
+            assert {(entry.name, entry.requests, entry.failures) for entry in run.entries} <= known or run.damage
+        assert set(run.history["requests"]) <= set(truth.history["requests"])
+        assert end == len(whole) or run.damage or version.startswith("1.0") or run.failures != truth.failures
+
+
+@given(st.binary(max_size=400), st.integers(0, 2000))
+def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, garbage, at):
+    """No exception, no number that is not finite."""
+    directory = tmp_path_factory.mktemp("torn")
+    for name in ("stats", "stats_history"):
+        content = (CAPTURES / "2.47-names" / f"run_{name}.csv").read_bytes()
+        place = content.index(b"\n") + 1 + at % 600
+        (directory / f"run_{name}.csv").write_bytes(content[:place] + garbage + content[place:])
+    run = load_locust_run(directory / "run")
+    for entry in run.entries:
+        assert 0 <= entry.failures <= entry.requests
+        assert all(math.isfinite(estimate.high) for estimate in entry.quantiles.values())
+
+
+def test_na_cells_and_odd_numbers_are_no_data(tmp_path):
+    """N/A, infinities, negative and absurd numbers."""
+    odd = stats_row("/odd")
+    odd[5], odd[7], odd[9], odd[-1] = "inf", "-3", "1e300", "nan"
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/none", requests=0), odd]))
+    none, odd = run.entries
+    assert (none.requests, none.mean, none.quantiles) == (0, None, {})
+    assert (odd.mean, odd.maximum, odd.throughput) == (None, None, None)
+    assert 1.0 not in odd.quantiles
+
+
+def test_percentile_columns_of_ones_own_are_taken_as_they_are(tmp_path):
+    """Locust lets anybody choose them."""
+    header = [*STATS[:11], "42%", "97.5%"]
+    row = [*stats_row("/x")[:11], 10, 90]
+    run = load_locust_run(write(tmp_path / "run", "stats", header, [row]))
+    assert run.percentiles == (0.42, 0.975)
+    assert run.entries[0].quantiles[0.975].value == 0.09
+
+
+def test_a_missing_aggregated_row_is_added_up(tmp_path):
+    """Counts, means and rates are; percentiles can't be."""
+    rows = [stats_row("/a", requests=100, failures=10), stats_row("/b", requests=300, p95_ms=80)]
+    total = load_locust_run(write_stats(tmp_path / "run", rows)).total
+    assert (total.requests, total.failures, total.quantiles) == (400, 10, {})
+    assert total.mean.value == pytest.approx((100 * 20.25 + 300 * 40.25) / 400 / 1000)
+    assert total.maximum.value == 0.16
+    assert "without percentiles" in load_locust_run(tmp_path / "run").damage[-1]
+
+
+def test_an_empty_run_is_a_run(tmp_path):
+    """Files with a header, or not even that."""
+    write(tmp_path / "run", "stats", STATS, [stats_row("Aggregated", method="", requests=0)])
+    write(tmp_path / "run", "stats_history", HISTORY, [])
+    (tmp_path / "run_failures.csv").write_text("")
+    run = load_locust_run(tmp_path / "run")
+    assert (run.entries, run.total.requests, len(run.history)) == ((), 0, 0)
+    assert "the failures file is empty" in run.damage
+
+
+def test_percentiles_that_are_all_zero_are_no_times(tmp_path):
+    """Nothing ended in those ten seconds."""
+    prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda s: 50 if s < 20 else 0, seconds=40)
+    path = tmp_path / "run_stats_history.csv"
+    lines = path.read_text().splitlines()
+    lines[-1] = ",".join([*lines[-1].split(",")[:6], *["0"] * 11, *lines[-1].split(",")[17:]])
+    path.write_text("\n".join(lines) + "\n")
+    assert math.isnan(load_locust_run(prefix).history[0.95].iloc[-1])

@@ -1,0 +1,37 @@
+"""Sums of cells are the same however many blocks they are added up in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.frames import cellsums
+from analysis.frames.run import load_run
+from loadproof.histogram import BUCKETS
+from simulation.rundirs import outcomes, write_run
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    path = write_run(tmp_path_factory.mktemp("run"), outcomes_of=outcomes(timeout=0.2))
+    return load_run(path).intervals
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**6])
+def test_blocks_change_no_sum(rows, monkeypatch, size):
+    """Of one column, of two, of a histogram."""
+    some = rows[:50] if size == 1 else rows
+    monkeypatch.setattr(cellsums, "_BLOCK_ROWS", size)
+    for columns in (["series"], ["second", "outcome"]):
+        expected = some.groupby(columns, observed=True)["count"].sum()
+        assert cellsums.sums_by(some, *columns).to_dict() == expected.to_dict()
+    chosen = some[(some["series"] == "response") & (some["outcome"] == "timeout")]
+    expected = np.bincount(chosen["bucket"], weights=chosen["count"], minlength=BUCKETS)
+    assert (cellsums.histogram(some, "response", "timeout") == expected).all()
+    assert cellsums.histogram(some, "response").sum() == some.loc[some["series"] == "response", "count"].sum()
+
+
+def test_no_rows_have_no_sums(rows):
+    """But a histogram of zeros."""
+    assert cellsums.sums_by(rows[:0], "series", "outcome").empty
+    assert cellsums.histogram(rows[:0], "response").tolist() == [0] * BUCKETS

@@ -1,0 +1,95 @@
+"""Loading run directories, whole and damaged."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from loadproof.errors import RunDirectoryError
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import GeneratorRow, IntervalRow
+from simulation.rundirs import write_run
+
+
+def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
+    """Numbers are numbers, equal keys are added up."""
+    write_run(tmp_path)
+    rows = [IntervalRow(1, "warm-up", "health", "ok", "response", 7, 2)] * 3
+    append_intervals(tmp_path / files.INTERVALS, rows)
+    run = load_run(tmp_path)
+    assert run.damage == ()
+    assert run.measured_s == 45
+    keys = run.intervals.drop(columns="count")
+    assert not keys.duplicated().any()
+    cell = run.intervals[(run.intervals["bucket"] == 7) & (run.intervals["series"] == "response")]
+    assert cell["count"].tolist() == [6]
+
+
+@pytest.mark.parametrize("name", [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS])
+def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
+    """A killed run may lack any of them."""
+    write_run(tmp_path)
+    (tmp_path / name).unlink()
+    run = load_run(tmp_path)
+    assert run.damage == (f"{name} is missing",)
+    decide(run)
+
+
+def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
+    """Garbage, too few columns, letters for numbers."""
+    write_run(tmp_path)
+    before = len(load_run(tmp_path).generator)
+    with (tmp_path / files.GENERATOR).open("a") as file:
+        file.write("garbage\n1,2\nx,local,a,b,c,d,e,f,g,h,i\n" + "1," * 30 + "1\n")
+    run = load_run(tmp_path)
+    assert len(run.generator) == before
+    assert run.damage == ("generator.csv: 4 unreadable lines were left out",)
+
+
+def test_cells_that_cannot_be_are_left_out(tmp_path):
+    """An unknown series or outcome, a bucket beyond the last, a negative count."""
+    write_run(tmp_path)
+    before = int(load_run(tmp_path).intervals["count"].sum())
+    good = IntervalRow(1, "steady", "health", "ok", "response", 7, 1)
+    bad = [good._replace(series="x"), good._replace(outcome="x"), good._replace(bucket=9999), good._replace(count=-4)]
+    append_intervals(tmp_path / files.INTERVALS, bad)
+    assert int(load_run(tmp_path).intervals["count"].sum()) == before
+
+
+def test_no_manifest_is_no_run(tmp_path):
+    """The one file without which nothing can be said."""
+    with pytest.raises(RunDirectoryError):
+        load_run(tmp_path)
+
+
+def test_random_damage_never_raises(tmp_path):
+    """Bytes flipped and files cut at random: a verdict all the same."""
+    chance = random.Random(4)
+    write_run(tmp_path)
+    names = [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS]
+    originals = {name: (tmp_path / name).read_bytes() for name in names}
+    for _ in range(40):
+        for name, content in originals.items():
+            damaged = bytearray(content[: chance.randrange(len(content) + 1)])
+            for _ in range(chance.randrange(4) if damaged else 0):
+                damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+            (tmp_path / name).write_bytes(damaged)
+        decide(load_run(tmp_path))
+
+
+def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path):
+    """A baseline of an earlier version stays readable."""
+    run = write_run(tmp_path / "run")
+    path = run / files.GENERATOR
+    newest = len(GeneratorRow._field_defaults)
+    path.write_text("".join(f"{line.rsplit(',', newest)[0]}\n" for line in path.read_text().splitlines()))
+    loaded = load_run(run)
+    assert loaded.damage == ()
+    assert (loaded.generator["sent"].sum(), loaded.generator["wait_ratio"].max()) == (
+        load_run(write_run(tmp_path / "whole")).generator["sent"].sum(),
+        0.0,
+    )

@@ -1,0 +1,100 @@
+"""What a run shows of its target beside its thresholds, and which of it is worth a word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.estimates.metrics import Scope, measure
+from analysis.judge.degradation import degradation_of, notes
+from analysis.judge.judgement import Word
+from analysis.report.degradationview import degradation_view
+from loadproof.scenario.expectation import parse_expectation
+from simulation.rundirs import open_scenario
+from simulation.traffic import poisson, queue, run_of
+
+
+def stairs(*rates: int, seconds: int = 20):
+    phases = [
+        {"name": f"step-{number}", "duration": f"{seconds} s", "rate": f"{rate} rps"}
+        for number, rate in enumerate(rates)
+    ]
+    thresholds = [{"expect": "goodput_ratio >= 98 %"}]
+    return open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+
+
+def served(plan, capacity_rps: float, seed: int = 1):
+    """One queue of this capacity."""
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    return run_of(plan, at_s, queue(at_s, random.exponential(4 / capacity_rps, at_s.size), servers=4))
+
+
+def test_recovery_is_looked_for_only_where_load_became_less():
+    """Not on the way up, where each step has calmer ones before it."""
+    found = degradation_of(served(stairs(50, 100, 150, 50), capacity_rps=400))
+    assert [recovery.phase for recovery in found.recoveries] == ["step-3"]
+    assert list(notes(found)) == []
+
+
+@pytest.mark.parametrize(("slow", "until_s", "told"), [(1.0, 0, []), (8.0, 66, ["step-2"]), (8.0, 90, ["step-2"])])
+def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
+    """Where it hurt; and it is metastable where it never came back."""
+    plan = stairs(100, 100, 100, seconds=30)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    hurt = (at_s >= 30) & (at_s < until_s)
+    run = run_of(plan, at_s, random.lognormal(np.log(np.where(hurt, slow * 0.02, 0.02)), 0.3))
+    found = degradation_of(run)
+    assert [recovery.phase for recovery in found.recoveries] == told
+    metastable = [finding.what for finding in notes(found) if finding.what.startswith("metastable")]
+    assert len(metastable) == (until_s == 90)
+
+
+def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
+    """With what to look for."""
+    found = degradation_of(served(stairs(50, 150, 400, 90), capacity_rps=100))
+    told = [finding.what for finding in notes(found)]
+    assert any(what.startswith("goodput collapsed: ") for what in told)
+    assert any(what.startswith("metastable: ") for what in told)
+    assert {finding.word for finding in notes(found)} == {Word.PASS}
+
+
+def test_a_warm_up_that_was_too_short_is_told():
+    """With when it had settled."""
+    phases = [
+        {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "50 rps"},
+        {"name": "steady", "duration": "190 s", "rate": "50 rps"},
+    ]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    run = run_of(plan, at_s, random.lognormal(np.log(np.where(at_s < 40, 0.2, 0.02)), 0.3))
+    (finding,) = notes(degradation_of(run))
+    assert finding.what.startswith("response times: settled after 4")
+
+
+def test_the_view_has_a_chart_and_a_sentence_for_each():
+    """Of a long run that had everything."""
+    run = served(stairs(50, 100, 200, 300, 50, seconds=130), capacity_rps=150)
+    view = degradation_view(run, degradation_of(run))
+    assert view["curve"]["told"][0].startswith("Capacity: every goal held up to ")
+    assert len(view["recoveries"]) == 1
+    assert len(view["drifts"]) == 5
+    held = degradation_view(run, replace(degradation_of(served(stairs(50, 60), 400)), drifts=()))
+    assert held["curve"]["told"][0].startswith("Every goal held up to ")
+
+
+def test_a_burn_rate_is_in_its_interval():
+    """One in a hundred is ten times what an objective of 99.9 % allows."""
+    plan = stairs(200, 210)
+    at_s = poisson(np.random.default_rng(1), plan)
+    failed = np.arange(at_s.size) % 100 == 0
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
+    estimate = measure(
+        parse_expectation("burn_rate(99.9) < 2 x").metric, run, Scope(("step-0", "step-1"), ("balance",))
+    )
+    assert estimate.value == pytest.approx(10, rel=0.05)
+    assert estimate.low < estimate.value < estimate.high

@@ -1,0 +1,172 @@
+"""Each rule of health bites, and stays silent when it should."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import decide, exit_code
+from loadproof.errors import ExitCode
+from loadproof.histogram import bucket_of
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import GeneratorRow
+from simulation.rundirs import open_scenario, outcomes, scenario, write_run
+
+
+def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
+    """Its whole record is lost."""
+    path = write_run(tmp_path)
+    (path / files.GENERATOR).unlink()
+    verdict = decide(load_run(path))
+    assert verdict.word is Word.INVALID
+    assert "no record of its own health" in verdict.reason
+
+
+def test_a_healthy_run_passes_without_findings(tmp_path):
+    """Silence is the rule."""
+    verdict = decide(load_run(write_run(tmp_path)))
+    assert verdict.word is Word.PASS
+    assert verdict.findings == ()
+    assert "4 thresholds hold" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("knobs", "word", "what"),
+    [
+        ({"cpu": 0.98}, Word.INVALID, "worker local at 98% CPU for"),
+        ({"lag_ms": 60}, Word.INVALID, "p99 start lag 60"),
+        ({"loop_delay_s": 0.4}, Word.INVALID, "event loop stood still"),
+        ({"frozen": range(12, 18)}, Word.INVALID, "worker local was frozen for 6 s"),
+        ({"lost": 3}, Word.INVALID, "are accounted for"),
+        ({"spread_s": 0.08}, Word.INVALID, "no simultaneous load"),
+        ({"spread_s": 0.08, "late": 9}, Word.FAIL, "9 users were still waiting"),
+        ({"ending": "target_died", "lived_s": 20}, Word.FAIL, "the target died after 20 s of 45 s"),
+        ({"ending": "generator_died", "lived_s": 20}, Word.INVALID, "the generator died"),
+        ({"ending": "disk_full", "lived_s": 20}, Word.INVALID, "recording stopped"),
+        ({"ending": "interrupted", "lived_s": 20}, Word.INCONCLUSIVE, "interrupted after 20 s"),
+        ({"ending": "running", "lived_s": 20}, Word.INCONCLUSIVE, "cut off after 20 s"),
+        ({"lived_s": 0}, Word.INVALID, "no request was recorded"),
+        ({"steal": 0.2}, Word.PASS, "20% of the machine's CPU time was stolen"),
+        ({"loop_delay_s": 1.2, "disturbed": range(9, 10)}, Word.INVALID, "stood still once, for up to 1.2 s"),
+        ({"waits": 0.6}, Word.INVALID, "waited for its core in 40 s, for up to 67% of the time"),
+        ({"waits": 0.15}, Word.PASS, "waited for its core in 40 s, for up to 33% of the time"),
+        ({"skew_s": 0.3}, Word.INVALID, "clock is 300 ms ahead of the master's"),
+        ({"skew_s": -0.3}, Word.INVALID, "clock is 300 ms behind the master's"),
+        ({"asleep_s": 60.0}, Word.INVALID, "the machine slept for 60 s"),
+        ({"step_s": 3600.0}, Word.PASS, "wall clock was set by"),
+        ({"loop_delay_s": 0.4, "disturbed": range(9, 10)}, Word.PASS, "no threshold turns on it"),
+        ({"cpu": 0.98, "disturbed": range(9, 13)}, Word.INVALID, "98% CPU for 4 s"),
+        ({"loop_delay_s": 0.4, "disturbed": range(37, 38)}, Word.INVALID, "stood still once"),
+    ],
+    ids=str,
+)
+def test_a_rule_bites(tmp_path, knobs, word, what):
+    """With its numbers and a remedy; a note decides nothing."""
+    verdict = decide(load_run(write_run(tmp_path, **knobs)))
+    found = [finding for finding in verdict.findings if what in finding.what]
+    assert [finding.word for finding in found[:1]] == [word], verdict.findings
+    assert found[0].remedy
+    if word in {Word.INVALID, Word.PASS}:
+        assert verdict.word is word
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"cpu": 0.9},
+        {"lag_ms": 8},
+        {"loop_delay_s": 0.2},
+        {"frozen": range(12, 14)},
+        {"spread_s": 0.049},
+        {"steal": 0.05},
+        {"waits": 0.08},
+        {"skew_s": 0.05},
+        {"step_s": 0.1},
+        {"asleep_s": 0.1},
+    ],
+    ids=str,
+)
+def test_a_rule_stays_silent_below_its_limit(tmp_path, knobs):
+    """A busy second is no verdict."""
+    assert decide(load_run(write_run(tmp_path, **knobs))).findings == ()
+
+
+@pytest.mark.parametrize(("slow_ms", "word"), [(20.0, Word.PASS), (3000.0, Word.INVALID)])
+def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, slow_ms, word):
+    """One second of 30, too few to decide by themselves: what was slow in it makes the difference, or does not."""
+    path = write_run(tmp_path, loop_delay_s=0.4, disturbed=range(20, 21))
+    cell = (20, "steady", "balance", "ok")
+    rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
+    append_intervals(path / files.INTERVALS, rows)
+    (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
+    assert finding.word is word
+
+
+def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
+    """Sent late or dropped, each is offered; nothing else explains a missing one."""
+    plan = open_scenario()
+    whole = decide(load_run(write_run(tmp_path / "whole", plan=plan)))
+    assert "planned arrivals were offered" not in str(whole.findings)
+    path = write_run(tmp_path / "less", plan=plan, lived_s=18)
+    found = [one for one in decide(load_run(path)).findings if "planned arrivals" in one.what]
+    assert [one.word for one in found] == [Word.INVALID] * 2
+    assert found[0].what.startswith("phase spike: ")
+    cut_short = write_run(tmp_path / "cut", plan=plan, lived_s=18, ending="interrupted")
+    assert "planned arrivals" not in str(decide(load_run(cut_short)).findings)
+
+
+def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
+    """With fewer in flight than allowed, it was not for want of answers."""
+    path = write_run(tmp_path, plan=open_scenario())
+    row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
+    files.append_rows(path / files.GENERATOR, [row])
+    assert "4 arrivals were dropped while users were free" in str(decide(load_run(path)).findings)
+    (tmp_path / "full").mkdir()
+    path = write_run(tmp_path / "full", plan=open_scenario())
+    files.append_rows(path / files.GENERATOR, [row._replace(in_flight=1000)])
+    assert "dropped while" not in str(decide(load_run(path)).findings)
+
+
+def test_a_slow_target_is_never_the_generators_fault(tmp_path):
+    """Slow, failing and throttling: FAIL, not INVALID."""
+    slow = decide(load_run(write_run(tmp_path / "slow", median_ms=dict.fromkeys(scenario().mix, 900.0))))
+    failing = decide(load_run(write_run(tmp_path / "failing", outcomes_of=outcomes(server_error=0.9))))
+    throttling = decide(load_run(write_run(tmp_path / "throttling", outcomes_of=outcomes(throttled=0.9))))
+    assert [verdict.word for verdict in (slow, failing, throttling)] == [Word.FAIL] * 3
+
+
+def test_invalid_beats_fail_beats_inconclusive_beats_pass(tmp_path):
+    """A broken measurement proves nothing about the target."""
+    invalid = write_run(tmp_path / "1", cpu=0.99, outcomes_of=outcomes(server_error=0.5))
+    fail = write_run(tmp_path / "2", ending="interrupted", lived_s=20, outcomes_of=outcomes(server_error=0.5))
+    inconclusive = write_run(tmp_path / "3", outcomes_of=outcomes(server_error=0.01))
+    words = [decide(load_run(path)).word for path in (invalid, fail, inconclusive)]
+    assert words == [Word.INVALID, Word.FAIL, Word.INCONCLUSIVE]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "code"),
+    [
+        ({}, ExitCode.PASS),
+        ({"outcomes_of": outcomes(server_error=0.5)}, ExitCode.FAIL),
+        ({"cpu": 0.99}, ExitCode.INVALID),
+        ({"outcomes_of": outcomes(server_error=0.01)}, ExitCode.INCONCLUSIVE),
+        ({"ending": "interrupted"}, ExitCode.INTERRUPTED),
+        ({"ending": "terminated"}, ExitCode.TERMINATED),
+    ],
+)
+def test_the_exit_code_is_the_verdicts_or_the_signals(tmp_path, knobs, code):
+    """One table, in loadproof.errors."""
+    run = load_run(write_run(tmp_path, **knobs))
+    assert exit_code(decide(run), run.manifest) is code
+
+
+def test_every_verdict_says_what_to_do_next(tmp_path):
+    """And names the threshold that decided, with its numbers."""
+    verdict = decide(load_run(write_run(tmp_path, median_ms={"balance": 400.0})))
+    assert verdict.word is Word.FAIL
+    assert verdict.reason.startswith("Balance · steady: p(95) is ")
+    assert "(expected p(95) < 200 ms)" in verdict.reason
+    assert "Look at balance in steady" in verdict.next_step

@@ -1,0 +1,159 @@
+"""The truth table of thresholds: for every kind, each state it can end in."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from analysis.estimates.estimate import Estimate
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word, judge_estimate
+from analysis.judge.thresholds import judge
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.evidence import samples_needed
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.scenario import Threshold
+from simulation.rundirs import open_scenario, outcomes, scenario, write_run
+from simulation.traffic import autocorrelated, poisson, run_of
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Median 20 ms; 5 % errors, 10 % throttled."""
+    path = tmp_path_factory.mktemp("mixed")
+    write_run(path, outcomes_of=outcomes(throttled=0.1, server_error=0.05), spread_s=0.02)
+    return load_run(path)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "word", "reason"),
+    [
+        ({"expect": "p(95) < 60 ms"}, Word.PASS, "ms to"),
+        ({"expect": "p(95) < 20 ms"}, Word.FAIL, "beyond the limit"),
+        ({"expect": "p(95) < 38.5 ms"}, Word.INCONCLUSIVE, "samples would decide"),
+        ({"expect": "p(95) > 20 ms"}, Word.PASS, "ms to"),
+        ({"expect": "p(99.9) < 500 ms", "endpoint": "webhooks"}, Word.INCONCLUSIVE, "needs 10,000"),
+        ({"expect": "p(99.9) < 1 ms", "endpoint": "webhooks"}, Word.FAIL, "beyond the limit"),
+        ({"expect": "p(95) < 60 ms", "outcome": "timeout"}, Word.INCONCLUSIVE, "no samples"),
+        ({"expect": "p(95) < 60 ms", "series": "service"}, Word.PASS, "ms to"),
+        ({"expect": "p(95) < 60 ms", "series": "connect"}, Word.INCONCLUSIVE, "no samples"),
+        ({"expect": "mean < 25 ms"}, Word.PASS, "ms to"),
+        ({"expect": "mean < 15 ms"}, Word.FAIL, "beyond"),
+        ({"expect": "max < 1 s"}, Word.PASS, "ms"),
+        ({"expect": "max < 30 ms"}, Word.FAIL, "beyond"),
+        ({"expect": "error_ratio < 10 %"}, Word.PASS, "%"),
+        ({"expect": "error_ratio < 1 %"}, Word.FAIL, "beyond"),
+        ({"expect": "error_ratio < 5 %"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "throttled_ratio < 20 %"}, Word.PASS, "%"),
+        ({"expect": "throttled_ratio < 1 %"}, Word.FAIL, "beyond"),
+        ({"expect": "rejected_ratio < 1 %"}, Word.PASS, "0 %"),
+        ({"expect": "goodput_ratio >= 80 %"}, Word.PASS, "%"),
+        ({"expect": "goodput_ratio >= 99 %"}, Word.FAIL, "beyond"),
+        ({"expect": "goodput_ratio >= 85 %"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "goodput >= 25 rps"}, Word.PASS, "rps"),
+        ({"expect": "goodput >= 50 rps"}, Word.FAIL, "beyond"),
+        ({"expect": "throughput >= 39 rps"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "count >= 1000"}, Word.PASS, "1,"),
+        ({"expect": "count >= 10000"}, Word.FAIL, "beyond"),
+        ({"expect": "spread <= 50 ms", "phase": "bursts"}, Word.PASS, "20 ms"),
+        ({"expect": "spread <= 10 ms", "phase": "bursts"}, Word.FAIL, "beyond"),
+    ],
+    ids=lambda value: value["expect"] if isinstance(value, dict) else str(value),
+)
+def test_each_threshold_ends_as_it_should(mixed, threshold, word, reason):
+    """The whole interval on one side decides; what straddles doesn't."""
+    found = judge(Threshold.model_validate({"phase": "steady"} | threshold), mixed)
+    assert (found.word, reason in found.reason) == (word, True), found.reason
+
+
+def test_an_empty_run_passes_nothing(tmp_path):
+    """No data is never a pass, whatever is expected."""
+    write_run(tmp_path, lived_s=0)
+    run = load_run(tmp_path)
+    for text in ("p(95) < 1 h", "error_ratio < 99 %", "goodput_ratio > 1 %", "goodput > 1 rps", "max < 1 h"):
+        assert judge(Threshold(expect=text), run).word is not Word.PASS
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("p(95) < 1 s", 200),
+        ("p(90) < 1 s", 100),
+        ("p(99.9) < 1 s", 10_000),
+        ("error_ratio < 1 %", 381),
+        ("goodput_ratio >= 99 %", 381),
+        ("max < 1 s", 1),
+    ],
+)
+def test_the_samples_that_a_threshold_needs_are_known_before(text, needed):
+    """By which a perfect target could pass."""
+    assert samples_needed(parse_expectation(text)) == needed
+
+
+def test_what_cannot_be_decided_is_refused_before_the_run():
+    """30 webhooks have no 99 % quantile."""
+    plan = scenario(
+        thresholds=[
+            {"endpoint": "webhooks", "phase": "steady", "expect": "p(99) < 1 s"},
+            {"expect": "goodput_ratio >= 98 %"},
+        ]
+    )
+    problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
+    assert [problem.where for problem in problems] == ["x.yaml thresholds[0]"]
+    assert "it needs 1,000 samples" in str(problems[0])
+
+
+def alike(expect: str, *, seconds: int, seed: int):
+    """A run whose errors, rates and times rise and fall together over half a minute."""
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
+    thresholds = [{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    level = autocorrelated(random, seconds, phi=0.8)[at_s.astype(int)]
+    failed = random.uniform(size=at_s.size) < 0.04 * np.exp(0.7 * level)
+    response_s = 0.02 * np.exp(0.2 * level + random.normal(0, 0.4, at_s.size))
+    run = run_of(plan, at_s, response_s, np.where(failed, "server_error", "ok"))
+    return judge(run.manifest.scenario.thresholds[0], run)
+
+
+@pytest.mark.parametrize("expect", ["error_ratio < 6 %", "p(95) < 44 ms", "mean < 23.5 ms", "goodput >= 46 rps"])
+def test_so_many_samples_would_decide(expect):
+    """A run of twice as many decides, in most cases; one of an eighth of them hardly does."""
+    told = []
+    for seed in range(6):
+        reason = alike(expect, seconds=200, seed=seed).reason
+        told += [int(found[1].replace(",", "")) for found in re.finditer(r"about ([\d,]+) (?:samples|seconds)", reason)]
+    assert told
+    seconds = float(np.median(told)) / (1 if expect.startswith("goodput") else 50)
+    decided = [
+        sum(alike(expect, seconds=int(times * seconds), seed=seed).word is not Word.INCONCLUSIVE for seed in range(12))
+        for times in (0.125, 2)
+    ]
+    assert decided[0] <= 6
+    assert decided[1] >= 8
+
+
+@pytest.mark.parametrize(("n", "word"), [(199, Word.INCONCLUSIVE), (200, Word.PASS)])
+def test_exactly_enough_samples_are_enough(n, word):
+    """p(95) needs ten beyond it."""
+    threshold = Threshold.model_validate({"expect": "p(95) < 1 s"})
+    needed = samples_needed(threshold.expectation)
+    assert needed == 200
+    assert judge_estimate(threshold, Estimate(0.1, 0.09, 0.11, n), needed=needed).word is word
+
+
+@pytest.mark.parametrize(("limit", "word"), [("p(95) < 1 s", Word.PASS), ("p(95) < 50 ms", Word.INCONCLUSIVE)])
+def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
+    """Of seconds so alike that order statistics leave the interval open; near them nobody knows."""
+    phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
+    thresholds = [{"expect": limit}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    at_s = np.arange(0, 30, 0.1)
+    run = run_of(plan, at_s, np.where(at_s < 28, 0.02, 0.1 + (at_s - 28) / 20))
+    judgement = judge(plan.thresholds[0], run)
+    assert judgement.word is word, judgement.reason
+    assert np.isfinite(judgement.estimate.high) == (word is Word.PASS)

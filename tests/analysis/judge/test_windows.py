@@ -1,0 +1,150 @@
+"""Thresholds on windows: a short disturbance breaks them, noise doesn't, and the first broken window is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from loadproof.errors import InputError
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.document import parse_yaml
+from loadproof.scenario.loading import check_scenario
+from simulation.rundirs import open_scenario
+from simulation.traffic import poisson, run_of
+
+PHASES = [{"name": "steady", "duration": "60 s", "rate": "100 rps"}]
+
+
+def judged(
+    expect: str,
+    *,
+    slow: range = range(0),
+    failing: range = range(0),
+    silent: range = range(0),
+    part: float = 1.0,
+    seed: int = 1,
+):
+    """20 ms, 200 ms in slow seconds; errors in failing ones, or in a part of them; no requests in silent ones."""
+    plan = open_scenario(
+        phases=PHASES,
+        mix={"balance": {"share": "100 %"}},
+        thresholds=[{"expect": expect}, {"expect": "goodput > 1 rps"}],
+    )
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    at_s = at_s[~np.isin(at_s.astype(int), silent)]
+    second = at_s.astype(int)
+    response_s = random.lognormal(np.log(np.where(np.isin(second, slow), 0.2, 0.02)), 0.4)
+    fails = np.isin(second, failing) & (random.uniform(size=at_s.size) < part)
+    run = run_of(plan, at_s, response_s, np.where(fails, "server_error", "ok"))
+    return judge(plan.thresholds[0], run)
+
+
+@pytest.mark.parametrize(
+    ("expect", "disturbance", "word", "reason"),
+    [
+        ("p(90) < 60 ms for 10 s", {}, Word.PASS, "at worst"),
+        ("p(90) < 60 ms for 10 s", {"slow": range(20, 30)}, Word.FAIL, "from 12 s to 22 s"),
+        ("p(90) < 60 ms for 10 s", {"slow": range(20, 30), "seed": 4}, Word.FAIL, "beyond the limit"),
+        ("p(90) < 34 ms for 10 s", {}, Word.INCONCLUSIVE, "straddles"),
+        ("p(90) > 60 ms for 10 s", {}, Word.FAIL, "from 0 s to 10 s"),
+        ("error_ratio < 5 % for 10 s", {}, Word.PASS, "at worst"),
+        ("error_ratio < 5 % for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
+        ("error_ratio < 5 % for 10 s", {"failing": range(59, 60)}, Word.FAIL, "from 50 s to 60 s"),
+        ("goodput_ratio >= 95 % for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
+        ("goodput_ratio >= 95 % for 5 s", {}, Word.PASS, "at worst"),
+        ("burn_rate(99) < 10 x for 10 s", {}, Word.PASS, "0 x"),
+        ("burn_rate(99) < 10 x for 10 s", {"failing": range(40, 44)}, Word.FAIL, "x from"),
+        ("goodput >= 70 rps for 10 s", {}, Word.PASS, "at worst"),
+        ("goodput >= 95 rps for 10 s", {}, Word.INCONCLUSIVE, "s would decide"),
+        ("goodput >= 80 rps for 10 s", {"failing": range(40, 44)}, Word.FAIL, "beyond"),
+        ("throughput >= 80 rps for 10 s", {"silent": range(40, 44)}, Word.FAIL, "beyond"),
+        ("error_ratio < 1 % for 10 s", {}, Word.INCONCLUSIVE, "samples in the window, needs 1,"),
+        ("error_ratio < 3 % for 10 s", {"failing": range(40, 41), "part": 0.3}, Word.INCONCLUSIVE, "would decide"),
+        ("p(90) < 60 ms for 10 s", {"silent": range(40, 50)}, Word.INCONCLUSIVE, "no samples"),
+        ("error_ratio < 99 % for 10 s", {"silent": range(40, 50)}, Word.INCONCLUSIVE, "no samples"),
+    ],
+)
+def test_each_state_of_each_kind(expect, disturbance, word, reason):
+    """The truth table."""
+    judgement = judged(expect, **disturbance)
+    assert judgement.word is word, judgement.reason
+    assert reason in judgement.reason
+
+
+def test_all_windows_together_rarely_fail_by_chance():
+    """At a limit that holds exactly: at most one run in twenty fails, though fifty windows are looked at."""
+    limit_ms = 1000 * 0.02 * np.exp(0.4 * 1.2815515)
+    words = [judged(f"p(90) < {limit_ms:.3f} ms for 10 s", seed=seed).word for seed in range(60)]
+    assert words.count(Word.FAIL) <= 4
+    assert Word.PASS not in words
+
+
+@pytest.mark.parametrize(
+    ("threshold", "what"),
+    [
+        ("{expect: max < 1 s for 10 s}", "not judged by windows"),
+        ("{expect: p(95) <= 1.1 * baseline for 10 s}", "not judged by windows"),
+        ("{expect: p(95) < 1 s for 1500 ms}", "parts of a second"),
+        ("{expect: p(95) < 1 s for 2 min}", "longer than a phase"),
+        ("{expect: p(95) < 1 s, abort: true}", "no window"),
+        ("{expect: spread <= 1.1 * baseline}", "not comparable"),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_refused(threshold, what):
+    """With what would."""
+    text = f"""
+name: windows
+model: open
+client_count: 10
+deadline: 1 s
+mix: {{balance: {{share: 100 %}}}}
+phases: [{{name: steady, duration: 60 s, rate: 100 rps}}]
+thresholds: [{threshold}, {{expect: goodput_ratio >= 99 %}}]
+"""
+    with pytest.raises(InputError, match=what):
+        check_scenario(parse_yaml(text, "windows.yaml"))
+
+
+@pytest.mark.parametrize("expect", ["goodput >= 90 rps for 10 s", "throughput >= 90 rps for 10 s"])
+def test_the_luck_of_arrivals_fails_no_target(expect):
+    """Poisson's: a window of a healthy run has now and then a tenth less than on average."""
+    words = [judged(expect, seed=seed).word for seed in range(60)]
+    assert words.count(Word.FAIL) <= 3
+
+
+@pytest.mark.parametrize(
+    ("expect", "what"),
+    [
+        ("error_ratio < 1 % for 10 s", "it needs 1,"),
+        ("error_ratio < 5 % for 10 s", None),
+        ("goodput >= 90 rps for 10 s", "by chance alone windows reach from 8"),
+        ("goodput >= 70 rps for 10 s", None),
+        ("throughput < 110 rps for 10 s", "by chance alone"),
+        ("throughput < 140 rps for 10 s", None),
+        ("p(99) < 1 s for 10 s", "it needs 1,"),
+        ("p(90) < 1 s for 10 s", None),
+    ],
+)
+def test_what_no_target_could_pass_is_refused_before_the_run(expect, what):
+    """By the confidence that all windows together need; and what is not refused, a perfect target passes."""
+    plan = open_scenario(
+        phases=PHASES,
+        mix={"balance": {"share": "100 %"}},
+        thresholds=[{"expect": expect}, {"expect": "goodput > 1 rps"}],
+    )
+    problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
+    assert [what in problem.what for problem in problems] == ([True] if what else [])
+    if what is None:
+        assert judged(expect).word is Word.PASS
+
+
+def test_a_window_with_too_few_samples_is_refused_before_the_run():
+    """What the whole phase would give counts for nothing."""
+    plan = open_scenario(phases=PHASES, thresholds=[{"expect": "p(99) < 1 s for 5 s"}, {"expect": "goodput > 1 rps"}])
+    (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
+    assert "samples a window" in problem.what
+    assert problem.got == "500 to expect"

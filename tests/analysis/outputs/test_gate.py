@@ -1,0 +1,163 @@
+"""Several verdicts to one, for a CI server."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import EXIT_CODES, Verdict, decide
+from analysis.outputs.gate import (
+    Gated,
+    gate_json,
+    gate_junit,
+    gate_markdown,
+    gate_table,
+    github_annotations,
+    worst_exit_code,
+)
+from loadproof.errors import ExitCode
+from simulation.rundirs import outcomes, scenario, write_run
+from tests.commands import ROOT, loadproof, scenario_file
+
+THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}])
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory) -> dict[str, Gated]:
+    """One scenario of each kind of end."""
+    path = tmp_path_factory.mktemp("gated")
+    written = {
+        "pass": write_run(path / "pass"),
+        "fail": write_run(path / "fail", outcomes_of=outcomes(server_error=0.1)),
+        "invalid": write_run(path / "invalid", cpu=1.0, waits=0.9, loop_delay_s=2),
+        "inconclusive": write_run(path / "inconclusive", plan=THIN),
+    }
+    found = {}
+    for name, directory in written.items():
+        run = load_run(directory)
+        found[name] = Gated(name, run, decide(run))
+    found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("names", "lenient", "code"),
+    [
+        (["pass"], False, ExitCode.PASS),
+        (["pass", "inconclusive"], False, ExitCode.INCONCLUSIVE),
+        (["pass", "inconclusive"], True, ExitCode.PASS),
+        (["inconclusive", "fail"], True, ExitCode.FAIL),
+        (["fail", "invalid", "pass"], True, ExitCode.INVALID),
+        (["invalid", "unmeasured"], False, ExitCode.NOTHING_MEASURED),
+        ([], False, ExitCode.INTERRUPTED),
+    ],
+)
+def test_the_worst_decides(gated, names, lenient, code):
+    """INCONCLUSIVE is not green, unless it was said to be."""
+    chosen = [gated[name] for name in names]
+    assert worst_exit_code(chosen, lenient=lenient) is code
+    assert json.loads(gate_json(chosen, lenient=lenient))["exit_code"] == code
+
+
+def test_every_scenario_is_in_every_summary(gated):
+    """With its word and its reason."""
+    everyone = list(gated.values())
+    content = json.loads(gate_json(everyone, lenient=False))
+    assert [one["verdict"] for one in content["scenarios"]] == ["PASS", "FAIL", "INVALID", "INCONCLUSIVE", None]
+    markdown = gate_markdown(everyone)
+    for name in gated:
+        assert f"| {name} |" in markdown
+    assert gate_table(everyone).row_count == len(everyone)
+    suites = ElementTree.fromstring(gate_junit(everyone)).findall("testsuite")
+    assert len(suites) == len(everyone)
+    assert [int(suite.get("failures")) > 0 for suite in suites] == [False, True, False, False, False]
+    assert [int(suite.get("errors")) > 0 for suite in suites] == [False, False, True, True, True]
+
+
+def test_github_is_told_what_did_not_pass(gated):
+    """A line each, errors, or warnings for what was said to be green."""
+    assert list(github_annotations([gated["pass"]], lenient=False)) == []
+    (failed, *_) = github_annotations([gated["fail"]], lenient=False)
+    assert failed.startswith("::error title=fail%3A FAIL::")
+    assert "error_ratio < 1 %25" in failed
+    (thin,) = github_annotations([gated["inconclusive"]], lenient=True)
+    assert thin.startswith("::warning title=inconclusive%3A INCONCLUSIVE::")
+    (unmeasured,) = github_annotations([gated["unmeasured"]], lenient=False)
+    assert unmeasured.endswith("::http://127.0.0.1:1: no HTTP answer")
+
+
+def test_hostile_text_stays_on_its_line():
+    """Neither a new line nor a new command."""
+    (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
+    assert "\n" not in line
+    assert line.count("::") == 4
+
+
+@pytest.mark.parametrize("word", Word)
+def test_lenient_is_lenient_with_inconclusive_only(word):
+    """Anything else is what it is, of a report without a run, too."""
+    found = Gated("log", verdict=Verdict(word, "", "", (), ()))
+    assert found.exit_code(lenient=False) is EXIT_CODES[word]
+    assert found.exit_code(lenient=True) is (ExitCode.PASS if word is Word.INCONCLUSIVE else EXIT_CODES[word])
+
+
+@pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])
+def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
+    """An annotation, the summary on the workflow's page, and the exit code that was asked for."""
+    thresholds = tmp_path / "thresholds.yaml"
+    thresholds.write_text("thresholds: [{expect: p(99.9) < 10 s}]")
+    arguments = {
+        "run directory": [write_run(tmp_path / "run", plan=THIN)],
+        "csvs": [ROOT / "tests/captures/2.15.1-all-failed/run", "--thresholds", thresholds, "--out", tmp_path / "out"],
+        "log": ["--log", tmp_path / "thin.csv", "--thresholds", thresholds],
+    }[kind]
+    (tmp_path / "thin.csv").write_text("seconds,name,response_ms,status\n" + "1,/pay,20,200\n" * 50)
+    shown = tmp_path / "shown.md"
+    environment = {"GITHUB_STEP_SUMMARY": str(shown)}
+    done = loadproof("report", *arguments, "--annotate", "github", **environment)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "::error title=" in done.stdout
+    assert "INCONCLUSIVE" in shown.read_text()
+    green = loadproof("report", *arguments, "--annotate", "github", "--inconclusive", "pass")
+    assert green.returncode == 0, green.stdout + green.stderr
+    assert "::warning title=" in green.stdout
+
+
+@pytest.mark.slow
+def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
+    """A healthy scenario, and one that expects too much; GitHub gets its summary and its annotations."""
+    quick = scenario_file(tmp_path)
+    strict = tmp_path / "strict.yaml"
+    content = yaml.safe_load(quick.read_text())
+    strict.write_text(
+        yaml.safe_dump(
+            content | {"name": "strict", "thresholds": [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]}
+        )
+    )
+    shown = tmp_path / "shown.md"
+    done = loadproof(
+        "gate", quick, strict, "--out", tmp_path / "reports", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
+    )
+    assert done.returncode in {1, 4}, done.stdout + done.stderr
+    assert "::error title=strict" in done.stdout
+    (directory,) = (tmp_path / "reports").glob("*-gate")
+    found = json.loads((directory / "gate.json").read_text())
+    assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
+    assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
+    assert shown.read_text() == (directory / "summary.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
+    """Nothing listens there."""
+    done = loadproof(
+        "gate", scenario_file(tmp_path), "--out", tmp_path / "reports", TARGET_URL="http://127.0.0.1:9", timeout_s=60
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    (directory,) = (tmp_path / "reports").glob("*-gate")
+    assert "NOT MEASURED" in (directory / "summary.md").read_text()

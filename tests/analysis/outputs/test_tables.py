@@ -1,0 +1,139 @@
+"""What is written beside the report: the same words everywhere, and inert whatever the names are."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from analysis.frames.run import load_run
+from analysis.inert import markdown
+from analysis.judge.verdict import decide
+from analysis.outputs import tables
+from analysis.outputs.verdictfile import verdict_json
+from loadproof.errors import escaped
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from simulation.rundirs import outcomes, write_run
+from tests.commands import ROOT
+from tests.hostile import HOSTILE
+
+
+@pytest.fixture
+def failing(tmp_path):
+    run = load_run(write_run(tmp_path / "run", outcomes_of=outcomes(server_error=0.2)))
+    return run, decide(run)
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A run directory that somebody else made, with everything in it meant to be read as something else."""
+    path = write_run(tmp_path / "run", ending="target_died")
+    manifest = read_manifest(path)
+    host = {"system": HOSTILE}
+    write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
+    run = load_run(path)
+    return run, decide(run)
+
+
+def test_every_output_says_the_same_word(failing):
+    """JSON, Markdown, JUnit, terminal."""
+    run, verdict = failing
+    assert json.loads(verdict_json(run, verdict))["verdict"] == "FAIL"
+    assert tables.summary_markdown(run, verdict).startswith("## FAIL: synthetic\n")
+    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
+    assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 2
+    assert "FAIL" in _printed(verdict)
+
+
+def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
+    """CI shows thin evidence as an error, not as a failure."""
+    run = load_run(write_run(tmp_path / "run", ending="interrupted", lived_s=8))
+    verdict = decide(run)
+    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
+    assert int(suite.get("tests")) == len(verdict.judgements) + len(verdict.findings) == len(suite)
+    assert int(suite.get("errors")) == len(suite.findall("testcase/error")) > 0
+    assert suite.findall("testcase/failure") == []
+
+
+def test_verdict_json_has_value_interval_limit_and_n(failing):
+    """All that a program needs to decide otherwise."""
+    run, verdict = failing
+    for one in json.loads(verdict_json(run, verdict))["thresholds"]:
+        assert {"expect", "scope", "word", "reason", "unit", "limit", "value", "low", "high", "n"} <= set(one)
+        assert one["n"] == 0 or one["low"] <= one["value"] <= (one["high"] or one["value"])
+
+
+def test_an_open_interval_is_null_in_json(tmp_path):
+    """JSON has no infinity."""
+    run = load_run(write_run(tmp_path / "run", lived_s=6.5, ending="interrupted"))
+    text = verdict_json(run, decide(run))
+    assert "Infinity" not in text
+    assert "NaN" not in text
+
+
+def test_hostile_text_is_inert_in_every_output(hostile):
+    """No control character, no XML break, no Markdown link, no terminal escape."""
+    run, verdict = hostile
+    xml = tables.junit_xml(run, verdict)
+    assert ElementTree.fromstring(xml) is not None
+    for text in (xml, tables.summary_markdown(run, verdict), verdict_json(run, verdict), _printed(verdict)):
+        assert not any(character in text for character in "\x00\x1b\u202e")
+    assert "](javascript" not in tables.summary_markdown(run, verdict)
+    assert "<img" not in tables.summary_markdown(run, verdict).replace("\\<", "")
+
+
+def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
+    """`[red]` is text here."""
+    path = write_run(tmp_path / "run", ending="target_died")
+    manifest = read_manifest(path)
+    write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
+    assert "[bold]exit[/bold]" in _printed(decide(load_run(path)))
+
+
+@given(st.text())
+def test_markdown_cells_hold_any_text(text):
+    """One line, and each meaningful character behind a backslash."""
+    cell = markdown(text)
+    assert cell.isprintable()
+    assert all(cell[index - 1] == "\\" for index, character in enumerate(cell) if character in "|<>`[]")
+
+
+@given(st.text())
+def test_escaped_text_is_printable_and_keeps_what_was(text):
+    """Nothing that is printable changes."""
+    assert escaped(text).isprintable()
+    if text.isprintable():
+        assert escaped(text) == text
+
+
+def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
+    """Another time, another process: no clock in them."""
+    run = load_run(write_run(tmp_path / "run"))
+    once, again = ([write(run, decide(run)) for write in _WRITERS] for _ in range(2))
+    assert once == again
+
+
+_WRITERS = (verdict_json, tables.summary_markdown, tables.junit_xml)
+
+
+def _printed(verdict):
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as capture:
+        console.print(tables.terminal_view(verdict))
+    return capture.get()
+
+
+@pytest.mark.parametrize("name", ["fail", "interrupted", "invalid", "pass"])
+def test_verdicts_keep_to_their_published_schema(name):
+    """As a validator that knows nothing of us reads it."""
+    schema = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
+    verdict = json.loads((ROOT / "tests/golden" / name / files.VERDICT).read_text(encoding="utf-8"))
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    assert list(validator.iter_errors(verdict)) == []
+    assert list(validator.iter_errors({**verdict, "verdict": 1}))

@@ -1,0 +1,153 @@
+"""The report as a file: complete in itself, bounded, the same bytes each time, and inert."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pytest
+
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.report.run_page import render_report
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from loadproof.rundir.rows import EventRow
+from simulation.rundirs import outcomes, scenario, write_run
+from tests.hostile import HOSTILE
+
+
+def rendered(path):
+    run = load_run(path)
+    return render_report(run, decide(run))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return rendered(write_run(tmp_path_factory.mktemp("run"), outcomes_of=outcomes(timeout=0.02)))
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    """No URL in an attribute or a style; a policy forbids it, and any script but the one that it names."""
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert page.count("<script>") == 1
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert set(re.findall("<script( [^>]*)>", page)) == {' type="application/json"'}
+    assert "default-src 'none'" in page
+
+
+def test_the_verdict_its_reason_and_the_next_step_come_first(page):
+    """Before any table or chart."""
+    first_table = page.index("<table")
+    for part in ('<p class="word">FAIL</p>', "goodput_ratio", "<strong>Next:</strong>"):
+        assert page.index(part) < first_table or part == "goodput_ratio"
+    assert page.index("<h2>Thresholds</h2>") < page.index("<h2>Load and goodput</h2>")
+
+
+def test_a_report_of_a_long_run_stays_small(tmp_path):
+    """An hour of phases is drawn with as many points as a picture can show."""
+    plan = scenario(
+        phases=[{"name": "long", "duration": "1 h", "users": 3}], thresholds=[{"expect": "goodput_ratio >= 1 %"}]
+    )
+    assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    """No clock, no random identifiers in the SVG."""
+    path = write_run(tmp_path / "run", outcomes_of=outcomes(throttled=0.05, invalid=0.01))
+    assert rendered(path) == rendered(path)
+
+
+def test_hostile_text_is_inert(tmp_path):
+    """Tags are text, control and direction characters are shown as escapes."""
+    path = write_run(tmp_path / "run", ending="target_died")
+    manifest = read_manifest(path)
+    update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
+    write_manifest(path, manifest.model_copy(update=update))
+    text = rendered(path)
+    assert "<img" not in text
+    assert not any(character in text for character in "\x00\x1b\u202e")
+    assert "&lt;img src=x" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((files.INTERVALS, damage) for damage in ("missing", "empty", "garbage", "torn")),
+        (files.GENERATOR, "missing"),
+        (files.GENERATOR, "torn"),
+        (files.TARGET, "garbage"),
+        (files.EVENTS, "torn"),
+    ],
+)
+def test_damaged_files_still_give_a_report(tmp_path, name, damage):
+    """It says what is missing, and judges what there is."""
+    path = write_run(tmp_path / "run")
+    file = path / name
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "garbage": bytes(range(256)) * 20, "torn": whole[: len(whole) // 2]}[damage])
+    text = rendered(path)
+    assert "<h2>Thresholds</h2>" in text
+
+
+@pytest.mark.parametrize(
+    ("ending", "lived_s"),
+    [*(("interrupted", lived_s) for lived_s in (0.0, 0.5, 3.0, 6.0, 37.0)), ("target_died", 3.0), ("running", 6.0)],
+)
+def test_a_run_cut_short_at_any_time_gives_a_report(tmp_path, lived_s, ending):
+    """Down to one that never sent anything."""
+    text = rendered(write_run(tmp_path / "run", lived_s=lived_s, ending=ending))
+    assert "PASS" not in re.search(r'<p class="word">(\w+)</p>', text)[1]
+
+
+def test_a_run_where_everything_failed_gives_a_report(tmp_path):
+    """No ok answer, so no response time to draw."""
+    text = rendered(write_run(tmp_path / "run", outcomes_of=outcomes(connection=1.0)))
+    assert '<p class="word">FAIL</p>' in text
+    assert "No answer was <code>ok</code>." in text
+
+
+def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(tmp_path):
+    """Memory, descriptors, threads where it tells them; warm-up is left out."""
+    page = rendered(write_run(tmp_path))
+    row = re.search(r"<td>memory, MiB</td>(.*?)</tr>", page)[1]
+    assert re.findall(r">([\d.]+)<", row) == ["57.3", "57.6", "57.6"]
+    assert "open descriptors" in page
+    assert "<td>threads</td>" not in page
+
+
+def test_how_late_requests_began_is_told(tmp_path):
+    """Two quantiles, and how many were late by more than one would like."""
+    page = rendered(write_run(tmp_path, lag_ms=12.0))
+    told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", page)
+    assert told is not None
+    assert told[1] == told[2] != "0"
+
+
+def test_what_came_between_is_marked(tmp_path):
+    """A target that died, in every chart over time."""
+    path = write_run(tmp_path / "run", ending="target_died", lived_s=20)
+    files.append_rows(path / files.EVENTS, [EventRow(18.0, "target_died", "exit code 1")])
+    assert rendered(path).count("target died</text>") >= 4
+    assert "target died</text>" not in rendered(write_run(tmp_path / "healthy"))
+
+
+def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(tmp_path):
+    """Not for a drift below zero, nor beside a baseline."""
+    plan = scenario(
+        thresholds=[
+            {"phase": "steady", "expect": "p(95) <= 1.10 * baseline"},
+            {"phase": "steady", "expect": "drift(p(50)) < 20 %"},
+            {"expect": "goodput_ratio >= 98 %"},
+        ]
+    )
+    page = rendered(write_run(tmp_path / "run", plan=plan))
+    assert page.count('<svg class="mark"') in {1, 2}

@@ -1,0 +1,69 @@
+"""Real run directories and real CSVs of Locust, kept as they were written, and what the analysis makes of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustthresholds import decide as decide_on_csvs
+from analysis.foreign.locustthresholds import load_thresholds
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.outputs import locust, tables
+from analysis.report import locust_page
+from analysis.report.run_page import write_report
+from loadproof.rundir import files
+from tests.commands import ROOT
+
+GOLDEN = ROOT / "tests/golden"
+EXPECTED = (files.VERDICT, files.SUMMARY, files.JUNIT)
+CAPTURES = sorted(path.parent for path in (ROOT / "tests/captures").glob("*/run_stats.csv"))
+
+
+@pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
+def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
+    """Byte for byte; `make golden` writes the files anew when a change is meant."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    loaded = load_run(copy)
+    verdict = decide(loaded)
+    tables.write_outputs(loaded, verdict)
+    write_report(loaded, verdict)
+    for name in EXPECTED:
+        if request.config.getoption("--refresh-golden"):
+            shutil.copy(copy / name, run / name)
+        assert (copy / name).read_text() == (run / name).read_text()
+
+
+def test_the_golden_runs_cover_every_way_to_end():
+    """A pass, a fail, a run cut short, and one that measured itself."""
+    words = {decide(load_run(run)).word for run in GOLDEN.iterdir()}
+    assert words == {"PASS", "FAIL", "INCONCLUSIVE", "INVALID"}
+
+
+def examined(capture: Path) -> locust.Examined:
+    """Its CSVs, with its thresholds where it has some."""
+    run = load_locust_run(capture / "run")
+    file = capture / "thresholds.yaml"
+    return locust.examine(run, decide_on_csvs(load_thresholds(file, run), run) if file.exists() else None)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
+    """Byte for byte, too."""
+    found = examined(capture)
+    locust.write_outputs(found, tmp_path)
+    assert "<h2>By endpoint</h2>" in locust_page.write_report(found, tmp_path).read_text(encoding="utf-8")
+    for name in (f"run_{files.VERDICT}", f"run_{files.SUMMARY}"):
+        if request.config.getoption("--refresh-golden"):
+            shutil.copy(tmp_path / name, capture / name)
+        assert (tmp_path / name).read_text() == (capture / name).read_text()
+
+
+def test_the_captures_cover_five_versions_and_every_word():
+    """Locust 1.0 to 2.47; PASS, FAIL, INCONCLUSIVE, and no verdict."""
+    assert {path.name.partition("-")[0] for path in CAPTURES} == {"1.0.3", "2.2.3", "2.15.1", "2.32.10", "2.47"}
+    verdicts = [examined(capture).verdict for capture in CAPTURES]
+    assert {verdict and str(verdict.word) for verdict in verdicts} == {"PASS", "FAIL", "INCONCLUSIVE", None}

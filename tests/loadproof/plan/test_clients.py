@@ -1,0 +1,79 @@
+"""Clients, payloads, signatures: the same for the same index and seed."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof.api.payloads import encode_json, make_payloads
+from loadproof.api.signing import new_secret, standard_headers
+from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
+from payments_api.settings import DEVELOPMENT_SECRET
+from simulation.rundirs import scenario
+
+
+@given(st.integers(0, 400_000), st.integers(0, 400_000))
+def test_every_client_has_a_loopback_address_of_its_own(one, other):
+    """Never 127.0.0.1, which everything else uses."""
+    address = ipaddress.ip_address(source_address(one))
+    assert address.is_loopback
+    assert address not in ipaddress.ip_network("127.0.0.0/16")
+    assert (source_address(one) == source_address(other)) == (one == other)
+
+
+def test_clients_share_no_account_and_are_made_again_the_same():
+    """Accounts, and the stream of random choices."""
+    clients = [make_client(index, seed=7, by_address=True) for index in range(100)]
+    accounts = [name for client in clients for name in (client.read_account, *client.paying_accounts)]
+    assert len(set(accounts)) == 100 * ACCOUNTS_PER_CLIENT
+    again = make_client(42, seed=7, by_address=True)
+    assert again == clients[42]
+    assert again.random("pay").random() == clients[42].random("pay").random() != clients[43].random("pay").random()
+    assert again.random("pay").random() != again.random("read").random()
+    assert make_client(1, seed=7, by_address=False).address is None
+
+
+def test_given_accounts_are_shared_and_reading_stays_apart_from_paying():
+    """However few they are: nobody pays from or to an account whose balance somebody reads."""
+    ids = [f"acc{number}" for number in range(7)]
+    clients = [make_client(index, seed=1, by_address=False, account_ids=ids) for index in range(20)]
+    read = {client.read_account for client in clients}
+    paying = {account for client in clients for account in client.paying_accounts}
+    assert read == {"acc0", "acc3"}
+    assert paying == {"acc1", "acc2", "acc4", "acc5"}
+
+
+def test_the_highest_index_covers_both_models():
+    """So that the embedded target has accounts for all."""
+    assert highest_client_index(scenario()) == 399
+    plan = scenario(
+        model="open",
+        client_count=9,
+        phases=[{"name": "flat", "duration": "9 s", "rate": "9 rps"}],
+        thresholds=[{"expect": "goodput > 1 rps"}],
+    )
+    assert highest_client_index(plan) == 8
+
+
+def test_payloads_are_the_same_for_the_same_seed():
+    """Made before the load starts."""
+    assert make_payloads(3, size=5) == make_payloads(3, size=5) != make_payloads(4, size=5)
+    assert all(payment.amount > 0 for payment in make_payloads(3, size=5).payments)
+    assert encode_json({"a": [1, "b"]}) == b'{"a":[1,"b"]}'
+
+
+def test_secrets_are_fresh_and_of_the_specified_form():
+    """whsec_ and base64 of 24 bytes."""
+    assert len(base64.b64decode(new_secret().removeprefix("whsec_"))) == 24
+    assert new_secret() != new_secret()
+
+
+def test_our_signature_is_what_the_target_accepts(shared_target):
+    """Two implementations of the specification agree."""
+    headers = standard_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)
+    url = f"{shared_target.url}/webhooks/standard"
+    assert requests.post(url, data=b'{"a":1}', headers=headers, timeout=5).status_code == 202

@@ -1,0 +1,72 @@
+"""Declared limits that a client of the plan would exceed are found before the run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.plan.excess import exceeded_limits
+from loadproof.plan.phases import plan_phases
+from loadproof.scenario.loading import load_scenario
+from simulation.rundirs import open_scenario, scenario
+from tests.commands import ROOT
+
+SCENARIOS = ROOT / "scenarios"
+DEFAULT_LIMITS = {"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"}
+
+
+@pytest.mark.parametrize("name", ["load-100", "smoke", "spike-1000", "soak-10m"])
+def test_shipped_scenarios_keep_every_client_within_the_limits(name):
+    """1,200 clients carry 1000 rps: no client exceeds any limit in any minute."""
+    plan = load_scenario(SCENARIOS / f"{name}.yaml")
+    for seed in (1, 2, 3):
+        assert exceeded_limits(plan, plan_phases(plan), DEFAULT_LIMITS, seed) == []
+
+
+def test_a_plan_beyond_the_limits_is_found_with_its_worst_minute():
+    """A user every 1.25 s sends 48 times a minute."""
+    found = exceeded_limits(scenario(), plan_phases(scenario()), {"health": "20/min"}, seed=1)
+    assert [(excess.endpoint, excess.limit) for excess in found] == [("health", "20/min")]
+    assert found[0].sent > 20
+    few = open_scenario(client_count=2)
+    assert {excess.endpoint for excess in exceeded_limits(few, plan_phases(few), DEFAULT_LIMITS, seed=1)} == {
+        "balance",
+        "transactions",
+        "health",
+        "webhooks",
+    }
+
+
+@pytest.mark.parametrize("plan", [scenario(clients="shared"), open_scenario(clients="shared")])
+def test_behind_one_address_all_users_are_one_client(plan):
+    """Together they exceed what each keeps."""
+    assert exceeded_limits(plan, plan_phases(plan), DEFAULT_LIMITS, seed=1)
+
+
+def test_no_send_is_within_every_limit():
+    """An endpoint with no share of a small plan."""
+    tiny = open_scenario(client_count=1, phases=[{"name": "flat", "duration": "1 s", "rate": "1 rps"}])
+    assert exceeded_limits(tiny, plan_phases(tiny), DEFAULT_LIMITS, seed=1) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.integers(0, 1000), st.sampled_from(["s", "min"]))
+def test_the_worst_window_is_that_of_a_search_through_all_clients(clients, seed, period):
+    """What turns say without looking at any client."""
+    plan = open_scenario(client_count=clients)
+    spans = plan_phases(plan)
+    period_s = {"s": 1.0, "min": 60.0}[period]
+    worst = 0
+    blocks = list(ArrivalPlan(plan, spans, seed))
+    time_s, endpoint, client = (
+        np.concatenate([getattr(block, name) for block in blocks]) for name in ("time_s", "endpoint", "client")
+    )
+    for one in range(clients):
+        times = time_s[(endpoint == 0) & (client == one)]
+        worst = max([worst, *(int(((times >= at_s) & (times < at_s + period_s)).sum()) for at_s in times)])
+    (found,) = exceeded_limits(plan, spans, {"balance": f"{max(1, worst - 1)}/{period}"}, seed) or [None]
+    assert worst == 1 if found is None else found.sent == worst
+    assert exceeded_limits(plan, spans, {"balance": f"{worst}/{period}"}, seed) == []

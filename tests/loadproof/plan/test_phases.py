@@ -1,0 +1,87 @@
+"""Plans: phases, ramps of users, paces and bursts."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadproof.plan.pacing import NEVER, next_due
+from loadproof.plan.phases import phase_at, plan_phases, users_at
+from loadproof.plan.shares import apportion
+from simulation.rundirs import scenario
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 100), min_size=1, max_size=8))
+def test_apportioning_adds_up_and_is_off_by_less_than_one(total, weights):
+    """By largest remainder."""
+    shares = {str(index): weight / sum(weights) for index, weight in enumerate(weights)}
+    counts = apportion(total, shares)
+    assert sum(counts.values()) == total
+    assert all(abs(counts[name] - total * share) < 1 for name, share in shares.items())
+
+
+def sends_of(spans, every_s: float, offset_s: float, answer_s: float) -> list[tuple[float, int | None, bool]]:
+    """What a user sends whose every answer takes `answer_s`."""
+    sends, previous_s, now_s = [], offset_s - every_s, 0.0
+    while (due := next_due(spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)) != NEVER:
+        sends.append((due.at_s, due.burst, due.late))
+        previous_s, now_s = due.at_s, due.at_s + answer_s
+        assert len(sends) < 10_000
+    return sends
+
+
+@settings(max_examples=150)
+@given(st.floats(0.5, 30), st.floats(0, 1), st.floats(0, 3))
+def test_a_user_keeps_its_pace_and_meets_every_burst(every_s, offset, answer_s):
+    """Never closer than `every` outside of bursts; once in each burst that it is free for; never between bursts."""
+    spans = plan_phases(scenario())
+    bursts_s = spans[-1].bursts_s
+    sends = sends_of(spans, every_s, offset * every_s, answer_s)
+    paced = [at_s for at_s, burst, _ in sends if burst is None]
+    assert all(later - earlier >= every_s - 1e-9 for earlier, later in itertools.pairwise(paced))
+    assert all(at_s < spans[-1].start_s for at_s in paced)
+    met = [burst for _, burst, _ in sends if burst is not None]
+    assert met == [1, 2]
+    for at_s, burst, late in sends:
+        if burst is not None:
+            assert at_s >= bursts_s[burst - 1]
+            assert late == (at_s > bursts_s[burst - 1])
+    assert all(later >= earlier + answer_s - 1e-9 for (earlier, *_), (later, *_) in itertools.pairwise(sends))
+
+
+def test_a_user_busy_through_a_burst_joins_the_next_instead():
+    """It can't be at two bursts at once."""
+    spans = plan_phases(scenario())
+    first, second = spans[-1].bursts_s
+    due = next_due(spans, previous_s=first - 1, now_s=second + 0.5, every_s=1.0, offset_s=0.0)
+    assert (due.at_s, due.burst, due.late) == (second + 0.5, 2, True)
+
+
+def test_after_bursts_users_go_on_out_of_step():
+    """Each at its own offset."""
+    plan = scenario(
+        phases=[
+            {"name": "bursts", "users": 10, "burst": {"times": 1, "every": "4 s"}},
+            {"name": "steady", "duration": "10 s", "users": 10},
+        ],
+        thresholds=[{"expect": "goodput > 1 rps"}],
+    )
+    spans = plan_phases(plan)
+    due = next_due(spans, previous_s=2.0, now_s=2.1, every_s=1.0, offset_s=0.7)
+    assert (due.at_s, due.burst) == (4.7, None)
+
+
+def test_users_ramp_from_the_level_before():
+    """And stay within the levels."""
+    plan = scenario(
+        phases=[
+            {"name": "low", "duration": "10 s", "users": 10},
+            {"name": "high", "duration": "10 s", "users": 50, "ramp": "4 s"},
+        ],
+        thresholds=[{"expect": "goodput > 1 rps"}],
+    )
+    spans = plan_phases(plan)
+    assert [users_at(spans, at_s) for at_s in (0, 9.9, 10, 12, 14, 19, 99)] == [10, 10, 10, 30, 50, 50, 50]
+    assert phase_at(spans, 99).name == "high"

@@ -1,0 +1,205 @@
+"""What workers count and the writer keeps, without Locust."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import asdict
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.frames.run import load_run
+from loadproof.histogram import MIDPOINT_US
+from loadproof.http.messages import Timing
+from loadproof.outcome import Outcome
+from loadproof.plan.pacing import Due
+from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.recording.reports import SecondReport
+from loadproof.recording.runwriter import RunWriter
+from loadproof.rundir.manifest import write_manifest
+from simulation.rundirs import manifest, scenario
+
+event = st.tuples(
+    st.sampled_from(["finished", "abandoned", "dropped"]),
+    st.sampled_from(["balance", "health"]),
+    st.sampled_from(list(Outcome)),
+    st.floats(0, 44),
+    st.floats(0, 2),
+    st.floats(0, 100),
+)
+MANIFEST = manifest(scenario())
+
+
+def new_recorder(worker: str = "1") -> Recorder:
+    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker)
+    recorder.start_s = 0.0
+    return recorder
+
+
+def finish(
+    recorder: Recorder | NoRecorder, due: Due, *, sent_s: float, ended_s: float, endpoint="health", outcome=Outcome.OK
+) -> None:
+    timing = Timing()
+    timing.sent_s, timing.ended_s = sent_s, ended_s
+    recorder.finished(endpoint, "GET", outcome, due, timing, 10)
+
+
+def record(recorder: Recorder, one: tuple) -> None:
+    kind, endpoint, outcome, due_s, lag_s, service_s = one
+    if kind == "dropped":
+        recorder.dropped(endpoint, intended_s=due_s)
+        return
+    recorder.started()
+    if kind == "abandoned":
+        recorder.abandoned(endpoint, intended_s=due_s)
+    else:
+        sent_s = due_s + lag_s
+        finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
+
+
+def written(path, reports):
+    """The run that these reports make, each having passed through a message."""
+    path.mkdir()
+    write_manifest(path, MANIFEST)
+    writer = RunWriter(path, MANIFEST)
+    for report in reports:
+        writer.write(SecondReport(**msgpack.unpackb(msgpack.packb(asdict(report)))))
+    writer.close()
+    return load_run(path)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(event, max_size=60), st.integers(1, 20), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
+    tmp_path_factory, events, every, workers, chance: random.Random
+):
+    """One worker that reports once, or several that report often and out of turn: the same cells, exactly."""
+    path = tmp_path_factory.mktemp("runs")
+    alone = new_recorder()
+    for one in events:
+        record(alone, one)
+    together = written(path / "one", [alone.take(45.0, 1, last=True)])
+    crew = [new_recorder(str(number)) for number in range(workers)]
+    reports = []
+    for number, one in enumerate(events):
+        recorder = chance.choice(crew)
+        record(recorder, one)
+        if number % every == 0:
+            reports.append(recorder.take(float(number + 1), 1))
+    reports += [recorder.take(60.0, 0, last=True) for recorder in crew]
+    chance.shuffle(reports)
+    split = written(path / "many", reports)
+    assert split.intervals.to_dict("records") == together.intervals.to_dict("records")
+    assert split.generator["sent"].sum() == together.generator["sent"].sum()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(event, max_size=60))
+def test_every_request_is_counted_once(tmp_path_factory, events):
+    """sent = sum of outcomes + abandoned; offered = sent + dropped; good is at most ok."""
+    recorder = new_recorder()
+    for one in events:
+        record(recorder, one)
+    assert recorder.in_flight == 0
+    run = written(tmp_path_factory.mktemp("runs") / "run", [recorder.take(60.0, 0, last=True)])
+    counts = tally(run.intervals)
+    kinds = [kind for kind, *_ in events]
+    assert counts.sent == kinds.count("finished")
+    assert (counts.abandoned, counts.dropped) == (kinds.count("abandoned"), kinds.count("dropped"))
+    assert int(run.generator["sent"].sum()) == counts.sent + counts.abandoned
+    assert counts.good <= counts.outcomes[Outcome.OK]
+    assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
+
+
+def test_a_request_belongs_to_the_second_and_phase_of_its_intended_start(tmp_path):
+    """Its completion to the second in which it ended."""
+    recorder = new_recorder()
+    recorder.started()
+    finish(recorder, Due(4.9), sent_s=5.1, ended_s=7.2)
+    rows = written(tmp_path / "run", [recorder.take(8.0, 1)]).intervals.set_index("series")
+    assert rows.loc["response", ["second", "phase"]].tolist() == [4, "warm-up"]
+    assert rows.loc["completed", "second"] == 7
+    assert "good" not in rows.index
+
+
+def test_connecting_and_the_first_byte_are_recorded_where_there_were_any(tmp_path):
+    """Beside the service time, under the same second and phase."""
+    recorder = new_recorder()
+    for connect_s, first_byte_s in ((0.25, 0.5), (0.0, 0.5), (0.25, 0.0)):
+        recorder.started()
+        timing = Timing()
+        timing.connect_s, timing.sent_s, timing.first_byte_s, timing.ended_s = connect_s, 5.0, first_byte_s, 6.0
+        recorder.finished("health", "GET", Outcome.OK, Due(5.0), timing, 10)
+    rows = written(tmp_path / "run", [recorder.take(8.0, 1)]).intervals
+    counts = rows.groupby("series", observed=True)["count"].sum()
+    assert (counts["service"], counts["connect"], counts["first_byte"]) == (3, 2, 2)
+    connects = rows[rows["series"] == "connect"].iloc[0]
+    assert MIDPOINT_US[connects["bucket"]] == pytest.approx(250_000, rel=0.004)
+
+
+def test_nothing_that_was_sent_in_the_first_moments_is_lost(tmp_path):
+    """A report just after second 0 still belongs to the time before."""
+    recorder = new_recorder()
+    reports = [recorder.take(0.0005, 1)]
+    recorder.started()
+    reports.append(recorder.take(0.001, 1))
+    finish(recorder, Due(0.0), sent_s=0.0, ended_s=0.5)
+    reports.append(recorder.take(1.0, 1))
+    run = written(tmp_path / "run", reports)
+    assert (run.generator["sent"].sum(), tally(run.intervals).sent) == (1, 1)
+
+
+def test_bursts_of_all_workers_are_one(tmp_path):
+    """From the first send to the last of them, with the peak as an upper bound."""
+    reports = []
+    for worker in range(2):
+        recorder = new_recorder(str(worker))
+        for number in range(3):
+            recorder.started(burst=1)
+            assert recorder.in_flight == number + 1
+        for number in range(3):
+            due = Due(37.5, burst=1, late=number == 2)
+            sent_s = 37.5 + worker / 50 + number / 100
+            finish(recorder, due, sent_s=sent_s, ended_s=38)
+        reports.append(recorder.take(45.0, 0, last=True))
+    (burst,) = bursts(written(tmp_path / "run", reports))
+    assert (burst.sent, burst.spread_s, burst.peak_in_flight, burst.late) == (6, pytest.approx(0.04), 6, 2)
+
+
+def test_progress_is_told_on_a_descriptor_and_a_deaf_listener_does_not_hurt(tmp_path, monkeypatch):
+    """A line of JSON a second; a closed pipe is ignored from then on."""
+    read_end, write_end = os.pipe()
+    monkeypatch.setenv("LOADPROOF_PROGRESS_FD", str(write_end))
+    recorder, writer = new_recorder(), RunWriter(tmp_path, MANIFEST)
+    record(recorder, ("finished", "health", Outcome.TIMEOUT, 0.5, 0.0, 0.2))
+    writer.write(recorder.take(1.0, 3))
+    writer.tell(1.0)
+    told = json.loads(os.read(read_end, 10_000))
+    assert (told["users"], told["phase"], told["errors"], told["sent"]) == (3, "warm-up", 1, 1)
+    assert told["p95_s"] == pytest.approx(0.2, rel=0.01)
+    os.close(read_end)
+    writer.tell(2.0)
+    writer.tell(3.0)
+    os.close(write_end)
+
+
+def test_a_full_disk_is_an_error_of_the_writer(tmp_path):
+    """Whoever runs it stops the run."""
+    with pytest.raises(OSError, match="No such file"):
+        RunWriter(tmp_path / "gone", MANIFEST).write(new_recorder().take(1.0, 0))
+
+
+def test_without_a_run_directory_nothing_is_recorded():
+    """Plain Locust: the same calls, no effect."""
+    recorder = NoRecorder()
+    recorder.started(1)
+    finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)
+    recorder.abandoned("health", intended_s=1.0)
+    recorder.dropped("health", intended_s=1.0)
+    assert recorder.in_flight == 0

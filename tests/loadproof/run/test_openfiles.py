@@ -1,0 +1,67 @@
+"""Connections that a machine doesn't allow are known before the run."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from loadproof.run import openfiles
+from loadproof.run.openfiles import allow_open_files, connections_needed, open_file_problems
+from simulation.rundirs import open_scenario, scenario
+from tests.commands import ROOT
+
+
+def test_a_plan_needs_a_connection_per_client_and_in_the_open_model_per_request_in_flight():
+    """An upper bound."""
+    assert connections_needed(scenario()) == 100
+    assert connections_needed(open_scenario(max_in_flight=700)) == 750
+
+
+@pytest.mark.parametrize(("allowed", "code"), [(700, 2), (900, 0)])
+def test_too_few_open_files_are_told_before_the_run(tmp_path, allowed, code):
+    """With the number that is needed, and how to get it."""
+    file = tmp_path / "many.yaml"
+    file.write_text((ROOT / "scenarios/smoke.yaml").read_text().replace("users: 10", "users: 750"))
+    done = subprocess.run(
+        [sys.executable, "-m", "loadproof", "check", file, "--set", "expect_throttling=true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed)),
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        assert "needs 850 open files" in done.stderr
+        assert "ulimit -Hn 850" in done.stderr
+
+
+def test_the_soft_limit_is_raised_as_far_as_the_system_lets_us():
+    """Never lowered."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))
+        allow_open_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
+        allow_open_files(400)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500
+        allow_open_files(10**9)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_one_address_has_only_so_many_ports(tmp_path, monkeypatch):
+    """From many addresses there is no such bound."""
+    ports = tmp_path / "range"
+    ports.write_text("40000\t40499\n")
+    monkeypatch.setattr(openfiles, "_PORT_RANGE", ports)
+    shared = open_scenario(clients="shared", max_in_flight=460)
+    (problem,) = open_file_problems(shared, processes=1, where="x.yaml")
+    assert "510 connections from one address" in problem.what
+    assert list(open_file_problems(open_scenario(max_in_flight=460), processes=1, where="x.yaml")) == []
+    monkeypatch.setattr(openfiles, "_PORT_RANGE", tmp_path / "none")
+    assert openfiles.local_ports() == 16_384

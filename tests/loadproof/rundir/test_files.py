@@ -1,0 +1,112 @@
+"""The run directory stays readable, whatever happened while it was written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loadproof.errors import OutputError, RunDirectoryError
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals, read_intervals
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from loadproof.rundir.rows import EventRow, IntervalRow
+from simulation.rundirs import manifest, scenario
+
+ROWS = [IntervalRow(second, "steady", "balance", "ok", "response", 100 + second, 1) for second in range(50)]
+
+
+def test_intervals_survive_being_torn_at_any_byte(tmp_path):
+    """A prefix of the file gives a prefix of the rows: nothing invented, nothing raised."""
+    whole = tmp_path / "whole"
+    for second in range(0, 50, 10):
+        append_intervals(whole, ROWS[second : second + 10])
+    packed, text = whole.read_bytes(), b"".join(read_intervals(whole)).decode()
+    assert len(text.splitlines()) == 51
+    torn = tmp_path / "torn"
+    for size in range(len(packed)):
+        torn.write_bytes(packed[:size])
+        assert text.startswith(b"".join(read_intervals(torn)).decode())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.binary(max_size=300))
+def test_no_bytes_make_reading_raise(tmp_path, garbage):
+    """A damaged file is a short one."""
+    path = tmp_path / "garbage"
+    path.write_bytes(garbage)
+    list(read_intervals(path))
+    files.read_lines_text(path)
+
+
+def test_a_line_without_its_end_is_left_out(tmp_path):
+    """The last line of a killed run may be half a line."""
+    path = tmp_path / "events.csv"
+    files.append_rows(path, [EventRow(1.0, "phase", "a"), EventRow(2.0, "phase", "b")])
+    path.write_bytes(path.read_bytes()[:-3])
+    assert files.read_lines_text(path).splitlines() == ["time_s,kind,detail", "1,phase,a"]
+
+
+def test_rows_are_appended_under_one_header(tmp_path):
+    """Commas and quotes in a detail are quoted."""
+    path = tmp_path / "events.csv"
+    files.append_rows(path, [])
+    assert not path.exists()
+    files.append_rows(path, [EventRow(1.0, "burst", '{"a": 1, "b": 2}')])
+    files.append_rows(path, [EventRow(2.0, "phase", "x")])
+    assert path.read_text().splitlines() == ["time_s,kind,detail", '1,burst,"{""a"": 1, ""b"": 2}"', "2,phase,x"]
+
+
+def test_a_manifest_reads_back_as_it_was(tmp_path):
+    """The resolved scenario included, to the last digit."""
+    plan = scenario(deadline="333 ms", timeouts={"connect": "1.5 s", "total": "7 s"})
+    write_manifest(tmp_path, manifest(plan))
+    assert read_manifest(tmp_path) == manifest(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"format": 2}, "another format version"), ({"seed": "one"}, "manifest.json seed"), ({"extra": 1}, "extra")],
+)
+def test_another_manifest_is_refused_with_its_place(tmp_path, change, message):
+    """Another format version, a field of another type."""
+    write_manifest(tmp_path, manifest(scenario()))
+    path = tmp_path / files.MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunDirectoryError, match=message):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null"])
+def test_what_is_no_manifest_is_refused(tmp_path, content):
+    """A file that isn't ours, or none."""
+    (tmp_path / files.MANIFEST).write_text(content)
+    with pytest.raises(RunDirectoryError):
+        read_manifest(tmp_path)
+
+
+def test_runs_of_the_same_second_get_numbers(tmp_path):
+    """Two directories never share a name."""
+    paths = {files.create_run_directory(tmp_path / "reports", "smoke") for _ in range(3)}
+    assert len(paths) == 3
+    assert all(path.is_dir() for path in paths)
+
+
+def test_an_unwritable_place_is_told(tmp_path):
+    """A file where the directory should be."""
+    (tmp_path / "reports").write_text("")
+    with pytest.raises(OutputError, match="can't be written"):
+        files.create_run_directory(tmp_path / "reports", "smoke")
+    with pytest.raises(OutputError, match="can't be written"):
+        files.write_whole(tmp_path / "no" / "where", "text")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    """Whole or not at all."""
+    path = tmp_path / "verdict.json"
+    files.write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        files.write_whole(path, "\ud800")
+    assert path.read_text() == "old"

@@ -1,0 +1,181 @@
+"""Scenarios: what is accepted, and that everything wrong is told at once with its place and remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loadproof.errors import InputError
+from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.scenario import Scenario
+from tests.commands import ROOT
+
+SCENARIOS = ROOT / "scenarios"
+SHIPPED = sorted(SCENARIOS.glob("*.yaml"))
+
+
+def written(tmp_path: Path, **changes: object) -> Path:
+    content = yaml.safe_load((SCENARIOS / "load-100.yaml").read_text()) | changes
+    path = tmp_path / "scenario.yaml"
+    kept = {key: value for key, value in content.items() if value is not None}
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(kept))))
+    return path
+
+
+def problems_of(path: Path, overrides: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load_scenario(path, overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_scenario_loads_and_names_its_schema(path):
+    """And is called as its file."""
+    assert load_scenario(path).name == path.stem
+    assert path.read_text().startswith("# yaml-language-server: $schema=scenario.schema.json\n")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_resolved_scenario_reads_back_as_it_was(path):
+    """The manifest holds it as JSON."""
+    scenario = load_scenario(path)
+    assert Scenario.model_validate(json.loads(scenario.model_dump_json())) == scenario
+
+
+def test_the_default_mix_is_half_balance():
+    """Balance 50 %, transactions 20 %, health 20 %, webhooks 10 %."""
+    scenario = load_scenario(SCENARIOS / "load-100.yaml")
+    assert {name: mix.share for name, mix in scenario.mix.items()} == {
+        "balance": 0.5,
+        "transactions": 0.2,
+        "health": 0.2,
+        "webhooks": 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"deadline": 1}, "deadline: not understood, got '1'; expected a duration"),
+        ({"deadline": "0 s"}, "greater than 0"),
+        ({"deadline": None}, "deadline: missing; add it"),
+        ({"surprise": 1}, "surprise: unknown key"),
+        ({"model": "half-open"}, "model: not accepted, got 'half-open'"),
+        ({"name": "No Spaces"}, "name: not accepted"),
+        ({"clients": "nobody"}, "clients: not accepted"),
+        ({"clients": {"header": "X Y"}}, "clients.header"),
+        ({"mix": {"health": {"share": "90 %", "every": "1 s"}}}, "mix: the shares don't add up, got '90 %'"),
+        ({"mix": {"health": {"share": "100 %"}}}, "mix.health.every: missing in the closed model"),
+        ({"mix": []}, "mix: not a mapping"),
+        ({"phases": []}, "phases: not accepted"),
+        ({"phases": [{"name": "steady", "duration": "5 s"}]}, "phases[0]: no `users` in the closed model"),
+        ({"phases": [{"name": "steady", "users": 5}]}, "exactly one of `duration` and `burst`"),
+        (
+            {"phases": [{"name": "steady", "users": 5, "duration": "5 s", "rate": "5 rps"}]},
+            "`rate` in the closed model",
+        ),
+        ({"phases": [{"name": "steady", "users": 5, "duration": "5 s", "ramp": "6 s"}]}, "ramp doesn't fit"),
+        ({"phases": [{"name": "steady", "users": 5, "duration": "5 s", "warm_up": True}]}, "every phase is warm-up"),
+        ({"phases": [{"name": "steady", "users": 5, "duration": "5 s"}] * 2}, "a phase of this name stands above"),
+        ({"thresholds": [{"expect": "error_ratio < 1 %"}]}, "no goodput is expected"),
+        ({"thresholds": [{"expect": "goodput_ratio < 1 %"}]}, "an upper limit on what should be high"),
+        ({"thresholds": [{"expect": "goodput > 1 rps", "endpoint": "ballance"}]}, "did you mean 'balance'?"),
+        ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "stedy"}]}, "did you mean 'steady'?"),
+        ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "warm-up"}]}, "thresholds never read warm-up"),
+        ({"thresholds": [{"expect": "spread < 1 s", "phase": "steady"}]}, "only a phase of bursts has a spread"),
+        ({"thresholds": [{"expect": "drift(spread) < 10 %"}]}, "drift needs a metric like"),
+        ({"thresholds": [{"expect": "p(95) < 1 s", "outcome": "fine"}]}, "thresholds[0].outcome: not accepted"),
+        ({"settings": {"limits": {"health": "often"}}}, "settings.limits.health: not accepted"),
+        ({"model": "open"}, "client_count: missing in the open model"),
+    ],
+)
+def test_each_mistake_is_told_with_its_place(tmp_path, changes, message):
+    """File, path, what was found, and the remedy."""
+    assert any(message in problem for problem in problems_of(written(tmp_path, **changes)))
+
+
+def test_a_burst_needs_the_closed_model(tmp_path):
+    """In the open model nobody waits for an instant."""
+    phases = [{"name": "steady", "rate": "5 rps", "burst": {"times": 1, "every": "1 s"}}]
+    path = written(tmp_path, model="open", client_count=5, phases=phases, thresholds=[{"expect": "goodput > 1 rps"}])
+    assert "a burst in the open model" in problems_of(path)[0]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    """Three wrong fields, three lines."""
+    assert len(problems_of(written(tmp_path, deadline=1, model="x", surprise=2))) == 3
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+    """Missing, a directory, not UTF-8."""
+    assert "No such file" in problems_of(tmp_path / "none.yaml")[0]
+    assert "directory" in problems_of(tmp_path)[0]
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: \xff")
+    assert "not UTF-8 at byte 6" in problems_of(path)[0]
+
+
+def test_the_command_line_overrides_single_values(tmp_path):
+    """By path; a phase by its name or number."""
+    overrides = {"phases.steady.duration": "7 s", "phases.0.users": "3", "timeouts.total": "3 s"}
+    scenario = load_scenario(written(tmp_path), overrides)
+    assert (scenario.phases[1].duration, scenario.phases[0].users, scenario.timeouts.total) == (7.0, 3, 3.0)
+
+
+@pytest.mark.parametrize("key", ["phases.nowhere.duration", "phases.99.users", "name.first", "phases.0"])
+def test_an_override_of_nothing_is_refused(tmp_path, key):
+    """With what a path looks like."""
+    assert "no such place" in problems_of(written(tmp_path), {key: "1"})[0]
+
+
+def mutated(text: str, chance: random.Random) -> str:
+    """One to three small accidents: characters or lines lost, doubled, swapped or replaced."""
+    pieces = text.splitlines(keepends=True)
+    for _ in range(chance.randint(1, 3)):
+        index = chance.randrange(len(pieces))
+        line = pieces[index]
+        at = chance.randrange(len(line) + 1)
+        pieces[index] = chance.choice(
+            [
+                line[:at] + line[at + 1 :],
+                line[:at] + chance.choice("{}[]:,-&*!|>'\"%@`#\t\0 \n9aé\u202e") + line[at:],
+                line + line,
+                "",
+                line[:at] + "\n",
+                line.replace("s", chance.choice(["ms", "", "0", "true", "[]"]), 1),
+            ]
+        )
+    return "".join(pieces)
+
+
+def survives_mutations(tmp_path: Path, count: int, seed: int) -> None:
+    chance, path = random.Random(seed), tmp_path / "mutated.yaml"
+    texts = [path.read_text() for path in SHIPPED]
+    for _ in range(count):
+        path.write_text(mutated(chance.choice(texts), chance))
+        try:
+            load_scenario(path)
+        except InputError as error:
+            assert error.problems
+            assert all(str(problem).isprintable() for problem in error.problems)
+
+
+def test_mutated_yaml_never_ends_in_a_traceback(tmp_path):
+    """Accepted, or refused in printable lines."""
+    survives_mutations(tmp_path, 300, seed=1)
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutations_never_end_in_a_traceback(tmp_path):
+    """As above, more often, and in a process that no coverage slows."""
+    call = f"survives_mutations(Path({str(tmp_path)!r}), 10_000, seed=2)"
+    code = f"from {__name__} import *; {call}"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    subprocess.run([sys.executable, "-c", code], cwd=SCENARIOS.parent, env=plain, check=True)
