@@ -127,7 +127,8 @@ def write_run(
             int(spans[-1].start_s), spans[-1].name, list(plan.mix)[number % len(plan.mix)], "dropped", "dropped", 0
         ] += 1
     if cells:
-        append_intervals(path / files.INTERVALS, [IntervalRow._make((*key, count)) for key, count in sorted(cells.items())])
+        rows = [IntervalRow._make((*key, count)) for key, count in sorted(cells.items())]
+        append_intervals(path / files.INTERVALS, rows)
 
     def is_disturbed(second: int) -> bool:
         return disturbed is None or second in disturbed

@@ -12,7 +12,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
+
+from analysis.estimates.distributions import normal_quantile, t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> 
         inside = phases == phase
         residuals[inside] = values[inside] - values[inside].mean()
     variance, freedom = sum_variance(residuals)
-    return float(stats.t.ppf(1 - _TAIL, freedom)) * math.sqrt(variance) / values.size
+    return t_quantile(1 - _TAIL, freedom) * math.sqrt(variance) / values.size
 
 
 def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:
@@ -163,4 +164,4 @@ def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
 
 def _students(freedom: float) -> float:
     """By how much an interval of a few blocks is wider than one of many."""
-    return float(stats.t.ppf(1 - _TAIL, freedom) / stats.norm.ppf(1 - _TAIL))
+    return t_quantile(1 - _TAIL, freedom) / normal_quantile(1 - _TAIL)

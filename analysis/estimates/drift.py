@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
 
 from analysis.estimates.estimate import Estimate
 from analysis.estimates.metrics import measure, rows_of
@@ -62,6 +61,8 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     known = [estimate for estimate in seen if estimate is not None]
     if len(known) < max(len(seen), DRIFT_BATCHES):
         return None
+    from scipy import stats
+
     middles = (edges[:-1] + edges[1:]) / 2
     values = np.array([estimate.value for estimate in known])
     slope, intercept, low, high = map(float, stats.theilslopes(values, middles, CONFIDENCE))

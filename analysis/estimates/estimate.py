@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
 
+from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
 from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
 from loadproof.plan.evidence import CONFIDENCE
 
@@ -30,7 +30,7 @@ class Precision:
 
     @property
     def z(self) -> float:
-        return float(stats.norm.ppf(1 - self.tail))
+        return normal_quantile(1 - self.tail)
 
     def independent(self, n: int) -> int:
         return max(1, int(n / self.design_effect))
@@ -62,7 +62,7 @@ def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Pre
     if n == 0:
         return None
     independent = precision.independent(n)
-    low, high = (float(stats.binom.ppf(p, independent, quantile)) for p in (precision.tail, 1 - precision.tail))
+    low, high = (float(binomial_quantile(p, independent, quantile)) for p in (precision.tail, 1 - precision.tail))
     low_rank, high_rank = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
     buckets = np.searchsorted(np.cumsum(counts), [max(low_rank, 1), min(high_rank, n)])
     return Estimate(
@@ -111,7 +111,7 @@ def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Es
         return None
     mean = float(counts @ MIDPOINT_US) / n
     variance = float(counts @ (MIDPOINT_US - mean) ** 2) / max(n - 1, 1)
-    t = float(stats.t.ppf(1 - precision.tail, max(precision.independent(n) - 1, 1)))
+    t = t_quantile(1 - precision.tail, max(precision.independent(n) - 1, 1))
     half = t * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
     return Estimate(mean * 1e-6, max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6, n)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
 
+from analysis.estimates.distributions import binomial_quantile, t_quantile
 from analysis.estimates.estimate import Estimate
 from analysis.estimates.overtime import quantiles_over_time
 from analysis.frames.cellsums import sums_by
@@ -104,7 +104,7 @@ class Calm:
 
     def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
         """No fewer than chance leaves of so many."""
-        fewest = np.asarray(stats.binom.ppf(_TAIL, offered.clip(lower=1), self.ratio))
+        fewest = binomial_quantile(_TAIL, offered.clip(lower=1), self.ratio)
         return np.asarray((good >= fewest) | (offered == 0))
 
 
@@ -160,7 +160,7 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
     """
     logs = np.log(values)
     n = logs.size
-    t = float(stats.t.ppf(1 - FALSE_ALARM / 2 / CALM_SECONDS, n - 1))
+    t = t_quantile(1 - FALSE_ALARM / 2 / CALM_SECONDS, n - 1)
     bound = float(np.exp(logs.mean() + t * logs.std(ddof=1) * math.sqrt(1 + 1 / n)))
     return max(bound, float(values.max()))
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from analysis.estimates.distributions import t_quantile
 from analysis.estimates.estimate import ratio_estimate
 from analysis.foreign.locustcsv import rounded
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -200,7 +200,7 @@ class _BentLine:
     def is_flat_behind(self) -> bool:
         """It rose by half before the knot, and behind it the slope's bound is below a quarter of that before."""
         rose = self.before > 0 and self.at_knot_rps >= 1.5 * max(self.at_lowest_rps, 0.0)
-        bound = self.behind + float(stats.t.ppf(_CONFIDENCE, self.freedom)) * self.behind_error
+        bound = self.behind + t_quantile(_CONFIDENCE, self.freedom) * self.behind_error
         return rose and bound < _FLAT_SLOPE * self.before
 
 

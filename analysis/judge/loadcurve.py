@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import optimize
 
 from analysis.estimates.estimate import Estimate, quantile_estimate, ratio_estimate
 from analysis.estimates.metrics import QUANTILES, Scope, Tally, rows_of, tally
@@ -226,6 +225,8 @@ def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
 
 def scalability(steps: tuple[Step, ...]) -> Scalability | None:
     """None of too few steps, or where no such law fits."""
+    from scipy import optimize
+
     in_flight = np.array([step.in_flight for step in steps])
     throughput = np.array([step.throughput_rps for step in steps])
     if len(set(in_flight.round(6))) < _FEWEST_STEPS or not (in_flight > 0).all():
