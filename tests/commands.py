@@ -1,7 +1,9 @@
-"""The `loadproof` command as a user types it, in a process of its own."""
+"""The `loadproof` command as a user types it: in this process where that is enough, else in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import psutil
 import yaml
 
+from loadproof.cli import app
 from loadproof.rundir import files
 
 ROOT = Path(__file__).parent.parent
@@ -50,8 +55,27 @@ def scenario_file(path: Path, **changes: object) -> Path:
     return file
 
 
-def loadproof(*arguments: object, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end; the working directory is the repository."""
+def in_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end without a process of its own: for what sends nothing. Paths are taken from the repository."""
+    command = ["loadproof", *map(str, arguments)]
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", command),
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        code = 0
+        try:
+            app.main()
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+    return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
+
+
+def loadproof(*arguments: object, timeout_s: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end in a process of its own; the working directory is the repository."""
     return subprocess.run(
         [sys.executable, "-m", "loadproof", *map(str, arguments)],
         cwd=ROOT,
@@ -78,7 +102,7 @@ class Background:
         )
         self.offspring: list[psutil.Process] = []
 
-    def child(self, module: str, timeout_s: float = 20) -> psutil.Process:
+    def child(self, module: str, timeout_s: float = 60) -> psutil.Process:
         """The child process that runs this module, once there is one."""
         return self._eventually(
             lambda: next((one for one in self.children() if module in one.cmdline()), None), timeout_s
@@ -89,7 +113,7 @@ class Background:
         self.offspring += [one for one in found if one not in self.offspring]
         return found
 
-    def wait_for(self, path_pattern: Path, timeout_s: float = 20) -> Path:
+    def wait_for(self, path_pattern: Path, timeout_s: float = 60) -> Path:
         """The first file that matches, once it is there."""
         pattern = str(path_pattern.relative_to("/"))
         return self._eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
@@ -97,7 +121,7 @@ class Background:
     def wait_for_phase(self, reports: Path, phase: str) -> None:
         """Until the run is in this phase, or beyond."""
         events = self.wait_for(reports / "*/events.csv")
-        self._eventually(lambda: f"phase,{phase}" in events.read_text(), timeout_s=20)
+        self._eventually(lambda: f"phase,{phase}" in events.read_text(), timeout_s=60)
 
     def _eventually(self, look: Callable[[], object], timeout_s: float):
         deadline = time.monotonic() + timeout_s
@@ -116,19 +140,25 @@ class Background:
         self.process.send_signal(number)
         return self.end()
 
-    def end(self, timeout_s: float = 40) -> int:
+    def end(self, timeout_s: float = 90) -> int:
         """The exit code; what it printed is in `output`."""
         self.output = self.process.communicate(timeout=timeout_s)[0]
         return self.process.returncode
 
     def survivors(self) -> list[psutil.Process]:
         """Children that outlived it, after a moment to go."""
-        _, alive = psutil.wait_procs(self.offspring, timeout=15)
+        _, alive = psutil.wait_procs(self.offspring, timeout=40)
         return alive
 
 
-def verdict_of(run: Path) -> dict[str, object]:
+def verdict_of(run: Path) -> dict[str, Any]:
     return json.loads((run / files.VERDICT).read_text())
+
+
+def word_of(run: Path, expect: str) -> str:
+    """A threshold's own word, which the run's INVALID doesn't hide; `expect` as the scenario writes it."""
+    (threshold,) = (each for each in verdict_of(run)["thresholds"] if each["expect"] == expect)
+    return threshold["word"]
 
 
 def only_run(reports: Path) -> Path:

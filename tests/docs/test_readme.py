@@ -42,7 +42,7 @@ def test_the_first_block_is_the_two_commands():
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.split("\n")[0][:40])
 def test_every_other_block_does_what_it_says(copy, block):
     """With exit code 0; the example's own address is replaced by a server of the tests."""
@@ -61,8 +61,8 @@ def test_every_other_block_does_what_it_says(copy, block):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.process
+@pytest.mark.quiet
 @pytest.mark.timeout(200)
 def test_the_main_job_passes_as_it_stands():
     """`make load-100`, with the environment that is there."""

@@ -75,7 +75,7 @@ def up(compose, reports: Path, **environment: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.timeout(900)
 def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
     """Owned by the caller, from three workers, every request accounted for, clients told apart by their header."""
@@ -91,14 +91,14 @@ def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
     assert counts.outcomes["ok"] == counts.sent == int(run.generator["sent"].sum()) > 30
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_target_that_fails_ends_the_run_with_another_code_than_zero(compose, tmp_path):
     """FAIL is 1, whatever makes it fail."""
     done = up(compose, tmp_path / "reports", WORKERS="2", FAULTS='{"health": {"error_ratio": 1.0}}')
     assert done.returncode == 1, done.stdout[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_an_unhealthy_target_ends_the_run_with_its_reason(compose, tmp_path):
     """The master never starts, and there is no zero."""
     done = up(compose, tmp_path / "reports", FAULTS="nonsense")
@@ -106,7 +106,7 @@ def test_an_unhealthy_target_ends_the_run_with_its_reason(compose, tmp_path):
     assert list((tmp_path / "reports").iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_directory_that_cannot_be_written_is_one_line(compose, tmp_path):
     """Somebody else's ./reports."""
     if os.geteuid() != 0:

@@ -11,7 +11,7 @@ import requests
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 from tests.targets import running_target
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 OPEN = {
     "model": "open",

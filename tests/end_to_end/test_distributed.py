@@ -24,7 +24,7 @@ from analysis.judge.judgement import Word
 from analysis.judge.verdict import decide
 from tests.commands import ROOT, Background, loadproof, only_run, scenario_file, verdict_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 
 def counts_of(run: Path) -> dict[tuple[str, str], int]:
@@ -41,7 +41,7 @@ def three_workers(tmp_path_factory) -> Path:
     return only_run(path / "reports")
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_run_of_three_workers_is_whole(three_workers):
     """Every worker's seconds, every request with its outcome, Locust's statistics in agreement."""
     run = load_run(three_workers)
@@ -57,7 +57,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
     assert all(burst.spread_s < 0.05 for burst in bursts(run))
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_it_sends_what_one_worker_sends(three_workers, tmp_path):
     """Per phase and endpoint, to the one request that is due as a phase ends."""
     done = loadproof("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
@@ -184,7 +184,7 @@ def test_workers_that_never_come_are_told(tmp_path):
     assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_workers_from_elsewhere_make_the_load(tmp_path):
     """`loadproof worker` finds the master, does its part, and ends when told `--once`."""
     address = f"127.0.0.1:{free_port()}"

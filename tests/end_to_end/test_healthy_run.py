@@ -14,7 +14,7 @@ from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import loadproof, only_run, scenario_file, verdict_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.process, pytest.mark.quiet]
 ALL_FILES = {
     "manifest.json",
     "scenario.yaml",

@@ -15,7 +15,7 @@ from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir import files
 from tests.commands import Background, loadproof, only_run, scenario_file, verdict_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 MIX = {"balance": {"share": "50 %"}, "transactions": {"share": "20 %"}, "health": {"share": "30 %"}}
 PHASES = [

@@ -76,7 +76,7 @@ def test_a_remote_host_is_refused_until_it_is_allowed():
     assert "not on the allow list" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_against_it_passes_and_keeps_no_secret(other_api, tmp_path):
     """Every check holds in its words; the manifest has the variables' names only."""
     done = command("run", "--out", tmp_path, url=other_api)
@@ -90,7 +90,7 @@ def test_a_run_against_it_passes_and_keeps_no_secret(other_api, tmp_path):
         assert SIGNING_KEY.encode() not in file.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_wrong_word_fails_the_run(other_api, tmp_path):
     """The checks bite in the target's words too."""
     wrong = tmp_path / "wrong.yaml"

@@ -23,7 +23,7 @@ from tests.commands import ROOT, Background, loadproof, only_run, scenario_file,
 from tests.servers import answering, serving
 from tests.targets import running_target
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 
 def run_quick(tmp_path: Path, *arguments: object, environment: dict[str, str] | None = None, **changes: object):
@@ -105,7 +105,7 @@ def test_a_retry_after_that_is_not_kept_is_seen(tmp_path, fault, graceful):
     assert any("were refused again after Retry-After" in what for what in told) is not graceful
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 @pytest.mark.parametrize("arrivals", ["poisson", "uniform"])
 def test_the_open_model_sends_what_was_planned(tmp_path, arrivals):
     """Exactly the planned arrivals, from clients that take turns."""
@@ -238,7 +238,7 @@ def test_two_runs_of_one_seed_send_the_same(tmp_path):
     assert totals[0] == totals[1]
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_somebodys_own_target_is_loaded_and_left_running(tmp_path):
     """TARGET_URL on loopback needs no allow list; limits come from the target file."""
     with running_target(LIMITER="off", ACCOUNTS="400", WEBHOOK_SECRET="whsec_AAAA") as target:
@@ -342,7 +342,7 @@ def _page(url: str) -> str | None:
         return None
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_this_machine_has_no_leftovers():
     """After all of the above: no target, no Locust of ours."""
     mine = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]

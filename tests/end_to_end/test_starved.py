@@ -6,7 +6,7 @@ import pytest
 
 from bench.starvation import EXPERIMENTS, is_right, perform
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.process, pytest.mark.quiet]
 
 
 ONCE = ("busy loops on the generator's core", "generator stopped for 2 s", "target stopped for 2 s")

@@ -16,7 +16,7 @@ CHECKS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_generated_requests_get_only_documented_answers(shared_target, tmp_path):
     """Status, content type, headers and body of each, for requests right and wrong."""
     done = subprocess.run(

@@ -69,7 +69,7 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     assert tail.read() == b""
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_against_a_failing_target_is_ended_and_fails(tmp_path):
     """With what was broken in the verdict, the events and the manifest, and the rest of the plan not run."""
     phases = [{"name": "steady", "duration": "40 s", "users": 20}]

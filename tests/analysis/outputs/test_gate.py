@@ -128,7 +128,7 @@ def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
     assert "::warning title=" in green.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     """A healthy scenario, and one that expects too much; GitHub gets its summary and its annotations."""
     quick = scenario_file(tmp_path)
@@ -152,7 +152,7 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     assert shown.read_text() == (directory / "summary.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
     """Nothing listens there."""
     done = loadproof(

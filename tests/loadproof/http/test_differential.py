@@ -174,7 +174,7 @@ def reason(case: Case, ours: tuple, theirs: tuple) -> str | None:
     return next((why for why, faults in REFUSED.items() if case.fault in faults and ours[0] != "answer"), None)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.filterwarnings("ignore")  # urllib3 logs what it thinks of the headers
 def test_outcomes_are_those_of_requests_or_differ_for_a_reason():
     """Every answer, timeout and failed connection."""

@@ -80,8 +80,8 @@ def test_no_whole_answer_is_the_same_failure(client):
     assert time.monotonic() - began_s < 2
 
 
-@pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.process
+@pytest.mark.quiet
 @pytest.mark.parametrize(
     ("http_client", "faults", "verdict"),
     [("fasthttp", {}, "PASS"), ("requests", {"balance": {"error_ratio": 0.5}}, "FAIL")],

@@ -172,7 +172,7 @@ def test_mutated_yaml_never_ends_in_a_traceback(tmp_path):
     survives_mutations(tmp_path, 300, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_ten_thousand_mutations_never_end_in_a_traceback(tmp_path):
     """As above, more often, and in a process that no coverage slows."""
     call = f"survives_mutations(Path({str(tmp_path)!r}), 10_000, seed=2)"

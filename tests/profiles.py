@@ -1,0 +1,35 @@
+"""How much of the simulations a test run does: a quarter in `make test`, all in `make check-all`.
+
+Bounds of a statistical claim are computed from the number of simulations that were made, never written down for one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+from scipy import stats
+
+IS_FULL: Final = os.environ.get("LOADPROOF_SIMULATIONS") == "all"
+_FALSE_ALARM: Final = 1e-4
+"""How often a bound on a simulated count may be broken by chance, per test."""
+
+settings.register_profile("quarter", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("all", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("all" if IS_FULL else "quarter")
+
+
+def simulations(full: int) -> int:
+    """How many to make of what `make check-all` makes `full` of."""
+    return full if IS_FULL else -(-full // 4)
+
+
+def most_by_chance(times: int, ratio: float) -> int:
+    """More successes than so many of `times` are no chance where their probability is at most `ratio`."""
+    return int(stats.binom.ppf(1 - _FALSE_ALARM, times, ratio))
+
+
+def fewest_by_chance(times: int, ratio: float) -> int:
+    """Fewer successes than so many of `times` are no chance where their probability is at least `ratio`."""
+    return int(stats.binom.ppf(_FALSE_ALARM, times, ratio))
