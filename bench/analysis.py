@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 
 from bench.serving import machine, write_results
+from loadproof.errors import ExitCode
 from loadproof.histogram import buckets_of
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -26,7 +27,9 @@ from loadproof.scenario.scenario import Scenario
 from simulation.rundirs import manifest
 
 TIMES = (1, 3, 10)
-IMPORTS = "import analysis.outputs, analysis.report, analysis.verdict, analysis.logreport, analysis.requestlog"
+IMPORTS = "import analysis.foreign.requestlog, analysis.outputs.tables, analysis.report.run_page"
+VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
+"""Whatever the word, a report was written."""
 
 
 def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[object]:
@@ -124,22 +127,26 @@ CASES: dict[str, tuple[Callable[[Path, int], list[object]], tuple[float, float]]
 
 def measured(arguments: list[object]) -> tuple[float, float]:
     """Wall seconds beyond Python's imports, and the most memory in MB, of one report."""
-    took_s, _ = _child([sys.executable, "-c", IMPORTS])
-    whole_s, peak_mb = _child([sys.executable, "-m", "loadproof", *map(str, arguments)])
+    took_s, _ = _child([sys.executable, "-c", IMPORTS], good={0})
+    whole_s, peak_mb = _child([sys.executable, "-m", "loadproof", *map(str, arguments)], good=VERDICTS)
     return whole_s - took_s, peak_mb
 
 
-def _child(command: list[str]) -> tuple[float, float]:
+def _child(command: list[str], *, good: Collection[int]) -> tuple[float, float]:
     begin = time.perf_counter()
     watched = [sys.executable, "-c", _WATCH, *command]
     done = subprocess.run(watched, capture_output=True, text=True, check=False)
-    return time.perf_counter() - begin, float(done.stderr.splitlines()[-1]) / 1024
+    took_s = time.perf_counter() - begin
+    peak_kb, code = done.stderr.splitlines()[-1].split()
+    if int(code) not in good:
+        raise SystemExit(f"bench: {command[1:4]} ended with {code}: {done.stderr[-500:]}")
+    return took_s, float(peak_kb) / 1024
 
 
 _WATCH = f"""
 import {resource.__name__}, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code, file=sys.stderr)
 """
 
 

@@ -5,7 +5,7 @@ python -m bench.clients        writes bench/results/clients.json
 
 from __future__ import annotations
 
-import statistics
+import functools
 import subprocess
 import tempfile
 import threading
@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 import yaml
 
-from analysis.frames.run import load_run
-from bench.serving import ROOT, loadproof_run, machine, nginx, write_results
+from bench.rounds import Rounds, Unmeasured
+from bench.runs import process_of, saturated_run
+from bench.serving import ROOT, add_run, loadproof_run, machine, nginx
 from bench.throughput import SCENARIO
 
 ROUNDS = 3
@@ -30,20 +31,24 @@ IDLE_CLIENTS = 10_000
 
 
 def main() -> None:
+    rounds = Rounds()
+    measured: dict[str, list[float]] = {name: [] for name in CREWS}
     with nginx() as url:
-        rounds = [{name: requests_per_cpu_s(url, **crew) for name, crew in CREWS.items()} for _ in range(ROUNDS)]
-        memory_kb = memory_per_idle_client_kb(url)
-    medians = {name: statistics.median(one[name] for one in rounds) for name in CREWS}
-    one_process = next(iter(medians.values()))
-    write_results(
+        for name in [*CREWS] * ROUNDS:
+            per_cpu_s = rounds.measured(name, functools.partial(requests_per_cpu_s, url, **CREWS[name]))
+            if per_cpu_s is not None:
+                measured[name].append(per_cpu_s)
+        memory_kb = rounds.measured("idle clients", functools.partial(memory_per_idle_client_kb, url))
+    counts = rounds.reported()
+    add_run(
         "clients",
         {
             **machine(),
             "command": "make bench",
-            "requests_per_generator_cpu_s": rounds,
-            "over_one_process": {name: round(median / one_process, 3) for name, median in medians.items()},
+            "requests_per_generator_cpu_s": measured,
             "idle_clients": IDLE_CLIENTS,
             "memory_per_idle_client_kb": memory_kb,
+            **counts,
         },
     )
 
@@ -54,21 +59,21 @@ def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
     for phase in scenario["phases"]:
         phase["users"] = users
     with tempfile.TemporaryDirectory() as directory:
-        file, out = Path(directory) / "crew.yaml", f"{directory}/out"
+        file, out = Path(directory) / "crew.yaml", Path(directory) / "out"
         file.write_text(yaml.safe_dump(scenario))
-        run = subprocess.Popen(loadproof_run(file, url, out, "--workers", workers), cwd=ROOT, stdout=subprocess.DEVNULL)
+        command = loadproof_run(file, url, str(out), "--workers", workers)
+        run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         samples: list[tuple[float, float]] = []
         watch = threading.Thread(target=_sample_cpu, args=(run, samples))
         watch.start()
         run.wait(120)
         watch.join()
-        (path,) = Path(out).iterdir()
-        loaded = load_run(path)
-        rows = loaded.intervals[loaded.intervals["series"] == "completed"]
-        # Whole seconds inside of the steady phase.
-        first, last = (loaded.manifest.start_unix_s + second for second in (3, 9))
-        spent_s = _cpu_at(samples, last) - _cpu_at(samples, first)
-        return round(float(rows.loc[rows["second"].between(3, 8), "count"].sum() / spent_s), 1)
+        loaded = saturated_run(out)
+    rows = loaded.intervals[loaded.intervals["series"] == "completed"]
+    # Whole seconds inside of the steady phase.
+    first, last = (loaded.manifest.start_unix_s + second for second in (3, 9))
+    spent_s = _cpu_at(samples, last) - _cpu_at(samples, first)
+    return round(float(rows.loc[rows["second"].between(3, 8), "count"].sum() / spent_s), 1)
 
 
 def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]) -> None:
@@ -109,11 +114,10 @@ def _memory_kb(url: str, users: int) -> float:
         try:
             # All have sent once by then, and most have nothing to do.
             time.sleep(26)
-            (generator,) = (
-                child for child in psutil.Process(run.pid).children(recursive=True) if "locust" in child.cmdline()
-            )
+            generator = process_of(run.pid, "locust")
             connections = len(generator.net_connections("tcp"))
-            assert connections >= users, f"{connections} of {users} connections"
+            if connections < users:
+                raise Unmeasured(f"{connections} of {users} connections")
             return float(generator.memory_full_info().uss / 1000)
         finally:
             run.terminate()

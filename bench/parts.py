@@ -121,7 +121,7 @@ def start_s() -> float:
         file = Path(directory) / "start.yaml"
         file.write_text(yaml.safe_dump(scenario))
         began_s = time.time()
-        command = [sys.executable, "-m", "loadproof", "run", file, "--out", f"{directory}/out"]
+        command = [sys.executable, "-m", "loadproof", "run", str(file), "--out", f"{directory}/out"]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
         (run,) = (Path(directory) / "out").iterdir()
         return read_manifest(run).start_unix_s - began_s

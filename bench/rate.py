@@ -10,19 +10,23 @@ from its start to its end, and for loadproof also that of the process that sends
 
 from __future__ import annotations
 
+import functools
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.frames.cellsums import histogram
-from analysis.frames.run import load_run
-from bench.serving import ROOT, loadproof_run, machine, write_results
+from bench.machine import probe
+from bench.rounds import Rounds, Unmeasured
+from bench.runs import measured_run
+from bench.serving import ROOT, add_run, loadproof_run, machine
 from bench.throughput import PEERS, output_of, versions
 from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server
 from loadproof.histogram import value_at_rank
@@ -36,29 +40,19 @@ GOALS = {"lag_p50_s": 0.0003, "lag_p99_s": 0.002, "cpu_over_k6": 0.5}
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    ours, theirs = [], []
-    for number in range(rounds):
-        ours.append(loadproof(number))
-        theirs.append(k6(number))
-        sys.stderr.write(f"round {number + 1} of {rounds}: loadproof {ours[-1]}, k6 {theirs[-1]}\n")
-    result = {"loadproof": medians(ours), "k6": medians(theirs)}
-    key = "cpu_s_per_1000"
-    write_results(
-        "rate",
-        {
-            **machine(),
-            "command": "make bench-rate",
-            "versions": versions(),
-            "rounds": {"loadproof": ours, "k6": theirs},
-            "median": result,
-            "cpu_over_k6": {
-                "process that sends": round(result["loadproof"]["sending_cpu_s_per_1000"] / result["k6"][key], 3),
-                "whole command": round(result["loadproof"][key] / result["k6"][key], 3),
-            },
-            "goals": GOALS,
-        },
-    )
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rounds = Rounds()
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in TOOLS}
+    for number in range(count):
+        for name, measure in TOOLS.items():
+            figure = rounds.measured(name, functools.partial(measure, number))
+            if figure is not None:
+                figures[name].append(figure)
+                sys.stderr.write(f"round {number + 1} of {count}: {name}: {figure}\n")
+    counts = rounds.reported()
+    result = {**machine(), "command": "make bench-rate", "versions": versions(), "probe": probe()}
+    median = {name: medians(ones) for name, ones in figures.items() if ones}
+    add_run("rate", result | {"rounds": figures, "median": median, "goals": GOALS} | counts)
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
@@ -72,16 +66,18 @@ def loadproof(seed: int) -> dict[str, float]:
         out = Path(name) / "reports"
         before_s = children_cpu_s()
         command = loadproof_run(ROOT / "bench/truth.yaml", url, str(out), "--seed", seed + 1, *options)
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=120)
         cpu_s = children_cpu_s() - before_s
-        assert done.returncode == 0, done.stdout[-500:]
-        run = load_run(next(out.iterdir()))
+        run = measured_run(out)
         read_s = np.sort(log()[:, 0])
+    planned = planned_s(run.manifest)
+    if planned.size != read_s.size:
+        raise Unmeasured(f"loadproof: {planned.size} requests were planned, {read_s.size} read")
     lags = histogram(run.intervals, "lag", Outcome.OK)
     told = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
     sending_s = float(run.generator["cpu_ratio"][: SCRIPT.seconds].sum())
     return {
-        **named("lag", quantiles_of(read_s - planned_s(run.manifest))),
+        **named("lag", quantiles_of(read_s - planned)),
         **named("told_lag", told),
         "cpu_s_per_1000": cpu_s / read_s.size * 1000,
         "sending_cpu_s_per_1000": sending_s / read_s.size * 1000,
@@ -100,13 +96,16 @@ def k6(seed: int) -> dict[str, float]:
         )
         cpu_s = children_cpu_s() - before_s
         read_s = np.sort(log()[:, 0])
+    if not read_s.size:
+        raise Unmeasured("k6 sent nothing")
     return {**named("lag", quantiles_of(on_a_grid(read_s))), "cpu_s_per_1000": cpu_s / read_s.size * 1000}
 
 
 def on_a_grid(read_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """How late each is, if they were planned at even times and the earliest is on time."""
     late_s: NDArray[np.float64] = read_s - np.arange(read_s.size) / SCRIPT.rate_rps
-    return late_s - late_s.min()
+    late_s -= late_s.min()
+    return late_s
 
 
 def named(name: str, quantiles: dict[float, float]) -> dict[str, float]:
@@ -117,6 +116,9 @@ def children_cpu_s() -> float:
     """CPU time of all children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+TOOLS: dict[str, Callable[[int], dict[str, float]]] = {"loadproof": loadproof, "k6": k6}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ py-spy sees Python's frames; what the kernel does for a system call is in the fr
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
-
+from bench.rounds import Rounds, Unmeasured
+from bench.runs import process_of, saturated_run
 from bench.serving import ROOT, loadproof_run, machine, nginx, write_results
 from bench.throughput import SCENARIO
 
@@ -34,20 +35,34 @@ SECONDS = 6
 
 
 def main() -> None:
-    with nginx() as url, tempfile.TemporaryDirectory() as directory:
-        out = f"{directory}/out"
-        run = subprocess.Popen(loadproof_run(SCENARIO, url, out), cwd=ROOT, stdout=subprocess.DEVNULL)
-        time.sleep(5)
-        (generator,) = (
-            child for child in psutil.Process(run.pid).children(recursive=True) if "locust" in child.cmdline()
-        )
-        raw = Path(directory) / "profile.raw"
-        spy = [Path(sys.executable).with_name("py-spy"), "record", "--pid", str(generator.pid)]
-        options = ["--duration", str(SECONDS), "--rate", "250", "--format", "raw", "--output", raw]
-        subprocess.run([*spy, *options], check=True, capture_output=True)
-        run.wait(60)
-        shares = shares_of(raw.read_text())
-    write_results("request-profile", {**machine(), "command": "make bench", "shares": shares})
+    rounds = Rounds()
+    with nginx() as url:
+        shares = rounds.measured("loadproof", functools.partial(shares_under_load, url))
+    counts = rounds.reported()
+    if shares is None:
+        raise SystemExit("bench: no profile; bench/results/request-profile.json stays as it was")
+    write_results("request-profile", {**machine(), "command": "make bench", "shares": shares, **counts})
+
+
+def shares_under_load(url: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as directory:
+        out, raw = Path(directory) / "out", Path(directory) / "profile.raw"
+        run = subprocess.Popen(loadproof_run(SCENARIO, url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(5)
+            profile(process_of(run.pid, "locust").pid, raw)
+        finally:
+            run.wait(60)
+        saturated_run(out)
+        return shares_of(raw.read_text())
+
+
+def profile(pid: int, raw: Path) -> None:
+    spy = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid)]
+    options = ["--duration", str(SECONDS), "--rate", "250", "--format", "raw", "--output", str(raw)]
+    done = subprocess.run([*spy, *options], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Unmeasured(f"py-spy: {done.stderr[-300:]}")
 
 
 def shares_of(profile: str) -> dict[str, float]:

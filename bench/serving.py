@@ -20,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench/results"
 GENERATOR_CORE, SERVER_CORE = 0, 1
+MOST_RUNS = 10
+"""That a file of results keeps; the oldest go first."""
 
 
 def machine() -> dict[str, str]:
@@ -39,9 +41,25 @@ def machine() -> dict[str, str]:
     }
 
 
+def read_results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
 def write_results(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def add_run(name: str, run: dict[str, Any]) -> None:
+    """To the results that keep several runs: behind those of other days and machines, instead of this day's."""
+
+    def when_and_where(one: dict[str, Any]) -> tuple[str, str]:
+        return one["date"], one["machine"]
+
+    before = read_results(name)["runs"] if (RESULTS / f"{name}.json").exists() else []
+    others = [one for one in before if when_and_where(one) != when_and_where(run)]
+    write_results(name, {"runs": [*others, run][-MOST_RUNS:]})
 
 
 def pinned(command: list[object], core: int = GENERATOR_CORE) -> list[str]:

@@ -2,11 +2,13 @@
 
     python -m bench.starvation [TIMES]        writes bench/results/starvation.json
 
-A run is disturbed while it measures: a starved generator must come out INVALID every time, a slow target never.
+A run is disturbed while it measures: a starved generator must come out INVALID every time, a slow target never. INVALID
+is an answer here, and only runs without a verdict are repeated.
 """
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
@@ -19,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
+from bench.rounds import Rounds
+from bench.runs import BackgroundRun, only_run, verdict_of
 from bench.serving import machine, pinned, write_results
-from tests.commands import Background, only_run, scenario_file, verdict_of
 
 if TYPE_CHECKING:
     import psutil
@@ -29,6 +34,8 @@ SCENARIO = {
     "name": "starved",
     "model": "open",
     "client_count": 100,
+    "deadline": "1 s",
+    "timeouts": {"connect": "1 s", "total": "1500 ms"},
     "mix": {"balance": {"share": "50 %"}, "health": {"share": "50 %"}},
     "phases": [
         {"name": "warm-up", "warm_up": True, "duration": "2 s", "rate": "200 rps"},
@@ -48,13 +55,13 @@ BUSY_S = 5
 
 @dataclass(frozen=True)
 class Experiment:
-    disturb: Callable[[Background], None]
+    disturb: Callable[[BackgroundRun], None]
     is_generators: bool
     """Then the verdict has to be INVALID, else anything but that."""
     options: tuple[str, ...] = ()
 
 
-def busy_core(run: Background) -> None:
+def busy_core(run: BackgroundRun) -> None:
     """Others want the generator's core as much as it does."""
     (core,) = run.child("locust").cpu_affinity()
     with rivals(core):
@@ -75,13 +82,13 @@ def rivals(core: int) -> Iterator[None]:
             one.wait()
 
 
-def stopped_generator(run: Background) -> None:
+def stopped_generator(run: BackgroundRun) -> None:
     stop_for(run.child("locust"), 2.0)
 
 
-def stopped_target(run: Background) -> None:
+def stopped_target(run: BackgroundRun) -> None:
     """The same, of the other side."""
-    stop_for(run.child("target"), 2.0)
+    stop_for(run.child("payments_api"), 2.0)
 
 
 def stop_for(process: psutil.Process, seconds: float) -> None:
@@ -90,15 +97,15 @@ def stop_for(process: psutil.Process, seconds: float) -> None:
     process.send_signal(signal.SIGCONT)
 
 
-def killed_worker(run: Background) -> None:
+def killed_worker(run: BackgroundRun) -> None:
     """One of two; the leader is the process that listens."""
     workers = [one for one in run.children() if "--worker" in one.cmdline()]
     workers[0].kill()
 
 
-def slow_target(run: Background) -> None:
+def slow_target(run: BackgroundRun) -> None:
     """Others want the target's core."""
-    (core,) = run.child("target").cpu_affinity()
+    (core,) = run.child("payments_api").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
 
@@ -115,11 +122,14 @@ EXPERIMENTS = {
 def perform(experiment: Experiment) -> dict[str, object]:
     """The verdict of one disturbed run."""
     with tempfile.TemporaryDirectory() as name:
-        reports = Path(name) / "reports"
-        run = Background("run", scenario_file(Path(name), **SCENARIO), "--out", reports, *experiment.options)
-        run.wait_for_phase(reports, "steady")
-        experiment.disturb(run)
-        run.end()
+        scenario, reports = Path(name) / "starved.yaml", Path(name) / "reports"
+        scenario.write_text(yaml.safe_dump(SCENARIO))
+        run = BackgroundRun("run", scenario, "--out", reports, *experiment.options)
+        try:
+            run.wait_for_phase(reports, "steady")
+            experiment.disturb(run)
+        finally:
+            run.end()
         return verdict_of(only_run(reports))
 
 
@@ -129,22 +139,28 @@ def is_right(experiment: Experiment, verdict: dict[str, object]) -> bool:
 
 def main() -> None:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    found = {}
-    for name, experiment in EXPERIMENTS.items():
-        words: Counter[str] = Counter()
-        right = 0
-        for number in range(times):
-            verdict = perform(experiment)
+    rounds = Rounds()
+    found = {name: told(name, experiment, times, rounds) for name, experiment in EXPERIMENTS.items()}
+    counts = rounds.reported()
+    write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": found, **counts})
+
+
+def told(name: str, experiment: Experiment, times: int, rounds: Rounds) -> dict[str, object]:
+    """Which verdicts an experiment had, and how many of them were right."""
+    words: Counter[str] = Counter()
+    right = 0
+    for number in range(times):
+        verdict = rounds.measured(name, functools.partial(perform, experiment))
+        if verdict is not None:
             words[str(verdict["verdict"])] += 1
             right += is_right(experiment, verdict)
             sys.stderr.write(f"{name} {number + 1}: {verdict['verdict']}: {verdict['reason']}\n")
-        found[name] = {
-            "times": times,
-            "right": right,
-            "is_generators": experiment.is_generators,
-            "verdicts": dict(words),
-        }
-    write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": found})
+    return {
+        "times": words.total(),
+        "right": right,
+        "is_generators": experiment.is_generators,
+        "verdicts": dict(words),
+    }
 
 
 if __name__ == "__main__":

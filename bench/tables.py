@@ -5,12 +5,12 @@ python -m bench.tables        writes the tables in docs/ anew
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.serving import RESULTS, ROOT
+from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
+from bench.serving import ROOT, read_results
 
 DOCUMENTS = tuple(
     ROOT / "docs" / name
@@ -24,53 +24,100 @@ def refreshed(document: str) -> str:
     return _BLOCK.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}\n{match[3]}", document)
 
 
-def results(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
-
-
-def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
     lines = [head, ("---", *("---:" for _ in head[1:])), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def conditions(name: str) -> str:
-    """When, where and by which command."""
-    found = results(name)
-    return f"{found['date']}, {found['machine']}, Python {found['python']}; `{found['command']}`."
-
-
 def throughput() -> str:
-    found = results("throughput")
-    rows: list[tuple[object, ...]] = []
-    for name, median in found["median_rps"].items():
-        rounds = found["rounds_rps"][name]
-        goal = found["goals"].get(name)
-        over = "" if name == "loadproof" else f"{found['loadproof_over'][name]:.2f}"
-        rows.append((name, f"{median:,.0f}", f"{min(rounds):,.0f} to {max(rounds):,.0f}", over, goal or ""))
-    head = ("client", "requests/s, median", f"of {len(rounds)} rounds", "loadproof is × as fast", "goal, at least")
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return f"{conditions('throughput')} {versions}.\n\n{table(head, rows)}"
+    runs = read_results("throughput")["runs"]
+    parts = [
+        f"{over_runs(runs)} {latest_run(runs[-1])}",
+        _ratios(runs),
+        "Each run, in requests/s (medians):",
+        _runs(runs),
+    ]
+    if over_tls := [run for run in runs if "tls_median_rps" in run]:
+        parts += ["Over TLS, which `make bench-throughput` does not measure:", _tls_ratios(over_tls)]
+    return "\n\n".join(parts)
+
+
+def _ratios(runs: list[Run]) -> str:
+    """A row a client: the range over all runs, and the rounds of the latest."""
+    latest = runs[-1]
+    rows = []
+    for name in _clients(runs):
+        rounds = latest["rounds_rps"].get(name, [])
+        ratios = [] if name == "loadproof" else _over(runs, name)
+        rows.append(
+            (
+                name,
+                "" if name == "loadproof" else range_of(ratios),
+                _goal(latest["goals"].get(name), ratios),
+                range_of([median(rounds)], "{:,.0f}"),
+                f"{range_of(rounds, '{:,.0f}')} ({len(rounds)})",
+            )
+        )
+    head = ("client", f"loadproof is × as fast, {counted(len(runs), 'run')}", "goal, at least")
+    return table((*head, "latest run: requests/s, median", "lowest to highest round (rounds)"), rows)
+
+
+def _clients(runs: list[Run]) -> list[str]:
+    return list(dict.fromkeys(name for run in reversed(runs) for name in run["median_rps"]))
+
+
+def _over(runs: list[Run], name: str, medians: str = "median_rps") -> list[float]:
+    """How many times as fast as this client loadproof was, in each run that measured both."""
+    ratios = (ratio(run[medians].get("loadproof"), run[medians].get(name)) for run in runs)
+    return [one for one in ratios if one is not None]
+
+
+def _goal(goal: float | None, ratios: list[float]) -> str:
+    if goal is None:
+        return ""
+    missed = sum(one < goal for one in ratios)
+    return f"{goal}, missed in {missed} of {len(ratios)}" if missed else str(goal)
+
+
+def _runs(runs: list[Run]) -> str:
+    """A row a run: what the machine takes for Python and for system calls, and each client's median."""
+    names = _clients(runs)
+    rows = [
+        (
+            f"{run['date']}, {run['machine']}",
+            *probe_cells(run),
+            *(range_of([run["median_rps"].get(name)], "{:,.0f}") for name in names),
+        )
+        for run in runs
+    ]
+    return table(("run", "Python call", "send + receive", "pair ÷ call", *names), rows)
+
+
+def _tls_ratios(runs: list[Run]) -> str:
+    names = [name for name in runs[-1]["tls_median_rps"] if name != "loadproof"]
+    rows = [(name, range_of(_over(runs, name, "tls_median_rps"))) for name in names]
+    return table(("client", f"loadproof is × as fast, {counted(len(runs), 'run')}"), rows)
 
 
 def clients() -> str:
-    found = results("clients")
-    rows: list[tuple[object, ...]] = [
-        (
-            f"requests per generator's CPU-second: {name}",
-            ", ".join(f"{one[name]:,.0f}" for one in found["requests_per_generator_cpu_s"]),
-            f"{over:.2f}",
-        )
-        for name, over in found["over_one_process"].items()
-    ]
-    idle = f"memory per idle client: {found['idle_clients']:,} with a connection each (goal: 60 KB)"
-    rows.append((idle, f"{found['memory_per_idle_client_kb']:.1f} KB", ""))
-    head = ("what", "measured", "median over one process's (goal: 0.9)")
-    return f"{conditions('clients')}\n\n{table(head, rows)}"
+    runs = read_results("clients")["runs"]
+    latest = runs[-1]
+    measured = latest["requests_per_generator_cpu_s"]
+    one_process = next(iter(measured))
+    rows: list[tuple[object, ...]] = []
+    for name, values in measured.items():
+        per_run = [run["requests_per_generator_cpu_s"] for run in runs]
+        over = [ratio(median(one.get(name, [])), median(one.get(one_process, []))) for one in per_run]
+        what = f"requests per generator's CPU-second: {name}"
+        rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, range_of(over)))
+    idle = f"memory per idle client: {latest['idle_clients']:,} with a connection each (goal: 60 KB)"
+    rows.append((idle, range_of([latest["memory_per_idle_client_kb"]], "{:.1f} KB"), ""))
+    head = ("what", "latest run", f"median over one process's, {counted(len(runs), 'run')} (goal: 0.9)")
+    return f"{over_runs(runs)} {latest_run(latest)}\n\n{table(head, rows)}"
 
 
 def parts() -> str:
-    found = results("parts")
+    found = read_results("parts")
     rows = [
         ("parse an answer whose head came before", f"{found['parse_known_head_us']:.2f} µs"),
         ("parse one whose head is new", f"{found['parse_new_head_us']:.2f} µs"),
@@ -89,34 +136,51 @@ def parts() -> str:
             ", ".join(f"{value:.2f} s" for value in found["command_to_second_0_s"]),
         ),
     ]
-    return f"{conditions('parts')}\n\n{table(('what', 'measured'), rows)}"
+    return f"{conditions(found)}\n\n{table(('what', 'measured'), rows)}"
 
 
 def request_profile() -> str:
-    found = results("request-profile")
-    us_per_request = 1e6 / results("throughput")["median_rps"]["loadproof"]
-    rows = [(part, f"{share:.1%}", f"{share * us_per_request:.2f}") for part, share in found["shares"].items()]
-    rows.append(("together", "100%", f"{us_per_request:.2f}"))
-    return f"{conditions('request-profile')}\n\n{table(('part', 'share', 'µs a request'), rows)}"
+    found = read_results("request-profile")
+    whole_us = us_per_request(found)
+    rows = [(part, f"{share:.1%}", _us(share, whole_us)) for part, share in found["shares"].items()]
+    rows.append(("together", "100%", _us(1, whole_us)))
+    return f"{conditions(found)}\n\n{table(('part', 'share', 'µs a request'), rows)}"
+
+
+def us_per_request(profile: Run) -> float | None:
+    """Of loadproof's median on the profile's machine, on the same day if it can be; None without such a run."""
+    runs = [run for run in read_results("throughput")["runs"] if run["machine"] == profile["machine"]]
+    runs = [run for run in runs if "loadproof" in run["median_rps"]]
+    of_its_day = [run for run in runs if run["date"] == profile["date"]]
+    for run in (of_its_day or runs)[-1:]:
+        return float(1e6 / run["median_rps"]["loadproof"])
+    return None
+
+
+def _us(share: float, whole_us: float | None) -> str:
+    return NOTHING if whole_us is None else f"{share * whole_us:.2f}"
 
 
 def truth() -> str:
-    found = results("truth")
-    tools = list(dict.fromkeys(one["tool"] for one in found["errors"]))
+    found = read_results("truth")
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if name != "nginx")
-    parts = [f"{conditions('truth')} {found['rounds']} rounds; {versions}."]
+    parts = [f"{conditions(found)} {found['rounds']} rounds; {versions}."]
     for script, load in found["scripts"].items():
         for kind in ("response", "service"):
             errors = [one for one in found["errors"] if (one["script"], one["kind"]) == (script, kind)]
-            quantiles = list(dict.fromkeys(one["quantile"] for one in errors))
-            true_s = {one["quantile"]: one["true_s"] for one in errors if one["tool"] == "loadproof"}
-            head = (f"{kind} time", *(f"p{q * 100:g} ({true_s[q] * 1000:.1f} ms)" for q in quantiles))
-            rows: list[tuple[object, ...]] = [
-                (tool, *(_error(one) for one in errors if one["tool"] == tool)) for tool in tools
-            ]
             title = f"**{script}**, {load['rate_rps']} requests/s for {load['seconds']} s: {kind} time"
-            parts += [title, table(head, rows)]
+            parts += [title, _errors(errors, kind) if errors else "Not measured."]
     return "\n\n".join(parts)
+
+
+def _errors(errors: list[dict[str, Any]], kind: str) -> str:
+    """A row a tool that was measured; the truth in the head is that of the first, loadproof if there."""
+    cells: dict[str, dict[float, dict[str, Any]]] = {}
+    for one in errors:
+        cells.setdefault(one["tool"], {})[one["quantile"]] = one
+    first = next(iter(cells.values()))
+    head = (f"{kind} time", *(f"p{q * 100:g} ({one['true_s'] * 1000:.1f} ms)" for q, one in first.items()))
+    return table(head, [(tool, *(_error(row[q]) for q in first)) for tool, row in cells.items()])
 
 
 def _error(one: dict[str, Any]) -> str:
@@ -126,30 +190,40 @@ def _error(one: dict[str, Any]) -> str:
 
 
 def rate() -> str:
-    found = results("rate")
-    ours, k6 = found["median"]["loadproof"], found["median"]["k6"]
-    over = found["cpu_over_k6"]
+    runs = read_results("rate")["runs"]
     rows: list[tuple[object, ...]] = [
-        (f"start lag, {name}", f"{ours[key] * 1000:.2f} ms", f"{k6[key] * 1000:.2f} ms", goal)
+        (f"start lag, {name}", *(_of_median(runs, tool, key, "{:.2f} ms", 1000) for tool in ("loadproof", "k6")), goal)
         for name, key, goal in (
             ("p50", "lag_p50_s", "0.3 ms"),
             ("p99", "lag_p99_s", "2 ms"),
             ("p99.9", "lag_p99.9_s", ""),
         )
     ]
-    sending, whole = ours["sending_cpu_s_per_1000"], ours["cpu_s_per_1000"]
-    theirs = f"{k6['cpu_s_per_1000']:.3f} s"
+    sending, whole = "sending_cpu_s_per_1000", "cpu_s_per_1000"
+    theirs = _of_median(runs, "k6", whole, "{:.3f} s")
+    over = [ratio(_median_of(run, "loadproof", sending), _median_of(run, "k6", whole)) for run in runs]
     rows += [
-        ("CPU per 1000 requests, process that sends", f"{sending:.3f} s", theirs, "half of k6's"),
-        ("the same, over k6's", f"{over['process that sends']:.2f}", "", "0.5"),
-        ("CPU per 1000 requests, whole command", f"{whole:.3f} s", theirs, ""),
+        ("CPU per 1000 requests, process that sends", _of_median(runs, "loadproof", sending, "{:.3f} s"), theirs, ""),
+        ("the same, over k6's", range_of(over), "", runs[-1]["goals"]["cpu_over_k6"]),
+        ("CPU per 1000 requests, whole command", _of_median(runs, "loadproof", whole, "{:.3f} s"), theirs, ""),
     ]
-    rounds = len(found["rounds"]["k6"])
-    return f"{conditions('rate')} Medians of {rounds} rounds.\n\n{table(('what', 'loadproof', 'k6', 'goal'), rows)}"
+    rounds = len(runs[-1]["rounds"]["loadproof"])
+    told = f"{over_runs(runs)} {latest_run(runs[-1])} Medians of each run's rounds ({rounds} in the latest)."
+    return f"{told}\n\n{table(('what', 'loadproof', 'k6', 'goal'), rows)}"
+
+
+def _of_median(runs: list[Run], tool: str, key: str, form: str, scale: float = 1) -> str:
+    values = (_median_of(run, tool, key) for run in runs)
+    return range_of((None if value is None else value * scale for value in values), form)
+
+
+def _median_of(run: Run, tool: str, key: str) -> float | None:
+    value: float | None = run["median"].get(tool, {}).get(key)
+    return value
 
 
 def starvation() -> str:
-    found = results("starvation")
+    found = read_results("starvation")
     rows: list[tuple[object, ...]] = [
         (
             name,
@@ -159,11 +233,11 @@ def starvation() -> str:
         )
         for name, one in found["experiments"].items()
     ]
-    return f"{conditions('starvation')}\n\n{table(('experiment', 'has to be', 'was', 'verdicts'), rows)}"
+    return f"{conditions(found)}\n\n{table(('experiment', 'has to be', 'was', 'verdicts'), rows)}"
 
 
 def target_rounds() -> str:
-    found = results("target-capacity")
+    found = read_results("target-capacity")
     rows = [
         (
             number,
@@ -174,31 +248,32 @@ def target_rounds() -> str:
         )
         for number, one in enumerate(found["rounds"], start=1)
     ]
-    return table(("round", "verdict", "goodput, requests/s", "p99 response time", "target's CPU, of one core"), rows)
+    head = ("round", "verdict", "goodput, requests/s", "p99 response time", "target's CPU, of one core")
+    return f"{conditions(found)}\n\n{table(head, rows)}"
 
 
 def target_frames() -> str:
-    rows = [(f"`{one['frame']}`", f"{one['share']:.1%}") for one in results("target-capacity")["widest_frames"]]
+    rows = [(f"`{one['frame']}`", f"{one['share']:.1%}") for one in read_results("target-capacity")["widest_frames"]]
     return table(("frame", "share"), rows)
 
 
 def coverage() -> str:
-    found = results("coverage")
+    found = read_results("coverage")
     rows = [
         (one["seconds"], one["phi"], *(f"{one[name]:.1%}" for name in ("p95", "error_ratio", "rate")))
         for one in found["rows"]
     ]
     head = ("seconds", "correlation", "p95", "error ratio", "rate")
-    return f"{conditions('coverage')} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
+    return f"{conditions(found)} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
 
 
 def analysis() -> str:
-    found = results("analysis")
+    found = read_results("analysis")
     rows = [
         (f"{one['case']}, × {one['times']}", f"{one['took_s']:.1f} s", f"{one['peak_mb']:.0f} MB", one.get("goal", ""))
         for one in found["cases"]
     ]
-    return f"{conditions('analysis')}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"
+    return f"{conditions(found)}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -14,6 +14,7 @@ A tool has one set of percentiles, loadproof has one of each kind; both truths a
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 import statistics
@@ -29,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.frames.cellsums import histogram
-from analysis.frames.run import Run, load_run
+from bench.rounds import Rounds, Unmeasured, reading
+from bench.runs import measured_run
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from bench.throughput import PEERS, output_of, versions
 from loadproof.histogram import value_at_rank
@@ -39,6 +41,7 @@ from loadproof.plan.arrivals import ArrivalPlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.frames.run import Run
     from loadproof.rundir.manifest import Manifest
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -86,18 +89,21 @@ class Reported:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rounds = Rounds()
     found: list[dict[str, Any]] = []
-    for number in range(rounds):
+    for number in range(count):
         for script in SCRIPTS:
-            found += one_round(script, seed=number)
+            found += one_round(script, number, rounds)
+    counts = rounds.reported()
     write_results(
         "truth",
         {
             **machine(),
             "command": "make bench-truth",
             "versions": versions(),
-            "rounds": rounds,
+            "rounds": count,
+            **counts,
             "scripts": {one.name: {"rate_rps": one.rate_rps, "seconds": one.seconds} for one in SCRIPTS},
             "tolerances": {"relative": TOLERANCES[0], "absolute_s": TOLERANCES[1]},
             "errors": summarised(found),
@@ -105,23 +111,23 @@ def main() -> None:
     )
 
 
-def one_round(script: Script, seed: int) -> Iterator[dict[str, Any]]:
+def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, Any]]:
     """The errors of each tool in turn, loadproof first, whose plan says what users at the planned rate see."""
     users_see: Quantiles = {}
     for tool, measure in TOOLS.items():
-        with tempfile.TemporaryDirectory() as directory, truth_server(script, seed, Path(directory)) as (url, log):
-            reported = measure(Load(script, url, Path(directory)))
-            times = log()
-        read_s, written_s = times[np.argsort(times[:, 0], kind="stable")].T
+        turn = rounds.measured(tool, functools.partial(one_turn, measure, script, seed))
+        if turn is None:
+            continue
+        reported, read_s, written_s = turn
         if reported.intended_s is not None:
-            assert reported.intended_s.size == read_s.size, (reported.intended_s.size, read_s.size)
             users_see = quantiles_of(written_s - reported.intended_s)
         sys.stderr.write(f"{script.name} {seed}: {tool}: {read_s.size} requests\n")
         for kind, told, truth in (
             ("service", reported.service, quantiles_of(written_s - read_s)),
             ("response", reported.response, users_see),
         ):
-            for quantile, value in told.items():
+            # Without loadproof's plan nobody knows what users see.
+            for quantile in truth:
                 if all(abs(quantile - gap) > 0.02 for gap in script.gaps):
                     yield {
                         "script": script.name,
@@ -129,8 +135,22 @@ def one_round(script: Script, seed: int) -> Iterator[dict[str, Any]]:
                         "kind": kind,
                         "quantile": quantile,
                         "true_s": truth[quantile],
-                        "reported_s": value,
+                        "reported_s": told[quantile],
                     }
+
+
+def one_turn(
+    measure: Callable[[Load], Reported], script: Script, seed: int
+) -> tuple[Reported, NDArray[np.float64], NDArray[np.float64]]:
+    """What a tool reported, and when the server read and wrote each of its requests, in the order of reading."""
+    with tempfile.TemporaryDirectory() as directory, truth_server(script, seed, Path(directory)) as (url, log):
+        reported = measure(Load(script, url, Path(directory)))
+        times = log()
+    intended = times.shape[0] if reported.intended_s is None else reported.intended_s.size
+    if intended != times.shape[0] or not intended:
+        raise Unmeasured(f"{intended} requests were planned, {times.shape[0]} read")
+    read_s, written_s = times[np.argsort(times[:, 0], kind="stable")].T
+    return reported, read_s, written_s
 
 
 def summarised(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -153,7 +173,7 @@ def summarised(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def of_tolerance(one: dict[str, Any]) -> float:
     relative, absolute_s = TOLERANCES
-    return abs(one["reported_s"] - one["true_s"]) / max(relative * one["true_s"], absolute_s)
+    return float(abs(one["reported_s"] - one["true_s"]) / max(relative * one["true_s"], absolute_s))
 
 
 def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
@@ -185,17 +205,14 @@ def loadproof(load: Load) -> Reported:
     sets = {"phases.steady.rate": f"{load.script.rate_rps} rps", "phases.steady.duration": f"{load.script.seconds} s"}
     options = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
     out = load.directory / "reports"
-    done = subprocess.run(
+    subprocess.run(
         loadproof_run(ROOT / "bench/truth.yaml", load.url, str(out), *options),
         cwd=ROOT,
         capture_output=True,
-        text=True,
         check=False,
         timeout=load.script.seconds + 60,
     )
-    assert done.returncode == 0, done.stdout[-500:]
-    (path,) = out.iterdir()
-    run = load_run(path)
+    run = measured_run(out)
     return Reported(_of_run(run, "service"), _of_run(run, "response"), planned_s(run.manifest))
 
 
@@ -212,15 +229,16 @@ def _of_run(run: Run, series: str) -> Quantiles:
 
 def k6(load: Load) -> Reported:
     summary = load.directory / "summary.json"
-    output_of(
+    text = output_of(
         ["k6", "run", "--quiet", "--summary-export", summary, PEERS / "arrivals.js"],
         BASE_URL=load.url,
         RATE=str(load.script.rate_rps),
         SECONDS=str(load.script.seconds),
         VUS="400",
     )
-    trend = json.loads(summary.read_text())["metrics"]["http_req_duration"]
-    return _known_once({q: trend[f"p({q * 100:g})"] * 1e-3 for q in QUANTILES})
+    with reading(text):
+        trend = json.loads(summary.read_text())["metrics"]["http_req_duration"]
+        return _known_once({q: trend[f"p({q * 100:g})"] * 1e-3 for q in QUANTILES})
 
 
 def locust(load: Load) -> Reported:
@@ -230,10 +248,10 @@ def locust(load: Load) -> Reported:
         *("-u", USERS, "-r", USERS, "-t", f"{load.script.seconds}s", "--csv", prefix, "--only-summary"),
         *("--stop-timeout", 5),
     ]
-    output_of(command, BENCH_CLIENT="requests", BENCH_RATE=str(load.script.rate_rps / USERS))
-    with Path(f"{prefix}_stats.csv").open(newline="") as file:
+    text = output_of(command, BENCH_CLIENT="requests", BENCH_RATE=str(load.script.rate_rps / USERS))
+    with reading(text), Path(f"{prefix}_stats.csv").open(newline="") as file:
         total = list(csv.DictReader(file))[-1]
-    return _known_once({q: float(total[f"{q * 100:g}%"]) * 1e-3 for q in QUANTILES})
+        return _known_once({q: float(total[f"{q * 100:g}%"]) * 1e-3 for q in QUANTILES})
 
 
 def hey(load: Load) -> Reported:
@@ -245,8 +263,9 @@ def hey(load: Load) -> Reported:
             *("-o", "csv", f"{load.url}/balance/acct-000000"),
         ]
     )
-    rows = csv.DictReader(line for line in text.splitlines() if "," in line)
-    return _known_once(quantiles_of(np.array([float(row["response-time"]) for row in rows])))
+    with reading(text):
+        rows = csv.DictReader(line for line in text.splitlines() if "," in line)
+        return _known_once(quantiles_of(np.array([float(row["response-time"]) for row in rows])))
 
 
 def wrk(load: Load) -> Reported:
@@ -256,8 +275,9 @@ def wrk(load: Load) -> Reported:
             *("-s", PEERS / "percentiles.lua", f"{load.url}/balance/acct-000000"),
         ]
     )
-    told = {float(p) / 100: float(ms) * 1e-3 for p, ms in re.findall(r"PERCENTILE ([\d.]+) ([\d.]+)", text)}
-    return _known_once({q: told[min(told, key=lambda one, q=q: abs(one - q))] for q in QUANTILES})
+    told = {float(p): float(ms) * 1e-3 for p, ms in re.findall(r"PERCENTILE ([\d.]+) ([\d.]+)", text)}
+    with reading(text):
+        return _known_once({q: told[round(q * 100, 3)] for q in QUANTILES})
 
 
 def _known_once(quantiles: Quantiles) -> Reported:

@@ -7,10 +7,12 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -46,6 +48,11 @@ QUICK = {
     ],
     "settings": {"limiter": "off"},
 }
+ENDLESS = {
+    "phases": [{"name": "steady", "duration": "2 min", "users": 20}],
+    "thresholds": [{"expect": "goodput_ratio >= 90 %"}],
+}
+"""Changes of the quick scenario for runs that something ends early: however late it comes, the run goes on."""
 
 
 def scenario_file(path: Path, **changes: object) -> Path:
@@ -74,7 +81,7 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
 
-def loadproof(*arguments: object, timeout_s: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+def loadproof(*arguments: object, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run to the end in a process of its own; the working directory is the repository."""
     return subprocess.run(
         [sys.executable, "-m", "loadproof", *map(str, arguments)],
@@ -104,7 +111,7 @@ class Background:
 
     def child(self, module: str, timeout_s: float = 60) -> psutil.Process:
         """The child process that runs this module, once there is one."""
-        return self._eventually(
+        return self.eventually(
             lambda: next((one for one in self.children() if module in one.cmdline()), None), timeout_s
         )
 
@@ -116,14 +123,15 @@ class Background:
     def wait_for(self, path_pattern: Path, timeout_s: float = 60) -> Path:
         """The first file that matches, once it is there."""
         pattern = str(path_pattern.relative_to("/"))
-        return self._eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
+        return self.eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
 
     def wait_for_phase(self, reports: Path, phase: str) -> None:
         """Until the run is in this phase, or beyond."""
         events = self.wait_for(reports / "*/events.csv")
-        self._eventually(lambda: f"phase,{phase}" in events.read_text(), timeout_s=60)
+        self.eventually(lambda: f"phase,{phase}" in events.read_text())
 
-    def _eventually(self, look: Callable[[], object], timeout_s: float):
+    def eventually(self, look: Callable[[], object], timeout_s: float = 60):
+        """What is seen, once it is true; fails when the program ends before."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             try:
@@ -140,7 +148,7 @@ class Background:
         self.process.send_signal(number)
         return self.end()
 
-    def end(self, timeout_s: float = 90) -> int:
+    def end(self, timeout_s: float = 120) -> int:
         """The exit code; what it printed is in `output`."""
         self.output = self.process.communicate(timeout=timeout_s)[0]
         return self.process.returncode
@@ -155,12 +163,49 @@ def verdict_of(run: Path) -> dict[str, Any]:
     return json.loads((run / files.VERDICT).read_text())
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    path: Path
+    output: str
+    cores: dict[str, set[int]]
+    """That each program might use while it ran."""
+    survivors: list[psutil.Process]
+
+
+def finished_run(path: Path, *arguments: object) -> FinishedRun:
+    """A run of the quick scenario that went to its end, whatever its verdict."""
+    reports = path / "reports"
+    run = Background("run", scenario_file(path), "--out", reports, *arguments)
+    run.wait_for(reports / "*/target.csv")
+    cores = {module: set(run.child(module).cpu_affinity()) for module in ("locust", "payments_api")}
+    run.end()
+    found = FinishedRun(only_run(reports), run.output, cores, run.survivors())
+    assert verdict_of(found.path)["ending"] == "completed", run.output
+    return found
+
+
+def words_of(run: Path) -> dict[tuple[str, str], str]:
+    """Each threshold's own word, which the run's INVALID doesn't hide, by scope and `expect`."""
+    return {(each["scope"], each["expect"]): each["word"] for each in verdict_of(run)["thresholds"]}
+
+
 def word_of(run: Path, expect: str) -> str:
-    """A threshold's own word, which the run's INVALID doesn't hide; `expect` as the scenario writes it."""
-    (threshold,) = (each for each in verdict_of(run)["thresholds"] if each["expect"] == expect)
-    return threshold["word"]
+    """The own word of the one threshold that expects this; `expect` as the scenario writes it."""
+    (word,) = (word for (_, expected), word in words_of(run).items() if expected == expect)
+    return word
+
+
+def found(run: Path, what: str) -> set[str]:
+    """The words of the findings that say this."""
+    return {finding["word"] for finding in verdict_of(run)["findings"] if what in finding["what"]}
 
 
 def only_run(reports: Path) -> Path:
     (run,) = reports.iterdir()
     return run
+
+
+def free_port() -> int:
+    """Of loopback, at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import requests
+from _pytest.nodeid import NodeId
 
 from tests import profiles
+from tests.commands import FinishedRun, finished_run
+from tests.quiet import SKIPPED
 from tests.targets import RunningTarget, running_target
 
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
@@ -23,11 +26,33 @@ def pytest_report_header() -> str:
     return f"simulations: {'all' if profiles.IS_FULL else 'a quarter'}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests could not be measured, below all else."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    if restless := [report for report in skipped if "want of quiet" in str(report.longrepr)]:
-        terminalreporter.write_line(f"{len(restless)} quiet tests skipped: this machine was too busy to measure")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What `--dist loadgroup` goes by: xdist 3.8 writes it where pytest 9.2 does not read it any more."""
+    for item in items if config.getoption("loadgroup", default=False) else ():
+        for mark in item.iter_markers("xdist_group"):
+            grouped = f"{item.nodeid}@{mark.args[0]}"
+            item._id = NodeId.parse(grouped)
+            assert item.nodeid == grouped
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line how many tests could not be measured."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if restless := [report for report in skipped if SKIPPED in str(report.longrepr)]:
+        reporter.write_line(f"{len(restless)} quiet tests skipped: this machine was too busy to measure")
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One run of the quick scenario to its end; whoever asks for it is in the xdist group `healthy`."""
+    return finished_run(tmp_path_factory.mktemp("healthy"))
+
+
+@pytest.fixture(scope="session")
+def three_workers(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The same, from three processes; whoever asks for it is in the xdist group `healthy`, too."""
+    return finished_run(tmp_path_factory.mktemp("three-workers"), "--workers", 3)
 
 
 @pytest.fixture(scope="session")

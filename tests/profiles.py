@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from scipy import stats
 
 IS_FULL: Final = os.environ.get("LOADPROOF_SIMULATIONS") == "all"
-_FALSE_ALARM: Final = 1e-4
-"""How often a bound on a simulated count may be broken by chance, per test."""
+_FALSE_ALARM: Final = 0.01
+"""How often chance breaks a bound on a simulated count, over all seeds. Each test has one seed: it doesn't flicker."""
 
 settings.register_profile("quarter", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("all", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import gevent
 
+from loadproof.recording.clock import Clock, SystemClock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,15 +30,27 @@ class Alarm(Protocol):
     """Calls `ring`, on the hub, which must not wait."""
 
     def set(self, at_s: float) -> None:
-        """Ring once at this time of `time.monotonic`, at once if it is past; an earlier setting is forgotten."""
+        """Ring once at this time of the clock's `now_s`, at once if it is past; an earlier setting is forgotten."""
 
     def close(self) -> None:
         """Ring no more."""
 
 
-def new_alarm(ring: Callable[[], None]) -> Alarm:
-    """The best that this system has."""
-    return TimerFdAlarm(ring) if sys.platform == "linux" else LoopAlarm(ring)
+class AlarmClock(Clock, Protocol):
+    """A clock that can be told to call."""
+
+    def alarm(self, ring: Callable[[], None]) -> Alarm:
+        """An alarm by this clock, not yet set."""
+
+
+class SystemAlarmClock(SystemClock):
+    @staticmethod
+    def alarm(ring: Callable[[], None]) -> Alarm:
+        """The best that this system has."""
+        return TimerFdAlarm(ring) if sys.platform == "linux" else LoopAlarm(ring)
+
+
+SYSTEM_ALARM_CLOCK: Final = SystemAlarmClock()
 
 
 class TimerFdAlarm:

@@ -12,31 +12,33 @@ A run in one process is a crew of one, without messages.
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import gevent
-from locust.runners import MasterRunner, WorkerRunner
 
 from loadproof.generator.measuring import Measuring
 from loadproof.generator.writing import Writing
-from loadproof.internals.locust import keep_default_arguments, send_statistics
+from loadproof.internals.locust import send_statistics
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
 from loadproof.rundir.rows import GeneratorRow
-from loadproof.users import workload as workloads
+from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from locust.env import Environment
+    from locust.runners import MasterRunner, WorkerRunner
 
     from loadproof.recording.runwriter import RunWriter
+    from loadproof.users.workload import Post
 
 _BEGIN, _END = "loadproof-begin", "loadproof-end"
 _CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
 _OVERDUE_S: Final = 6.0
 """A worker that has not reported for so long is lost."""
+_END_LOOK_S: Final = 0.05
+"""How often the master looks whether all workers have ended."""
 
 
 class LocalCrew:
@@ -45,15 +47,16 @@ class LocalCrew:
     lead_s: Final = 0.5
     """Users are made before second 0, so that their making is in no measurement."""
 
-    def __init__(self, environment: Environment, writer: RunWriter) -> None:
-        self._writing = Writing(environment, writer)
-        self._measuring = Measuring(environment, self._writing.take)
+    def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
+        self._post = post
+        self._writing = Writing(environment, writer, post)
+        self._measuring = Measuring(environment, self._writing.take, post)
         # The last event of Locust's shutdown: users have stopped by now, whatever the stop came from.
         environment.events.quit.add_listener(self._finish)
 
     @property
     def in_flight(self) -> int:
-        return workloads.workload().recorder.in_flight
+        return self._post.workload().recorder.in_flight
 
     def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
         """How many processes make the load."""
@@ -73,11 +76,14 @@ class MasterCrew:
     lead_s: Final = 2.0
     """Workers make their payloads too before they have users."""
 
-    def __init__(self, environment: Environment, writer: RunWriter, manifest: Manifest) -> None:
-        assert isinstance(environment.runner, MasterRunner)  # noqa: S101 - chosen by the caller
-        self._runner: MasterRunner = environment.runner
+    def __init__(
+        self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS
+    ) -> None:
+        """The environment's runner is a MasterRunner, or what stands in for one."""
+        self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
-        self._writing = Writing(environment, writer)
+        self._clock = post.clock
+        self._writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
@@ -96,7 +102,7 @@ class MasterCrew:
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
-            self._heard_s[worker] = time.monotonic()
+            self._heard_s[worker] = self._clock.now_s()
             order = {
                 "manifest": self._manifest.model_dump_json(),
                 "start_unix_s": start_unix_s,
@@ -112,14 +118,14 @@ class MasterCrew:
         for worker in self._at_work:
             self._runner.send_message(_END, None, worker)
         timeouts = self._manifest.scenario.timeouts
-        with gevent.Timeout(timeouts.connect + timeouts.total + _OVERDUE_S, exception=False):
-            while self._at_work:
-                gevent.sleep(0.05)
+        until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
+        while self._at_work and self._clock.now_s() < until_s:
+            self._clock.sleep(_END_LOOK_S)
 
     def _take(self, msg: Any, **_: Any) -> None:
-        self._heard_s[msg.node_id] = time.monotonic()
+        self._heard_s[msg.node_id] = self._clock.now_s()
         skew = self._skews[msg.node_id]
-        skew.back(time.time() - msg.data["now_unix_s"])
+        skew.back(self._clock.unix_s() - msg.data["now_unix_s"])
         skew.out(msg.data["clock_took_s"])
         report = SecondReport(**msg.data["report"])
         if report.generator is not None:
@@ -131,11 +137,11 @@ class MasterCrew:
 
     def _look_after_workers(self) -> None:
         while True:
-            gevent.sleep(1)
+            self._clock.sleep(1)
             for worker in self._at_work:
-                self._runner.send_message(_CLOCK, {"unix_s": time.time()}, worker)
+                self._runner.send_message(_CLOCK, {"unix_s": self._clock.unix_s()}, worker)
             for worker, rank in list(self._at_work.items()):
-                if time.monotonic() - self._heard_s[worker] > _OVERDUE_S:
+                if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
                     self._writing.writer.announce(worker_lost=f"worker {rank} stopped reporting")
 
@@ -143,13 +149,13 @@ class MasterCrew:
 class WorkerCrew:
     """A worker's side: learns from the master what to do, and reports to it."""
 
-    def __init__(self, environment: Environment) -> None:
-        assert isinstance(environment.runner, WorkerRunner)  # noqa: S101 - chosen by the caller
-        self._runner: WorkerRunner = environment.runner
-        self._environment = environment
-        self._measuring = Measuring(environment, self._report)
+    def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
+        """The environment's runner is a WorkerRunner, or what stands in for one."""
+        self._runner = cast("WorkerRunner", environment.runner)
+        self._post = post
+        self._clock = post.clock
+        self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
-        keep_default_arguments()
         self._runner.register_message(_BEGIN, self._begin)
         self._runner.register_message(_CLOCK, self._hear_clock)
         self._runner.register_message(_END, self._end, concurrent=True)
@@ -157,14 +163,14 @@ class WorkerCrew:
     def _begin(self, msg: Any, **_: Any) -> None:
         order = msg.data
         manifest = Manifest.model_validate_json(order["manifest"])
-        work = workloads.assign(manifest, rank=order["rank"], workers=order["workers"])
-        work.begin(order["start_unix_s"] - time.time())
+        work = self._post.assign(manifest, rank=order["rank"], workers=order["workers"])
+        work.begin(order["start_unix_s"] - self._clock.unix_s())
 
     def _hear_clock(self, msg: Any, **_: Any) -> None:
-        self._clock_took_s = min(self._clock_took_s, time.time() - msg.data["unix_s"])
+        self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - msg.data["unix_s"])
 
     def _report(self, report: SecondReport) -> None:
-        content = {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": self._clock_took_s}
+        content = {"report": vars(report), "now_unix_s": self._clock.unix_s(), "clock_took_s": self._clock_took_s}
         self._runner.send_message(_SECOND, content)
 
     def _end(self, **_: Any) -> None:

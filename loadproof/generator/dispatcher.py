@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from locust import User, task
 from locust.exception import StopUser
 
+from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, AlarmClock
 from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.pacing import Due
 from loadproof.users.user import ApiUser, api_users
-from loadproof.users.workload import workload
+from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +26,12 @@ class ArrivalDispatcher(User):
     """Deals this worker's arrivals to its clients; Locust's stop timeout bounds how long it waits for answers."""
 
     abstract = True
+    post: ClassVar[Post] = THIS_PROCESS
+    clock: ClassVar[AlarmClock] = SYSTEM_ALARM_CLOCK
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.workload = workload()
+        self.workload = self.post.workload()
         self._plan = ArrivalPlan(self.workload.scenario, self.workload.spans, self.workload.seed)
         classes = {cls.endpoint: cls for cls in api_users(environment)}
         self._classes = [classes[endpoint] for endpoint in self._plan.endpoints]
@@ -40,6 +43,7 @@ class ArrivalDispatcher(User):
             most_busy=math.ceil(self.workload.scenario.max_in_flight / self.workload.workers),
             perform=self._perform,
             drop=self._drop,
+            clock=self.clock,
         )
 
     @task

@@ -7,17 +7,18 @@ late is sent late; what finds every allowed user busy is dropped.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import gevent
 from gevent.event import Event
 from greenlet import GreenletExit, greenlet
 
-from loadproof.generator.alarm import new_alarm
+from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from loadproof.generator.alarm import AlarmClock
 
 _AT_ONCE: Final = 32
 """After so many arrivals in a row the answers that came have their turn."""
@@ -44,6 +45,7 @@ class Executor:
         most_busy: int,
         perform: Callable[[Arrival], None],
         drop: Callable[[Arrival], None],
+        clock: AlarmClock = SYSTEM_ALARM_CLOCK,
     ) -> None:
         self._arrivals = arrivals
         self._most_busy = most_busy
@@ -55,7 +57,8 @@ class Executor:
         self._start_s = 0.0
         self._next: Arrival | None = None
         self._is_over = Event()
-        self._alarm = new_alarm(self._send_due)
+        self._now_s = clock.now_s
+        self._alarm = clock.alarm(self._send_due)
 
     @property
     def busy(self) -> int:
@@ -63,7 +66,7 @@ class Executor:
         return len(self._users) - len(self._free)
 
     def run(self, start_s: float) -> None:
-        """Send all arrivals, or until `stop`, and wait for their answers; `start_s` is second 0, monotonic."""
+        """Send all arrivals, or until `stop`, and wait for their answers; `start_s` is second 0 by the clock."""
         self._start_s = start_s
         try:
             self._next = next(self._arrivals, None)
@@ -78,16 +81,17 @@ class Executor:
         """Send no more."""
         self._arrivals = iter(())
         self._next = None
-        self._alarm.set(time.monotonic())
+        self._alarm.set(self._now_s())
 
     def _send_due(self) -> None:
         """On the hub, when the alarm rings."""
+        now_s = self._now_s
         for _ in range(_AT_ONCE):
             arrival = self._next
             if arrival is None:
                 self._end_when_idle()
                 return
-            if arrival.time_s > time.monotonic() - self._start_s:
+            if arrival.time_s > now_s() - self._start_s:
                 break
             self._next = next(self._arrivals, None)
             self._send(arrival)

@@ -15,7 +15,8 @@ from loadproof import variables
 from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
-from loadproof.internals.locust import take_stop_button
+from loadproof.generator.measuring import look_for_garbage_rarely
+from loadproof.internals.locust import keep_default_arguments, take_stop_button
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
@@ -39,7 +40,10 @@ class Shape(shape.PlanShape):
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
+    if not isinstance(environment.runner, MasterRunner):
+        environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
     if isinstance(environment.runner, WorkerRunner):
+        keep_default_arguments()
         WorkerCrew(environment)
         return
     named = os.environ.get(variables.RUN)

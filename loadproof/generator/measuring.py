@@ -9,7 +9,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from loadproof.recording.locuststats import LocustStatistics
-from loadproof.users import workload as workloads
+from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 
     from loadproof.recording.recorder import Recorder
     from loadproof.recording.reports import SecondReport
+    from loadproof.users.workload import Post
 
 
 _GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
 """A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
 
 
+def look_for_garbage_rarely() -> None:
+    """What is there stays: looking through it again and again would stop the event loop each time."""
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+
+
 class Measuring:
     """A process with users: reports at each full second of the run, and a last time when it stops."""
 
-    def __init__(self, environment: Environment, report: Callable[[SecondReport], None]) -> None:
+    def __init__(
+        self, environment: Environment, report: Callable[[SecondReport], None], post: Post = THIS_PROCESS
+    ) -> None:
+        self._post = post
         self._runner: Any = environment.runner
         self._statistics = LocustStatistics(environment)
         self._report = report
@@ -38,19 +48,16 @@ class Measuring:
 
     @property
     def _recorder(self) -> Recorder:
-        recorder: Recorder = workloads.workload().recorder  # type: ignore[assignment]  # runs have a real one
+        recorder: Recorder = self._post.workload().recorder  # type: ignore[assignment]  # runs have a real one
         return recorder
 
     def _begin(self, **_: Any) -> None:
         self._recorder.feed(self._statistics)
-        # What is there stays: looking through it for garbage again and again would stop the event loop each time.
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:
         while True:
-            gevent.sleep(1 - workloads.workload().now_s() % 1)
+            self._post.clock.sleep(1 - self._post.workload().now_s() % 1)
             self._take()
 
     def finish(self) -> None:
@@ -60,5 +67,5 @@ class Measuring:
 
     def _take(self, *, last: bool = False) -> None:
         with self._taking:
-            now_s = workloads.workload().now_s()
+            now_s = self._post.workload().now_s()
             self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))

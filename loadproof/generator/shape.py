@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-import gevent
 from locust import LoadTestShape
 
 from loadproof.plan.phases import users_at
 from loadproof.users.user import api_users
-from loadproof.users.workload import workload
+from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from locust import User
@@ -26,6 +24,7 @@ _LONGEST_NAP_S: Final = 0.1
 
 class PlanShape(LoadTestShape):
     abstract = True
+    post: ClassVar[Post] = THIS_PROCESS
     dispatcher: type[User]
     """The open model's user class."""
 
@@ -54,7 +53,7 @@ class PlanShape(LoadTestShape):
         if self._is_over():
             self._crew.end()
             return None
-        work = workload()
+        work = self.post.workload()
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         if work.scenario.model == "open":
             return self._worker_count, float(self._worker_count), [self.dispatcher]
@@ -70,23 +69,23 @@ class PlanShape(LoadTestShape):
 
     def _begin(self) -> None:
         self._begun = True
-        start_unix_s = time.time() + self._crew.lead_s
-        workload().begin(self._crew.lead_s)
+        start_unix_s = self.post.clock.unix_s() + self._crew.lead_s
+        self.post.workload().begin(self._crew.lead_s)
         workers = self._crew.begin(start_unix_s)
         self._writer.announce(start_unix_s=start_unix_s, workers=workers)
 
     def _await_next_phase(self) -> None:
         """When a phase begins or the last one ends before the next call, wait for that: users change on time."""
-        work = workload()
+        work = self.post.workload()
         now_s = work.now_s()
         moments = (*(span.start_s for span in work.spans), work.spans[-1].end_s)
         moment_s = next((one for one in moments if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
-            gevent.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
+            self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()
 
     def _is_over(self) -> bool:
-        work = workload()
+        work = self.post.workload()
         now_s, end_s = work.now_s(), work.spans[-1].end_s
         all_answered = not self._crew.in_flight or now_s >= end_s + work.scenario.timeouts.total + 1
         return self._ends_early or (now_s >= end_s and all_answered)

@@ -8,7 +8,7 @@ import gevent
 
 from loadproof.errors import OutputError
 from loadproof.recording.locustcsv import LocustCsv
-from loadproof.users import workload as workloads
+from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from loadproof.recording.reports import SecondReport
     from loadproof.recording.runwriter import RunWriter
+    from loadproof.users.workload import Post
 
 
 _TELL_DELAY_S: Final = 0.2
@@ -26,7 +27,8 @@ _TELL_DELAY_S: Final = 0.2
 class Writing:
     """The process with the run directory: writes reports as they come, and tells once a second how it goes."""
 
-    def __init__(self, environment: Environment, writer: RunWriter) -> None:
+    def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
+        self._post = post
         self.writer = writer
         self._runner: Any = environment.runner
         self._csv = LocustCsv(environment, writer.path)
@@ -39,13 +41,13 @@ class Writing:
 
     def _tell_every_second(self) -> None:
         while True:
-            gevent.sleep(1 - (workloads.workload().now_s() - _TELL_DELAY_S) % 1)
+            self._post.clock.sleep(1 - (self._post.workload().now_s() - _TELL_DELAY_S) % 1)
             self._written(self._tell)
 
     def _tell(self) -> None:
         self._csv.write()
-        gevent.sleep(0)
-        self.writer.tell(workloads.workload().now_s())
+        self._post.clock.sleep(0)
+        self.writer.tell(self._post.workload().now_s())
 
     def take(self, report: SecondReport) -> None:
         self._written(lambda: self.writer.write(report))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import gevent
 import numpy as np
 
 from loadproof.outcome import DROPPED, ERRORS, Outcome
 from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import COLUMNS, cells_of
+from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.vitals import VitalsClock
 from loadproof.rundir.rows import GeneratorRow
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Timing
     from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
+    from loadproof.recording.clock import Clock
     from loadproof.recording.locuststats import LocustStatistics
 
     _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
@@ -54,13 +54,16 @@ class _Second:
 class Recorder:
     """One a process that sends. Every request that was sent ends in exactly one of `finished` and `abandoned`."""
 
-    def __init__(self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str) -> None:
+    def __init__(
+        self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
         self._deadline_s = deadline_s
         self._worker = worker
-        self.start_s = time.monotonic()
+        self._clock = clock
+        self.start_s = clock.now_s()
         """Second 0 of the run, monotonic."""
         self._statistics: LocustStatistics | None = None
         self.feeds_locust = False
@@ -68,7 +71,7 @@ class Recorder:
         self._second = _Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
-        self._vitals = VitalsClock()
+        self._vitals = VitalsClock(clock.vitals)
 
     @property
     def in_flight(self) -> int:
@@ -127,9 +130,9 @@ class Recorder:
     def probe_event_loop(self) -> None:
         """Watch for ever how late a short timer fires; runs in a greenlet of its own."""
         while True:
-            asked_s = time.monotonic()
-            gevent.sleep(_PROBE_S)
-            delay_s = time.monotonic() - asked_s - _PROBE_S
+            asked_s = self._clock.now_s()
+            self._clock.sleep(_PROBE_S)
+            delay_s = self._clock.now_s() - asked_s - _PROBE_S
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
@@ -177,13 +180,13 @@ class Recorder:
                 (second, phase, endpoint, outcome, series, bucket, count)
                 for second, phase, series, bucket, count in found
             ]
-            _let_others_run()
+            self._let_others_run()
         return cells
 
     def _tell_locust(self, tables: _Tables) -> None:
         if self._statistics is None:
             return
-        now_s = time.monotonic() - self.start_s
+        now_s = self._clock.now_s() - self.start_s
         for (endpoint, method, outcome), rows in tables.items():
             if self.feeds_locust and outcome is Outcome.OK:
                 self._statistics.add(
@@ -193,8 +196,12 @@ class Recorder:
                     ended_ago_s=now_s - rows[:, _ENDED],
                     length=int(rows[:, _BODY].sum()),
                 )
-                _let_others_run()
+                self._let_others_run()
         self.feeds_locust = self._statistics.are_alone
+
+    def _let_others_run(self) -> None:
+        """A second's work in one piece would make arrivals late by milliseconds."""
+        self._clock.sleep(0)
 
     def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
         vitals = self._vitals.since_last()
@@ -238,11 +245,6 @@ class NoRecorder:
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         pass
-
-
-def _let_others_run() -> None:
-    """A second's work in one piece would make arrivals late by milliseconds."""
-    gevent.sleep(0)
 
 
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:

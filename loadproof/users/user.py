@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import gevent
 from locust import User
 from locust.exception import StopUser
 
@@ -17,7 +15,7 @@ from loadproof.outcome import Outcome, classify
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import RETRY_MISSING
 from loadproof.users.retryafter import Promise, retry_after_s
-from loadproof.users.workload import workload
+from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +48,12 @@ class ApiUser(User):
 
     abstract = True
     endpoint: ClassVar[str]
+    post: ClassVar[Post] = THIS_PROCESS
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
         """Of several users of one client and endpoint, each has its own `number` and so its own choices."""
         super().__init__(environment)
-        self.workload = workload()
+        self.workload = self.post.workload()
         self.identity = identity or self.workload.next_client(self.endpoint)
         self.random = self.identity.random(f"{self.endpoint}/{number}")
         self.payloads = self.workload.payloads
@@ -112,7 +111,7 @@ class ApiUser(User):
         """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
         due, recorder, timing = self._take_due(), self._recorder, Timing()
         recorder.started(due.burst)
-        tested = self._standing.promise and self._standing.take_due(time.monotonic())
+        tested = self._standing.promise and self._standing.take_due(self.workload.monotonic_s())
         try:
             reply, outcome, error = self._exchange(call, check, timing)
         except BaseException:
@@ -132,7 +131,7 @@ class ApiUser(User):
         if outcome is Outcome.OK:
             return reply
         # A connection can be refused before anything waited: others have their turn first.
-        gevent.sleep(0)
+        self.post.clock.sleep(0)
         return None
 
     def _take_due(self) -> Due:
@@ -178,7 +177,7 @@ class ApiUser(User):
             response=answer,
             context=self.context(),
             exception=error,
-            start_time=time.time() - response_s,
+            start_time=self.post.clock.unix_s() - response_s,
             url=request.path,
         )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from loadproof.api.calls import Api
@@ -21,14 +21,14 @@ from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases
+from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.scenario import HeaderClients, HttpClient, Scenario
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
@@ -43,6 +43,8 @@ _PLAIN_LOCUST: Final = {
 _REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _PACE_BESIDE_THE_MIX_S: Final = 1.0
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
+_payloads_of = functools.lru_cache(maxsize=1)(make_payloads)
+"""A simulation has many workloads of one seed."""
 
 
 class Workload:
@@ -57,32 +59,39 @@ class Workload:
         target: TargetFacts = _REFERENCE,
         rank: int = 0,
         workers: int = 1,
+        clock: Clock = SYSTEM_CLOCK,
+        connect: Connect | None = None,
     ) -> None:
+        """`connect` stands in for real connections."""
         self.scenario = scenario
         self.rank = rank
         self.workers = workers
         self.spans = plan_phases(scenario)
         self.seed = seed
         self.recorder = recorder
-        self.payloads = make_payloads(seed)
+        self.payloads = _payloads_of(seed)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
         self._account_ids = target.account_ids
-        self.start_s = time.monotonic()
+        self.monotonic_s = clock.now_s
+        self.start_s = self.monotonic_s()
         """Second 0, monotonic."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
         self._made: dict[str, int] = defaultdict(int)
+        self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
         self._origin_of = functools.cache(Origin.of)
 
     def begin(self, delay_s: float) -> None:
         """Second 0 of the run is `delay_s` from now."""
-        self.start_s = self.recorder.start_s = time.monotonic() + delay_s
+        self.start_s = self.recorder.start_s = self.monotonic_s() + delay_s
 
     def now_s(self) -> float:
-        return time.monotonic() - self.start_s
+        # Python calls a function that a local variable holds faster than one that an attribute of an object holds.
+        monotonic_s = self.monotonic_s
+        return monotonic_s() - self.start_s
 
     def every_s(self, endpoint: str) -> float:
         """The pace of this endpoint's users in the closed model."""
@@ -122,7 +131,7 @@ class Workload:
         shared = self.scenario.clients == "shared"
         return self._standings[0 if shared else client.index, endpoint]
 
-    def _connect(self, client: Client, base_url: str) -> Exchanging:
+    def _open_connection(self, client: Client, base_url: str) -> Exchanging:
         clients, timeouts = self.scenario.clients, self.scenario.timeouts
         origin = self._origin_of(base_url)
         loopback = origin.host == "localhost" or origin.host.startswith("127.")
@@ -134,6 +143,10 @@ class Workload:
         )
 
 
+Connect = Callable[[Client, str], Exchanging]
+"""A connection of this client to this base URL."""
+
+
 def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:
     if http_client == "loadproof":
         return Connection
@@ -142,27 +155,44 @@ def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:
     return locustclients.FastHttp if http_client == "fasthttp" else locustclients.Requests
 
 
-_workload: Workload | None = None
+class Post:
+    """A process's place in the run: its clock, and the workload that it was assigned. A simulation has several."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, connect: Connect | None = None) -> None:
+        self.clock = clock
+        self._connect = connect
+        self._workload: Workload | None = None
+
+    def workload(self) -> Workload:
+        """What was assigned to it, or plain Locust's."""
+        if self._workload is None:
+            plain = Scenario.model_validate(_PLAIN_LOCUST)
+            self._workload = Workload(plain, seed=0, recorder=NoRecorder(), clock=self.clock, connect=self._connect)
+        return self._workload
+
+    def assign(self, manifest: Manifest, *, rank: int, workers: int) -> Workload:
+        """Make it the worker of this rank (from 0) in the run."""
+        recorder = Recorder(
+            manifest.phases, deadline_s=manifest.scenario.deadline, worker=str(rank + 1), clock=self.clock
+        )
+        self._workload = Workload(
+            manifest.scenario,
+            seed=manifest.seed,
+            recorder=recorder,
+            target=manifest.target,
+            rank=rank,
+            workers=workers,
+            clock=self.clock,
+            connect=self._connect,
+        )
+        return self._workload
+
+    def leave(self) -> None:
+        """Forget what was assigned."""
+        self._workload = None
 
 
-def workload() -> Workload:
-    """This process's workload: what was assigned to it, or plain Locust's."""
-    global _workload  # noqa: PLW0603 - Locust makes the users, and gives them nothing of ours
-    if _workload is None:
-        _workload = Workload(Scenario.model_validate(_PLAIN_LOCUST), seed=0, recorder=NoRecorder())
-    return _workload
-
-
-def assign(manifest: Manifest, *, rank: int, workers: int) -> Workload:
-    """Make this process the worker of this rank (from 0) in the run."""
-    global _workload  # noqa: PLW0603 - as above
-    recorder = Recorder(manifest.phases, deadline_s=manifest.scenario.deadline, worker=str(rank + 1))
-    _workload = Workload(
-        manifest.scenario,
-        seed=manifest.seed,
-        recorder=recorder,
-        target=manifest.target,
-        rank=rank,
-        workers=workers,
-    )
-    return _workload
+THIS_PROCESS: Final = Post()
+"""Where users are whom Locust makes, and gives nothing of ours."""
+workload = THIS_PROCESS.workload
+assign = THIS_PROCESS.assign

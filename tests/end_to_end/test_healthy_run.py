@@ -1,8 +1,9 @@
-"""A healthy run against the real embedded target, all its files looked at."""
+"""A healthy run against the real embedded target, all its files looked at; its word is in test_words.py."""
 
 from __future__ import annotations
 
 import csv
+import os
 
 import pandas as pd
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
+from loadproof.histogram import MIDPOINT_US
 from loadproof.rundir import files
-from loadproof.rundir.manifest import read_manifest
-from tests.commands import loadproof, only_run, scenario_file, verdict_of
+from tests.commands import in_process, verdict_of
 
-pytestmark = [pytest.mark.process, pytest.mark.quiet]
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("healthy")]
 ALL_FILES = {
     "manifest.json",
     "scenario.yaml",
@@ -33,33 +34,24 @@ ALL_FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory):
-    """One healthy run for all tests that look at its parts."""
-    path = tmp_path_factory.mktemp("healthy")
-    done = loadproof("run", scenario_file(path), "--out", path / "reports")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return only_run(path / "reports"), done
-
-
-def test_a_healthy_run_passes_and_leaves_every_file(healthy):
-    """Verdict and report's path in the terminal, exit code 0."""
-    run, done = healthy
-    assert {path.name for path in run.iterdir()} >= ALL_FILES
-    assert verdict_of(run)["verdict"] == "PASS"
-    assert "PASS" in done.stdout
-    assert f"report: {run / 'report.html'}" in done.stdout
-    assert "steady" in done.stdout
-    assert read_manifest(run).ending == "completed"
+def test_a_run_leaves_every_file_and_tells_where(healthy):
+    """Its word, each phase and the report's path stand in the terminal; no process is left."""
+    assert {path.name for path in healthy.path.iterdir()} >= ALL_FILES
+    assert verdict_of(healthy.path)["verdict"] in healthy.output
+    assert f"report: {healthy.path / 'report.html'}" in healthy.output
+    assert "steady" in healthy.output
+    assert "Traceback" not in healthy.output
+    assert healthy.survivors == []
 
 
 def test_every_request_sent_has_one_outcome(healthy):
     """In ours, in the generator's count, in Locust's statistics."""
-    run = load_run(healthy[0])
+    run = load_run(healthy.path)
     counts = tally(run.intervals)
     assert counts.sent == int(run.generator["sent"].sum())
+    assert counts.outcomes["ok"] == counts.sent
     assert counts.abandoned == 0
-    locust = pd.read_csv(healthy[0] / "locust_stats.csv")
+    locust = pd.read_csv(healthy.path / "locust_stats.csv")
     total = locust[locust["Name"] == "Aggregated"].iloc[0]
     assert total["Request Count"] == counts.sent
     assert total["Failure Count"] == 0
@@ -70,50 +62,85 @@ def test_every_request_sent_has_one_outcome(healthy):
 
 def test_locusts_history_ends_with_the_final_counts(healthy):
     """Locust itself makes no final write."""
-    with (healthy[0] / "locust_stats_history.csv").open() as file:
+    with (healthy.path / "locust_stats_history.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
-    stats = pd.read_csv(healthy[0] / "locust_stats.csv")
+    stats = pd.read_csv(healthy.path / "locust_stats.csv")
     assert int(last["Total Request Count"]) == stats[stats["Name"] == "Aggregated"]["Request Count"].iloc[0]
 
 
 def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
-    """Locust's median is our service time, to its 2 digits or half a millisecond, plus connecting."""
-    run = load_run(healthy[0])
-    rows = run.intervals[(run.intervals["series"] == "service") & (run.intervals["endpoint"] == "health")]
-    from loadproof.histogram import MIDPOINT_US
+    """Locust's mean is that of our service times plus connecting, to half a millisecond and a bucket's width."""
+    rows = load_run(healthy.path).intervals
+    rows = rows[rows["endpoint"] == "health"]
+    total_us = rows["count"] * MIDPOINT_US[rows["bucket"]]
+    requests = rows.loc[rows["series"] == "service", "count"].sum()
+    ours_ms = total_us[rows["series"].isin(["service", "connect"])].sum() / requests / 1000
+    locust = pd.read_csv(healthy.path / "locust_stats.csv").set_index("Name").loc["health", "Average Response Time"]
+    assert locust == pytest.approx(ours_ms, rel=0.01, abs=0.5)
 
-    ours_ms = (MIDPOINT_US[rows["bucket"]] * rows["count"]).sum() / rows["count"].sum() / 1000
-    locust = pd.read_csv(healthy[0] / "locust_stats.csv").set_index("Name").loc["health", "Average Response Time"]
-    assert locust == pytest.approx(ours_ms, rel=0.1, abs=1.0)
 
-
-def test_bursts_are_simultaneous_and_recorded(healthy):
-    """All users, within 50 ms, with their peak in flight."""
-    found = bursts(load_run(healthy[0]))
+def test_bursts_are_recorded(healthy):
+    """All users, with their peak in flight."""
+    found = bursts(load_run(healthy.path))
     assert [burst.sent for burst in found] == [20, 20]
-    assert all(burst.spread_s < 0.05 for burst in found)
     assert all(1 <= burst.peak_in_flight <= 20 for burst in found)
 
 
 def test_phases_target_and_generator_are_on_record(healthy):
     """Events in order, samples of /metrics, a row a second."""
-    run = load_run(healthy[0])
+    run = load_run(healthy.path)
     assert run.events[run.events["kind"] == "phase"]["detail"].tolist() == ["warm-up", "steady", "bursts"]
     assert {"process_resident_memory_bytes", "process_open_fds", "process_threads"} <= set(run.target["metric"])
-    assert run.generator["second"].tolist()[:6] == list(range(6))
+    seconds = run.generator["second"]
+    assert seconds.is_monotonic_increasing
+    assert seconds.iloc[0] == 0
+    assert 4 <= seconds.nunique() <= seconds.iloc[-1] + 1
     assert run.generator["users"].max() == 20
+
+
+def test_generator_and_target_have_cores_of_their_own(healthy):
+    """With two or more cores they don't compete."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core")
+    assert not healthy.cores["locust"] & healthy.cores["payments_api"]
 
 
 def test_no_secret_enters_the_run_directory(healthy):
     """The webhook key is made for the run and kept in memory."""
-    for path in healthy[0].iterdir():
+    for path in healthy.path.iterdir():
         assert b"whsec" not in path.read_bytes()
 
 
 def test_reporting_again_gives_the_same_bytes(healthy):
     """The report is a function of the run directory."""
-    run = healthy[0]
     names = (files.VERDICT, files.JUNIT, files.SUMMARY, files.REPORT)
-    before = {name: (run / name).read_bytes() for name in names}
-    assert loadproof("report", run).returncode == 0
-    assert {name: (run / name).read_bytes() for name in names} == before
+    before = {name: (healthy.path / name).read_bytes() for name in names}
+    in_process("report", healthy.path)
+    assert {name: (healthy.path / name).read_bytes() for name in names} == before
+
+
+def test_a_run_of_three_workers_is_whole(three_workers):
+    """Every worker's requests have their outcomes, Locust's statistics agree, and no clock is taken for another's."""
+    run = load_run(three_workers.path)
+    assert run.manifest.workers == 3
+    assert sorted(run.generator["worker"].unique()) == ["1", "2", "3"]
+    counts = tally(run.intervals)
+    assert counts.sent == int(run.generator["sent"].sum())
+    assert counts.abandoned == 0
+    stats = pd.read_csv(three_workers.path / "locust_stats.csv")
+    assert stats[stats["Name"] == "Aggregated"]["Request Count"].iloc[0] == counts.sent
+    assert run.generator["clock_skew_s"].abs().max() < 0.02
+    assert three_workers.survivors == []
+
+
+def test_three_workers_send_what_one_sends(healthy, three_workers):
+    """The same kinds of requests in each phase, and in bursts one of each user."""
+
+    def counts(run) -> pd.Series:
+        rows = load_run(run.path).intervals
+        rows = rows[rows["series"] == "response"]
+        return rows.groupby(["phase", "endpoint"], observed=True)["count"].sum()
+
+    alone, together = counts(healthy), counts(three_workers)
+    assert alone.index.equals(together.index)
+    assert alone["bursts"].to_dict() == together["bursts"].to_dict()

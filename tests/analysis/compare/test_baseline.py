@@ -15,7 +15,7 @@ from analysis.report.run_page import render_report
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir.manifest import read_manifest
 from simulation.rundirs import scenario, write_run
-from tests.commands import loadproof
+from tests.commands import in_process
 
 PLAN = scenario(
     thresholds=[
@@ -102,7 +102,7 @@ def test_what_a_baseline_does_not_go_with_is_refused(pair, tmp_path):
     log.write_text("seconds,name,response_ms,status\n1,/pay,20,200\n")
     run = pair[0].path
     for source, what in (([run], "the same run"), (["--log", log], "is for run directories")):
-        done = loadproof("report", *source, "--baseline", run)
+        done = in_process("report", *source, "--baseline", run)
         assert (done.returncode, what in done.stderr) == (2, True), done.stderr
 
 

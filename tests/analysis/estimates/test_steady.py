@@ -5,35 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.steady import Alike, mser5, settling, too_alike
+from analysis.estimates.steady import settling, too_alike
 from simulation.rundirs import open_scenario
-from simulation.traffic import autocorrelated, poisson, run_of
+from simulation.traffic import poisson, run_of
 
 PHASES = [
     {"name": "warm-up", "warm_up": True, "duration": "20 s", "rate": "50 rps"},
     {"name": "steady", "duration": "220 s", "rate": "50 rps"},
 ]
 PLAN = open_scenario(phases=PHASES, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
-
-
-def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
-    """Of a run with this correlation of its seconds."""
-    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
-    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    level = np.exp(0.5 * autocorrelated(random, seconds, phi=phi))
-    return list(too_alike(run_of(plan, at_s, 0.02 * level[at_s.astype(int)] * random.lognormal(0, 0.2, at_s.size))))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "phi", "seen"), [(60, 0.0, 0), (30, 0.3, 1), (60, 0.9, 17), (120, 0.9, 12), (600, 0.9, 0)]
-)
-def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, seen):
-    """In most such runs, and hardly in any other; with how long it should last."""
-    found = [alike for seed in range(20) for alike in alike_in(seconds, phi=phi, seed=seed)]
-    assert len(found) <= seen if seen < 10 else len(found) >= seen
-    assert all(alike.enough_s > seconds for alike in found)
 
 
 def test_only_what_thresholds_read_has_to_last():
@@ -64,14 +44,6 @@ def test_what_grows_all_the_time_never_settles():
     at_s = poisson(random, PLAN)
     found = settling(run_of(PLAN, at_s, random.lognormal(np.log(0.02 + at_s / 100), 0.2)))
     assert (found.settled_s, found.is_too_late) == (None, True)
-
-
-def test_noise_alone_has_settled_before_a_usual_warm_up():
-    """In nine of ten runs, correlated or not."""
-    random = np.random.default_rng(5)
-    for phi in (0.0, 0.5):
-        cuts = [mser5(autocorrelated(random, 300, phi=phi)) for _ in range(200)]
-        assert np.mean([cut is not None and cut <= 30 for cut in cuts]) > 0.85
 
 
 def test_without_a_warm_up_there_is_nothing_to_check():

@@ -16,7 +16,7 @@ from analysis.report.log_page import facts, write_outputs
 from loadproof.errors import InputError
 from loadproof.rundir.rows import IntervalRow
 from loadproof.scenario.expectation import parse_expectation
-from tests.commands import loadproof
+from tests.commands import in_process
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -158,7 +158,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds: [{endpoint: /pay, expect: p(95) < 50 ms}]")
     path = logged[1].run.path
-    done = loadproof("report", "--log", path, "--thresholds", file, "--out", tmp_path / "out")
+    done = in_process("report", "--log", path, "--thresholds", file, "--out", tmp_path / "out")
     assert done.returncode == 1, done.stderr
     assert json.loads((tmp_path / "out/requests_verdict.json").read_text())["verdict"] == "FAIL"
     assert {one.name for one in (tmp_path / "out").iterdir()} == {
@@ -167,5 +167,5 @@ def test_the_command_reports_and_judges(logged, tmp_path):
         "requests_summary.md",
         "requests_junit.xml",
     }
-    assert loadproof("report", "--log", path, "--out", tmp_path / "out").returncode == 0
-    assert loadproof("report").returncode == loadproof("report", path, "--log", path).returncode == 2
+    assert in_process("report", "--log", path, "--out", tmp_path / "out").returncode == 0
+    assert in_process("report").returncode == in_process("report", path, "--log", path).returncode == 2

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from analysis.frames.run import load_run
 from analysis.judge.abort import AbortWatch
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail, append_intervals
 from simulation.rundirs import open_scenario
 from simulation.traffic import poisson, run_of
-from tests.commands import Background, only_run, scenario_file, verdict_of
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
 
 PLAN = open_scenario(
     phases=[{"name": "steady", "duration": "60 s", "rate": "100 rps"}],
     mix={"balance": {"share": "100 %"}},
     thresholds=[
         {"expect": "error_ratio < 5 % for 5 s", "abort": True},
-        {"expect": "goodput >= 50 rps for 5 s", "abort": True},
+        {"expect": "goodput >= 70 rps for 5 s", "abort": True},
         {"expect": "p(95) < 100 ms for 5 s"},
         {"expect": "goodput > 1 rps"},
     ],
 )
 
 
-def watched(tmp_path, failing: range) -> list[str | None]:
-    """What is said at the end of each second, as the file grows."""
-    at_s = poisson(np.random.default_rng(1), PLAN)
+def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, plan: Scenario = PLAN) -> list[str | None]:
+    """What is said after each second, as the file grows: an answer is in it once it came, under its intended start."""
+    at_s = poisson(np.random.default_rng(1), plan)
     outcome = np.where(np.isin(at_s.astype(int), failing), "server_error", "ok")
-    rows = run_of(PLAN, at_s, np.full(at_s.size, 0.2), outcome).intervals
-    watch = AbortWatch(tmp_path, PLAN, plan_phases(PLAN))
+    watch = AbortWatch(tmp_path, plan, plan_phases(plan))
     said = [watch.broken(0.5)]
     for second in range(60):
-        append_intervals(tmp_path / files.INTERVALS, rows[rows["second"] == second].to_numpy().tolist())
+        ended = np.floor(at_s + response_s) == second
+        rows = run_of(plan, at_s[ended], np.full(ended.sum(), response_s), outcome[ended]).intervals
+        append_intervals(tmp_path / files.INTERVALS, rows.to_numpy().tolist())
         said.append(watch.broken(second + 1.4))
     return said
 
@@ -52,7 +54,14 @@ def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
 
 def test_a_healthy_run_goes_on(tmp_path):
     """To its end; a window that is not over yet has few requests, and breaks nothing."""
-    assert not any(watched(tmp_path, range(0)))
+    assert not any(watched(tmp_path))
+
+
+@pytest.mark.xfail(strict=True, reason="a window is judged when it has ended, before its last answers have come")
+def test_a_healthy_run_of_slow_answers_goes_on(tmp_path):
+    """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
+    plan = PLAN.model_copy(update={"deadline": 5.0, "thresholds": PLAN.thresholds[1:2]})
+    assert not any(watched(tmp_path, response_s=2.0, plan=plan))
 
 
 def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
@@ -67,27 +76,3 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     path.write_bytes(whole)
     assert tail.read().splitlines()[-1] == b"0,steady,balance,ok,response,5,1"
     assert tail.read() == b""
-
-
-@pytest.mark.process
-def test_a_run_against_a_failing_target_is_ended_and_fails(tmp_path):
-    """With what was broken in the verdict, the events and the manifest, and the rest of the plan not run."""
-    phases = [{"name": "steady", "duration": "40 s", "users": 20}]
-    thresholds = [
-        {"expect": "error_ratio < 5 % for 3 s", "abort": True},
-        {"expect": "goodput_ratio >= 90 %"},
-    ]
-    file = scenario_file(tmp_path, phases=phases, thresholds=thresholds)
-    faults = json.dumps({"balance": {"error_ratio": 0.9}})
-    background = Background("run", file, "--out", tmp_path / "reports", FAULTS=faults)
-    assert background.end() in {1, 4}, background.output
-    assert background.survivors() == []
-    run = load_run(only_run(tmp_path / "reports"))
-    verdict = verdict_of(run.path)
-    assert run.manifest.ending == "aborted"
-    (finding,) = [finding for finding in verdict["findings"] if finding["word"] == "FAIL"]
-    assert "error_ratio < 5 % for 3 s was broken from 0 s to 3 s" in finding["what"]
-    # The window ended at 3 s; what was in flight was waited for.
-    assert 3 <= run.measured_s <= 6
-    aborted = run.events[run.events["kind"] == "aborted"]["time_s"]
-    assert aborted.iloc[0] <= 3 + 2

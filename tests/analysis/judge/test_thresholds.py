@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
@@ -17,7 +15,7 @@ from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
-from simulation.traffic import autocorrelated, poisson, run_of
+from simulation.traffic import run_of
 
 
 @pytest.fixture(scope="module")
@@ -104,37 +102,6 @@ def test_what_cannot_be_decided_is_refused_before_the_run():
     problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [problem.where for problem in problems] == ["x.yaml thresholds[0]"]
     assert "it needs 1,000 samples" in str(problems[0])
-
-
-def alike(expect: str, *, seconds: int, seed: int):
-    """A run whose errors, rates and times rise and fall together over half a minute."""
-    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
-    thresholds = [{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}]
-    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    level = autocorrelated(random, seconds, phi=0.8)[at_s.astype(int)]
-    failed = random.uniform(size=at_s.size) < 0.04 * np.exp(0.7 * level)
-    response_s = 0.02 * np.exp(0.2 * level + random.normal(0, 0.4, at_s.size))
-    run = run_of(plan, at_s, response_s, np.where(failed, "server_error", "ok"))
-    return judge(run.manifest.scenario.thresholds[0], run)
-
-
-@pytest.mark.parametrize("expect", ["error_ratio < 6 %", "p(95) < 44 ms", "mean < 23.5 ms", "goodput >= 46 rps"])
-def test_so_many_samples_would_decide(expect):
-    """A run of twice as many decides, in most cases; one of an eighth of them hardly does."""
-    told = []
-    for seed in range(6):
-        reason = alike(expect, seconds=200, seed=seed).reason
-        told += [int(found[1].replace(",", "")) for found in re.finditer(r"about ([\d,]+) (?:samples|seconds)", reason)]
-    assert told
-    seconds = float(np.median(told)) / (1 if expect.startswith("goodput") else 50)
-    decided = [
-        sum(alike(expect, seconds=int(times * seconds), seed=seed).word is not Word.INCONCLUSIVE for seed in range(12))
-        for times in (0.125, 2)
-    ]
-    assert decided[0] <= 6
-    assert decided[1] >= 8
 
 
 @pytest.mark.parametrize(("n", "word"), [(199, Word.INCONCLUSIVE), (200, Word.PASS)])

@@ -22,7 +22,7 @@ from analysis.outputs.gate import (
 )
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
-from tests.commands import ROOT, loadproof, scenario_file
+from tests.commands import ROOT, in_process, loadproof, scenario_file
 
 THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}])
 
@@ -119,11 +119,11 @@ def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
     (tmp_path / "thin.csv").write_text("seconds,name,response_ms,status\n" + "1,/pay,20,200\n" * 50)
     shown = tmp_path / "shown.md"
     environment = {"GITHUB_STEP_SUMMARY": str(shown)}
-    done = loadproof("report", *arguments, "--annotate", "github", **environment)
+    done = in_process("report", *arguments, "--annotate", "github", **environment)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "::error title=" in done.stdout
     assert "INCONCLUSIVE" in shown.read_text()
-    green = loadproof("report", *arguments, "--annotate", "github", "--inconclusive", "pass")
+    green = in_process("report", *arguments, "--annotate", "github", "--inconclusive", "pass")
     assert green.returncode == 0, green.stdout + green.stderr
     assert "::warning title=" in green.stdout
 

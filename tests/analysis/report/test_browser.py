@@ -17,6 +17,7 @@ from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run
 from tests.hostile import HOSTILE
 
+pytestmark = pytest.mark.browser
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
 from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
 from analysis.judge.verdict import decide
 from analysis.report.run_page import render_report
 from loadproof.rundir import files
@@ -52,7 +54,7 @@ def test_the_verdict_its_reason_and_the_next_step_come_first(page):
 def test_a_report_of_a_long_run_stays_small(tmp_path):
     """An hour of phases is drawn with as many points as a picture can show."""
     plan = scenario(
-        phases=[{"name": "long", "duration": "1 h", "users": 3}], thresholds=[{"expect": "goodput_ratio >= 1 %"}]
+        phases=[{"name": "long", "duration": "1 h", "users": 1}], thresholds=[{"expect": "goodput_ratio >= 1 %"}]
     )
     assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
 
@@ -75,36 +77,66 @@ def test_hostile_text_is_inert(tmp_path):
     assert "&lt;img src=x" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        *((files.INTERVALS, damage) for damage in ("missing", "empty", "garbage", "torn")),
-        (files.GENERATOR, "missing"),
-        (files.GENERATOR, "torn"),
-        (files.TARGET, "garbage"),
-        (files.EVENTS, "torn"),
-    ],
-)
-def test_damaged_files_still_give_a_report(tmp_path, name, damage):
-    """It says what is missing, and judges what there is."""
-    path = write_run(tmp_path / "run")
-    file = path / name
-    whole = file.read_bytes()
-    if damage == "missing":
+DAMAGES = {
+    "empty": lambda _: b"",
+    "garbage": lambda _: bytes(range(256)) * 20,
+    "torn": lambda whole: whole[: len(whole) // 2],
+}
+
+
+def damage(file: Path, how: str) -> None:
+    if how == "missing":
         file.unlink()
     else:
-        file.write_bytes({"empty": b"", "garbage": bytes(range(256)) * 20, "torn": whole[: len(whole) // 2]}[damage])
-    text = rendered(path)
-    assert "<h2>Thresholds</h2>" in text
+        file.write_bytes(DAMAGES[how](file.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "word", "told"),
+    [
+        (files.INTERVALS, "missing", Word.INVALID, "No request was recorded"),
+        (files.INTERVALS, "empty", Word.INVALID, "No request was recorded"),
+        (files.INTERVALS, "garbage", Word.INVALID, "No request was recorded"),
+        (files.INTERVALS, "torn", Word.INVALID, "are accounted for"),
+        (files.GENERATOR, "missing", Word.INVALID, "no record of its own health"),
+        (files.GENERATOR, "torn", Word.INVALID, "are accounted for"),
+        (files.TARGET, "garbage", Word.PASS, "40 unreadable lines"),
+        (files.EVENTS, "torn", Word.INCONCLUSIVE, "no samples"),
+    ],
+)
+def test_damaged_files_are_judged_by_what_is_left(tmp_path, name, how, word, told):
+    """It is said what is missing, and no damage of what decides lets a run pass."""
+    path = write_run(tmp_path / "run")
+    damage(path / name, how)
+    run = load_run(path)
+    verdict = decide(run)
+    assert verdict.word is word
+    assert told in " ".join([verdict.reason, *run.damage])
+
+
+@pytest.mark.parametrize("how", ["missing", "garbage", "torn"])
+def test_damaged_files_still_give_a_report(tmp_path, how):
+    """All of them at once."""
+    path = write_run(tmp_path / "run")
+    for name in (files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS):
+        damage(path / name, how)
+    assert '<p class="word">INVALID</p>' in rendered(path)
 
 
 @pytest.mark.parametrize(
     ("ending", "lived_s"),
     [*(("interrupted", lived_s) for lived_s in (0.0, 0.5, 3.0, 6.0, 37.0)), ("target_died", 3.0), ("running", 6.0)],
 )
-def test_a_run_cut_short_at_any_time_gives_a_report(tmp_path, lived_s, ending):
+def test_a_run_cut_short_at_any_time_does_not_pass(tmp_path, lived_s, ending):
     """Down to one that never sent anything."""
-    text = rendered(write_run(tmp_path / "run", lived_s=lived_s, ending=ending))
+    run = load_run(write_run(tmp_path / "run", lived_s=lived_s, ending=ending))
+    assert decide(run).word is not Word.PASS
+
+
+@pytest.mark.parametrize("lived_s", [0.0, 37.0])
+def test_a_run_cut_short_gives_a_report(tmp_path, lived_s):
+    """Of nothing, and of all but the last bursts."""
+    text = rendered(write_run(tmp_path / "run", lived_s=lived_s, ending="interrupted"))
     assert "PASS" not in re.search(r'<p class="word">(\w+)</p>', text)[1]
 
 

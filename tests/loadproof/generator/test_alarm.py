@@ -7,7 +7,7 @@ import time
 import gevent
 import pytest
 
-from loadproof.generator.alarm import LoopAlarm, TimerFdAlarm, new_alarm
+from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, LoopAlarm, TimerFdAlarm
 
 KINDS = pytest.mark.parametrize("kind", [TimerFdAlarm, LoopAlarm])
 
@@ -74,7 +74,7 @@ def test_an_alarm_can_set_itself_again():
         if len(rung) < 5:
             alarm.set(rung[-1] + 0.005)
 
-    alarm = new_alarm(ring)
+    alarm = SYSTEM_ALARM_CLOCK.alarm(ring)
     alarm.set(0.0)
     gevent.sleep(0.2)
     alarm.close()

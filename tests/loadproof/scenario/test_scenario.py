@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from loadproof.errors import InputError
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
 from tests.commands import ROOT
+from tests.profiles import IS_FULL
 
 SCENARIOS = ROOT / "scenarios"
 SHIPPED = sorted(SCENARIOS.glob("*.yaml"))
@@ -155,27 +153,18 @@ def mutated(text: str, chance: random.Random) -> str:
     return "".join(pieces)
 
 
-def survives_mutations(tmp_path: Path, count: int, seed: int) -> None:
-    chance, path = random.Random(seed), tmp_path / "mutated.yaml"
+def test_mutated_yaml_never_ends_in_a_traceback(tmp_path):
+    """Accepted, or refused in printable lines; both happen."""
+    chance, path = random.Random(1), tmp_path / "mutated.yaml"
     texts = [path.read_text() for path in SHIPPED]
-    for _ in range(count):
+    accepted = refused = 0
+    for _ in range(10_000 if IS_FULL else 250):
         path.write_text(mutated(chance.choice(texts), chance))
         try:
             load_scenario(path)
+            accepted += 1
         except InputError as error:
+            refused += 1
             assert error.problems
             assert all(str(problem).isprintable() for problem in error.problems)
-
-
-def test_mutated_yaml_never_ends_in_a_traceback(tmp_path):
-    """Accepted, or refused in printable lines."""
-    survives_mutations(tmp_path, 300, seed=1)
-
-
-@pytest.mark.process
-def test_ten_thousand_mutations_never_end_in_a_traceback(tmp_path):
-    """As above, more often, and in a process that no coverage slows."""
-    call = f"survives_mutations(Path({str(tmp_path)!r}), 10_000, seed=2)"
-    code = f"from {__name__} import *; {call}"
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    subprocess.run([sys.executable, "-c", code], cwd=SCENARIOS.parent, env=plain, check=True)
+    assert min(accepted, refused) > 20

@@ -1,0 +1,69 @@
+"""Several runs of a benchmark to what a reader may take from them: ranges, over how many runs, on which days."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.rounds import repeats_told
+
+NOT_RECORDED = "not recorded"
+ENOUGH_DAYS = 3
+NOTHING = "–"
+
+Run = dict[str, Any]
+
+
+def range_of(values: Iterable[float | None], form: str = "{:.2f}") -> str:
+    """From the least to the greatest, or the only one; a dash where nothing was measured."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return NOTHING
+    low, high = form.format(known[0]), form.format(known[-1])
+    number, _, unit = low.partition(" ")
+    return high if low == high else f"{number if high.endswith(unit) else low} to {high}"
+
+
+def median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def ratio(over: float | None, under: float | None) -> float | None:
+    return over / under if over is not None and under else None
+
+
+def over_runs(runs: Sequence[Run]) -> str:
+    """How many runs, on which days; says so when they are too few for a range."""
+    dated = [run["date"] for run in runs if run["date"] != NOT_RECORDED]
+    days = sorted(set(dated))
+    undated = len(runs) - len(dated)
+    told = f"{counted(len(dated), 'run')} on {counted(len(days), 'day')} ({', '.join(days)})"
+    told += f", and {counted(undated, 'run')} of unrecorded date" if undated else ""
+    few = f" With fewer than {ENOUGH_DAYS} recorded days, ranges are provisional." if len(days) < ENOUGH_DAYS else ""
+    return f"{told}.{few}"
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def latest_run(run: Run) -> str:
+    """When, where and by which command the latest of them was made, and what had to be repeated."""
+    told = f"Latest: {conditions(run)}"
+    versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
+    return f"{told} {versions}." if versions else told
+
+
+def conditions(run: Run) -> str:
+    """When, where and by which command; and what had to be repeated."""
+    told = f"{run['date']}, {run['machine']}, Python {run['python']}; `{run['command']}`."
+    return " ".join(filter(None, (told, repeats_told(run))))
+
+
+def probe_cells(run: Run) -> tuple[str, str, str]:
+    """What Python and system calls take there, and how many Python calls a pair of system calls is worth."""
+    if "probe" not in run:
+        return NOTHING, NOTHING, NOTHING
+    call_ns, pair_us = run["probe"]["python_call_ns"], run["probe"]["system_call_pair_us"]
+    return f"{call_ns:.0f} ns", f"{pair_us:.1f} µs", f"{pair_us * 1000 / call_ns:.0f}"

@@ -1,0 +1,74 @@
+"""Rounds that can't be measured are repeated, three times at most, and counted; they never end the other rounds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+REPEATS = 3
+Figure = TypeVar("Figure")
+
+
+class Unmeasured(Exception):  # noqa: N818 - no error: the machine was busy, and the round is repeated
+    """A round that tells nothing: its run is INVALID, or what a tool printed can't be read."""
+
+
+class Rounds:
+    """Measures round after round, and counts by tool what had to be repeated and what was left out."""
+
+    def __init__(self) -> None:
+        self._repeated: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def measured(self, tool: str, measure: Callable[[], Figure]) -> Figure | None:
+        """What `measure` returns; None when it could not be measured, and not when repeated either."""
+        for repeat in range(REPEATS + 1):
+            self._repeated[tool] += repeat > 0
+            try:
+                return measure()
+            except (Unmeasured, subprocess.TimeoutExpired) as error:
+                what_now = "repeated" if repeat < REPEATS else f"left out after {REPEATS} repeats"
+                sys.stderr.write(f"{tool}: {what_now}: {error}\n")
+        self._left_out[tool] += 1
+        return None
+
+    def reported(self) -> dict[str, dict[str, int]]:
+        """By tool, how many times a round was repeated and how many are missing: printed, and for the results."""
+        counts = {"repeated": dict(self._repeated), "left_out": dict(+self._left_out)}
+        if told := repeats_told(counts):
+            sys.stderr.write(f"{told}\n")
+        return counts
+
+
+def repeats_told(counts: dict[str, dict[str, int]]) -> str:
+    """In a sentence for people; empty when nothing was repeated, or nobody counted."""
+    repeated = _listed(counts.get("repeated", {}))
+    left_out = _listed(counts.get("left_out", {}))
+    told = f"Repeated because a round could not be measured: {repeated}." if repeated else ""
+    return told + (f" Left out after {REPEATS} repeats each: {left_out}." if left_out else "")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{tool} {count} ×" for tool, count in counts.items() if count)
+
+
+def number_in(output: str, pattern: str) -> float:
+    """The number that the pattern's group finds in a tool's output."""
+    match = re.search(pattern, output)
+    if match is None:
+        raise Unmeasured(f"no {pattern!r} in {output[-300:]!r}")
+    return float(match[1])
+
+
+@contextmanager
+def reading(output: str) -> Iterator[None]:
+    """Whatever goes wrong while a tool's output is read means that it can't be read."""
+    try:
+        yield
+    except (LookupError, OSError, TypeError, ValueError) as error:
+        raise Unmeasured(f"{type(error).__name__}: {error}, in {output[-300:]!r}") from error

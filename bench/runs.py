@@ -1,0 +1,117 @@
+"""loadproof's runs as benchmarks need them: from the directory that a run was to write to what it measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from analysis.frames.run import Run, load_run
+from analysis.judge import disturbances, health
+from analysis.judge.judgement import Word
+from bench.rounds import Unmeasured
+from bench.serving import ROOT
+from loadproof.rundir import files
+
+
+def only_run(out: Path) -> Path:
+    """The directory of the one run that was made there."""
+    runs = list(out.iterdir()) if out.exists() else []
+    if len(runs) != 1:
+        raise Unmeasured(f"loadproof left {len(runs)} run directories")
+    return runs[0]
+
+
+def verdict_of(run: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((run / files.VERDICT).read_text())
+    except (OSError, ValueError) as error:
+        raise Unmeasured(f"no verdict: {error}") from error
+    return found
+
+
+def measured_run(out: Path) -> Run:
+    """The one run that was made there; Unmeasured unless its generator kept up and its thresholds hold."""
+    run = only_run(out)
+    verdict = verdict_of(run)
+    if verdict["verdict"] != Word.PASS:
+        raise Unmeasured(f"loadproof: {verdict['verdict']}: {verdict['reason']}")
+    return load_run(run)
+
+
+def saturated_run(out: Path) -> Run:
+    """The same, of a generator that was to reach its own end, which is INVALID for everybody but a benchmark."""
+    path = only_run(out)
+    verdict_of(path)
+    run = load_run(path)
+    for what in broken(run):
+        raise Unmeasured(f"loadproof: {what}")
+    return run
+
+
+def broken(run: Run) -> Iterator[str]:
+    """What makes a run INVALID whatever its thresholds say; a core that is busy or shared is not of these.
+
+    Other tools keep the rounds in which somebody else took a part of the core: so must we.
+    """
+    for examine in health.RULES:
+        yield from (finding.what for finding in examine(run) if finding.word is Word.INVALID)
+    for disturb in disturbances.RULES:
+        yield from (found.what for found in disturb(run) if found.decides)
+
+
+def process_of(pid: int, module: str) -> psutil.Process:
+    """The descendant of this process that runs this Python module."""
+    try:
+        found = [child for child in psutil.Process(pid).children(recursive=True) if module in child.cmdline()]
+    except psutil.Error as error:
+        raise Unmeasured(f"the run is over: {error}") from error
+    if not found:
+        raise Unmeasured(f"the run has no process of {module}")
+    return found[0]
+
+
+class BackgroundRun:
+    """A run of the command line that goes on while something is done to it."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "loadproof", *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def child(self, module: str) -> psutil.Process:
+        return process_of(self._process.pid, module)
+
+    def wait_for_phase(self, reports: Path, phase: str, timeout_s: float = 60) -> None:
+        """Until the run is in this phase, or beyond."""
+
+        def is_there() -> bool:
+            return any(f"phase,{phase}" in path.read_text() for path in reports.glob("*/events.csv"))
+
+        self._wait(is_there, timeout_s)
+
+    def _wait(self, has_come: Callable[[], bool], timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not has_come():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self._process.terminate()
+                raise Unmeasured("the run ended early, or never began")
+            time.sleep(0.02)
+
+    def end(self, timeout_s: float = 90) -> None:
+        """Wait for its end, whatever it printed."""
+        self._process.communicate(timeout=timeout_s)

@@ -1,0 +1,148 @@
+"""Time that moves only when it is told to, and the clocks of any number of processes that show it.
+
+What is simulated runs in real greenlets of this thread's event loop. Whoever drives the time lets all of them run until
+none can go on, moves to the next moment at which something is due, and so forth: nothing sleeps, and the same calls in
+the same order have the same outcome. The driver itself must not wait by a clock of its own time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from typing import TYPE_CHECKING, Final
+
+import gevent
+from gevent.event import Event
+
+from loadproof.recording.vitals import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UNIX_S: Final = 1_795_413_600.0
+"""The wall clocks' time at 0, of those that go right."""
+_TICK_S: Final = 1e-9
+"""Whatever waits sees time go on, if by so little: who finds a rounding error short of its moment waits again."""
+
+
+class Entry:
+    """A call that is due at a moment."""
+
+    __slots__ = ("at_s", "call", "order")
+
+    def __init__(self, at_s: float, order: tuple[float, int], call: Callable[[], None]) -> None:
+        self.at_s = at_s
+        self.order = order
+        self.call: Callable[[], None] | None = call
+
+    def __lt__(self, other: Entry) -> bool:
+        return (self.at_s, self.order) < (other.at_s, other.order)
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class FakeTime:
+    """The one time of a simulation, in seconds from 0.
+
+    What is due at the same moment comes in the order in which it was asked for; with a `seed`, in an order of its own.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.now_s = 0.0
+        self._due: list[Entry] = []
+        self._asked = 0
+        self._dice = None if seed is None else random.Random(seed)
+        self._hub = gevent.get_hub()
+
+    def clock(self, *, ahead_s: float = 0.0, up_s: float = 0.0) -> FakeClock:
+        """Of a machine that has been up for so long, and whose wall clock is so far ahead of the others'."""
+        return FakeClock(self, ahead_s=ahead_s, up_s=up_s)
+
+    def call_at(self, at_s: float, call: Callable[[], None]) -> Entry:
+        """Call it on the event loop, where it must not wait, at this moment; at once if that is past."""
+        self._asked += 1
+        chance = self._dice.random() if self._dice else 0.0
+        entry = Entry(max(at_s, self.now_s), (chance, self._asked), call)
+        heapq.heappush(self._due, entry)
+        return entry
+
+    def spend(self, seconds: float) -> None:
+        """What runs now takes so long: nothing else had its turn meanwhile."""
+        self.now_s += seconds
+
+    def advance_to(self, at_s: float) -> None:
+        """Do all that is due until then, in its order."""
+        gevent.idle()
+        while self._due and self._due[0].at_s <= at_s:
+            self._step()
+        self.now_s = max(self.now_s, at_s)
+
+    def advance_until(self, reached: Callable[[], object], *, within_s: float) -> None:
+        """Do what is due until this holds; AssertionError when it doesn't so many seconds from now."""
+        until_s = self.now_s + within_s
+        gevent.idle()
+        while not reached():
+            if not self._due or self._due[0].at_s > until_s:
+                raise AssertionError(f"still not so at {until_s:g} s")
+            self._step()
+
+    def _step(self) -> None:
+        entry = heapq.heappop(self._due)
+        if entry.call is None:
+            return
+        self.now_s = max(self.now_s, entry.at_s)
+        self._hub.loop.run_callback(entry.call)
+        gevent.idle()
+
+
+class FakeClock:
+    """One machine's, of a simulated time; `loadproof.generator.alarm.AlarmClock`."""
+
+    def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float) -> None:
+        self._time = time
+        self.ahead_s = ahead_s
+        self.up_s = up_s
+
+    def now_s(self) -> float:
+        return self._time.now_s + self.up_s
+
+    def unix_s(self) -> float:
+        return self._time.now_s + _UNIX_S + self.ahead_s
+
+    def sleep(self, seconds: float) -> None:
+        woken = Event()
+        entry = self._time.call_at(self._time.now_s + max(seconds, _TICK_S), woken.set)
+        try:
+            woken.wait()
+        finally:
+            entry.cancel()
+
+    def vitals(self) -> Reading:
+        """Of a process that takes no CPU time, on a machine that never sleeps."""
+        now_s = self.now_s()
+        return Reading(monotonic_s=now_s, wall_s=self.unix_s(), boot_s=now_s + 1000, cpu_s=0.0, wait_s=0.0, steal_s=0.0)
+
+    def alarm(self, ring: Callable[[], None]) -> FakeAlarm:
+        return FakeAlarm(self._time, self, ring)
+
+
+class FakeAlarm:
+    """Rings at its moment, or a nanosecond later; as `loadproof.generator.alarm.Alarm`."""
+
+    def __init__(self, time: FakeTime, clock: FakeClock, ring: Callable[[], None]) -> None:
+        self._time = time
+        self._clock = clock
+        self._ring: Callable[[], None] | None = ring
+        self._entry: Entry | None = None
+
+    def set(self, at_s: float) -> None:
+        if self._entry is not None:
+            self._entry.cancel()
+        if self._ring is not None:
+            self._entry = self._time.call_at(max(at_s - self._clock.up_s, self._time.now_s + _TICK_S), self._ring)
+
+    def close(self) -> None:
+        if self._entry is not None:
+            self._entry.cancel()
+        self._ring = self._entry = None

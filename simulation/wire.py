@@ -1,0 +1,135 @@
+"""Messages between a master and its workers in one process, by what stands in for Locust's runners to a crew.
+
+What a message holds passes through the form in which Locust sends it, and takes its time on the way. As between
+Locust's processes, two messages from one to the other never overtake each other, and what is sent to somebody who is
+gone is lost without a word. Source: locust/runners.py and locust/rpc/protocol.py 2.47.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import msgpack  # type: ignore[import-untyped]
+from gevent.queue import Queue
+
+if TYPE_CHECKING:
+    from simulation.clock import FakeTime
+
+Delay = Callable[[], float]
+"""How long the next message takes, in seconds."""
+_MASTER = "master"
+
+
+class Wire:
+    """Between one master and its workers."""
+
+    def __init__(self, time: FakeTime, delay: Delay = lambda: 0.0) -> None:
+        self._time = time
+        self._delay = delay
+        self._ends: dict[str, FakeRunner] = {}
+        self._last_s: dict[tuple[str, str], float] = {}
+        self._cut: set[str] = set()
+        self.log: list[tuple[str, str]] = []
+        """Who sent what, in the order of sending."""
+        self.failures: list[Exception] = []
+        """What listeners raised; Locust writes it to its log and goes on."""
+
+    def master(self) -> FakeRunner:
+        return self._joined(_MASTER)
+
+    def worker(self, client_id: str) -> FakeRunner:
+        return self._joined(client_id)
+
+    def workers(self) -> list[SimpleNamespace]:
+        """As the master knows them."""
+        return [SimpleNamespace(id=name) for name in self._ends if name != _MASTER]
+
+    def cut(self, client_id: str) -> None:
+        """From now on nothing comes from there or gets there; what is on its way is lost, too."""
+        self._cut.add(client_id)
+
+    def carry(self, sender: str, recipient: str, kind: str, content: Any) -> None:
+        self.log.append((sender, kind))
+        packed = msgpack.packb((kind, content, recipient if sender == _MASTER else sender))
+        way = sender, recipient
+        at_s = max(self._time.now_s + self._delay(), math.nextafter(self._last_s.get(way, 0.0), math.inf))
+        self._last_s[way] = at_s
+        self._time.call_at(at_s, lambda: self._arrive(way, packed))
+
+    def _arrive(self, way: tuple[str, str], packed: bytes) -> None:
+        if self._cut.isdisjoint(way):
+            self._ends[way[1]].inbox.put(msgpack.unpackb(packed))
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        gevent.killall([end.reader for end in self._ends.values()])
+
+    def _joined(self, name: str) -> FakeRunner:
+        self._ends[name] = FakeRunner(self, name)
+        return self._ends[name]
+
+
+class FakeRunner:
+    """One end: a MasterRunner or a WorkerRunner to a crew."""
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self._wire = wire
+        self._name = name
+        self._listeners: dict[str, tuple[Callable[..., None], bool]] = {}
+        self.user_count = 0
+        self.exceptions: dict[str, Any] = {}
+        self.has_stopped = self.has_quit = False
+        self.inbox: Queue[list[Any]] = Queue()
+        self.reader = gevent.spawn(self._read)
+
+    @property
+    def clients(self) -> SimpleNamespace:
+        return SimpleNamespace(ready=self._wire.workers())
+
+    @property
+    def worker_count(self) -> int:
+        return len(self._wire.workers())
+
+    def register_message(self, kind: str, listener: Callable[..., None], concurrent: bool = False) -> None:
+        self._listeners[kind] = listener, concurrent
+
+    def send_message(self, kind: str, content: Any = None, client_id: str | None = None) -> None:
+        if self._name != _MASTER:
+            self._wire.carry(self._name, _MASTER, kind, content)
+            return
+        for recipient in [client_id] if client_id else [worker.id for worker in self._wire.workers()]:
+            self._wire.carry(_MASTER, recipient, kind, content)
+
+    def _read(self) -> None:
+        """One message after the other, but for those whose listener may take its time."""
+        while True:
+            kind, content, node_id = self.inbox.get()
+            listener, concurrent = self._listeners.get(kind, (_nobody, False))
+            message = SimpleNamespace(type=kind, data=content, node_id=node_id)
+            if concurrent:
+                gevent.spawn(self._hear, listener, message)
+            else:
+                self._hear(listener, message)
+
+    def _hear(self, listener: Callable[..., None], message: SimpleNamespace) -> None:
+        try:
+            listener(environment=None, msg=message)
+        except Exception as error:  # noqa: BLE001 - whatever a listener raises
+            self._wire.failures.append(error)
+
+    def stop(self) -> None:
+        self.has_stopped = True
+
+    def quit(self) -> None:
+        self.has_quit = True
+
+    def _send_stats(self) -> None:
+        self.send_message("stats", {})
+
+
+def _nobody(**_: Any) -> None:
+    """Locust's own messages, which are no matter of a crew's."""

@@ -1,0 +1,72 @@
+"""A server that notes who asked for what, for runs that are to send the same."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Noted(NamedTuple):
+    """One request, but for what tells the time."""
+
+    client: str
+    path: str
+    key: str | None
+    body: bytes
+
+
+@contextmanager
+def noting_requests() -> Iterator[tuple[str, Counter[Noted]]]:
+    """Its base URL, and what was asked; its answers are wrong, those to webhooks no HTTP.
+
+    Looks at health and metrics are not noted.
+    """
+    seen: Counter[Noted] = Counter()
+    lock = threading.Lock()
+
+    class Noting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path not in {"/health", "/metrics"}:
+                self._note(b"")
+            self._answer(200)
+
+        def do_POST(self) -> None:
+            self._note(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path.startswith("/webhooks"):
+                self.wfile.write(b"@@@@\r\n\r\n")
+                self.close_connection = True
+            else:
+                self._answer(201)
+
+        def _note(self, body: bytes) -> None:
+            with lock:
+                seen[Noted(self.client_address[0], self.path, self.headers.get("Idempotency-Key"), body)] += 1
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is no error of the test."""
+
+    server = Server(("127.0.0.1", 0), Noting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,89 @@
+"""Runs that somebody or something ends early: a report of what there was, the right exit code, and no process left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import pytest
+
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from simulation.rundirs import scenario, write_run
+from tests.commands import ENDLESS, QUICK, Background, found, in_process, loadproof, only_run, scenario_file
+
+pytestmark = pytest.mark.process
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "code", "ending"),
+    [
+        ("starting", signal.SIGINT, 130, "interrupted"),
+        ("target up", signal.SIGTERM, 143, "terminated"),
+        ("bursts", signal.SIGINT, 130, "interrupted"),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment, number, code, ending):
+    """Ctrl-C or SIGTERM: what there was is judged, nothing goes on running."""
+    steady, bursts = {"name": "steady", "duration": "1 s", "users": 20}, QUICK["phases"][-1]
+    phases = [steady, bursts | {"burst": {"times": 100, "every": "1 s"}}]
+    file = scenario_file(tmp_path, **ENDLESS | {"phases": phases})
+    run = Background("run", file, "--out", tmp_path / "out")
+    match moment:
+        case "starting":
+            run.wait_for(tmp_path / "out/*")
+        case "target up":
+            run.child("payments_api")
+        case "bursts":
+            run.wait_for_phase(tmp_path / "out", "bursts")
+    assert run.signalled(number) == code, run.output
+    assert "Traceback" not in run.output
+    assert run.survivors() == []
+    path = only_run(tmp_path / "out")
+    assert (path / files.REPORT).exists()
+    assert read_manifest(path).ending == ending
+    assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
+
+
+def test_nothing_survives_the_runner_being_killed(tmp_path):
+    """SIGKILL can't be handled, but both children notice, and what there is can be judged."""
+    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
+    run.wait_for(tmp_path / "out/*/target.csv")
+    run.children()
+    run.process.kill()
+    run.process.communicate()
+    assert run.survivors() == []
+    path = only_run(tmp_path / "out")
+    in_process("report", path)
+    assert found(path, "cut off after") == {"INCONCLUSIVE"}
+    assert tally(load_run(path).intervals).outcomes["ok"] > 0
+
+
+def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_target):
+    """The generator's files may not grow any more once it has begun: the recording stops, and says so."""
+    # Coverage could not write its own file.
+    environment = {name: "" for name in os.environ if name.startswith("COV")}
+    run = Background(
+        *("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out"),
+        **{"TARGET_URL": shared_target.url, **environment},
+    )
+    run.wait_for(tmp_path / "out/*/target.csv")
+    resource.prlimit(run.child("locust").pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    assert run.end() == 4
+    path = only_run(tmp_path / "out")
+    assert "Traceback" not in run.output
+    assert "Recording stopped" in run.output
+    assert "File too large" in run.output
+    assert read_manifest(path).ending == "disk_full"
+    assert found(path, "recording stopped after") == {"INVALID"}
+    assert tally(load_run(path).intervals).sent > 0
+    assert run.survivors() == []
+
+
+def test_thin_evidence_ends_the_program_with_3(tmp_path):
+    """Here of a run directory; INCONCLUSIVE is no success."""
+    thresholds = [{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}]
+    assert loadproof("report", write_run(tmp_path / "thin", plan=scenario(thresholds=thresholds))).returncode == 3

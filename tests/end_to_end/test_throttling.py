@@ -1,0 +1,71 @@
+"""Users whom the real target throttles: they do what the scenario says, and notice what they are told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from analysis.estimates.metrics import tally
+from analysis.frames.run import Run, load_run
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
+from tests.commands import loadproof, only_run, scenario_file, verdict_of
+
+pytestmark = pytest.mark.process
+
+THROTTLED = {
+    "expect_throttling": True,
+    "mix": {"balance": {"share": "50 %", "every": "200 ms"}, "health": {"share": "50 %", "every": "200 ms"}},
+    "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
+}
+FEW = {"limits": {"health": "5/min", "balance": "5/min"}}
+
+
+def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) -> Run:
+    """Of which no request failed."""
+    file = scenario_file(tmp_path, **THROTTLED, **changes)
+    done = loadproof("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
+    seen = load_run(only_run(tmp_path / "out"))
+    counts = tally(seen.intervals)
+    assert counts.outcomes["ok"] + counts.outcomes["throttled"] == counts.sent, done.stdout
+    return seen
+
+
+def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
+    """Three a second come again after a second; five a minute don't, whatever they are told."""
+    seen = run(
+        tmp_path,
+        faults={"health": {"retry_after_s": 1}},
+        settings={"limits": {"balance": "3/s", "health": "5/min"}},
+        clients="shared",
+        when_throttled="honour",
+        phases=[{"name": "steady", "duration": "6 s", "users": 20}],
+    )
+    counts = seen.intervals.groupby(["endpoint", "series"], observed=True)["count"].sum()
+    assert counts["balance", RETRY_KEPT] > 1
+    assert counts.get(("balance", RETRY_BROKEN), 0) == 0
+    assert counts["health", RETRY_BROKEN] > 1
+    assert counts.get(("health", RETRY_KEPT), 0) == 0
+    # Ten users, sending five times a second if they did not wait.
+    assert tally(seen.intervals[seen.intervals["endpoint"] == "health"]).sent < 100
+    verdict = verdict_of(seen.path)
+    assert verdict["degradation"]["shedding"]["graceful"] is False
+    assert any("were refused again after Retry-After" in finding["what"] for finding in verdict["findings"])
+
+
+def test_who_ignores_it_sends_on(tmp_path):
+    """Twenty users, of whom each is let in five times."""
+    seen = run(
+        tmp_path, settings=FEW, when_throttled="ignore", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
+    )
+    assert tally(seen.intervals).outcomes["throttled"] > 100
+
+
+def test_who_is_to_stop_is_throttled_once(tmp_path):
+    """And sends no more."""
+    seen = run(
+        tmp_path, settings=FEW, when_throttled="stop", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
+    )
+    counts = tally(seen.intervals)
+    assert counts.outcomes["throttled"] == 20
+    assert counts.outcomes["ok"] == 5 * 20

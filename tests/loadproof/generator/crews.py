@@ -1,0 +1,164 @@
+"""Processes of a run on a simulated time: a clock each, Locust's environment, a crew, and traffic to measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from tests.unpatched import locust  # isort: skip
+
+from analysis.frames.run import Run, load_run
+from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.http.messages import Timing
+from loadproof.outcome import Outcome
+from loadproof.plan.pacing import Due
+from loadproof.recording.runwriter import RunWriter
+from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.users.workload import Post
+from simulation.clock import FakeClock, FakeTime
+from simulation.rundirs import manifest, scenario
+from simulation.wire import FakeRunner, Wire
+
+
+class Process:
+    """One process of a run, and its part of Locust."""
+
+    def __init__(self, clock: FakeClock, runner: FakeRunner) -> None:
+        self.clock = clock
+        self.post = Post(clock)
+        self.runner = runner
+        self.environment: Any = locust.env.Environment()
+        self.environment.runner = runner
+
+    @property
+    def recorder(self) -> Any:
+        return self.post.workload().recorder
+
+    def begin(self) -> None:
+        self.environment.events.test_start.fire(environment=self.environment)
+
+    def quit(self) -> None:
+        self.environment.events.quit.fire(exit_code=0)
+
+    def send(self, due_s: float, answer_s: float = 0.1, outcome: Outcome = Outcome.OK) -> None:
+        """One request, answered after so long."""
+        recorder, timing = self.recorder, Timing()
+        recorder.started()
+        timing.began_s = timing.sent_s = self.clock.now_s()
+        self.clock.sleep(answer_s)
+        timing.ended_s = self.clock.now_s()
+        recorder.finished("balance", "GET", outcome, Due(due_s), timing, 10)
+
+    def send_each(self, times_s: list[float], **how: Any) -> gevent.Greenlet:
+        """At these seconds of the run."""
+
+        def live() -> None:
+            for at_s in times_s:
+                self.clock.sleep(max(0.0, at_s - self.post.workload().now_s()))
+                self.send(at_s, **how)
+
+        return gevent.spawn(live)
+
+
+class Distributed:
+    """A master and workers, whose clocks go wrong by so much, connected by a wire."""
+
+    def __init__(
+        self, path: Path, *ahead_s: float, way_s: float = 0.001, seed: int | None = None, plan: Any = None
+    ) -> None:
+        self.path = path
+        self._way_s = way_s
+        self.time = FakeTime(seed)
+        self.wire = Wire(self.time, lambda: way_s)
+        self.manifest: Manifest = manifest(plan or scenario())
+        self.told: list[dict[str, Any]] = []
+        write_manifest(path, self.manifest)
+        self.master = Process(self.time.clock(), self.wire.master())
+        self.writer = TellingWriter(path, self.manifest, self.told)
+        self.workers = [
+            Process(self.time.clock(ahead_s=one, up_s=1000.0 * number), self.wire.worker(f"worker-{number}"))
+            for number, one in enumerate(ahead_s, start=1)
+        ]
+        self.crew = MasterCrew(self.master.environment, self.writer, self.manifest, self.master.post)
+        for worker in self.workers:
+            WorkerCrew(worker.environment, worker.post)
+
+    def begin(self) -> None:
+        """As the shape does; second 0 is at 2 s."""
+        self.master.post.assign(self.manifest, rank=0, workers=1)
+        self.master.post.workload().begin(self.crew.lead_s)
+        assert self.crew.begin(self.master.clock.unix_s() + self.crew.lead_s) == len(self.workers)
+        # A worker knows its part before Locust makes its users.
+        self.time.advance_to(self._way_s + 0.01)
+        for process in (self.master, *self.workers):
+            process.begin()
+        self.time.advance_to(max(0.5, 2 * self._way_s))
+
+    def end(self, within_s: float = 60) -> float:
+        """Tell the workers to end, and how long that took."""
+        began_s = self.time.now_s
+        ending = gevent.spawn(self.crew.end)
+        self.time.advance_until(ending.ready, within_s=within_s)
+        ending.get()
+        took_s = self.time.now_s - began_s
+        quitting = gevent.spawn(self.master.quit)
+        self.time.advance_until(quitting.ready, within_s=1)
+        return took_s
+
+    def run(self) -> Run:
+        return load_run(self.path)
+
+    def close(self) -> None:
+        close(self.wire, self.crew)
+
+
+class Local:
+    """One process that does all."""
+
+    def __init__(self, path: Path, plan: Any = None) -> None:
+        self.path = path
+        self.time = FakeTime()
+        self.wire = Wire(self.time)
+        self.process = Process(self.time.clock(), self.wire.master())
+        self.manifest = manifest(plan or scenario())
+        self.told: list[dict[str, Any]] = []
+        write_manifest(path, self.manifest)
+        self.process.post.assign(self.manifest, rank=0, workers=1)
+        self.writer = TellingWriter(path, self.manifest, self.told)
+        self.crew = LocalCrew(self.process.environment, self.writer, self.process.post)
+
+    def begin(self) -> None:
+        """Second 0 is at 0.5 s."""
+        self.process.post.workload().begin(self.crew.lead_s)
+        self.process.begin()
+
+    def quit(self) -> None:
+        quitting = gevent.spawn(self.process.quit)
+        self.time.advance_until(quitting.ready, within_s=1)
+        quitting.get()
+
+    def run(self) -> Run:
+        return load_run(self.path)
+
+    def close(self) -> None:
+        close(self.wire, self.crew)
+
+
+def close(wire: Wire, crew: LocalCrew | MasterCrew) -> None:
+    """What ends with the process, and not before, where there is a process."""
+    wire.close()
+    crew._writing._csv._writer.close_files()
+
+
+class TellingWriter(RunWriter):
+    """Keeps what it tells beside the files."""
+
+    def __init__(self, path: Path, manifest: Manifest, told: list[dict[str, Any]]) -> None:
+        super().__init__(path, manifest)
+        self._told = told
+
+    def announce(self, **line: Any) -> None:
+        self._told.append(json.loads(json.dumps(line)))

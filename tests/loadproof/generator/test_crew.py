@@ -1,0 +1,188 @@
+"""One process, or a master and its workers, on simulated time: every request is in the run directory, once."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.estimates.metrics import tally
+from loadproof.outcome import Outcome
+from tests.loadproof.generator.crews import Distributed, Local
+
+
+@pytest.fixture
+def three(tmp_path):
+    run = Distributed(tmp_path, 0.0, 0.0, 0.0)
+    yield run
+    run.close()
+
+
+def test_one_process_measures_and_writes(tmp_path):
+    """A report a second, and the rest when it quits."""
+    with closing(Local(tmp_path)) as local:
+        local.begin()
+        assert local.crew.begin(0.0) == 1
+        local.process.send_each([0.25, 1.25, 2.6])
+        local.time.advance_to(2.7)
+        assert local.crew.in_flight == 0
+        local.time.advance_to(3.15)
+        assert local.crew.in_flight == 1
+        local.crew.end()
+        local.time.advance_to(3.3)
+        local.quit()
+        run = local.run()
+        assert run.generator["sent"].tolist() == [1, 1, 1]
+        assert tally(run.intervals).sent == 3
+        assert local.wire.failures == []
+
+
+def test_every_worker_is_told_its_part(three):
+    """Its rank by the order of ids, how many there are, and a second 0 that is the same moment for all."""
+    three.begin()
+    works = [worker.post.workload() for worker in three.workers]
+    assert [(work.rank, work.workers) for work in works] == [(0, 3), (1, 3), (2, 3)]
+    assert all(work.seed == three.manifest.seed for work in works)
+    three.time.advance_to(10.0)
+    assert [work.now_s() for work in works] == pytest.approx([8.0] * 3, abs=0.002)
+    assert three.wire.failures == []
+
+
+def test_workers_report_at_each_full_second_of_the_run(three):
+    """Not of their own clocks: all speak of the same second, on time."""
+    three.begin()
+    three.time.advance_to(2.0 + 4.99)
+    assert [kind for _, kind in three.wire.log].count("loadproof-second") == 3 * 6
+    three.time.advance_to(2.0 + 5.01)
+    assert three.run().generator["second"].tolist() == [second for second in range(5) for _ in range(3)]
+
+
+def test_what_all_workers_sent_is_in_the_run_directory_once(three):
+    """By the second and phase of its intended start, under the worker's number."""
+    three.begin()
+    for number, worker in enumerate(three.workers):
+        worker.send_each([second + 0.1 * number for second in range(1, 8)])
+    three.time.advance_to(10.5)
+    three.end()
+    run = three.run()
+    assert tally(run.intervals).sent == 21
+    assert run.generator.groupby("worker")["sent"].sum().to_dict() == {"1": 7, "2": 7, "3": 7}
+    responses = run.intervals[run.intervals["series"] == "response"]
+    assert responses.groupby("second")["count"].sum().to_dict() == dict.fromkeys(range(1, 8), 3)
+    assert set(responses[responses["second"] < 5]["phase"]) == {"warm-up"}
+
+
+def test_the_last_report_comes_before_the_word_that_there_is_no_more(three):
+    """From each worker, with Locust's statistics in between; the master waits for all of them and no longer."""
+    three.begin()
+    for worker in three.workers:
+        worker.send_each([5.5], answer_s=0.2)
+    three.time.advance_to(7.65)
+    assert three.end() == pytest.approx(0.05, abs=0.01)
+    for number in (1, 2, 3):
+        sent = [kind for sender, kind in three.wire.log if sender == f"worker-{number}"]
+        assert sent[-3:] == ["loadproof-second", "stats", "loadproof-ended"]
+    assert all(worker.runner.has_stopped for worker in three.workers)
+    abandoned = three.run().intervals["series"].value_counts().get("abandoned", 0)
+    assert (tally(three.run().intervals).sent, abandoned) == (0, 0), "it is still in flight, and not yet counted"
+
+
+def test_what_is_in_flight_is_waited_for_and_reported(three):
+    """A worker's runner stops when its users have their answers; only then comes the last report."""
+    three.begin()
+    slow = three.workers[1]
+    slow.send_each([5.5], answer_s=0.8)
+    slow.runner.stop = lambda: slow.clock.sleep(1.0)
+    three.time.advance_to(7.6)
+    assert three.end() == pytest.approx(1.05, abs=0.06)
+    assert tally(three.run().intervals).sent == 1
+
+
+@given(
+    ahead_s=st.lists(st.floats(-3, 30), min_size=1, max_size=3),
+    way_s=st.floats(0.0001, 0.2),
+    seed=st.integers(0, 1000),
+)
+def test_how_far_clocks_are_apart_is_known_as_far_as_it_is_beyond_doubt(tmp_path_factory, ahead_s, way_s, seed):
+    """Never more than the truth, and no less than it by the way there and back."""
+    with closing(Distributed(tmp_path_factory.mktemp("run"), *ahead_s, way_s=way_s, seed=seed)) as run:
+        run.begin()
+        run.time.advance_to(8.0)
+        rows = run.run().generator.groupby("worker")["clock_skew_s"].last()
+        for number, truth_s in enumerate(ahead_s, start=1):
+            told_s = rows[str(number)]
+            assert abs(told_s) <= abs(truth_s) + 1e-6
+            assert abs(told_s - truth_s) <= 2 * way_s + 1e-5
+        assert run.wire.failures == []
+
+
+def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
+    """Second 0 is told by the wall clock; the skew in the run directory says what that was worth."""
+    with closing(Distributed(tmp_path, 0.0, 0.7)) as run:
+        run.begin()
+        run.time.advance_to(5.0)
+        assert run.workers[1].post.workload().now_s() - run.workers[0].post.workload().now_s() == pytest.approx(0.7)
+
+
+def test_a_worker_that_falls_silent_is_told_lost_once(three):
+    """After six seconds; the others go on, and the end doesn't wait for it."""
+    three.begin()
+    three.time.advance_to(4.5)
+    three.wire.cut("worker-2")
+    three.time.advance_to(9.5)
+    lost = [line for line in three.told if "worker_lost" in line]
+    assert lost == []
+    three.time.advance_to(20.0)
+    lost = [line for line in three.told if "worker_lost" in line]
+    assert lost == [{"worker_lost": "worker 2 stopped reporting"}]
+    assert three.end() < 0.1
+
+
+def test_the_master_waits_for_the_last_words_only_so_long(three):
+    """The scenario's timeouts and six seconds; a worker that is gone says no word."""
+    three.begin()
+    three.time.advance_to(7.5)
+    three.wire.cut("worker-1")
+    timeouts = three.manifest.scenario.timeouts
+    took_s = three.end()
+    assert 5 < took_s <= timeouts.connect + timeouts.total + 6.1
+    three.workers[1].send_each([0.0])
+
+
+def test_a_worker_that_never_reported_at_all_is_lost_too(three):
+    """It counts from when it was told to begin."""
+    three.wire.cut("worker-3")
+    three.begin()
+    three.time.advance_to(8.0)
+    assert [line for line in three.told if "worker_lost" in line] == [{"worker_lost": "worker 3 stopped reporting"}]
+
+
+@given(
+    times_s=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 6)), max_size=30),
+    end_s=st.floats(3, 9),
+    way_s=st.floats(0.0001, 0.3),
+    seed=st.integers(0, 10_000),
+)
+def test_no_request_is_lost_or_counted_twice_whenever_it_ends(tmp_path_factory, times_s, end_s, way_s, seed):
+    """Whatever was finished before the end is in the run directory, in any order of what comes at the same moment."""
+    with closing(Distributed(tmp_path_factory.mktemp("run"), 0.0, 0.0, 0.0, way_s=way_s, seed=seed)) as run:
+        run.begin()
+        finished = [0]
+        for number, worker in enumerate(run.workers):
+            original = worker.recorder.finished
+
+            def finish(*told, original=original, **named):
+                finished[0] += 1
+                original(*told, **named)
+
+            worker.recorder.finished = finish
+            mine = sorted(at_s for one, at_s in times_s if one == number)
+            worker.sending = worker.send_each(mine, outcome=Outcome.OK)
+            # As Locust's: the users have ended when `stop` returns.
+            worker.runner.stop = lambda worker=worker: worker.sending.kill()
+        run.time.advance_to(2 + end_s)
+        run.end()
+        assert tally(run.run().intervals).sent == finished[0]
+        assert run.wire.failures == []

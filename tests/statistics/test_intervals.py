@@ -1,0 +1,59 @@
+"""Intervals of independent samples cover the truth as often as they say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.estimates.correlation import half_width_of_mean
+from analysis.estimates.estimate import mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
+from tests.analysis.estimates.test_estimate import counts_of
+from tests.profiles import fewest_by_chance, most_by_chance, simulations
+
+pytestmark = pytest.mark.statistics
+
+
+@pytest.mark.parametrize(("quantile", "n"), [(0.5, 60), (0.9, 185), (0.95, 300), (0.99, 1500)])
+def test_quantile_intervals_cover_the_truth(quantile, n):
+    """Of lognormal samples in at least 95 %; buckets may only widen."""
+    random = np.random.default_rng(11)
+    truth = math.exp(-4 + 0.5 * {0.5: 0.0, 0.9: 1.281552, 0.95: 1.644854, 0.99: 2.326348}[quantile])
+    covered, times = 0, simulations(2000)
+    for _ in range(times):
+        found = quantile_estimate(counts_of(random.lognormal(-4, 0.5, n)), quantile)
+        covered += found.low <= truth <= found.high
+        assert found.low <= found.value <= found.high
+    assert fewest_by_chance(times, 0.95) <= covered <= most_by_chance(times, 0.985)
+
+
+@pytest.mark.parametrize(("ratio", "n"), [(0.01, 500), (0.1, 100), (0.5, 40), (0.99, 500)])
+def test_ratio_intervals_cover_the_truth(ratio, n):
+    """Wilson: about 95 % on average over n, never far below."""
+    random = np.random.default_rng(12)
+    hits = random.binomial(n, ratio, times := simulations(4000))
+    covered = sum(found.low <= ratio <= found.high for found in (ratio_estimate(int(k), n) for k in hits))
+    assert covered >= fewest_by_chance(times, 0.94)
+
+
+def test_rate_intervals_cover_the_truth():
+    """Of few and independent seconds, rather too often."""
+    random = np.random.default_rng(13)
+    covered, times = 0, simulations(2000)
+    for _ in range(times):
+        counted = random.poisson(40, 30)
+        found = rate_estimate(counted, half_width_of_mean(counted, np.zeros(30, dtype=int)))
+        covered += found.low <= 40 <= found.high
+    assert fewest_by_chance(times, 0.95) <= covered <= most_by_chance(times, 0.98)
+
+
+def test_mean_intervals_cover_the_truth():
+    """Of a lognormal mean with 400 values: the normal interval is near enough."""
+    random = np.random.default_rng(14)
+    truth = math.exp(-4 + 0.5**2 / 2)
+    covered, times = 0, simulations(2000)
+    for _ in range(times):
+        found = mean_estimate(counts_of(random.lognormal(-4, 0.5, 400)))
+        covered += found.low <= truth <= found.high
+    assert covered >= fewest_by_chance(times, 0.94)

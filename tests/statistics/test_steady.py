@@ -1,0 +1,43 @@
+"""How alike seconds are, and when a run had settled, is judged rightly in most runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.estimates.steady import Alike, mser5, too_alike
+from simulation.rundirs import open_scenario
+from simulation.traffic import autocorrelated, poisson, run_of
+from tests.profiles import fewest_by_chance, most_by_chance, simulations
+
+pytestmark = pytest.mark.statistics
+
+
+def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
+    """Of a run with this correlation of its seconds."""
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    random = np.random.default_rng(seed)
+    at_s = poisson(random, plan)
+    level = np.exp(0.5 * autocorrelated(random, seconds, phi=phi))
+    return list(too_alike(run_of(plan, at_s, 0.02 * level[at_s.astype(int)] * random.lognormal(0, 0.2, at_s.size))))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phi", "least", "most"),
+    [(60, 0.0, 0, 0.02), (30, 0.3, 0, 0.05), (60, 0.9, 0.85, 1), (120, 0.9, 0.6, 1), (600, 0.9, 0, 0.02)],
+)
+def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, least, most):
+    """In most such runs, and hardly in any other; with how long it should last."""
+    times = simulations(60)
+    found = [alike for seed in range(times) for alike in alike_in(seconds, phi=phi, seed=seed)]
+    assert fewest_by_chance(times, least) <= len(found) <= most_by_chance(times, most)
+    assert all(alike.enough_s > seconds for alike in found)
+
+
+def test_noise_alone_has_settled_before_a_usual_warm_up():
+    """In nine of ten runs, correlated or not."""
+    random = np.random.default_rng(5)
+    for phi in (0.0, 0.5):
+        cuts = [mser5(autocorrelated(random, 300, phi=phi)) for _ in range(simulations(400))]
+        assert np.mean([cut is not None and cut <= 30 for cut in cuts]) > 0.85
