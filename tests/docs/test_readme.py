@@ -59,13 +59,3 @@ def test_every_other_block_does_what_it_says(copy, block):
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.process
-@pytest.mark.quiet
-@pytest.mark.timeout(200)
-def test_the_main_job_passes_as_it_stands():
-    """`make load-100`, with the environment that is there."""
-    done = subprocess.run(["make", "load-100"], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS  All 8 thresholds hold" in done.stdout

@@ -80,7 +80,7 @@ def test_a_broken_window_ends_the_run(tmp_path):
 def test_a_target_that_dies_midway_fails(tmp_path):
     """With the reason, and what was measured kept."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
-    run.wait_for(tmp_path / "out/*/target.csv")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.child("payments_api").kill()
     run.end()
     path = only_run(tmp_path / "out")

@@ -12,8 +12,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from simulation.rundirs import scenario, write_run
-from tests.commands import ENDLESS, QUICK, Background, found, in_process, loadproof, only_run, scenario_file
+from tests.commands import ENDLESS, QUICK, Background, found, in_process, only_run, scenario_file
 
 pytestmark = pytest.mark.process
 
@@ -51,7 +50,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
 def test_nothing_survives_the_runner_being_killed(tmp_path):
     """SIGKILL can't be handled, but both children notice, and what there is can be judged."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
-    run.wait_for(tmp_path / "out/*/target.csv")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.children()
     run.process.kill()
     run.process.communicate()
@@ -70,7 +69,7 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_tar
         *("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out"),
         **{"TARGET_URL": shared_target.url, **environment},
     )
-    run.wait_for(tmp_path / "out/*/target.csv")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     resource.prlimit(run.child("locust").pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     assert run.end() == 4
     path = only_run(tmp_path / "out")
@@ -81,9 +80,3 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_tar
     assert found(path, "recording stopped after") == {"INVALID"}
     assert tally(load_run(path).intervals).sent > 0
     assert run.survivors() == []
-
-
-def test_thin_evidence_ends_the_program_with_3(tmp_path):
-    """Here of a run directory; INCONCLUSIVE is no success."""
-    thresholds = [{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}]
-    assert loadproof("report", write_run(tmp_path / "thin", plan=scenario(thresholds=thresholds))).returncode == 3

@@ -105,7 +105,7 @@ def test_the_stop_button_of_the_web_ui_ends_a_run_in_order(tmp_path):
     phases = [{"name": "long", "duration": "2 min", "rate": "50 rps"}]
     file = scenario_file(tmp_path, **OPEN, phases=phases)
     run = Background("run", file, "--out", tmp_path / "out", "--ui-port", port, "--workers", 2)
-    run.wait_for(tmp_path / "out/*/target.csv")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     ui = f"http://127.0.0.1:{port}"
     assert requests.get(f"{ui}/stats/requests", timeout=30).json()["state"] == "running"
     assert requests.post(f"{ui}/stop", timeout=30).json()["success"]

@@ -1,4 +1,4 @@
-"""A starved generator is INVALID, a slow target never: experiments of bench/starvation.py, once."""
+"""A generator that is kept from its work says so, on any machine."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import pytest
 
 from bench.starvation import EXPERIMENTS, is_right, perform
 
-pytestmark = [pytest.mark.process, pytest.mark.quiet]
+pytestmark = pytest.mark.process
 
 
-ONCE = ("busy loops on the generator's core", "generator stopped for 2 s", "target stopped for 2 s")
-"""A killed worker is in test_distributed.py."""
-
-
-@pytest.mark.parametrize("name", ONCE)
-def test_the_verdict_tells_whose_fault_it_was(name):
-    """`make bench-starvation` does each of them 20 times."""
-    verdict = perform(EXPERIMENTS[name])
-    assert is_right(EXPERIMENTS[name], verdict), verdict["reason"]
+def test_a_generator_that_stood_still_is_invalid():
+    """`make bench-starvation` does it, and others, 20 times."""
+    experiment = EXPERIMENTS["generator stopped for 2 s"]
+    verdict = perform(experiment)
+    assert is_right(experiment, verdict), verdict["reason"]

@@ -6,7 +6,6 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
@@ -22,7 +21,7 @@ from analysis.outputs.gate import (
 )
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
-from tests.commands import ROOT, in_process, loadproof, scenario_file
+from tests.commands import ROOT, in_process
 
 THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}])
 
@@ -126,38 +125,3 @@ def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
     green = in_process("report", *arguments, "--annotate", "github", "--inconclusive", "pass")
     assert green.returncode == 0, green.stdout + green.stderr
     assert "::warning title=" in green.stdout
-
-
-@pytest.mark.process
-def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
-    """A healthy scenario, and one that expects too much; GitHub gets its summary and its annotations."""
-    quick = scenario_file(tmp_path)
-    strict = tmp_path / "strict.yaml"
-    content = yaml.safe_load(quick.read_text())
-    strict.write_text(
-        yaml.safe_dump(
-            content | {"name": "strict", "thresholds": [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]}
-        )
-    )
-    shown = tmp_path / "shown.md"
-    done = loadproof(
-        "gate", quick, strict, "--out", tmp_path / "reports", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
-    )
-    assert done.returncode in {1, 4}, done.stdout + done.stderr
-    assert "::error title=strict" in done.stdout
-    (directory,) = (tmp_path / "reports").glob("*-gate")
-    found = json.loads((directory / "gate.json").read_text())
-    assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
-    assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
-    assert shown.read_text() == (directory / "summary.md").read_text()
-
-
-@pytest.mark.process
-def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
-    """Nothing listens there."""
-    done = loadproof(
-        "gate", scenario_file(tmp_path), "--out", tmp_path / "reports", TARGET_URL="http://127.0.0.1:9", timeout_s=60
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    (directory,) = (tmp_path / "reports").glob("*-gate")
-    assert "NOT MEASURED" in (directory / "summary.md").read_text()

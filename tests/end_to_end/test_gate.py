@@ -1,0 +1,40 @@
+"""A gate: one scenario after the other, and what a CI server gets to show."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.commands import in_process, loadproof, scenario_file
+
+pytestmark = pytest.mark.process
+
+
+def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
+    """GitHub gets the summary, and an annotation for what did not pass."""
+    phases = [{"name": "steady", "duration": "2 s", "users": 20}]
+    quick = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 50 %"}])
+    strict = tmp_path / "strict.yaml"
+    thresholds = [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]
+    strict.write_text(yaml.safe_dump(yaml.safe_load(quick.read_text()) | {"name": "strict", "thresholds": thresholds}))
+    shown = tmp_path / "shown.md"
+    done = loadproof(
+        "gate", quick, strict, "--out", tmp_path / "out", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
+    )
+    assert "::error title=strict" in done.stdout, done.stdout + done.stderr
+    (directory,) = (tmp_path / "out").glob("*-gate")
+    found = json.loads((directory / "gate.json").read_text())
+    assert found["exit_code"] == done.returncode
+    assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
+    assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
+    assert shown.read_text() == (directory / "summary.md").read_text()
+
+
+def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
+    """Nothing listens there."""
+    done = in_process("gate", scenario_file(tmp_path), "--out", tmp_path / "out", TARGET_URL="http://127.0.0.1:9")
+    assert done.returncode == 2, done.stdout + done.stderr
+    (directory,) = (tmp_path / "out").glob("*-gate")
+    assert "NOT MEASURED" in (directory / "summary.md").read_text()

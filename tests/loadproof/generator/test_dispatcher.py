@@ -1,0 +1,185 @@
+"""The open model's user: each worker's arrivals, sent by users of the API as their clients, all of them once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gevent.pool import Group
+
+from tests.unpatched import locust  # isort: skip
+
+from locust import task
+
+from loadproof.generator.dispatcher import ArrivalDispatcher
+from loadproof.http.answers import Answer
+from loadproof.outcome import DROPPED
+from loadproof.recording.cells import COLUMNS
+from loadproof.users.user import ApiUser
+from loadproof.users.workload import Post
+from simulation.clock import FakeTime
+from simulation.rundirs import manifest, open_scenario
+
+if TYPE_CHECKING:
+    from loadproof.http.messages import Request, Timing
+
+PLAN = {
+    "client_count": 10,
+    "mix": {"balance": {"share": "60 %"}, "health": {"share": "40 %"}},
+    "phases": [{"name": "flat", "duration": "20 s", "rate": "10 rps"}],
+}
+
+
+class Network:
+    """Answers each request after so long; knows when each came, on which connection."""
+
+    def __init__(self, time: FakeTime, answer_s: float, status: int = 200) -> None:
+        self.clock = time.clock()
+        self.answer_s = answer_s
+        self.status = status
+        self.came: list[tuple[float, int, str]] = []
+
+    def connect(self, client: Any, _: str) -> Any:
+        network = self
+
+        class Connected:
+            def exchange(self, request: Request, timing: Timing) -> Answer:
+                network.came.append((network.clock.now_s(), client.index, request.path))
+                timing.began_s = timing.sent_s = network.clock.now_s()
+                network.clock.sleep(network.answer_s)
+                timing.ended_s = network.clock.now_s()
+                return Answer(network.status, {}, b"")
+
+        return Connected()
+
+
+class Worker:
+    """One worker's process with its dispatcher, started at second 0."""
+
+    def __init__(self, *, rank: int = 0, workers: int = 1, answer_s: float = 0.05, **changes: Any) -> None:
+        self.time = FakeTime()
+        self.network = Network(self.time, answer_s, changes.pop("status", 200))
+        task_of = changes.pop("task", None)
+        post = self.post = Post(self.time.clock(), self.network.connect)
+
+        def send(user: ApiUser) -> None:
+            user.send(user.api.ask_health(), lambda _: None)
+
+        classes = [
+            type(
+                name, (ApiUser,), {"endpoint": name, "post": post, "tasks": [task(task_of or send)], "host": "http://a"}
+            )
+            for name in ("balance", "health")
+        ]
+        dispatcher = type("Dispatcher", (ArrivalDispatcher,), {"post": post, "clock": self.time.clock()})
+        self.environment: Any = locust.env.Environment(user_classes=[*classes, dispatcher])
+        self.errors: list[Exception] = []
+        self.environment.events.user_error.add_listener(lambda exception, **_: self.errors.append(exception))
+        self.work = post.assign(manifest(open_scenario(**PLAN | changes)), rank=rank, workers=workers)
+        self.work.begin(0.5)
+        self.dispatcher = dispatcher(self.environment)
+        self.running = self.dispatcher.start(Group())
+
+    def report(self) -> Counter[str]:
+        """What was recorded: outcomes, and what was dropped."""
+        second = self.work.recorder._second
+        counts: Counter[str] = Counter()
+        for (_, _, outcome), rows in second.rows.items():
+            counts[outcome] += len(rows) // len(COLUMNS)
+        for (_, _, _, _, series, _), count in second.cells.items():
+            counts[series] += count
+        return counts
+
+    def finish(self) -> float:
+        self.time.advance_until(self.running.ready, within_s=200)
+        return self.time.now_s - 0.5
+
+
+def test_every_arrival_of_the_plan_is_sent_at_its_time():
+    """Two hundred in twenty seconds, with no lag; then the user is over."""
+    worker = Worker()
+    over_s = worker.finish()
+    assert sum(worker.report().values()) == 200
+    planned = list(worker.dispatcher._arrivals())
+    assert len(planned) == 200
+    assert [at_s - 0.5 for at_s, _, _ in worker.network.came] == pytest.approx(
+        [arrival.time_s for arrival in planned], abs=1e-6
+    )
+    assert [client for _, client, _ in worker.network.came] == [arrival.client for arrival in planned]
+    assert over_s == pytest.approx(planned[-1].time_s + 0.05, abs=1e-6)
+
+
+def test_workers_share_the_arrivals():
+    """Together what one sends, each arrival by one of them, and a client always by the same."""
+    alone = Worker()
+    alone.finish()
+    together = []
+    for rank in range(3):
+        worker = Worker(rank=rank, workers=3)
+        worker.finish()
+        assert {client % 3 for _, client, _ in worker.network.came} == {rank}
+        together += worker.network.came
+    assert [seen[1] for seen in sorted(together)] == [seen[1] for seen in alone.network.came]
+
+
+def test_users_of_a_client_are_used_again():
+    """As many as it has requests in flight at a time."""
+    quick, slow = Worker(answer_s=0.001), Worker(answer_s=30.0)
+    for worker in (quick, slow):
+        worker.finish()
+    made = [sum(counts.total() for counts in worker.dispatcher._made) for worker in (quick, slow)]
+    assert made[0] <= 20
+    assert made[1] == 200
+
+
+def test_what_finds_every_allowed_user_busy_is_dropped_and_told():
+    """The bound is shared out among the workers."""
+    worker = Worker(rank=1, workers=2, answer_s=1000.0, max_in_flight=30)
+    worker.time.advance_to(20.6)
+    assert worker.work.recorder.in_flight == 15
+    assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
+
+
+def test_a_stop_sends_no_more_and_waits_for_the_answers():
+    """As Locust's stop timeout has it."""
+    worker = Worker(answer_s=2.0)
+    worker.time.advance_to(5.5)
+    sent = len(worker.network.came)
+    worker.dispatcher.stop()
+    assert worker.finish() < 7.1
+    assert len(worker.network.came) == sent
+    assert worker.report() == Counter({"ok": sent})
+
+
+def test_a_forced_stop_cuts_off_what_is_in_flight():
+    """And each is recorded as abandoned."""
+    worker = Worker(answer_s=1000.0)
+    worker.time.advance_to(5.5)
+    worker.dispatcher.stop(force=True)
+    worker.time.advance_to(5.6)
+    assert worker.running.ready()
+    assert worker.report() == Counter({"abandoned": len(worker.network.came)})
+
+
+def test_a_mistake_in_a_task_costs_its_arrival_and_is_told_as_locust_tells_it():
+    """The others are sent."""
+    made = []
+
+    def mistaken(user: ApiUser) -> None:
+        made.append(user)
+        if len(made) % 2:
+            raise ZeroDivisionError
+
+    worker = Worker(task=mistaken)
+    worker.finish()
+    assert len(made) == 200
+    assert [type(error) for error in worker.errors] == [ZeroDivisionError] * 100
+
+
+def test_who_is_throttled_and_would_stop_goes_on():
+    """`when_throttled: stop` ends a waiting user; an arrival doesn't wait."""
+    worker = Worker(status=429, when_throttled="stop", expect_throttling=True)
+    worker.finish()
+    assert worker.report()["throttled"] == 200
+    assert worker.errors == []

@@ -1,0 +1,120 @@
+"""What is measured each second is reported each second and written, whatever stops in between."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import closing
+
+import gevent
+import pytest
+
+from loadproof.errors import OutputError
+from loadproof.recording.reports import SecondReport
+from loadproof.rundir import files
+from tests.loadproof.generator.crews import Local
+
+
+@pytest.fixture
+def local(tmp_path):
+    with closing(Local(tmp_path)) as begun:
+        begun.begin()
+        yield begun
+
+
+def reports_of(local: Local) -> list[SecondReport]:
+    """From now on, beside being written."""
+    seen: list[SecondReport] = []
+    write = local.crew._writing.take
+    local.crew._measuring._report = lambda report: (seen.append(report), write(report))
+    return seen
+
+
+def test_a_report_comes_at_each_full_second(local):
+    """None of second 0 before it is over; of the others one each."""
+    seen = reports_of(local)
+    local.time.advance_to(5.51)
+    assert [report.now_s for report in seen] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-6)
+    assert [report.generator and report.generator[0] for report in seen] == [None, 0, 1, 2, 3, 4]
+
+
+def test_the_last_report_has_the_rest(local):
+    """Of the second that was cut short, with its number of users."""
+    seen = reports_of(local)
+    local.process.runner.user_count = 7
+    local.process.send_each([3.05])
+    local.time.advance_to(3.5 + 0.4)
+    local.quit()
+    assert seen[-1].now_s == pytest.approx(3.4)
+    assert (seen[-1].users, sum(cell[-1] for cell in seen[-1].cells if cell[4] == "response")) == (7, 1)
+    local.time.advance_to(20)
+    assert len(seen) == 5, "it is over"
+
+
+def test_a_report_that_was_begun_is_finished_before_the_last_one(local):
+    """A stop in the middle of it loses nothing: what it has taken is nowhere else."""
+    seen = reports_of(local)
+    local.process.send_each([1.05])
+    quitting: list[gevent.Greenlet] = []
+    let_others_run = local.process.recorder._let_others_run
+
+    def stop_here() -> None:
+        if not quitting:
+            quitting.append(gevent.spawn(local.process.quit))
+        let_others_run()
+        local.process.clock.sleep(0.01)
+
+    local.process.recorder._let_others_run = stop_here
+    local.time.advance_to(2.6)
+    local.time.advance_until(lambda: quitting and quitting[0].ready(), within_s=1)
+    assert sum(cell[-1] for report in seen for cell in report.cells if cell[4] == "response") == 1
+    assert len(seen) == 4
+
+
+def test_a_slow_report_does_not_shift_the_next(local):
+    """Seconds are the run's, not those since the last report."""
+    seen = reports_of(local)
+    local.process.send_each([1.05])
+    let_others_run = local.process.recorder._let_others_run
+    local.process.recorder._let_others_run = lambda: (local.process.clock.sleep(0.3), let_others_run())
+    local.time.advance_to(5.6)
+    assert [report.now_s for report in seen] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-6)
+
+
+def test_a_held_event_loop_is_seen(local):
+    """The worst delay of the second, in that second."""
+    local.time.call_at(0.5 + 2.42, lambda: local.time.spend(0.2))
+    local.time.advance_to(4.6)
+    delays_s = local.run().generator["loop_delay_s"].tolist()
+    assert delays_s[2] == pytest.approx(0.2, abs=0.05)
+    assert [delay_s for second, delay_s in enumerate(delays_s) if second != 2] == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_how_it_goes_is_told_a_moment_after_each_full_second(local):
+    """When the reports of all workers are in; Locust's statistics are written then, too."""
+    local.time.advance_to(0.5 + 3.19)
+    assert [line["now_s"] for line in local.told] == pytest.approx([-0.8 + 0.5 + 0.5, 1.2, 2.2], abs=1e-6)
+    local.time.advance_to(0.5 + 3.3)
+    assert local.told[-1]["now_s"] == pytest.approx(3.2)
+    assert [line["phase"] for line in local.told] == ["warm-up"] * 4
+    with (local.path / f"{files.LOCUST_PREFIX}_stats_history.csv").open() as history:
+        assert len(list(csv.reader(history))) == 1 + 4
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OutputError([])])
+def test_a_full_disk_ends_the_run_once_and_is_told(local, error):
+    """Nothing is written from then on: what is there stays readable."""
+    local.time.advance_to(2.6)
+    writes = []
+
+    def fail(report: SecondReport) -> None:
+        writes.append(report)
+        raise error
+
+    local.writer.write = fail
+    local.time.advance_to(6.6)
+    assert len(writes) == 1
+    assert [line for line in local.told if "disk_full" in line] == [{"disk_full": str(error)}]
+    assert local.process.runner.has_quit
+    local.quit()
+    assert len(writes) == 1
+    assert len(local.run().generator) == 2

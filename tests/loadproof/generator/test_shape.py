@@ -1,0 +1,148 @@
+"""The plan as a Locust shape: users change when phases do, and the end comes when all is sent and answered."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.unpatched import locust  # isort: skip
+
+from loadproof.generator.shape import PlanShape
+from loadproof.users.user import ApiUser
+from loadproof.users.workload import Post
+from simulation.clock import FakeTime
+from simulation.rundirs import manifest, open_scenario, scenario
+
+LEAD_S = 2.0
+PLAN = {
+    "phases": [
+        {"name": "warm-up", "warm_up": True, "duration": "2500 ms", "users": 10},
+        {"name": "steady", "duration": "3300 ms", "users": 40},
+        {"name": "after", "duration": "1 s", "users": 5},
+    ],
+    "thresholds": [{"expect": "goodput_ratio >= 98 %"}],
+}
+
+
+class Crew:
+    """What the shape asks of one."""
+
+    lead_s = LEAD_S
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.ended = 0
+
+    def begin(self, start_unix_s: float) -> int:
+        self.start_unix_s = start_unix_s
+        return 3
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+class Shaped:
+    """A shape that is called as Locust calls it: a second after it last answered, until it says None."""
+
+    def __init__(self, plan: Any, *, took_s: float = 0.0) -> None:
+        self.time = FakeTime()
+        self.clock = self.time.clock(up_s=50.0)
+        post = Post(self.clock)
+        post.assign(manifest(plan), rank=0, workers=1)
+        users = [type(name, (ApiUser,), {"endpoint": name}) for name in ("balance", "other")]
+        self.dispatcher = type("Dispatcher", (locust.User,), {})
+        self.shape = type("Shape", (PlanShape,), {"post": post, "dispatcher": self.dispatcher})()
+        environment = locust.env.Environment(user_classes=[*users, self.dispatcher])
+        self.shape.runner = SimpleNamespace(environment=environment, worker_count=3)  # type: ignore[assignment]
+        self.crew, self.told = Crew(), []
+        self.shape.lead(self.crew, SimpleNamespace(announce=lambda **line: self.told.append(line)))
+        self.ticks: list[tuple[float, Any]] = []
+        self.running = gevent.spawn(self._call, took_s)
+
+    def _call(self, took_s: float) -> None:
+        while True:
+            self.ticks.append((0.0, None))
+            tick = self.shape.tick()
+            self.ticks[-1] = (self.time.now_s - LEAD_S, tick)
+            if tick is None:
+                return
+            self.clock.sleep(1.0 + took_s)
+
+    def finish(self) -> list[tuple[float, int]]:
+        """When how many users were asked for, each time that changed."""
+        self.time.advance_until(self.running.ready, within_s=300)
+        self.running.get()
+        changes: list[tuple[float, int]] = []
+        for at_s, tick in self.ticks[:-1]:
+            if not changes or changes[-1][1] != tick[0]:
+                changes.append((at_s, tick[0]))
+        return changes
+
+
+@pytest.mark.parametrize("took_s", [0.0, 0.3, 0.77])
+def test_users_change_when_the_plan_says(took_s):
+    """Not at Locust's next call, however long the one before took."""
+    shaped = Shaped(scenario(**PLAN), took_s=took_s)
+    assert shaped.finish() == [
+        (pytest.approx(-LEAD_S), 10),
+        (pytest.approx(2.5, abs=took_s + 1e-6), 40),
+        (pytest.approx(5.8, abs=took_s + 1e-6), 5),
+    ]
+    end_s, _ = shaped.ticks[-1]
+    assert 6.8 - 1e-6 <= end_s <= 6.8 + took_s + 1e-6
+
+
+def test_users_are_made_before_second_0():
+    """The first call sets it: for us, for the crew and for whoever watches the run, the same moment."""
+    shaped = Shaped(scenario(**PLAN))
+    shaped.time.advance_to(0.0)
+    start_unix_s = shaped.clock.unix_s() + LEAD_S
+    assert shaped.crew.start_unix_s == start_unix_s
+    assert shaped.told == [{"start_unix_s": start_unix_s, "workers": 3}]
+    shaped.time.advance_to(LEAD_S)
+    assert shaped.shape.post.workload().now_s() == pytest.approx(0)
+
+
+def test_only_users_of_the_mix_are_made_and_as_fast_as_they_can():
+    """Others may lie beside them in the directory."""
+    shaped = Shaped(scenario(**PLAN))
+    shaped.time.advance_to(0.0)
+    users, rate, classes = shaped.ticks[0][1]
+    assert (users, rate) == (10, 10.0)
+    assert [cls.endpoint for cls in classes] == ["balance"]
+
+
+def test_the_open_model_has_a_dispatcher_on_each_worker():
+    """From before the start to the end."""
+    shaped = Shaped(open_scenario())
+    shaped.finish()
+    assert {(tick[0], tick[1], tick[2][0]) for _, tick in shaped.ticks[:-1]} == {(3, 3.0, shaped.dispatcher)}
+    assert shaped.ticks[-1][0] == pytest.approx(25.0, abs=1e-6)
+
+
+def test_the_end_waits_for_what_is_in_flight():
+    """And not for ever: for the scenario's timeout and a second."""
+    patient, stuck = Shaped(scenario(**PLAN)), Shaped(scenario(**PLAN))
+    for shaped in (patient, stuck):
+        shaped.crew.in_flight = 1
+    patient.time.call_at(LEAD_S + 8.5, lambda: setattr(patient.crew, "in_flight", 0))
+    patient.finish()
+    assert 8.5 <= patient.ticks[-1][0] <= 9.5
+    stuck.finish()
+    total_s = stuck.shape.post.workload().scenario.timeouts.total
+    assert 6.8 + total_s + 1 <= stuck.ticks[-1][0] <= 6.8 + total_s + 2
+    assert (patient.crew.ended, stuck.crew.ended) == (1, 1)
+
+
+@pytest.mark.parametrize("at_s", [0.5, 2.2, 4.0, 4.55])
+def test_an_early_end_is_noticed_within_a_second(at_s):
+    """Also while the next phase is waited for; what is in flight is the crew's matter then."""
+    shaped = Shaped(scenario(**PLAN))
+    shaped.crew.in_flight = 1
+    shaped.time.call_at(LEAD_S + at_s, shaped.shape.end_early)
+    shaped.finish()
+    assert at_s <= shaped.ticks[-1][0] <= at_s + 1.0 + 1e-6
+    assert shaped.crew.ended == 1
