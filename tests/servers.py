@@ -23,8 +23,8 @@ def read_request(connection: socket.socket) -> bytes:
     length = next(
         (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
     )
-    while len(body) < length:
-        body += connection.recv(65536)
+    while len(body) < length and (chunk := connection.recv(65536)):
+        body += chunk
     return head + b"\r\n\r\n" + body
 
 

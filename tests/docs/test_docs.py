@@ -134,4 +134,4 @@ def test_decisions_are_numbered_without_gaps_and_have_their_parts():
 
 def test_continuous_integration_runs_make_check():
     """`.ci/run` and the documentation name the same command."""
-    assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("make check")
+    assert "make check" in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()

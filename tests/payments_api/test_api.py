@@ -15,6 +15,8 @@ import requests
 from payments_api.settings import DEVELOPMENT_TOKEN
 from tests.targets import running_target, signed
 
+pytestmark = pytest.mark.process
+
 
 def problem(answer: requests.Response) -> dict[str, object]:
     assert answer.headers["content-type"] == "application/problem+json"

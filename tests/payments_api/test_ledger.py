@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from payments_api.ledger import KeyReusedError, Ledger, Order, create_database
 from tests.targets import running_target
 
+pytestmark = pytest.mark.process
+
 ACCOUNTS = 4
 
 

@@ -16,6 +16,8 @@ from payments_api import tidystorage
 from payments_api.tidystorage import TidyStorage
 from tests.targets import running_target, session_from
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def limited():
@@ -150,3 +152,9 @@ def test_entries_are_gone_after_their_window():
         return sum(map(len, storage.events.values()))
 
     assert asyncio.run(left()) == 1
+
+
+def test_the_library_still_tidies_up_after_each_request():
+    """What `tidystorage` replaces is there to be replaced."""
+    name = "_MemoryStorage__schedule_expiry"
+    assert callable(getattr(MemoryStorage, name, None)), f"limits changed: MemoryStorage.{name} is gone"

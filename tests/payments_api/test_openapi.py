@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
+pytestmark = pytest.mark.process
+
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
@@ -16,7 +18,6 @@ CHECKS = (
 )
 
 
-@pytest.mark.process
 def test_generated_requests_get_only_documented_answers(shared_target, tmp_path):
     """Status, content type, headers and body of each, for requests right and wrong."""
     done = subprocess.run(

@@ -12,6 +12,8 @@ import requests
 
 from tests.targets import running_target
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def two_workers():

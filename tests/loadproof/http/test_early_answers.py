@@ -1,0 +1,92 @@
+"""A server that refuses a request before it has read it: its answer counts, not what became of the rest."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+
+import pytest
+
+from loadproof.http.messages import Request, Timing, TransportError
+from tests.loadproof.http.connections import OK, connection_to, get
+from tests.loadproof.http.tls import tls_serving
+from tests.servers import Script, answering, serving
+
+UPLOAD = Request("POST", "/", body=b"x" * 8_000_000)
+"""More than the buffers of both systems hold."""
+TIMES = 20
+SEEN_AS_RESET = (
+    "the answer of a server that refuses early and closes is lost: after a write error nothing is read"
+)
+
+
+def read_head(connection: socket.socket) -> None:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(1000)
+
+
+def refusing(status: int) -> Script:
+    """As servers do it: the answer, and the connection is closed with the rest of the request unread."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_head(connection)
+        head = b"HTTP/1.1 %d Refused\r\nRetry-After: 3\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
+        connection.sendall(head % status)
+
+    return script
+
+
+def outcomes(url: str) -> Counter[object]:
+    """Of one upload after the other, each on a connection of its own."""
+    found: Counter[object] = Counter()
+    for _ in range(TIMES):
+        try:
+            answer = get(url, UPLOAD)
+            found[answer.status, answer.headers.get("retry-after"), answer.body] += 1
+        except TransportError as error:
+            found[str(error)] += 1
+    return found
+
+
+@pytest.mark.xfail(strict=True, reason=SEEN_AS_RESET)
+@pytest.mark.parametrize("status", [413, 429, 503])
+def test_a_server_that_refuses_early_and_closes_is_heard(status):
+    """Each time, with its headers and its body; a 429 that is taken for a failed connection is a wrong verdict."""
+    with serving(refusing(status)) as url:
+        assert outcomes(url) == {(status, "3", b"no"): TIMES}
+
+
+@pytest.mark.xfail(strict=True, reason=SEEN_AS_RESET)
+def test_over_tls_it_is_heard_too(certificate):
+    """The same, encrypted."""
+    with tls_serving(certificate, refusing(413)) as url:
+        assert outcomes(url) == {(413, "3", b"no"): TIMES}
+
+
+def test_a_server_that_refuses_early_and_waits_is_heard():
+    """It closes only when we do (nginx's lingering close); the rest of the upload begins no other request."""
+    over = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        if number:
+            answering(OK)(connection, number)
+            return
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        over.wait(20)
+
+    with serving(script) as url:
+        connection, again = connection_to(url), Timing()
+        assert connection.exchange(UPLOAD, Timing()).status == 413
+        assert connection.exchange(Request("GET", "/"), again).body == b"hi"
+        over.set()
+    assert again.connect_s > 0
+
+
+@pytest.mark.parametrize("status", [413, 429, 503])
+def test_a_small_request_that_is_refused_unread_is_heard(status):
+    """All of it was sent by then: nothing is written into the closed connection."""
+    with serving(refusing(status)) as url:
+        assert get(url, Request("POST", "/", body=b"x" * 20_000)).status == status

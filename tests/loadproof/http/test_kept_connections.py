@@ -1,0 +1,229 @@
+"""A connection is kept, used again, and left when the server has left it; no request meets another's answer."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import gevent
+import pytest
+
+from loadproof.http.client import ClientConnections
+from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from tests.loadproof.http.connections import CLOSING, OK, connection_to
+from tests.servers import Script, answering, read_request, serving
+
+if TYPE_CHECKING:
+    from loadproof.http.connection import Connection
+
+
+def test_a_connection_is_kept_and_used_again():
+    """Two requests, one connection; the second needs no connecting."""
+    numbers = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        numbers.append(number)
+        answering(OK, OK)(connection, number)
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        first, second = Timing(), Timing()
+        connection.exchange(Request("GET", "/"), first)
+        connection.exchange(Request("GET", "/"), second)
+    assert numbers == [0]
+    assert first.connect_s > 0
+    assert second.connect_s == 0
+
+
+def leaving_after(first: bytes, *, reset: bool = False) -> Script:
+    """The first connection answers once and takes the next request, but leaves without a word; others answer."""
+
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        if number == 0:
+            read_request(connection)
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return script
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+def test_a_request_on_a_connection_that_just_closed_is_sent_again(reset):
+    """Nothing was received, so once more on a new connection."""
+    with serving(leaving_after(OK, reset=reset)) as url:
+        connection = connection_to(url)
+        timings = [Timing(), Timing()]
+        for timing in timings:
+            assert connection.exchange(Request("GET", "/"), timing).status == 200
+    # It counts from the first time that it was sent.
+    assert 0 < timings[1].connect_s < timings[1].ended_s - timings[1].sent_s
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+def test_what_may_not_be_repeated_is_not_sent_again(reset):
+    """A payment without a key would pay twice."""
+    with serving(leaving_after(OK, reset=reset)) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        with pytest.raises(ConnectionFailedError):
+            connection.exchange(Request("POST", "/"), Timing())
+
+
+def test_a_request_is_sent_again_only_once():
+    """A server that always leaves is a failure, not a loop."""
+    requests = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        requests.append(read_request(connection))
+        if number == 0:
+            connection.sendall(OK)
+            requests.append(read_request(connection))
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        with pytest.raises(ConnectionFailedError, match="without an answer"):
+            connection.exchange(Request("GET", "/"), Timing())
+    assert len(requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("beginning", "reason"),
+    [(OK[:10], "within the headers"), (b"@", "not HTTP"), (b"HTTP/1.1 100 C\r\n\r\n", "closed")],
+)
+def test_a_request_whose_answer_began_is_not_sent_again(beginning, reason):
+    """The server has acted on it, whatever it says."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(OK)
+        read_request(connection)
+        connection.sendall(beginning)
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        with pytest.raises(ConnectionFailedError, match=reason):
+            connection.exchange(Request("GET", "/"), Timing())
+
+
+@pytest.mark.parametrize("loop_runs", [True, False], ids=["loop runs", "loop is busy"])
+def test_a_connection_that_was_left_long_ago_is_opened_anew(loop_runs):
+    """Also for what may not be sent twice: it had not been sent yet."""
+    left = threading.Event()
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_RDWR)
+        left.set()
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        assert left.wait(20)
+        if loop_runs:
+            gevent.sleep(0.02)
+        assert connection.exchange(Request("POST", "/"), Timing()).status == 200
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_surplus_answer_answers_nothing(at_once):
+    """Whether it comes at once or later, the next request has an answer of its own, on another connection."""
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+    asked, sent = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(OK + forged if at_once else OK)
+        if not at_once:
+            asked.wait(20)
+            connection.sendall(forged)
+        sent.set()
+        connection.recv(1)
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        assert connection.exchange(Request("GET", "/"), Timing()).body == b"hi"
+        asked.set()
+        assert sent.wait(20)
+        gevent.sleep(0.02)
+        again = Timing()
+        assert connection.exchange(Request("GET", "/"), again).body == b"hi"
+    assert again.connect_s > 0
+
+
+def test_an_answer_that_says_close_is_followed_by_a_new_connection():
+    """Connection: close is heeded."""
+    with serving(answering(CLOSING)) as url:
+        connection = connection_to(url)
+        timings = [Timing(), Timing()]
+        for timing in timings:
+            connection.exchange(Request("POST", "/", repeatable=False), timing)
+    assert all(timing.connect_s > 0 for timing in timings)
+
+
+def test_a_client_has_as_many_connections_as_requests_in_flight():
+    """Free ones are used again, a failed one too: it connects anew."""
+    made: list[Connection] = []
+    all_are_there = threading.Barrier(3, timeout=20)
+    broken = threading.Event()
+
+    def make() -> Connection:
+        made.append(connection_to(url))
+        return made[-1]
+
+    def script(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            all_are_there.wait()
+            connection.sendall(b"garbage\r\n\r\n" if broken.is_set() else OK)
+
+    def ask() -> int | None:
+        with suppress(ConnectionFailedError):
+            return connections.exchange(Request("GET", "/"), Timing()).status
+
+    def ask_three() -> list[int | None]:
+        asking = [gevent.spawn(ask) for _ in range(3)]
+        gevent.joinall(asking, timeout=30)
+        return [one.get(block=False) for one in asking]
+
+    with serving(script) as url:
+        connections = ClientConnections(make)
+        assert ask_three() == [200] * 3
+        broken.set()
+        assert ask_three() == [None] * 3
+        broken.clear()
+        assert ask_three() == [200] * 3
+    assert len(made) == 3
+
+
+def test_a_request_that_is_cut_off_leaves_nothing_for_the_next():
+    """Killed in the middle of an answer, as a stop does; the rest of that answer meets nobody."""
+    cut = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        if number:
+            connection.sendall(OK)
+            return
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nthe ")
+        cut.wait(20)
+        connection.sendall(b"other")
+        connection.recv(1)
+
+    with serving(script) as url:
+        connection, timing = connection_to(url), Timing()
+        asking = gevent.spawn(connection.exchange, Request("GET", "/"), timing)
+        with gevent.Timeout(20):
+            while not timing.first_byte_s:
+                gevent.sleep(0.001)
+        asking.kill()
+        cut.set()
+        again = Timing()
+        assert connection.exchange(Request("GET", "/"), again).body == b"hi"
+    assert again.connect_s > 0

@@ -1,0 +1,90 @@
+"""Redirects are answers, or followed where that was asked for, and never to another host."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadproof.http.client import ClientConnections
+from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from tests.loadproof.http.connections import connection_to
+from tests.servers import Script, read_request, serving
+
+if TYPE_CHECKING:
+    from loadproof.http.answers import Answer
+
+
+def redirecting(*locations: str, status: int = 302) -> Script:
+    """Each request is sent on to the next of these; then answered with its own first line and body."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        waiting = list(locations)
+        while request := read_request(connection):
+            line, body = request.split(b"\r\n")[0], request.partition(b"\r\n\r\n")[2]
+            if waiting:
+                head = f"HTTP/1.1 {status} Moved\r\nLocation: {waiting.pop(0)}\r\nContent-Length: 0\r\n\r\n"
+                connection.sendall(head.encode())
+            else:
+                answer = line + b" " + body
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+    return script
+
+
+def follow(url: str, request: Request, timing: Timing | None = None) -> Answer:
+    return ClientConnections(lambda: connection_to(url)).exchange(request, timing or Timing())
+
+
+def test_redirects_are_answers():
+    """Unless asked for."""
+    with serving(redirecting("/there")) as url:
+        assert follow(url, Request("GET", "/")).status == 302
+
+
+@pytest.mark.parametrize(
+    ("location", "line"),
+    [
+        ("/there?a=b%20c", b"GET /there?a=b%20c HTTP/1.1 "),
+        ("there", b"GET /base/there HTTP/1.1 "),
+        ("?a", b"GET /base/here?a HTTP/1.1 "),
+        ("/a b", b"GET /a%20b HTTP/1.1 "),
+    ],
+)
+def test_redirects_are_followed_when_asked(location, line):
+    """Relative to where the request went, and escaped."""
+    timing = Timing()
+    with serving(redirecting(location)) as url:
+        answer = follow(f"{url}/base", Request("GET", "/here", follow_redirects=True), timing)
+    assert answer.body == line
+    assert timing.ended_s > timing.sent_s > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "line"),
+    [
+        (301, "POST", b"GET /x HTTP/1.1 "),
+        (303, "PUT", b"GET /x HTTP/1.1 "),
+        (302, "PUT", b"PUT /x HTTP/1.1 {}"),
+        (307, "POST", b"POST /x HTTP/1.1 {}"),
+        (308, "POST", b"POST /x HTTP/1.1 {}"),
+    ],
+)
+def test_a_redirect_keeps_or_changes_the_method(status, method, line):
+    """RFC 9110, section 15.4."""
+    with serving(redirecting("/x", status=status)) as url:
+        assert follow(url, Request(method, "/", body=b"{}", follow_redirects=True)).body == line
+
+
+def test_nobody_is_led_to_another_host():
+    """It might be one that may not be loaded."""
+    for location in ("http://192.0.2.1/", "//192.0.2.1/", "https://127.0.0.1/", "http://127.0.0.1:1/"):
+        with serving(redirecting(location)) as url:
+            assert follow(url, Request("GET", "/", follow_redirects=True)).status == 302
+
+
+def test_redirects_that_lead_nowhere_end():
+    """After five."""
+    with serving(redirecting(*["/again"] * 20)) as url, pytest.raises(ConnectionFailedError, match="more than 5"):
+        follow(url, Request("GET", "/", follow_redirects=True))

@@ -1,0 +1,93 @@
+"""What takes too long is given up, each part at its own time."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import gevent
+import pytest
+
+from loadproof.http.messages import RequestTimeoutError, Timeouts
+from tests.loadproof.http.connections import OK, get
+from tests.servers import answering, read_request, serving
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+def test_silence_ends_in_a_timeout(beginning):
+    """Before the first byte, and in the middle of the body."""
+    with (
+        serving(answering(beginning, then_close=False)) as url,
+        pytest.raises(RequestTimeoutError, match=r"no whole answer within 0\.1 s"),
+    ):
+        get(url, timeouts=Timeouts(20.0, 0.1))
+
+
+def test_an_endless_body_ends_in_a_timeout():
+    """A byte now and then is no progress: the limit is on the whole answer."""
+    sent = []
+
+    def endless(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1\r\nx\r\n")
+            sent.append(1)
+            time.sleep(0.02)
+
+    with serving(endless) as url, pytest.raises(RequestTimeoutError, match=r"no whole answer within 0\.3 s"):
+        get(url, timeouts=Timeouts(20.0, 0.3))
+    assert len(sent) > 2
+
+
+def test_the_first_byte_has_a_timeout_of_its_own():
+    """A slow body doesn't fall under it."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(OK[:-1])
+        time.sleep(0.7)
+        connection.sendall(OK[-1:])
+
+    with serving(script) as url:
+        assert get(url, timeouts=Timeouts(20.0, 20.0, first_byte_s=0.5)).body == b"hi"
+    with (
+        serving(answering(b"", then_close=False)) as url,
+        pytest.raises(RequestTimeoutError, match=r"nothing of an answer within 0\.1 s"),
+    ):
+        get(url, timeouts=Timeouts(20.0, 20.0, first_byte_s=0.1))
+
+
+def test_many_wait_at_once():
+    """Two hundred requests that end in nothing, each at its own time and with nothing left behind."""
+    ends_s = [0.2 + number % 10 / 100 for number in range(200)]
+
+    def wait(url: str, end_s: float) -> float:
+        began_s = time.monotonic()
+        with pytest.raises(RequestTimeoutError, match=f"within {end_s:g} s"):
+            get(url, timeouts=Timeouts(20.0, end_s))
+        return time.monotonic() - began_s
+
+    with serving(answering(b"", then_close=False)) as url:
+        greenlets = [gevent.spawn(wait, url, end_s) for end_s in ends_s]
+        gevent.joinall(greenlets, timeout=60)
+    assert all(greenlet.get(block=False) >= end_s for greenlet, end_s in zip(greenlets, ends_s, strict=True))
+
+
+def test_connecting_has_a_timeout_of_its_own():
+    """A listener whose queue is full accepts nobody."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = []
+    for _ in range(3):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    try:
+        with pytest.raises(RequestTimeoutError, match=r"no connection within 0\.1 s"):
+            get(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=Timeouts(0.1, 20.0))
+    finally:
+        for one in (*fillers, listener):
+            one.close()
