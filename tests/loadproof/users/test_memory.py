@@ -18,7 +18,7 @@ from locustfiles.balance import BalanceUser
 from simulation.rundirs import manifest, scenario
 from tests.servers import Script, serving
 
-REQUESTS = 15_000
+REQUESTS = 6_000
 
 
 def closed_port() -> str:
@@ -46,7 +46,7 @@ def failing_users(base_url: str):
 @pytest.fixture(autouse=True)
 def no_workload_left():
     yield
-    workloads._workload = None
+    workloads.THIS_PROCESS._workload = None
     BalanceUser.host = None
 
 
