@@ -1,6 +1,6 @@
 """Locust's private parts that loadproof needs, each behind a name of ours.
 
-A new Locust may change them without a word: `tests/internals/test_locust.py` says which of them it did.
+A new Locust may change them without a word: `tests/loadproof/internals/test_locust.py` says which of them it did.
 Source of all: locust 2.47.
 """
 

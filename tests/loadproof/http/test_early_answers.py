@@ -16,9 +16,7 @@ from tests.servers import Script, answering, serving
 UPLOAD = Request("POST", "/", body=b"x" * 8_000_000)
 """More than the buffers of both systems hold."""
 TIMES = 20
-SEEN_AS_RESET = (
-    "the answer of a server that refuses early and closes is lost: after a write error nothing is read"
-)
+SEEN_AS_RESET = "the answer of a server that refuses early and closes is lost: after a write error nothing is read"
 
 
 def read_head(connection: socket.socket) -> None:

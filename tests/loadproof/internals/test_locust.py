@@ -1,93 +1,183 @@
-"""Locust's private parts are where loadproof looks for them, and what it takes of others stands in one place each."""
+"""Locust is what `loadproof.internals.locust` takes it for; whoever upgrades it reads here what changed."""
 
 from __future__ import annotations
 
 import csv
 import inspect
-import io
-import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.pool import Group
 
 from tests.unpatched import locust  # isort: skip
 
-from locust import argument_parser
+from locust import argument_parser, runners, shape
 from locust.dispatch import UsersDispatcher
-from locust.runners import LocalRunner, WorkerNode, WorkerRunner
+from locust.env import Environment
+from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
-from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING
-from locust.web import WebUI
 
-from loadproof.internals import locust as internals
-from tests.commands import ROOT
-
-
-class SomeUser(locust.User):
-    pass
+from loadproof.generator.allotment import UserAllotment
+from loadproof.generator.shape import _CALLS_EVERY_S
+from loadproof.internals import locust as ours
 
 
-def test_a_user_that_is_to_stop_can_be_told():
-    """By its state."""
-    user = SomeUser(locust.env.Environment())
-    user._state = LOCUST_STATE_RUNNING
-    assert not internals.is_stopping(user), "Locust changed: a running user looks stopped (User._state)"
-    user._state = LOCUST_STATE_STOPPING
-    assert internals.is_stopping(user), "Locust changed: a stopping user looks as if it ran on (User._state)"
+@contextmanager
+def unchanged(what: str, used_in: str) -> Iterator[None]:
+    """Whatever goes wrong inside is a change of Locust's."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"Locust changed: {what}; used in {used_in} ({error!r})") from error
 
 
-def test_it_is_known_who_listens_to_requests():
-    """The runner's own listener, and anybody else's beside it."""
-    environment = locust.env.Environment()
-    LocalRunner(environment)
-    assert internals.only_the_runner_listens(environment), "Locust changed: the runner's listener is another one"
-    environment.events.request.add_listener(lambda **_: None)
-    assert not internals.only_the_runner_listens(environment), "Locust changed: listeners are kept elsewhere"
+class Waiting(locust.User):
+    """Its task takes until it is told to go on."""
+
+    go_on = Event()
+
+    @locust.task
+    def wait_for_it(self) -> None:
+        self.go_on.wait()
 
 
-def test_a_row_can_be_added_to_the_history(tmp_path):
-    """Now, and not only every second."""
-    environment = locust.env.Environment()
-    LocalRunner(environment)
-    writer = StatsCSVFileWriter(environment, PERCENTILES_TO_REPORT, str(tmp_path / "x"), full_history=True)
-    text = io.StringIO()
-    writer.stats_history_csv_writer = csv.writer(text)
-    internals.append_history(writer)
+def test_a_user_tells_whether_it_is_to_stop():
+    """While a task of it runs; `is_stopping`."""
+    with unchanged("User._state is 'stopping' from User.stop until the task ends", "internals/locust.py is_stopping"):
+        user = Waiting(Environment())
+        user.start(Group())
+        gevent.sleep(0.01)
+        assert not ours.is_stopping(user)
+        assert not user.stop()
+        assert ours.is_stopping(user)
+        user.stop(force=True)
+
+
+def test_the_request_event_tells_who_listens():
+    """The runner's own listener alone, or somebody else; `only_the_runner_listens`."""
+    environment = Environment()
+    with unchanged(
+        "events.request._handlers holds Runner.__init__'s on_request alone when nobody else listens",
+        "internals/locust.py only_the_runner_listens: each request is told one by one without it, at 11 µs",
+    ):
+        assert not ours.only_the_runner_listens(environment)
+        environment.create_local_runner()
+        assert ours.only_the_runner_listens(environment)
+        environment.events.request.add_listener(lambda **_: None)
+        assert not ours.only_the_runner_listens(environment)
+
+
+def test_history_is_appended_on_demand(tmp_path):
+    """A row an entry and one in total, as many columns as its header; `append_history`."""
+    environment = Environment()
+    environment.create_local_runner()
+    environment.stats.log_request("GET", "balance", 12, 7)
+    writer = StatsCSVFileWriter(environment, PERCENTILES_TO_REPORT, str(tmp_path / "locust"), full_history=True)
+    with unchanged("StatsCSVFileWriter._stats_history_data_rows", "internals/locust.py append_history"):
+        ours.append_history(writer)
+        writer.stats_history_flush()
+        lines = (tmp_path / "locust_stats_history.csv").read_text().splitlines()
+        rows = list(csv.DictReader(lines, writer.stats_history_csv_columns))
+        assert [row["Name"] for row in rows] == ["balance", "Aggregated"]
+        assert [row["Total Request Count"] for row in rows] == ["1", "1"]
+        assert None not in rows[0]
+        assert None not in rows[0].values()
     writer.close_files()
-    assert "Aggregated" in text.getvalue(), "Locust changed: StatsCSVFileWriter writes no row of the total"
 
 
-def test_a_dispatcher_knows_its_classes_and_workers():
-    """In the order of their ids."""
-    nodes = [WorkerNode("b"), WorkerNode("a")]
-    dispatcher = UsersDispatcher(nodes, [SomeUser])
-    assert internals.planned_classes(dispatcher) == [SomeUser], "Locust changed: UsersDispatcher._user_classes"
-    assert internals.worker_ids(dispatcher) == ["a", "b"], "Locust changed: UsersDispatcher._worker_nodes"
+def test_the_dispatcher_knows_its_classes_and_workers():
+    """And ours can stand in for it; `planned_classes`, `worker_ids`."""
+    nodes = [runners.WorkerNode(name) for name in ("b", "a")]
+    with unchanged(
+        "UsersDispatcher._user_classes and ._worker_nodes", "internals/locust.py planned_classes and worker_ids"
+    ):
+        dispatcher = UsersDispatcher(nodes, [Waiting])
+        assert ours.planned_classes(dispatcher) == [Waiting]
+        assert ours.worker_ids(dispatcher) == ["a", "b"]
+    with unchanged("a dispatch is new_dispatch and then an iteration", "generator/allotment.py"):
+        allotment = UserAllotment(nodes, [Waiting])
+        allotment.new_dispatch(target_user_count=3, spawn_rate=1.0)
+        assert list(allotment) == [{"a": {"Waiting": 2}, "b": {"Waiting": 1}}]
+        assert "dispatcher_class" in inspect.signature(Environment.__init__).parameters
 
 
-def test_a_worker_can_report_at_once():
-    """Which needs a master to see; here, that the way is there."""
-    assert callable(getattr(WorkerRunner, "_send_stats", None)), "Locust changed: WorkerRunner._send_stats is gone"
+def test_a_worker_sends_its_statistics_on_demand():
+    """What `report_to_master` collects; `send_statistics`."""
+    environment = Environment()
+    environment.events.report_to_master.add_listener(lambda data, **_: data.update(seen=1))
+    sent: list[Message] = []
+    runner: Any = SimpleNamespace(environment=environment, client_id="w", client=SimpleNamespace(send=sent.append))
+    with unchanged("WorkerRunner._send_stats", "internals/locust.py send_statistics, for the last seconds of a run"):
+        # A whole one would look for its master.
+        runner._send_stats = runners.WorkerRunner._send_stats.__get__(runner)
+        ours.send_statistics(runner)
+        assert [(one.type, one.data["seen"], one.node_id) for one in sent] == [("stats", 1, "w")]
 
 
-def test_the_argument_parser_is_built_once(monkeypatch):
-    """However often Locust asks for the defaults."""
-    monkeypatch.setattr(argument_parser, "default_args_dict", argument_parser.default_args_dict)
-    internals.keep_default_arguments()
-    assert argument_parser.default_args_dict() is argument_parser.default_args_dict()
-    source = inspect.getsource(WorkerRunner.handle_message)
-    assert "default_args_dict" in source, "Locust changed: WorkerRunner.handle_message asks for no defaults any more"
+def test_default_arguments_are_built_once(monkeypatch):
+    """The worker asks for them by the name that we replace; `keep_default_arguments`."""
+    built = []
+    monkeypatch.setattr(argument_parser, "default_args_dict", lambda: built.append(1) or {})
+    with unchanged(
+        "WorkerRunner asks argument_parser.default_args_dict() for each option",
+        "internals/locust.py keep_default_arguments: each step of a ramp stops the event loop for 0.1 s without it",
+    ):
+        ours.keep_default_arguments()
+        assert [argument_parser.default_args_dict() for _ in range(3)] == [{}] * 3
+        assert built == [1]
+        assert "argument_parser.default_args_dict()" in inspect.getsource(runners.WorkerRunner)
 
 
-def test_the_stop_button_is_a_view_of_its_name():
-    """What the web UI calls when somebody presses it."""
-    environment = locust.env.Environment(user_classes=[SomeUser])
-    LocalRunner(environment)
-    web_ui = WebUI(environment, "127.0.0.1", 0, delayed_start=True)
-    assert "locust.stop" in web_ui.app.view_functions, "Locust changed: the web UI's route /stop has another name"
-    internals.take_stop_button(web_ui, lambda: {"success": True})
-    assert web_ui.app.test_client().post("/stop").json == {"success": True}, "Locust changed: /stop is another view"
+def test_the_stop_button_calls_what_we_want(monkeypatch):
+    """Over the web UI's own route; `take_stop_button`."""
+    monkeypatch.setattr(sys, "argv", ["locust"])
+    environment = Environment(user_classes=[Waiting])
+    environment.create_local_runner()
+    web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True)
+    with unchanged("the route /stop is the view function 'locust.stop'", "internals/locust.py take_stop_button"):
+        assert "locust.stop" in web_ui.app.view_functions
+        ours.take_stop_button(web_ui, lambda: {"success": True, "message": "ours"})
+        (rule,) = (rule for rule in web_ui.app.url_map.iter_rules() if rule.rule == "/stop")
+        answer = web_ui.app.test_client().open("/stop", method="GET" if "GET" in rule.methods else "POST")
+        assert answer.json["message"] == "ours"
 
 
-def test_nobody_else_reaches_into_other_libraries():
-    """ruff forbids private members of others (SLF001); the only exceptions are in pyproject.toml."""
-    excused = re.compile(r"noqa:.*SLF001")
-    files = [file for package in ("analysis", "loadproof", "payments_api") for file in (ROOT / package).rglob("*.py")]
-    assert [str(file) for file in files if excused.search(file.read_text(encoding="utf-8"))] == []
+def test_messages_pass_between_crews():
+    """Kinds of our own, with what msgpack makes of their content, to a worker by its id; `generator/crew.py`."""
+    with unchanged("Message(type, data, node_id) over msgpack: tuples arrive as lists", "generator/crew.py"):
+        message = Message.unserialize(Message("kind", {"a": (1, 2.5)}, "w").serialize())
+        assert (message.type, message.data, message.node_id) == ("kind", {"a": [1, 2.5]}, "w")
+    with unchanged(
+        "register_message(type, listener, concurrent), and listener(environment=, msg=)", "generator/crew.py"
+    ):
+        heard: list[Any] = []
+        local = Environment().create_local_runner()
+        local.register_message("kind", lambda environment, msg: heard.append((environment, msg.data)), concurrent=False)
+        local.send_message("kind", 5)
+        assert heard == [(local.environment, 5)]
+    with unchanged("MasterRunner.clients.ready, and send_message(type, data, client_id)", "generator/crew.py"):
+        assert isinstance(runners.WorkerNodes.ready, property)
+        parameters = list(inspect.signature(runners.MasterRunner.send_message).parameters)
+        assert parameters == ["self", "msg_type", "data", "client_id"]
+
+
+def test_shapes_are_asked_once_a_second():
+    """From before the first user to the first None; `generator/shape.py`."""
+    with unchanged(f"Runner.shape_worker calls tick() every {_CALLS_EVERY_S:g} s", "generator/shape.py"):
+        source = inspect.getsource(runners.Runner.shape_worker)
+        assert "gevent.sleep(max(1 - shape_adjustment_time_ms, 0))" in source
+        assert "shape_class.tick()" in source
+        assert shape.LoadTestShape.runner is None
+
+
+@pytest.mark.parametrize("event", ["init", "test_start", "quit", "request", "user_error", "report_to_master"])
+def test_the_events_that_we_listen_to_are_there(event):
+    """`generator/` and `recording/`."""
+    with unchanged(f"events.{event}", "generator/ and recording/"):
+        getattr(Environment().events, event).add_listener(lambda **_: None)
