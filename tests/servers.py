@@ -49,19 +49,22 @@ def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
     listener = socket.create_server((host, 0), family=family, backlog=1000)
     listener.settimeout(0.02)
     stopping = threading.Event()
-    connections: list[socket.socket] = []
+    connections: set[socket.socket] = set()
 
     def handle(connection: socket.socket, number: int) -> None:
         with connection, suppress(OSError):
             script(connection, number)
+        connections.discard(connection)
 
     def accept() -> None:
+        number = 0
         while not stopping.is_set():
             with suppress(TimeoutError):
                 connection, _ = listener.accept()
                 connection.settimeout(10)
-                connections.append(connection)
-                threading.Thread(target=handle, args=(connection, len(connections) - 1), daemon=True).start()
+                connections.add(connection)
+                threading.Thread(target=handle, args=(connection, number), daemon=True).start()
+                number += 1
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -71,7 +74,7 @@ def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
     finally:
         stopping.set()
         thread.join(5)
-        for connection in connections:
+        for connection in list(connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         listener.close()

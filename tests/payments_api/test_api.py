@@ -162,7 +162,7 @@ def test_metrics_tell_requests_limits_and_the_process(shared_target):
 
 def test_a_stop_drops_no_request():
     """SIGTERM while a slow answer is on its way: the answer comes, then the process ends with 0."""
-    with running_target(FAULTS=json.dumps({"health": {"delay_ms": 800}})) as target:
+    with running_target(FAULTS=json.dumps({"health": {"delay_ms": 2000}})) as target:
         answers: list[int] = []
 
         def ask():
@@ -170,7 +170,9 @@ def test_a_stop_drops_no_request():
 
         thread = threading.Thread(target=ask)
         thread.start()
-        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while "http_requests_in_flight 2" not in requests.get(f"{target.url}/metrics", timeout=5).text:
+            assert time.monotonic() < deadline
         target.process.terminate()
         thread.join(10)
         assert target.process.wait(10) == 0
@@ -194,6 +196,8 @@ def test_faults_can_be_set_while_it_runs_when_allowed():
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             _ = requests.get(f"{target.url}/balance/acct-000001", timeout=5).content
         assert set_faults(nowhere={}) == 422
+        # What hangs would be waited for.
+        target.process.kill()
 
 
 def test_faults_are_no_endpoint_unless_allowed(shared_target):

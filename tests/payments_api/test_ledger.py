@@ -8,17 +8,14 @@ import os
 import signal
 import sqlite3
 import threading
-import uuid
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from payments_api.ledger import KeyReusedError, Ledger, Order, create_database
 from tests.targets import running_target
-
-pytestmark = pytest.mark.process
 
 ACCOUNTS = 4
 
@@ -37,11 +34,10 @@ order = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(orders=st.lists(st.tuples(st.sampled_from("abcdef"), order), max_size=15))
-def test_whatever_is_ordered_the_books_balance(tmp_path, orders):
+def test_whatever_is_ordered_the_books_balance(tmp_path_factory, orders):
     """Concurrent orders with shared keys: constant sum, no overdraft, postings of each transaction cancel out."""
-    path = tmp_path / f"{uuid.uuid4().hex}.sqlite3"
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite3"
     ledger = new_ledger(str(path))
 
     async def pay_all():
@@ -93,6 +89,7 @@ def test_readiness_notices_a_lost_database(tmp_path):
     assert not ledger.is_readable()
 
 
+@pytest.mark.process
 def test_what_got_201_survives_sigkill(tmp_path):
     """Kill the process in the middle of payments: each acknowledged one is there after a restart."""
     database = str(tmp_path / "ledger.sqlite3")

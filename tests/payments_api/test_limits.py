@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import time
 
 import pytest
 import requests
-from limits import parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 
-from payments_api import tidystorage
-from payments_api.tidystorage import TidyStorage
 from tests.targets import running_target, session_from
 
 pytestmark = pytest.mark.process
@@ -108,53 +101,3 @@ def test_the_limiter_can_be_off(shared_target):
     """LIMITER=off: for tests of capacity."""
     with requests.Session() as session:
         assert statuses(session, [f"{shared_target.url}/health"] * 70) == [200] * 70
-
-
-def test_expired_entries_are_thrown_out_now_and_then(monkeypatch):
-    """Not after each request, and not never."""
-    passes = []
-
-    async def counted(_: object) -> None:
-        passes.append(time.monotonic())
-
-    monkeypatch.setattr(tidystorage, "_TIDY_EVERY_S", 0.2)
-    monkeypatch.setattr(MemoryStorage, "_MemoryStorage__schedule_expiry", counted)
-
-    async def hit() -> None:
-        limiter = MovingWindowRateLimiter(TidyStorage())
-        for _ in range(50):
-            assert await limiter.hit(parse("1000/minute"), "balance", "127.0.0.1")
-            await asyncio.sleep(0.01)
-
-    asyncio.run(hit())
-    assert 2 <= len(passes) <= 4
-    assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(passes))
-
-
-def test_what_the_library_calls_private_is_still_there():
-    """TidyStorage stands in for it by its name."""
-    storage = MemoryStorage()
-    assert asyncio.iscoroutinefunction(storage._MemoryStorage__schedule_expiry)
-
-
-def test_entries_are_gone_after_their_window():
-    """Memory is bounded by the clients of the last window."""
-
-    async def left() -> int:
-        storage = TidyStorage()
-        limiter = MovingWindowRateLimiter(storage)
-        for number in range(20):
-            await limiter.hit(parse("5/second"), "balance", f"127.0.0.{number}")
-        await asyncio.sleep(1.2)
-        storage._tidied_s = 0.0
-        await limiter.hit(parse("5/second"), "balance", "127.0.1.1")
-        await asyncio.sleep(0.3)
-        return sum(map(len, storage.events.values()))
-
-    assert asyncio.run(left()) == 1
-
-
-def test_the_library_still_tidies_up_after_each_request():
-    """What `tidystorage` replaces is there to be replaced."""
-    name = "_MemoryStorage__schedule_expiry"
-    assert callable(getattr(MemoryStorage, name, None)), f"limits changed: MemoryStorage.{name} is gone"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.profiles import simulations
+
 pytestmark = pytest.mark.process
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -23,7 +25,7 @@ def test_generated_requests_get_only_documented_answers(shared_target, tmp_path)
     done = subprocess.run(
         [
             *(SCHEMATHESIS, "run", f"{shared_target.url}/openapi.json", "--checks", CHECKS),
-            *("--max-examples", "40", "--seed", "1", "--generation-deterministic", "--no-color"),
+            *("--max-examples", str(simulations(120)), "--seed", "1", "--generation-deterministic", "--no-color"),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the parser of answers: `make fuzz`. What it finds becomes a case in test_httpwire.py.
+"""Coverage-guided fuzzing of the parser of answers: `make fuzz`. What it finds becomes a case in test_answers.py.
 
 Whatever comes, in whatever pieces: an answer, a wish for more, or MalformedAnswerError; the same for each way to cut.
 """

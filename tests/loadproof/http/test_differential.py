@@ -172,7 +172,21 @@ def reason(case: Case, ours: tuple, theirs: tuple) -> str | None:
         and case.fault in {"garbage before", "another protocol", "another version"}
     ):
         return AT_ONCE
-    return next((why for why, faults in REFUSED.items() if case.fault in faults and ours[0] != "answer"), None)
+    return next((why for why, faults in REFUSED.items() if case.fault in faults and ours[0] == "connection"), None)
+
+
+def is_same(ours: tuple, theirs: tuple) -> bool:
+    """What failed, failed with other words."""
+    return ours == theirs if ours[0] == "answer" else ours[0] == theirs[0]
+
+
+def is_always_unexplained(url: str, case: Case, number: int) -> bool:
+    """Also when nothing else goes on: where a machine is busy, one of them may run out of time."""
+    for _ in range(3):
+        pair = through_ours(url, case, number), through_requests(url, case, number)
+        if is_same(*pair) or reason(case, *pair):
+            return False
+    return True
 
 
 @pytest.mark.process
@@ -180,21 +194,22 @@ def reason(case: Case, ours: tuple, theirs: tuple) -> str | None:
 def test_outcomes_are_those_of_requests_or_differ_for_a_reason():
     """Every answer, timeout and failed connection."""
     cases = [make_case(number) for number in range(CASES)]
+    reasons: Counter[str] = Counter()
+    unexplained = []
     with serving(play(cases)) as url:
         pool = gevent.pool.Pool(100)
-        ours = [pool.spawn(through_ours, url, case, number) for number, case in enumerate(cases)]
+        greenlets = [pool.spawn(through_ours, url, case, number) for number, case in enumerate(cases)]
         pool.join()
         with ThreadPoolExecutor(40) as threads:
             theirs = list(threads.map(lambda one: through_requests(url, one[1], one[0]), enumerate(cases)))
-    reasons: Counter[str] = Counter()
-    unexplained = []
-    for number, (case, greenlet, their) in enumerate(zip(cases, ours, theirs, strict=True)):
-        our = greenlet.get()
-        same = our == their if our[0] == "answer" else our[0] == their[0]
-        if not same and (why := reason(case, our, their)) is not None:
-            reasons[why] += 1
-        elif not same:
-            unexplained.append((number, case, our, their))
+        for number, (case, greenlet, their) in enumerate(zip(cases, greenlets, theirs, strict=True)):
+            our = greenlet.get()
+            if is_same(our, their):
+                continue
+            if why := reason(case, our, their):
+                reasons[why] += 1
+            elif is_always_unexplained(url, case, number):
+                unexplained.append((number, case, our, their))
     assert unexplained == []
     assert set(reasons) == {*REFUSED, CUT_HEADERS, NO_BODY, AT_ONCE}, "a reason that explains nothing any more"
 

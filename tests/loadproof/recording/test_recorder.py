@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.estimates.metrics import tally
@@ -74,7 +74,6 @@ def written(path, reports):
     return load_run(path)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(event, max_size=60), st.integers(1, 20), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     tmp_path_factory, events, every, workers, chance: random.Random
@@ -99,7 +98,6 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     assert split.generator["sent"].sum() == together.generator["sent"].sum()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(event, max_size=60))
 def test_every_request_is_counted_once(tmp_path_factory, events):
     """sent = sum of outcomes + abandoned; offered = sent + dropped; good is at most ok."""

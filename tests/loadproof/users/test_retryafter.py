@@ -29,7 +29,7 @@ def test_seconds_are_read_and_nothing_else_is_guessed(text, seconds):
 def test_a_date_is_so_many_seconds_from_now(ahead_s, seconds):
     """One that has gone by is now."""
     text = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_s), usegmt=True)
-    assert retry_after_s(saying(text)) == pytest.approx(seconds, abs=2)
+    assert retry_after_s(saying(text)) == pytest.approx(seconds, abs=10)
 
 
 def test_the_first_request_after_the_moment_tests_a_promise():
