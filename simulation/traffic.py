@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from analysis.frames.run import Run
-from loadproof.histogram import buckets_of
+from loadproof.histogram import BUCKETS, buckets_of
+from loadproof.outcome import DROPPED, Outcome
 from loadproof.plan.phases import plan_phases
-from loadproof.rundir.rows import GeneratorRow, IntervalRow
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, GeneratorRow, IntervalRow
 from simulation.rundirs import manifest
 
 if TYPE_CHECKING:
+    from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario
 
 Times = NDArray[np.float64]
@@ -53,31 +55,69 @@ def run_of(
     """As if recorded; each request is of `balance`, `good` where it was ok and within the deadline."""
     spans = plan_phases(plan)
     ends_s = np.array([span.end_s for span in spans])
-    names = np.array([span.name for span in spans])
     outcome = np.broadcast_to(np.asarray(outcomes), at_s.shape)
-    phase = names[np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(spans) - 1)]
-    base = pd.DataFrame({"second": at_s.astype(int), "phase": phase, "endpoint": "balance", "outcome": outcome})
+    cells = _Cells(plan, spans)
+    phase = np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(spans) - 1)
     bucket = buckets_of(response_s)
     good = (outcome == "ok") & (response_s <= plan.deadline)
-    parts = [
-        base.assign(series="response", bucket=bucket),
-        base.assign(series="service", bucket=bucket),
-        base[good].assign(series="good", bucket=0),
-        base.assign(series="completed", bucket=0, second=(at_s + response_s).astype(int)),
-    ]
-    keys = list(IntervalRow._fields[:-1])
-    counted = pd.concat(parts).groupby(keys, observed=True).size().rename("count").reset_index()
+    second, nowhere = at_s.astype(int), np.zeros_like(bucket)
+    cells.add(second, phase, outcome, "response", bucket)
+    cells.add(second, phase, outcome, "service", bucket)
+    cells.add(second[good], phase[good], outcome[good], "good", nowhere[good])
+    cells.add((at_s + response_s).astype(int), phase, outcome, "completed", nowhere)
     healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local"}
     seconds = pd.DataFrame({**healthy, "second": np.arange(int(ends_s[-1]))})
     empty = pd.DataFrame({"time_s": [], "metric": [], "value": []})
     return Run(
         path=None,  # type: ignore[arg-type]  # nothing is read from it
         manifest=manifest(plan),
-        intervals=counted,
+        intervals=cells.frame(),
         generator=seconds,
         target=empty if target is None else target,
         events=pd.DataFrame({"time_s": [], "kind": [], "detail": []}),
     )
+
+
+class _Cells:
+    """Requests to the cells of `balance`, with the types that a run directory's have."""
+
+    def __init__(self, plan: Scenario, spans: Sequence[PhaseSpan]) -> None:
+        self._kinds = {
+            "phase": pd.Index([span.name for span in spans]),
+            "endpoint": pd.Index(list(plan.mix)),
+            "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
+            "series": pd.Index([*HISTOGRAMS, *COUNTERS]),
+        }
+        self._keys: list[NDArray[np.int64]] = []
+
+    def add(
+        self,
+        second: NDArray[np.int64],
+        phase: NDArray[np.int64],
+        outcome: NDArray[np.str_],
+        series: str,
+        bucket: NDArray[np.int64],
+    ) -> None:
+        """One of each; `phase` by its number."""
+        codes = [
+            phase,
+            self._kinds["endpoint"].get_indexer(pd.Index(["balance"])),
+            self._kinds["outcome"].get_indexer(pd.Index(outcome)),
+            self._kinds["series"].get_indexer(pd.Index([series])),
+        ]
+        keys = second
+        for known, code in zip(self._kinds.values(), codes, strict=True):
+            keys = keys * len(known) + code
+        self._keys.append(keys * BUCKETS + bucket)
+
+    def frame(self) -> pd.DataFrame:
+        keys, counts = np.unique(np.concatenate(self._keys), return_counts=True)
+        columns: dict[str, Any] = {"count": counts.astype(np.int32), "bucket": (keys % BUCKETS).astype(np.int16)}
+        keys //= BUCKETS
+        for name, known in reversed(self._kinds.items()):
+            columns[name] = pd.Categorical.from_codes(keys % len(known), known)
+            keys //= len(known)
+        return pd.DataFrame({**columns, "second": keys.astype(np.int32)})[list(IntervalRow._fields)]
 
 
 def autocorrelated(random: np.random.Generator, n: int, *, phi: float) -> Times:

@@ -6,10 +6,16 @@ Bounds of a statistical claim are computed from the number of simulations that w
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 IS_FULL: Final = os.environ.get("LOADPROOF_SIMULATIONS") == "all"
 _FALSE_ALARM: Final = 0.01
@@ -28,6 +34,16 @@ def simulations(full: int) -> int:
 def most_by_chance(times: int, ratio: float) -> int:
     """More successes than so many of `times` are no chance where their probability is at most `ratio`."""
     return int(stats.binom.ppf(1 - _FALSE_ALARM, times, ratio))
+
+
+def mean_by_chance(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Between what the mean of what was simulated may lie, as far as chance can tell."""
+    return stats.t.interval(1 - 2 * _FALSE_ALARM, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def wider_by_chance(times: int) -> float:
+    """Intervals look up to so many times too wide where the spread of so many estimates is seen too small."""
+    return float(np.sqrt((times - 1) / stats.chi2.ppf(_FALSE_ALARM, times - 1)))
 
 
 def fewest_by_chance(times: int, ratio: float) -> int:

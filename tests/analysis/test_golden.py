@@ -35,6 +35,7 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
         if request.config.getoption("--refresh-golden"):
             shutil.copy(copy / name, run / name)
         assert (copy / name).read_text() == (run / name).read_text()
+    assert f'<p class="word">{verdict.word}</p>' in (copy / files.REPORT).read_text(encoding="utf-8")
 
 
 def test_the_golden_runs_cover_every_way_to_end():

@@ -15,7 +15,7 @@ from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetfile import TargetFile
-from tests.commands import ROOT, loadproof
+from tests.commands import ROOT, in_process
 
 DOCUMENTS = [
     *ROOT.glob("*.md"),
@@ -87,7 +87,7 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")
     file = tmp_path / "example.yaml"
     file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
-    done = loadproof("check", file)
+    done = in_process("check", file)
     assert done.returncode == 0, done.stderr
 
 

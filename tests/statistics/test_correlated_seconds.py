@@ -6,21 +6,29 @@ import numpy as np
 import pytest
 
 from analysis.estimates.correlation import design_effect, half_width_of_mean, sum_variance
-from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
+from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, rate_estimate, ratio_estimate
 from loadproof.histogram import BUCKETS, buckets_of
 from simulation.traffic import autocorrelated
 from tests.analysis.estimates.test_correlation import PHASE, RPS, SECONDS
-from tests.profiles import fewest_by_chance, most_by_chance, simulations
+from tests.profiles import fewest_by_chance, mean_by_chance, most_by_chance, simulations, wider_by_chance
 
 pytestmark = pytest.mark.statistics
 
-SIMULATIONS = simulations(800)
+SIMULATIONS = simulations(1600)
 """`make bench-coverage` does 1,000 of each, and more."""
 
 
-def is_near_95_percent(covered: list[bool]) -> bool:
-    """From 94 % to 98 %: a little more than they say is no harm."""
-    return fewest_by_chance(len(covered), 0.94) <= sum(covered) <= most_by_chance(len(covered), 0.98)
+def hold_what_they_say(truth: float, estimates: list[Estimate]) -> None:
+    """Intervals cover the truth in 94 % to 98 %, and most are at most a third wider than the estimates' spread asks.
+
+    Of intervals twice as wide nearly all cover, and a few simulations could not tell that from 98 %.
+    """
+    times = len(estimates)
+    covered = sum(estimate.low <= truth <= estimate.high for estimate in estimates)
+    assert fewest_by_chance(times, 0.94) <= covered <= most_by_chance(times, 0.98)
+    spread = float(np.std([estimate.value for estimate in estimates], ddof=1))
+    half = float(np.median([(estimate.high - estimate.low) / 2 for estimate in estimates]))
+    assert half <= 4 / 3 * 1.96 * spread * wider_by_chance(times)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
@@ -36,8 +44,8 @@ def test_ratios_are_covered(phi):
         estimate = ratio_estimate(
             int(hits.sum()), int(sizes.sum()), Precision(design_effect=design_effect(hits, sizes, PHASE))
         )
-        found.append(estimate.low <= truth <= estimate.high)
-    assert is_near_95_percent(found), sum(found)
+        found.append(estimate)
+    hold_what_they_say(truth, found)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
@@ -55,8 +63,8 @@ def test_quantiles_are_covered(phi):
         hits = np.bincount(second[buckets > at], minlength=SECONDS)
         effect = design_effect(hits, np.full(SECONDS, RPS), PHASE)
         estimate = quantile_estimate(counts, 0.95, Precision(design_effect=effect))
-        found.append(estimate.low <= truth_s <= estimate.high)
-    assert is_near_95_percent(found), sum(found)
+        found.append(estimate)
+    hold_what_they_say(truth_s, found)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
@@ -66,8 +74,8 @@ def test_rates_are_covered(phi):
     found = []
     for _ in range(SIMULATIONS):
         counted = np.rint(50 + 10 * autocorrelated(random, SECONDS, phi=phi)).astype(int)
-        found.append(abs(counted.mean() - 50) <= half_width_of_mean(counted, PHASE))
-    assert is_near_95_percent(found), sum(found)
+        found.append(rate_estimate(counted, half_width_of_mean(counted, PHASE)))
+    hold_what_they_say(50, found)
 
 
 def test_plain_intervals_would_not_cover():
@@ -87,5 +95,6 @@ def test_short_runs_do_not_look_quieter_than_they_are(n, spare):
     """On average the variance of a sum is no less than the truth, and little more."""
     random = np.random.default_rng(8)
     values = [random.normal(size=n) for _ in range(simulations(4000))]
-    found = np.mean([sum_variance(each - each.mean())[0] for each in values]) / n
-    assert 0.99 <= found <= spare
+    low, high = mean_by_chance([sum_variance(each - each.mean())[0] / n for each in values])
+    assert high >= 1
+    assert low <= spare

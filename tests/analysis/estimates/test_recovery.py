@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.estimates.recovery import recovery_in
@@ -18,8 +16,8 @@ from analysis.judge.verdict import decide
 from loadproof.histogram import bucket_of
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.rundir.rows import IntervalRow
 from simulation.rundirs import open_scenario, scenario, write_run
+from simulation.traffic import poisson, run_of
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
@@ -49,22 +47,16 @@ def run_with(
     good_from_s: float = 0.0,
     failing: float = 1.0,
     relapse: range = range(0),
-    seed: int = 1,
+    seed: int = 2,
 ) -> Run:
     """Median 20 ms; 200 ms in the spike, until `slow_until_s`, in a relapse; some errors until `good_from_s`."""
     random = np.random.default_rng(seed)
-    cells: Counter = Counter()
-    for span in bare.manifest.phases:
-        for second in range(int(span.start_s), int(span.end_s)):
-            median_s = 0.2 if 30 <= second < max(50, slow_until_s) or second in relapse else 0.02
-            for response_s in random.lognormal(np.log(median_s), 0.4, random.poisson(span.rate_rps)):
-                fails = 30 <= second < good_from_s and random.uniform() < failing
-                outcome = "server_error" if fails else "ok"
-                key = (second, span.name, "balance", outcome)
-                cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
-                cells[*key, "good", 0] += outcome == "ok"
-    rows = [(*key, count) for key, count in cells.items() if count]
-    return replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+    at_s = poisson(random, bare.manifest.scenario)
+    slow = (at_s >= 30) & (at_s < max(50, slow_until_s)) | np.isin(at_s.astype(int), relapse)
+    response_s = random.lognormal(np.log(np.where(slow, 0.2, 0.02)), 0.4)
+    fails = (at_s >= 30) & (at_s < good_from_s) & (random.uniform(size=at_s.size) < failing)
+    outcome = np.where(fails, "server_error", "ok")
+    return replace(bare, intervals=run_of(bare.manifest.scenario, at_s, response_s, outcome).intervals)
 
 
 def test_errors_count_as_well_as_slowness(bare):
@@ -120,14 +112,9 @@ def test_a_phase_that_ended_too_soon_tells_nothing(bare):
 @pytest.mark.parametrize(("longer_ms", "took_s"), [(0.0, 0), (3.0, 0), (30.0, None)])
 def test_a_difference_that_nobody_notices_is_none(bare, longer_ms, took_s):
     """However steady the target was before: 1 % of the deadline of half a second."""
-    counted = Counter()
-    for span in bare.manifest.phases:
-        for second in range(int(span.start_s), int(span.end_s)):
-            ms = 20 + (longer_ms if span.name == "after" else 0.01 * (second % 2))
-            counted[second, span.name, "balance", "ok", "response", bucket_of(round(ms * 1000))] += 50
-            counted[second, span.name, "balance", "ok", "good", 0] += 50
-    rows = [(*key, count) for key, count in counted.items()]
-    run = replace(bare, intervals=pd.DataFrame(rows, columns=list(IntervalRow._fields)))
+    at_s = np.arange(0, 110, 0.02)
+    response_s = 0.02 + np.where(at_s >= 50, longer_ms / 1000, 1e-5 * (at_s.astype(int) % 2))
+    run = replace(bare, intervals=run_of(bare.manifest.scenario, at_s, response_s).intervals)
     assert recovery_in(run, "after", ("balance",)).took_s == took_s
 
 

@@ -167,5 +167,20 @@ def test_the_command_reports_and_judges(logged, tmp_path):
         "requests_summary.md",
         "requests_junit.xml",
     }
-    assert in_process("report", "--log", path, "--out", tmp_path / "out").returncode == 0
-    assert in_process("report").returncode == in_process("report", path, "--log", path).returncode == 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
+    """And no word, but facts."""
+    done = in_process("report", "--log", logged[1].run.path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "20,000 requests" in done.stdout
+    assert {one.name for one in (tmp_path / "out").iterdir()} == {"requests_report.html", "requests_verdict.json"}
+
+
+def test_a_log_and_something_else_are_refused(logged):
+    """Exactly one source."""
+    path = logged[1].run.path
+    for source in ([], [path, "--log", path]):
+        done = in_process("report", *source)
+        assert (done.returncode, "exactly one of RUN, PREFIX and --log" in done.stderr) == (2, True), done.stderr

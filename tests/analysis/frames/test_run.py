@@ -13,6 +13,7 @@ from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.rows import GeneratorRow, IntervalRow
 from simulation.rundirs import write_run
+from tests.profiles import simulations
 
 
 def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
@@ -72,7 +73,7 @@ def test_random_damage_never_raises(tmp_path):
     write_run(tmp_path)
     names = [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS]
     originals = {name: (tmp_path / name).read_bytes() for name in names}
-    for _ in range(40):
+    for _ in range(simulations(40)):
         for name, content in originals.items():
             damaged = bytearray(content[: chance.randrange(len(content) + 1)])
             for _ in range(chance.randrange(4) if damaged else 0):

@@ -13,7 +13,7 @@ from analysis.estimates.estimate import ratio_estimate
 from analysis.estimates.metrics import Tally
 from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
-from analysis.judge.loadcurve import Past, collapse_in, goals, load_curve, scalability
+from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from simulation.rundirs import open_scenario, scenario
@@ -44,10 +44,15 @@ def served(plan: Scenario, seed: int = 1, **outcome: float) -> object:
     return at_s, queue(at_s, random.exponential(SERVERS / CAPACITY_RPS, at_s.size), servers=SERVERS)
 
 
-def test_past_its_capacity_a_queue_answers_too_late():
-    """Goodput collapses, while throughput stays."""
+@pytest.fixture(scope="module")
+def curve() -> LoadCurve:
+    """Of one run up the stairs."""
     plan = stairs()
-    curve = load_curve(run_of(plan, *served(plan)))
+    return load_curve(run_of(plan, *served(plan)))
+
+
+def test_past_its_capacity_a_queue_answers_too_late(curve):
+    """Goodput collapses, while throughput stays."""
     assert curve.collapse is not None
     assert curve.rising[-1].past is Past.LATE
     assert curve.rising[-1].throughput_rps == pytest.approx(CAPACITY_RPS, rel=0.1)
@@ -78,33 +83,28 @@ def test_shedding_is_told_from_failure(ended, past):
         ({Outcome.OK: 8_000}, 8_000, 2_000, Past.UNSENT),
     ],
 )
-def test_what_became_of_the_rest(ended, good, dropped, past):
+def test_what_became_of_the_rest(curve, ended, good, dropped, past):
     """By what most of it was."""
-    plan = stairs()
     tally = Tally({outcome: ended.get(outcome, 0) for outcome in Outcome}, good=good, dropped=dropped, abandoned=0)
-    step = load_curve(run_of(plan, *served(plan))).rising[0]
-    assert replace(step, tally=tally, goodput_ratio=ratio_estimate(good, tally.offered)).past is past
+    assert replace(curve.rising[0], tally=tally, goodput_ratio=ratio_estimate(good, tally.offered)).past is past
 
 
 @pytest.mark.parametrize(
     ("goodputs", "collapsed"),
     [((100, 200, 170), 2), ((100, 200, 185), None), ((200, 100, 100), 1), ((5, 5, 5), None), ((100, 50, 400), 1)],
 )
-def test_a_tenth_less_goodput_under_more_load_is_a_collapse(goodputs, collapsed):
+def test_a_tenth_less_goodput_under_more_load_is_a_collapse(curve, goodputs, collapsed):
     """The first step at which it is seen."""
-    plan = stairs()
-    rising = load_curve(run_of(plan, *served(plan))).rising
-    steps = tuple(replace(step, goodput_rps=rps) for step, rps in zip(rising, goodputs, strict=False))
+    steps = tuple(replace(step, goodput_rps=rps) for step, rps in zip(curve.rising, goodputs, strict=False))
     found = collapse_in(steps)
     assert (found and found.step) == (None if collapsed is None else steps[collapsed])
     # A later and higher peak is not what was lost.
     assert found is None or found.peak.goodput_rps == max(goodputs[:collapsed])
 
 
-def test_less_goodput_under_the_same_load_is_no_collapse():
+def test_less_goodput_under_the_same_load_is_no_collapse(curve):
     """It may be anything else."""
-    plan = stairs()
-    before, step = load_curve(run_of(plan, *served(plan))).rising[:2]
+    before, step = curve.rising[:2]
     step = replace(step, load=before.load, goodput_rps=before.goodput_rps / 2)
     assert collapse_in((before, step)) is None
 
@@ -123,10 +123,8 @@ def test_users_who_wait_show_a_collapse_too():
     assert (curve.is_closed, [step.load for step in curve.rising]) == (True, [10, 20, 40])
 
 
-def test_a_law_is_found_again():
+def test_a_law_is_found_again(curve):
     """The parameters by which throughputs were made, within what was tested."""
-    plan = stairs()
-    curve = load_curve(run_of(plan, *served(plan)))
     n = np.array([1, 2, 4, 8, 16, 32])
     made = 100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1))
     steps = tuple(

@@ -90,6 +90,7 @@ def test_nothing_is_loaded_from_anywhere(hostile):
     assert "url(http" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
     """Generator, coordinated omission, rounding, failures, percentiles since the start."""
@@ -116,9 +117,9 @@ def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
 def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):
     """Two hours, a row a second."""
     prefix = write_history(tmp_path / "run", users=lambda s: 1 + s / 100, rate_rps=lambda s: s / 50, seconds=2 * 3600)
-    begin = time.monotonic()
+    begin_s = time.process_time()
     page = render_report(examined(prefix))
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin_s < 20
     assert len(page.encode()) < 250_000
     assert page.count("<figure>") >= 3
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
+from analysis.judge.judgement import Judgement, Word
 from analysis.judge.verdict import decide
+from analysis.report.page import threshold_row
 from analysis.report.run_page import render_report
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow
+from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.hostile import HOSTILE
 
@@ -26,8 +30,25 @@ def rendered(path):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    return rendered(write_run(tmp_path_factory.mktemp("run"), outcomes_of=outcomes(timeout=0.02)))
+def failed(tmp_path_factory) -> Path:
+    """A run of which some answers came too late, some were wrong, and some refused."""
+    ended = outcomes(timeout=0.02, throttled=0.05, invalid=0.01)
+    return write_run(tmp_path_factory.mktemp("failed"), outcomes_of=ended)
+
+
+@pytest.fixture(scope="module")
+def page(failed) -> str:
+    return rendered(failed)
+
+
+@pytest.fixture(scope="module")
+def died(tmp_path_factory) -> str:
+    """The page of a run in which everything was late and the target died, with names that try to be more than text."""
+    path = write_run(tmp_path_factory.mktemp("died"), ending="target_died", lived_s=20, lag_ms=12.0)
+    update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
+    write_manifest(path, read_manifest(path).model_copy(update=update))
+    files.append_rows(path / files.EVENTS, [EventRow(18.0, "target_died", "exit code 1")])
+    return rendered(path)
 
 
 def test_nothing_is_loaded_from_anywhere(page):
@@ -46,8 +67,8 @@ def test_nothing_is_loaded_from_anywhere(page):
 def test_the_verdict_its_reason_and_the_next_step_come_first(page):
     """Before any table or chart."""
     first_table = page.index("<table")
-    for part in ('<p class="word">FAIL</p>', "goodput_ratio", "<strong>Next:</strong>"):
-        assert page.index(part) < first_table or part == "goodput_ratio"
+    for part in ('<p class="word">FAIL</p>', '<p class="reason">', "<strong>Next:</strong>"):
+        assert page.index(part) < first_table
     assert page.index("<h2>Thresholds</h2>") < page.index("<h2>Load and goodput</h2>")
 
 
@@ -59,22 +80,16 @@ def test_a_report_of_a_long_run_stays_small(tmp_path):
     assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
 
 
-def test_the_same_run_gives_the_same_bytes(tmp_path):
+def test_the_same_run_gives_the_same_bytes(failed, page):
     """No clock, no random identifiers in the SVG."""
-    path = write_run(tmp_path / "run", outcomes_of=outcomes(throttled=0.05, invalid=0.01))
-    assert rendered(path) == rendered(path)
+    assert rendered(failed) == page
 
 
-def test_hostile_text_is_inert(tmp_path):
+def test_hostile_text_is_inert(died):
     """Tags are text, control and direction characters are shown as escapes."""
-    path = write_run(tmp_path / "run", ending="target_died")
-    manifest = read_manifest(path)
-    update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
-    write_manifest(path, manifest.model_copy(update=update))
-    text = rendered(path)
-    assert "<img" not in text
-    assert not any(character in text for character in "\x00\x1b\u202e")
-    assert "&lt;img src=x" in text
+    assert "<img" not in died
+    assert not any(character in died for character in "\x00\x1b\u202e")
+    assert died.count("&lt;img src=x") >= 4
 
 
 DAMAGES = {
@@ -133,11 +148,11 @@ def test_a_run_cut_short_at_any_time_does_not_pass(tmp_path, lived_s, ending):
     assert decide(run).word is not Word.PASS
 
 
-@pytest.mark.parametrize("lived_s", [0.0, 37.0])
-def test_a_run_cut_short_gives_a_report(tmp_path, lived_s):
-    """Of nothing, and of all but the last bursts."""
-    text = rendered(write_run(tmp_path / "run", lived_s=lived_s, ending="interrupted"))
-    assert "PASS" not in re.search(r'<p class="word">(\w+)</p>', text)[1]
+def test_a_run_that_sent_nothing_gives_a_report(tmp_path):
+    """Other runs that were cut short are among the golden ones."""
+    text = rendered(write_run(tmp_path / "run", lived_s=0.0, ending="interrupted"))
+    assert '<p class="word">INCONCLUSIVE</p>' in text
+    assert "No answer was <code>ok</code>." in text
 
 
 def test_a_run_where_everything_failed_gives_a_report(tmp_path):
@@ -147,39 +162,46 @@ def test_a_run_where_everything_failed_gives_a_report(tmp_path):
     assert "No answer was <code>ok</code>." in text
 
 
-def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(tmp_path):
+def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(page):
     """Memory, descriptors, threads where it tells them; warm-up is left out."""
-    page = rendered(write_run(tmp_path))
     row = re.search(r"<td>memory, MiB</td>(.*?)</tr>", page)[1]
     assert re.findall(r">([\d.]+)<", row) == ["57.3", "57.6", "57.6"]
     assert "open descriptors" in page
     assert "<td>threads</td>" not in page
 
 
-def test_how_late_requests_began_is_told(tmp_path):
+def test_how_late_requests_began_is_told(died):
     """Two quantiles, and how many were late by more than one would like."""
-    page = rendered(write_run(tmp_path, lag_ms=12.0))
-    told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", page)
+    told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", died)
     assert told is not None
     assert told[1] == told[2] != "0"
 
 
-def test_what_came_between_is_marked(tmp_path):
+def test_what_came_between_is_marked(died, page):
     """A target that died, in every chart over time."""
-    path = write_run(tmp_path / "run", ending="target_died", lived_s=20)
-    files.append_rows(path / files.EVENTS, [EventRow(18.0, "target_died", "exit code 1")])
-    assert rendered(path).count("target died</text>") >= 4
-    assert "target died</text>" not in rendered(write_run(tmp_path / "healthy"))
+    assert died.count("target died</text>") >= 4
+    assert "target died</text>" not in page
 
 
-def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(tmp_path):
-    """Not for a drift below zero, nor beside a baseline."""
-    plan = scenario(
-        thresholds=[
-            {"phase": "steady", "expect": "p(95) <= 1.10 * baseline"},
-            {"phase": "steady", "expect": "drift(p(50)) < 20 %"},
-            {"expect": "goodput_ratio >= 98 %"},
-        ]
-    )
-    page = rendered(write_run(tmp_path / "run", plan=plan))
-    assert page.count('<svg class="mark"') in {1, 2}
+@pytest.mark.parametrize(
+    ("expect", "estimate", "is_drawn"),
+    [
+        ("p(95) < 200 ms", Estimate(0.1, 0.09, 0.11, 500), True),
+        ("p(95) < 200 ms", Estimate(0.1, 0.09, math.inf, 50), False),
+        ("p(95) < 200 ms", None, False),
+        ("p(95) <= 1.10 * baseline", Estimate(0.1, 0.09, 0.11, 500), False),
+        ("drift(p(50)) < 20 %", Estimate(0.1, 0.05, 0.15, 500), True),
+        ("drift(p(50)) < 20 %", Estimate(0.0, -0.1, 0.1, 500), False),
+        ("goodput_ratio >= 99 %", Estimate(0.995, 0.993, 0.997, 5000), True),
+    ],
+)
+def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(expect, estimate, is_drawn):
+    """Not of an open interval, nor for a drift below zero, nor beside a baseline; limit and interval are in it."""
+    mark = threshold_row(Judgement(Threshold(expect=expect), Word.INCONCLUSIVE, estimate, ""))["mark"]
+    assert (mark is not None) == is_drawn
+    assert mark is None or 0 <= mark["low"] < mark["high"] <= 100 >= mark["limit"] >= 0
+
+
+def test_each_threshold_has_its_bar(failed, page):
+    """That has an interval to draw."""
+    assert page.count('<svg class="mark"') == len(load_run(failed).manifest.scenario.thresholds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -54,7 +54,6 @@ def test_a_ramp_is_linear(arrivals):
     assert (ramp < 12).sum() == pytest.approx(80, rel=0.25)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(["poisson", "uniform"]))
 def test_the_same_seed_gives_the_same_plan_in_order(seed, arrivals):
     """Times ascend, lie within the run, and clients take turns per endpoint."""
@@ -110,7 +109,6 @@ def test_uniform_arrivals_of_an_endpoint_are_evenly_spaced():
         assert np.diff(times) == pytest.approx(100 / count)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 60), st.sampled_from(["poisson", "uniform"]))
 def test_the_union_of_all_workers_arrivals_is_the_plan(workers, clients, arrivals):
     """Each client belongs to one worker, and its arrivals are the same whatever the number of workers."""

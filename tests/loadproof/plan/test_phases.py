@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.plan.pacing import NEVER, next_due
@@ -32,7 +32,6 @@ def sends_of(spans, every_s: float, offset_s: float, answer_s: float) -> list[tu
     return sends
 
 
-@settings(max_examples=150)
 @given(st.floats(0.5, 30), st.floats(0, 1), st.floats(0, 3))
 def test_a_user_keeps_its_pace_and_meets_every_burst(every_s, offset, answer_s):
     """Never closer than `every` outside of bursts; once in each burst that it is free for; never between bursts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.errors import OutputError, RunDirectoryError
@@ -31,11 +31,10 @@ def test_intervals_survive_being_torn_at_any_byte(tmp_path):
         assert text.startswith(b"".join(read_intervals(torn)).decode())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.binary(max_size=300))
-def test_no_bytes_make_reading_raise(tmp_path, garbage):
+def test_no_bytes_make_reading_raise(tmp_path_factory, garbage):
     """A damaged file is a short one."""
-    path = tmp_path / "garbage"
+    path = tmp_path_factory.mktemp("damaged") / "garbage"
     path.write_bytes(garbage)
     list(read_intervals(path))
     files.read_lines_text(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.errors import InputError
@@ -66,7 +66,6 @@ def test_all_refusals_are_told_at_once():
     assert len(caught.value.problems) == 3
 
 
-@settings(max_examples=300)
 @given(st.text(max_size=80))
 def test_no_text_makes_it_fail_otherwise(text):
     """InputError with a one-line message each, or a value."""

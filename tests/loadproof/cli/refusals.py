@@ -1,0 +1,13 @@
+"""How the command line refuses."""
+
+from __future__ import annotations
+
+from tests.commands import in_process
+
+
+def refused(*arguments: object, **environment: str) -> str:
+    """Exit code 2, no traceback, nothing on standard output: what it says on the other."""
+    done = in_process(*arguments, **environment)
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr

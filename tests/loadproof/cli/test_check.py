@@ -1,0 +1,36 @@
+"""`loadproof check`: what scenarios would send, or all that is wrong with them."""
+
+from __future__ import annotations
+
+from tests.commands import in_process, scenario_file
+from tests.loadproof.cli.refusals import refused
+
+
+def test_check_tells_what_a_scenario_would_send():
+    """Model, clients, requests, and the samples of each threshold."""
+    done = in_process("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")
+    assert done.returncode == 0
+    assert "3,036 requests in 85 s to the embedded target" in done.stdout
+    assert "from 1,200 clients" in done.stdout
+    assert "transactions + webhooks · steady" in done.stdout
+
+
+def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
+    """And of what the plan would do: limits exceeded, thresholds that can't be decided, unknown users."""
+    greedy = scenario_file(tmp_path, settings={"limiter": "slowapi"})
+    (tmp_path / "other").mkdir()
+    hasty = scenario_file(
+        tmp_path / "other",
+        mix={"refunds": {"share": "100 %", "every": "1 s"}},
+        thresholds=[{"expect": "p(99.9) < 1 s"}, {"expect": "goodput_ratio >= 50 %"}],
+    )
+    text = refused("check", greedy, hasty, "nowhere.yaml")
+    assert "a client would exceed the declared limit of 10/min" in text
+    assert "mix.refunds: no such file in locustfiles/" in text
+    assert "it needs 10,000 samples" in text
+    assert "nowhere.yaml: can't be read" in text
+
+
+def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):
+    """`expect_throttling: true` says so."""
+    assert in_process("check", scenario_file(tmp_path, settings={}, expect_throttling=True)).returncode == 0

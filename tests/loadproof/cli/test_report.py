@@ -1,0 +1,66 @@
+"""`loadproof report`: run directories and what other tools wrote, and what does not go with which."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+from markupsafe import Markup
+
+from analysis.report.drawing import Drawing
+from loadproof.rundir import files
+from simulation.rundirs import write_run
+from tests.commands import ROOT, in_process
+from tests.loadproof.cli.refusals import refused
+
+
+def test_a_run_directory_of_another_format_is_refused(tmp_path):
+    """With which one is read here."""
+    write_run(tmp_path)
+    path = tmp_path / files.MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    assert "another format version, got '99'" in refused("report", tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "no readable manifest" in refused("report", tmp_path / "empty")
+    assert "no run directory, and none of nowhere_stats.csv" in refused("report", tmp_path / "nowhere")
+
+
+def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
+    """Four files beside them; without thresholds no verdict and exit code 0, with them the verdict's."""
+    capture = shutil.copytree(ROOT / "tests/captures/2.32.10-killed", tmp_path / "csvs")
+    done = in_process("report", capture / "run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No verdict" in done.stdout
+    made = {f"run_{name}" for name in (files.REPORT, files.VERDICT, files.SUMMARY, files.JUNIT)}
+    assert made <= {path.name for path in capture.iterdir()}
+    judged = in_process(
+        "report", capture / "run", "--thresholds", capture / "thresholds.yaml", "--out", tmp_path / "out"
+    )
+    assert judged.returncode == 3
+    assert "INCONCLUSIVE" in judged.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == made
+
+
+def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_path):
+    """A wrong file of thresholds, options of the other, an unwritable place: one line each."""
+    run = write_run(tmp_path / "run")
+    prefix = ROOT / "tests/captures/2.2.3/run"
+    assert "--thresholds and --out are for CSVs" in refused("report", run, "--out", tmp_path)
+    (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: goodput_ratio > 1 %}]")
+    assert "correct and in time" in refused("report", prefix, "--thresholds", tmp_path / "thresholds.yaml")
+    assert "can't be read" in refused("report", prefix, "--thresholds", tmp_path / "none.yaml")
+    assert "can't be made" in refused("report", prefix, "--out", tmp_path / "thresholds.yaml" / "below")
+
+
+def test_the_terminal_shows_hostile_names_inert(tmp_path, monkeypatch):
+    """Escape sequences in a phase's name move no cursor."""
+    monkeypatch.setattr(Drawing, "svg", lambda *_: Markup())
+    write_run(tmp_path)
+    path = tmp_path / files.MANIFEST
+    path.write_text(path.read_text().replace('"ending_detail": ""', '"ending_detail": "\\u001b[2J[red]x"'))
+    path.write_text(path.read_text().replace('"ending": "completed"', '"ending": "target_died"'))
+    done = in_process("report", tmp_path)
+    assert "\x1b[2J" not in done.stdout
+    assert "\\x1b[2J[red]x" in done.stdout.replace("\n", "")
+    assert os.linesep in done.stdout

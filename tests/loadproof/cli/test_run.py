@@ -1,0 +1,68 @@
+"""`loadproof run`: what it refuses before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.run import probe
+from tests.commands import scenario_file
+from tests.loadproof.cli.refusals import refused
+from tests.servers import answering, serving
+
+
+def test_usage_errors_are_exit_code_2():
+    """No arguments, unknown ones."""
+    assert "Missing argument" in refused("run")
+    assert "No such option" in refused("run", "--nonsense")
+    assert "no '='" in refused("run", "scenarios/smoke.yaml", "--set", "deadline")
+    assert "no such place" in refused("run", "scenarios/smoke.yaml", "--set", "phases.x.y=1")
+
+
+def test_a_host_that_nobody_allowed_is_refused_before_the_first_packet():
+    """A name that would resolve, even."""
+    assert "not on the allow list" in refused("run", "scenarios/smoke.yaml", TARGET_URL="http://example.org")
+
+
+def test_source_addresses_need_loopback():
+    """Elsewhere clients must be told apart in another way."""
+    text = refused("run", "scenarios/smoke.yaml", "--allow-host", "example.org", TARGET_URL="http://example.org")
+    assert "source addresses tell clients apart on loopback only" in text
+
+
+def test_a_target_that_is_down_is_one_line():
+    """Refused."""
+    text = refused("run", "scenarios/smoke.yaml", TARGET_URL="http://127.0.0.1:1")
+    assert text == (
+        "http://127.0.0.1:1: no HTTP answer to GET /health: Connection refused; "
+        "start the target, or correct its address\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (answering(b"@@@@\r\n\r\n"), "no HTTP answer"),
+        (answering(b"", then_close=False), "no answer to GET /health within"),
+    ],
+    ids=["garbage", "silence"],
+)
+def test_a_target_that_speaks_no_http_is_one_line(script, message, monkeypatch):
+    """Garbage, or never an answer."""
+    monkeypatch.setattr(probe, "_PROBE_TIMEOUT_S", 0.3)
+    with serving(script) as url:
+        assert message in refused("run", "scenarios/smoke.yaml", TARGET_URL=url)
+
+
+@pytest.mark.process
+def test_an_embedded_target_that_cannot_start_is_one_line(tmp_path):
+    """A wrong setting in the environment reaches the user."""
+    text = refused("run", scenario_file(tmp_path), "--out", tmp_path / "reports", FAULTS="nonsense")
+    assert "embedded target: did not get ready, got \"FAULTS: got 'nonsense'" in text
+
+
+def test_an_unwritable_place_for_reports_is_one_line(tmp_path):
+    """A file is where the directory should be."""
+    (tmp_path / "reports").write_text("")
+    text = refused("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
+    assert "reports: can't be written: " in text
+    assert "--out" in text

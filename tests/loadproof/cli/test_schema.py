@@ -1,0 +1,30 @@
+"""`loadproof schema`: what editors and validators read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.commands import ROOT, in_process
+from tests.loadproof.cli.refusals import refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ([], "scenarios/scenario.schema.json"),
+        (["target"], "scenarios/target.schema.json"),
+        (["verdict"], "reports/verdict.schema.json"),
+    ],
+)
+def test_the_schema_is_printed(arguments, file):
+    """What `make schema` writes, and has written."""
+    done = in_process("schema", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == json.loads((ROOT / file).read_text(encoding="utf-8"))
+
+
+def test_there_is_no_schema_of_anything_else():
+    """With those that there are."""
+    assert "'scenario', 'target', 'verdict'" in refused("schema", "run")
