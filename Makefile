@@ -7,7 +7,7 @@ WORKERS ?= 3
 FUZZ_S ?= 600
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -50,7 +50,7 @@ target: $(VENV)/installed ## The embedded target alone, on port 8000.
 
 test: $(VENV)/developed ## All tests; simulations by a quarter.
 	@$(PYTEST) -m "not quiet" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(PYTEST) -m quiet $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
+	@$(PYTEST) tests/end_to_end -m quiet $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
 
 test-fast: $(VENV)/developed ## The tests that start no program, simulate nothing and open no browser.
 	@$(PYTEST) -m "not process and not statistics and not browser" -n 2
@@ -104,7 +104,7 @@ format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors.
+schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors, and of verdicts.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json

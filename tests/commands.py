@@ -39,7 +39,7 @@ QUICK = {
         {"name": "steady", "duration": "3 s", "users": 20},
         {"name": "bursts", "users": 20, "burst": {"times": 2, "every": "1 s"}},
     ],
-    "timeouts": {"connect": "1 s", "total": "1500 ms"},
+    "timeouts": {"connect": "5 s", "total": "5 s"},
     "thresholds": [
         {"endpoint": ["balance", "health"], "phase": "steady", "expect": "p(90) < 400 ms"},
         {"phase": "steady", "expect": "error_ratio < 5 %"},
@@ -63,7 +63,7 @@ def scenario_file(path: Path, **changes: object) -> Path:
 
 
 def in_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end without a process of its own: for what sends nothing. Paths are taken from the repository."""
+    """Run to the end in this process, only what it starts has its own; paths are taken from the repository."""
     command = ["loadproof", *map(str, arguments)]
     output, errors = io.StringIO(), io.StringIO()
     with (

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 from _pytest.nodeid import NodeId
+from markupsafe import Markup
 
+from analysis.report.drawing import Drawing
 from tests import profiles
 from tests.commands import FinishedRun, finished_run
 from tests.quiet import SKIPPED
@@ -66,3 +68,9 @@ def shared_target() -> Iterator[RunningTarget]:
 def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
         yield session
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without their charts, which take most of a report's time; for tests that look at other things."""
+    monkeypatch.setattr(Drawing, "svg", lambda *_: Markup())

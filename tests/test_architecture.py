@@ -6,7 +6,7 @@ import ast
 import graphlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import pytest
 from tests.commands import ROOT
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
+TOOLS = ("bench", "simulation", "tests")
+"""They import the product, which knows nothing of them."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
 PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND
 ENGINE = ("internals", "http", "scenario", "plan", "api", "rundir", "recording", "users", "generator", "run", "cli")
@@ -35,9 +37,9 @@ def imports_of(file: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def modules() -> dict[str, Path]:
+def modules(packages: Iterable[str]) -> dict[str, Path]:
     """By dotted name."""
-    files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
@@ -54,7 +56,16 @@ def ours(name: str) -> set[str]:
     return {other for other in imports_of(MODULES[name]) if other in MODULES} - {"loadproof"}
 
 
-MODULES = modules()
+def reached_from(name: str) -> set[str]:
+    """Modules of ours that are loaded with this one, itself included."""
+    reached, waiting = set(), {name}
+    while waiting:
+        reached |= waiting
+        waiting = set().union(*map(ours, waiting)) - reached
+    return reached
+
+
+MODULES = modules(PACKAGES)
 
 
 def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, set[str]]:
@@ -64,9 +75,13 @@ def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, 
 
 
 def test_pure_packages_import_no_gevent_locust_or_rich():
-    """They are the same in every process and on every machine."""
+    """Nor does what they import: they are the same in every process and on every machine."""
     impure = {"gevent", "greenlet", "locust", "rich"}
-    assert breaches(lambda name: top_level(imports_of(MODULES[name])) & impure, *PURE) == {}
+
+    def impurities(name: str) -> set[str]:
+        return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & impure
+
+    assert breaches(impurities, *PURE) == {}
 
 
 def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
@@ -84,6 +99,15 @@ def test_only_the_command_line_imports_the_analysis():
         return top_level(ours(name)) - own - next((m for p, m in may_import.items() if within(name, {p})), set())
 
     assert breaches(others, *PACKAGES) == {}
+
+
+def test_the_product_knows_nothing_of_its_tools():
+    """Nor do simulation and benchmarks know of tests."""
+    assert breaches(lambda name: top_level(imports_of(MODULES[name])) & set(TOOLS), *PACKAGES) == {}
+    for name, file in modules(("bench", "simulation")).items():
+        assert not top_level(imports_of(file)) & {"tests"}, name
+    for name, file in modules(("simulation",)).items():
+        assert not top_level(imports_of(file)) & {"bench"}, name
 
 
 def test_a_package_imports_only_packages_below_it():
@@ -116,28 +140,23 @@ def test_packages_hold_no_code_and_forward_nothing():
             assert len(ast.parse(file.read_text(encoding="utf-8")).body) == 1, name
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "analysis.report.run_page",
-        "analysis.outputs.tables",
-        "analysis.report.locust_page",
-        "loadproof.cli.app",
-        "loadproof.run.runner",
-    ],
-)
-def test_importing_it_loads_neither_locust_nor_gevent(module):
-    """Checked in a process of its own."""
-    assert loaded_by(module) & {"locust", "gevent", "payments_api"} == set()
+@pytest.mark.process
+def test_outside_of_locusts_processes_nothing_loads_locust_or_gevent():
+    """Neither what judges nor what runs Locust as its children."""
+    reports = ("analysis.report.run_page", "analysis.report.locust_page", "analysis.outputs.tables")
+    loaded = loaded_by(*reports, "loadproof.cli.app", "loadproof.run.runner")
+    assert loaded & {"locust", "gevent", "payments_api"} == set()
 
 
+@pytest.mark.process
 def test_the_command_line_starts_without_pandas_and_matplotlib():
     """They take seconds to load, and are only needed after the run."""
     assert loaded_by("loadproof.cli.app") & {"pandas", "matplotlib", "scipy"} == set()
 
 
-def loaded_by(module: str) -> set[str]:
-    code = f"import sys, {module}; print(*sys.modules)"
+def loaded_by(*names: str) -> set[str]:
+    """Modules that a process has loaded when it has imported these."""
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split())
 
 

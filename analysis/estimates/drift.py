@@ -50,7 +50,7 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     """What became of a metric in the scope's first phase; None where too little was seen of it.
 
     Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means holds its false alarms under
-    autocorrelation where the Mann-Kendall test on seconds does not (tests/test_drift.py).
+    autocorrelation where the Mann-Kendall test on seconds does not (tests/statistics/test_drift.py).
     """
     span = next(span for span in run.manifest.phases if span.name == scope.phases[0])
     start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))

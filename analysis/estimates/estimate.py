@@ -22,7 +22,7 @@ class Precision:
 
     confidence: float = CONFIDENCE
     design_effect: float = 1.0
-    """How many of the samples tell as much as one independent one (analysis.correlation)."""
+    """How many of the samples tell as much as one independent one (analysis.estimates.correlation)."""
 
     @property
     def tail(self) -> float:

@@ -1,7 +1,7 @@
 """A run's phases to its load curve: goodput and response times against offered load, where goals broke, and how.
 
 Steps are the measured phases at their flat part. The rising ones, up to the most load, tell capacity; the later ones
-tell whether it came back (analysis.recovery).
+tell whether it came back (analysis.estimates.recovery).
 """
 
 from __future__ import annotations

@@ -23,10 +23,11 @@ def report(
         typer.Option(metavar="FILE", help="Instead: a log of requests, a CSV of seconds, name, response_ms, status."),
     ] = None,
     thresholds: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For CSVs: what to expect of them; no verdict if left out.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For CSVs and logs: what to expect; no verdict if left out."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For CSVs: where to write; beside them if left out.")
+        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: where to write; beside them if left out.")
     ] = None,
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",
@@ -52,7 +53,7 @@ def report(
 def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: Path | None) -> None:
     """What doesn't go with a run directory."""
     if thresholds is not None or out is not None:
-        what, remedy = "--thresholds and --out are for CSVs", "leave them out, or give a prefix"
+        what, remedy = "--thresholds and --out are for CSVs and logs", "leave them out, or give a prefix"
         raise InputError(Problem(str(run), what, remedy, got="a directory"))
     if baseline is not None and baseline.resolve() == run.resolve():
         raise InputError(Problem(f"--baseline {baseline}", "the same run", "give an earlier one"))

@@ -48,7 +48,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
         return
     named = os.environ.get(variables.RUN)
     if named is None:
-        raise SystemExit("loadproof/locustfile.py: no run directory; use `loadproof run`, or -f locustfiles alone")
+        raise SystemExit(f"{Path(__file__).name}: no run directory; use `loadproof run`, or -f locustfiles alone")
     path = Path(named)
     manifest = read_manifest(path)
     writer = RunWriter(path, manifest)

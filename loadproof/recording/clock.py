@@ -1,4 +1,6 @@
-"""What time it is, and waiting for it: all that the processes of a run know of time passes through here.
+"""What time it is, and waiting for it: all that makes, follows and records the load asks here.
+
+Transport and signing ask the system themselves, of one exchange each: `http/` works without the rest of the generator.
 
 They take a clock when they are made, so that tests and simulations can give them one that moves only when it is told to
 (`simulation/clock.py`). Greenlets begin, wait for each other and end by gevent either way.

@@ -15,6 +15,7 @@ from bench.truthserver import after_a_stop, delays_s
 from tests.commands import ROOT
 
 
+@pytest.mark.process
 def test_each_request_is_logged_when_it_is_read_and_when_it_is_written(tmp_path):
     """In the time that the client saw; what is no balance is not logged."""
     log = tmp_path / "log.npy"

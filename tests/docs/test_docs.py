@@ -51,6 +51,7 @@ def test_every_make_command_exists(document):
     assert named <= set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 
 
+@pytest.mark.process
 def test_make_help_lists_every_command():
     """From the `##` comments."""
     text = subprocess.check_output(["make", "help"], cwd=ROOT, text=True)

@@ -12,9 +12,9 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, Background, found, loadproof, only_run, scenario_file, verdict_of, words_of
+from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file, verdict_of, words_of
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 FAULTS = {
     "balance": {"delay_ms": 700},
@@ -40,7 +40,7 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
             {"expect": "goodput_ratio >= 90 %"},
         ],
     }
-    done = loadproof("run", scenario_file(tmp_path, **plan), "--out", tmp_path / "out", FAULTS=json.dumps(FAULTS))
+    done = in_process("run", scenario_file(tmp_path, **plan), "--out", tmp_path / "out", FAULTS=json.dumps(FAULTS))
     path = only_run(tmp_path / "out")
     assert words_of(path) == {
         ("balance · all phases", "p(50) < 400 ms"): "FAIL",

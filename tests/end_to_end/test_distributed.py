@@ -14,9 +14,9 @@ import pytest
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, loadproof, only_run, scenario_file
+from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, only_run, scenario_file
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.mark.parametrize("role", ["--worker", "--master"])
@@ -46,7 +46,7 @@ def test_a_signal_ends_all_workers_with_a_report(tmp_path):
 
 def test_workers_that_never_come_are_told(tmp_path):
     """After the wait that was asked for, with a reason and no zero."""
-    done = loadproof(
+    done = in_process(
         *("run", scenario_file(tmp_path), "--out", tmp_path / "out"),
         *("--workers", 2, "--listen", f"127.0.0.1:{free_port()}", "--wait", 2),
     )
@@ -76,7 +76,7 @@ def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_notic
     address = f"127.0.0.1:{free_port()}"
     with workers_at(address, {}, {"PYTHONPATH": str(tmp_path)}) as workers:
         file = scenario_file(tmp_path)
-        done = loadproof("run", file, "--out", tmp_path / "out", "--workers", 2, "--listen", address)
+        done = in_process("run", file, "--out", tmp_path / "out", "--workers", 2, "--listen", address)
         assert [worker.wait(60) for worker in workers] == [0, 0]
     assert done.returncode == 4, done.stdout + done.stderr
     run = load_run(only_run(tmp_path / "out"))

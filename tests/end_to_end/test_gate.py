@@ -7,9 +7,9 @@ import json
 import pytest
 import yaml
 
-from tests.commands import in_process, loadproof, scenario_file
+from tests.commands import in_process, scenario_file
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 
 def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
@@ -20,7 +20,7 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     thresholds = [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]
     strict.write_text(yaml.safe_dump(yaml.safe_load(quick.read_text()) | {"name": "strict", "thresholds": thresholds}))
     shown = tmp_path / "shown.md"
-    done = loadproof(
+    done = in_process(
         "gate", quick, strict, "--out", tmp_path / "out", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
     )
     assert "::error title=strict" in done.stdout, done.stdout + done.stderr

@@ -129,7 +129,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
     assert counts.abandoned == 0
     stats = pd.read_csv(three_workers.path / "locust_stats.csv")
     assert stats[stats["Name"] == "Aggregated"]["Request Count"].iloc[0] == counts.sent
-    assert run.generator["clock_skew_s"].abs().max() < 0.02
+    assert run.generator["clock_skew_s"].abs().max() < 0.1
     assert three_workers.survivors == []
 
 

@@ -13,10 +13,10 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import Run, load_run
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir import files
-from tests.commands import Background, found, free_port, loadproof, only_run, scenario_file, word_of
+from tests.commands import Background, found, free_port, in_process, only_run, scenario_file, word_of
 from tests.end_to_end.notingserver import noting_requests
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 OPEN = {
     "model": "open",
@@ -57,7 +57,7 @@ def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
     for number, options in enumerate([("--ui-port", free_port()), ("--workers", 2)]):
         with noting_requests() as (url, seen):
             out = tmp_path / str(number)
-            done = loadproof("run", file, "--out", out, *options, TARGET_URL=url)
+            done = in_process("run", file, "--out", out, *options, TARGET_URL=url)
         run = load_run(only_run(out))
         assert run.manifest.ending == "completed", done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
@@ -86,7 +86,7 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
         "mix": {"balance": {"share": "50 %"}, "health": {"share": "50 %"}},
     }
     faults = json.dumps({"balance": {"hang": True}, "health": {"hang": True}})
-    done = loadproof("run", scenario_file(tmp_path, **OPEN | changes), "--out", tmp_path / "out", FAULTS=faults)
+    done = in_process("run", scenario_file(tmp_path, **OPEN | changes), "--out", tmp_path / "out", FAULTS=faults)
     run = load_run(only_run(tmp_path / "out"))
     counts = tally(run.intervals)
     assert offered(run) == planned(run)

@@ -10,13 +10,13 @@ import pytest
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ROOT, in_process, loadproof, only_run, word_of
+from tests.commands import ROOT, in_process, only_run, word_of
 from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 
 EXAMPLE = ROOT / "docs/examples/fly-app.yaml"
 SECRETS = {"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_wrong_word_is_told_before_any_load(other_api, tmp_path):
 def test_a_run_against_it_is_right_in_every_word_and_keeps_no_secret(other_api, tmp_path):
     """Every check holds in its words; the manifest has the variables' names only."""
     options = ("--target", EXAMPLE, "--set", "phases.smoke.duration=5 s", "--set", "mix.balance.every=500 ms")
-    done = loadproof("run", "scenarios/smoke.yaml", *options, "--out", tmp_path, TARGET_URL=other_api, **SECRETS)
+    done = in_process("run", "scenarios/smoke.yaml", *options, "--out", tmp_path, TARGET_URL=other_api, **SECRETS)
     run = only_run(tmp_path)
     assert word_of(run, "goodput_ratio >= 90 %") == "PASS", done.stdout + done.stderr
     counts = tally(load_run(run).intervals)

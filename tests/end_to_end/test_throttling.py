@@ -9,9 +9,9 @@ import pytest
 from analysis.estimates.metrics import tally
 from analysis.frames.run import Run, load_run
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
-from tests.commands import loadproof, only_run, scenario_file, verdict_of
+from tests.commands import in_process, only_run, scenario_file, verdict_of
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 THROTTLED = {
     "expect_throttling": True,
@@ -24,7 +24,7 @@ FEW = {"limits": {"health": "5/min", "balance": "5/min"}}
 def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) -> Run:
     """Of which no request failed."""
     file = scenario_file(tmp_path, **THROTTLED, **changes)
-    done = loadproof("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
+    done = in_process("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
     seen = load_run(only_run(tmp_path / "out"))
     counts = tally(seen.intervals)
     assert counts.outcomes["ok"] + counts.outcomes["throttled"] == counts.sent, done.stdout

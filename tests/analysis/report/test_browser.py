@@ -17,7 +17,7 @@ from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run
 from tests.hostile import HOSTILE
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

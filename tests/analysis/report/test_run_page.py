@@ -23,6 +23,9 @@ from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.hostile import HOSTILE
 
+pytestmark = pytest.mark.xdist_group("pages")
+"""That share the pages made here."""
+
 
 def rendered(path):
     run = load_run(path)

@@ -46,7 +46,7 @@ def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_pa
     """A wrong file of thresholds, options of the other, an unwritable place: one line each."""
     run = write_run(tmp_path / "run")
     prefix = ROOT / "tests/captures/2.2.3/run"
-    assert "--thresholds and --out are for CSVs" in refused("report", run, "--out", tmp_path)
+    assert "--thresholds and --out are for CSVs and logs" in refused("report", run, "--out", tmp_path)
     (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: goodput_ratio > 1 %}]")
     assert "correct and in time" in refused("report", prefix, "--thresholds", tmp_path / "thresholds.yaml")
     assert "can't be read" in refused("report", prefix, "--thresholds", tmp_path / "none.yaml")

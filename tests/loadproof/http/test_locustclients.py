@@ -15,7 +15,7 @@ from loadproof.http.client import ClientConnections
 from loadproof.http.locustclients import FastHttp, LocustClient, Requests
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.origin import Origin
-from tests.commands import loadproof, only_run, scenario_file, word_of
+from tests.commands import in_process, only_run, scenario_file, word_of
 from tests.servers import answering, read_request, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-A: b\r\n\r\n" + b'{"a":1}'
@@ -78,6 +78,7 @@ def test_no_whole_answer_is_the_same_failure(client):
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("http_client", "faults", "word"),
     [("fasthttp", {}, "PASS"), ("requests", {"balance": {"error_ratio": 0.5}}, "FAIL")],
@@ -87,7 +88,7 @@ def test_thresholds_are_judged_the_same(tmp_path, http_client, faults, word):
     phases = [{"name": "steady", "duration": "2 s", "users": 20}]
     thresholds = [{"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 50 %"}]
     file = scenario_file(tmp_path, http_client=http_client, phases=phases, thresholds=thresholds)
-    done = loadproof("run", file, "--out", tmp_path / "reports", FAULTS=json.dumps(faults))
+    done = in_process("run", file, "--out", tmp_path / "reports", FAULTS=json.dumps(faults))
     run = only_run(tmp_path / "reports")
     assert word_of(run, "error_ratio < 5 %") == word, done.stdout
     counts = tally(load_run(run).intervals)
