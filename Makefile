@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(COVERAG
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,21 +48,25 @@ ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded
 target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-test: $(VENV)/developed ## All tests; simulations by a quarter.
-	@$(PYTEST) -m "not quiet" -n $(TEST_PROCESSES) --dist loadgroup
+test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter. Five minutes.
+	@$(PYTEST) -m "not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
 	@$(PYTEST) tests/end_to_end -m quiet $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
+
+test-long: $(VENV)/developed ## The long ones.
+	@$(PYTEST) tests/docs tests/end_to_end -m long -n $(TEST_PROCESSES)
 
 test-fast: $(VENV)/developed ## The tests that start no program, simulate nothing and open no browser.
 	@$(PYTEST) -m "not process and not statistics and not browser" -n 2
 
-check: $(VENV)/developed ## What CI runs: lint, types, and `make test` with coverage.
+check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## As check, with all simulations; an hour.
+check-all: $(VENV)/developed ## As check, with all simulations, and the long tests; half an hour.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory test-long
 
 bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, hey and wrk (needs them and nginx).
 	@$(BIN)/python -m bench.throughput

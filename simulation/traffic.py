@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import signal
 
 from analysis.frames.run import Run
 from loadproof.histogram import BUCKETS, buckets_of
@@ -122,6 +121,8 @@ class _Cells:
 
 def autocorrelated(random: np.random.Generator, n: int, *, phi: float) -> Times:
     """AR(1) with standard deviation 1."""
+    from scipy import signal
+
     noise = random.normal(0, np.sqrt(1 - phi**2), n)
     noise[0] = random.normal()
     values: Times = signal.lfilter([1], [1, -phi], noise)

@@ -97,9 +97,9 @@ def loadproof(*arguments: object, timeout_s: float = 150, **environment: str) ->
 class Background:
     """A run that goes on while a test does something to it."""
 
-    def __init__(self, *arguments: object, **environment: str) -> None:
+    def __init__(self, *arguments: object, program: str = "tests.undrawn", **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "loadproof", *map(str, arguments)],
+            [sys.executable, "-m", program, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "COLUMNS": "200", **environment},
             stdout=subprocess.PIPE,
@@ -175,7 +175,7 @@ class FinishedRun:
 def finished_run(path: Path, *arguments: object) -> FinishedRun:
     """A run of the quick scenario that went to its end, whatever its verdict."""
     reports = path / "reports"
-    run = Background("run", scenario_file(path), "--out", reports, *arguments)
+    run = Background("run", scenario_file(path), "--out", reports, *arguments, program="loadproof")
     run.wait_for(reports / "*/target.csv")
     cores = {module: set(run.child(module).cpu_affinity()) for module in ("locust", "payments_api")}
     run.end()

@@ -10,7 +10,6 @@ import requests
 from _pytest.nodeid import NodeId
 from markupsafe import Markup
 
-from analysis.report.drawing import Drawing
 from tests import profiles
 from tests.commands import FinishedRun, finished_run
 from tests.quiet import SKIPPED
@@ -73,4 +72,4 @@ def http() -> Iterator[requests.Session]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without their charts, which take most of a report's time; for tests that look at other things."""
-    monkeypatch.setattr(Drawing, "svg", lambda *_: Markup())
+    monkeypatch.setattr("analysis.report.drawing.Drawing.svg", lambda *_: Markup())

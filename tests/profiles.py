@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from hypothesis import HealthCheck, settings
-from scipy import stats
+from scipy import special
+
+from analysis.estimates.distributions import binomial_quantile, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +35,21 @@ def simulations(full: int) -> int:
 
 def most_by_chance(times: int, ratio: float) -> int:
     """More successes than so many of `times` are no chance where their probability is at most `ratio`."""
-    return int(stats.binom.ppf(1 - _FALSE_ALARM, times, ratio))
+    return int(binomial_quantile(1 - _FALSE_ALARM, times, ratio))
 
 
 def mean_by_chance(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """Between what the mean of what was simulated may lie, as far as chance can tell."""
-    return stats.t.interval(1 - 2 * _FALSE_ALARM, len(values) - 1, np.mean(values), stats.sem(values))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = t_quantile(1 - _FALSE_ALARM, len(values) - 1) * error
+    return mean - half, mean + half
 
 
 def wider_by_chance(times: int) -> float:
     """Intervals look up to so many times too wide where the spread of so many estimates is seen too small."""
-    return float(np.sqrt((times - 1) / stats.chi2.ppf(_FALSE_ALARM, times - 1)))
+    return float(np.sqrt((times - 1) / special.chdtri(times - 1, 1 - _FALSE_ALARM)))
 
 
 def fewest_by_chance(times: int, ratio: float) -> int:
     """Fewer successes than so many of `times` are no chance where their probability is at least `ratio`."""
-    return int(stats.binom.ppf(_FALSE_ALARM, times, ratio))
+    return int(binomial_quantile(_FALSE_ALARM, times, ratio))

@@ -72,6 +72,7 @@ def test_every_other_block_does_what_it_says(copy, block):
 
 
 @pytest.mark.process
+@pytest.mark.long
 @pytest.mark.parametrize("block", [block for block in OTHERS if MAKES_LOAD(block)], ids=first_line)
 def test_every_block_that_makes_load_makes_a_run_whose_thresholds_hold(copy, block):
     """The run's own word, and with it the exit code, is the machine's as well."""

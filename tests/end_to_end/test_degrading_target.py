@@ -11,7 +11,7 @@ from loadproof.rundir.manifest import read_manifest
 from tests.commands import Background, only_run, scenario_file, verdict_of, word_of
 from tests.targets import running_target
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 AFTER_S = 18
 PLAN = {

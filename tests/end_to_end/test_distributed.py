@@ -70,6 +70,7 @@ def workers_at(address: str, *environments: dict[str, str]) -> Iterator[list[sub
             worker.wait(30)
 
 
+@pytest.mark.long
 def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_noticed(tmp_path):
     """They find the master, do their parts and end; who begins too early makes the run INVALID."""
     (tmp_path / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() + 0.4\n")

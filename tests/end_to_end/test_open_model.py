@@ -100,11 +100,11 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
 
 
 def test_the_stop_button_of_the_web_ui_ends_a_run_in_order(tmp_path):
-    """With a report, as if interrupted; here with two workers."""
+    """With a report, as if interrupted."""
     port = free_port()
     phases = [{"name": "long", "duration": "2 min", "rate": "50 rps"}]
     file = scenario_file(tmp_path, **OPEN, phases=phases)
-    run = Background("run", file, "--out", tmp_path / "out", "--ui-port", port, "--workers", 2)
+    run = Background("run", file, "--out", tmp_path / "out", "--ui-port", port)
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     ui = f"http://127.0.0.1:{port}"
     assert requests.get(f"{ui}/stats/requests", timeout=30).json()["state"] == "running"

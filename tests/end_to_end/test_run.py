@@ -19,7 +19,7 @@ def test_plain_locust_runs_the_same_users(shared_target, tmp_path):
     """`locust -f locustfiles` needs nothing of ours but the files."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "locust", "-f", "locustfiles", "--headless", "-u", "8", "-r", "8", "-t", "4s"),
+            *(sys.executable, "-m", "locust", "-f", "locustfiles", "--headless", "-u", "60", "-r", "60", "-t", "5s"),
             *("--host", shared_target.url, "--csv", tmp_path / "plain"),
         ],
         cwd=ROOT,

@@ -6,7 +6,7 @@ import pytest
 
 from bench.starvation import EXPERIMENTS, is_right, perform
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 
 def test_a_generator_that_stood_still_is_invalid():

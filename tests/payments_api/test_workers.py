@@ -12,7 +12,7 @@ import requests
 
 from tests.targets import running_target
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("two workers")]
 
 
 @pytest.fixture(scope="module")

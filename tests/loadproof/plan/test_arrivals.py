@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from loadproof.plan.arrivals import ArrivalPlan, Arrivals
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -83,6 +82,8 @@ FLAT = [{"name": "flat", "duration": "100 s", "rate": "100 rps"}]
 @pytest.mark.parametrize("endpoint", [None, 0])
 def test_poisson_arrivals_pass_a_test_of_it(endpoint):
     """Given their count, their times are uniform, over all blocks; of all endpoints and of each."""
+    from scipy import stats
+
     p_values = []
     for seed in range(40):
         planned = whole(open_scenario(phases=FLAT), seed)

@@ -1,0 +1,13 @@
+"""`python -m tests.undrawn`: the `loadproof` command without the charts of its reports, which take it a second."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from markupsafe import Markup
+
+from loadproof.cli import app
+
+if __name__ == "__main__":
+    with mock.patch("analysis.report.drawing.Drawing.svg", return_value=Markup()):
+        app.main()
