@@ -19,6 +19,7 @@ from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_proce
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", ["--worker", "--master"])
 def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role):
     """Which one is told, and the others go with it."""
@@ -32,6 +33,7 @@ def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role):
     assert "of the workers ended with code -9" in manifest.ending_detail or role == "--master"
 
 
+@pytest.mark.long
 def test_a_signal_ends_all_workers_with_a_report(tmp_path):
     """What they had measured is in it."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)

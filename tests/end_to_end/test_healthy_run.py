@@ -119,6 +119,7 @@ def test_reporting_again_gives_the_same_bytes(healthy):
     assert {name: (healthy.path / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.long
 def test_a_run_of_three_workers_is_whole(three_workers):
     """Every worker's requests have their outcomes, Locust's statistics agree, and no clock is taken for another's."""
     run = load_run(three_workers.path)
@@ -133,6 +134,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
     assert three_workers.survivors == []
 
 
+@pytest.mark.long
 def test_three_workers_send_what_one_sends(healthy, three_workers):
     """The same kinds of requests in each phase, and in bursts one of each user."""
 

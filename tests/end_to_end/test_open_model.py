@@ -99,6 +99,7 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
     assert found(run.path, "arrivals were dropped while users were free") == set()
 
 
+@pytest.mark.long
 def test_the_stop_button_of_the_web_ui_ends_a_run_in_order(tmp_path):
     """With a report, as if interrupted."""
     port = free_port()

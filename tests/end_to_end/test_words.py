@@ -65,6 +65,7 @@ def test_a_broken_target_fails(tmp_path):
     assert "error_ratio" in verdict_of(run)["reason"]
 
 
+@pytest.mark.long
 def test_a_target_that_stands_still_is_never_the_generators_fault(tmp_path):
     """`make bench-starvation` does it, and others, 20 times."""
     numbers = itertools.count()
@@ -80,6 +81,7 @@ def test_a_target_that_stands_still_is_never_the_generators_fault(tmp_path):
     assert verdict_of(run_when_quiet(run_once))["verdict"] == "FAIL"
 
 
+@pytest.mark.long
 def test_a_gate_exits_with_the_worst_word(tmp_path):
     """A healthy scenario, and one that expects too much."""
     phases, thresholds = [{"name": "steady", "duration": "2 s", "users": 20}], [{"expect": "goodput_ratio >= 90 %"}]

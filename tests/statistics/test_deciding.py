@@ -33,7 +33,7 @@ def alike(expect: str, *, seconds: int, seed: int):
 @pytest.mark.parametrize("expect", ["error_ratio < 6 %", "p(95) < 44 ms", "mean < 23.5 ms", "goodput >= 46 rps"])
 def test_so_many_samples_would_decide(expect):
     """A run of twice as many decides in four of five cases, one of an eighth of them in at most one of four."""
-    told, times = [], simulations(80)
+    told, times = [], simulations(60)
     for seed in range(times // 2):
         reason = alike(expect, seconds=200, seed=seed).reason
         told += [int(found[1].replace(",", "")) for found in re.finditer(r"about ([\d,]+) (?:samples|seconds)", reason)]

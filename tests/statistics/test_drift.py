@@ -21,7 +21,7 @@ def test_noise_is_no_drift(phi):
     """With a level that wanders, tau is significant in about one run of twenty, and so are intervals without zero."""
     random = np.random.default_rng(11)
     significant = apart = 0
-    times = simulations(120)
+    times = simulations(80)
     for seed in range(times):
         run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=phi), seed)
         found = drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE)

@@ -26,7 +26,7 @@ def bare(tmp_path_factory) -> Run:
 @pytest.mark.parametrize("recovered_s", [50, 53, 57, 71])
 def test_it_took_as_long_as_it_was_slow(bare, recovered_s):
     """To the second; never sooner, and later only where noise looks like a relapse, in about one of twenty runs."""
-    errors_s, times = [], simulations(60)
+    errors_s, times = [], simulations(40)
     for seed in range(times):
         found = recovery_in(run_with(bare, slow_until_s=recovered_s, seed=seed), "after", ("balance",))
         assert (found.before, found.trigger) == ("calm", "spike")
@@ -38,7 +38,7 @@ def test_it_took_as_long_as_it_was_slow(bare, recovered_s):
 @pytest.mark.parametrize("failing", [0.0, 0.005, 0.02])
 def test_pure_noise_has_recovered_at_once(bare, failing):
     """A run that was never hurt, whatever fails all the time: at most one in twenty is seen otherwise."""
-    late, times = 0, simulations(160)
+    late, times = 0, simulations(100)
     for seed in range(times):
         random = np.random.default_rng(seed)
         at_s = random.uniform(0, 110, random.poisson(110 * 50))
