@@ -115,12 +115,14 @@ class MasterCrew:
 
     def end(self) -> None:
         """Tell the workers to end, and wait until they have, or were lost, or their time is up."""
-        for worker in self._at_work:
+        for worker in list(self._at_work):
             self._runner.send_message(_END, None, worker)
         timeouts = self._manifest.scenario.timeouts
         until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
         while self._at_work and self._clock.now_s() < until_s:
             self._clock.sleep(_END_LOOK_S)
+        for rank in self._at_work.values():
+            self._writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
 
     def _take(self, msg: Any, **_: Any) -> None:
         self._heard_s[msg.node_id] = self._clock.now_s()
@@ -138,7 +140,7 @@ class MasterCrew:
     def _look_after_workers(self) -> None:
         while True:
             self._clock.sleep(1)
-            for worker in self._at_work:
+            for worker in list(self._at_work):
                 self._runner.send_message(_CLOCK, {"unix_s": self._clock.unix_s()}, worker)
             for worker, rank in list(self._at_work.items()):
                 if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:

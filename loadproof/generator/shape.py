@@ -51,6 +51,9 @@ class PlanShape(LoadTestShape):
         else:
             self._begin()
         if self._is_over():
+            if not self._ends_early:
+                # Whoever stops the generator from outside ends it without this word.
+                self._writer.announce(plan_is_over=True)
             self._crew.end()
             return None
         work = self.post.workload()

@@ -56,6 +56,7 @@ class Watch:
         self._generator = generator
         self._target = target
         self._sampler: MetricsSampler | None = None
+        self._plan_is_over = False
         self._ending: Ending = "completed"
         self._detail = ""
         self._unread = b""
@@ -78,12 +79,15 @@ class Watch:
         self._read(progress)
         if self._sampler is not None:
             self._sampler.stop()
-        if self._generator.leader.returncode and self._ending == "completed":
-            self._ending = "generator_died"
-            self._detail = f"Locust ended with code {self._generator.leader.returncode}; see generator.log"
-            if self._sampler is None and self._generator.waits_for_workers:
-                self._detail = f"fewer than {self._manifest.workers} workers came in time; see generator.log"
+        if self._ending == "completed" and (self._generator.leader.returncode or not self._plan_is_over):
+            self._ending, self._detail = "generator_died", f"{self._how_it_died()}; see generator.log"
         return ended(self._manifest, self._ending, self._detail)
+
+    def _how_it_died(self) -> str:
+        code = self._generator.leader.returncode
+        if self._sampler is None and self._generator.waits_for_workers:
+            return f"fewer than {self._manifest.workers} workers came in time"
+        return f"Locust ended with code {code}" if code else "Locust ended before the plan was over"
 
     def _read(self, progress: Progress) -> bool:
         """Handle what the generator told; False when it tells no more."""
@@ -103,6 +107,8 @@ class Watch:
             write_manifest(self._path, self._manifest)
             self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
             self._sampler.start()
+        elif "plan_is_over" in line:
+            self._plan_is_over = True
         elif "disk_full" in line:
             # It ends by itself, unless its log can't be written either.
             self._ending, self._detail = "disk_full", line["disk_full"]
@@ -128,11 +134,10 @@ class Watch:
 
     def _look_after_workers(self) -> None:
         for number, worker in enumerate(self._generator.workers, start=1):
-            if worker.poll() is not None and self._generator.leader.poll() is None:
-                # The end of the run is seen on the workers first: only a code tells it from a death.
-                code = worker.returncode
-                if code:
-                    self._lost_worker(f"process {number} of the workers ended with code {code}")
+            code = worker.poll()
+            # Without a mistake they end only when the plan is over, which the leader tells before it tells them.
+            if code or (code == 0 and not self._plan_is_over):
+                self._lost_worker(f"process {number} of the workers ended with code {code}")
 
     def _lost_worker(self, detail: str) -> None:
         if self._ending == "completed":

@@ -34,6 +34,19 @@ def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role):
 
 
 @pytest.mark.long
+def test_workers_that_somebody_stops_have_not_run_their_plan(tmp_path):
+    """SIGTERM is what Docker and Kubernetes send; each ends in order, with code 0."""
+    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    for process in run.children():
+        if "--worker" in process.cmdline():
+            process.terminate()
+    assert run.end() == 4, run.output
+    assert read_manifest(only_run(tmp_path / "out")).ending == "generator_died"
+    assert run.survivors() == []
+
+
+@pytest.mark.long
 def test_a_signal_ends_all_workers_with_a_report(tmp_path):
     """What they had measured is in it."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)

@@ -12,7 +12,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, QUICK, Background, found, in_process, only_run, scenario_file
+from tests.commands import ENDLESS, QUICK, Background, found, in_process, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.process
 
@@ -59,6 +59,19 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
     in_process("report", path)
     assert found(path, "cut off after") == {"INCONCLUSIVE"}
     assert tally(load_run(path).intervals).outcomes["ok"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
+    """However orderly it ends: what it did not send is no pass."""
+    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    run.child("locust").send_signal(number)
+    assert run.end() == 4, run.output
+    path = only_run(tmp_path / "out")
+    assert read_manifest(path).ending == "generator_died"
+    assert verdict_of(path)["verdict"] == "INVALID"
+    assert run.survivors() == []
 
 
 def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_target):
