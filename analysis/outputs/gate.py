@@ -35,6 +35,8 @@ class Gated:
     run: Run | None = None
     verdict: Verdict | None = None
     trouble: str = ""
+    unmeasured_code: ExitCode = ExitCode.NOTHING_MEASURED
+    """How the program ends where there is no verdict."""
 
     @property
     def word(self) -> str:
@@ -46,7 +48,7 @@ class Gated:
 
     def exit_code(self, *, lenient: bool) -> ExitCode:
         if self.verdict is None:
-            return ExitCode.NOTHING_MEASURED
+            return self.unmeasured_code
         # Others' CSVs and logs have no run that could have been interrupted.
         code = exit_code(self.verdict, self.run.manifest) if self.run else EXIT_CODES[self.verdict.word]
         return ExitCode.PASS if lenient and code is ExitCode.INCONCLUSIVE else code
@@ -63,8 +65,7 @@ _WORST_FIRST: Final = (
 def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
     """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
     codes = {each.exit_code(lenient=lenient) for each in gated}
-    # Stopped before the first one, there is none.
-    return next((code for code in _WORST_FIRST if code in codes), ExitCode.INTERRUPTED)
+    return next((code for code in _WORST_FIRST if code in codes), ExitCode.NOTHING_MEASURED)
 
 
 def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:

@@ -25,7 +25,7 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
 from loadproof.cli.running import run_into
-from loadproof.errors import LoadproofError, escaped
+from loadproof.errors import ExitCode, LoadproofError, escaped
 from loadproof.run.locust import CrewOptions
 from loadproof.run.probe import probe
 from loadproof.run.stopping import StopSignal
@@ -60,20 +60,32 @@ def gate(
         assignments = prepare_all(files, target_file, seed=seed, crew=crew)
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []
-        for assignment in assignments:
-            if not stop_signal:
-                gated.append(_gated(assignment, directory, stop_signal))
-                gates.write_gate(directory, gated, lenient=policy.is_lenient)
+        for done, assignment in enumerate(assignments):
+            gated.append(_gated(assignment, directory, stop_signal))
+            rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
+            # Whatever ends the gate, those that it did not come to are in its files.
+            gates.write_gate(directory, [*gated, *rest], lenient=policy.is_lenient)
     console.print(gates.gate_table(gated))
     console.print(Text(escaped(f"summary: {directory / SUMMARY}")))
     policy.tell_ci(gated, directory / SUMMARY)
     raise typer.Exit(gates.worst_exit_code(gated, lenient=policy.is_lenient))
 
 
+def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
+    """A scenario that the gate has not come to, and will not once it was told to stop."""
+    from analysis.outputs.gate import Gated
+
+    code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
+    trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
+    return Gated(assignment.scenario.name, trouble=trouble, unmeasured_code=code)
+
+
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
     from analysis.outputs.gate import Gated
 
+    if stop_signal:
+        return _unrun(assignment, stop_signal)
     name = assignment.scenario.name
     try:
         if assignment.target is not None:

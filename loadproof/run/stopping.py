@@ -6,6 +6,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from loadproof.errors import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,6 +38,10 @@ class StopSignal:
     @property
     def ending(self) -> Ending:
         return "interrupted" if self.number == signal.SIGINT else "terminated"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.INTERRUPTED if self.number == signal.SIGINT else ExitCode.TERMINATED
 
     @property
     def name(self) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 import yaml
 
+from loadproof.cli import judging
 from tests.commands import in_process, scenario_file
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
@@ -30,6 +33,27 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
     assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
     assert shown.read_text() == (directory / "summary.md").read_text()
+
+
+def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypatch):
+    """What it had not come to is listed; the code is the signal's."""
+    judged = judging.judged
+
+    def judged_while_somebody_stops_it(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return judged(*arguments)
+
+    monkeypatch.setattr(judging, "judged", judged_while_somebody_stops_it)
+    phases = [{"name": "steady", "duration": "1 s", "users": 10}]
+    file = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
+    done = in_process("gate", file, "scenarios/smoke.yaml", "--out", tmp_path / "out")
+    assert done.returncode == 143, done.stdout + done.stderr
+    (directory,) = (tmp_path / "out").glob("*-gate")
+    found = json.loads((directory / "gate.json").read_text())
+    assert found["exit_code"] == 143
+    assert [(one["scenario"], one["verdict"]) for one in found["scenarios"]][1] == ("smoke", None)
+    assert found["scenarios"][1]["reason"] == "not run: the gate was terminated"
+    assert "not run: the gate was terminated" in (directory / "summary.md").read_text()
 
 
 def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):

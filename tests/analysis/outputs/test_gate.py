@@ -41,6 +41,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
         run = load_run(directory)
         found[name] = Gated(name, run, decide(run))
     found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
+    found["never ran"] = Gated("never ran", trouble="not run", unmeasured_code=ExitCode.TERMINATED)
     return found
 
 
@@ -53,7 +54,8 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
         (["inconclusive", "fail"], True, ExitCode.FAIL),
         (["fail", "invalid", "pass"], True, ExitCode.INVALID),
         (["invalid", "unmeasured"], False, ExitCode.NOTHING_MEASURED),
-        ([], False, ExitCode.INTERRUPTED),
+        ([], True, ExitCode.NOTHING_MEASURED),
+        (["pass", "never ran"], True, ExitCode.TERMINATED),
     ],
 )
 def test_the_worst_decides(gated, names, lenient, code):
@@ -67,15 +69,15 @@ def test_every_scenario_is_in_every_summary(gated):
     """With its word and its reason."""
     everyone = list(gated.values())
     content = json.loads(gate_json(everyone, lenient=False))
-    assert [one["verdict"] for one in content["scenarios"]] == ["PASS", "FAIL", "INVALID", "INCONCLUSIVE", None]
+    assert [one["verdict"] for one in content["scenarios"]] == ["PASS", "FAIL", "INVALID", "INCONCLUSIVE", None, None]
     markdown = gate_markdown(everyone)
     for name in gated:
         assert f"| {name} |" in markdown
     assert gate_table(everyone).row_count == len(everyone)
     suites = ElementTree.fromstring(gate_junit(everyone)).findall("testsuite")
     assert len(suites) == len(everyone)
-    assert [int(suite.get("failures")) > 0 for suite in suites] == [False, True, False, False, False]
-    assert [int(suite.get("errors")) > 0 for suite in suites] == [False, False, True, True, True]
+    assert [int(suite.get("failures")) > 0 for suite in suites] == [False, True, False, False, False, False]
+    assert [int(suite.get("errors")) > 0 for suite in suites] == [False, False, True, True, True, True]
 
 
 def test_github_is_told_what_did_not_pass(gated):
