@@ -1,7 +1,6 @@
 """Pays back and forth between two accounts of its own, and reads the last payment back now and then."""
 
 from typing import Any
-from uuid import UUID
 
 from locust import task
 
@@ -19,7 +18,7 @@ class TransactionUser(ApiUser):
     def pay(self) -> None:
         debit, credit = self.random.sample(self.identity.paying_accounts, 2)
         amount = self.random.choice(self.payloads.payments).amount
-        order = self.api.pay(debit=debit, credit=credit, amount=amount, key=str(UUID(int=self.random.getrandbits(128))))
+        order = self.api.pay(debit=debit, credit=credit, amount=amount, key=str(self.new_id()))
 
         def is_paid(reply: Reply) -> None:
             expect(reply.repeats(order.sent), "transactions: another payment than ordered")

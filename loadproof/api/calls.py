@@ -24,7 +24,8 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MINOR_UNITS: Final = 100
 _UNCHANGED: Final = ()
 """A field that the target calls as we do."""
-_LARGEST_UPDATE_ID: Final = 2**31
+_UPDATE_ID_DIGITS: Final = 13
+"""Hexadecimal ones: as many bits as a JSON number carries everywhere. Half as many repeat within a long run."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,32 @@ class Reply:
         self.operation = operation
 
     def __getitem__(self, word: str) -> Any:
-        """The field's value; LookupError or ValueError when the answer should have it and hasn't."""
+        """The field's value; LookupError or ValueError when the answer should have it and hasn't.
+
+        A null in the place of what the target file says that the target tells is such a want.
+        """
         keys = self.operation.answer_keys.get(word, _UNCHANGED)
-        if keys is _UNCHANGED:
-            return self.answer.json[word]
         if keys is None:
             return None
-        value = self.answer.json
-        for key in keys:
-            value = value[int(key)] if isinstance(value, list) else value[key]
+        if keys is _UNCHANGED:
+            value = self.answer.json[word]
+        else:
+            value = self.answer.json
+            for key in keys:
+                value = value[int(key)] if isinstance(value, list) else value[key]
+        if value is None and word in self.operation.tells:
+            raise LookupError(word)
         return value
 
     def says(self, word: str, expected: object) -> bool:
-        """True unless the target tells something else."""
+        """True unless the target tells something else, or should tell it and doesn't."""
         found = self[word]
-        return found is None or found == expected or _same_number(found, expected)
+        if found is None:
+            return True
+        # In Python true is 1.
+        if isinstance(found, bool) or isinstance(expected, bool):
+            return found is expected
+        return bool(found == expected) or _same_number(found, expected)
 
     def repeats(self, sent: Mapping[str, Any]) -> bool:
         """True unless the target tells another value than it was sent."""
@@ -71,12 +83,15 @@ class Reply:
         return {word: self[word] for word in self.operation.tells}
 
     def number(self, word: str) -> Decimal:
-        """The field as a number, also when it is text; ValueError when it is neither."""
+        """The field as a number, also when it is text; ValueError when it is neither, or no finite one."""
         value = self[word]
         try:
-            return Decimal(value if type(value) is int else str(value))
+            number = Decimal(value if type(value) is int else str(value))
         except InvalidOperation:
             raise ValueError(word) from None
+        if not number.is_finite():
+            raise ValueError(word)
+        return number
 
 
 def _same_number(found: object, expected: object) -> bool:
@@ -145,7 +160,7 @@ class Api:
         operation = self._endpoints.webhooks
         identity: dict[str, Any] = {"id": event_id}
         if operation.signature == "telegram":
-            identity["update_id"] = int(event_id[-8:], 16) % _LARGEST_UPDATE_ID
+            identity["update_id"] = int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
         body = encode_json(identity | dict(event))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
         headers = {**self._headers, **_JSON, **headers}

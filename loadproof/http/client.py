@@ -71,7 +71,11 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
     if answer.status not in _REDIRECTS or location is None:
         return None
     base = origin.base_path if request.is_below_base else ""
-    url = urlsplit(urljoin(f"{origin.root}{base}{request.path}", location))
+    try:
+        url = urlsplit(urljoin(f"{origin.root}{base}{request.path}", location))
+    except ValueError:
+        # No address at all: the answer is one like any other.
+        return None
     if f"{url.scheme}://{url.netloc}" != origin.root:
         return None
     path = urlunsplit(("", "", quote(url.path or "/", safe=_UNTOUCHED), quote(url.query, safe=_UNTOUCHED), ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,7 @@ class Workload:
         *,
         seed: int,
         recorder: Recorder | NoRecorder,
+        run_id: str = "",
         target: TargetFacts = _REFERENCE,
         rank: int = 0,
         workers: int = 1,
@@ -68,6 +70,7 @@ class Workload:
         self.workers = workers
         self.spans = plan_phases(scenario)
         self.seed = seed
+        self.run_id = run_id
         self.recorder = recorder
         self.payloads = _payloads_of(seed)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
@@ -167,7 +170,10 @@ class Post:
         """What was assigned to it, or plain Locust's."""
         if self._workload is None:
             plain = Scenario.model_validate(_PLAIN_LOCUST)
-            self._workload = Workload(plain, seed=0, recorder=NoRecorder(), clock=self.clock, connect=self._connect)
+            recorder, run_id = NoRecorder(), secrets.token_hex()
+            self._workload = Workload(
+                plain, seed=0, recorder=recorder, run_id=run_id, clock=self.clock, connect=self._connect
+            )
         return self._workload
 
     def assign(self, manifest: Manifest, *, rank: int, workers: int) -> Workload:
@@ -179,6 +185,7 @@ class Post:
             manifest.scenario,
             seed=manifest.seed,
             recorder=recorder,
+            run_id=manifest.run_id,
             target=manifest.target,
             rank=rank,
             workers=workers,

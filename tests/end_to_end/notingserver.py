@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+
+_EVENT_ID = re.compile(rb"evt_[0-9a-f]{32}")
 
 
 class Noted(NamedTuple):
@@ -17,6 +20,14 @@ class Noted(NamedTuple):
     path: str
     key: str | None
     body: bytes
+
+    def new_id(self) -> str | None:
+        """Of the payment or event that it tells of."""
+        event = _EVENT_ID.search(self.body)
+        return event[0].decode() if event else self.key
+
+    def without_ids(self) -> Noted:
+        return self._replace(key=None, body=_EVENT_ID.sub(b"", self.body))
 
 
 @contextmanager

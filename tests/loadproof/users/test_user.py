@@ -1,0 +1,110 @@
+"""What a user makes of its answers: one outcome each, whatever the target sends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests import unpatched  # noqa: F401 - before locust
+
+from locust.env import Environment  # isort: skip
+
+from loadproof.recording.recorder import NoRecorder
+from loadproof.users.workload import Post
+from locustfiles.balance import BalanceUser
+from locustfiles.health import HealthUser
+from locustfiles.transactions import TransactionUser
+from locustfiles.webhooks import WebhookUser
+from simulation.rundirs import manifest, scenario
+from tests.servers import answering, serving
+
+DEEP = b"[" * 5000 + b"]" * 5000
+LONG = b"9" * 5000
+PAYMENT = {"id": "pay_1", "debit": "acct-000001", "credit": "acct-000002", "amount": 1, "currency": "EUR"}
+
+
+class Noting(NoRecorder):
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def finished(self, *told: object) -> None:
+        _, _, outcome, *_ = told
+        self.outcomes.append(str(outcome))
+
+    def abandoned(self, *_: object, **__: object) -> None:
+        self.outcomes.append("abandoned")
+
+
+def outcome_of(user_class, body: bytes, *, status: str = "200 OK", headers: str = "") -> str:
+    """Of the first request of such a user, answered with this."""
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
+    with serving(answering(head + body)) as url:
+        post = Post()
+        work = post.assign(manifest(scenario()), rank=0, workers=1)
+        work.recorder = Noting()
+        environment = Environment(user_classes=[user_class])
+
+        class Tested(user_class):
+            host = url
+
+        Tested.post = post
+        user = Tested(environment)
+        next(iter(user_class.tasks))(user)
+    return " ".join(work.recorder.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("user_class", "body"),
+    [
+        (HealthUser, {"status": None}),
+        (HealthUser, {"status": True}),
+        (HealthUser, None),
+        (BalanceUser, {"account": "acct-000000", "balance": None}),
+        (BalanceUser, {"account": "acct-000000", "balance": "Infinity"}),
+        (BalanceUser, {"account": "acct-000000", "balance": "NaN"}),
+        (BalanceUser, {"account": "acct-000000", "balance": "sNaN"}),
+        (BalanceUser, {"account": "acct-000000", "balance": True}),
+        (BalanceUser, {"account": None, "balance": 1}),
+        (TransactionUser, dict.fromkeys(PAYMENT)),
+        (TransactionUser, PAYMENT | {"id": None}),
+        (WebhookUser, {"duplicate": None}),
+        (WebhookUser, {"duplicate": 0}),
+        (WebhookUser, {}),
+    ],
+)
+def test_null_and_its_like_are_no_answer(user_class, body):
+    """What the target file doesn't call absent must be there and right."""
+    status = "201 Created" if user_class is TransactionUser else "200 OK"
+    assert outcome_of(user_class, json.dumps(body).encode(), status=status) == "invalid"
+
+
+@pytest.mark.parametrize("user_class", [HealthUser, BalanceUser, TransactionUser, WebhookUser])
+@pytest.mark.parametrize("body", [DEEP, LONG, b'{"balance": NaN}', b"\xff\xfe", b"", b'{"status":' + LONG + b"}"])
+def test_whatever_a_parser_raises_is_invalid(user_class, body):
+    """One outcome, and never none."""
+    status = "201 Created" if user_class is TransactionUser else "200 OK"
+    assert outcome_of(user_class, body, status=status) == "invalid"
+
+
+@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\\", ""])
+def test_a_redirect_to_nowhere_is_an_answer(location):
+    """Of a status that nobody expects."""
+    assert outcome_of(BalanceUser, b"", status="302 Found", headers=f"Location: {location}\r\n") == "invalid"
+
+
+def test_right_answers_are_ok():
+    """Or the tests above would prove nothing."""
+    assert outcome_of(HealthUser, b'{"status": "ok"}') == "ok"
+    assert outcome_of(BalanceUser, b'{"account": "acct-000000", "balance": "12.30"}') == "ok"
+    assert outcome_of(WebhookUser, b'{"duplicate": false}') == "ok"
+
+
+def test_a_check_that_raises_anything_is_an_invalid_answer():
+    """Of a user's own making, too."""
+
+    class Odd(HealthUser):
+        def _is_alive(self, _) -> None:
+            raise ArithmeticError
+
+    assert outcome_of(Odd, b'{"status": "ok"}') == "invalid"
