@@ -50,11 +50,11 @@ target: $(VENV)/installed ## The embedded target alone, on port 8000.
 
 test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter. Five minutes.
 	@$(PYTEST) -m "not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
+	@$(PYTEST) -m "quiet and not long" $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
 
 test-long: $(VENV)/developed ## The long ones: real runs of several processes, or of half a minute.
-	@$(PYTEST) tests/docs tests/end_to_end -m "long and not quiet" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(PYTEST) tests/end_to_end -m "long and quiet"
+	@$(PYTEST) -m "long and not quiet" -n $(TEST_PROCESSES) --dist loadgroup
+	@$(PYTEST) -m "long and quiet"
 
 test-fast: $(VENV)/developed ## The tests that start no program, simulate nothing and open no browser.
 	@$(PYTEST) -m "not process and not statistics and not browser" -n 2

@@ -84,8 +84,15 @@ def test_pure_packages_import_no_gevent_locust_or_rich():
     assert breaches(impurities, *PURE) == {}
 
 
+def test_only_locusts_own_processes_import_locust_or_gevent():
+    """Neither what judges nor what starts Locust as its children, at any place of a module."""
+    impure = {"gevent", "greenlet", "locust"}
+    outside = ("analysis", "loadproof.run", "loadproof.cli")
+    assert breaches(lambda name: top_level(imports_of(MODULES[name])) & impure, *outside) == {}
+
+
 def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
-    """It works where nothing but pandas is installed, on what a run directory holds."""
+    """It works on what a run directory holds, wherever that came from."""
     open_to_it = GROUND | {"analysis", "loadproof.scenario", "loadproof.plan", "loadproof.rundir"}
     assert breaches(lambda name: {other for other in ours(name) if not within(other, open_to_it)}, "analysis") == {}
 
@@ -93,6 +100,8 @@ def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir(
 def test_only_the_command_line_imports_the_analysis():
     """The run directory is all that passes between the halves; the API is reached over HTTP."""
     may_import = {"loadproof.cli": {"analysis"}, "locustfiles": {"loadproof"}, "analysis": {"loadproof"}}
+    own_words = {"locustfiles", "loadproof.users", "loadproof.api"}
+    assert breaches(lambda name: {other for other in ours(name) if not within(other, own_words)}, "locustfiles") == {}
 
     def others(name: str) -> set[str]:
         own = {name.partition(".")[0]}
@@ -134,10 +143,14 @@ def test_imports_make_no_circle():
 
 
 def test_packages_hold_no_code_and_forward_nothing():
-    """An `__init__` says what the room is for."""
+    """An `__init__` says what the room is for, the outermost its version, too; other modules define something."""
     for name, file in MODULES.items():
-        if file.name == "__init__.py" and name != "loadproof":
-            assert len(ast.parse(file.read_text(encoding="utf-8")).body) == 1, name
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        if file.name == "__init__.py":
+            assert len(body) == 1 or (name == "loadproof" and "__version__" in ast.unparse(body)), name
+        else:
+            imports = (ast.Import, ast.ImportFrom)
+            assert any(not isinstance(statement, imports) for statement in body[1:]), f"{name} only forwards"
 
 
 @pytest.mark.process

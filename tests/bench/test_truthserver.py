@@ -36,7 +36,7 @@ def test_each_request_is_logged_when_it_is_read_and_when_it_is_written(tmp_path)
     for (sent_s, received_s), (read_s, written_s) in zip(seen, times, strict=True):
         assert sent_s <= read_s <= written_s <= received_s
     expected = [delay for delay, _ in zip(delays_s("lognormal", 1), range(5), strict=False)]
-    assert (times[:, 1] - times[:, 0]) == pytest.approx(expected, abs=0.05)
+    assert ((times[:, 1] - times[:, 0]) >= np.array(expected) - 0.001).all()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def copy(tmp_path_factory) -> Path:
 
 
 def test_the_first_block_is_the_two_commands():
-    """Those that do all the set-up; continuous integration runs them as they stand."""
+    """Those that do all the set-up; continuous integration runs them, the tests with coverage."""
     assert [line.split("#")[0].split() for line in TWO_COMMANDS.splitlines()] == [
         ["make", "load-100"],
         ["make", "test"],

@@ -28,6 +28,7 @@ def test_plain_locust_runs_the_same_users(shared_target, tmp_path):
         timeout=100,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
     stats = pd.read_csv(tmp_path / "plain_stats.csv").set_index("Name")
     assert stats.loc["health", "Request Count"].sum() > 0, done.stderr
     assert stats.loc["health", "Failure Count"].sum() == 0, done.stderr

@@ -15,7 +15,7 @@ from tests.profiles import fewest_by_chance, mean_by_chance, most_by_chance, sim
 pytestmark = pytest.mark.statistics
 
 SIMULATIONS = simulations(1600)
-"""`make bench-coverage` does 1,000 of each, and more."""
+"""`make bench-coverage` shows more correlations and lengths."""
 
 
 def hold_what_they_say(truth: float, estimates: list[Estimate]) -> None:

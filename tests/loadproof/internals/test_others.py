@@ -45,7 +45,9 @@ def test_watchers_call_on_the_hub():
         watcher = hub.loop.io(reader, 1)
         watcher.start(lambda: seen.append(gevent.getcurrent()))
         os.write(writer, b"x")
-        gevent.sleep(0.02)
+        with gevent.Timeout(20):
+            while len(seen) < 2:
+                gevent.sleep(0.01)
         watcher.stop()
         calls = len(seen)
         gevent.sleep(0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 
+import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,7 @@ def test_secrets_are_fresh_and_of_the_specified_form():
     assert new_secret() != new_secret()
 
 
+@pytest.mark.process
 def test_our_signature_is_what_the_target_accepts(shared_target):
     """Two implementations of the specification agree."""
     headers = standard_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)

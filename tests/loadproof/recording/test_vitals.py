@@ -53,6 +53,7 @@ def test_this_process_is_seen_to_work():
     assert abs(seen.asleep_s) < 0.5
 
 
+@pytest.mark.process
 def test_waiting_for_a_core_is_seen():
     """Two who want the same core wait for each other, sooner or later."""
     cores = psutil.Process().cpu_affinity()

@@ -1,8 +1,7 @@
-"""Who is who doesn't depend on the number of workers."""
+"""Users to workers: who is who doesn't depend on how many workers there are."""
 
 from __future__ import annotations
 
-from loadproof.plan.clients import make_client
 from loadproof.plan.shares import allot
 
 
@@ -18,8 +17,3 @@ def test_the_union_of_all_workers_numbers_is_the_whole():
                     for made in range(allotted[worker][name])
                 ]
                 assert sorted(numbers) == list(range(total))
-
-
-def test_a_client_is_the_same_however_often_it_is_made():
-    """It has no state of its own."""
-    assert make_client(3, seed=3, by_address=True) == make_client(3, seed=3, by_address=True)
