@@ -24,7 +24,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import blocks, histogram, sums_by
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
-from loadproof.rundir.rows import PARTS
+from loadproof.rundir.rows import PARTS, REPEATED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,8 @@ class Tally:
     good: int
     dropped: int
     abandoned: int
+    repeated: int = 0
+    """Of those sent: twice, the first time in vain."""
 
     @property
     def sent(self) -> int:
@@ -103,6 +105,7 @@ def tally(rows: pd.DataFrame) -> Tally:
         good=int(by_series.get("good", 0)),
         dropped=int(by_series.get("dropped", 0)),
         abandoned=int(by_series.get("abandoned", 0)),
+        repeated=int(by_series.get(REPEATED, 0)),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings by which there may be few requests, or none."""
+_MANY_REPEATED_RATIO: Final = 0.001
 
 
 def examine(run: Run) -> tuple[Finding, ...]:
@@ -84,9 +85,18 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
             yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
 
 
+def _repeated(run: Run) -> Iterator[Finding]:
+    """Requests that crossed with the closing of their connection, and were sent again on another."""
+    counts = tally(run.intervals)
+    if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
+        what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
+        yield Finding(Word.PASS, what, "let the target keep idle connections open for longer")
+
+
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
     _late_bursts,
+    _repeated,
 )

@@ -125,6 +125,7 @@ def row_json(row: SummaryRow) -> RowJson:
         sent=row.tally.sent,
         dropped=row.tally.dropped,
         abandoned=row.tally.abandoned,
+        repeated=row.tally.repeated,
         outcomes={str(outcome): count for outcome, count in row.tally.outcomes.items()},
         response_s=times(row.response),
         service_s=times(row.service),

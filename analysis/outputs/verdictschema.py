@@ -63,6 +63,7 @@ class RowJson(TypedDict):
     sent: int
     dropped: int
     abandoned: int
+    repeated: int
     outcomes: dict[str, int]
     response_s: dict[str, ValueJson]
     service_s: dict[str, ValueJson]

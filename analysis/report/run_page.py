@@ -98,6 +98,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "goodput_ratio": format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
         "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
         "dropped": row.tally.dropped,
+        "repeated": row.tally.repeated,
         "response": [_value(estimate) for estimate in row.response.values()],
         "service": [_value(estimate) for estimate in row.service.values()],
         "connections": _count(row.parts["connect"][0.5]),

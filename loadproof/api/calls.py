@@ -41,11 +41,13 @@ class Call:
 class Reply:
     """An answer in our words. What the target file says that the target doesn't tell is None."""
 
-    __slots__ = ("answer", "operation")
+    __slots__ = ("answer", "may_be_second", "operation")
 
     def __init__(self, answer: Answer, operation: Operation) -> None:
         self.answer = answer
         self.operation = operation
+        self.may_be_second = False
+        """The request was sent twice, and the target may have seen both."""
 
     def __getitem__(self, word: str) -> Any:
         """The field's value; LookupError or ValueError when the answer should have it and hasn't.

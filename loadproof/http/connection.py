@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
+_IDLE_S: Final = 0.002
+"""A connection that was idle for longer may have been left, and the event loop not yet have heard of it."""
+_CROSSED_S: Final = 0.005
+"""A server closes so soon only if its closing and our request crossed: on loopback, where connecting takes no time."""
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -67,6 +71,8 @@ class Connection:
         self._timing = Timing()
         self._has_received = False
         self._ended: Answer | Exception | None = None
+        self._connect_s = 0.0
+        self._idle_since_s = 0.0
         self._packet: _Packet | None = None
 
     @property
@@ -91,7 +97,7 @@ class Connection:
         finally:
             self._waiting = None
             self._total.waiting.pop(waiting, None)
-            timing.ended_s = timing.ended_s or time.monotonic()
+            timing.ended_s = self._idle_since_s = timing.ended_s or time.monotonic()
             timing.sent_s = timing.sent_s or timing.began_s
 
     def close(self) -> None:
@@ -106,8 +112,9 @@ class Connection:
         if packet is None or packet.request is not request:
             # Users who send the same request again and again have it made once.
             packet = self._packet = self._make_packet(request)
-        if self._socket is not None and not request.may_be_repeated:
-            # What can't be sent again must not go out on a connection that the server has left.
+        is_idle = timing.began_s - self._idle_since_s > _IDLE_S
+        if self._socket is not None and (is_idle or not request.may_be_repeated):
+            # Nothing should go out on a connection that the server has left.
             self._on_readable()
         is_fresh = self._socket is None
         if is_fresh:
@@ -115,12 +122,21 @@ class Connection:
         try:
             return self._send_and_wait(packet, timing)
         except (ConnectionError, MalformedAnswerError):
-            # The server may close an idle connection just as we send: nothing was received, so send again.
-            if is_fresh or self._has_received or not request.may_be_repeated:
+            if is_fresh or not request.may_be_repeated or not self._has_crossed(timing):
                 raise
         self.close()
         self._open(timing)
+        timing.sent_s, timing.ended_s, timing.is_repeated = 0.0, 0.0, True
         return self._send_and_wait(packet, timing)
+
+    def _has_crossed(self, timing: Timing) -> bool:
+        """The server closed an idle connection just as we sent, and can't have begun to work on the request.
+
+        Stricter than RFC 9112, section 9.3.1, which lets whatever is idempotent be sent again: what a server had time
+        to work on and then drops is its failure.
+        """
+        after_s = time.monotonic() - timing.sent_s
+        return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
 
     def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
         self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
@@ -150,7 +166,7 @@ class Connection:
         return ended
 
     def _send(self, packet: bytes) -> bool:
-        """False when the answer came before all was sent."""
+        """False when the answer came before all was sent, or nobody takes the rest: then there may be one."""
         assert self._socket is not None  # noqa: S101 - _open
         if self._tls:
             packet = self._tls.encrypt(packet)
@@ -158,6 +174,8 @@ class Connection:
             sent = self._socket.send(packet)
         except BlockingIOError:
             sent = 0
+        except ConnectionError:
+            return False
         return sent == len(packet) or self._send_rest(memoryview(packet)[sent:])
 
     def _send_rest(self, rest: memoryview) -> bool:
@@ -171,6 +189,8 @@ class Connection:
                     rest = rest[self._socket.send(rest) :]
                 except BlockingIOError:
                     continue
+                except ConnectionError:
+                    break
         finally:
             watcher.stop()
             watcher.close()
@@ -235,7 +255,8 @@ class Connection:
             self._socket, self._tls = open_stream(self.origin, source_address=self._source_address, session=session)
         finally:
             self._connect.waiting.pop(waiting, None)
-            timing.connect_s += time.monotonic() - began_s
+            self._connect_s = time.monotonic() - began_s
+            timing.connect_s += self._connect_s
         self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
         self._watcher.start(self._on_readable)
 

@@ -53,11 +53,13 @@ class Timing:
     connect_s: float = 0.0
     """How long connecting took, if it had to connect; seconds."""
     sent_s: float = 0.0
-    """When the first byte was sent, the first time if it had to be repeated; `began_s` if it never was."""
+    """When the first byte was sent, the second time if it had to be repeated; `began_s` if it never was."""
     first_byte_s: float = 0.0
     """How long it took from sending to the first byte of an answer."""
     ended_s: float = 0.0
     """When the last byte came, or it failed."""
+    is_repeated: bool = False
+    """Sent a second time, since the server can't have seen the first."""
 
 
 @dataclass(frozen=True)

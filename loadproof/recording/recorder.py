@@ -16,7 +16,7 @@ from loadproof.recording.cells import COLUMNS, cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import GeneratorRow
+from loadproof.rundir.rows import REPEATED, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
-_DUE, _BEGAN, _SENT, _CONNECT, _, _ENDED, _BODY = range(len(COLUMNS))
+_DUE, _BEGAN, _SENT, _, _, _ENDED, _BODY = range(len(COLUMNS))
 
 
 @dataclass
@@ -120,6 +120,10 @@ class Recorder:
         self._second.dropped += 1
         self._second.cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
 
+    def repeated(self, endpoint: str, outcome: Outcome, *, intended_s: float) -> None:
+        """It was sent a second time, and ended so."""
+        self._second.cells[*self._place(intended_s), endpoint, outcome, REPEATED, 0] += 1
+
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's three counters."""
         self._second.cells[*self._place(intended_s), endpoint, Outcome.THROTTLED, became, 0] += 1
@@ -192,7 +196,7 @@ class Recorder:
                 self._statistics.add(
                     endpoint,
                     method,
-                    response_s=rows[:, _ENDED] - rows[:, _SENT] + rows[:, _CONNECT],
+                    response_s=rows[:, _ENDED] - rows[:, _BEGAN],
                     ended_ago_s=now_s - rows[:, _ENDED],
                     length=int(rows[:, _BODY].sum()),
                 )
@@ -241,6 +245,9 @@ class NoRecorder:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
+        pass
+
+    def repeated(self, endpoint: str, outcome: Outcome, *, intended_s: float) -> None:
         pass
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:

@@ -124,6 +124,8 @@ class ApiUser(User):
         except BaseException:
             recorder.abandoned(self.endpoint, intended_s=due.at_s)
             raise
+        if timing.is_repeated:
+            recorder.repeated(self.endpoint, outcome, intended_s=due.at_s)
         size = len(reply.answer.received) if reply else 0
         recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
@@ -152,6 +154,7 @@ class ApiUser(User):
     ) -> tuple[Reply | None, Outcome, Exception | None]:
         try:
             reply = Reply(self._connections.exchange(call.request, timing), call.operation)
+            reply.may_be_second = timing.is_repeated
         except RequestTimeoutError as error:
             return None, Outcome.TIMEOUT, error
         except ConnectionFailedError as error:
@@ -174,7 +177,7 @@ class ApiUser(User):
 
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
         answer = reply.answer if reply else None
-        response_s = timing.ended_s - timing.sent_s + timing.connect_s
+        response_s = timing.ended_s - timing.began_s
         self.environment.events.request.fire(
             request_type=request.method,
             name=self.endpoint,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import decide, exit_code
@@ -11,7 +12,7 @@ from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
-from loadproof.rundir.rows import GeneratorRow
+from loadproof.rundir.rows import REPEATED, GeneratorRow, IntervalRow
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
 
@@ -102,6 +103,16 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
     append_intervals(path / files.INTERVALS, rows)
     (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
     assert finding.word is word
+
+
+@pytest.mark.parametrize(("repeated", "is_told"), [(1, False), (50, True)])
+def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
+    """Beside what became of them, above one in a thousand."""
+    path = write_run(tmp_path)
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "ok", REPEATED, 0, repeated)])
+    run = load_run(path)
+    assert tally(run.intervals).repeated == repeated
+    assert any("were sent twice" in finding.what for finding in decide(run).findings) == is_told
 
 
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):

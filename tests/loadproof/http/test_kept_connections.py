@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,35 @@ def test_a_request_on_a_connection_that_just_closed_is_sent_again(reset):
         timings = [Timing(), Timing()]
         for timing in timings:
             assert connection.exchange(Request("GET", "/"), timing).status == 200
-    # It counts from the first time that it was sent.
-    assert 0 < timings[1].connect_s < timings[1].ended_s - timings[1].sent_s
+    first, again = timings
+    assert (first.is_repeated, again.is_repeated) == (False, True)
+    # Service time is the second one's; what came before, connecting included, is in the time from its beginning.
+    assert 0 < again.connect_s < again.sent_s - again.began_s
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+def test_what_a_server_had_time_to_work_on_is_not_sent_again(reset):
+    """Twenty milliseconds after it has read the request: its failure."""
+    taken = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        connection.sendall(OK)
+        if number == 0:
+            taken.append(read_request(connection))
+            time.sleep(0.02)
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            taken.append(b"again")
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        with pytest.raises(ConnectionFailedError):
+            connection.exchange(Request("GET", "/"), timing := Timing())
+    assert not timing.is_repeated
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
