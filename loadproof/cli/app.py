@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 
 import typer
 
 from loadproof.cli import check, gate, report, run, schema, ui, worker
+from loadproof.cli.terminal import UnreadOutput
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for _command in (check.check, run.run, gate.gate, report.report, worker.worker, 
 
 def main() -> None:
     """Run the program; each expected error is told in one line, and a bug with its traceback."""
+    sys.stdout = UnreadOutput(sys.stdout)
     try:
         app()
     except LoadproofError as error:
@@ -32,9 +33,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.NOTHING_MEASURED)
     except Exception:  # noqa: BLE001 - whatever it is, it is ours
         traceback.print_exc()
         sys.exit(ExitCode.BUG)

@@ -34,9 +34,11 @@ class UserAllotment(UsersDispatcher):
         user_classes: list[type[User]] | None = None,
     ) -> None:
         """Plan one round: PlanShape's ticks are the steps of a ramp."""
-        classes: list[Any] = list(user_classes or planned_classes(self))
+        # Locust's own takes an empty list for all there are.
+        classes: list[Any] = planned_classes(self) if user_classes is None else user_classes
         total_weight = sum(cls.weight for cls in classes)
-        counts = apportion(target_user_count, {cls.__name__: cls.weight / total_weight for cls in classes})
+        shares = {cls.__name__: cls.weight / total_weight for cls in classes}
+        counts = apportion(target_user_count, shares) if shares else {}
         self._rounds = iter([allot(counts, worker_ids(self))])
 
     def __next__(self) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ from loadproof.errors import Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.run.locustfiles import misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.strict import nearest
@@ -50,6 +51,7 @@ def preflight(
                 nearest(endpoint, known),
                 got=endpoint,
             )
+    yield from misfits(crew.locustfiles, scenario.mix, is_open=scenario.model == "open")
     spans = plan_phases(scenario)
     yield from undecidable(scenario, expected_requests(scenario, spans), where=where)
     if not scenario.expect_throttling:

@@ -66,19 +66,14 @@ class ApiUser(User):
         self._every_s = self.workload.every_s(self.endpoint)
         self._offset_s = self.random.random() * self._every_s
         self._due = Due(0.0)
-        self._due_is_served = False
-        self._back_off_s = _FIRST_BACK_OFF_S
-        self._not_before_s = -math.inf
-
-    def on_start(self) -> None:
-        """Begin somewhere in the first pace, so that users who start together don't send together."""
-        first_s = max(0.0, self.workload.now_s()) + self._offset_s
-        self._due = Due(first_s - self._every_s)
+        self._has_turns = False
+        # What is sent before its first turn, in an on_start say, has none.
+        self._due_is_served = True
         # One task for Locust: its own loop costs microseconds a task, and draws from random numbers that other users
         # draw from, too.
         self.tasks = [ApiUser._take_turns]
-        self._plan_next()
-        self.wait()
+        self._back_off_s = _FIRST_BACK_OFF_S
+        self._not_before_s = -math.inf
 
     def wait_time(self) -> float:
         """Seconds until this user sends next; Locust asks when the user waits."""
@@ -91,6 +86,8 @@ class ApiUser(User):
 
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
+        if not self._has_turns:
+            self._await_first_turn()
         while True:
             try:
                 self._choose_task()(self)
@@ -99,6 +96,14 @@ class ApiUser(User):
                 self._plan_next()
             if self._due.at_s > self.workload.now_s() or is_stopping(self):
                 self.wait()
+
+    def _await_first_turn(self) -> None:
+        """Begin somewhere in the first pace, so that users who start together don't send together."""
+        self._has_turns = True
+        first_s = max(0.0, self.workload.now_s()) + self._offset_s
+        self._due = Due(first_s - self._every_s)
+        self._plan_next()
+        self.wait()
 
     def _plan_next(self) -> None:
         due = self.workload.next_due(self._every_s, previous_s=self._due.at_s, offset_s=self._offset_s)

@@ -1,0 +1,27 @@
+"""What Locust finds in a locustfile, as one process tells another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Role:
+    """A user class that could be given virtual users."""
+
+    name: str
+    is_api_user: bool
+    endpoint: str | None
+    has_tasks: bool
+    has_task_sets: bool
+    has_wait_time: bool
+    has_on_start: bool
+
+
+@dataclass(frozen=True)
+class Locustfile:
+    stem: str
+    error: str = ""
+    """The last line of the traceback, where it can't be loaded."""
+    has_shape: bool = False
+    roles: list[Role] = field(default_factory=list)

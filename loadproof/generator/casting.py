@@ -1,0 +1,55 @@
+"""The process that looks at locustfiles: a directory, its argument, to what Locust finds in each, as lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from inspect import isfunction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from locust import User
+from locust.util.load_locustfile import load_locustfile
+
+from loadproof.generator.cast import Locustfile, Role
+from loadproof.users.user import ApiUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def cast(directory: Path) -> Iterator[Locustfile]:
+    """All that Locust would load, each file by itself: a mistake in one says nothing of the others."""
+    for file in sorted(directory.glob("[!_]*.py")):
+        try:
+            # What a file prints when it is imported is none of ours.
+            with contextlib.redirect_stdout(sys.stderr):
+                users, shapes = load_locustfile(str(file))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is told
+            yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
+        else:
+            # What a file imports from another is that one's, unless it is this one's kind of traffic.
+            own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
+            yield Locustfile(file.stem, has_shape=bool(shapes), roles=[_role(user) for user in own])
+
+
+def _role(user: type[User]) -> Role:
+    is_ours = issubclass(user, ApiUser)
+    own_start = is_ours and user.on_start is not User.on_start
+    return Role(
+        name=user.__name__,
+        is_api_user=is_ours,
+        endpoint=getattr(user, "endpoint", None),
+        has_tasks=bool(user.tasks),
+        has_task_sets=not all(isfunction(task) for task in user.tasks),
+        has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
+        has_on_start=own_start,
+    )
+
+
+if __name__ == "__main__":
+    for found in cast(Path(sys.argv[1])):
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")

@@ -1,0 +1,85 @@
+"""A directory of locustfiles to what keeps a scenario's traffic from being what they send; found without sending.
+
+A file is fit if exactly one `ApiUser` in it has the file's name as its endpoint, and nothing in it takes the pace, the
+tasks or the number of users out of the plan's hands.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from loadproof.errors import InputError, Problem
+from loadproof.generator.cast import Locustfile, Role
+from loadproof.run import children
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+_DERIVE = "derive it from ApiUser"
+
+
+@functools.cache
+def found_in(directory: Path) -> tuple[Locustfile, ...]:
+    """What Locust finds there. It is loaded in a process of its own, for Locust changes the one that loads it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "loadproof.generator.casting", str(directory.resolve())],
+        env=children.environment_with({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        got = done.stderr.strip()[-200:]
+        raise InputError(Problem(str(directory), "can't be looked through", "see its last line", got=got))
+    found = map(json.loads, done.stdout.splitlines())
+    return tuple(Locustfile(**line | {"roles": [Role(**role) for role in line["roles"]]}) for line in found)
+
+
+def misfits(directory: Path, endpoints: Collection[str], *, is_open: bool) -> Iterator[Problem]:
+    """Problems of what is there for these endpoints, and of what Locust would load beside it."""
+    for file in found_in(directory):
+        where = f"{directory.name}/{file.stem}.py"
+        if file.error:
+            yield Problem(where, "can't be loaded", "mend it, or move it elsewhere", got=file.error)
+        if file.has_shape:
+            yield Problem(where, "has a shape class of its own", "remove it: the scenario's phases say how many users")
+        for role in file.roles:
+            if role.is_api_user and role.endpoint in endpoints and role.endpoint != file.stem:
+                what = f"`{role.name}` sends '{role.endpoint}', which is another file's"
+                yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
+        if file.stem in endpoints and not file.error:
+            yield from _wants(file, where, is_open=is_open)
+
+
+def _wants(file: Locustfile, where: str, *, is_open: bool) -> Iterator[Problem]:
+    fit = [role for role in file.roles if role.is_api_user and role.endpoint == file.stem]
+    strangers = [role for role in file.roles if not role.is_api_user]
+    for role in strangers:
+        what = f"`{role.name}` is no ApiUser: what it sends could be neither planned nor judged"
+        yield Problem(where, what, _DERIVE)
+    named = ", ".join(f"{role.name}: {role.endpoint}" for role in file.roles if role.is_api_user)
+    if not fit and not strangers:
+        yield Problem(where, f"no user whose `endpoint` is '{file.stem}'", "name it so", got=named or "none")
+    if len(fit) > 1:
+        names = ", ".join(role.name for role in fit)
+        yield Problem(where, "several users of one endpoint", "keep one: the mix plans for one", got=names)
+    for role in fit:
+        yield from _out_of_hand(role, where, is_open=is_open)
+
+
+def _out_of_hand(role: Role, where: str, *, is_open: bool) -> Iterator[Problem]:
+    """What the user class decides itself that is the scenario's to decide."""
+    if not role.has_tasks:
+        yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+    if role.has_task_sets:
+        yield Problem(where, f"`{role.name}` has a task that is no method", "write its tasks as methods")
+    if role.has_wait_time:
+        yield Problem(where, f"`{role.name}` has a wait_time", "remove it: `every` in the scenario's mix is its pace")
+    if role.has_on_start and is_open:
+        what = f"`{role.name}` has an on_start, which the open model does not call"
+        yield Problem(where, what, "use the closed model, or send what it needs in its task")

@@ -1,0 +1,130 @@
+"""Locustfiles that can't be what the scenario means are refused, each with its reason, before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loadproof.errors import InputError
+from loadproof.run.locustfiles import found_in, misfits
+from tests.commands import ROOT, scenario_file
+from tests.loadproof.cli.refusals import refused
+
+pytestmark = pytest.mark.process
+
+IMPORTS = """
+from locust import HttpUser, LoadTestShape, TaskSet, between, task
+from loadproof.users.user import ApiUser
+"""
+USER = """
+class {name}(ApiUser):
+    endpoint = "{endpoint}"
+    {more}
+
+    @task
+    def ask(self):
+        self.send(self.api.ask_health(), lambda reply: None)
+"""
+
+
+def user(endpoint: str, name: str = "Shopper", more: str = "") -> str:
+    return USER.format(name=name, endpoint=endpoint, more=more)
+
+
+FILES = {
+    "fit": user("fit"),
+    "helped": "from fit import Shopper\n" + user("helped", "Helped"),
+    "http": 'class Shopper(HttpUser):\n    @task\n    def ask(self):\n        self.client.get("/health")\n',
+    "misnamed": user("other"),
+    "stray": user("fit", "Stray"),
+    "twice": user("twice") + user("twice", "Second"),
+    "waits": user("waits", more="wait_time = between(1, 3)"),
+    "starts": user("starts", more="def on_start(self):\n        pass"),
+    "sets": 'class Shopper(ApiUser):\n    endpoint = "sets"\n    tasks = [type("Set", (TaskSet,), {})]\n',
+    "idle": 'class Shopper(ApiUser):\n    endpoint = "idle"\n',
+    "empty": "",
+    "typo": "def f(:\n",
+    "gone": "import no_such_module_of_anybody\n",
+    "leaves": "raise SystemExit(3)\n",
+    "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
+}
+ALWAYS = {"stray", "typo", "gone", "leaves", "shaped"}
+"""What Locust would load, whatever the mix."""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "locustfiles"
+    path.mkdir()
+    for stem, text in FILES.items():
+        (path / f"{stem}.py").write_text(text if stem == "typo" else IMPORTS + text)
+    (path / "_shared.py").write_text("raise RuntimeError('loaded by nobody')")
+    return path
+
+
+def problems(directory: Path, endpoint: str, *, is_open: bool = False) -> str:
+    """Of the file of this endpoint, where it is all of the mix."""
+    found = misfits(directory, [endpoint], is_open=is_open)
+    return "\n".join(str(each) for each in found if f"/{endpoint}.py" in str(each))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("http", "`Shopper` is no ApiUser"),
+        ("misnamed", "no user whose `endpoint` is 'misnamed', got 'Shopper: other'"),
+        ("twice", "several users of one endpoint, got 'Shopper, Second'"),
+        ("waits", "`Shopper` has a wait_time"),
+        ("sets", "`Shopper` has a task that is no method"),
+        ("idle", "`Shopper` has no task"),
+        ("empty", "no user whose `endpoint` is 'empty', got 'none'"),
+        ("stray", "no user whose `endpoint` is 'stray', got 'Stray: fit'"),
+        ("typo", "SyntaxError"),
+        ("gone", "No module named 'no_such_module_of_anybody'"),
+        ("leaves", "SystemExit: 3"),
+        ("shaped", "has a shape class of its own"),
+    ],
+)
+def test_each_file_is_refused_for_its_reason(directory, endpoint, reason):
+    """Once, and in a line."""
+    assert re.fullmatch(rf"locustfiles/{endpoint}\.py: .*{re.escape(reason)}.*", problems(directory, endpoint))
+
+
+def test_what_is_fit_is_left_alone(directory):
+    """Users imported from elsewhere are nobody's second; an on_start is called in the closed model only."""
+    for endpoint in ("fit", "helped", "starts"):
+        assert problems(directory, endpoint) == ""
+    assert "on_start, which the open model does not call" in problems(directory, "starts", is_open=True)
+
+
+def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory):
+    """Other files say nothing: their users are in no plan."""
+    found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, ["fit"], is_open=False)}
+    assert found == ALWAYS
+
+
+def test_ours_are_fit():
+    """All four."""
+    assert len(found_in(ROOT / "locustfiles")) == 4
+    endpoints = ["balance", "health", "transactions", "webhooks"]
+    for is_open in (False, True):
+        assert list(misfits(ROOT / "locustfiles", endpoints, is_open=is_open)) == []
+
+
+def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
+    """Where a file ends the process that looks."""
+    (tmp_path / "ends.py").write_text("import os\nos._exit(9)\n")
+    with pytest.raises(InputError, match="can't be looked through"):
+        found_in(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_the_command_line_refuses_before_the_first_packet(directory, tmp_path, command):
+    """With all problems at once."""
+    mix = {endpoint: {"share": "50 %", "every": "1 s"} for endpoint in ("http", "misnamed")}
+    scenario = scenario_file(tmp_path, mix=mix, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
+    told = refused(command, scenario, "--locustfiles", directory, TARGET_URL="http://127.0.0.1:1")
+    assert "http.py: `Shopper` is no ApiUser" in told
+    assert "misnamed.py: no user" in told
