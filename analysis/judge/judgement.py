@@ -86,7 +86,9 @@ def seen_text(estimate: Estimate, expectation: Expectation) -> str:
 
 
 def interval_text(estimate: Estimate, dimension: Dimension) -> str:
-    """'171 ms to 204 ms', or 'from 171 ms' where the sample gives no upper bound."""
+    """'171 ms to 204 ms'; 'from 171 ms', or 'below 200 ms' of a limit, where the sample gives no upper bound."""
+    if estimate.below is not None:
+        return f"below {format_quantity(estimate.below, dimension)}"
     low = format_quantity(estimate.low, dimension)
     if math.isinf(estimate.high):
         return f"from {low}"

@@ -63,7 +63,7 @@ def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 
 
 def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, scope: Scope) -> Estimate:
-    """With an upper end below the limit, if so few answers lie beyond it that the quantile surely doesn't.
+    """Below the limit, if so few answers lie beyond it that the quantile surely doesn't.
 
     Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
     """
@@ -73,7 +73,9 @@ def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, sco
     times = _times(run, scope)
     share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(run, scope.phases))
     _, high = wilson(np.array([share]), np.array([estimate.n / effect]), _Z)
-    return replace(estimate, high=float(UPPER_US[below]) * 1e-6) if high[0] < 1 - quantile else estimate
+    if high[0] >= 1 - quantile:
+        return estimate
+    return replace(estimate, high=float(UPPER_US[below]) * 1e-6, below=expectation.limit)
 
 
 def _times(run: Run, scope: Scope) -> pd.DataFrame:

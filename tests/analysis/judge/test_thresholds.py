@@ -9,6 +9,7 @@ from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word, judge_estimate
 from analysis.judge.thresholds import judge
+from analysis.report.page import threshold_row
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -124,3 +125,16 @@ def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
     judgement = judge(plan.thresholds[0], run)
     assert judgement.word is word, judgement.reason
     assert np.isfinite(judgement.estimate.high) == (word is Word.PASS)
+
+
+def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
+    """It says that the value lies below the limit, in every table, and no bar is drawn up to it."""
+    phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
+    thresholds = [{"expect": "p(95) < 200 ms"}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    at_s = np.arange(0, 30, 0.1)
+    judgement = judge(plan.thresholds[0], run_of(plan, at_s, np.where(at_s < 28, 0.00222, 0.05 + (at_s - 28) / 40)))
+    assert judgement.word is Word.PASS
+    row = threshold_row(judgement)
+    assert (row["interval"], row["mark"]) == ("below 200 ms", None)
+    assert "(below 200 ms)" in judgement.reason
