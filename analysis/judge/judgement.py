@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _WHY: Final = "one run a side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
+_MOST_TIMES: Final = 100
+"""So many times the samples nobody waits for."""
+TOO_CLOSE: Final = "too close to it for any longer run to decide"
 
 
 class Word(StrEnum):
@@ -73,6 +76,13 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
     return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
+
+
+def deciding_text(needed: float, n: int, things: str) -> str:
+    """What goes on from 'straddles the limit': how many of these things would decide, where `n` did not."""
+    if not needed <= _MOST_TIMES * n:
+        return f", {TOO_CLOSE}"
+    return f"; {things.format(f'{max(math.ceil(needed), n + 1):,}')} would decide"
 
 
 def seen_text(estimate: Estimate, expectation: Expectation) -> str:

@@ -13,7 +13,7 @@ from analysis.estimates.drift import drift_estimate
 from analysis.estimates.estimate import wilson
 from analysis.estimates.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
 from analysis.estimates.recovery import recovery_estimate
-from analysis.judge.judgement import Judgement, Word, judge_beside, judge_estimate
+from analysis.judge.judgement import Judgement, Word, deciding_text, judge_beside, judge_estimate
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
@@ -93,10 +93,9 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
     else:
         distance = expectation.limit - estimate.value
         reach = (estimate.high - estimate.low) / 2 * math.sqrt(estimate.n)
-    if math.isclose(distance, 0, abs_tol=1e-9):
-        return "; it lies on the limit"
-    needed = max(math.ceil((reach / distance) ** 2), estimate.n + 1)
-    return f"; about {needed:,} {'seconds' if metric.dimension is Dimension.RATE else 'samples'} would decide"
+    needed = (reach / distance) ** 2 if distance else math.inf
+    things = "seconds" if metric.dimension is Dimension.RATE else "samples"
+    return deciding_text(needed, estimate.n, f"about {{}} {things}")
 
 
 def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:

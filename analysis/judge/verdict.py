@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from analysis.estimates.metrics import Scope, summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.health import examine
-from analysis.judge.judgement import Judgement, Word
+from analysis.judge.judgement import TOO_CLOSE, Judgement, Word
 from analysis.judge.thresholds import judge
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
@@ -59,7 +59,10 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
     else:
         reason = told(deciding)
         first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
-        next_step = _next_step(word, first, run, has_baseline=baseline is not None)
+        if word is Word.INCONCLUSIVE and deciding[0].reason.endswith(TOO_CLOSE):
+            next_step = "The target lies on its limit: correct the threshold or the target; no longer run decides it."
+        else:
+            next_step = _next_step(word, first, run, has_baseline=baseline is not None)
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation)
 
 
