@@ -158,7 +158,7 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
         limit_s = _lag_limit_s(run, span)
         if lag_s > limit_s:
             what = f"phase {span.name}: p99 start lag {format_duration(lag_s)}, more than {format_duration(limit_s)}"
-            rows = run.generator[run.generator["second"].between(span.start_s, span.end_s)]
+            rows = run.generator[run.generator["second"].between(span.start_s, span.end_s, "left")]
             late = _seconds(rows[rows["lag_p99_s"] > limit_s])
             yield Disturbance(what, LESS_LOAD, late, decides=not late)
 

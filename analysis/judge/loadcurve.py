@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, quantile_estimate, ratio_estimate
-from analysis.estimates.metrics import QUANTILES, Scope, Tally, rows_of, tally
+from analysis.estimates.metrics import QUANTILES, Scope, Tally, measure, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
-from analysis.frames.cellsums import histogram
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
-from loadproof.scenario.expectation import RATIOS
+from loadproof.scenario.expectation import RATIOS, Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.estimates.estimate import Estimate
     from analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -62,7 +61,7 @@ class Step:
     goodput_rps: float
     goodput_ratio: Estimate | None
     in_flight: float
-    """On average, by Little's law."""
+    """Requests without an answer, on average."""
     response: dict[float, Estimate | None]
     """By quantile, of `ok` answers."""
     shedding: Shedding | None
@@ -136,7 +135,7 @@ class LoadCurve:
 
 def load_curve(run: Run) -> LoadCurve | None:
     """None where every measured phase had the same load."""
-    spans = [span for span in run.manifest.phases if not span.warm_up and _flat_s(run, span) >= 1 and not span.bursts_s]
+    spans = [span for span in run.manifest.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
@@ -173,19 +172,17 @@ def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
     return threshold.expectation.metric, scenario.endpoints_of(threshold), threshold.outcome, threshold.series
 
 
-def _flat_s(run: Run, span: PhaseSpan) -> float:
-    return min(span.end_s, run.measured_s) - span.start_s - span.ramp_s
+def _flat(run: Run, span: PhaseSpan) -> range:
+    """The whole seconds after its ramp that the run lived through, none of which is another phase's, too."""
+    return range(math.ceil(span.start_s + span.ramp_s), math.floor(min(span.end_s, run.measured_s)))
 
 
 def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
-    seconds = run.intervals["second"].between(span.start_s + span.ramp_s, span.end_s, "left")
-    part = replace(run, intervals=run.intervals[seconds])
+    flat = _flat(run, span)
+    part = _part(run, span, flat)
     scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
-    rows, lasted_s = rows_of(part, scope), _flat_s(run, span)
+    rows, lasted_s = rows_of(part, scope), len(flat)
     counts = tally(rows)
-    times = rows[rows["series"] == "response"]
-    busy_s = float((times["count"] * MIDPOINT_US[times["bucket"]]).sum()) * 1e-6
-    answered = histogram(rows, "response", Outcome.OK)
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
     return Step(
         phase=span.name,
@@ -194,14 +191,43 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         # Whichever phase asked for it.
         throughput_rps=int(part.intervals.loc[part.intervals["series"] == "completed", "count"].sum()) / lasted_s,
         goodput_rps=counts.good / lasted_s,
-        goodput_ratio=ratio_estimate(counts.good, counts.offered),
-        in_flight=busy_s / lasted_s,
-        response={quantile: quantile_estimate(answered, quantile) for quantile in QUANTILES},
+        goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
+        in_flight=in_flight(run, span, flat),
+        response={quantile: measure(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
         shedding=shedding_in(part, rows),
         tally=counts,
         word=word,
         broken=broken,
     )
+
+
+def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
+    """A run of these seconds of a phase only."""
+    inside = run.intervals["second"].between(flat.start, flat.stop, "left")
+    cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
+    phases = [cut if other.name == span.name else other for other in run.manifest.phases]
+    manifest = run.manifest.model_copy(update={"phases": phases})
+    return replace(run, manifest=manifest, intervals=run.intervals[inside])
+
+
+def in_flight(run: Run, span: PhaseSpan, flat: range) -> float:
+    """Requests without an answer in these seconds, on average; of whichever phase.
+
+    By Little's law, with the part of each service time only that lies in these seconds: of a queue that grows, what is
+    answered after them would count more requests than there were users.
+    """
+    rows = run.intervals[(run.intervals["series"] == "service") & (run.intervals["second"] < flat.stop)]
+    began_s = rows["second"].to_numpy() + 0.5
+    ended_s = np.minimum(began_s + MIDPOINT_US[rows["bucket"]] * 1e-6, flat.stop)
+    inside_s = np.maximum(ended_s - np.maximum(began_s, flat.start), 0)
+    # A second's requests begin all through it, not in its middle.
+    return min(float((inside_s * rows["count"]).sum()) / len(flat), _most_in_flight(run, span))
+
+
+def _most_in_flight(run: Run, span: PhaseSpan) -> float:
+    if span.users is None:
+        return float(run.manifest.scenario.max_in_flight)
+    return float(max(other.users or 0 for other in run.manifest.phases))
 
 
 def _held(run: Run, phase: str) -> tuple[Word, str]:
