@@ -72,11 +72,16 @@ class Step:
     """The goal that did not hold, or could not be decided."""
 
     @property
+    def is_sound(self) -> bool:
+        """Anything can be concluded from it: it was the target that was measured."""
+        return self.word is not Word.INVALID
+
+    @property
     def past(self) -> Past | None:
         """How what was no goodput ended, mostly; None where (nearly) all was goodput."""
         counts = self.tally
         bad = counts.offered - counts.good
-        if self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
+        if not self.is_sound or self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
             return None
         if counts.outcomes[Outcome.THROTTLED] >= _SHED * bad:
             return Past.SHED
@@ -121,6 +126,11 @@ class LoadCurve:
     law: Scalability | None
 
     @property
+    def sound(self) -> tuple[Step, ...]:
+        """Of the rising ones, those from which anything can be concluded."""
+        return tuple(step for step in self.rising if step.is_sound)
+
+    @property
     def held(self) -> Step | None:
         """The highest step up to which every goal held."""
         good = [step.word is Word.PASS for step in self.rising]
@@ -142,12 +152,13 @@ def load_curve(run: Run) -> LoadCurve | None:
     disturbed = disturbed_phases(run)
     steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
     rising = tuple(steps[: top + 1])
+    sound = tuple(step for step in rising if step.is_sound)
     return LoadCurve(
         is_closed=run.manifest.scenario.model == "closed",
         rising=rising,
         falling=tuple(steps[top + 1 :]),
-        collapse=collapse_in(rising),
-        law=scalability(rising),
+        collapse=collapse_in(sound),
+        law=scalability(sound),
     )
 
 
@@ -194,7 +205,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
         in_flight=in_flight(run, span, flat),
         response={quantile: measure(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
-        shedding=shedding_in(part, rows),
+        shedding=None if is_disturbed else shedding_in(part, rows),
         tally=counts,
         word=word,
         broken=broken,

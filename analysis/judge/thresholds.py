@@ -12,7 +12,7 @@ import numpy as np
 from analysis.estimates.drift import drift_estimate
 from analysis.estimates.estimate import wilson
 from analysis.estimates.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
-from analysis.estimates.recovery import recovery_estimate
+from analysis.estimates.recovery import recovery_estimate, unrest_before
 from analysis.judge.judgement import Judgement, Word, deciding_text, judge_beside, judge_estimate
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
@@ -46,7 +46,7 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
         return judge_windows(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
     if expectation.of_baseline:
         before = estimate_of(expectation.metric, baseline, scope) if baseline else None
         return judge_beside(threshold, estimate, before, is_given=baseline is not None)
@@ -56,6 +56,13 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
         more = _deciding_samples(expectation, estimate, run, scope)
         return replace(judgement, reason=judgement.reason + more)
     return judgement
+
+
+def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
+    unrest = None
+    if expectation.metric.name == "recovery":
+        unrest = unrest_before(run, scope.phases[0], scope.endpoints)
+    return f"nothing to recover to: {unrest}" if unrest else "no samples: nothing to judge"
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:

@@ -98,6 +98,8 @@ def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
         return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
+    if word is Word.INCONCLUSIVE and threshold.expectation.metric.name == "recovery":
+        return "Look why the phase before the trigger was not calm, or too short, then run again."
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
     place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)

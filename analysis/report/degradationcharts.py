@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from analysis.judge.loadcurve import LoadCurve, Scalability, Step
 
 
-def load_curve_chart(curve: LoadCurve) -> Markup:
-    """Goodput and quantiles against the offered load, with the interval in which capacity lies."""
-    loads = [step.load for step in curve.rising]
+def load_curve_chart(curve: LoadCurve) -> Markup | None:
+    """Goodput and quantiles against the planned load, with where capacity lies; None of no sound step."""
+    loads = [step.load for step in curve.sound]
+    if not loads:
+        return None
     with chart("curve", "requests per second") as (axes, drawing):
         lines = axes.plot(
-            loads, [step.offered_rps for step in curve.rising], color=FAINT, linestyle=":", label="offered"
+            loads, [step.offered_rps for step in curve.sound], color=FAINT, linestyle=":", label="offered"
         )
-        lines += axes.plot(loads, [step.goodput_rps for step in curve.rising], "o-", color=LINES[1], label="goodput")
+        lines += axes.plot(loads, [step.goodput_rps for step in curve.sound], "o-", color=LINES[1], label="goodput")
         right = right_axes(axes, "response time")
         for quantile, style in zip(QUANTILES, ("v:", "s--", "^:"), strict=True):
-            times = [_ms(step, quantile) for step in curve.rising]
+            times = [_ms(step, quantile) for step in curve.sound]
             if not all(map(np.isnan, times)):
                 lines += right.plot(loads, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
                 log_durations(right)
@@ -52,7 +54,7 @@ def load_curve_chart(curve: LoadCurve) -> Markup:
 
 def lost_chart(curve: LoadCurve) -> Markup | None:
     """What was no goodput, by what became of it, against the offered load; None where all was."""
-    table = pd.DataFrame([_lost(step) for step in curve.rising], index=[step.load for step in curve.rising])
+    table = pd.DataFrame([_lost(step) for step in curve.sound], index=[step.load for step in curve.sound])
     table = table.loc[:, table.sum() > 0].sort_index()
     if not len(table.columns):
         return None
@@ -81,8 +83,8 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
     """Throughput against requests in flight, and the law through it, within what was tested."""
     tested = np.geomspace(*law.tested, 100)
     with chart("scalability", "requests per second") as (axes, drawing):
-        in_flight = [step.in_flight for step in curve.rising]
-        axes.plot(in_flight, [step.throughput_rps for step in curve.rising], "o", color=LINES[0], label="throughput")
+        in_flight = [step.in_flight for step in curve.sound]
+        axes.plot(in_flight, [step.throughput_rps for step in curve.sound], "o", color=LINES[0], label="throughput")
         axes.plot(tested, law.throughput(tested), color=LINES[3], label="Universal Scalability Law")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
