@@ -56,12 +56,15 @@ def load_run(path: Path) -> Run:
     """Read a run directory; RunDirectoryError only when its manifest can't be read."""
     manifest = read_manifest(path)
     damage: list[str] = []
+    # Without a first sample there is no such file, and only the embedded target surely has /metrics.
+    may_be_missing = {files.TARGET} if manifest.target.kind == "own" else set()
 
     def frame(name: str, row: type[Any], read: Callable[[Path], str]) -> pd.DataFrame:
         try:
             text = read(path / name)
         except OSError:
-            damage.append(f"{name} is missing")
+            if name not in may_be_missing:
+                damage.append(f"{name} is missing")
             text = ""
         found, skipped = _parsed(text, row._fields, row._field_defaults)
         if skipped:
