@@ -18,7 +18,7 @@ from analysis.judge.verdict import badness
 from analysis.outputs.tables import phase_name
 from analysis.report import charts
 from analysis.report.degradationview import degradation_view
-from analysis.report.page import TEMPLATES, threshold_row
+from analysis.report.page import TEMPLATES, date_text, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
@@ -50,6 +50,7 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
     manifest = run.manifest
     return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
+        about=_about(run),
         verdict=verdict,
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
         trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
@@ -78,6 +79,13 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         ),
     )
+
+
+def _about(run: Run) -> str:
+    """When, against what, and by which loadproof."""
+    manifest = run.manifest
+    target = manifest.target.base_url or f"{manifest.target.kind} target"
+    return " · ".join([date_text(manifest.start_unix_s), target, f"loadproof at revision {manifest.revision}"])
 
 
 def _rows(run: Run) -> list[dict[str, Any]]:
