@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from analysis.inert import shortened
+from analysis.outputs.dates import date_text
 from analysis.outputs.locust import (
     INTERVAL_NOTE,
     NO_VERDICT,
@@ -18,7 +19,7 @@ from analysis.outputs.locust import (
     worst,
 )
 from analysis.report import locustcharts
-from analysis.report.page import TEMPLATES, date_text, threshold_row
+from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
 from loadproof.units import format_duration
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import importlib.resources
 import math
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
@@ -42,14 +41,6 @@ TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 def escaped_lines(text: str) -> str:
     """As `escaped`, but line breaks stay, for a scenario has several lines."""
     return "\n".join(map(escaped, text.split("\n")))
-
-
-def date_text(unix_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(min(unix_s, _LAST_UNIX_S)))
-
-
-_LAST_UNIX_S: Final = 253_402_300_799
-"""The end of the year 9999: a damaged timestamp may lie beyond what a calendar shows."""
 
 
 def threshold_row(judgement: Judgement) -> dict[str, Any]:

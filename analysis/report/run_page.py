@@ -13,12 +13,12 @@ from analysis.estimates.metrics import SummaryRow, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
-from analysis.judge.judgement import Word
 from analysis.judge.verdict import badness
+from analysis.outputs.dates import date_text
 from analysis.outputs.tables import phase_name
 from analysis.report import charts
 from analysis.report.degradationview import degradation_view
-from analysis.report.page import TEMPLATES, date_text, threshold_row
+from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
@@ -53,8 +53,8 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
         about=_about(run),
         verdict=verdict,
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
-        trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
-        notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
+        trouble=[finding for finding in verdict.findings if not finding.is_note],
+        notes=[finding for finding in verdict.findings if finding.is_note],
         load_chart=charts.load_chart(run),
         heat_chart=charts.heat_chart(run),
         endpoints_chart=charts.endpoints_chart(run),
