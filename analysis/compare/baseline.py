@@ -1,11 +1,9 @@
-"""A run beside its baseline: what changed, by how much, and why one run a side decides nothing."""
+"""A run's baseline: which run may be one, and what besides the target differs between the two."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.estimates.metrics import QUANTILES, SummaryRow, summary
 from analysis.frames.run import Run, load_run
 from analysis.judge.health import examine
 from analysis.judge.judgement import Word
@@ -13,10 +11,8 @@ from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.estimates.estimate import Estimate
     from loadproof.scenario.scenario import Scenario
 
 
@@ -32,29 +28,6 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
         remedy = "give a run whose measurement can be trusted"
         raise RunDirectoryError(Problem(f"--baseline {path}", "it is INVALID", remedy, got=broken[0]))
     return baseline
-
-
-@dataclass(frozen=True)
-class Change:
-    """One phase and endpoint (None: all), beside the baseline's."""
-
-    candidate: SummaryRow
-    baseline: SummaryRow
-
-    def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
-        """Of the response time of `ok` answers: the baseline's, the candidate's."""
-        for quantile in QUANTILES:
-            yield self.baseline.response[quantile], self.candidate.response[quantile]
-
-
-def changes(run: Run, baseline: Run) -> list[Change]:
-    """Each measured phase with all endpoints together, then each of them."""
-    before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
-    return [
-        Change(candidate=row, baseline=before[row.phase.name, row.endpoint])
-        for row in summary(run)
-        if not row.phase.warm_up
-    ]
 
 
 def differences(run: Run, baseline: Run) -> list[str]:

@@ -57,6 +57,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         f"{markdown(verdict.reason)}  ",
         f"**Next:** {markdown(verdict.next_step)}",
         "",
+        *([markdown(verdict.beside), ""] if verdict.beside else []),
         *markdown_thresholds(verdict),
         "",
     ]
@@ -105,6 +106,7 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
         _tagged(verdict.word, verdict.reason),
         _terminal_table(verdict, interval),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
+        *([Text(escaped(verdict.beside))] if verdict.beside else []),
         Text(f"next: {escaped(verdict.next_step)}"),
     )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from analysis.compare.baseline import changes, differences
+from analysis.compare.baseline import differences
+from analysis.estimates.changes import changes
 from analysis.estimates.metrics import SummaryRow, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
