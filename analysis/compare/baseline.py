@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from analysis.frames.run import Run, load_run
@@ -30,6 +31,12 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     return baseline
 
 
+def _settings(theirs: Scenario, ours: Scenario) -> dict[str, tuple[str, str]]:
+    """Of the embedded target, each by its name and as a scenario writes it."""
+    was, now = (scenario.settings.model_dump(mode="json") for scenario in (theirs, ours))
+    return {f"settings.{name}": (json.dumps(was[name]), json.dumps(value)) for name, value in now.items()}
+
+
 def differences(run: Run, baseline: Run) -> list[str]:
     """What besides the target differs between the two, and may be why they do."""
     ours, theirs = run.manifest, baseline.manifest
@@ -37,7 +44,7 @@ def differences(run: Run, baseline: Run) -> list[str]:
         "ended": (theirs.ending, ours.ending),
         "seed": (theirs.seed, ours.seed),
         "workers": (theirs.workers, ours.workers),
-        "settings": (theirs.scenario.settings, ours.scenario.settings),
+        **_settings(theirs.scenario, ours.scenario),
         **{name: (theirs.host.get(name), value) for name, value in ours.host.items()},
         **{name: (theirs.versions.get(name), value) for name, value in ours.versions.items()},
     }

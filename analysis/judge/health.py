@@ -22,6 +22,10 @@ _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"
 """Endings by which there may be few requests, or none."""
 
 
+MOST_RAISED: Final = 0.01
+"""Exceptions of users' own code, of the requests that were sent."""
+
+
 def examine(run: Run) -> tuple[Finding, ...]:
     """All findings, in the order of the rules."""
     return tuple(finding for rule in (*RULES, disturbances) for finding in rule(run))
@@ -84,9 +88,23 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
             yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
 
 
+def _raised(run: Run) -> Iterator[Finding]:
+    """A task that ends in the middle sends less than it was meant to: often enough, another load than was meant."""
+    times = sum(raised.times for raised in run.raised)
+    if not times:
+        return
+    first = run.raised[0]
+    where = f" ({first.place})" if first.place else ""
+    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without a text'}{where}"
+    sent = tally(run.intervals).sent
+    word = Word.INCONCLUSIVE if times > MOST_RAISED * sent else Word.PASS
+    yield Finding(word, what, "mend the locustfile; locust_exceptions.csv has the tracebacks")
+
+
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
     _late_bursts,
+    _raised,
 )

@@ -83,6 +83,9 @@ def test_what_else_differs_is_told(pair):
     other = baseline.manifest.model_copy(update={"seed": 7, "versions": {"loadproof": "0.0.9"}})
     assert differences(candidate, replace(baseline, manifest=other)) == ["seed: 7 → 1", "loadproof: 0.0.9 → 0.1.0"]
     assert differences(candidate, baseline) == []
+    other = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}], settings={"limiter": "off"})
+    run = replace(candidate, manifest=candidate.manifest.model_copy(update={"scenario": other}))
+    assert differences(run, baseline) == ['settings.limiter: "slowapi" → "off"']
 
 
 def test_the_next_step_is_one_that_can_be_taken(pair):
