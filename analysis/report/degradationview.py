@@ -49,7 +49,8 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
         "told": list(_curve_told(curve)),
         "chart": load_curve_chart(curve),
         "lost": lost_chart(curve),
-        "rows": [_step_row(step) for step in (*curve.rising, *curve.falling)],
+        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second, each a task of a user",
+        "rows": [_step_row(curve, step) for step in (*curve.rising, *curve.falling)],
         "law": scalability_chart(curve, curve.law) if curve.law else None,
     }
 
@@ -85,13 +86,14 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         yield f"No collapse: {goodput}; most of the rest {top.past}{how}."
 
 
-def _step_row(step: Step) -> dict[str, Any]:
+def _step_row(curve: LoadCurve, step: Step) -> dict[str, Any]:
     ratio = step.goodput_ratio
     return {
         "phase": step.phase,
         "word": step.word,
         "broken": step.broken,
         "cells": [
+            _load(curve, step),
             _rps(step.offered_rps),
             _rps(step.goodput_rps),
             format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",

@@ -126,6 +126,17 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_what_was_planned_is_told_beside_what_was_offered():
+    """Arrivals are tasks: where each sends two requests, twice as many are offered."""
+    plan = stairs(30, 40)
+    at_s = np.repeat(poisson(np.random.default_rng(1), plan), 2)
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02))
+    view = degradation_view(run, degradation_of(run))["curve"]
+    assert [row["cells"][:2] for row in view["rows"]] == [["30 rps", "60 rps"], ["40 rps", "80 rps"]]
+    assert view["planned"] == "Arrivals per second, each a task of a user"
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_where_every_goal_held_no_capacity_is_claimed():
     """Only that it held as far as was looked."""
     run = served(stairs(50, 60), capacity_rps=400)
