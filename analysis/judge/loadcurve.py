@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.estimates.inflight import in_flight
 from analysis.estimates.metrics import QUANTILES, Scope, Tally, measure, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
-from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
 from loadproof.scenario.expectation import RATIOS, Metric
@@ -219,26 +219,6 @@ def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
     phases = [cut if other.name == span.name else other for other in run.manifest.phases]
     manifest = run.manifest.model_copy(update={"phases": phases})
     return replace(run, manifest=manifest, intervals=run.intervals[inside])
-
-
-def in_flight(run: Run, span: PhaseSpan, flat: range) -> float:
-    """Requests without an answer in these seconds, on average; of whichever phase.
-
-    By Little's law, with the part of each service time only that lies in these seconds: of a queue that grows, what is
-    answered after them would count more requests than there were users.
-    """
-    rows = run.intervals[(run.intervals["series"] == "service") & (run.intervals["second"] < flat.stop)]
-    began_s = rows["second"].to_numpy() + 0.5
-    ended_s = np.minimum(began_s + MIDPOINT_US[rows["bucket"]] * 1e-6, flat.stop)
-    inside_s = np.maximum(ended_s - np.maximum(began_s, flat.start), 0)
-    # A second's requests begin all through it, not in its middle.
-    return min(float((inside_s * rows["count"]).sum()) / len(flat), _most_in_flight(run, span))
-
-
-def _most_in_flight(run: Run, span: PhaseSpan) -> float:
-    if span.users is None:
-        return float(run.manifest.scenario.max_in_flight)
-    return float(max(other.users or 0 for other in run.manifest.phases))
 
 
 def _held(run: Run, phase: str) -> tuple[Word, str]:

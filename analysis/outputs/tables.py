@@ -12,6 +12,7 @@ from rich.text import Text
 from analysis.estimates.metrics import SummaryRow, summary
 from analysis.inert import markdown
 from analysis.judge.judgement import Judgement, Word, interval_text
+from analysis.outputs.dates import date_text
 from analysis.outputs.junit import junit_xml
 from analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
@@ -72,7 +73,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
         *(_markdown_row(row) for row in summary(run) if row.endpoint is None),
         "",
-        f"Run {markdown(run.manifest.run_id)} against the {run.manifest.target.kind} target.",
+        markdown(_source(run)),
         "",
     ]
     return "\n".join(lines)
@@ -89,6 +90,14 @@ def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> li
 def phase_name(phase: PhaseSpan) -> str:
     """Marked when it is warm-up, unless its name says so."""
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
+
+
+def _source(run: Run) -> str:
+    """Which run, when, against what, and by which loadproof."""
+    manifest = run.manifest
+    target = f"the {manifest.target.kind} target {manifest.target.base_url}".strip()
+    date = date_text(manifest.start_unix_s)
+    return f"Run {manifest.run_id}, {date}, against {target}, by loadproof at revision {manifest.revision}."
 
 
 def _markdown_row(row: SummaryRow) -> str:

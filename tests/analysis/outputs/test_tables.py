@@ -106,6 +106,12 @@ def test_junit_times_are_seconds_of_the_load_that_was_read(failing):
     assert (suite.get("time"), suite.get("timestamp")) == ("45.000", "2026-11-23T06:00:00+00:00")
 
 
+def test_the_summary_says_when_and_against_what(failing):
+    """It is pasted into places where nothing else tells."""
+    told = "Run 20261123T060000Z-synthetic, 2026-11-23 06:00:00 UTC, against the embedded target http://127.0.0.1:8000,"
+    assert f"{told} by loadproof at revision 0123456789ab." in tables.summary_markdown(*failing).replace("\\", "")
+
+
 def test_a_note_is_no_pass(tmp_path):
     """In JSON and Markdown it is tagged as what it is."""
     run = load_run(write_run(tmp_path / "run", steal=0.2))
