@@ -25,9 +25,9 @@ Times = NDArray[np.float64]
 
 
 def poisson(random: np.random.Generator, plan: Scenario) -> Times:
-    """Arrivals at each phase's rate."""
+    """Arrivals at each phase's rate, exactly as many as were planned, as the generator has them."""
     parts = [
-        random.uniform(span.start_s, span.end_s, random.poisson((span.rate_rps or 0) * (span.end_s - span.start_s)))
+        random.uniform(span.start_s, span.end_s, round((span.rate_rps or 0) * (span.end_s - span.start_s)))
         for span in plan_phases(plan)
     ]
     return np.sort(np.concatenate(parts))

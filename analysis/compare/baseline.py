@@ -1,11 +1,10 @@
-"""A run beside its baseline: what changed, by how much, and why one run a side decides nothing."""
+"""A run's baseline: which run may be one, and what besides the target differs between the two."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from typing import TYPE_CHECKING
 
-from analysis.estimates.metrics import QUANTILES, SummaryRow, summary
 from analysis.frames.run import Run, load_run
 from analysis.judge.health import examine
 from analysis.judge.judgement import Word
@@ -13,10 +12,8 @@ from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.estimates.estimate import Estimate
     from loadproof.scenario.scenario import Scenario
 
 
@@ -34,27 +31,10 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     return baseline
 
 
-@dataclass(frozen=True)
-class Change:
-    """One phase and endpoint (None: all), beside the baseline's."""
-
-    candidate: SummaryRow
-    baseline: SummaryRow
-
-    def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
-        """Of the response time of `ok` answers: the baseline's, the candidate's."""
-        for quantile in QUANTILES:
-            yield self.baseline.response[quantile], self.candidate.response[quantile]
-
-
-def changes(run: Run, baseline: Run) -> list[Change]:
-    """Each measured phase with all endpoints together, then each of them."""
-    before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
-    return [
-        Change(candidate=row, baseline=before[row.phase.name, row.endpoint])
-        for row in summary(run)
-        if not row.phase.warm_up
-    ]
+def _settings(theirs: Scenario, ours: Scenario) -> dict[str, tuple[str, str]]:
+    """Of the embedded target, each by its name and as a scenario writes it."""
+    was, now = (scenario.settings.model_dump(mode="json") for scenario in (theirs, ours))
+    return {f"settings.{name}": (json.dumps(was[name]), json.dumps(value)) for name, value in now.items()}
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
@@ -64,7 +44,7 @@ def differences(run: Run, baseline: Run) -> list[str]:
         "ended": (theirs.ending, ours.ending),
         "seed": (theirs.seed, ours.seed),
         "workers": (theirs.workers, ours.workers),
-        "settings": (theirs.scenario.settings, ours.scenario.settings),
+        **_settings(theirs.scenario, ours.scenario),
         **{name: (theirs.host.get(name), value) for name, value in ours.host.items()},
         **{name: (theirs.versions.get(name), value) for name, value in ours.versions.items()},
     }

@@ -48,6 +48,8 @@ class Estimate:
     low: float
     high: float
     n: int
+    below: float | None = None
+    """The limit that was asked for, where the samples give no upper end of their own: the value lies below it."""
 
 
 def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Precision = PLAIN) -> Estimate | None:

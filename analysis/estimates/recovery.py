@@ -19,6 +19,7 @@ from analysis.estimates.overtime import quantiles_over_time
 from analysis.frames.cellsums import sums_by
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
+from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,8 @@ _UNNOTICED: Final = 0.01
 """Of the deadline: a p95 that is longer by less has recovered, however sure the difference."""
 _FEWEST_SECONDS: Final = 5
 """Of before, to know what a second can have."""
+FEWEST_GOOD: Final = 0.9
+"""The goodput ratio of a phase that can be called calm: as before is no recovery where before was broken."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,15 @@ class Calm:
 
     @staticmethod
     def of(run: Run, before: PhaseSpan, seconds: pd.DataFrame) -> Calm | None:
-        """None of too few seconds."""
+        """None of too few seconds, or of a phase that was not calm itself."""
         known = seconds["p95"].dropna()
-        if len(known) < _FEWEST_SECONDS:
+        ratio = _goodput_ratio(seconds)
+        if len(known) < _FEWEST_SECONDS or ratio < FEWEST_GOOD:
             return None
         unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
         return Calm(
             p95_bound_s=max(prediction_bound(known.to_numpy()), unnoticed_s),
-            ratio=GOODPUT_SHARE * float(seconds["good"].sum() / max(seconds["offered"].sum(), 1)),
+            ratio=GOODPUT_SHARE * ratio,
             may_be_idle=before.rate_rps is not None or bool((seconds["offered"] == 0).any()),
         )
 
@@ -136,6 +140,26 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
         lost=_lost(rows[rows["second"].between(before.end_s, end_s - 1)]),
         was_hurt=2 * int(calm.alike(last_of_trigger).sum()) < len(last_of_trigger),
     )
+
+
+def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
+    """Why the phase that this one is compared with shows no recovery, though it was measured; None where it does."""
+    spans = run.manifest.phases
+    place = next(number for number, span in enumerate(spans) if span.name == phase)
+    compared = calm_before(spans, place)
+    if compared is None:
+        return None
+    seconds = _seconds(run, run.intervals[run.intervals["endpoint"].isin(endpoints)], spans[compared])
+    ratio = _goodput_ratio(seconds)
+    if not seconds["offered"].sum() or ratio >= FEWEST_GOOD:
+        return None
+    return (
+        f"{spans[compared].name} before it was no calm: its goodput ratio was {format_quantity(ratio, Dimension.RATIO)}"
+    )
+
+
+def _goodput_ratio(seconds: pd.DataFrame) -> float:
+    return float(seconds["good"].sum() / max(seconds["offered"].sum(), 1))
 
 
 def _lost(rows: pd.DataFrame) -> int:

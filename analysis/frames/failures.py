@@ -1,15 +1,23 @@
-"""A run directory to what failed most, by endpoint and message, as Locust counted it."""
+"""A run directory to what failed most, and what the users' own code raised, as Locust counted them."""
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
+"""Of an exception with a text alone, as Locust writes it."""
+_FRAME: Final = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>[^\s\\]+)')
 
 
 class Failure(NamedTuple):
@@ -20,15 +28,57 @@ class Failure(NamedTuple):
     message: str
 
 
-def failures(run: Run, most: int) -> list[Failure]:
-    """The most frequent ones; none where the file can't be read."""
-    try:
-        text = files.read_lines_text(run.path / files.LOCUST_FAILURES)
-    except OSError:
-        return []
+class Raised(NamedTuple):
+    """By a user's own code, outside of its requests' checks; warm-up included."""
+
+    times: int
+    message: str
+    place: str
+    """'pay.py, line 12, in transfer'; empty where no traceback tells."""
+
+
+def failures(path: Path, most: int) -> list[Failure]:
+    """Of a run directory, the most frequent ones; none where the file can't be read."""
     found = [
-        Failure(int(row["Occurrences"]), row["Name"], row["Error"])
-        for row in csv.DictReader(io.StringIO(text))
-        if (row.get("Occurrences") or "").isdecimal()
+        Failure(times, row.get("Name") or "", reason_of(row.get("Error") or ""))
+        for times, row in _counted(path / files.LOCUST_FAILURES, "Occurrences")
     ]
     return sorted(found, reverse=True)[:most]
+
+
+def raised_in(path: Path) -> tuple[Raised, ...]:
+    """Of a run directory, the most frequent first; none where the file can't be read."""
+    found = [
+        Raised(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
+        for times, row in _counted(path / files.LOCUST_EXCEPTIONS, "Count")
+    ]
+    return tuple(sorted(found, reverse=True))
+
+
+def reason_of(error: str) -> str:
+    """Without the Python around it: "AnyError('status 500')" is 'status 500'."""
+    match = _REPR.fullmatch(error)
+    try:
+        return str(ast.literal_eval(match["text"])) if match else error
+    except (ValueError, SyntaxError):
+        return error
+
+
+def _counted(file: Path, column: str) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The rows that have a number in this column, with it."""
+    try:
+        for row in csv.DictReader(io.StringIO(files.read_lines_text(file))):
+            times = row.get(column) or ""
+            if times.isascii() and times.isdecimal():
+                yield int(times), row
+    except (OSError, csv.Error):
+        return
+
+
+def _place(traceback: str) -> str:
+    """Where it was raised: the last frame."""
+    frames = list(_FRAME.finditer(traceback))
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"{PurePath(last['file']).name}, line {last['line']}, in {last['name']}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from analysis.frames.failures import Raised, raised_in
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.rundir import files
@@ -45,6 +46,8 @@ class Run:
     events: pd.DataFrame
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
+    raised: tuple[Raised, ...] = field(default=())
+    """By the users' own code."""
 
     @cached_property
     def measured_s(self) -> float:
@@ -56,12 +59,15 @@ def load_run(path: Path) -> Run:
     """Read a run directory; RunDirectoryError only when its manifest can't be read."""
     manifest = read_manifest(path)
     damage: list[str] = []
+    # Without a first sample there is no such file, and only the embedded target surely has /metrics.
+    may_be_missing = {files.TARGET} if manifest.target.kind == "own" else set()
 
     def frame(name: str, row: type[Any], read: Callable[[Path], str]) -> pd.DataFrame:
         try:
             text = read(path / name)
         except OSError:
-            damage.append(f"{name} is missing")
+            if name not in may_be_missing:
+                damage.append(f"{name} is missing")
             text = ""
         found, skipped = _parsed(text, row._fields, row._field_defaults)
         if skipped:
@@ -84,6 +90,7 @@ def load_run(path: Path) -> Run:
         target=frame(files.TARGET, TargetRow, files.read_lines_text),
         events=frame(files.EVENTS, EventRow, files.read_lines_text),
         damage=tuple(damage),
+        raised=raised_in(path),
     )
 
 

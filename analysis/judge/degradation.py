@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Final
 from analysis.estimates.correlation import FEWEST_SECONDS
 from analysis.estimates.drift import Drift, drift_in
 from analysis.estimates.metrics import Scope, rows_of
-from analysis.estimates.recovery import Recovery, recovery_in
+from analysis.estimates.recovery import Recovery, recovery_in, unrest_before
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
+from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, load_curve
-from loadproof.plan.phases import level
+from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import RESOURCES, Metric
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from analysis.frames.run import Run
+    from loadproof.plan.phases import PhaseSpan
 
 LONG_S: Final = 120.0
 """A phase that can drift."""
@@ -36,38 +38,57 @@ DRIFTING: Final = (
 class Degradation:
     curve: LoadCurve | None
     recoveries: tuple[Recovery, ...]
+    unrest: tuple[str, ...]
+    """Why no recovery is told of, phase by phase in which it was looked for."""
     drifts: tuple[Drift, ...]
     settling: Settling | None
     too_alike: tuple[Alike, ...]
     too_short: tuple[str, ...]
     """Phases in which nobody can see whether seconds are alike."""
     shedding: Shedding | None
-    """In the measured phases."""
+    """In the measured phases that nothing disturbed."""
 
 
 def degradation_of(run: Run) -> Degradation:
-    """Of all endpoints together."""
-    measured = Scope(
-        tuple(span.name for span in run.manifest.phases if not span.warm_up), tuple(run.manifest.scenario.mix)
-    )
+    """Of all endpoints together; nothing of phases in which the generator was measured, and not the target."""
+    disturbed, settled = disturbed_phases(run), settling(run)
+    names = (span.name for span in run.manifest.phases if not span.warm_up)
+    measured = Scope(tuple(name for name in names if name not in disturbed), tuple(run.manifest.scenario.mix))
     return Degradation(
         curve=load_curve(run),
-        recoveries=tuple(_recoveries(run)),
-        drifts=tuple(_drifts(run)),
-        settling=settling(run),
-        too_alike=tuple(too_alike(run)),
+        recoveries=tuple(_recoveries(run, disturbed)),
+        unrest=tuple(_unrest(run, disturbed)),
+        drifts=tuple(drift for drift in _drifts(run) if drift.phase not in disturbed),
+        settling=None if settled is None or settled.phase in disturbed else settled,
+        too_alike=tuple(alike for alike in too_alike(run) if alike.phase not in disturbed),
         too_short=tuple(span.name for span in too_short(run)),
         shedding=shedding_in(run, rows_of(run, measured)),
     )
 
 
-def _recoveries(run: Run) -> Iterator[Recovery]:
-    """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
-    for before, span in itertools.pairwise(run.manifest.phases):
+def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, PhaseSpan]]:
+    """Phases with the one before them, of as much load or more, where they can be compared with a calm before that."""
+    spans = run.manifest.phases
+    for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
         if not span.warm_up and level(span) <= level(before):
-            found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
-            if found is not None and (level(span) < level(before) or found.was_hurt):
-                yield found
+            calm = calm_before(spans, place)
+            if calm is not None and disturbed.isdisjoint(other.name for other in spans[calm : place + 1]):
+                yield before, span
+
+
+def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
+    """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
+    for before, span in _eased(run, disturbed):
+        found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
+        if found is not None and (level(span) < level(before) or found.was_hurt):
+            yield found
+
+
+def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
+    for before, span in _eased(run, disturbed):
+        found = unrest_before(run, span.name, tuple(run.manifest.scenario.mix))
+        if found is not None and level(span) < level(before):
+            yield f"recovery in {span.name} can't be told: {found}"
 
 
 def _drifts(run: Run) -> Iterator[Drift]:
@@ -89,6 +110,8 @@ def notes(found: Degradation) -> Iterator[Finding]:
         if recovery.took_s is None:
             what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
             yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+    for what in found.unrest:
+        yield Finding(Word.PASS, what, "compare with a phase in which the target keeps up")
     yield from _too_short(found)
 
 

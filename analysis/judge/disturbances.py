@@ -63,6 +63,13 @@ class Disturbance:
     """In which requests may have been sent or timed late."""
     decides: bool = False
     """Whatever the thresholds say: the load was not the planned one."""
+    phases: frozenset[str] = frozenset()
+    """Whose load it was; empty where it may be any phase's."""
+
+    def spoils(self, span: PhaseSpan) -> bool:
+        """Decides, and not on other phases only."""
+        in_seconds = any(span.start_s <= second < span.end_s for second in self.seconds)
+        return self.decides and (in_seconds or span.name in self.phases or not (self.seconds or self.phases))
 
 
 def disturbances(run: Run) -> Iterator[Finding]:
@@ -77,9 +84,14 @@ def disturbances(run: Run) -> Iterator[Finding]:
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:
-    """Measured phases that were not those that were planned, because too much of them was disturbed."""
-    seconds = frozenset().union(*(one.seconds for rule in RULES for one in rule(run)))
-    return frozenset(span.name for span in _measured_phases(run) if _is_disturbed(span, seconds))
+    """Measured phases that were not what was planned: too much of them was disturbed, or what decides was there."""
+    found = [disturbance for rule in RULES for disturbance in rule(run)]
+    seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in found))
+    return frozenset(
+        span.name
+        for span in _measured_phases(run)
+        if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in found)
+    )
 
 
 def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:
@@ -158,9 +170,9 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
         limit_s = _lag_limit_s(run, span)
         if lag_s > limit_s:
             what = f"phase {span.name}: p99 start lag {format_duration(lag_s)}, more than {format_duration(limit_s)}"
-            rows = run.generator[run.generator["second"].between(span.start_s, span.end_s)]
+            rows = run.generator[run.generator["second"].between(span.start_s, span.end_s, "left")]
             late = _seconds(rows[rows["lag_p99_s"] > limit_s])
-            yield Disturbance(what, LESS_LOAD, late, decides=not late)
+            yield Disturbance(what, LESS_LOAD, late, decides=not late, phases=frozenset({span.name}))
 
 
 def _lag_counts(run: Run, span: PhaseSpan) -> NDArray[np.int64]:
@@ -200,7 +212,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
         met = int(rows.loc[rows["series"].isin(["response", "dropped", "abandoned"]), "count"].sum())
         if not span.warm_up and met < 0.99 * planned:
             what = f"phase {span.name}: {met:,} of {planned:,.0f} planned arrivals were offered"
-            yield Disturbance(what, LESS_LOAD, decides=True)
+            yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:

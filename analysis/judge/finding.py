@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from analysis.judge.judgement import Word
+from analysis.judge.judgement import Word
 
 
 @dataclass(frozen=True)
@@ -15,3 +13,12 @@ class Finding:
     """INVALID and FAIL decide, INCONCLUSIVE weakens, PASS is a note."""
     what: str
     remedy: str
+
+    @property
+    def is_note(self) -> bool:
+        return self.word is Word.PASS
+
+    @property
+    def tag(self) -> str:
+        """As it is shown: a note says nothing of the target, and did not pass anything."""
+        return "NOTE" if self.is_note else self.word

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings by which there may be few requests, or none."""
 _MANY_REPEATED_RATIO: Final = 0.001
+MOST_RAISED: Final = 0.01
+"""Exceptions of users' own code, of the requests that were sent."""
 
 
 def examine(run: Run) -> tuple[Finding, ...]:
@@ -93,10 +95,24 @@ def _repeated(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "let the target keep idle connections open for longer")
 
 
+def _raised(run: Run) -> Iterator[Finding]:
+    """A task that ends in the middle sends less than it was meant to: often enough, another load than was meant."""
+    times = sum(raised.times for raised in run.raised)
+    if not times:
+        return
+    first = run.raised[0]
+    where = f" ({first.place})" if first.place else ""
+    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without a text'}{where}"
+    sent = tally(run.intervals).sent
+    word = Word.INCONCLUSIVE if times > MOST_RAISED * sent else Word.PASS
+    yield Finding(word, what, "mend the locustfile; locust_exceptions.csv has the tracebacks")
+
+
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
     _late_bursts,
     _repeated,
+    _raised,
 )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _WHY: Final = "one run a side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
+_MOST_TIMES: Final = 100
+"""So many times the samples nobody waits for."""
+TOO_CLOSE: Final = "too close to it for any longer run to decide"
 
 
 class Word(StrEnum):
@@ -75,6 +78,13 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
 
 
+def deciding_text(needed: float, n: int, things: str) -> str:
+    """What goes on from 'straddles the limit': how many of these things would decide, where `n` did not."""
+    if not needed <= _MOST_TIMES * n:
+        return f", {TOO_CLOSE}"
+    return f"; {things.format(f'{max(math.ceil(needed), n + 1):,}')} would decide"
+
+
 def seen_text(estimate: Estimate, expectation: Expectation) -> str:
     dimension = expectation.metric.dimension
     if math.isinf(estimate.value):
@@ -86,7 +96,9 @@ def seen_text(estimate: Estimate, expectation: Expectation) -> str:
 
 
 def interval_text(estimate: Estimate, dimension: Dimension) -> str:
-    """'171 ms to 204 ms', or 'from 171 ms' where the sample gives no upper bound."""
+    """'171 ms to 204 ms'; 'from 171 ms', or 'below 200 ms' of a limit, where the sample gives no upper bound."""
+    if estimate.below is not None:
+        return f"below {format_quantity(estimate.below, dimension)}"
     low = format_quantity(estimate.low, dimension)
     if math.isinf(estimate.high):
         return f"from {low}"

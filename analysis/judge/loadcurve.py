@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, quantile_estimate, ratio_estimate
-from analysis.estimates.metrics import QUANTILES, Scope, Tally, rows_of, tally
+from analysis.estimates.inflight import in_flight
+from analysis.estimates.metrics import QUANTILES, Scope, Tally, measure, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
-from analysis.frames.cellsums import histogram
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
-from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
-from loadproof.scenario.expectation import RATIOS
+from loadproof.scenario.expectation import RATIOS, Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.estimates.estimate import Estimate
     from analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -62,7 +61,7 @@ class Step:
     goodput_rps: float
     goodput_ratio: Estimate | None
     in_flight: float
-    """On average, by Little's law."""
+    """Requests without an answer, on average."""
     response: dict[float, Estimate | None]
     """By quantile, of `ok` answers."""
     shedding: Shedding | None
@@ -73,11 +72,16 @@ class Step:
     """The goal that did not hold, or could not be decided."""
 
     @property
+    def is_sound(self) -> bool:
+        """Anything can be concluded from it: it was the target that was measured."""
+        return self.word is not Word.INVALID
+
+    @property
     def past(self) -> Past | None:
         """How what was no goodput ended, mostly; None where (nearly) all was goodput."""
         counts = self.tally
         bad = counts.offered - counts.good
-        if self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
+        if not self.is_sound or self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
             return None
         if counts.outcomes[Outcome.THROTTLED] >= _SHED * bad:
             return Past.SHED
@@ -122,6 +126,11 @@ class LoadCurve:
     law: Scalability | None
 
     @property
+    def sound(self) -> tuple[Step, ...]:
+        """Of the rising ones, those from which anything can be concluded."""
+        return tuple(step for step in self.rising if step.is_sound)
+
+    @property
     def held(self) -> Step | None:
         """The highest step up to which every goal held."""
         good = [step.word is Word.PASS for step in self.rising]
@@ -136,19 +145,20 @@ class LoadCurve:
 
 def load_curve(run: Run) -> LoadCurve | None:
     """None where every measured phase had the same load."""
-    spans = [span for span in run.manifest.phases if not span.warm_up and _flat_s(run, span) >= 1 and not span.bursts_s]
+    spans = [span for span in run.manifest.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
     disturbed = disturbed_phases(run)
     steps = [_step(run, span, is_disturbed=span.name in disturbed) for span in spans]
     rising = tuple(steps[: top + 1])
+    sound = tuple(step for step in rising if step.is_sound)
     return LoadCurve(
         is_closed=run.manifest.scenario.model == "closed",
         rising=rising,
         falling=tuple(steps[top + 1 :]),
-        collapse=collapse_in(rising),
-        law=scalability(rising),
+        collapse=collapse_in(sound),
+        law=scalability(sound),
     )
 
 
@@ -173,19 +183,17 @@ def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
     return threshold.expectation.metric, scenario.endpoints_of(threshold), threshold.outcome, threshold.series
 
 
-def _flat_s(run: Run, span: PhaseSpan) -> float:
-    return min(span.end_s, run.measured_s) - span.start_s - span.ramp_s
+def _flat(run: Run, span: PhaseSpan) -> range:
+    """The whole seconds after its ramp that the run lived through, none of which is another phase's, too."""
+    return range(math.ceil(span.start_s + span.ramp_s), math.floor(min(span.end_s, run.measured_s)))
 
 
 def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
-    seconds = run.intervals["second"].between(span.start_s + span.ramp_s, span.end_s, "left")
-    part = replace(run, intervals=run.intervals[seconds])
+    flat = _flat(run, span)
+    part = _part(run, span, flat)
     scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
-    rows, lasted_s = rows_of(part, scope), _flat_s(run, span)
+    rows, lasted_s = rows_of(part, scope), len(flat)
     counts = tally(rows)
-    times = rows[rows["series"] == "response"]
-    busy_s = float((times["count"] * MIDPOINT_US[times["bucket"]]).sum()) * 1e-6
-    answered = histogram(rows, "response", Outcome.OK)
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
     return Step(
         phase=span.name,
@@ -194,14 +202,23 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         # Whichever phase asked for it.
         throughput_rps=int(part.intervals.loc[part.intervals["series"] == "completed", "count"].sum()) / lasted_s,
         goodput_rps=counts.good / lasted_s,
-        goodput_ratio=ratio_estimate(counts.good, counts.offered),
-        in_flight=busy_s / lasted_s,
-        response={quantile: quantile_estimate(answered, quantile) for quantile in QUANTILES},
-        shedding=shedding_in(part, rows),
+        goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
+        in_flight=in_flight(run, span, flat),
+        response={quantile: measure(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
+        shedding=None if is_disturbed else shedding_in(part, rows),
         tally=counts,
         word=word,
         broken=broken,
     )
+
+
+def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
+    """A run of these seconds of a phase only."""
+    inside = run.intervals["second"].between(flat.start, flat.stop, "left")
+    cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
+    phases = [cut if other.name == span.name else other for other in run.manifest.phases]
+    manifest = run.manifest.model_copy(update={"phases": phases})
+    return replace(run, manifest=manifest, intervals=run.intervals[inside])
 
 
 def _held(run: Run, phase: str) -> tuple[Word, str]:

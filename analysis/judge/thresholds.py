@@ -12,8 +12,8 @@ import numpy as np
 from analysis.estimates.drift import drift_estimate
 from analysis.estimates.estimate import wilson
 from analysis.estimates.metrics import Scope, Seconds, measure, ratio_rows, rows_of, share_of
-from analysis.estimates.recovery import recovery_estimate
-from analysis.judge.judgement import Judgement, Word, judge_beside, judge_estimate
+from analysis.estimates.recovery import recovery_estimate, unrest_before
+from analysis.judge.judgement import Judgement, Word, deciding_text, judge_beside, judge_estimate
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
@@ -46,7 +46,7 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
         return judge_windows(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
     if expectation.of_baseline:
         before = estimate_of(expectation.metric, baseline, scope) if baseline else None
         return judge_beside(threshold, estimate, before, is_given=baseline is not None)
@@ -58,12 +58,19 @@ def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgem
     return judgement
 
 
+def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
+    unrest = None
+    if expectation.metric.name == "recovery":
+        unrest = unrest_before(run, scope.phases[0], scope.endpoints)
+    return f"nothing to recover to: {unrest}" if unrest else "no samples: nothing to judge"
+
+
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     return _ESTIMATORS.get(metric.name, measure)(metric, run, scope)
 
 
 def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, scope: Scope) -> Estimate:
-    """With an upper end below the limit, if so few answers lie beyond it that the quantile surely doesn't.
+    """Below the limit, if so few answers lie beyond it that the quantile surely doesn't.
 
     Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
     """
@@ -73,7 +80,9 @@ def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, sco
     times = _times(run, scope)
     share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(run, scope.phases))
     _, high = wilson(np.array([share]), np.array([estimate.n / effect]), _Z)
-    return replace(estimate, high=float(UPPER_US[below]) * 1e-6) if high[0] < 1 - quantile else estimate
+    if high[0] >= 1 - quantile:
+        return estimate
+    return replace(estimate, high=float(UPPER_US[below]) * 1e-6, below=expectation.limit)
 
 
 def _times(run: Run, scope: Scope) -> pd.DataFrame:
@@ -91,10 +100,9 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
     else:
         distance = expectation.limit - estimate.value
         reach = (estimate.high - estimate.low) / 2 * math.sqrt(estimate.n)
-    if math.isclose(distance, 0, abs_tol=1e-9):
-        return "; it lies on the limit"
-    needed = max(math.ceil((reach / distance) ** 2), estimate.n + 1)
-    return f"; about {needed:,} {'seconds' if metric.dimension is Dimension.RATE else 'samples'} would decide"
+    needed = (reach / distance) ** 2 if distance else math.inf
+    things = "seconds" if metric.dimension is Dimension.RATE else "samples"
+    return deciding_text(needed, estimate.n, f"about {{}} {things}")
 
 
 def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:

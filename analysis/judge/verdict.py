@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analysis.estimates.changes import NOTICED, largest_moves
 from analysis.estimates.metrics import Scope, summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.health import examine
-from analysis.judge.judgement import Judgement, Word
+from analysis.judge.judgement import TOO_CLOSE, Judgement, Word
 from analysis.judge.thresholds import judge
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.estimates.changes import Move
     from analysis.estimates.metrics import SummaryRow
     from analysis.frames.run import Run
     from analysis.judge.finding import Finding
@@ -40,6 +44,8 @@ class Verdict:
     findings: tuple[Finding, ...]
     degradation: Degradation | None = None
     """None for anyone's CSVs."""
+    beside: str | None = None
+    """A sentence on what changed from the baseline, if one was given."""
 
 
 def decide(run: Run, baseline: Run | None = None) -> Verdict:
@@ -51,16 +57,40 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
     word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
     deciding = [judgement for judgement in judgements if judgement.word is word]
+    moves = largest_moves(run, baseline) if baseline else []
     if word is Word.PASS:
         reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
-        next_step = "Nothing to do. Keep this run as the baseline of the next release."
+        next_step = _next_after_pass(moves)
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
         reason = told(deciding)
         first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
-        next_step = _next_step(word, first, run, has_baseline=baseline is not None)
-    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation)
+        if word is Word.INCONCLUSIVE and deciding[0].reason.endswith(TOO_CLOSE):
+            next_step = "The target lies on its limit: correct the threshold or the target; no longer run decides it."
+        else:
+            next_step = _next_step(word, first, run, has_baseline=baseline is not None)
+    beside = _beside(moves, baseline) if baseline else None
+    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside)
+
+
+def _next_after_pass(moves: Sequence[Move]) -> str:
+    if moves and moves[0].worse > 0:
+        return (
+            f"Weigh what became worse before you keep this run as a baseline: {moves[0].what}. "
+            "Several runs of each release tell whether that is more than noise."
+        )
+    return "Nothing to do. Keep this run as the baseline of the next release."
+
+
+def _beside(moves: Sequence[Move], baseline: Run) -> str:
+    """The worst change, the best where none is worse, and how many more there are."""
+    name = baseline.manifest.run_id
+    if not moves:
+        return f"Beside {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
+    first = moves[0] if moves[0].worse > 0 else moves[-1]
+    more = f", and {len(moves) - 1} more changed by {NOTICED:.0%} or more" if len(moves) > 1 else ""
+    return f"Beside {name}: {first.what}{more}; one run a side can't tell a change from noise."
 
 
 def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
@@ -95,6 +125,8 @@ def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
         return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
+    if word is Word.INCONCLUSIVE and threshold.expectation.metric.name == "recovery":
+        return "Look why the phase before the trigger was not calm, or too short, then run again."
     if word is Word.INCONCLUSIVE:
         return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
     place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)

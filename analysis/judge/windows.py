@@ -15,7 +15,7 @@ import numpy as np
 from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
 from analysis.estimates.metrics import ratio_rows, rows_of
 from analysis.frames.cellsums import histogram
-from analysis.judge.judgement import Judgement, Word, interval_text
+from analysis.judge.judgement import Judgement, Word, deciding_text, interval_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
@@ -85,12 +85,10 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     if not is_rate and share.n < needed:
         return f": {share.n:,} samples in the window, needs {needed:,}"
     distance = abs(limit - share.value)
-    if math.isclose(distance, 0, abs_tol=1e-9):
-        return ", on the limit"
     variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
-    more = max(math.ceil(z**2 * variance / distance**2), share.n + 1)
-    deciding = f"windows of about {more:,} s" if is_rate else f"about {more:,} samples a window"
-    return f", straddles the limit; {deciding} would decide"
+    more = z**2 * variance / distance**2 if distance else math.inf
+    things = "windows of about {} s" if is_rate else "about {} samples a window"
+    return f", straddles the limit{deciding_text(more, share.n, things)}"
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:

@@ -13,7 +13,8 @@ from rich.text import Text
 from analysis.inert import markdown
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
-from analysis.outputs.tables import STYLES, junit_xml, summary_markdown
+from analysis.outputs.junit import junit_xml
+from analysis.outputs.tables import STYLES, summary_markdown
 from loadproof.errors import ExitCode, escaped
 from loadproof.rundir import files
 

@@ -13,9 +13,8 @@ from rich.text import Text
 from analysis.foreign.caveats import cannot_show
 from analysis.foreign.turns import find_turns
 from analysis.inert import markdown, shortened
-from analysis.judge.judgement import Judgement, Word
-from analysis.judge.verdict import Verdict
-from analysis.outputs.tables import junit_suite, markdown_thresholds, terminal_view
+from analysis.outputs.junit import junit_suite, threshold_cases
+from analysis.outputs.tables import markdown_thresholds, terminal_view
 from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
 from loadproof.errors import escaped
 from loadproof.rundir import files
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from analysis.foreign.locustcsv import Entry, LocustRun
     from analysis.foreign.turns import Degradation
+    from analysis.judge.judgement import Judgement
+    from analysis.judge.verdict import Verdict
 
 NO_VERDICT: Final = "No verdict: no thresholds were given."
 INTERVAL: Final = "interval"
@@ -196,8 +197,9 @@ def entry_cells(entry: Entry) -> list[str]:
 
 def junit_xml(examined: Examined) -> str:
     """One case a threshold; no case where there was none."""
-    verdict = examined.verdict or Verdict(Word.INCONCLUSIVE, NO_VERDICT, "", judgements=(), findings=())
-    return junit_suite(shortened(examined.run.name), verdict)
+    verdict, lasted_s = examined.verdict, examined.run.duration_s
+    cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
+    return junit_suite(shortened(examined.run.name), cases, took_s=lasted_s)
 
 
 def terminal(examined: Examined) -> Group:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final
-from xml.etree import ElementTree
 
 from rich.console import Group
 from rich.table import Table
@@ -13,6 +12,8 @@ from rich.text import Text
 from analysis.estimates.metrics import SummaryRow, summary
 from analysis.inert import markdown
 from analysis.judge.judgement import Judgement, Word, interval_text
+from analysis.outputs.dates import date_text
+from analysis.outputs.junit import junit_xml
 from analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
 from loadproof.rundir import files
@@ -57,14 +58,14 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         f"{markdown(verdict.reason)}  ",
         f"**Next:** {markdown(verdict.next_step)}",
         "",
+        *([markdown(verdict.beside), ""] if verdict.beside else []),
         *markdown_thresholds(verdict),
         "",
     ]
     if verdict.findings:
         lines += ["| finding | what | remedy |", "|---|---|---|"]
         lines += [
-            f"| {finding.word} | {markdown(finding.what)} | {markdown(finding.remedy)} |"
-            for finding in verdict.findings
+            f"| {finding.tag} | {markdown(finding.what)} | {markdown(finding.remedy)} |" for finding in verdict.findings
         ]
         lines.append("")
     lines += [
@@ -72,7 +73,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
         *(_markdown_row(row) for row in summary(run) if row.endpoint is None),
         "",
-        f"Run {markdown(run.manifest.run_id)} against the {run.manifest.target.kind} target.",
+        markdown(_source(run)),
         "",
     ]
     return "\n".join(lines)
@@ -91,6 +92,14 @@ def phase_name(phase: PhaseSpan) -> str:
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
 
 
+def _source(run: Run) -> str:
+    """Which run, when, against what, and by which loadproof."""
+    manifest = run.manifest
+    target = f"the {manifest.target.kind} target {manifest.target.base_url}".strip()
+    date = date_text(manifest.start_unix_s)
+    return f"Run {manifest.run_id}, {date}, against {target}, by loadproof at revision {manifest.revision}."
+
+
 def _markdown_row(row: SummaryRow) -> str:
     ratio = row.goodput_ratio
     quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
@@ -99,43 +108,14 @@ def _markdown_row(row: SummaryRow) -> str:
     return f"| {markdown(phase_name(row.phase))} | {rates} | {share} | {' | '.join(quantiles)} |"
 
 
-def junit_xml(run: Run, verdict: Verdict) -> str:
-    """One case a threshold, and one a finding."""
-    return junit_suite(run.manifest.scenario.name, verdict)
-
-
-def junit_suite(name: str, verdict: Verdict) -> str:
-    """FAIL is a failure, INCONCLUSIVE and INVALID are errors, not failures."""
-    cases = [
-        (f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.word, judgement.reason)
-        for judgement in verdict.judgements
-    ]
-    cases += [(finding.what, finding.word, finding.remedy) for finding in verdict.findings]
-    kinds = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
-    found = [kinds.get(word) for _, word, _ in cases]
-    name = f"loadproof.{escaped(name)}"
-    suite = ElementTree.Element(
-        "testsuite",
-        name=name,
-        tests=str(len(cases)),
-        failures=str(found.count("failure")),
-        errors=str(found.count("error")),
-    )
-    for title, word, reason in cases:
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=escaped(title))
-        if word in kinds:
-            ElementTree.SubElement(case, kinds[word], type=word, message=escaped(reason))
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
 def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
     """The verdict for a terminal; nothing in it is read as rich's markup."""
-    findings = [finding for finding in verdict.findings if finding.word is not Word.PASS]
+    findings = [finding for finding in verdict.findings if not finding.is_note]
     return Group(
         _tagged(verdict.word, verdict.reason),
         _terminal_table(verdict, interval),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
+        *([Text(escaped(verdict.beside))] if verdict.beside else []),
         Text(f"next: {escaped(verdict.next_step)}"),
     )
 

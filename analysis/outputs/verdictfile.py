@@ -58,7 +58,7 @@ def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str
         baseline=baseline.manifest.run_id if baseline else None,
         thresholds=[threshold_json(judgement) for judgement in verdict.judgements],
         findings=[
-            FindingJson(word=finding.word, what=finding.what, remedy=finding.remedy) for finding in verdict.findings
+            FindingJson(word=finding.tag, what=finding.what, remedy=finding.remedy) for finding in verdict.findings
         ],
         bursts=[
             BurstJson(

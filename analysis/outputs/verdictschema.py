@@ -29,6 +29,8 @@ class ThresholdJson(EstimateJson):
 
 
 class FindingJson(TypedDict):
+    """`word` is INVALID, FAIL, INCONCLUSIVE, or NOTE, which decides nothing."""
+
     word: str
     what: str
     remedy: str

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
 
 from analysis.estimates.metrics import QUANTILES
 from analysis.estimates.recovery import seconds_around
-from analysis.report.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, right_axes, stacked
+from analysis.report.drawing import FAINT, INK, LINES, SHADE, bars, chart, log_durations, log_numbers, right_axes
 from loadproof.errors import escaped
 from loadproof.outcome import DROPPED, Outcome
 
@@ -25,24 +24,26 @@ if TYPE_CHECKING:
     from analysis.judge.loadcurve import LoadCurve, Scalability, Step
 
 
-def load_curve_chart(curve: LoadCurve) -> Markup:
-    """Goodput and quantiles against the offered load, with the interval in which capacity lies."""
-    loads = [step.load for step in curve.rising]
+def load_curve_chart(curve: LoadCurve) -> Markup | None:
+    """Goodput and quantiles against the planned load, with where capacity lies; None of no sound step."""
+    loads = [step.load for step in curve.sound]
+    if not loads:
+        return None
     with chart("curve", "requests per second") as (axes, drawing):
         lines = axes.plot(
-            loads, [step.offered_rps for step in curve.rising], color=FAINT, linestyle=":", label="offered"
+            loads, [step.offered_rps for step in curve.sound], color=FAINT, linestyle=":", label="offered"
         )
-        lines += axes.plot(loads, [step.goodput_rps for step in curve.rising], "o-", color=LINES[1], label="goodput")
+        lines += axes.plot(loads, [step.goodput_rps for step in curve.sound], "o-", color=LINES[1], label="goodput")
         right = right_axes(axes, "response time")
         for quantile, style in zip(QUANTILES, ("v:", "s--", "^:"), strict=True):
-            times = [_ms(step, quantile) for step in curve.rising]
+            times = [_ms(step, quantile) for step in curve.sound]
             if not all(map(np.isnan, times)):
                 lines += right.plot(loads, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
                 log_durations(right)
-        low = curve.held.load if curve.held else 0.0
-        if curve.broke is not None:
-            axes.axvspan(low, curve.broke.load, color=SHADE)
-            middle = (low + curve.broke.load) / 2
+        # Below the least load nothing was tested.
+        if curve.broke is not None and curve.held is not None:
+            axes.axvspan(curve.held.load, curve.broke.load, color=SHADE)
+            middle = (curve.held.load + curve.broke.load) / 2
             axes.text(middle, 1.02, "capacity", transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
         axes.set_xlabel(_load_label(curve))
         axes.set_ylim(bottom=0)
@@ -51,22 +52,21 @@ def load_curve_chart(curve: LoadCurve) -> Markup:
 
 
 def lost_chart(curve: LoadCurve) -> Markup | None:
-    """What was no goodput, by what became of it, against the offered load; None where all was."""
-    table = pd.DataFrame([_lost(step) for step in curve.rising], index=[step.load for step in curve.rising])
-    table = table.loc[:, table.sum() > 0].sort_index()
+    """What was no goodput, by what became of it, a bar for each step; None where all was."""
+    table = pd.DataFrame([_lost(step) for step in curve.sound])
+    table = table.loc[:, table.sum() > 0]
     if not len(table.columns):
         return None
     with chart("lost", "% of the offered load") as (axes, drawing):
-        stacked(axes, table)
+        bars(axes, table, [f"{step.load:,.4g}" for step in curve.sound])
         axes.set_xlabel(_load_label(curve))
-        axes.set_xlim(table.index[0], table.index[-1])
         axes.set_ylim(bottom=0)
         drawing.legend(axes)
-    return drawing.svg("What of the offered load was no goodput, by outcome, against the offered load")
+    return drawing.svg("What of the offered load was no goodput, by outcome, at each load that was tested")
 
 
 def _load_label(curve: LoadCurve) -> str:
-    return "concurrent users" if curve.is_closed else "offered load, requests per second"
+    return "concurrent users" if curve.is_closed else "planned arrivals per second"
 
 
 def _lost(step: Step) -> dict[str, float]:
@@ -81,11 +81,10 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
     """Throughput against requests in flight, and the law through it, within what was tested."""
     tested = np.geomspace(*law.tested, 100)
     with chart("scalability", "requests per second") as (axes, drawing):
-        in_flight = [step.in_flight for step in curve.rising]
-        axes.plot(in_flight, [step.throughput_rps for step in curve.rising], "o", color=LINES[0], label="throughput")
+        in_flight = [step.in_flight for step in curve.sound]
+        axes.plot(in_flight, [step.throughput_rps for step in curve.sound], "o", color=LINES[0], label="throughput")
         axes.plot(tested, law.throughput(tested), color=LINES[3], label="Universal Scalability Law")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
+        log_numbers(axes)
         axes.set_xlabel("requests in flight, on average")
         axes.set_ylim(bottom=0)
         drawing.legend(axes)

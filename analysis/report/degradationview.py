@@ -49,21 +49,31 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
         "told": list(_curve_told(curve)),
         "chart": load_curve_chart(curve),
         "lost": lost_chart(curve),
-        "rows": [_step_row(step) for step in (*curve.rising, *curve.falling)],
+        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second, each a task of a user",
+        "rows": [_step_row(curve, step) for step in (*curve.rising, *curve.falling)],
         "law": scalability_chart(curve, curve.law) if curve.law else None,
     }
 
 
 def _curve_told(curve: LoadCurve) -> Iterator[str]:
     held, broke, top = curve.held, curve.broke, curve.rising[-1]
+    if not curve.sound:
+        yield "Nothing can be concluded: the generator was late at every step."
+        return
     if broke is None and held is not None:
-        beyond = "though goodput collapsed" if curve.collapse else "capacity lies above what was tried"
+        beyond = "capacity lies above what was tried"
+        if curve.collapse:
+            beyond = "though goodput collapsed"
+        elif held is not top:
+            beyond = "nothing can be concluded beyond it"
         yield f"Every goal held up to {_load(curve, held)} ({held.phase}); {beyond}."
     elif broke is not None:
         below = f"every goal held up to {_load(curve, held)} ({held.phase})" if held else "no step held every goal"
         yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) broke: {broke.broken}."
-    else:
+    elif curve.rising[0].is_sound:
         yield "Too few samples to tell of any step whether its goals held."
+    else:
+        yield f"Up to where goals held can't be told: in {curve.rising[0].phase} the generator was late."
     if curve.collapse is not None:
         peak, step = curve.collapse.peak, curve.collapse.step
         yield (
@@ -76,13 +86,14 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         yield f"No collapse: {goodput}; most of the rest {top.past}{how}."
 
 
-def _step_row(step: Step) -> dict[str, Any]:
+def _step_row(curve: LoadCurve, step: Step) -> dict[str, Any]:
     ratio = step.goodput_ratio
     return {
         "phase": step.phase,
         "word": step.word,
         "broken": step.broken,
         "cells": [
+            _load(curve, step),
             _rps(step.offered_rps),
             _rps(step.goodput_rps),
             format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",

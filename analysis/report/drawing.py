@@ -159,6 +159,27 @@ def log_durations(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def log_numbers(axes: Axes) -> None:
+    """The x axis on a log scale, of numbers that are drawn already."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.6g}"))
+    # Its own would be TeX, which nobody typesets here.
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
+    """One bar for each row, one part over the other for each column; nothing in between, where nobody looked."""
+    axes.set_axisbelow(True)
+    bottom = np.zeros(len(table))
+    for column, colour, hatch in zip(table.columns, LINES, (*_HATCHES, ""), strict=False):
+        heights = table[column].to_numpy()
+        axes.bar(range(len(table)), heights, 0.6, bottom, label=column, color=colour, hatch=hatch, edgecolor=SHADE)
+        bottom += heights
+    axes.set_xticks(range(len(table)), names)
+
+
 def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = None) -> None:
     """One area over the other for each column, over the index; told apart without colour, too."""
     areas = axes.stackplot(table.index, table.to_numpy().T, labels=list(table.columns), colors=LINES, step=step)

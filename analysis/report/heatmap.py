@@ -28,7 +28,7 @@ _LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_D
 
 
 def draw_heat(axes: Axes, run: Run) -> None:
-    """Cells of time and response time (in ms, on a log scale), the darker the more answers; of `ok` answers."""
+    """Cells of time and response time (in ms, on a log scale), the stronger the more `ok` answers."""
     width_s = max(1, int(np.ceil(run.measured_s / _COLUMNS)))
     cells, first = _cells(run, width_s)
     shade = _shades(cells)

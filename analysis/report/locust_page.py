@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from analysis.inert import shortened
+from analysis.outputs.dates import date_text
 from analysis.outputs.locust import (
     INTERVAL_NOTE,
     NO_VERDICT,
@@ -47,6 +47,7 @@ def render_report(examined: Examined) -> str:
     exceptions, exceptions_left = first(run.exceptions, _MOST_ROWS)
     return TEMPLATES.get_template("locust.html").render(
         name=shortened(run.name),
+        about="" if run.start_unix_s is None else date_text(run.start_unix_s),
         verdict=verdict,
         no_verdict=NO_VERDICT,
         interval_note=INTERVAL_NOTE,
@@ -82,7 +83,7 @@ def _message(text: str) -> str:
 def _source(run: LocustRun) -> dict[str, str]:
     start = "unknown"
     if run.start_unix_s is not None:
-        start = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(min(run.start_unix_s, _LAST_UNIX_S)))
+        start = date_text(run.start_unix_s)
     return {
         "files": ", ".join(run.files),
         "start": start,
@@ -90,7 +91,3 @@ def _source(run: LocustRun) -> dict[str, str]:
         "full history": "yes" if run.full_history else "no",
         "missing or damaged": "; ".join(run.damage) or "nothing",
     }
-
-
-_LAST_UNIX_S: Final = 253_402_300_799
-"""The end of the year 9999: a damaged timestamp may lie beyond what a calendar shows."""

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.metrics import busiest, summary
-from analysis.outputs.tables import junit_suite, markdown_thresholds
+from analysis.outputs.junit import junit_suite, threshold_cases
+from analysis.outputs.tables import markdown_thresholds
 from analysis.outputs.verdictfile import FORMAT, row_json, threshold_json
 from analysis.report import charts
 from analysis.report.page import TEMPLATES, threshold_row
@@ -31,7 +32,9 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
     texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: _json(log, verdict, rows)}
     if verdict is not None:
         texts[files.SUMMARY] = "\n".join([f"## {verdict.word}: {stem}", "", *markdown_thresholds(verdict), ""])
-        texts[files.JUNIT] = junit_suite(stem, verdict)
+        lasted_s = log.run.measured_s
+        cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
+        texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
     files.make_directory(directory)
     for name, text in texts.items():
         files.write_whole(directory / f"{stem}_{name}", text)

@@ -60,7 +60,13 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
 def _mark(estimate: Estimate | None, expectation: Expectation) -> dict[str, float] | None:
     """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
     limit = expectation.limit
-    if estimate is None or math.isinf(estimate.high) or estimate.low < 0 or expectation.of_baseline:
+    if (
+        estimate is None
+        or estimate.below is not None
+        or math.isinf(estimate.high)
+        or estimate.low < 0
+        or expectation.of_baseline
+    ):
         return None
     high = max(estimate.high, limit) * 1.15 or 1.0
     low = 0.0

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from analysis.compare.baseline import changes, differences
+from analysis.compare.baseline import differences
+from analysis.estimates.changes import changes
 from analysis.estimates.metrics import SummaryRow, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
-from analysis.judge.judgement import Word
 from analysis.judge.verdict import badness
+from analysis.outputs.dates import date_text
 from analysis.outputs.tables import phase_name
 from analysis.report import charts
 from analysis.report.degradationview import degradation_view
@@ -50,10 +51,11 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
     manifest = run.manifest
     return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
+        about=_about(run),
         verdict=verdict,
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
-        trouble=[finding for finding in verdict.findings if finding.word is not Word.PASS],
-        notes=[finding for finding in verdict.findings if finding.word is Word.PASS],
+        trouble=[finding for finding in verdict.findings if not finding.is_note],
+        notes=[finding for finding in verdict.findings if finding.is_note],
         load_chart=charts.load_chart(run),
         heat_chart=charts.heat_chart(run),
         endpoints_chart=charts.endpoints_chart(run),
@@ -61,7 +63,8 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
         compared=_compared(run, baseline) if baseline else None,
         worst=list(_worst(run)),
-        failures=failures(run, MOST_FAILURES),
+        failures=failures(run.path, MOST_FAILURES),
+        raised=run.raised[:MOST_FAILURES],
         outcomes_chart=charts.outcomes_chart(run),
         generator_chart=charts.generator_chart(run),
         target_chart=charts.target_chart(run),
@@ -78,6 +81,13 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         ),
     )
+
+
+def _about(run: Run) -> str:
+    """When, against what, and by which loadproof."""
+    manifest = run.manifest
+    target = manifest.target.base_url or f"{manifest.target.kind} target"
+    return " · ".join([date_text(manifest.start_unix_s), target, f"loadproof at revision {manifest.revision}"])
 
 
 def _rows(run: Run) -> list[dict[str, Any]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
-from analysis.compare.baseline import changes, differences, load_baseline
+from analysis.compare.baseline import differences, load_baseline
+from analysis.estimates.changes import changes, largest_moves
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from analysis.judge.verdict import decide
+from analysis.outputs.tables import summary_markdown, terminal_view
 from analysis.report.run_page import render_report
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir.manifest import read_manifest
@@ -79,6 +83,9 @@ def test_what_else_differs_is_told(pair):
     other = baseline.manifest.model_copy(update={"seed": 7, "versions": {"loadproof": "0.0.9"}})
     assert differences(candidate, replace(baseline, manifest=other)) == ["seed: 7 → 1", "loadproof: 0.0.9 → 0.1.0"]
     assert differences(candidate, baseline) == []
+    other = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}], settings={"limiter": "off"})
+    run = replace(candidate, manifest=candidate.manifest.model_copy(update={"scenario": other}))
+    assert differences(run, baseline) == ['settings.limiter: "slowapi" → "off"']
 
 
 def test_the_next_step_is_one_that_can_be_taken(pair):
@@ -87,6 +94,58 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
     assert "one run a side can't decide it" in decide(candidate, pair[1]).next_step
     assert decide(candidate).next_step.startswith("Add --baseline RUN")
+
+
+def beside(path, *, was_ms, now_ms, seed=2):
+    """A candidate that passes, its baseline, and the verdict on the one beside the other."""
+    plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
+    baseline, candidate = (
+        load_run(write_run(path / name, plan=plan, median_ms=dict.fromkeys(plan.mix, median_ms), seed=number))
+        for name, median_ms, number in (("baseline", was_ms, 1), ("candidate", now_ms, seed))
+    )
+    return candidate, baseline, decide(candidate, baseline)
+
+
+def shown(candidate, baseline, verdict):
+    """In the terminal, the summary, and the header of the page."""
+    page = render_report(candidate, verdict, baseline)
+    console = Console(width=400)
+    with console.capture() as capture:
+        console.print(terminal_view(verdict))
+    summary = summary_markdown(candidate, verdict).replace("\\", "")
+    return capture.get(), summary, page[page.index("<header") : page.index("</header>")]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
+    """Though every threshold holds: the change stands wherever the verdict does."""
+    found = beside(tmp_path, was_ms=20, now_ms=23)
+    verdict = found[2]
+    assert verdict.word is Word.PASS
+    assert "Nothing to do" not in verdict.next_step
+    assert verdict.next_step.startswith("Weigh what became worse before you keep this run as a baseline: p")
+    for text in shown(*found):
+        assert re.search(
+            r"Beside 20261123T060000Z-synthetic: p\d\d of .* ms → .* ms \(\+\d+\.?\d* %\), and \d+ more", text
+        )
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_did_not_change_is_said_to_be_so(tmp_path):
+    """And what became better is told, and is no reason to hesitate."""
+    same = beside(tmp_path / "same", was_ms=20, now_ms=20, seed=1)
+    better = beside(tmp_path / "better", was_ms=30, now_ms=20, seed=1)
+    for found, what in ((same, "no time changed by 5% or more"), (better, "(-3")):
+        assert found[2].next_step.startswith("Nothing to do")
+        assert all(what in text for text in shown(*found))
+
+
+def test_fewer_good_answers_than_the_baseline_are_a_change(pair):
+    """Though times are the same."""
+    good = pair[1].intervals["series"] == "good"
+    rows = pair[1].intervals
+    fewer = replace(pair[1], intervals=rows.assign(count=rows["count"].where(~good | (rows["second"] % 20 > 0), 0)))
+    assert largest_moves(fewer, pair[1])[0].what.startswith("goodput ratio of ")
 
 
 def test_a_broken_measurement_is_no_baseline(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.estimates.recovery import recovery_in
 from analysis.frames.run import Run, load_run
+from analysis.judge.degradation import degradation_of, notes
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from analysis.judge.verdict import decide
@@ -127,6 +128,22 @@ def test_a_threshold_on_recovery_is_judged(bare, slow_until_s, word, reason):
     run = run_with(bare, slow_until_s=slow_until_s)
     judgement = judge(run.manifest.scenario.thresholds[0], run)
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
+
+
+@pytest.mark.parametrize("good", [0.57, 0.85])
+def test_as_bad_as_before_is_no_recovery(bare, good):
+    """Where the calm phase itself was broken, nothing tells of a recovery: INCONCLUSIVE, and not 'at once'."""
+    random = np.random.default_rng(2)
+    at_s = poisson(random, bare.manifest.scenario)
+    fails = random.uniform(size=at_s.size) > good
+    made = run_of(bare.manifest.scenario, at_s, np.full(at_s.size, 0.02), np.where(fails, "server_error", "ok"))
+    run = replace(bare, intervals=made.intervals)
+    judgement = judge(run.manifest.scenario.thresholds[0], run)
+    assert judgement.word is Word.INCONCLUSIVE
+    assert judgement.reason.startswith("nothing to recover to: calm before it was no calm: its goodput ratio was ")
+    found = degradation_of(run)
+    assert found.recoveries == ()
+    assert [note.what for note in notes(found) if "can't be told" in note.what] != []
 
 
 def test_the_next_step_leads_to_the_recovery(bare):

@@ -11,6 +11,7 @@ from analysis.judge.verdict import decide
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import GeneratorRow, IntervalRow
 from simulation.rundirs import write_run
 from tests.profiles import simulations
@@ -38,6 +39,17 @@ def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
     run = load_run(tmp_path)
     assert run.damage == (f"{name} is missing",)
     decide(run)
+
+
+def test_a_service_without_metrics_lacks_nothing(tmp_path):
+    """Of somebody's own service nobody promised /metrics; only the embedded target has them for sure."""
+    write_run(tmp_path)
+    (tmp_path / files.TARGET).unlink()
+    manifest = read_manifest(tmp_path)
+    write_manifest(tmp_path, manifest.model_copy(update={"target": manifest.target.model_copy(update={"kind": "own"})}))
+    run = load_run(tmp_path)
+    assert run.damage == ()
+    assert decide(run).findings == ()
 
 
 def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):

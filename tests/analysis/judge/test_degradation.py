@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,46 @@ def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     assert {finding.word for finding in notes(found)} == {Word.PASS}
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_nothing_is_concluded_where_the_generator_was_late():
+    """No collapse, no metastable state, no slow refusals, no law, no drift, and no capacity: it measured itself."""
+    plan = stairs(20, 50, 80, 120, 200, 80, seconds=20)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    refused = (at_s >= 80) & (random.uniform(size=at_s.size) < 0.3)
+    response_s = queue(at_s, random.exponential(4 / 100, at_s.size), servers=4)
+    run = run_of(plan, at_s, np.where(refused, 3, 1) * response_s, np.where(refused, "throttled", "ok"))
+    told = [finding.what for finding in notes(degradation_of(run))]
+    assert [any(what in finding for finding in told) for what in ("collapsed", "metastable", "refused slowly")] == [
+        True
+    ] * 3
+    late = replace(run, generator=run.generator.assign(cpu_ratio=1.0, lag_p99_s=0.5))
+    found = degradation_of(late)
+    assert [finding.what for finding in notes(found)] == []
+    assert {step.word for step in found.curve.rising} == {Word.INVALID}
+    assert (found.curve.law, found.curve.collapse, found.recoveries, found.drifts, found.shedding) == (
+        None,
+        None,
+        (),
+        (),
+        None,
+    )
+    view = degradation_view(late, found)
+    assert view["curve"]["told"] == ["Nothing can be concluded: the generator was late at every step."]
+    assert (view["curve"]["chart"], view["curve"]["lost"], view["curve"]["law"]) == (None, None, None)
+    assert {row["past"] for row in view["curve"]["rows"]} == {"–"}
+
+
+def test_what_decides_spoils_the_phase_that_it_was_in():
+    """One long standstill of the event loop is too few seconds by themselves, and yet no load as it was planned."""
+    run = served(stairs(50, 60, 70), capacity_rps=400)
+    second = run.generator["second"]
+    stood = replace(run, generator=run.generator.assign(loop_delay_s=np.where(second == 25, 1.5, 0.0)))
+    assert [step.word for step in degradation_of(stood).curve.rising] == [Word.PASS, Word.INVALID, Word.PASS]
+    asleep = replace(run, generator=run.generator.assign(asleep_s=np.where(second == 25, 60.0, 0.0)))
+    assert {step.word for step in degradation_of(asleep).curve.rising} == {Word.INVALID}
+
+
 def test_a_warm_up_that_was_too_short_is_told():
     """With when it had settled."""
     phases = [
@@ -67,7 +109,7 @@ def test_a_warm_up_that_was_too_short_is_told():
         {"name": "steady", "duration": "190 s", "rate": "50 rps"},
     ]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(2)
     at_s = poisson(random, plan)
     run = run_of(plan, at_s, random.lognormal(np.log(np.where(at_s < 40, 0.2, 0.02)), 0.3))
     (finding,) = notes(degradation_of(run))
@@ -81,6 +123,17 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
     assert view["curve"]["told"][0].startswith("Capacity: every goal held up to ")
     assert len(view["recoveries"]) == 1
     assert len(view["drifts"]) == 5
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_planned_is_told_beside_what_was_offered():
+    """Arrivals are tasks: where each sends two requests, twice as many are offered."""
+    plan = stairs(30, 40)
+    at_s = np.repeat(poisson(np.random.default_rng(1), plan), 2)
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02))
+    view = degradation_view(run, degradation_of(run))["curve"]
+    assert [row["cells"][:2] for row in view["rows"]] == [["30 rps", "60 rps"], ["40 rps", "80 rps"]]
+    assert view["planned"] == "Arrivals per second, each a task of a user"
 
 
 @pytest.mark.usefixtures("undrawn")

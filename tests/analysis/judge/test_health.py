@@ -8,6 +8,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import decide, exit_code
+from analysis.report.run_page import render_report
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
@@ -138,6 +139,28 @@ def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     path = write_run(tmp_path / "full", plan=open_scenario())
     files.append_rows(path / files.GENERATOR, [row._replace(in_flight=1000)])
     assert "dropped while" not in str(decide(load_run(path)).findings)
+
+
+RAISED = """Count,Message,Traceback,Nodes
+3,'balance'," File ""/srv/locustfiles/pay.py"", line 12, in transfer\n    amount = account['balance']\n",local
+{times},division by zero," File ""/usr/lib/x.py"", line 3, in run\n File ""/srv/pay.py"", line 7, in part\n",local
+"""
+
+
+@pytest.mark.parametrize(("times", "word"), [(5, Word.PASS), (500, Word.INCONCLUSIVE)])
+def test_what_the_users_own_code_raised_is_told(tmp_path, times, word):
+    """With the most frequent one and its place, also in the report; too much of it was not the load that was meant."""
+    path = write_run(tmp_path)
+    (path / files.LOCUST_EXCEPTIONS).write_text(RAISED.format(times=times))
+    run = load_run(path)
+    verdict = decide(run)
+    (finding,) = verdict.findings
+    told = f"the users' own code raised {times + 3} exceptions, most often division by zero (pay.py, line 7, in part)"
+    assert (finding.word, finding.what) == (word, told)
+    assert verdict.word is word
+    page = render_report(run, verdict)
+    assert "What the users' own code raised" in page
+    assert "pay.py, line 12, in transfer" in page
 
 
 def test_a_slow_target_is_never_the_generators_fault(tmp_path):

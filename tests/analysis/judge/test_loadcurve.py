@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import ratio_estimate
-from analysis.estimates.metrics import Tally
+from analysis.estimates.metrics import Scope, Tally
 from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
+from analysis.judge.thresholds import estimate_of
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
+from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import open_scenario, scenario
-from simulation.traffic import poisson, queue, run_of
+from simulation.traffic import autocorrelated, poisson, queue, run_of
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
@@ -154,6 +156,60 @@ def test_a_step_at_which_the_generator_was_late_tells_nothing():
     assert (steps["at-300"].word, steps["at-300"].broken) == (Word.INVALID, "the generator was late")
     (finding,) = [finding for finding in disturbances(run) if "start lag" in finding.what]
     assert finding.word is Word.PASS
+
+
+def test_a_steps_intervals_are_those_of_a_threshold_on_it():
+    """Seconds that are alike tell less, here as there; as if independent, they would be far narrower."""
+    plan = stairs(rates=(50, 60))
+    random = np.random.default_rng(3)
+    at_s = poisson(random, plan)
+    level = autocorrelated(random, 80, phi=0.8)[at_s.astype(int)]
+    fails = random.uniform(size=at_s.size) < 0.1 * np.exp(level - 0.5)
+    run = run_of(plan, at_s, 0.02 * np.exp(0.5 * level), np.where(fails, "server_error", "ok"))
+    for step in load_curve(run).rising:
+        for expect, shown in (("goodput_ratio >= 98 %", step.goodput_ratio), ("p(95) < 400 ms", step.response[0.95])):
+            threshold = Threshold.model_validate({"phase": step.phase, "expect": expect})
+            assert shown == estimate_of(threshold.expectation.metric, run, Scope.of(threshold, plan))
+        alone = ratio_estimate(step.tally.good, step.tally.offered)
+        assert step.goodput_ratio.high - step.goodput_ratio.low > 1.5 * (alone.high - alone.low)
+
+
+def test_no_second_of_the_next_step_is_charged_to_this_one():
+    """A phase that ends within a second shares it; neither has it in its load curve."""
+    phases = [{"name": f"at-{rate}", "duration": "10500 ms", "rate": f"{rate} rps"} for rate in (20, 400)]
+    plan = stairs(phases=phases)
+    at_s = np.concatenate([np.arange(0, 10.5, 1 / 20), np.arange(10.5, 21, 1 / 400)])
+    low, high = load_curve(run_of(plan, at_s, np.full(at_s.size, 1e-3))).rising
+    assert [low.throughput_rps, low.goodput_rps, low.offered_rps] == pytest.approx([20] * 3)
+    assert [high.throughput_rps, high.goodput_rps, high.offered_rps] == pytest.approx([400] * 3, rel=1e-3)
+
+
+def test_no_more_are_in_flight_than_may_be():
+    """What a queue answers after the step is in flight in it only for as long as the step lasts."""
+    phases = [
+        {"name": "low", "duration": "10 s", "rate": "20 rps"},
+        {"name": "high", "duration": "10 s", "rate": "40 rps"},
+    ]
+    plan = stairs(phases=phases, max_in_flight=400)
+    at_s = np.concatenate([np.arange(0, 10, 1 / 20), np.arange(10, 20, 1 / 40)])
+    response_s = np.where(at_s < 10, 0.5, np.where(at_s < 12, 1, 25.0))
+    moments = np.arange(10, 20, 0.01)[:, None]
+    truth = ((at_s <= moments) & (moments < at_s + response_s)).sum() / moments.size
+    step = load_curve(run_of(plan, at_s, response_s)).rising[-1]
+    assert step.in_flight == pytest.approx(truth, rel=0.03)
+    assert load_curve(run_of(stairs(phases=phases, max_in_flight=100), at_s, response_s)).rising[-1].in_flight <= 100
+
+
+def test_a_late_first_second_of_the_next_phase_excuses_nothing():
+    """Each phase's lateness is looked for in its own seconds."""
+    plan = stairs(rates=(50, 100))
+    run = run_of(plan, *served(plan))
+    lags = run.intervals[run.intervals["second"].lt(40) & (run.intervals["series"] == "response")]
+    lags = lags.assign(series="lag", bucket=bucket_of(200_000))
+    late = np.where(run.generator["second"] == 40, 0.2, 0.0)
+    run = replace(run, generator=run.generator.assign(lag_p99_s=late), intervals=pd.concat([run.intervals, lags]))
+    (finding,) = [finding for finding in disturbances(run) if "phase at-50" in finding.what]
+    assert finding.word is Word.INVALID
 
 
 def test_one_load_is_no_curve():

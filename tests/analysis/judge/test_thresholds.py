@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word, judge_estimate
 from analysis.judge.thresholds import judge
+from analysis.judge.verdict import decide
+from analysis.report.page import threshold_row
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -124,3 +128,37 @@ def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
     judgement = judge(plan.thresholds[0], run)
     assert judgement.word is word, judgement.reason
     assert np.isfinite(judgement.estimate.high) == (word is Word.PASS)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("5.2 %", "about "),
+        ("5.0008 %", "too close to it"),
+        ("5.0008 % for 10 s", "too close to it"),
+    ],
+)
+def test_nobody_is_told_to_wait_for_millions_of_samples(limit, reason):
+    """How many would decide is said up to a hundred times what was seen; beyond it that the target is on its limit."""
+    phases = [{"name": "steady", "duration": "100 s", "rate": "50 rps"}]
+    thresholds = [{"expect": f"error_ratio < {limit}"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    at_s = np.arange(0, 100, 0.02)
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(np.arange(at_s.size) % 20, "ok", "server_error"))
+    verdict = decide(replace(run, generator=run.generator.assign(sent=np.where(run.generator["second"], 0, at_s.size))))
+    assert verdict.word is Word.INCONCLUSIVE
+    assert reason in verdict.judgements[0].reason
+    assert ("Run longer" in verdict.next_step) == ("about" in reason)
+
+
+def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
+    """It says that the value lies below the limit, in every table, and no bar is drawn up to it."""
+    phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
+    thresholds = [{"expect": "p(95) < 200 ms"}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    at_s = np.arange(0, 30, 0.1)
+    judgement = judge(plan.thresholds[0], run_of(plan, at_s, np.where(at_s < 28, 0.00222, 0.05 + (at_s - 28) / 40)))
+    assert judgement.word is Word.PASS
+    row = threshold_row(judgement)
+    assert (row["interval"], row["mark"]) == ("below 200 ms", None)
+    assert "(below 200 ms)" in judgement.reason

@@ -15,6 +15,7 @@ from analysis.frames.run import load_run
 from analysis.inert import markdown
 from analysis.judge.verdict import decide
 from analysis.outputs import tables
+from analysis.outputs.junit import junit_xml
 from analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
 from loadproof.rundir import files
@@ -46,7 +47,7 @@ def test_every_output_says_the_same_word(failing):
     run, verdict = failing
     assert json.loads(verdict_json(run, verdict))["verdict"] == "FAIL"
     assert tables.summary_markdown(run, verdict).startswith("## FAIL: synthetic\n")
-    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
+    suite = ElementTree.fromstring(junit_xml(run, verdict))
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 2
     assert "FAIL" in _printed(verdict)
 
@@ -55,10 +56,68 @@ def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
     """CI shows thin evidence as an error, not as a failure."""
     run = load_run(write_run(tmp_path / "run", ending="interrupted", lived_s=8))
     verdict = decide(run)
-    suite = ElementTree.fromstring(tables.junit_xml(run, verdict))
-    assert int(suite.get("tests")) == len(verdict.judgements) + len(verdict.findings) == len(suite)
+    suite = ElementTree.fromstring(junit_xml(run, verdict))
+    assert int(suite.get("tests")) == len(verdict.judgements) + 2 == len(suite.findall("testcase"))
     assert int(suite.get("errors")) == len(suite.findall("testcase/error")) > 0
     assert suite.findall("testcase/failure") == []
+
+
+NAMES = [
+    "balance · steady: p(95) < 200 ms",
+    "all endpoints · bursts: spread <= 50 ms",
+    "all endpoints · all phases: error_ratio < 1 %",
+    "all endpoints · all phases: goodput_ratio >= 98 %",
+    "the measurement can be trusted",
+    "the target held the run",
+]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "broken"),
+    [
+        ({}, []),
+        ({"steal": 0.2}, []),
+        ({"cpu": 0.98}, [NAMES[4]]),
+        ({"ending": "target_died", "lived_s": 20}, [NAMES[1], NAMES[5]]),
+        ({"spread_s": 0.08, "late": 9}, [NAMES[1], NAMES[5]]),
+    ],
+    ids=str,
+)
+def test_junit_cases_keep_their_names_whatever_was_measured(tmp_path, knobs, broken):
+    """A CI server follows a case from run to run by its name; numbers are in the messages, notes in no case at all."""
+    run = load_run(write_run(tmp_path / "run", **knobs))
+    suite = ElementTree.fromstring(junit_xml(run, decide(run)))
+    assert [case.get("name") for case in suite.findall("testcase")] == NAMES
+    assert [case.get("name") for case in suite.findall("testcase") if len(case)] == broken
+    assert (suite.find("system-out") is not None) == ("steal" in knobs)
+
+
+def test_junit_times_are_seconds_of_the_load_that_was_read(failing):
+    """And the suite began when the run did."""
+    suite = ElementTree.fromstring(junit_xml(*failing))
+    assert [case.get("time") for case in suite.findall("testcase")] == [
+        "30.000",
+        "10.000",
+        "40.000",
+        "40.000",
+        "45.000",
+        "45.000",
+    ]
+    assert (suite.get("time"), suite.get("timestamp")) == ("45.000", "2026-11-23T06:00:00+00:00")
+
+
+def test_the_summary_says_when_and_against_what(failing):
+    """It is pasted into places where nothing else tells."""
+    told = "Run 20261123T060000Z-synthetic, 2026-11-23 06:00:00 UTC, against the embedded target http://127.0.0.1:8000,"
+    assert f"{told} by loadproof at revision 0123456789ab." in tables.summary_markdown(*failing).replace("\\", "")
+
+
+def test_a_note_is_no_pass(tmp_path):
+    """In JSON and Markdown it is tagged as what it is."""
+    run = load_run(write_run(tmp_path / "run", steal=0.2))
+    verdict = decide(run)
+    assert [finding["word"] for finding in json.loads(verdict_json(run, verdict))["findings"]] == ["NOTE"]
+    assert "| NOTE | 20% of the machine" in tables.summary_markdown(run, verdict)
 
 
 def test_verdict_json_has_value_interval_limit_and_n(failing):
@@ -80,7 +139,7 @@ def test_an_open_interval_is_null_in_json(tmp_path):
 def test_hostile_text_is_inert_in_every_output(hostile):
     """No control character, no XML break, no Markdown link, no terminal escape."""
     run, verdict = hostile
-    xml = tables.junit_xml(run, verdict)
+    xml = junit_xml(run, verdict)
     assert ElementTree.fromstring(xml) is not None
     for text in (xml, tables.summary_markdown(run, verdict), verdict_json(run, verdict), _printed(verdict)):
         assert not any(character in text for character in "\x00\x1b\u202e")
@@ -119,7 +178,7 @@ def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
     assert once == again
 
 
-_WRITERS = (verdict_json, tables.summary_markdown, tables.junit_xml)
+_WRITERS = (verdict_json, tables.summary_markdown, junit_xml)
 
 
 def _printed(verdict):

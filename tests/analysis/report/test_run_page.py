@@ -75,6 +75,12 @@ def test_the_verdict_its_reason_and_the_next_step_come_first(page):
     assert page.index("<h2>Thresholds</h2>") < page.index("<h2>Load and goodput</h2>")
 
 
+def test_the_header_says_when_against_what_and_by_which_revision(page):
+    """A page that is passed on stands for itself."""
+    header = page[page.index("<header") : page.index("</header>")]
+    assert "2026-11-23 06:00:00 UTC · http://127.0.0.1:8000 · loadproof at revision 0123456789ab" in header
+
+
 def test_a_report_of_a_long_run_stays_small(tmp_path):
     """An hour of phases is drawn with as many points as a picture can show."""
     plan = scenario(

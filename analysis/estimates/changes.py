@@ -1,0 +1,84 @@
+"""Two runs to what changed from the one to the other, phase by phase and endpoint by endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from analysis.estimates.metrics import QUANTILES, SummaryRow, summary
+from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE
+from loadproof.units import Dimension, format_duration, format_quantity
+
+if TYPE_CHECKING:
+    from analysis.estimates.estimate import Estimate
+    from analysis.frames.run import Run
+
+NOTICED: Final = 0.05
+"""A change of a time by this part is worth a word; a change of the goodput ratio by a tenth of it."""
+_OF_RATIO: Final = 10
+
+
+class Move(NamedTuple):
+    """Of one quantity."""
+
+    what: str
+    """With both values: 'p95 of balance in steady 20 ms → 23 ms (+15 %)'."""
+    worse: float
+    """By which part; below zero: better."""
+    is_clear: bool
+    """Not by the chance of sampling alone: the two intervals don't meet."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One phase and endpoint (None: all), beside the baseline's."""
+
+    candidate: SummaryRow
+    baseline: SummaryRow
+
+    def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
+        """Of the response time of `ok` answers: the baseline's, the candidate's."""
+        for quantile in QUANTILES:
+            yield self.baseline.response[quantile], self.candidate.response[quantile]
+
+    def moves(self) -> Iterator[Move]:
+        """Of quantiles with enough samples beyond them in both, and of the goodput ratio."""
+        place = f"{self.candidate.endpoint or 'all endpoints'} in {self.candidate.phase.name}"
+        for quantile, (was, now) in zip(QUANTILES, self.quantiles(), strict=True):
+            if was and now and was.value > 0 and (1 - quantile) * min(was.n, now.n) >= SAMPLES_BEYOND_QUANTILE:
+                more = now.value / was.value - 1
+                values = f"{format_duration(was.value)} → {format_duration(now.value)} ({100 * more:+.3g} %)"
+                yield Move(f"p{quantile * 100:g} of {place} {values}", more, _are_apart(was, now))
+        was, now = self.baseline.goodput_ratio, self.candidate.goodput_ratio
+        if was and now:
+            values = " → ".join(format_quantity(ratio.value, Dimension.RATIO) for ratio in (was, now))
+            yield Move(f"goodput ratio of {place} {values}", _OF_RATIO * (was.value - now.value), _are_apart(was, now))
+
+
+def _are_apart(was: Estimate, now: Estimate) -> bool:
+    return was.high < now.low or now.high < was.low
+
+
+def changes(run: Run, baseline: Run) -> list[Change]:
+    """Each measured phase with all endpoints together, then each of them."""
+    before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
+    return [
+        Change(candidate=row, baseline=before[row.phase.name, row.endpoint])
+        for row in summary(run)
+        if not row.phase.warm_up
+    ]
+
+
+def largest_moves(run: Run, baseline: Run) -> list[Move]:
+    """What is worth a word, the worst first: of all endpoints together, and of each where it is clear.
+
+    Of a few requests of one endpoint quantiles wander so far that every run would have some.
+    """
+    moves = [
+        move
+        for change in changes(run, baseline)
+        for move in change.moves()
+        if abs(move.worse) >= NOTICED and (move.is_clear or change.candidate.endpoint is None)
+    ]
+    return sorted(moves, key=lambda move: (-int(move.is_clear and move.worse > 0), -move.worse))

@@ -1,0 +1,33 @@
+"""A run's service times to how many requests were without an answer at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadproof.histogram import MIDPOINT_US
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+    from loadproof.plan.phases import PhaseSpan
+
+
+def in_flight(run: Run, span: PhaseSpan, flat: range) -> float:
+    """Requests without an answer in these seconds, on average; of whichever phase.
+
+    By Little's law, with the part of each service time only that lies in these seconds: of a queue that grows, what is
+    answered after them would count more requests than there were users.
+    """
+    rows = run.intervals[(run.intervals["series"] == "service") & (run.intervals["second"] < flat.stop)]
+    began_s = rows["second"].to_numpy() + 0.5
+    ended_s = np.minimum(began_s + MIDPOINT_US[rows["bucket"]] * 1e-6, flat.stop)
+    inside_s = np.maximum(ended_s - np.maximum(began_s, flat.start), 0)
+    # A second's requests begin all through it, not in its middle.
+    return min(float((inside_s * rows["count"]).sum()) / len(flat), _most_in_flight(run, span))
+
+
+def _most_in_flight(run: Run, span: PhaseSpan) -> float:
+    if span.users is None:
+        return float(run.manifest.scenario.max_in_flight)
+    return float(max(other.users or 0 for other in run.manifest.phases))

@@ -1,0 +1,91 @@
+"""A verdict to JUnit's XML: cases that keep their names from run to run; what was measured is in their messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
+
+from analysis.estimates.metrics import Scope
+from analysis.judge.judgement import Word
+from analysis.outputs.dates import iso_text
+from loadproof.errors import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analysis.frames.run import Run
+    from analysis.judge.finding import Finding
+    from analysis.judge.verdict import Verdict
+
+_KINDS: Final = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
+"""FAIL is a failure; INCONCLUSIVE and INVALID are errors, not failures."""
+TRUSTED: Final = "the measurement can be trusted"
+HELD: Final = "the target held the run"
+_READ_BY: Final = {TRUSTED: (Word.INVALID, Word.INCONCLUSIVE), HELD: (Word.FAIL,)}
+"""The cases of findings, and the words of which one breaks them."""
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    word: Word
+    message: str
+    took_s: float
+
+
+def junit_xml(run: Run, verdict: Verdict) -> str:
+    """A case a threshold, which takes as long as the load that it read, and one for each kind of finding."""
+    scenario = run.manifest.scenario
+    lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.manifest.phases}
+    took_s = [
+        sum(lived_s[phase] for phase in Scope.of(threshold, scenario).phases) for threshold in scenario.thresholds
+    ]
+    cases = [*threshold_cases(verdict, took_s), *_finding_cases(verdict.findings, run.measured_s)]
+    return junit_suite(
+        scenario.name,
+        cases,
+        took_s=run.measured_s,
+        notes=_notes(verdict.findings),
+        at=iso_text(run.manifest.start_unix_s),
+    )
+
+
+def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
+    """The same expectation twice is told apart by its number."""
+    seen: Counter[str] = Counter()
+    for judgement, each_s in zip(verdict.judgements, took_s, strict=True):
+        name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"
+        seen[name] += 1
+        yield Case(name if seen[name] == 1 else f"{name} ({seen[name]})", judgement.word, judgement.reason, each_s)
+
+
+def _finding_cases(findings: Sequence[Finding], took_s: float) -> Iterator[Case]:
+    for name, words in _READ_BY.items():
+        broken = [finding for word in words for finding in findings if finding.word is word]
+        message = " | ".join(f"{finding.what}; {finding.remedy}" for finding in broken)
+        yield Case(name, broken[0].word if broken else Word.PASS, message, took_s)
+
+
+def _notes(findings: Sequence[Finding]) -> str:
+    notes = (finding for finding in findings if finding.is_note)
+    return "\n".join(f"note: {escaped(note.what)}; {escaped(note.remedy)}" for note in notes)
+
+
+def junit_suite(name: str, cases: Sequence[Case], *, took_s: float, notes: str = "", at: str = "") -> str:
+    """Times in seconds."""
+    name = f"loadproof.{escaped(name)}"
+    kinds = [_KINDS.get(case.word) for case in cases]
+    counts = {"tests": len(cases), "failures": kinds.count("failure"), "errors": kinds.count("error")}
+    attributes = {"name": name, **{key: str(count) for key, count in counts.items()}, "time": f"{took_s:.3f}"}
+    suite = ElementTree.Element("testsuite", attributes | ({"timestamp": at} if at else {}))
+    for case, kind in zip(cases, kinds, strict=True):
+        shown = {"classname": name, "name": escaped(case.name), "time": f"{case.took_s:.3f}"}
+        element = ElementTree.SubElement(suite, "testcase", shown)
+        if kind is not None:
+            ElementTree.SubElement(element, kind, type=case.word, message=escaped(case.message))
+    if notes:
+        ElementTree.SubElement(suite, "system-out").text = notes
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

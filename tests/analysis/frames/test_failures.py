@@ -1,0 +1,42 @@
+"""What Locust wrote of failures, in the words of whoever failed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.frames.failures import failures, reason_of
+from loadproof.rundir import files
+from simulation.rundirs import write_run
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("UnexpectedAnswerError('server_error: status 500')", "server_error: status 500"),
+        ('ConnectionFailedError("it\'s closed")', "it's closed"),
+        ("ConnectionRefusedError(111, 'Connection refused')", "ConnectionRefusedError(111, 'Connection refused')"),
+        ("status 500 (busy)", "status 500 (busy)"),
+        ("Broken('unfinished", "Broken('unfinished"),
+        ("", ""),
+    ],
+)
+def test_a_reason_is_no_python(error, reason):
+    """Where it is an exception of one text; anything else stays as it is."""
+    assert reason_of(error) == reason
+
+
+@given(st.text())
+def test_any_text_of_an_exception_comes_back(text):
+    """Quotes, backslashes and line breaks, too."""
+    assert reason_of(repr(ValueError(text))) == text
+    reason_of(text)
+
+
+def test_the_report_has_the_reasons(tmp_path):
+    """The most frequent first."""
+    path = write_run(tmp_path / "run")
+    text = "Method,Name,Error,Occurrences\nGET,health,UnexpectedAnswerError('status 500'),20\nGET,health,x,3\n"
+    (path / files.LOCUST_FAILURES).write_text(text)
+    assert [failure.message for failure in failures(path, 5)] == ["status 500", "x"]

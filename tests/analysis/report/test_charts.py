@@ -1,0 +1,96 @@
+"""What charts claim: nothing between or below the loads that were tested, numbers that people read on every axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import Rectangle
+
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
+from analysis.judge.verdict import decide
+from analysis.report import degradationcharts
+from analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
+from analysis.report.drawing import Drawing
+from analysis.report.run_page import render_report
+from simulation.rundirs import open_scenario, write_run
+from simulation.traffic import poisson, queue, run_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@pytest.fixture(scope="module")
+def curve() -> LoadCurve:
+    """Five steps, two of them beyond the 100 requests a second that are served."""
+    phases = [{"name": f"at-{rate}", "duration": "20 s", "rate": f"{rate} rps"} for rate in (20, 50, 80, 120, 300)]
+    thresholds = [{"expect": "goodput_ratio >= 90 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    random = np.random.default_rng(1)
+    at_s = poisson(random, plan)
+    return load_curve(run_of(plan, at_s, queue(at_s, random.exponential(0.04, at_s.size), servers=4)))
+
+
+@pytest.fixture
+def figure(monkeypatch):
+    """The figure of the last chart that was drawn, before it became a text."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Drawing, "svg", lambda drawing, *_: drawn.append(drawing.figure))
+    return drawn
+
+
+def test_what_was_lost_is_drawn_at_the_loads_that_were_tested_only(curve, figure):
+    """As bars: an area from 120 to 300 requests a second would tell of loads that nobody sent."""
+    lost_chart(curve)
+    (axes,) = figure[0].axes
+    assert not [part for part in axes.collections if isinstance(part, PolyCollection)]
+    assert {round(bar.get_x() + bar.get_width() / 2, 6) for bar in axes.patches} <= set(range(5))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["20", "50", "80", "120", "300"]
+
+
+def test_capacity_is_shaded_between_two_steps_only(curve, figure):
+    """Where the first step broke already, nothing was tested below it."""
+    load_curve_chart(curve)
+    broken = replace(curve, rising=tuple(replace(step, word=Word.FAIL) for step in curve.rising))
+    load_curve_chart(broken)
+    shades = [[part for part in drawn.axes[0].patches if isinstance(part, Rectangle)] for drawn in figure]
+    assert [(round(shade.get_x()), round(shade.get_x() + shade.get_width())) for shade in shades[0]] == [
+        (curve.held.load, curve.broke.load)
+    ]
+    assert shades[1] == []
+
+
+@pytest.mark.parametrize("tested", [(2.0, 7.0), (0.4, 300.0), (1.0, 90_000.0)])
+def test_no_axis_shows_tex(curve, tested):
+    """Within a decade, where Matplotlib names the ticks in between, and over many."""
+    steps = tuple(
+        replace(step, in_flight=float(n)) for step, n in zip(curve.rising, np.geomspace(*tested, 5), strict=True)
+    )
+    text = scalability_chart(replace(curve, rising=steps), Scalability(10, 0.1, 0.01, tested))
+    assert "math" not in text
+    assert "$" not in text
+
+
+def test_no_chart_of_a_page_shows_tex(tmp_path):
+    """Neither an axis nor a legend."""
+    plan = open_scenario(
+        phases=[{"name": f"at-{rate}", "duration": "10 s", "rate": f"{rate} rps"} for rate in (10, 14, 20, 30, 12)],
+        thresholds=[{"expect": "goodput_ratio >= 90 %"}],
+    )
+    run = load_run(write_run(tmp_path / "run", plan=plan))
+    page = render_report(run, decide(run))
+    assert "scalability-" in page
+    assert "mathdefault" not in page
+
+
+def test_the_load_is_named_by_what_was_planned(curve, figure):
+    """Arrivals of users' tasks, each of which may send several requests."""
+    load_curve_chart(curve)
+    assert figure[0].axes[0].get_xlabel() == "planned arrivals per second"
+    assert degradationcharts.lost_chart(curve) is None
+    assert figure[1].axes[0].get_xlabel() == "planned arrivals per second"
