@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
+from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.scenario import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
@@ -46,6 +47,8 @@ class Operation(Strict):
     placeholders: ClassVar[tuple[str, ...]] = ()
     sends: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the request's body."""
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Fields of the request's body that have one name everywhere."""
     tells: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the answer."""
 
@@ -106,6 +109,7 @@ class PaymentReadOperation(Operation):
 
 
 class WebhookOperation(Operation):
+    adds = ("id", "type", "timestamp", "data", "update_id")
     tells = ("duplicate",)
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
@@ -204,6 +208,14 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
                 if word not in known:
                     remedy = nearest(word, list(known)) if known else "leave it out"
                     yield (*place, key, word), "no field that we know", word, remedy
+        sent = [*operation.adds, *(operation.body.get(word, word) for word in operation.sends)]
+        for path, other in collisions(sent, operation.constants):
+            yield (
+                (*place, "constants", path),
+                "two fields of the body in one place",
+                other,
+                "rename or remove one of them",
+            )
 
 
 def _read_accounts(path: Path) -> list[str]:

@@ -69,6 +69,30 @@ def test_each_field_is_checked(tmp_path, line, told):
     assert "target.yaml:2" in text
 
 
+@pytest.mark.parametrize(
+    ("operation", "told"),
+    [
+        (
+            "{constants: {amount: 5}}",
+            "transactions.constants.amount: two fields of the body in one place, got 'amount'",
+        ),
+        ("{constants: {amount: 5}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
+        ("{constants: {amount: {value: 5}}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
+        ("{constants: {amount.exact: 1}}", "constants.amount.exact: two fields of the body in one place, got 'amount'"),
+        ("{body: {debit: from, credit: from}}", "one place, got 'from'"),
+    ],
+)
+def test_fields_that_would_take_each_others_place_are_told(tmp_path, operation, told):
+    """One of them would be sent, or the first request would break."""
+    assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
+
+
+def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
+    """In one object."""
+    operation = "{constants: {amount: {exact: true}, kind: x, to.bank: y}, body: {amount: amount.value, credit: to.id}}"
+    assert target(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
+
+
 def test_accounts_come_from_a_csv_beside_the_file(tmp_path):
     """The column `account`, each once, blanks left out, a byte order mark ignored."""
     (tmp_path / "accounts.csv").write_text("\ufeffname,account\nx,a1\ny,a2\nz,\nu,a2\nv,a3\n", encoding="utf-8")
