@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
+from loadproof.http.headers import merged
 from loadproof.http.messages import Request
-from loadproof.scenario.targetfile import Operation, resolved_headers
+from loadproof.scenario.targetfile import Operation
+from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,7 +157,7 @@ class Api:
             identity["update_id"] = int(event_id[-8:], 16) % _LARGEST_UPDATE_ID
         body = encode_json(_fields(operation, identity | dict(event)))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        headers = {**self._headers, **_JSON, **headers}
+        headers = merged(_JSON, self._headers, headers)
         # A second delivery has the same id, and counts once.
         request = Request(operation.method, operation.path, headers=headers, body=body, repeatable=True)
         return Call(operation, request)
@@ -178,7 +180,7 @@ class Api:
         request = Request(
             operation.method,
             filled,
-            headers={**self._headers, **(_JSON if body else {}), **(headers or {})},
+            headers=merged(_JSON if body else {}, self._headers, headers or {}),
             body=body,
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,

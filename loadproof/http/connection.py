@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from gevent import getcurrent
@@ -17,6 +17,7 @@ from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.packets import Packet, make_packet
 from loadproof.http.stream import Tls, open_stream
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
-_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
-
-
-class _Packet(NamedTuple):
-    """A request as it is sent, and what its answer depends on."""
-
-    request: Request
-    content: bytes
-    is_head: bool
-    asks_for_packed: bool
 
 
 class Connection:
@@ -67,7 +58,7 @@ class Connection:
         self._timing = Timing()
         self._has_received = False
         self._ended: Answer | Exception | None = None
-        self._packet: _Packet | None = None
+        self._packet: Packet | None = None
 
     @property
     def tls_was_resumed(self) -> bool:
@@ -105,7 +96,7 @@ class Connection:
         packet = self._packet
         if packet is None or packet.request is not request:
             # Users who send the same request again and again have it made once.
-            packet = self._packet = self._make_packet(request)
+            packet = self._packet = make_packet(self.origin, self._headers, request)
         if self._socket is not None and not request.may_be_repeated:
             # What can't be sent again must not go out on a connection that the server has left.
             self._on_readable()
@@ -122,7 +113,7 @@ class Connection:
         self._open(timing)
         return self._send_and_wait(packet, timing)
 
-    def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
+    def _send_and_wait(self, packet: Packet, timing: Timing) -> Answer:
         self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
         self._ended = None
         self._has_received = False
@@ -238,20 +229,6 @@ class Connection:
             timing.connect_s += time.monotonic() - began_s
         self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
         self._watcher.start(self._on_readable)
-
-    def _make_packet(self, request: Request) -> _Packet:
-        headers = {"Host": self.origin.authority, **self._headers, **request.headers}
-        if request.body or request.method in _BODY_METHODS:
-            headers["Content-Length"] = str(len(request.body))
-        base_path = self.origin.base_path if request.is_below_base else ""
-        lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return _Packet(
-            request,
-            content=("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body,
-            is_head=request.method == "HEAD",
-            asks_for_packed=any(name.lower() == "accept-encoding" for name in headers),
-        )
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,7 @@ from locust.event import EventHook
 from requests.adapters import HTTPAdapter
 
 from loadproof.http.answers import Answer
+from loadproof.http.headers import check_sendable, merged
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError
 from loadproof.internals.geventhttpclient import BoundPool
 
@@ -43,14 +44,14 @@ class LocustClient:
         self, origin: Origin, timeouts: Timeouts, *, source_address: str | None, headers: Mapping[str, str]
     ) -> None:
         self.origin = origin
-        self._headers = {**_UNPACKED, **headers}
+        self._headers = merged(_UNPACKED, headers)
         self._timeouts = timeouts
         self._session = self._new_session(origin.url, timeouts, source_address)
 
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> Any:
         raise NotImplementedError
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         """The session's response, and what went wrong instead of one."""
         raise NotImplementedError
 
@@ -59,22 +60,35 @@ class LocustClient:
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """As Connection.exchange."""
+        headers = merged(self._headers, request.headers)
+        # These clients would tell the value of a header that they refuse.
+        check_sendable(headers)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         timing.began_s = timing.sent_s = time.monotonic()
         try:
             with gevent.Timeout(self._timeouts.total_s):
-                response, error = self._send(request)
+                response, error = self._send(request, headers)
                 # geventhttpclient wraps what it would have tried again.
                 error = getattr(error, "original", error)
                 if isinstance(error, _TIMED_OUT):
                     raise error
                 if not response.status_code:
-                    raise ConnectionFailedError(str(error))
-                headers = {name.lower(): str(value) for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, response.content or b"")
+                    raise ConnectionFailedError(_reason(error))
+                told = {name.lower(): str(value) for name, value in response.headers.items()}
+                return Answer(response.status_code, told, response.content or b"")
         except _TIMED_OUT:
             raise RequestTimeoutError(f"no whole answer within {self._timeouts.total_s:g} s") from None
         finally:
             timing.ended_s = time.monotonic()
+
+
+def _reason(error: BaseException | None) -> str:
+    """What is at the bottom of it, without what these clients quote: an answer may hold what was sent."""
+    while error is not None and (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__ if error is not None else "no answer"
 
 
 class FastHttp(LocustClient):
@@ -89,12 +103,12 @@ class FastHttp(LocustClient):
     def close(self) -> None:
         self._session.client.close()
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         with self._session.request(
             request.method,
             request.path,
             data=request.body or None,
-            headers={**self._headers, **request.headers},
+            headers=headers,
             allow_redirects=False,
             catch_response=True,
         ) as response:
@@ -112,12 +126,12 @@ class Requests(LocustClient):
             session.mount("http://", _BoundAdapter(source_address))
         return session
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         with self._session.request(
             request.method,
             request.path,
             data=request.body or None,
-            headers={**self._headers, **request.headers},
+            headers=headers,
             allow_redirects=False,
             timeout=(self._timeouts.connect_s, self._timeouts.first_byte_s or self._timeouts.total_s),
             catch_response=True,

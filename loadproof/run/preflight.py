@@ -12,8 +12,10 @@ from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.run.openfiles import open_file_problems
 from loadproof.scenario.safety import is_loopback
+from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.targetfile import missing_variables
+from loadproof.scenario.targetheaders import FRAMING
+from loadproof.scenario.targetvariables import variable_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +42,8 @@ def preflight(
 ) -> Iterator[Problem]:
     """Problems of a run of this scenario against this target; None: the embedded one."""
     if target is not None:
-        yield from missing_variables(target, set(scenario.mix))
+        yield from variable_problems(target, set(scenario.mix))
+    yield from _client_header_problems(scenario, target, where)
     known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:
         if endpoint not in known:
@@ -65,6 +68,17 @@ def preflight(
     if scenario.clients == "source-address":
         host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
         yield from _address_problems(host, where)
+
+
+def _client_header_problems(scenario: Scenario, target: TargetFile | None, where: str) -> Iterator[Problem]:
+    if not isinstance(scenario.clients, HeaderClients):
+        return
+    name = scenario.clients.header
+    if name.lower() in FRAMING | {"host"}:
+        yield Problem(f"{where} clients", "a header that can't tell clients apart", "use another one", got=name)
+    if target is not None and name.lower() in map(str.lower, target.headers):
+        what = "the target file sends this header with the same value for all"
+        yield Problem(f"{where} clients", what, "remove it there, or use another one", got=name)
 
 
 def _address_problems(host: str, where: str) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from loadproof.errors import Problem, TargetError
-from loadproof.scenario.targetfile import resolved_headers
+from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
     from loadproof.scenario.targetfile import TargetFile

@@ -29,6 +29,21 @@ def test_source_addresses_need_loopback():
     assert "source addresses tell clients apart on loopback only" in text
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("x-client", "the target file sends this header with the same value for all, got 'x-client'"),
+        ("HOST", "a header that can't tell clients apart, got 'HOST'"),
+        ("content-length", "a header that can't tell clients apart, got 'content-length'"),
+    ],
+)
+def test_a_header_that_is_the_same_for_all_tells_no_clients_apart(tmp_path, header, told):
+    """However it is spelled there."""
+    target = tmp_path / "target.yaml"
+    target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Client: one}\n")
+    assert told in refused("run", scenario_file(tmp_path, clients={"header": header}), "--target", target)
+
+
 def test_a_target_that_is_down_is_one_line():
     """Refused."""
     text = refused("run", "scenarios/smoke.yaml", TARGET_URL="http://127.0.0.1:1")
