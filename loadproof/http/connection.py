@@ -6,19 +6,19 @@ callback; the greenlet that waits for it is switched to once, when the answer is
 
 from __future__ import annotations
 
-import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
 import gevent
-from gevent import getcurrent
+from gevent import getcurrent, monkey
+from gevent import socket as gevent_socket
 
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import Packet, make_packet
-from loadproof.http.stream import Tls, open_stream
+from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
+_plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
+"""What is opened is watched here: gevent's sockets would start and stop a watcher for each wait, with a call each."""
+_WAITING: Final = Waiting(gevent_socket.socket, gevent_socket.getaddrinfo)
 
 
 class Connection:
@@ -74,7 +77,7 @@ class Connection:
             return self._exchange(request, timing)
         except (OSError, MalformedAnswerError) as error:
             self.close()
-            raise ConnectionFailedError(_reason(error)) from error
+            raise ConnectionFailedError(reason_of(error)) from error
         except BaseException:
             # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
             self.close()
@@ -223,15 +226,11 @@ class Connection:
         self._connect.waiting[waiting] = began_s
         try:
             session = self._tls.session if self._tls else None
-            self._socket, self._tls = open_stream(self.origin, source_address=self._source_address, session=session)
+            opened, self._tls = open_stream(self.origin, _WAITING, source_address=self._source_address, session=session)
+            self._socket = _plain_socket(fileno=opened.detach())
+            self._socket.setblocking(False)
         finally:
             self._connect.waiting.pop(waiting, None)
             timing.connect_s += time.monotonic() - began_s
         self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
         self._watcher.start(self._on_readable)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

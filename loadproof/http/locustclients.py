@@ -6,6 +6,7 @@ target's.
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,6 +83,11 @@ class LocustClient:
             timing.ended_s = time.monotonic()
 
 
+def _own_context(*_: Any, **__: Any) -> ssl.SSLContext:
+    """Of the authorities that our own connections trust, whatever these clients bring along."""
+    return ssl.create_default_context()
+
+
 def _reason(error: BaseException | None) -> str:
     """What is at the bottom of it, without what these clients quote: an answer may hold what was sent."""
     while error is not None and (inner := error.__cause__ or error.__context__) is not None:
@@ -96,7 +102,11 @@ class FastHttp(LocustClient):
 
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> FastHttpSession:
         pool = BoundPool(
-            source_address, connection_timeout=timeouts.connect_s, network_timeout=timeouts.total_s, concurrency=10
+            source_address,
+            connection_timeout=timeouts.connect_s,
+            network_timeout=timeouts.total_s,
+            concurrency=10,
+            ssl_context_factory=_own_context,
         )
         return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool, max_retries=0)
 
@@ -122,8 +132,8 @@ class Requests(LocustClient):
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> HttpSession:  # noqa: ARG002
         session = HttpSession(base_url, _unheard(), None)
         session.trust_env = False
-        if source_address is not None:
-            session.mount("http://", _BoundAdapter(source_address))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _OwnAdapter(source_address))
         return session
 
     def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
@@ -140,12 +150,17 @@ class Requests(LocustClient):
             return response, getattr(response, "error", None)
 
 
-class _BoundAdapter(HTTPAdapter):
-    """As above, for requests."""
+class _OwnAdapter(HTTPAdapter):
+    """As above, for requests, which trusts what certifi has beside what it is told to trust."""
 
-    def __init__(self, source_address: str) -> None:
-        self._source_address = source_address
+    def __init__(self, source_address: str | None) -> None:
+        self._bound: dict[str, Any] = {} if source_address is None else {"source_address": (source_address, 0)}
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
-        super().init_poolmanager(*arguments, **settings, source_address=(self._source_address, 0))
+        settings |= {**self._bound, "ssl_context": _own_context()}
+        super().init_poolmanager(*arguments, **settings)
+
+    def cert_verify(self, conn: Any, *_: Any, **__: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+        conn.ca_certs = conn.ca_cert_dir = None

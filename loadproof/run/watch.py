@@ -101,7 +101,7 @@ class Watch:
         if "start_unix_s" in line:
             self._manifest = self._manifest.model_copy(update=line)
             write_manifest(self._path, self._manifest)
-            self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
+            self._sampler = MetricsSampler(self._path, self._manifest)
             self._sampler.start()
         elif "disk_full" in line:
             # It ends by itself, unless its log can't be written either.
