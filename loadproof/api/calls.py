@@ -191,7 +191,7 @@ class Api:
 def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields under the target's names, nested where the target file writes these with dots."""
     # The file's constants are everybody's: what is filled in must not stay in them.
-    fields = copy.deepcopy(operation.constants)
+    fields = copy.deepcopy(operation.constants) if operation.constants else {}
     renamed = {operation.body[word]: value for word, value in sent.items() if word in operation.body}
     body: dict[str, Any] = {}
     for path, value in (fields | renamed).items():

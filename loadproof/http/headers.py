@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 _UNSENDABLE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 """Source: RFC 9110, section 5.5."""
+_SENDABLE: Final = bytes({9, *range(32, 127), *range(128, 256)})
+_LINE_BREAK: Final = b"\r\n"
 
 
 class UnsendableHeaderError(ValueError):
@@ -21,11 +24,37 @@ def merged(*parts: Mapping[str, str]) -> dict[str, str]:
 
     Source: RFC 9110, section 5.1: names are compared without case.
     """
+    plain: dict[str, str] = {}
+    for part in parts:
+        plain |= part
+    if _are_different(tuple(plain)):
+        # As nearly always: nothing is spelled in two ways. This runs for each request.
+        return plain
     by_name: dict[str, tuple[str, str]] = {}
     for part in parts:
         for name, value in part.items():
             by_name[name.lower()] = (name, value)
     return dict(by_name.values())
+
+
+@functools.lru_cache(1024)
+def _are_different(names: tuple[str, ...]) -> bool:
+    return len(set(map(str.lower, names))) == len(names)
+
+
+def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
+    """Request line and headers with the empty line, as they are sent; UnsendableHeaderError where they can't be."""
+    lines = [request_line, *[f"{name}: {value}" for name, value in headers.items()]]
+    lines += ("", "")
+    try:
+        head = "\r\n".join(lines).encode("latin-1")
+    except UnicodeEncodeError:
+        head = b""
+    # All at once, for it runs for each request: nothing but our own line breaks is left.
+    if head.translate(None, _SENDABLE) == _LINE_BREAK * (len(lines) - 1):
+        return head
+    check_sendable(headers)
+    raise UnsendableHeaderError("the path of a request holds what no path can")
 
 
 def unsendable(value: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadproof.http.headers import check_sendable, merged
+from loadproof.http.headers import encoded_head, merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,13 +29,11 @@ def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) ->
     has_length = request.body or request.method in _BODY_METHODS
     length = {"Content-Length": str(len(request.body))} if has_length else {}
     sent = merged({"Host": origin.authority}, headers, request.headers, length)
-    check_sendable(sent)
     base_path = origin.base_path if request.is_below_base else ""
-    lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in sent.items()]
+    head = encoded_head(f"{request.method} {base_path}{request.path} HTTP/1.1", sent)
     return Packet(
         request,
-        content=("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body,
+        content=head + request.body,
         is_head=request.method == "HEAD",
-        asks_for_packed=any(name.lower() == "accept-encoding" for name in sent),
+        asks_for_packed="accept-encoding" in map(str.lower, sent),
     )

@@ -86,6 +86,13 @@ def test_a_name_that_no_header_can_have_is_not_sent():
     assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["/a\r\nX-Admin: 1", "/€", "/a\n"])
+def test_a_path_that_no_request_line_can_hold_is_not_sent(path):
+    """A line break would end it."""
+    with pytest.raises(UnsendableHeaderError, match="the path of a request"):
+        send(Connection, "http://127.0.0.1:1", Request("GET", path))
+
+
 @given(st.lists(st.dictionaries(NAMES, st.text("ab", min_size=1)), max_size=4))
 def test_merging_keeps_each_name_once_and_the_last_value(parts):
     """As a list that is read from its end."""
