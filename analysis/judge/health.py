@@ -13,6 +13,7 @@ from analysis.frames.bursts import bursts
 from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
+from loadproof.errors import printable
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -108,6 +109,13 @@ def _raised(run: Run) -> Iterator[Finding]:
     yield Finding(word, what, "mend the locustfile; locust_exceptions.csv has the tracebacks")
 
 
+def _deliberate_faults(run: Run) -> Iterator[Finding]:
+    """The verdict is about what was measured, and that was not the API as it is."""
+    if faults := run.manifest.target.faults:
+        what = f"the embedded target was told to go wrong: FAULTS={printable(faults)}"
+        yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
+
+
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
@@ -115,4 +123,5 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _late_bursts,
     _repeated,
     _raised,
+    _deliberate_faults,
 )

@@ -192,11 +192,16 @@ def _resources(run: Run) -> Iterator[tuple[str, ...]]:
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
     limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
+    only_here = {
+        "certificates verified against": " and ".join(manifest.target.authorities.values()),
+        "FAULTS of the target": manifest.target.faults or "",
+    }
     return {
         "run": manifest.run_id,
         "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
         "target": f"{manifest.target.base_url} ({manifest.target.kind})",
         "declared limits per client": limits or "none",
+        **{name: told for name, told in only_here.items() if told},
         "seed": str(manifest.seed),
         "workers": str(manifest.workers),
         "revision": manifest.revision,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+import string
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
@@ -10,8 +12,10 @@ from urllib.parse import quote
 
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
+from loadproof.http.headers import merged
 from loadproof.http.messages import Request
-from loadproof.scenario.targetfile import Operation, resolved_headers
+from loadproof.scenario.targetfile import Operation
+from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +30,8 @@ _UNCHANGED: Final = ()
 """A field that the target calls as we do."""
 _UPDATE_ID_DIGITS: Final = 13
 """Hexadecimal ones: as many bits as a JSON number carries everywhere. Half as many repeat within a long run."""
+_AS_WRITTEN: Final = string.punctuation
+"""What a path may hold as it is, '%' of what is escaped already among it."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,12 @@ class Api:
     def alive(self) -> str | int | bool:
         return self._endpoints.health.alive
 
-    def call(self, method: str, path: str, *, expect: int = 200, body: Mapping[str, Any] | None = None) -> Call:
-        """Any request of a user of your own; `body` is sent as JSON."""
-        operation = Operation.model_validate({"method": method, "path": path, "expect": expect})
-        return self._call(operation, sent=body)
+    def call(self, method: str, path: str, *, expect: int = 200, body: object = None) -> Call:
+        """Any request of a user of your own; `body` is sent as JSON just as it is given, and None is no body."""
+        operation = Operation.model_validate(
+            {"method": method, "path": quote(path, safe=_AS_WRITTEN), "expect": expect}
+        )
+        return self._call(operation, body=b"" if body is None else encode_json(body))
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
@@ -150,7 +158,8 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
-        return self._call(operation, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
+        body = encode_json(_fields(operation, sent))
+        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
 
     def read_payment(self, payment_id: str) -> Call:
         operation = self._endpoints.transaction
@@ -163,9 +172,9 @@ class Api:
         identity: dict[str, Any] = {"id": event_id}
         if operation.signature == "telegram":
             identity["update_id"] = int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
-        body = encode_json(identity | dict(event))
+        body = encode_json(_fields(operation, identity | dict(event)))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        headers = {**self._headers, **_JSON, **headers}
+        headers = merged(_JSON, self._headers, headers)
         # A second delivery has the same id, and counts once.
         request = Request(operation.method, operation.path, headers=headers, body=body, repeatable=True)
         return Call(operation, request)
@@ -175,16 +184,20 @@ class Api:
         operation: Operation,
         *,
         path: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         sent: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> Call:
-        filled = _PLACEHOLDER.sub(lambda match: quote((path or {})[match[1]], safe=""), operation.path)
-        body = encode_json(_body(operation, sent)) if sent or operation.constants else b""
+        filled = operation.path
+        if path is not None:
+            filled = _PLACEHOLDER.sub(lambda match: quote(path[match[1]], safe=""), filled)
+        if body is None:
+            body = encode_json(_fields(operation, {})) if operation.constants else b""
         request = Request(
             operation.method,
             filled,
-            headers={**self._headers, **(_JSON if body else {}), **(headers or {})},
+            headers=merged(_JSON if body else {}, self._headers, headers or {}),
             body=body,
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
@@ -192,15 +205,16 @@ class Api:
         return Call(operation, request, sent or {})
 
 
-def _body(operation: Operation, sent: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields under the target's names, nested where these have dots."""
-    fields = dict(operation.constants)
-    fields |= {operation.body.get(word, word): value for word, value in (sent or {}).items()}
+def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields under the target's names, nested where the target file writes these with dots."""
+    # The file's constants are everybody's: what is filled in must not stay in them.
+    fields = copy.deepcopy(operation.constants) if operation.constants else {}
+    renamed = {operation.body[word]: value for word, value in sent.items() if word in operation.body}
     body: dict[str, Any] = {}
-    for path, value in fields.items():
+    for path, value in (fields | renamed).items():
         *parents, last = path.split(".")
         place = body
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value
-    return body
+    return body | {word: value for word, value in sent.items() if word not in operation.body}

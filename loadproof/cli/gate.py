@@ -89,7 +89,7 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     name = assignment.scenario.name
     try:
         if assignment.target is not None:
-            probe(assignment.target)
+            probe(assignment.target, assignment.scenario)
         run, verdict = judging.judged(run_into(out, assignment, stop_signal), None, console)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))

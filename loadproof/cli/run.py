@@ -64,7 +64,7 @@ def run(
         assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
         before = judging.load_baseline(baseline, assignment.scenario)
         if target_file is not None:
-            probe(target_file)
+            probe(target_file, assignment.scenario)
         if dry_run:
             raise typer.Exit(look(assignment))
         policy = judging.Policy(inconclusive, annotate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ from rich.text import Text
 
 from loadproof.cli import judging
 from loadproof.cli.options import console
-from loadproof.errors import ExitCode, escaped
+from loadproof.errors import ExitCode, Problem, escaped
 from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
+from loadproof.run.embedded import deliberate_faults
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import create_run_directory
 from loadproof.units import format_duration
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 
     from loadproof.run.assignment import Assignment
     from loadproof.run.stopping import StopSignal
+    from loadproof.scenario.targetfile import TargetFile
 
 
 def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> Path:
     """Run one scenario into a new run directory below `out`."""
     scenario = assignment.scenario
+    tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
     progress = Progress(
         console,
@@ -44,8 +48,16 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> Path
     return run_directory
 
 
+def tell_faults(target: TargetFile | None) -> None:
+    """That the embedded target is told to go wrong, if it is: a forgotten variable must not pass for a bad release."""
+    if target is None and (faults := deliberate_faults()):
+        what, remedy = "the embedded target goes wrong on purpose", "unset it to measure the API as it is"
+        sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
+
+
 def look(assignment: Assignment) -> ExitCode:
     """Show one request of each kind and its answer; FAIL when one is not as expected."""
+    tell_faults(assignment.target)
     looks = dry_run(assignment)
     for seen in looks:
         style = "green" if seen.outcome == Outcome.OK else "red"

@@ -16,6 +16,7 @@ from loadproof.cli.options import (
     console,
 )
 from loadproof.cli.preparing import allowed_target
+from loadproof.cli.running import tell_faults
 from loadproof.run import webui
 from loadproof.run.stopping import StopSignal
 
@@ -30,6 +31,7 @@ def ui(
     stop_signal = StopSignal()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
+        tell_faults(target_file)
         directory = checked_locustfiles(locustfiles)
         console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))
         webui.serve(target_file, locustfiles=directory, port=port, stop_signal=stop_signal)

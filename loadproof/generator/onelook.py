@@ -19,13 +19,16 @@ from locust.util.load_locustfile import load_locustfile
 from loadproof.generator.look import Look
 from loadproof.recording.recorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
+from loadproof.scenario.targetvariables import redacted
 from loadproof.users import workload
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
+    from loadproof.http.answers import Answer
     from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
     from loadproof.plan.pacing import Due
+    from loadproof.rundir.manifest import TargetFacts
 
 _SHOWN_CHARACTERS: Final = 160
 
@@ -58,7 +61,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
                 task(user)
-            looks.append(_seen(endpoint, noting.outcome, answers[-1]))
+            looks.append(_seen(endpoint, noting.outcome, answers[-1], manifest.target))
     return looks
 
 
@@ -71,17 +74,29 @@ def _user_class(file: Path, base_url: str) -> Any:
     raise LookupError(file.stem)
 
 
-def _seen(endpoint: str, outcome: str, told: dict[str, Any]) -> Look:
+def _seen(endpoint: str, outcome: str, told: dict[str, Any], target: TargetFacts) -> Look:
     answer, error = told["response"], told["exception"]
+    # Before it is cut: half a secret would not be found.
+    reason, body = (
+        redacted(text, target.headers, target.endpoints)
+        for text in (str(error or ""), _text_of(answer) if answer else "")
+    )
     return Look(
         endpoint=endpoint,
         request=f"{told['request_type']} {told['url']}",
         outcome=outcome,
         status=answer.status if answer else None,
         response_s=told["response_time"] / 1000,
-        reason=str(error or ""),
-        body=answer.body[:_SHOWN_CHARACTERS].decode("utf-8", "replace") if answer else "",
+        reason=reason,
+        body=body[:_SHOWN_CHARACTERS],
     )
+
+
+def _text_of(answer: Answer) -> str:
+    try:
+        return answer.body.decode("utf-8", "replace")
+    except ValueError:
+        return "a body that can't be unpacked"
 
 
 if __name__ == "__main__":

@@ -6,18 +6,19 @@ callback; the greenlet that waits for it is switched to once, when the answer is
 
 from __future__ import annotations
 
-import ssl
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import gevent
-from gevent import getcurrent
+from gevent import getcurrent, monkey
+from gevent import socket as gevent_socket
 
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
-from loadproof.http.stream import Tls, open_stream
+from loadproof.http.packets import Packet, make_packet
+from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
 
 if TYPE_CHECKING:
     import socket
@@ -33,16 +34,9 @@ _IDLE_S: Final = 0.002
 """A connection that was idle for longer may have been left, and the event loop not yet have heard of it."""
 _CROSSED_S: Final = 0.005
 """A server closes so soon only if its closing and our request crossed: on loopback, where connecting takes no time."""
-_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
-
-
-class _Packet(NamedTuple):
-    """A request as it is sent, and what its answer depends on."""
-
-    request: Request
-    content: bytes
-    is_head: bool
-    asks_for_packed: bool
+_plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
+"""What is opened is watched here: gevent's sockets would start and stop a watcher for each wait, with a call each."""
+_WAITING: Final = Waiting(gevent_socket.socket, gevent_socket.getaddrinfo)
 
 
 class Connection:
@@ -73,7 +67,7 @@ class Connection:
         self._ended: Answer | Exception | None = None
         self._connect_s = 0.0
         self._idle_since_s = 0.0
-        self._packet: _Packet | None = None
+        self._packet: Packet | None = None
 
     @property
     def tls_was_resumed(self) -> bool:
@@ -89,7 +83,7 @@ class Connection:
             return self._exchange(request, timing)
         except (OSError, MalformedAnswerError) as error:
             self.close()
-            raise ConnectionFailedError(_reason(error)) from error
+            raise ConnectionFailedError(reason_of(error)) from error
         except BaseException:
             # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
             self.close()
@@ -111,7 +105,7 @@ class Connection:
         packet = self._packet
         if packet is None or packet.request is not request:
             # Users who send the same request again and again have it made once.
-            packet = self._packet = self._make_packet(request)
+            packet = self._packet = make_packet(self.origin, self._headers, request)
         is_idle = timing.began_s - self._idle_since_s > _IDLE_S
         if self._socket is not None and (is_idle or not request.may_be_repeated):
             # Nothing should go out on a connection that the server has left.
@@ -138,7 +132,7 @@ class Connection:
         after_s = time.monotonic() - timing.sent_s
         return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
 
-    def _send_and_wait(self, packet: _Packet, timing: Timing) -> Answer:
+    def _send_and_wait(self, packet: Packet, timing: Timing) -> Answer:
         self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
         self._ended = None
         self._has_received = False
@@ -252,30 +246,12 @@ class Connection:
         self._connect.waiting[waiting] = began_s
         try:
             session = self._tls.session if self._tls else None
-            self._socket, self._tls = open_stream(self.origin, source_address=self._source_address, session=session)
+            opened, self._tls = open_stream(self.origin, _WAITING, source_address=self._source_address, session=session)
+            self._socket = _plain_socket(fileno=opened.detach())
+            self._socket.setblocking(False)
         finally:
             self._connect.waiting.pop(waiting, None)
             self._connect_s = time.monotonic() - began_s
             timing.connect_s += self._connect_s
         self._watcher = self._hub.loop.io(self._socket.fileno(), _READABLE)
         self._watcher.start(self._on_readable)
-
-    def _make_packet(self, request: Request) -> _Packet:
-        headers = {"Host": self.origin.authority, **self._headers, **request.headers}
-        if request.body or request.method in _BODY_METHODS:
-            headers["Content-Length"] = str(len(request.body))
-        base_path = self.origin.base_path if request.is_below_base else ""
-        lines = [f"{request.method} {base_path}{request.path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return _Packet(
-            request,
-            content=("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body,
-            is_head=request.method == "HEAD",
-            asks_for_packed=any(name.lower() == "accept-encoding" for name in headers),
-        )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

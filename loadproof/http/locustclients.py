@@ -6,6 +6,7 @@ target's.
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from locust.event import EventHook
 from requests.adapters import HTTPAdapter
 
 from loadproof.http.answers import Answer
+from loadproof.http.headers import check_sendable, merged
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError
 from loadproof.internals.geventhttpclient import BoundPool
 
@@ -43,14 +45,14 @@ class LocustClient:
         self, origin: Origin, timeouts: Timeouts, *, source_address: str | None, headers: Mapping[str, str]
     ) -> None:
         self.origin = origin
-        self._headers = {**_UNPACKED, **headers}
+        self._headers = merged(_UNPACKED, headers)
         self._timeouts = timeouts
         self._session = self._new_session(origin.url, timeouts, source_address)
 
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> Any:
         raise NotImplementedError
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         """The session's response, and what went wrong instead of one."""
         raise NotImplementedError
 
@@ -59,22 +61,40 @@ class LocustClient:
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """As Connection.exchange."""
+        headers = merged(self._headers, request.headers)
+        # These clients would tell the value of a header that they refuse.
+        check_sendable(headers)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         timing.began_s = timing.sent_s = time.monotonic()
         try:
             with gevent.Timeout(self._timeouts.total_s):
-                response, error = self._send(request)
+                response, error = self._send(request, headers)
                 # geventhttpclient wraps what it would have tried again.
                 error = getattr(error, "original", error)
                 if isinstance(error, _TIMED_OUT):
                     raise error
                 if not response.status_code:
-                    raise ConnectionFailedError(str(error))
-                headers = {name.lower(): str(value) for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, response.content or b"")
+                    raise ConnectionFailedError(_reason(error))
+                told = {name.lower(): str(value) for name, value in response.headers.items()}
+                return Answer(response.status_code, told, response.content or b"")
         except _TIMED_OUT:
             raise RequestTimeoutError(f"no whole answer within {self._timeouts.total_s:g} s") from None
         finally:
             timing.ended_s = time.monotonic()
+
+
+def _own_context(*_: Any, **__: Any) -> ssl.SSLContext:
+    """Of the authorities that our own connections trust, whatever these clients bring along."""
+    return ssl.create_default_context()
+
+
+def _reason(error: BaseException | None) -> str:
+    """What is at the bottom of it, without what these clients quote: an answer may hold what was sent."""
+    while error is not None and (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__ if error is not None else "no answer"
 
 
 class FastHttp(LocustClient):
@@ -82,19 +102,23 @@ class FastHttp(LocustClient):
 
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> FastHttpSession:
         pool = BoundPool(
-            source_address, connection_timeout=timeouts.connect_s, network_timeout=timeouts.total_s, concurrency=10
+            source_address,
+            connection_timeout=timeouts.connect_s,
+            network_timeout=timeouts.total_s,
+            concurrency=10,
+            ssl_context_factory=_own_context,
         )
         return FastHttpSession(base_url, _unheard(), None, insecure=False, client_pool=pool, max_retries=0)
 
     def close(self) -> None:
         self._session.client.close()
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         with self._session.request(
             request.method,
             request.path,
             data=request.body or None,
-            headers={**self._headers, **request.headers},
+            headers=headers,
             allow_redirects=False,
             catch_response=True,
         ) as response:
@@ -108,16 +132,16 @@ class Requests(LocustClient):
     def _new_session(self, base_url: str, timeouts: Timeouts, source_address: str | None) -> HttpSession:  # noqa: ARG002
         session = HttpSession(base_url, _unheard(), None)
         session.trust_env = False
-        if source_address is not None:
-            session.mount("http://", _BoundAdapter(source_address))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _OwnAdapter(source_address))
         return session
 
-    def _send(self, request: Request) -> tuple[Any, Exception | None]:
+    def _send(self, request: Request, headers: dict[str, str]) -> tuple[Any, Exception | None]:
         with self._session.request(
             request.method,
             request.path,
             data=request.body or None,
-            headers={**self._headers, **request.headers},
+            headers=headers,
             allow_redirects=False,
             timeout=(self._timeouts.connect_s, self._timeouts.first_byte_s or self._timeouts.total_s),
             catch_response=True,
@@ -126,12 +150,17 @@ class Requests(LocustClient):
             return response, getattr(response, "error", None)
 
 
-class _BoundAdapter(HTTPAdapter):
-    """As above, for requests."""
+class _OwnAdapter(HTTPAdapter):
+    """As above, for requests, which trusts what certifi has beside what it is told to trust."""
 
-    def __init__(self, source_address: str) -> None:
-        self._source_address = source_address
+    def __init__(self, source_address: str | None) -> None:
+        self._bound: dict[str, Any] = {} if source_address is None else {"source_address": (source_address, 0)}
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
-        super().init_poolmanager(*arguments, **settings, source_address=(self._source_address, 0))
+        settings |= {**self._bound, "ssl_context": _own_context()}
+        super().init_poolmanager(*arguments, **settings)
+
+    def cert_verify(self, conn: Any, *_: Any, **__: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+        conn.ca_certs = conn.ca_cert_dir = None

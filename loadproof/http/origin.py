@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import socket as std
+import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
-
-from gevent import socket
 
 _ADDRESSES_LAST_S: Final = 60.0
 """How long a name's addresses are taken for the same; asking the resolver for each connection would load it, too."""
 
 Address = tuple[Any, ...]
+Resolve = Callable[..., list[Any]]
+"""getaddrinfo, of the standard library or of gevent."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,15 @@ class Origin:
         """The origin alone: scheme, host and port."""
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
-    def addresses(self) -> list[tuple[int, Address]]:
+    def addresses(self, resolve: Resolve = socket.getaddrinfo) -> list[tuple[int, Address]]:
         """Address families and socket addresses, in the order in which to try them; OSError when there are none."""
         now_s = time.monotonic()
         if self._known and now_s - self._known[0][0] < _ADDRESSES_LAST_S:
             return self._known[0][1]
-        found = [
-            (family, address)
-            for family, _, _, _, address in socket.getaddrinfo(self.host, self.port, type=std.SOCK_STREAM)
-        ]
+        try:
+            infos = resolve(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise OSError("not a host name") from None
+        found = [(family, address) for family, _, _, _, address in infos]
         self._known[:] = [(now_s, found)]
         return found

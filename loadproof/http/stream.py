@@ -1,23 +1,22 @@
 """Opens connections: from an origin to a connected socket, with TLS where it is asked for.
 
-Opening waits by gevent's own sockets. What is opened is a plain non-blocking socket, which its owner watches: gevent's
-would start and stop a watcher for each wait, with a system call each.
+How it waits is its caller's matter, who gives the sockets: gevent's in Locust's processes, others elsewhere.
 """
 
 from __future__ import annotations
 
 import functools
+import os
+import socket
 import ssl
-from typing import TYPE_CHECKING, Final
-
-from gevent import monkey, socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    import socket as std
+    from collections.abc import Callable
 
-    from loadproof.http.origin import Address, Origin
+    from loadproof.http.origin import Address, Origin, Resolve
 
-_plain_socket: type[std.socket] = monkey.get_original("socket", "socket")
 _BLOCK_BYTES: Final = 65_536
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 """Linux: bind the address now and let connect choose the port, or 28,000 ports would serve all clients.
@@ -26,41 +25,59 @@ Source: ip(7); the constant is missing from Python's socket module before 3.12.
 """
 
 
+class Waiting(NamedTuple):
+    """How opening waits: what makes sockets, and what looks names up."""
+
+    new_socket: Callable[..., Any]
+    resolve: Resolve
+
+
 def open_stream(
-    origin: Origin, *, source_address: str | None, session: ssl.SSLSession | None
-) -> tuple[std.socket, Tls | None]:
-    """A connected non-blocking socket, and its TLS. OSError when no address of the origin takes the connection."""
+    origin: Origin, waiting: Waiting, *, source_address: str | None, session: ssl.SSLSession | None
+) -> tuple[Any, Tls | None]:
+    """A connected socket, and its TLS. OSError when no address of the origin takes the connection."""
     failure: OSError = OSError("no address")
-    for family, address in origin.addresses():
+    for family, address in origin.addresses(waiting.resolve):
+        connecting = waiting.new_socket(family, socket.SOCK_STREAM)
         try:
-            return _open(family, address, origin, source_address=source_address, session=session)
+            return connecting, _connect(connecting, address, origin, source_address=source_address, session=session)
         except ssl.SSLError:
+            connecting.close()
             raise
         except OSError as error:
+            connecting.close()
             failure = error
+        except BaseException:
+            connecting.close()
+            raise
     raise failure
 
 
-def _open(
-    family: int, address: Address, origin: Origin, *, source_address: str | None, session: ssl.SSLSession | None
-) -> tuple[std.socket, Tls | None]:
-    connecting = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if source_address is not None:
-            connecting.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            connecting.bind((source_address, 0))
-        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connecting.connect(address)
-        tls = None
-        if origin.tls:
-            tls = Tls(origin.host, session)
-            tls.shake_hands(connecting)
-        connected = _plain_socket(fileno=connecting.detach())
-    except BaseException:
-        connecting.close()
-        raise
-    connected.setblocking(False)
-    return connected, tls
+def _connect(
+    connecting: socket.socket,
+    address: Address,
+    origin: Origin,
+    *,
+    source_address: str | None,
+    session: ssl.SSLSession | None,
+) -> Tls | None:
+    if source_address is not None:
+        connecting.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        connecting.bind((source_address, 0))
+    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connecting.connect(address)
+    if not origin.tls:
+        return None
+    tls = Tls(origin.host, session)
+    tls.shake_hands(connecting)
+    return tls
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection failed, in few words; nothing of what was sent or came."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 class Tls:
@@ -129,3 +146,13 @@ class Tls:
 @functools.cache
 def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+def authorities() -> dict[str, str]:
+    """File and directory of the certificates that we trust: OpenSSL's, or what its two variables name instead."""
+    paths = ssl.get_default_verify_paths()
+    found = {
+        "file": os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile),
+        "directory": os.environ.get(paths.openssl_capath_env, paths.openssl_capath),
+    }
+    return {kind: path for kind, path in found.items() if Path(path).exists()}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+
+from loadproof.scenario.scenario import HeaderClients
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.scenario.scenario import Scenario
+
+    Clients = Literal["source-address", "shared"] | HeaderClients
 
 ACCOUNTS_PER_CLIENT: Final = 3
 _ADDRESSES_PER_NET: Final = 250
@@ -56,6 +60,13 @@ def source_address(index: int) -> str:
     """An address of its own in 127.0.0.0/8, from 127.1.0.1 on; any of them reaches loopback on Linux."""
     net, host = divmod(index, _ADDRESSES_PER_NET)
     return f"127.{1 + net // 256}.{net % 256}.{host + 1}"
+
+
+def marks_of(index: int, clients: Clients, host: str) -> tuple[str | None, dict[str, str]]:
+    """Source address and headers by which a target at `host` tells the client of this index from others."""
+    is_loopback = host == "localhost" or host.startswith("127.")
+    address = source_address(index) if clients == "source-address" and is_loopback else None
+    return address, {clients.header: f"client-{index}"} if isinstance(clients, HeaderClients) else {}
 
 
 def account_id(number: int) -> str:

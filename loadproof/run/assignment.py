@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loadproof.http.stream import authorities
 from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.plan.phases import plan_phases
 from loadproof.run import environment
+from loadproof.run.embedded import deliberate_faults
 from loadproof.rundir.manifest import Manifest, TargetFacts
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
             kind="embedded" if target is None else "own",
             base_url=base_url,
             limits=declared_limits(scenario, target),
+            authorities=authorities() if base_url.startswith("https:") else {},
+            faults=deliberate_faults() if target is None else None,
             **({} if target is None else _told_by(target)),
         ),
         phases=plan_phases(scenario),

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 _STOP_TIMEOUT_S: Final = 10.0
@@ -31,15 +31,16 @@ def start(
     log: Path | None,
     pipe_output: bool = False,
     pass_fds: Sequence[int] = (),
+    without: Collection[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that a Ctrl-C in the terminal reaches us alone.
 
-    What it prints goes to `log`, or to where we print.
+    It inherits our environment, but for the variables in `without`. What it prints goes to `log`, or to where we print.
     """
     with nullcontext() if log is None else log.open("ab") as log_file:
         child = subprocess.Popen(
             command,
-            env=environment_with(environment),
+            env={name: value for name, value in os.environ.items() if name not in without} | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if pipe_output else log_file,
             stderr=log_file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import subprocess
 import sys
@@ -18,6 +19,20 @@ from loadproof.run.children import start, stop
 
 READY_PREFIX: Final = "payments_api: ready on "
 _READY_TIMEOUT_S: Final = 20.0
+_FAULTS: Final = "FAULTS"
+_NOT_INHERITED: Final = frozenset(
+    {
+        *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
+        *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS"),
+        *("TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS"),
+    }
+)
+"""Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""
+
+
+def deliberate_faults() -> str | None:
+    """What the environment tells the embedded target to do wrong; who starts it says so aloud."""
+    return os.environ.get(_FAULTS) or None
 
 
 @contextmanager
@@ -29,7 +44,7 @@ def embedded_target(
     The base URL is empty when the wait for it was stopped.
     """
     command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
-    child = start(command, environment=settings, cores=cores, log=log, pipe_output=True)
+    child = start(command, environment=settings, cores=cores, log=log, pipe_output=True, without=_NOT_INHERITED)
     try:
         yield child, _await_ready(child, log, stop_requested)
     finally:

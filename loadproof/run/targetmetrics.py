@@ -6,17 +6,22 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadproof.http.messages import TransportError
+from loadproof.run.asking import Asker
 from loadproof.rundir import files
 from loadproof.rundir.rows import TargetRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.rundir.manifest import Manifest
+
 _EVERY_S: Final = 1.0
 _TIMEOUT_S: Final = 2.0
+_PATH: Final = "/metrics"
+_OK: Final = 200
 _PREFIX: Final = "process_"
 """Process metrics that every Prometheus client library exports; the rest of the page would be thousands of rows."""
 
@@ -24,17 +29,18 @@ _PREFIX: Final = "process_"
 class MetricsSampler(threading.Thread):
     """Samples until stopped; a target without /metrics, or a dead one, simply leaves no rows."""
 
-    def __init__(self, base_url: str, run: Path, start_unix_s: float) -> None:
+    def __init__(self, run: Path, manifest: Manifest) -> None:
         super().__init__(name="metrics-sampler", daemon=True)
-        self._url = f"{base_url}/metrics"
+        target = manifest.target
+        self._asker = Asker(target.base_url, target.headers, manifest.scenario, longest_s=_TIMEOUT_S)
         self._path = run / files.TARGET
-        self._start_unix_s = start_unix_s
+        self._start_unix_s = manifest.start_unix_s
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        with requests.Session() as session:
+        with self._asker:
             while not self._stopped.wait(_EVERY_S):
-                rows = self._sample(session)
+                rows = self._sample()
                 try:
                     files.append_rows(self._path, rows)
                 except OSError:
@@ -45,16 +51,17 @@ class MetricsSampler(threading.Thread):
         self._stopped.set()
         self.join(_TIMEOUT_S + 1)
 
-    def _sample(self, session: requests.Session) -> list[TargetRow]:
+    def _sample(self) -> list[TargetRow]:
         try:
-            answer = session.get(self._url, timeout=_TIMEOUT_S)
-            answer.raise_for_status()
+            answer = self._asker.ask("GET", _PATH, follow_redirects=True)
+            if answer.status != _OK:
+                return []
             time_s = time.time() - self._start_unix_s
             return [
                 TargetRow(time_s, sample.name, sample.value)
-                for family in text_string_to_metric_families(answer.text)
+                for family in text_string_to_metric_families(answer.body.decode())
                 for sample in family.samples
                 if sample.name.startswith(_PREFIX) and not sample.labels
             ]
-        except (requests.RequestException, ValueError):
+        except (TransportError, ValueError):
             return []

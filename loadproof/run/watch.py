@@ -105,7 +105,7 @@ class Watch:
         if "start_unix_s" in line:
             self._manifest = self._manifest.model_copy(update=line)
             write_manifest(self._path, self._manifest)
-            self._sampler = MetricsSampler(self._manifest.target.base_url, self._path, self._manifest.start_unix_s)
+            self._sampler = MetricsSampler(self._path, self._manifest)
             self._sampler.start()
         elif "plan_is_over" in line:
             self._plan_is_over = True

@@ -27,6 +27,10 @@ class TargetFacts(Strict):
     headers: dict[str, str] = Field(default_factory=dict)
     """As the target file has them: secrets stand as ${NAME}."""
     account_ids: list[str] | None = None
+    authorities: dict[str, str] = Field(default_factory=dict)
+    """File and directory of the certificates that an https target was verified against."""
+    faults: str | None = None
+    """What an embedded target was told to do wrong."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
 
 

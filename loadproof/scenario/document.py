@@ -48,13 +48,13 @@ class Document:
         self.source = source
         self._marks = marks
 
-    def where(self, path: YamlPath) -> str:
-        """`file:line:column path`; a path that isn't there takes the place of what holds it."""
+    def where(self, path: YamlPath, *, shown: YamlPath | None = None) -> str:
+        """`file:line:column path`; a path that isn't there takes the place of what holds it. `shown`: as that."""
         known = path
         while known not in self._marks and known:
             known = known[:-1]
         line, column = self._marks.get(known, (1, 1))
-        return f"{self.source}:{line}:{column} {format_path(path)}".rstrip()
+        return f"{self.source}:{line}:{column} {format_path(path if shown is None else shown)}".rstrip()
 
 
 def format_path(path: YamlPath) -> str:
@@ -108,9 +108,10 @@ def _refused_events(text: str, source: str) -> Iterator[Problem]:
             depth -= 1
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             kind = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
-            yield Problem(where, f"{kind} is not allowed", "write the value out", got=event.anchor)
-        if (tag := getattr(event, "tag", None)) is not None:
-            yield Problem(where, "a tag is not allowed", "remove it", got=tag)
+            # Neither is shown: a secret that begins with * or ! is read as one.
+            yield Problem(where, f"{kind} is not allowed", "write the value out, in quotes if it begins with & or *")
+        if getattr(event, "tag", None) is not None:
+            yield Problem(where, "a tag is not allowed", "remove it, or put the value in quotes")
 
 
 def _where(part: yaml.Event | Node, source: str) -> str:

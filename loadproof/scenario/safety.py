@@ -28,7 +28,10 @@ def check_base_url(base_url: str, where: str) -> None:
         remedy = "give tokens by environment variable"
         raise InputError(Problem(where, "credentials in a URL end up in logs", remedy))
     if not well_formed or not url.hostname:
-        raise InputError(Problem(where, "not a base URL", "write it like http://127.0.0.1:8000", got=base_url))
+        # A query may hold a token.
+        shown, query, _ = base_url.partition("?")
+        got = f"{shown}?…" if query else shown
+        raise InputError(Problem(where, "not a base URL", "write it like http://127.0.0.1:8000", got=got))
 
 
 def _is_plain(url: SplitResult) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -21,11 +22,12 @@ from loadproof.scenario.document import Document, YamlPath, parse_yaml
 from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _WEEK_S: Final = 7 * 86_400.0
 
 
@@ -74,15 +76,15 @@ def read_document(path: Path) -> Document:
     return parse_yaml(text, str(path))
 
 
-def validate(model: type[_Model], document: Document) -> _Model:
-    """The document as a `model`; InputError with every field that is wrong."""
+def validate(model: type[_Model], document: Document, *, secrets: Sequence[YamlPath] = ()) -> _Model:
+    """The document as a `model`; InputError with every field that is wrong, without what stands at `secrets`."""
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
-        raise InputError(_problems(error, document)) from None
+        raise InputError(_problems(error, document, secrets)) from None
 
 
-def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
+def _problems(error: ValidationError, document: Document, secrets: Sequence[YamlPath]) -> Iterator[Problem]:
     """One problem a place: the branches of a union are told together."""
     by_path: dict[YamlPath, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
@@ -91,8 +93,11 @@ def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
         what, remedy = _explained(places[0])
         if len(places) > 1:
             remedy = "; or ".join(dict.fromkeys(_explained(details)[1] for details in places))
-        got = None if places[0]["type"] == "missing" else _shown(places[0])
-        yield Problem(document.where(path), what, remedy, got=got)
+        secret = next((place for place in secrets if path[: len(place)] == place), None)
+        got = None if secret or places[0]["type"] == "missing" else _shown(places[0])
+        # What should be a name may hold the secret, too: 'Authorization: Bearer …' in one pair of quotes.
+        is_name = secret is None or all(_NAME.fullmatch(str(key)) for key in path)
+        yield Problem(document.where(path, shown=path if is_name else secret), what, remedy, got=got)
 
 
 def _path_in(value: Any, details: ErrorDetails) -> YamlPath:

@@ -17,9 +17,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
+from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.scenario import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
+from loadproof.scenario.targetheaders import header_problems
 
 URL_VARIABLE: Final = "TARGET_URL"
 DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
@@ -27,8 +29,15 @@ ACCOUNTS_NEEDED: Final = 3
 """One whose balance is read and two between which money moves."""
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_HEADER: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
+_WRITTEN_KEY: Final = "whsec_"
+SIGNATURE_HEADERS: Final = {
+    "standard": ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    "stripe": ("Stripe-Signature",),
+    "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
+    "none": (),
+}
+_SECRETS: Final = (("headers",), ("endpoints", "webhooks", "secret"))
+"""Places whose values no message shows."""
 
 PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500)]
 """Below the base URL; `{account}` and `{id}` are filled in."""
@@ -46,6 +55,8 @@ class Operation(Strict):
     placeholders: ClassVar[tuple[str, ...]] = ()
     sends: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the request's body."""
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Fields of the request's body that have one name everywhere."""
     tells: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the answer."""
 
@@ -106,6 +117,7 @@ class PaymentReadOperation(Operation):
 
 
 class WebhookOperation(Operation):
+    adds = ("id", "type", "timestamp", "data", "update_id")
     tells = ("duplicate",)
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
@@ -170,7 +182,7 @@ def load_target(path: Path | None) -> TargetFile | None:
 def _from_file(path: Path) -> tuple[TargetFile, str]:
     """The file's target, its accounts read, and where its base URL stands."""
     document = read_document(path)
-    target = validate(TargetFile, document)
+    target = validate(TargetFile, document, secrets=_SECRETS)
     problems = [
         Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
     ]
@@ -186,10 +198,10 @@ _Contradiction = tuple[tuple[str, ...], str, str | None, str]
 
 
 def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
-    for name, value in target.headers.items():
-        if _SECRET_HEADER.search(name) and not _VARIABLE.search(value):
-            remedy = "write ${NAME} and set the environment variable NAME"
-            yield ("headers", name), "a secret in a file", None, remedy
+    for name, what, got, remedy in header_problems(target.headers, _sent_by_us(target.endpoints)):
+        yield ("headers", name), what, got, remedy
+    if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
+        yield _SECRETS[1], "a secret in a file", None, "write the name of an environment variable that holds it"
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
         found = _PLACEHOLDER.findall(operation.path)
@@ -204,6 +216,21 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
                 if word not in known:
                     remedy = nearest(word, list(known)) if known else "leave it out"
                     yield (*place, key, word), "no field that we know", word, remedy
+        sent = [*operation.adds, *(operation.body.get(word, word) for word in operation.sends)]
+        for path, other in collisions(sent, operation.constants):
+            yield (
+                (*place, "constants", path),
+                "two fields of the body in one place",
+                other,
+                "rename or remove one of them",
+            )
+
+
+def _sent_by_us(endpoints: Endpoints) -> dict[str, str]:
+    """Headers that each request of a kind has its own value for: names in lower case, and with what they are sent."""
+    signature = {name.lower(): "webhooks" for name in SIGNATURE_HEADERS[endpoints.webhooks.signature]}
+    key = endpoints.transactions.idempotency_key
+    return signature | ({key.lower(): "payments"} if key else {})
 
 
 def _read_accounts(path: Path) -> list[str]:
@@ -221,21 +248,3 @@ def _read_accounts(path: Path) -> list[str]:
         remedy = "one to read and two to pay between are the least"
         raise InputError(Problem(str(path), "too few accounts", remedy, got=str(len(ids))))
     return ids
-
-
-def missing_variables(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
-    """A problem for each environment variable that requests to these endpoints would need and that isn't set."""
-    named = [
-        (f"headers.{name}", variable) for name, value in target.headers.items() for variable in _VARIABLE.findall(value)
-    ]
-    webhooks = target.endpoints.webhooks
-    if "webhooks" in endpoints and webhooks.signature != "none" and "webhooks" in target.endpoints.model_fields_set:
-        named.append(("endpoints.webhooks.secret", webhooks.secret))
-    for place, variable in named:
-        if not os.environ.get(variable):
-            yield Problem(f"target {place}", f"the environment variable {variable} is not set", "set it")
-
-
-def resolved_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Headers with their environment variables filled in; only for sending, never for a file."""
-    return {name: _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value) for name, value in headers.items()}

@@ -19,13 +19,13 @@ from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
 from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
-from loadproof.plan.clients import Client, make_client
+from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
-from loadproof.scenario.scenario import HeaderClients, HttpClient, Scenario
+from loadproof.scenario.scenario import HttpClient, Scenario
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
@@ -135,14 +135,13 @@ class Workload:
         return self._standings[0 if shared else client.index, endpoint]
 
     def _open_connection(self, client: Client, base_url: str) -> Exchanging:
-        clients, timeouts = self.scenario.clients, self.scenario.timeouts
-        origin = self._origin_of(base_url)
-        loopback = origin.host == "localhost" or origin.host.startswith("127.")
+        timeouts, origin = self.scenario.timeouts, self._origin_of(base_url)
+        address, marks = marks_of(client.index, self.scenario.clients, origin.host)
         return _connection_class(self.scenario.http_client)(
             origin,
             Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte),
-            source_address=client.address if loopback else None,
-            headers={clients.header: f"client-{client.index}"} if isinstance(clients, HeaderClients) else {},
+            source_address=address,
+            headers=marks,
         )
 
 

@@ -13,8 +13,22 @@ from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import REPEATED, GeneratorRow, IntervalRow
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
+
+
+def test_faults_on_purpose_are_a_finding(tmp_path):
+    """The word is about what was measured; the note says that it was not the API as it is."""
+    path = write_run(tmp_path)
+    manifest = read_manifest(path)
+    target = manifest.target.model_copy(update={"faults": '{"health": {"delay_ms": 5}}'})
+    write_manifest(path, manifest.model_copy(update={"target": target}))
+    verdict = decide(load_run(path))
+    assert verdict.word is Word.PASS
+    (finding,) = verdict.findings
+    assert (finding.word, finding.remedy) == (Word.PASS, "unset FAULTS to measure the API as it is")
+    assert '{"health": {"delay_ms": 5}}' in finding.what
 
 
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):

@@ -62,6 +62,44 @@ def test_other_paths_methods_and_fields():
     }
 
 
+@pytest.mark.parametrize(
+    "body", [{"filter.status": "open", "a": None}, {"a": {"b.c": [1, {}]}}, {}, [], [{"x.y": 1}, 2], "text", 0, False]
+)
+def test_a_body_of_a_users_own_is_sent_as_it_is_given(body):
+    """Dots, empty ones, lists and plain values too, as JSON."""
+    request = api().call("POST", "/search", body=body).request
+    assert json.loads(request.body) == body
+    assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_request_without_a_body_has_none():
+    """And says nothing of its type."""
+    request = api().call("POST", "/search").request
+    assert request.body == b""
+    assert "Content-Type" not in request.headers
+
+
+def test_a_path_of_a_users_own_stays_as_it_is_written():
+    """Braces are no placeholders there; what a request line can't hold is escaped."""
+    assert api().call("GET", "/q/{id}?x=a%20b&y=ü z").request.path == "/q/{id}?x=a%20b&y=%C3%BC%20z"
+
+
+def test_constants_are_sent_with_every_body_and_stay_as_the_file_has_them():
+    """What is filled in beside them doesn't stay in them; webhooks have them, too."""
+    shared = {"meta": {"source.of": "test", "tags": []}}
+    words = {
+        "health": {"method": "POST", "constants": shared},
+        "transactions": {"constants": shared, "body": {"amount": "meta.amount"}},
+        "webhooks": {"signature": "none", "constants": {"api.version": 2}},
+    }
+    one = api(**words)
+    for amount in (1, 2):
+        paid = json.loads(one.pay(debit="a", credit="b", amount=amount, key="k").request.body)
+        assert paid["meta"] == {"source.of": "test", "tags": [], "amount": amount}
+    assert json.loads(one.ask_health().request.body) == shared
+    assert json.loads(one.deliver("evt_00000001", {"type": "x"}).request.body)["api"] == {"version": 2}
+
+
 def test_a_payment_without_a_key_is_never_sent_again_by_the_transport():
     """It could count twice."""
     assert not api(**THEIRS).pay(debit="a", credit="b", amount=1, key="k").request.repeatable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.run import probe
 from tests.commands import scenario_file
 from tests.loadproof.cli.refusals import refused
 from tests.servers import answering, serving
@@ -29,6 +28,21 @@ def test_source_addresses_need_loopback():
     assert "source addresses tell clients apart on loopback only" in text
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("x-client", "the target file sends this header with the same value for all, got 'x-client'"),
+        ("HOST", "a header that can't tell clients apart, got 'HOST'"),
+        ("content-length", "a header that can't tell clients apart, got 'content-length'"),
+    ],
+)
+def test_a_header_that_is_the_same_for_all_tells_no_clients_apart(tmp_path, header, told):
+    """However it is spelled there."""
+    target = tmp_path / "target.yaml"
+    target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Client: one}\n")
+    assert told in refused("run", scenario_file(tmp_path, clients={"header": header}), "--target", target)
+
+
 def test_a_target_that_is_down_is_one_line():
     """Refused."""
     text = refused("run", "scenarios/smoke.yaml", TARGET_URL="http://127.0.0.1:1")
@@ -42,15 +56,14 @@ def test_a_target_that_is_down_is_one_line():
     ("script", "message"),
     [
         (answering(b"@@@@\r\n\r\n"), "no HTTP answer"),
-        (answering(b"", then_close=False), "no answer to GET /health within"),
+        (answering(b"", then_close=False), "no answer to GET /health: no whole answer within 0.3 s"),
     ],
     ids=["garbage", "silence"],
 )
-def test_a_target_that_speaks_no_http_is_one_line(script, message, monkeypatch):
-    """Garbage, or never an answer."""
-    monkeypatch.setattr(probe, "_PROBE_TIMEOUT_S", 0.3)
+def test_a_target_that_speaks_no_http_is_one_line(script, message):
+    """Garbage, or never an answer in the time that the load would wait."""
     with serving(script) as url:
-        assert message in refused("run", "scenarios/smoke.yaml", TARGET_URL=url)
+        assert message in refused("run", "scenarios/smoke.yaml", "--set", "timeouts={total: 300 ms}", TARGET_URL=url)
 
 
 @pytest.mark.process

@@ -16,6 +16,7 @@ from loadproof.http.locustclients import FastHttp, LocustClient, Requests
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.origin import Origin
 from tests.commands import in_process, only_run, scenario_file, word_of
+from tests.loadproof.http.tls import tls_serving
 from tests.servers import answering, read_request, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-A: b\r\n\r\n" + b'{"a":1}'
@@ -54,6 +55,28 @@ def test_a_request_is_the_same(client):
     for line in (b"x-key: k", b"x-client: client-1", b"content-length: 2", b"accept-encoding: identity"):
         assert line in sent.lower().split(b"\r\n")
     assert 0 < timing.began_s == timing.sent_s < timing.ended_s
+
+
+@CLIENTS
+def test_they_trust_whom_our_connections_trust(client, certificate, monkeypatch):
+    """And ask for the name; neither certifi nor the variables of requests change it. From the client's address, too."""
+    seen = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        seen.append(connection.getpeername()[0])
+        read_request(connection)
+        connection.sendall(OK)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    with tls_serving(certificate, script) as url:
+        assert exchange(client, url, Request("GET", "/"), source_address="127.5.6.7").json == {"a": 1}
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        with pytest.raises(ConnectionFailedError):
+            exchange(client, url.replace("localhost", "127.0.0.1"), Request("GET", "/"))
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(ConnectionFailedError):
+            exchange(client, url, Request("GET", "/"))
+    assert seen == ["127.5.6.7"]
 
 
 @CLIENTS

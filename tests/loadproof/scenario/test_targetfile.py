@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from loadproof.api.calls import Api
+from loadproof.api.signing import SIGNATURES
 from loadproof.errors import InputError
-from loadproof.scenario.targetfile import load_target, missing_variables
+from loadproof.http.origin import Origin
+from loadproof.http.packets import make_packet
+from loadproof.scenario.targetfile import SIGNATURE_HEADERS, load_target
+from loadproof.scenario.targetvariables import redacted, variable_problems
 
 
 def target(tmp_path, text: str):
@@ -69,6 +76,105 @@ def test_each_field_is_checked(tmp_path, line, told):
     assert "target.yaml:2" in text
 
 
+@pytest.mark.parametrize(
+    ("operation", "told"),
+    [
+        (
+            "{constants: {amount: 5}}",
+            "transactions.constants.amount: two fields of the body in one place, got 'amount'",
+        ),
+        ("{constants: {amount: 5}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
+        ("{constants: {amount: {value: 5}}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
+        ("{constants: {amount.exact: 1}}", "constants.amount.exact: two fields of the body in one place, got 'amount'"),
+        ("{body: {debit: from, credit: from}}", "one place, got 'from'"),
+    ],
+)
+def test_fields_that_would_take_each_others_place_are_told(tmp_path, operation, told):
+    """One of them would be sent, or the first request would break."""
+    assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
+
+
+def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
+    """In one object."""
+    operation = "{constants: {amount: {exact: true}, kind: x, to.bank: y}, body: {amount: amount.value, credit: to.id}}"
+    assert target(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ("{Host: a, host: b}", "headers.host: a header stands twice: upper and lower case are the same there"),
+        ("{X-A: a, x-b: b, x-a: a}", "headers.x-a: a header stands twice"),
+        ("{content-length: '5'}", "headers.content-length: a header that follows from the body"),
+        ("{TRANSFER-ENCODING: chunked}", "headers.TRANSFER-ENCODING: a header that follows from the body"),
+        ("{idempotency-key: x}", "headers.idempotency-key: a header that loadproof itself sends with payments"),
+        ("{Webhook-Timestamp: x}", "headers.Webhook-Timestamp: a header that loadproof itself sends with webhooks"),
+    ],
+)
+def test_header_names_are_compared_as_http_does(tmp_path, headers, told):
+    """One would replace the other, or both would be sent."""
+    assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nheaders: {headers}\n")
+
+
+def test_one_host_and_one_content_type_are_sent_as_the_file_has_them(tmp_path):
+    """In lower case, too; what an operation sends itself keeps its own."""
+    found = target(
+        tmp_path,
+        "base_url: http://127.0.0.1:9000\nheaders: {host: pay.example.test, content-type: application/vnd.pay+json}\n",
+    )
+    api = Api(found.endpoints, headers=found.headers, webhook_secret="whsec_AAAA")
+    for call in (
+        api.pay(debit="a", credit="b", amount=1, key="k"),
+        api.deliver("evt_00000001", {}),
+        api.call("POST", "/", body=[1]),
+    ):
+        lines = make_packet(Origin.of(found.base_url), {}, call.request).content.split(b"\r\n")
+        assert [line for line in lines if line.lower().startswith(b"host:")] == [b"host: pay.example.test"]
+        types = [line for line in lines if line.lower().startswith(b"content-type:")]
+        assert types == [b"content-type: application/vnd.pay+json"]
+
+
+def test_the_headers_of_signatures_are_those_that_the_file_may_not_have():
+    """Of each kind."""
+    for kind, sign in SIGNATURES.items():
+        assert tuple(sign("evt_1", b"{}", "whsec_AAAA")) == SIGNATURE_HEADERS[kind]
+
+
+CANARY = "c4nary"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"headers: {{Authorization: 'Bearer {CANARY} ü ${{X}}'}}",
+        f"headers: {{X-Team: '{CANARY}\u20ac'}}",
+        f"headers: {{'Authorization: Bearer {CANARY}': x}}",
+        f"headers: {{'Authorization: Bearer {CANARY}'}}",
+        f"headers: ['Authorization: Bearer {CANARY}']",
+        f"headers: 'Bearer {CANARY}'",
+        f"headers: {{Authorization: ['{CANARY}']}}",
+        f"headers: {{X-Team: *{CANARY}}}",
+        f"headers: {{X-Team: &{CANARY} x}}",
+        f"headers: {{X-Team: !{CANARY} x}}",
+        f"headers: {{Authorization: {CANARY}}}",
+        f"endpoints: {{webhooks: {{secret: whsec_{CANARY}}}}}",
+        f"endpoints: {{webhooks: {{secret: whsec_{CANARY}==}}}}",
+        f"endpoints: {{webhooks: {{secret: '{CANARY} x'}}}}",
+    ],
+)
+def test_no_message_shows_what_a_header_or_a_key_is(tmp_path, line):
+    """Whatever is wrong with it."""
+    text = refused(tmp_path, f"base_url: http://127.0.0.1:9000\n{line}\n")
+    assert CANARY not in text
+    assert "target.yaml:2" in text
+
+
+@pytest.mark.parametrize("url", [f"http://127.0.0.1?token={CANARY}", f"http://u:{CANARY}@127.0.0.1"])
+def test_no_message_shows_what_a_url_has_beside_the_address(tmp_path, url):
+    """A token in a query, a password."""
+    assert CANARY not in refused(tmp_path, f"base_url: '{url}'\n")
+
+
 def test_accounts_come_from_a_csv_beside_the_file(tmp_path):
     """The column `account`, each once, blanks left out, a byte order mark ignored."""
     (tmp_path / "accounts.csv").write_text("\ufeffname,account\nx,a1\ny,a2\nz,\nu,a2\nv,a3\n", encoding="utf-8")
@@ -107,11 +213,72 @@ def test_variables_that_are_not_set_are_told(tmp_path, monkeypatch):
         "base_url: http://127.0.0.1:9000\nheaders: {Authorization: 'Bearer ${API_TOKEN}'}\n"
         "endpoints: {webhooks: {secret: HOOK_KEY}}\n",
     )
-    told = [str(problem) for problem in missing_variables(found, {"webhooks"})]
+    told = [str(problem) for problem in variable_problems(found, {"webhooks"})]
     assert [line.partition(";")[0].rpartition(" variable ")[2] for line in told] == [
         "API_TOKEN is not set",
         "HOOK_KEY is not set",
     ]
-    assert len(list(missing_variables(found, {"health"}))) == 1
+    assert len(list(variable_problems(found, {"health"}))) == 1
     monkeypatch.setenv("API_TOKEN", "x")
-    assert not list(missing_variables(found, {"health"}))
+    assert not list(variable_problems(found, {"health"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (f"{CANARY}\n", "there is a line break in the environment variable API_TOKEN"),
+        (f"{CANARY}\r\nX-Admin: 1", "there is a line break in the environment variable API_TOKEN"),
+        (f"{CANARY}\x1b", "there is a control character in the environment variable API_TOKEN"),
+        (f"{CANARY}\u20ac", "there is a character that is not in Latin-1 in the environment variable API_TOKEN"),
+        (f"{CANARY}\udcff", "there is a character that is not in Latin-1 in the environment variable API_TOKEN"),
+    ],
+)
+def test_values_that_no_header_can_hold_are_told_by_the_variables_name(tmp_path, monkeypatch, value, told):
+    """Of headers, and of a key that is sent in one."""
+    monkeypatch.setenv("API_TOKEN", value)
+    found = target(
+        tmp_path,
+        "base_url: http://127.0.0.1:9000\nheaders: {X-Api: '${API_TOKEN}'}\n"
+        "endpoints: {webhooks: {signature: telegram, secret: API_TOKEN}}\n",
+    )
+    problems = [str(problem) for problem in variable_problems(found, {"webhooks"})]
+    assert problems == [
+        f"target headers.X-Api: {told}; set it without",
+        f"target endpoints.webhooks.secret: {told}; set it without",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signature", "value"),
+    [
+        ("standard", f"whsec_{CANARY}!"),
+        ("standard", "whsec_"),
+        ("standard", f"{CANARY}ü"),
+        ("stripe", f"{CANARY}\udcff"),
+    ],
+)
+def test_keys_that_cannot_sign_are_told_before_the_run(tmp_path, monkeypatch, signature, value):
+    """By the variable's name; also where the file says nothing of it."""
+    monkeypatch.setenv("WEBHOOK_SECRET", value)
+    words = "" if signature == "standard" else f"endpoints: {{webhooks: {{signature: {signature}}}}}\n"
+    found = target(tmp_path, f"base_url: http://127.0.0.1:9000\n{words}")
+    (problem,) = map(str, variable_problems(found, {"webhooks"}))
+    assert "in the environment variable WEBHOOK_SECRET; set it without" in problem
+    assert CANARY not in problem
+
+
+def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
+    """As it was sent, and as JSON writes it."""
+    monkeypatch.setenv("API_TOKEN", f'{CANARY}"ü\\')
+    monkeypatch.setenv("HOOK_KEY", "s3cret-key")
+    found = target(
+        tmp_path,
+        "base_url: http://127.0.0.1:9000\nheaders: {Authorization: 'Bearer ${API_TOKEN}'}\n"
+        "endpoints: {webhooks: {secret: HOOK_KEY}}\n",
+    )
+    told = {"seen": f'Bearer {CANARY}"ü\\', "key": "s3cret-key"}
+    for text in (json.dumps(told), json.dumps(told, ensure_ascii=False), str(told["seen"])):
+        shown = redacted(text, found.headers, found.endpoints)
+        assert CANARY not in shown
+        assert "s3cret" not in shown
+        assert "Bearer ${API_TOKEN}" in shown

@@ -1,0 +1,77 @@
+"""Header names and values by HTTP's rules; pure. No value is ever part of a message: it may be a secret."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_UNSENDABLE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+"""Source: RFC 9110, section 5.5."""
+_SENDABLE: Final = bytes({9, *range(32, 127), *range(128, 256)})
+_LINE_BREAK: Final = b"\r\n"
+
+
+class UnsendableHeaderError(ValueError):
+    """A header that can't be sent as it is: our side's mistake, never the target's."""
+
+
+def merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """All headers, each name once however it is spelled; the last spelling and value hold, at the first one's place.
+
+    Source: RFC 9110, section 5.1: names are compared without case.
+    """
+    plain: dict[str, str] = {}
+    for part in parts:
+        plain |= part
+    if _are_different(tuple(plain)):
+        # As nearly always: nothing is spelled in two ways. This runs for each request.
+        return plain
+    by_name: dict[str, tuple[str, str]] = {}
+    for part in parts:
+        for name, value in part.items():
+            by_name[name.lower()] = (name, value)
+    return dict(by_name.values())
+
+
+@functools.lru_cache(1024)
+def _are_different(names: tuple[str, ...]) -> bool:
+    return len(set(map(str.lower, names))) == len(names)
+
+
+def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
+    """Request line and headers with the empty line, as they are sent; UnsendableHeaderError where they can't be."""
+    lines = [request_line, *[f"{name}: {value}" for name, value in headers.items()]]
+    lines += ("", "")
+    try:
+        head = "\r\n".join(lines).encode("latin-1")
+    except UnicodeEncodeError:
+        head = b""
+    # All at once, for it runs for each request: nothing but our own line breaks is left.
+    if head.translate(None, _SENDABLE) == _LINE_BREAK * (len(lines) - 1):
+        return head
+    check_sendable(headers)
+    raise UnsendableHeaderError("the path of a request holds what no path can")
+
+
+def unsendable(value: str) -> str | None:
+    """What is in it that no header can hold; None if it can be sent."""
+    found = _UNSENDABLE.search(value)
+    if found is None:
+        return None
+    if found[0] in "\r\n":
+        return "a line break"
+    return "a control character" if found[0] < "\x80" else "a character that is not in Latin-1"
+
+
+def check_sendable(headers: Mapping[str, str]) -> None:
+    """UnsendableHeaderError, by the header's name only."""
+    if _UNSENDABLE.search("".join((*headers, *headers.values()))) is None:
+        return
+    for name, value in headers.items():
+        if what := unsendable(value):
+            raise UnsendableHeaderError(f"header {ascii(name)[1:-1]}: there is {what} in its value")
+    raise UnsendableHeaderError("the name of a header holds what no name can")

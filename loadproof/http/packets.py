@@ -1,0 +1,39 @@
+"""A request to the bytes that are sent for it; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadproof.http.headers import encoded_head, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.http.messages import Request
+    from loadproof.http.origin import Origin
+
+_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+class Packet(NamedTuple):
+    """A request as it is sent, and what its answer depends on."""
+
+    request: Request
+    content: bytes
+    is_head: bool
+    asks_for_packed: bool
+
+
+def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) -> Packet:
+    """The request to this origin; `headers` are those of its client. UnsendableHeaderError where one can't be sent."""
+    has_length = request.body or request.method in _BODY_METHODS
+    length = {"Content-Length": str(len(request.body))} if has_length else {}
+    sent = merged({"Host": origin.authority}, headers, request.headers, length)
+    base_path = origin.base_path if request.is_below_base else ""
+    head = encoded_head(f"{request.method} {base_path}{request.path} HTTP/1.1", sent)
+    return Packet(
+        request,
+        content=head + request.body,
+        is_head=request.method == "HEAD",
+        asks_for_packed="accept-encoding" in map(str.lower, sent),
+    )

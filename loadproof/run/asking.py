@@ -1,0 +1,49 @@
+"""This process's own questions to the target: asked as the load asks, by a client that the load doesn't have."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Self
+
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.client import ClientConnections
+from loadproof.http.messages import Request, Timeouts, Timing
+from loadproof.http.origin import Origin
+from loadproof.plan.clients import highest_client_index, marks_of
+from loadproof.scenario.targetheaders import resolved_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.http.answers import Answer
+    from loadproof.scenario.scenario import Scenario
+
+
+class Asker:
+    """One client, which no limit of the target takes for one of the load's; for one thread, and to be closed."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], scenario: Scenario, *, longest_s: float = math.inf
+    ) -> None:
+        """`headers` are the target file's; the timeouts are the scenario's, but at most `longest_s`."""
+        origin, timeouts = Origin.of(base_url), scenario.timeouts
+        address, marks = marks_of(highest_client_index(scenario) + 1, scenario.clients, origin.host)
+        self._headers = resolved_headers(headers)
+        self._connection = BlockingConnection(
+            origin,
+            Timeouts(min(timeouts.connect, longest_s), min(timeouts.total, longest_s), timeouts.first_byte),
+            source_address=address,
+            headers=marks,
+        )
+        self._client = ClientConnections(lambda: self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ask(self, method: str, path: str, *, follow_redirects: bool = False) -> Answer:
+        """The answer, whatever it says; TransportError when there is none."""
+        request = Request(method, path, headers=self._headers, follow_redirects=follow_redirects)
+        return self._client.exchange(request, Timing())

@@ -1,0 +1,46 @@
+"""The headers of a target file, checked as HTTP compares them and filled in from the environment; no value is shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
+FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+"""They say where a body ends, and follow from it."""
+
+
+def header_problems(
+    headers: Mapping[str, str], sent_by_us: Mapping[str, str]
+) -> Iterator[tuple[str, str, str | None, str]]:
+    """Name, what is wrong, the name found, the remedy.
+
+    `sent_by_us` are names in lower case, and with what they are sent.
+    """
+    seen: set[str] = set()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in seen:
+            yield name, "a header stands twice: upper and lower case are the same there", name, "keep one of them"
+        elif lower in FRAMING:
+            yield name, "a header that follows from the body", name, "leave it out"
+        elif lower in sent_by_us:
+            yield name, f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
+        if _SECRET.search(name) and not variables_in(value):
+            yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
+        seen.add(lower)
+
+
+def variables_in(value: str) -> list[str]:
+    """The environment variables that a header's value names."""
+    return _VARIABLE.findall(value)
+
+
+def resolved_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with their environment variables filled in; only for sending, never for a file."""
+    return {name: _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value) for name, value in headers.items()}

@@ -1,0 +1,85 @@
+"""The environment variables that a target file names: whether they can be sent, and how they are kept out of sight."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+from loadproof.errors import Problem
+from loadproof.http.headers import unsendable
+from loadproof.scenario.targetheaders import variables_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
+
+_SHORTEST_SECRET: Final = 4
+"""Whatever is shorter would be found in every text."""
+
+
+def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
+    """Of each variable that requests to these endpoints need: not set, or not sendable; by name, never by value."""
+    for name, value in target.headers.items():
+        for variable in variables_in(value):
+            yield from _problems(f"target headers.{name}", variable, unsendable, is_needed=True)
+    webhooks = target.endpoints.webhooks
+    if "webhooks" in endpoints and webhooks.signature != "none":
+        # Without a word on webhooks the target has the key that is public, unless the variable says otherwise.
+        is_needed = "webhooks" in target.endpoints.model_fields_set
+        check = _KEY_CHECKS[webhooks.signature]
+        yield from _problems("target endpoints.webhooks.secret", webhooks.secret, check, is_needed=is_needed)
+
+
+def _problems(where: str, variable: str, check: Callable[[str], str | None], *, is_needed: bool) -> Iterator[Problem]:
+    value = os.environ.get(variable)
+    if value:
+        if what := check(value):
+            yield Problem(where, f"there is {what} in the environment variable {variable}", "set it without")
+    elif is_needed:
+        yield Problem(where, f"the environment variable {variable} is not set", "set it")
+
+
+def _no_base64(value: str) -> str | None:
+    try:
+        key = base64.b64decode(value.removeprefix("whsec_"))
+    except ValueError:
+        return "something else than a key in base64"
+    return None if key else "an empty key"
+
+
+def _no_text(value: str) -> str | None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "something else than text in UTF-8"
+    return None
+
+
+_KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
+    "standard": _no_base64,
+    "stripe": _no_text,
+    "telegram": unsendable,
+}
+
+
+def redacted(text: str, headers: Mapping[str, str], endpoints: Endpoints) -> str:
+    """`text` with ${NAME} in the place of what these variables hold: a target may tell what it was sent."""
+    names = [variable for value in headers.values() for variable in variables_in(value)]
+    for name in [*names, *_key_variable(endpoints.webhooks)]:
+        for form in _forms(os.environ.get(name, "")):
+            text = text.replace(form, f"${{{name}}}")
+    return text
+
+
+def _forms(value: str) -> set[str]:
+    """As it is sent, as that reads in UTF-8, and either as JSON has it."""
+    plain = {value, value.encode("latin-1", "replace").decode("utf-8", "replace")}
+    as_json = {json.dumps(form, ensure_ascii=is_ascii)[1:-1] for form in plain for is_ascii in (True, False)}
+    return {form for form in plain | as_json if len(form) >= _SHORTEST_SECRET}
+
+
+def _key_variable(webhooks: WebhookOperation) -> list[str]:
+    return [] if webhooks.signature == "none" else [webhooks.secret]

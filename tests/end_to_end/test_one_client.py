@@ -1,0 +1,140 @@
+"""Probe, sampler and load are one HTTP client: what the environment has for others decides nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from loadproof.run import embedded
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from payments_api.settings import VARIABLES
+from tests.commands import in_process, only_run, scenario_file, verdict_of
+from tests.loadproof.http.tls import new_certificate, tls_serving
+from tests.servers import Script, read_request, serving
+
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+
+PLAN = {
+    "mix": {"health": {"share": "100 %", "every": "200 ms"}},
+    "phases": [{"name": "steady", "duration": "3 s", "users": 4}],
+    "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
+}
+TARGET = "headers: {authorization: 'Bearer ${API_TOKEN}', host: pay.example.test}\n"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+class Heard:
+    """What came to a healthy service, by path, and from whom."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self._lock = threading.Lock()
+
+    def script(self, connection: socket.socket, _: int) -> None:
+        while request := read_request(connection):
+            with self._lock:
+                self.requests.append((connection.getpeername()[0], request))
+            body = b'{"status":"ok"}' if request.startswith(b"GET /health ") else b"process_open_fds 5\n"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def addresses(self, path: bytes) -> set[str]:
+        return {address for address, request in self.requests if request.startswith(b"GET " + path)}
+
+    def heads(self) -> set[bytes]:
+        """Those of all requests, but for their first lines."""
+        return {request.partition(b"\r\n")[2].lower() for _, request in self.requests}
+
+
+def misled(directory: Path, proxy: str) -> dict[str, str]:
+    """All that sends other clients elsewhere, has them log in, or has them trust somebody else."""
+    netrc = directory / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\nmachine localhost login a password b\n")
+    (directory / "bundle.pem").write_text("")
+    elsewhere = dict.fromkeys(PROXIES, proxy) | {"NETRC": str(netrc), "HOME": str(directory), "NO_PROXY": ""}
+    (directory / ".netrc").write_text(netrc.read_text())
+    return elsewhere | dict.fromkeys(CA_VARIABLES, str(directory / "bundle.pem")) | {"API_TOKEN": "t0ken"}
+
+
+def refusing(heard: list[bytes]) -> Script:
+    """A proxy that notes what it is asked."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        heard.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+    return script
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
+    """Not a proxy, not as somebody of netrc; with one head, from addresses that are its clients' alone."""
+    heard, at_the_proxy = Heard(), []
+    serving_it = serving if scheme == "http" else lambda script: tls_serving(new_certificate(tmp_path), script)
+    with serving_it(heard.script) as url, serving(refusing(at_the_proxy)) as proxy:
+        target = tmp_path / "target.yaml"
+        target.write_text(f"base_url: {url}\n{TARGET}")
+        plan = scenario_file(tmp_path, **PLAN)
+        done = in_process("run", plan, "--target", target, "--out", tmp_path / "out", **misled(tmp_path, proxy))
+    assert at_the_proxy == []
+    path = only_run(tmp_path / "out")
+    assert verdict_of(path)["ending"] == "completed", done.stdout + done.stderr
+    assert heard.heads() == {b"host: pay.example.test\r\nauthorization: bearer t0ken\r\n\r\n"}
+    assert len(pd.read_csv(path / files.TARGET)) >= 1
+    (watcher,) = heard.addresses(b"/metrics")
+    assert watcher in heard.addresses(b"/health")
+    assert len(heard.addresses(b"/health")) == 1 + 4
+    trusted = read_manifest(path).target.authorities
+    assert trusted.get("file") == (f"{tmp_path}/pem.crt" if scheme == "https" else None)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told_with_what_is_trusted(tmp_path, monkeypatch):
+    """And with the one variable that changes it; requests' own would not have."""
+    with tls_serving(new_certificate(tmp_path), Heard().script) as url:
+        monkeypatch.setenv("SSL_CERT_FILE", str(new_certificate_of_others(tmp_path)))
+        done = in_process(
+            "run", scenario_file(tmp_path, **PLAN), TARGET_URL=url, REQUESTS_CA_BUNDLE=f"{tmp_path}/pem.crt"
+        )
+    assert done.returncode == 2
+    assert "no HTTP answer to GET /health: TLS: CERTIFICATE_VERIFY_FAILED" in done.stderr
+    assert f"in SSL_CERT_FILE (trusted now: {tmp_path}/other/pem.crt" in done.stderr
+
+
+def new_certificate_of_others(directory: Path) -> Path:
+    other = directory / "other"
+    other.mkdir()
+    return Path(f"{new_certificate(other)}.crt")
+
+
+@pytest.mark.parametrize(
+    ("variable", "what"), [("SSL_CERT_FILE", "no certificates can be read"), ("SSL_CERT_DIR", "no such")]
+)
+def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variable, what):
+    """OpenSSL would say nothing, and trust nobody."""
+    arguments = ("check", scenario_file(tmp_path, **PLAN))
+    done = in_process(*arguments, TARGET_URL="https://127.0.0.1:1", **{variable: str(tmp_path / "missing")})
+    assert done.returncode == 2
+    assert f"{variable}: {what}" in done.stderr
+
+
+def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path):
+    """Those of the reference API that happen to be set were meant for others: a database, an address to listen on."""
+    others = {"HOST": "nowhere.invalid", "DATABASE": str(tmp_path / "theirs.db"), "WORKERS": "nonsense"}
+    faults = json.dumps({"health": {"error_ratio": 1.0}})
+    done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", FAULTS=faults, **others)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith('FAULTS: the embedded target goes wrong on purpose, got \'{"health"')
+    assert not (tmp_path / "theirs.db").exists()
+    told = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **others)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_every_setting_of_the_reference_api_is_the_scenarios_or_nobodys():
+    """But faults, which are told, and the key that workers elsewhere have."""
+    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "WEBHOOK_SECRET"}

@@ -1,0 +1,149 @@
+"""No secret is ever shown: not by commands, not in what a run leaves behind, not in the list of processes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.commands import Background, in_process, only_run, scenario_file, verdict_of
+from tests.servers import read_request, serving
+
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+
+CANARIES = {"API_TOKEN": "c4nary-t0ken", "API_COOKIE": 'c4nary-"c00kie"-é', "HOOK_KEY": "c4nary-h00k"}
+TARGET = {
+    "headers": {
+        "Authorization": "Bearer ${API_TOKEN}",
+        "cookie": "id=${API_COOKIE}",
+        "content-type": "application/vnd.pay+json",
+    },
+    "endpoints": {
+        "health": {"follow_redirects": True},
+        "webhooks": {"signature": "telegram", "secret": "HOOK_KEY"},
+    },
+}
+PLAN = {
+    "phases": [{"name": "steady", "duration": "3 s", "users": 8}],
+    "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
+}
+
+
+def telling(connection: socket.socket, number: int) -> None:
+    """Tells in each part of an answer what it was sent: as JSON, as text, in a header, as a status line, as a place."""
+    while request := read_request(connection):
+        head = request.partition(b"\r\n\r\n")[0]
+        told = b" ".join(head.split(b"\r\n")[1:])
+        if head.startswith((b"GET /health", b"GET /metrics")):
+            body = json.dumps({"status": "ok", "seen": head.decode("latin-1")}).encode()
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nX-Seen: %s\r\nContent-Length: %d\r\n\r\n%s" % (told, len(body), body)
+            )
+        elif head.startswith(b"POST /transactions"):
+            connection.sendall(b"HTTP/1.1 %s\r\n\r\n" % told)
+            return
+        elif head.startswith(b"POST /webhooks"):
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /%s\r\nContent-Length: 0\r\n\r\n" % told)
+        else:
+            connection.sendall(b"HTTP/1.1 500 %s\r\nContent-Length: %d\r\n\r\n%s" % (told, len(told), told))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A target file, and the address of who tells all that it is sent."""
+    with serving(telling) as url:
+        file = tmp_path / "target.yaml"
+        file.write_text(yaml.safe_dump(TARGET | {"base_url": url}))
+        yield file, url
+
+
+def forms() -> Iterator[bytes]:
+    """The secrets in every form that a text may have them in."""
+    for value in CANARIES.values():
+        for text in (value, json.dumps(value)[1:-1], ascii(value)[1:-1], value.encode().decode("latin-1")):
+            yield from (text.encode(), text.encode("latin-1", "replace"))
+        yield base64.b64encode(value.encode())
+    yield b"c4nary"
+
+
+def shown_in(*contents: bytes | str) -> list[bytes]:
+    found = [content.encode(errors="surrogateescape") if isinstance(content, str) else content for content in contents]
+    return [form for form in forms() if any(form in content for content in found)]
+
+
+def content_of(file: Path) -> bytes:
+    content = file.read_bytes()
+    return gzip.decompress(content) if file.suffix == ".gz" else content
+
+
+def shown_below(directory: Path) -> dict[str, list[bytes]]:
+    files = [file for file in directory.rglob("*") if file.is_file()]
+    assert files
+    return {file.name: shown for file in files if (shown := shown_in(str(file), content_of(file)))}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, command):
+    """The names of the variables stand in their place."""
+    file, _ = target
+    plan = scenario_file(tmp_path, **PLAN)
+    done = in_process(command, plan, "--target", file, "--dry-run", **CANARIES)
+    assert done.returncode == 1, done.stderr
+    assert "Bearer ${API_TOKEN}" in done.stdout
+    assert shown_in(done.stdout, done.stderr) == []
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("http_client", ["loadproof", "fasthttp", "requests"])
+def test_a_run_leaves_no_secret_behind(target, tmp_path, http_client, workers):
+    """In any of its files, in what it prints, or in the list of processes while it runs."""
+    file, _ = target
+    plan = scenario_file(tmp_path, http_client=http_client, **PLAN)
+    reports = tmp_path / "reports"
+    arguments = ("run", plan, "--target", file, "--out", reports, "--workers", workers, "--annotate", "github")
+    run = Background(*arguments, GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"), **CANARIES)
+    run.wait_for_phase(reports, "steady")
+    processes = [" ".join(child.cmdline()) for child in [*run.children()]]
+    run.end()
+    path = only_run(reports)
+    assert verdict_of(path)["ending"] == "completed", run.output
+    assert shown_in(run.output, *processes, (tmp_path / "step.md").read_bytes()) == []
+    assert shown_below(reports) == {}
+    again = in_process("report", path, **CANARIES)
+    assert shown_in(again.stdout, again.stderr) == []
+    assert shown_below(reports) == {}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\nX-Admin: 1", "\x1b[2J", "€", "\udcff"])
+@pytest.mark.parametrize("variable", ["API_TOKEN", "HOOK_KEY"])
+@pytest.mark.parametrize("command", ["check", "run", "gate"])
+def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sent(tmp_path, command, variable, end):
+    """Line breaks, control characters, what is not in Latin-1."""
+    file = tmp_path / "target.yaml"
+    file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
+    out = () if command == "check" else ("--out", tmp_path / "reports", "--annotate", "github")
+    secrets = CANARIES | {variable: CANARIES[variable] + end}
+    done = in_process(command, scenario_file(tmp_path), "--target", file, *out, **secrets)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"in the environment variable {variable}; set it without" in done.stderr
+    assert shown_in(done.stdout, done.stderr) == []
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_target_that_is_down_shows_no_secret(tmp_path):
+    """In none of what a gate leaves behind."""
+    file = tmp_path / "target.yaml"
+    file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
+    plan = scenario_file(tmp_path)
+    done = in_process("gate", plan, "--target", file, "--out", tmp_path / "reports", "--annotate", "github", **CANARIES)
+    assert done.returncode == 2
+    assert shown_in(done.stdout, done.stderr) == []
+    assert shown_below(tmp_path / "reports") == {}
+    assert not os.environ.keys() & CANARIES.keys()
