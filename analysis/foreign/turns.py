@@ -26,7 +26,7 @@ import pandas as pd
 
 from analysis.estimates.distributions import t_quantile
 from analysis.estimates.estimate import ratio_estimate
-from analysis.foreign.locustcsv import rounded
+from analysis.foreign.locustentries import rounded
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from analysis.foreign.locustcsv import Entry, LocustRun
+    from analysis.foreign.locustcsv import LocustRun
+    from analysis.foreign.locustentries import Entry
     from analysis.foreign.turns import Degradation
 
 NO_VERDICT: Final = "No verdict: no thresholds were given."
@@ -66,7 +67,7 @@ def write_outputs(examined: Examined, directory: Path) -> None:
 
 
 def output_path(run: LocustRun, directory: Path, name: str) -> Path:
-    return directory / f"{run.name}_{name}"
+    return directory / f"{run.source.prefix}_{name}"
 
 
 def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
