@@ -103,7 +103,8 @@ class RowReader:
         if not self.skipped:
             what = "it ends within its first row" if self.cut and self.header else "it has no row"
             return Problem(str(self.path), what, remedy)
-        what = f"not one of its {self.skipped:,} lines can be read as {len(self.header)} values of the right kind"
+        lines = f"not one of its {self.skipped:,} lines" if self.skipped > 1 else "not its only line"
+        what = f"{lines} can be read as {len(self.header)} values of the right kind"
         first = self.first_skipped[:_LONGEST_HEADER].decode(errors="backslashreplace")
         return Problem(str(self.path), what, remedy, got=first.rstrip("\r\n"))
 

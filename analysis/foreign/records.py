@@ -6,6 +6,7 @@ import csv
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
@@ -25,34 +26,39 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """With what ends them: LF, CR, or CR LF; a byte order mark is left out, and UTF-16 is told by its own.
+    """One after the other, as `blocks_of` has them."""
+    return chain.from_iterable(blocks_of(path))
+
+
+def blocks_of(path: Path) -> Iterator[list[bytes]]:
+    """Lines with what ends them: LF, CR, or CR LF; a byte order mark is left out, and UTF-16 is told by its own.
 
     Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError when it can't be read.
     """
     try:
         with path.open("rb") as file:
-            yield from _lines(file)
+            yield from _blocks(file)
     except OSError as error:
         remedy = "make it readable, or leave it out"
         raise InputError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
     mark = file.read(len(_UTF_8))
     file.seek(next((len(known) for known in (_UTF_8, *_UTF_16) if mark.startswith(known)), 0))
     if mark.startswith(_UTF_16):
         codec = "utf-16-le" if mark.startswith(_UTF_16[0]) else "utf-16-be"
-        yield from file.read().decode(codec, errors="replace").encode().splitlines(keepends=True)
+        yield file.read().decode(codec, errors="replace").encode().splitlines(keepends=True)
         return
     rest = b""
     while block := file.read(BLOCK):
         *lines, rest = (rest + block).splitlines(keepends=True)
-        yield from lines
         if len(rest) > _LONGEST_LINE or rest.endswith((b"\r", b"\n")):
-            yield rest
+            lines.append(rest)
             rest = b""
+        yield lines
     if rest:
-        yield rest
+        yield [rest]
 
 
 def cells_of(record: bytes) -> list[str]:
@@ -86,6 +92,9 @@ class Records:
     def add(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Records without what ends their last line."""
         for new in lines:
+            if not self._open and self._is_record(new):
+                yield new.rstrip(b"\r\n")
+                continue
             waiting = deque([new])
             while waiting:
                 line = waiting.popleft()
@@ -97,6 +106,19 @@ class Records:
                     self._open.append(line)
                 elif line.strip(b"\r\n"):
                     self.skip(line)
+
+    def add_block(self, lines: list[bytes]) -> list[bytes]:
+        """The same at once, for there may be millions of lines, most of them records without a quote.
+
+        What ends a line may stay with it.
+        """
+        if self._open or b'"' in b"".join(lines):
+            return list(self.add(lines))
+        commas = self.columns - 1
+        records = [line for line in lines if line.count(b",") == commas]
+        if not commas or len(records) < len(lines):
+            return list(self.add(lines))
+        return records
 
     def end(self) -> Iterator[bytes]:
         """What a quote that was never closed has kept back."""

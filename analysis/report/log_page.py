@@ -47,6 +47,7 @@ def facts(log: RequestLog) -> str:
         f"{_several(log.requests, 'request')} of {_several(len(log.run.manifest.scenario.mix), 'kind')} "
         f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
+        f"{''.join(f' Note: {note}.' for note in log.notes)}"
     )
 
 

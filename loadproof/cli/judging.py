@@ -145,7 +145,9 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
     log = read_log(path)
     verdict = decide(load_thresholds(thresholds, log), log) if thresholds else None
     report_path = log_page.write_outputs(log, verdict, out or path.parent)
-    console.print(Text(escaped(log_page.facts(log))) if verdict is None else terminal_view(verdict))
+    if verdict is not None:
+        console.print(terminal_view(verdict))
+    console.print(Text(escaped(log_page.facts(log))))
     console.print(Text(escaped(f"report: {report_path}")))
     return _told(path.name, verdict, report_path, policy)
 

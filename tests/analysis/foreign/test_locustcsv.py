@@ -219,7 +219,7 @@ def test_a_file_from_which_no_row_came_is_refused(tmp_path, name, content):
     header = STATS if name == "stats" else HISTORY
     (tmp_path / f"run_{name}.csv").write_bytes(",".join(header).encode() + b"\n" + content)
     text = refusal(tmp_path / "run")
-    assert "lines can be read" in text or "ends within its first row" in text
+    assert "can be read as" in text or "ends within its first row" in text
 
 
 def test_headers_alone_are_refused(tmp_path):
