@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from analysis.foreign.locustrows import RowReader
+
+
+_PAUSE_S: Final = 10
+"""Between two rows of one run there are one or two seconds."""
 
 
 class History:
@@ -111,10 +115,11 @@ def _is_cumulative(history: pd.DataFrame, *, full_history: bool) -> bool:
 
 
 def _starts_s(history: pd.DataFrame) -> list[float]:
-    """When another run began: totals fall, and users with them.
+    """When another run began: totals fall, and users with them, or after a pause.
 
     Totals that fall while users stay are one run, with Locust's --reset-stats.
     """
     requests, users = history["requests"], history["users"]
-    falls = (requests < requests.shift()) & ~(users >= users.shift())
+    pause = history["time_s"].diff() > max(_PAUSE_S, 5 * float(history["time_s"].diff().median() or 0))
+    falls = (requests < requests.shift()) & (pause | ~(users >= users.shift()))
     return [float(time_s) for time_s in history.loc[falls, "time_s"]]

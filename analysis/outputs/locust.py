@@ -38,6 +38,8 @@ INTERVAL_NOTE: Final = (
 QUANTILES: Final = (0.5, 0.95, 0.99)
 _MOST_IN_JSON: Final = 1_000
 _MOST_IN_MARKDOWN: Final = 20
+_MOST_EXCEPTIONS: Final = 10
+_LONGEST_MESSAGE: Final = 300
 _T = TypeVar("_T")
 
 
@@ -118,6 +120,9 @@ def verdict_json(examined: Examined) -> str:
         "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
         "turns": [vars(turn) for turn in examined.degradation.turns],
         "turns_extent": examined.degradation.extent,
+        "turns_looked_for": examined.degradation.looked_for,
+        "turns_notes": examined.degradation.notes,
+        "exceptions": [vars(raised) for raised in first(run.exceptions, _MOST_IN_JSON)[0]],
         "all": _entry_json(run.total) if run.total else None,
         "endpoints": [_entry_json(entry) for entry in endpoints],
         "endpoints_left_out": left_out,
@@ -153,7 +158,11 @@ def summary_markdown(examined: Examined) -> str:
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
     lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
     lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
-    lines += ["", markdown(turns_note(examined.degradation)), "", *_markdown_endpoints(run), ""]
+    lines += ["", markdown(turns_note(examined.degradation)), ""]
+    lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
+    if run.exceptions:
+        raised = exceptions_text(run, _MOST_EXCEPTIONS)
+        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(one)}" for one in raised), ""]
     lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
     if run.damage:
         lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
@@ -165,9 +174,23 @@ def turn_text(at_s: float, users: float, what: str) -> str:
 
 
 def turns_note(degradation: Degradation) -> str:
-    """What goes with the turns, or stands in their place."""
-    nothing = "Nothing was seen to turn. " if degradation.looked and not degradation.turns else ""
+    """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
+    nothing = ""
+    if degradation.looked and not degradation.turns:
+        whole = len(degradation.looked_for) == len(_KINDS)
+        kinds = " and ".join(_KINDS[kind] for kind in degradation.looked_for)
+        nothing = "Nothing was seen to turn. " if whole else f"No turn seen in {kinds}. "
     return nothing + degradation.extent
+
+
+_KINDS: Final = {"failures": "failures", "throughput": "throughput", "times": "response times"}
+
+
+def exceptions_text(run: LocustRun, most: int) -> list[str]:
+    """The most frequent exceptions of the locustfile itself, and how many more there are."""
+    shown, left_out = first(run.exceptions, most)
+    lines = [f"{raised.count:,} x {shortened(raised.message, _LONGEST_MESSAGE)}" for raised in shown]
+    return [*lines, *([f"{left_out:,} rarer ones are left out"] if left_out else [])]
 
 
 def _markdown_endpoints(run: LocustRun) -> list[str]:
@@ -209,6 +232,9 @@ def terminal(examined: Examined) -> Group:
         terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
         Text(escaped(facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
+        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
+        *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),
+        *(Text(escaped(f"exception in the locustfile: {one}")) for one in exceptions_text(examined.run, 3)),
         *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
         Text("note: nothing in such files tells whether the load generator kept up"),
     )
