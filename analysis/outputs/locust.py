@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from rich.console import Group
 from rich.text import Text
@@ -17,6 +17,7 @@ from analysis.judge.judgement import Judgement, Word
 from analysis.judge.verdict import Verdict
 from analysis.outputs.tables import junit_suite, markdown_thresholds, terminal_view
 from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
+from analysis.outputs.verdictschema import CsvThresholdJson, CsvVerdictJson, EntryJson, RaisedJson, TurnJson
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -103,26 +104,31 @@ def facts(run: LocustRun) -> str:
 def verdict_json(examined: Examined) -> str:
     run, verdict = examined.run, examined.verdict
     endpoints, left_out = worst(run, _MOST_IN_JSON)
-    content = {
+    content: CsvVerdictJson = {
         "format": FORMAT,
         "verdict": verdict.word if verdict else None,
         "reason": verdict.reason if verdict else NO_VERDICT,
         "next_step": verdict.next_step if verdict else None,
         "source": {
-            "files": run.files,
+            "files": list(run.files),
             "full_history": run.full_history,
             "history_percentiles": "since the start" if run.cumulative else "last 10 s",
             "start_unix_s": run.start_unix_s,
             "duration_s": run.duration_s,
-            "damage": run.damage,
+            "damage": list(run.damage),
         },
-        "cannot_show": examined.caveats,
+        "cannot_show": list(examined.caveats),
         "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "turns": [vars(turn) for turn in examined.degradation.turns],
+        "turns": [
+            TurnJson(kind=turn.kind, at_s=turn.at_s, users=turn.users, what=turn.what)
+            for turn in examined.degradation.turns
+        ],
         "turns_extent": examined.degradation.extent,
-        "turns_looked_for": examined.degradation.looked_for,
-        "turns_notes": examined.degradation.notes,
-        "exceptions": [vars(raised) for raised in first(run.exceptions, _MOST_IN_JSON)[0]],
+        "turns_looked_for": list(examined.degradation.looked_for),
+        "turns_notes": list(examined.degradation.notes),
+        "exceptions": [
+            RaisedJson(count=raised.count, message=raised.message) for raised in first(run.exceptions, _MOST_IN_JSON)[0]
+        ],
         "all": _entry_json(run.total) if run.total else None,
         "endpoints": [_entry_json(entry) for entry in endpoints],
         "endpoints_left_out": left_out,
@@ -130,14 +136,14 @@ def verdict_json(examined: Examined) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _threshold_json(judgement: Judgement) -> dict[str, Any]:
+def _threshold_json(judgement: Judgement) -> CsvThresholdJson:
     """As of a run directory, and whether the interval is more than the rounding."""
     known = judgement.threshold.expectation.metric.name in {"error_ratio", "count"}
     return {**threshold_json(judgement), "sampling_error_known": known}
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
-    return {
+def _entry_json(entry: Entry) -> EntryJson:
+    known: EntryJson = {
         "method": entry.method,
         "name": entry.name,
         "requests": entry.requests,
@@ -145,8 +151,9 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "throughput_rps": entry.throughput.value if entry.throughput else None,
         "mean_s": estimate_json(entry.mean),
         "max_s": estimate_json(entry.maximum),
-        **{f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()},
     }
+    times = {f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()}
+    return cast("EntryJson", {**known, **times})
 
 
 def summary_markdown(examined: Examined) -> str:
