@@ -22,6 +22,7 @@ LAST_S: Final = 2**32
 """By a clock that counts from 1970."""
 _NUMBERS: Final = ("seconds", "response_ms", "status")
 _UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
+_MOST_DIGITS: Final = 100
 _LONGEST_MS: Final = 1e12
 """Thirty years: what is beyond is no time."""
 _STATUS: Final = re.compile(r"\s*(\d{3})\b")
@@ -170,4 +171,9 @@ def _numbers(written: pd.Series[float]) -> pd.Series[float]:
     """As floats; nan for what is none, and for pandas' True."""
     if pd.api.types.is_bool_dtype(written):
         return pd.Series(float("nan"), index=written.index)
-    return pd.to_numeric(written, errors="coerce").astype(float)
+    try:
+        return pd.to_numeric(written, errors="coerce").astype(float)
+    except OverflowError:
+        # Hundreds of digits: pandas takes them for a whole number, and that for a float.
+        texts = written.astype(str)
+        return pd.to_numeric(texts.where(texts.str.len() < _MOST_DIGITS), errors="coerce").astype(float)

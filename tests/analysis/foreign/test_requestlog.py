@@ -239,6 +239,7 @@ _PIECES = [
     b"nan",
     b"7",
     b"1e999",
+    b"9" * 400,
     b"True",
     b"2026-01-01",
     ROW,
@@ -259,6 +260,16 @@ def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory
         return
     assert log.requests == log.run.intervals.loc[log.run.intervals["series"] == "completed", "count"].sum() > 0
     assert log.requests >= path.read_bytes().splitlines(keepends=True).count(ROW)
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_numbers_of_hundreds_of_digits_are_none(tmp_path, column):
+    """They cost their line; as a status, as a name, they are one more."""
+    cells = ["2", "a", "5", "200"]
+    cells[column] = "9" * 400
+    path = tmp_path / "requests.csv"
+    path.write_text(f"seconds,name,response_ms,status\n1,a,5,200\n{','.join(cells)}\n")
+    assert read_log(path).requests == (2 if column in {1, 3} else 1)
 
 
 def test_hostile_names_are_text(tmp_path):
