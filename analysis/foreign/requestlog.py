@@ -34,6 +34,8 @@ _SERIES: Final = ("response", "good", "completed")
 _CHUNK_ROWS: Final = 250_000
 _OUTCOMES: Final = tuple(Outcome)
 _MOST_FINE_CELLS: Final = 2_000_000
+_FAR_APART_S: Final = 10
+"""Nobody logs a load test of so few."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
@@ -72,11 +74,13 @@ def read_log(path: Path) -> RequestLog:
         unreadable=rows.unreadable,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
-        notes=(*_notes(rows), *texts.notes),
+        notes=(*_notes(rows, apart_s=(counted.last_s - counted.start_s) / rows.requests), *texts.notes),
     )
 
 
-def _notes(rows: LogRows) -> Iterator[str]:
+def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
+    if apart_s > _FAR_APART_S:
+        yield f"requests are {apart_s:,.0f} s apart on average: are these milliseconds? Then divide `seconds` by 1,000"
     if rows.unit != "seconds":
         yield f"`seconds` was read as {rows.unit}"
     if rows.texts_as_status:
