@@ -53,8 +53,12 @@ def write_history(
     noise: float = 0.0,
     cumulative: bool = False,
     seed: int = 1,
+    restart_s: int | None = None,
 ) -> Path:
-    """What `users`, `rate_rps` and the others make of each second; relative noise, lasting seconds, on rate and p95."""
+    """What `users`, `rate_rps` and the others make of each second; relative noise, lasting seconds, on rate and p95.
+
+    Totals begin anew at `restart_s`, as a second run in one history has them.
+    """
     random = np.random.default_rng(seed)
     rows, requests, failures, total_ms, longest_ms = [], 0, 0, 0.0, 0.0
     wander = 0.0
@@ -62,6 +66,8 @@ def write_history(
         # Noise that lasts: what one second has, the next has for the most part.
         wander = 0.8 * wander + 0.6 * random.normal(0, noise)
         sent = int(random.poisson(max(0.0, rate_rps(second) * (1 + wander))))
+        if second == restart_s:
+            requests, failures, total_ms, longest_ms = 0, 0, 0.0, 0.0
         now_ms = max(1.0, p95_ms(second) * (1 + wander))
         requests += sent
         failures += int(random.binomial(sent, error_ratio(second)))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
+from analysis.foreign.records import Records, cells_of, lines_of
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 _LONGEST_HEADER: Final = 10_000
@@ -43,29 +45,43 @@ LAYOUTS: Final = (STATS, HISTORY, FAILURES, EXCEPTIONS)
 
 @dataclass
 class RowReader:
-    """Rows of one file as mappings of column to text; what could not be read is counted, and told by `damage`."""
+    """Rows of one file as mappings of column to text; what could not be read is counted, and told by `damage`.
+
+    A cell has a character for each of its bytes: what they mean is for `Texts` to say.
+    """
 
     path: Path
     layout: Layout
     skipped: int = 0
+    first_skipped: bytes = b""
+    taken: int = 0
     cut: bool = False
     header: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """One after the other, for a history can be long; InputError when it is no such file of Locust."""
+        """One after the other, for a history can be long; InputError when it is no such file of Locust.
+
+        What a caller can't make use of, it gives back to `reject`.
+        """
         if not self.exists:
             return
-        try:
-            with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                if self._read_header(file):
-                    yield from self._read_rows(file)
-        except OSError as error:
-            remedy = "make it readable, or take it away: a report needs only one of the four"
-            raise InputError(Problem(str(self.path), f"can't be read: {error.strerror or error}", remedy)) from None
+        lines = _Lines(lines_of(self.path))
+        if self._read_header(lines):
+            yield from self._read_rows(lines)
+
+    def reject(self, row: Mapping[str, str]) -> None:
+        """A row that has the right columns and the wrong values."""
+        self.taken -= 1
+        self._skip(",".join(row.values()).encode("latin-1"))
 
     @property
     def exists(self) -> bool:
         return self.path.exists()
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether there was more than what was read; known once the rows were read."""
+        return self.cut or self.skipped > 0
 
     @property
     def damage(self) -> Iterator[str]:
@@ -74,32 +90,55 @@ class RowReader:
         if not self.exists:
             yield f"there is no {self.layout.name} file"
         elif not self.header:
-            yield f"{name} is empty"
-        if self.cut:
+            yield f"{name} ends within its first line" if self.cut else f"{name} is empty"
+        elif self.cut:
             yield f"{name} ends in the middle of a line; that line was left out"
         if self.skipped:
             yield f"{name}: {self.skipped:,} unreadable lines were left out"
 
-    def _read_header(self, file: IO[str]) -> bool:
+    @property
+    def problem(self) -> Problem:
+        """Of a file from which no row came."""
+        remedy = "save it as Locust wrote it, or leave it out: a report needs only one of the four"
+        if not self.skipped:
+            what = "it ends within its first row" if self.cut and self.header else "it has no row"
+            return Problem(str(self.path), what, remedy)
+        lines = f"not one of its {self.skipped:,} lines" if self.skipped > 1 else "not its only line"
+        what = f"{lines} can be read as {len(self.header)} values of the right kind"
+        first = self.first_skipped[:_LONGEST_HEADER].decode(errors="backslashreplace")
+        return Problem(str(self.path), what, remedy, got=first.rstrip("\r\n"))
+
+    def _read_header(self, lines: _Lines) -> bool:
         """Whether rows can follow: False where nothing, or not even the whole header, was written."""
-        line = file.readline(_LONGEST_HEADER)
-        header = next(csv.reader([line]), [])
-        if not line or (not line.endswith("\n") and _begins(header, self.layout)):
+        line = next((line for line in lines if line.strip(b"\r\n")), b"")
+        header = cells_of(line.rstrip(b"\r\n")) if len(line) < _LONGEST_HEADER else []
+        if (not line and not lines.seen) or (line and not lines.whole and _begins(header, self.layout)):
+            self.cut = bool(line)
             return False
         if not set(self.layout.columns) <= set(header):
             what = f"not the {self.layout.name} file of Locust 1.0 or later: it begins otherwise"
             remedy = f"it has to begin with {','.join(self.layout.columns[:4])}; give the prefix of Locust's --csv"
-            raise InputError(Problem(str(self.path), what, remedy, got=line.rstrip("\r\n")))
+            got = line[:_LONGEST_HEADER].decode(errors="backslashreplace").rstrip("\r\n")
+            raise InputError(Problem(str(self.path), what, remedy, got=got))
         self.header = header
-        self._unescaped = line.startswith('"') and self.layout.texts > 0
+        self._unescaped = line.startswith(b'"') and self.layout.texts > 0
         return True
 
-    def _read_rows(self, file: IO[str]) -> Iterator[dict[str, str]]:
-        lines = _Lines(file)
-        records = self._unescaped_records(lines) if self._unescaped else _csv_records(lines)
+    def _read_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
+        if self._unescaped:
+            yield from self._unescaped_rows(lines)
+        else:
+            records = Records(len(self.header))
+            for record in chain(records.add(lines.all_but_a_cut_one()), records.end()):
+                yield from self._row(cells_of(record) or [record.decode("latin-1")])
+            self.skipped += records.skipped
+            self.first_skipped = self.first_skipped or records.first_skipped
+            self.cut = not lines.whole
+
+    def _unescaped_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
         # One row behind, for whether the last is whole is only known when the file has ended.
         previous: list[str] | None = None
-        for record in records:
+        for record in self._unescaped_records(lines):
             if previous is not None:
                 yield from self._row(previous)
             previous = record
@@ -110,42 +149,73 @@ class RowReader:
 
     def _row(self, record: list[str]) -> Iterator[dict[str, str]]:
         if len(record) == len(self.header):
+            self.taken += 1
             yield dict(zip(self.header, record, strict=True))
-        elif record:
-            self.skipped += 1
+        else:
+            self._skip(",".join(record).encode("latin-1"))
+
+    def _skip(self, line: bytes) -> None:
+        self.first_skipped = self.first_skipped or line
+        self.skipped += 1
 
     def _ends_without_newline(self, record: list[str]) -> bool:
         """Locust 1.0 writes no newline behind the last row of two of its files, the Aggregated and any failure."""
         return self._unescaped and self.layout is not HISTORY and len(record) == len(self.header)
 
-    def _unescaped_records(self, lines: Iterable[str]) -> Iterator[list[str]]:
+    def _unescaped_records(self, lines: Iterable[bytes]) -> Iterator[list[str]]:
         """A record is over where a line ends in as many numbers as there are columns behind the texts."""
         numbers = len(self.header) - self.layout.texts
-        tail = re.compile(rf'",((?:{_NUMBER},){{{numbers - 1}}}{_NUMBER})[\r\n]*$')
+        tail = re.compile(rf'",((?:{_NUMBER},){{{numbers - 1}}}{_NUMBER})[\r\n]*$', re.ASCII)
         parts: list[str] = []
         for line in lines:
-            parts.append(line)
-            if tail.search(line):
+            if not parts and not line.strip(b"\r\n"):
+                continue
+            parts.append(line.decode("latin-1"))
+            if tail.search(parts[-1]):
                 yield _unescaped_record("".join(parts), tail, self.layout.texts)
                 parts = []
             elif len(parts) == _MOST_LINES:
-                yield ["?"]
+                yield [parts[0]]
                 parts = []
         if parts:
-            yield ["?"]
+            yield [parts[0]]
+
+
+def refuse_unreadable(readers: list[RowReader]) -> None:
+    """InputError for files of some length from which no row came, once the rows were read: that is not 'nothing there'.
+
+    A header alone, or a first row that a crash has cut, is what Locust leaves early on, beside a file that has rows.
+    """
+    none_at_all = not any(reader.taken for reader in readers)
+    problems = [
+        reader.problem
+        for reader in readers
+        if reader.exists and not reader.taken and (reader.skipped or (none_at_all and reader.path.stat().st_size))
+    ]
+    if problems:
+        raise InputError(problems)
+    if none_at_all:
+        files = ", ".join(reader.path.name for reader in readers if reader.exists)
+        what = "there is nothing in what Locust left: each file is empty"
+        raise InputError(Problem(str(readers[0].path.parent), what, "give the CSVs of a run", got=files))
 
 
 class _Lines:
-    """The lines of a file, remembering whether the last one was whole."""
+    """The lines of a file, remembering whether there was any, and whether the last one was whole."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
         self.whole = True
+        self.seen = False
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self._file:
-            self.whole = line.endswith("\n")
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self.seen = True
+            self.whole = line.endswith((b"\r", b"\n"))
             yield line
+
+    def all_but_a_cut_one(self) -> Iterator[bytes]:
+        return (line for line in self if self.whole)
 
 
 def _begins(header: list[str], layout: Layout) -> bool:
@@ -154,22 +224,10 @@ def _begins(header: list[str], layout: Layout) -> bool:
     return all(whole.startswith(cell.strip('"')) for whole, cell in zip(known, header, strict=False))
 
 
-def _csv_records(lines: Iterable[str]) -> Iterator[list[str]]:
-    reader = csv.reader(lines)
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            # An unbalanced quote ran into the limit of a field; the reader goes on behind it.
-            yield ["?"]
-
-
 def _unescaped_record(text: str, tail: re.Pattern[str], texts: int) -> list[str]:
     """Properly escaped, as a spreadsheet would save it, or cut at the first `","` of each text."""
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        rows = list(csv.reader((f"{line}\n" for line in text.rstrip("\r\n").split("\n")), strict=True))
     except csv.Error:
         rows = []
     found = tail.search(text)

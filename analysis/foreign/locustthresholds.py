@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field, StringConstraints
 
 from analysis.estimates.estimate import Estimate, exact, ratio_estimate
-from analysis.foreign.locustcsv import AGGREGATED, Entry, LocustRun, together
+from analysis.foreign.locustentries import AGGREGATED, Entry, together
+from analysis.foreign.texts import could_be
 from analysis.inert import shortened
 from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analysis.foreign.locustcsv import LocustRun
+
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+_Name = Annotated[str, StringConstraints(max_length=10_000)]
+"""Any text, an empty one, too."""
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
 _IMPOSSIBLE: Final = {
     "goodput": "Locust's CSVs don't tell which answers were correct and in time",
@@ -43,7 +48,9 @@ class CsvThreshold(Strict):
     """What has to hold of these rows of Locust's statistics, taken together; of the whole run if none is named."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: _Text | list[_Text] | None = Field(None, description="As in Locust's column Name.")
+    endpoint: _Name | list[_Name] | None = Field(
+        None, description="As in Locust's column Name, or with the method before it, as in a report."
+    )
     method: _Text | None = Field(None, description="As in Locust's column Type.")
 
     @property
@@ -57,7 +64,7 @@ class CsvThreshold(Strict):
 
     @property
     def scope(self) -> str:
-        names = " + ".join(shortened(name) for name in self.names)
+        names = " + ".join(shortened(name) or "''" for name in self.names)
         return f"{shortened(self.method or '')} {names or 'all endpoints'}".strip()
 
 
@@ -107,9 +114,13 @@ def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
     estimate = measure(metric, entry) if entry is not None else None
     if entry is None or estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+    needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
+    judgement = judge_estimate(threshold, estimate, needed=needed)
+    if judgement.word is Word.PASS and run.has_lost_rows and rows == (run.total,):
+        reason = f"{judgement.reason}; rows of the stats file are lost, and what they would say is unknown"
+        return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
     if metric.name == "error_ratio":
-        return judge_estimate(threshold, estimate, needed=samples_needed(threshold.expectation))
-    judgement = judge_estimate(threshold, estimate, needed=0)
+        return judgement
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
         reason = f"{judgement.reason}: every request failed, so these are the times of failures"
         return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
@@ -148,10 +159,21 @@ def rows_of(threshold: CsvThreshold, run: LocustRun) -> tuple[Entry, ...]:
     """The rows that a threshold reads."""
     if not threshold.names and threshold.method is None:
         return () if run.total is None else (run.total,)
-    return tuple(
-        entry
-        for entry in run.entries
-        if (not threshold.names or entry.name in threshold.names) and threshold.method in {None, entry.method}
+    named = [entry for name in threshold.names for entry in _rows_named(name, run)] if threshold.names else run.entries
+    once = {id(entry): entry for entry in named}.values()
+    return tuple(entry for entry in once if threshold.method in {None, entry.method})
+
+
+def _rows_named(name: str, run: LocustRun) -> list[Entry]:
+    """Those of this name; else those that a report shows so, with their method; else of these bytes in a code page."""
+    return (
+        [entry for entry in run.entries if entry.name == name]
+        or [entry for entry in run.entries if entry.title == name]
+        or [
+            entry
+            for entry in run.entries
+            if could_be(name, entry.written) or could_be(name.removeprefix(f"{entry.method} "), entry.written)
+        ]
     )
 
 
@@ -184,10 +206,14 @@ def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
     for entry in run.entries:
         methods_of.setdefault(entry.name, set()).add(entry.method)
     for name in threshold.names:
-        if name not in methods_of:
+        rows = _rows_named(name, run)
+        if not rows:
             yield "endpoint", "no such name in the CSVs", name, _nearest(name, sorted(methods_of))
-        elif threshold.method not in {None, *methods_of[name]}:
-            methods = ", ".join(map(printable, sorted(methods_of[name])))
+        elif len(names := sorted({entry.name for entry in rows})) > 1:
+            remedy = f"write it as it is shown: {' or '.join(map(printable, names))}"
+            yield "endpoint", "several names in the CSVs could be meant, each in another code page", name, remedy
+        elif threshold.method not in {None, *(entry.method for entry in rows)}:
+            methods = ", ".join(map(printable, sorted({entry.method for entry in rows})))
             yield "method", f"{printable(name)} has no such method in the CSVs", threshold.method, f"it has {methods}"
     if not threshold.names and not rows_of(threshold, run):
         methods = ", ".join(map(printable, sorted({entry.method for entry in run.entries})))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, StringConstraints
 
 from analysis.estimates.metrics import Scope, measure
 from analysis.foreign.requestlog import PHASE, RequestLog
+from analysis.foreign.texts import could_be
 from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
 from analysis.judge.windows import judge_windows
-from loadproof.errors import InputError, Problem
+from loadproof.errors import InputError, Problem, printable
 from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analysis.estimates.estimate import Estimate
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+
+_Name = Annotated[str, StringConstraints(max_length=10_000)]
+"""Any text, an empty one, too."""
 _IMPOSSIBLE: Final = frozenset({"goodput", "goodput_ratio", "burn_rate", "spread", "recovery", "drift"})
+_UNREAD_WORTH_A_DOUBT: Final = 0.01
 _UNKNOWN: Final = "a log doesn't tell what was planned, or which answers were correct and in time"
 
 
@@ -31,7 +37,7 @@ class LogThreshold(Strict):
     """What has to hold of the requests of these names, taken together; of all if none is named."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: _Text | list[_Text] | None = Field(None, description="As in the column name.")
+    endpoint: _Name | list[_Name] | None = Field(None, description="As in the column name.")
 
     @property
     def expectation(self) -> Expectation:
@@ -43,7 +49,7 @@ class LogThreshold(Strict):
 
     @property
     def scope(self) -> str:
-        return " + ".join(self.names) or "all endpoints"
+        return " + ".join(name or "''" for name in self.names) or "all endpoints"
 
 
 class LogThresholds(Strict):
@@ -68,10 +74,18 @@ def _problems(threshold: LogThreshold, log: RequestLog) -> Iterator[tuple[str, s
     expectation = threshold.expectation
     if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
-    names = list(log.run.manifest.scenario.mix)
     for name in threshold.names:
-        if name not in names:
-            yield "endpoint", "no such name in the log", name, nearest(name, names)
+        names = _names_of(name, log)
+        if not names:
+            yield "endpoint", "no such name in the log", name, nearest(name, list(log.written))
+        elif len(names) > 1:
+            remedy = f"write it as it is shown: {' or '.join(map(printable, names))}"
+            yield "endpoint", "several names in the log could be meant, each in another code page", name, remedy
+
+
+def _names_of(name: str, log: RequestLog) -> list[str]:
+    """This one as it is shown, or else those that are, in some code page, written with its bytes."""
+    return [name] if name in log.written else [shown for shown, cell in log.written.items() if could_be(name, cell)]
 
 
 def decide(thresholds: tuple[LogThreshold, ...], log: RequestLog) -> Verdict:
@@ -94,11 +108,26 @@ _NEXT_STEPS: Final = {
 
 
 def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
-    names = threshold.names or tuple(log.run.manifest.scenario.mix)
-    scope = Scope((PHASE,), names)
+    names = [shown for name in threshold.names for shown in _names_of(name, log)]
+    scope = Scope((PHASE,), tuple(names or log.written))
     if threshold.expectation.window_s is not None:
         return judge_windows(threshold, log.run, scope)
     estimate = measure(threshold.expectation.metric, log.run, scope)
     if estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
-    return judge_estimate(threshold, estimate, needed=samples_needed(threshold.expectation))
+    judgement = judge_estimate(threshold, estimate, needed=samples_needed(threshold.expectation))
+    return _in_doubt(judgement, log, estimate)
+
+
+def _in_doubt(judgement: Judgement, log: RequestLog, estimate: Estimate) -> Judgement:
+    """A PASS is none where lines that could not be read may have held what would have turned it."""
+    expectation, unread = judgement.threshold.expectation, log.unreadable
+    if expectation.metric.name == "error_ratio":
+        failed = estimate.value * estimate.n + unread
+        turns = not expectation.holds(failed / (estimate.n + unread))
+    else:
+        turns = unread > _UNREAD_WORTH_A_DOUBT * (estimate.n + unread)
+    if judgement.word is not Word.PASS or not turns:
+        return judgement
+    reason = f"{judgement.reason}; but {unread:,} lines could not be read, and may hold what would turn it"
+    return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)

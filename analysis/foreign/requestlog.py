@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from analysis.foreign.logrows import LogRows
+from analysis.foreign.texts import Texts
 from analysis.frames.run import Run
 from loadproof.errors import InputError, Problem
 from loadproof.histogram import BUCKETS, buckets_of
@@ -22,19 +24,18 @@ from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario, UserMix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-COLUMNS: Final = ("seconds", "name", "response_ms", "status")
 PHASE: Final = "log"
 _SERIES: Final = ("response", "good", "completed")
 _CHUNK_ROWS: Final = 250_000
 _OUTCOMES: Final = tuple(Outcome)
 _MOST_FINE_CELLS: Final = 2_000_000
-_LAST_S: Final = 2**32
-"""By a clock that counts from 1970."""
+_FAR_APART_S: Final = 10
+"""Nobody logs a load test of so few."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
@@ -50,25 +51,40 @@ class RequestLog:
     """Lines that were left out."""
     is_coarse: bool
     """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
+    written: Mapping[str, str]
+    """The names as their bytes, a character each, by the names as they are shown."""
+    notes: tuple[str, ...]
+    """How it was read, a sentence each."""
 
 
 def read_log(path: Path) -> RequestLog:
     """Read a CSV with these columns, in any order, among others; InputError where it has not, or nothing in it."""
-    counted = _Counted()
-    for chunk in _chunks(path):
+    rows, counted = LogRows(path), _Counted()
+    for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
-    if not counted.requests:
-        raise InputError(Problem(str(path), "no request in it", f"give a CSV with the columns {', '.join(COLUMNS)}"))
     if counted.last_s - counted.start_s > _LONGEST_S:
-        remedy = "`seconds` is a time in seconds; mend the lines that are far from the others"
+        remedy = "are some of these milliseconds? Mend the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
+    texts = Texts(counted.names)
+    names = [texts.of(name) for name in counted.names]
     return RequestLog(
-        run=_run(path, counted.frame(), counted.names, counted.start_s),
+        run=_run(path, counted.frame(names), names, counted.start_s),
         start_s=counted.start_s,
-        requests=counted.requests,
-        unreadable=counted.unreadable,
+        requests=rows.requests,
+        unreadable=rows.unreadable,
         is_coarse=counted.is_coarse,
+        written=dict(zip(names, counted.names, strict=True)),
+        notes=(*_notes(rows, apart_s=(counted.last_s - counted.start_s) / rows.requests), *texts.notes),
     )
+
+
+def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
+    if apart_s > _FAR_APART_S:
+        yield f"requests are {apart_s:,.0f} s apart on average: are these milliseconds? Then divide `seconds` by 1,000"
+    if rows.unit != "seconds":
+        yield f"`seconds` was read as {rows.unit}"
+    if rows.texts_as_status:
+        yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
 
 
 class _Counted:
@@ -76,8 +92,6 @@ class _Counted:
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.requests = 0
-        self.unreadable = 0
         self.start_s, self.last_s = math.inf, 0.0
         """The first and the last whole second, by the log's clock."""
         self.is_coarse = False
@@ -88,19 +102,15 @@ class _Counted:
         self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         """Whatever they took."""
 
-    def add(self, chunk: pd.DataFrame) -> None:
-        known = chunk["seconds"].between(0, _LAST_S) & chunk["response_ms"].ge(0) & chunk["name"].notna()
-        self.unreadable += int((~known).sum())
-        rows = chunk[known]
+    def add(self, rows: pd.DataFrame) -> None:
         if rows.empty:
             return
-        self.requests += len(rows)
         self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
         self.last_s = max(self.last_s, float(rows["seconds"].max() // 1))
-        names = rows["name"].astype("category").cat.remove_unused_categories()
+        names = rows["name"].cat.remove_unused_categories()
         codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
         keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
-        keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].fillna(0).to_numpy())
+        keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].to_numpy())
         keys = keys * BUCKETS + buckets_of(rows["response_ms"].to_numpy() / 1000)
         self._ended.append(np.unique(keys // BUCKETS, return_counts=True))
         unique, counts = np.unique(_coarse(keys) if self.is_coarse else keys, return_counts=True)
@@ -110,7 +120,7 @@ class _Counted:
             self.is_coarse = True
             self._keys = [_coarse(each) for each in self._keys]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, names: list[str]) -> pd.DataFrame:
         """With an IntervalRow's columns, as if recorded from the first second on.
 
         A cell that lines of several chunks fell into is several rows. What was ok was good, for a log has no deadline,
@@ -127,7 +137,7 @@ class _Counted:
         self._counts.reverse()
         for number in series:
             cells.add(self._keys.pop(), self._counts.pop(), series=number)
-        return cells.frame(self.names)
+        return cells.frame(names)
 
     def _code(self, name: str) -> int:
         code = self._codes.setdefault(name, len(self._codes))
@@ -186,29 +196,6 @@ def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
         for value in values.tolist()
     ]
     return np.array(outcomes, dtype=np.int64)[place]
-
-
-def _chunks(path: Path) -> Iterator[pd.DataFrame]:
-    try:
-        header = pd.read_csv(path, nrows=0).columns
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV of requests")) from None
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
-        raise InputError(Problem(str(path), f"no column {', '.join(missing)}", remedy, got=", ".join(header)[:200]))
-    chunks = pd.read_csv(
-        path,
-        usecols=list(COLUMNS),
-        chunksize=_CHUNK_ROWS,
-        dtype={"name": "category"},
-        on_bad_lines="skip",
-        encoding_errors="replace",
-    )
-    for chunk in chunks:
-        for name in ("seconds", "response_ms", "status"):
-            chunk[name] = pd.to_numeric(chunk[name], errors="coerce")
-        yield chunk
 
 
 def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) -> Run:

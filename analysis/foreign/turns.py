@@ -4,7 +4,8 @@ The method is deliberately plain. The history is cut into windows of ten seconds
 each percentile belongs to one window. `low load` are the windows in the lowest quarter of the range of users.
 
 - Failures began in the first of two windows in a row whose ratio of failures lies, with its whole Wilson interval,
-  above 1 % and above the interval of the ratio at low load.
+  above 1 %, and above twice the ratio of all that came before, or ten points above it. Failures from the start have no
+  such moment, and are told as what they are.
 - p95 doubled in the first of two windows in a row above low load that are more than twice the median at low load,
   with Locust's rounding counted against it. Where percentiles are since the start, the mean of each window, which can
   be told from the totals, stands in for p95.
@@ -12,24 +13,27 @@ each percentile belongs to one window. `low load` are the windows in the lowest 
   while load rose: the line must rise by half before the knot, users must grow by another quarter behind it, and the
   slope behind it must be, with 99 % confidence, below a quarter of that before.
 
+Where one of them can't look, for low load was too short or load never changed, a note says so, and shows what there is.
 None of them can tell the target from a load generator that reached its own end.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.distributions import t_quantile
-from analysis.estimates.estimate import ratio_estimate
-from analysis.foreign.locustcsv import rounded
+from analysis.estimates.estimate import Estimate, ratio_estimate
+from analysis.foreign.bentline import BentLine, bent_line
+from analysis.foreign.locustentries import rounded
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from analysis.foreign.locustcsv import LocustRun
@@ -37,10 +41,12 @@ if TYPE_CHECKING:
 WINDOW_S: Final = 10
 FEWEST_WINDOWS: Final = 6
 _FEWEST_EACH_SIDE: Final = 3
+_FEWEST_AT_LOW_LOAD: Final = 2
 _MOST_KNOTS: Final = 100
-_FLAT_SLOPE: Final = 0.25
-_CONFIDENCE: Final = 0.99
 _LEAST_RATIO: Final = 0.01
+_LEAST_RISE: Final = 0.1
+_FOLLOWS: Final = 1.25
+"""Throughput that grows by less, while users at least double, does not follow them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,14 @@ class Degradation:
     """In order of time."""
     extent: str
     """Up to which load was looked, or why not at all; a sentence."""
-    looked: bool = True
+    looked_for: tuple[str, ...] = ()
+    """Kinds of turns that the history has the power to show."""
+    notes: tuple[str, ...] = ()
+    """Why not the others, and what is seen all the same; a sentence each."""
+
+    @property
+    def looked(self) -> bool:
+        return bool(self.looked_for)
 
 
 def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
@@ -95,134 +108,217 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
 
 
 def find_turns(run: LocustRun) -> Degradation:
-    """What turned, and when; nothing on noise, and a sentence instead where there is too little to go by."""
+    """What turned, and when; nothing on noise, and a note where there is too little to go by."""
+    run = replace(run, history=run.history[run.history["time_s"] >= run.last_run_s])
     table = windows(run)
-    table = table[(table["end_s"] - table["start_s"] >= WINDOW_S / 2) & table["users"].notna()]
+    table = table[(table["end_s"] - table["start_s"] >= WINDOW_S / 2) & table["users"].notna()].reset_index(drop=True)
     used = table[table["requests"] > 0].reset_index(drop=True)
+    seen = _Seen(used, *_times_of(used, cumulative=run.cumulative))
+    notes = [*_failed_from_the_start(run.history, used), *_stood_still(table)]
     if len(used) < FEWEST_WINDOWS:
-        return Degradation(
-            (),
-            f"Too short a history: {len(used)} x {WINDOW_S} s with requests, "
-            f"and {FEWEST_WINDOWS} x {WINDOW_S} s are needed.",
-            looked=False,
-        )
+        many = f"{len(used)} x {WINDOW_S} s with requests, and {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
+        return Degradation((), f"Too short a history: {many}", notes=(*notes, *seen.course()))
     low, rises = _low_load(used)
-    turns = [_failures_turn(used, low)]
+    looks = [_failures(used)]
     if rises:
-        turns += [_throughput_turn(used), _times_turn(used, low, cumulative=run.cumulative)]
-    found = sorted((turn for turn in turns if turn is not None), key=lambda turn: turn.at_s)
-    return Degradation(tuple(found), _extent(used, rises=rises))
+        looks += [_throughput(used, low), _times(seen, low)]
+    else:
+        notes += seen.course()
+    turns = sorted((look.turn for look in looks if look.turn is not None), key=lambda turn: turn.at_s)
+    return Degradation(
+        tuple(turns),
+        _extent(run, used, rises=rises),
+        looked_for=tuple(look.kind for look in looks if look.had_power),
+        notes=(*notes, *(note for look in looks for note in look.notes)),
+    )
 
 
-def _extent(used: pd.DataFrame, *, rises: bool) -> str:
+@dataclass(frozen=True)
+class _Look:
+    kind: str
+    turn: Turn | None = None
+    notes: tuple[str, ...] = ()
+    had_power: bool = True
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The windows, and the time that each is told by."""
+
+    used: pd.DataFrame
+    word: str
+    times_s: NDArray[np.float64]
+
+    def course(self) -> Iterator[str]:
+        """How times went, where they can't be set against load; nothing where they hardly did."""
+        known = np.flatnonzero(np.isfinite(self.times_s))
+        if not len(known):
+            return
+        first, peak = known[0], known[np.argmax(self.times_s[known])]
+        if self.times_s[peak] >= 2 * self.times_s[first] > 0:
+            yield (
+                f"All the same, {self.word} went from {format_duration(self.times_s[first])} "
+                f"({self._when(first)}) to {format_duration(self.times_s[peak])} ({self._when(peak)})."
+            )
+
+    def _when(self, index: int) -> str:
+        row = self.used.iloc[index]
+        return f"after {format_duration(row['end_s'])}, at {row['users']:,.0f} users"
+
+
+def _times_of(used: pd.DataFrame, *, cumulative: bool) -> tuple[str, NDArray[np.float64]]:
+    word, column = ("the mean response time", "mean_s") if cumulative or 0.95 not in used else ("p95", 0.95)
+    return word, used[column].to_numpy(dtype=float)
+
+
+def _extent(run: LocustRun, used: pd.DataFrame, *, rises: bool) -> str:
     users, rate_rps = used["users"].max(), used["throughput_rps"].max()
     seen = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
     if rises:
         return f"Looked at up to {seen}; of higher load nothing is known."
-    return f"The load hardly changed (up to {seen}): how throughput and times go with load can't be told."
+    untold = "how throughput and times go with load can't be told."
+    first, top = run.history["users"].iloc[0], run.history["users"].max()
+    if top >= 2 * max(first, 1.0):
+        return f"The load rose from {first:,.0f} to {top:,.0f} users within a window of {WINDOW_S} s: {untold}"
+    return f"The load hardly changed (up to {seen}): {untold}"
 
 
 def _low_load(used: pd.DataFrame) -> tuple[NDArray[np.bool_], bool]:
-    """Which windows are at low load, and whether users at least doubled; else it is the first quarter of the time."""
+    """Which windows are at low load, and whether users at least doubled."""
     users = used["users"].to_numpy(dtype=float)
     rises = bool(users.max() >= 2 * max(users.min(), 1.0))
-    if rises:
-        return users <= users.min() + (users.max() - users.min()) / 4, True
-    return np.arange(len(users)) < math.ceil(len(users) / 4), False
+    return users <= users.min() + (users.max() - users.min()) / 4, rises
 
 
-def _failures_turn(used: pd.DataFrame, low: NDArray[np.bool_]) -> Turn | None:
+def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterator[str]:
+    """Then nothing came before, and no load is known at which there were none."""
+    first = next(iter(_ratios(used)), None)
+    if first is not None and first.low > _LEAST_RATIO:
+        users = used["users"].iloc[0]
+        lowest = ", the lowest load seen" if users <= used["users"].min() else ""
+        yield (
+            f"There were failures from the start: {format_quantity(first.value, Dimension.RATIO)} of the requests "
+            f"of the first {WINDOW_S} s, at {users:,.0f} users{lowest}{_first_failure(history)}."
+        )
+
+
+def _first_failure(history: pd.DataFrame) -> str:
+    """As finely as the history has it."""
+    failed = history[history["failures"] > 0]
+    if failed.empty:
+        return ""
+    at_s = float(failed["time_s"].iloc[0] - history["time_s"].iloc[0])
+    return f"; the first after {format_duration(at_s)}, at {failed['users'].iloc[0]:,.0f} users"
+
+
+def _stood_still(table: pd.DataFrame) -> Iterator[str]:
+    """Windows with users and without an answer, once there was one: they are in no ratio and no time."""
+    begun = (table["requests"] > 0).cummax()
+    silent = table[begun & (table["requests"] == 0) & (table["users"] >= 1)]
+    if len(silent):
+        yield (
+            f"In {len(silent)} x {WINDOW_S} s no request ended at all, though there were users: "
+            f"first after {format_duration(silent['start_s'].iloc[0])}."
+        )
+
+
+def _ratios(used: pd.DataFrame) -> list[Estimate | None]:
+    """Of failures, window by window."""
     counts = used[["failures", "requests"]].fillna(0).clip(lower=0)
-    base = ratio_estimate(int(counts["failures"][low].sum()), int(counts["requests"][low].sum()))
-    ratios = [ratio_estimate(int(hits), int(n)) for hits, n in counts.itertuples(index=False)]
-    limit = max(_LEAST_RATIO, base.high if base else 0.0)
-    beyond = np.array([ratio is not None and ratio.low > limit for ratio in ratios]) & ~low
-    index = _twice_in_a_row(beyond)
-    if index is None or base is None:
-        return None
-    share = format_quantity(ratios[index].value, Dimension.RATIO)  # type: ignore[union-attr]  # beyond says so
-    what = f"failures began: {share} of the requests, {format_quantity(base.value, Dimension.RATIO)} before"
-    return _turn("failures", used, index, what)
+    return [ratio_estimate(int(hits), int(n)) for hits, n in counts.itertuples(index=False)]
 
 
-def _times_turn(used: pd.DataFrame, low: NDArray[np.bool_], *, cumulative: bool) -> Turn | None:
-    word, column = ("the mean response time", "mean_s") if cumulative or 0.95 not in used else ("p95", 0.95)
-    times_s = used[column].to_numpy(dtype=float)
+def _failures(used: pd.DataFrame) -> _Look:
+    lows = np.array([ratio.low if ratio else 0.0 for ratio in _ratios(used)])
+    sums = used[["failures", "requests"]].fillna(0).clip(lower=0).cumsum()
+    for index in range(1, len(used)):
+        before = ratio_estimate(int(sums["failures"].iloc[index - 1]), int(sums["requests"].iloc[index - 1]))
+        if before is None or lows[index] <= _limit(before):
+            continue
+        share = used["failures"].iloc[index] / used["requests"].iloc[index]
+        share, was = (format_quantity(float(ratio), Dimension.RATIO) for ratio in (share, before.value))
+        if index == len(used) - 1:
+            note = f"Failures in the last {WINDOW_S} s alone: {share} of the requests, {was} before."
+            return _Look("failures", notes=(note,))
+        if lows[index + 1] > _limit(before):
+            word = "rose" if before.low > _LEAST_RATIO else "began"
+            what = f"failures {word}: {share} of the requests, {was} before"
+            return _Look("failures", _turn("failures", used, index, what))
+    # What was there from the start has no beginning that could have been seen.
+    return _Look("failures", had_power=bool(lows[0] <= _LEAST_RATIO))
+
+
+def _limit(before: Estimate) -> float:
+    return max(_LEAST_RATIO, min(2 * before.high, before.high + _LEAST_RISE))
+
+
+def _times(seen: _Seen, low: NDArray[np.bool_]) -> _Look:
+    used, word, times_s = seen.used, seen.word, seen.times_s
     at_low = times_s[low & np.isfinite(times_s)]
-    if len(at_low) < 2:
-        return None
+    if len(at_low) < _FEWEST_AT_LOW_LOAD:
+        note = (
+            f"Low load lasted too short to compare times with: {len(at_low)} x {WINDOW_S} s with times at up to "
+            f"{used['users'][low].max():,.0f} users, and {_FEWEST_AT_LOW_LOAD} x {WINDOW_S} s are needed."
+        )
+        return _Look("times", notes=(note, *seen.course()), had_power=False)
     level_s = float(np.median(at_low))
     limit_s = 2 * rounded(level_s * 1000, 1).high
     lowest_s = np.array([rounded(value * 1000, 1).low if math.isfinite(value) else 0.0 for value in times_s])
-    index = _twice_in_a_row((lowest_s > limit_s) & ~low)
+    beyond = (lowest_s > limit_s) & ~low
+    index = _twice_in_a_row(beyond)
     if index is None:
-        return None
+        now = f"{format_duration(times_s[-1])}, {format_duration(level_s)} at low load"
+        last = f"In the last {WINDOW_S} s alone {word} more than doubled: {now}."
+        return _Look("times", notes=(last,) if beyond[-1] else ())
     what = f"{word} more than doubled: {format_duration(times_s[index])}, {format_duration(level_s)} at low load"
-    return _turn("times", used, index, what)
+    return _Look("times", _turn("times", used, index, what))
 
 
-def _throughput_turn(used: pd.DataFrame) -> Turn | None:
+def _throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> _Look:
     top = used["users"].max()
     # What comes after the load's last peak is another story: a target that recovers, or does not.
     climb = used.iloc[: int(np.flatnonzero(used["users"] >= top)[-1]) + 1]
-    users, rates_rps = climb["users"].to_numpy(dtype=float), climb["throughput_rps"].to_numpy(dtype=float)
+    users = climb["users"].to_numpy(dtype=float)
     knots = [
         knot
         for knot in np.unique(users)
         if min((users <= knot).sum(), (users > knot).sum()) >= _FEWEST_EACH_SIDE and top >= 1.25 * knot
     ]
-    fits = [_bent_line(users, rates_rps, knot) for knot in knots[:: math.ceil(len(knots) / _MOST_KNOTS) or 1]]
-    best = min(fits, key=lambda fit: fit.squares, default=None)
-    if best is None or not best.is_flat_behind:
-        return None
+    if not knots:
+        note = (
+            "The climb was too short to tell whether throughput stopped growing: "
+            f"{_FEWEST_EACH_SIDE} x {WINDOW_S} s are needed on either side of a load."
+        )
+        return _Look("throughput", notes=(note,), had_power=False)
+    best = _best(climb, knots)
+    if not best.is_flat_behind:
+        notes = tuple(_follows_not(used, low))
+        return _Look("throughput", notes=notes, had_power=not notes)
     index = int(np.flatnonzero(users >= best.knot)[0])
     what = (
         f"throughput stopped growing at about {format_quantity(best.at_knot_rps, Dimension.RATE)}, "
         f"while users grew on to {top:,.0f}"
     )
-    return _turn("throughput", climb, index, what)
+    return _Look("throughput", _turn("throughput", climb, index, what))
 
 
-@dataclass(frozen=True)
-class _BentLine:
-    knot: float
-    squares: float
-    """Of the residuals."""
-    at_lowest_rps: float
-    at_knot_rps: float
-    before: float
-    """Slopes, in requests/s for each user."""
-    behind: float
-    behind_error: float
-    freedom: int
-
-    @property
-    def is_flat_behind(self) -> bool:
-        """It rose by half before the knot, and behind it the slope's bound is below a quarter of that before."""
-        rose = self.before > 0 and self.at_knot_rps >= 1.5 * max(self.at_lowest_rps, 0.0)
-        bound = self.behind + t_quantile(_CONFIDENCE, self.freedom) * self.behind_error
-        return rose and bound < _FLAT_SLOPE * self.before
+def _best(climb: pd.DataFrame, knots: list[float]) -> BentLine:
+    users, rates_rps = climb["users"].to_numpy(dtype=float), climb["throughput_rps"].to_numpy(dtype=float)
+    fits = [bent_line(users, rates_rps, knot) for knot in knots[:: math.ceil(len(knots) / _MOST_KNOTS)]]
+    return min(fits, key=lambda fit: fit.squares)
 
 
-def _bent_line(users: NDArray[np.float64], rates_rps: NDArray[np.float64], knot: float) -> _BentLine:
-    """Least squares of a + b min(users, knot) + c max(users - knot, 0)."""
-    design = np.column_stack((np.ones(len(users)), np.minimum(users, knot), np.maximum(users - knot, 0)))
-    solution = np.linalg.lstsq(design, rates_rps, rcond=None)[0]
-    squares = float(((rates_rps - design @ solution) ** 2).sum())
-    # The knot was chosen too.
-    freedom = max(len(users) - 4, 1)
-    covariance = np.linalg.pinv(design.T @ design) * squares / freedom
-    start, before, behind = (float(part) for part in solution)
-    return _BentLine(
-        knot=float(knot),
-        squares=squares,
-        at_lowest_rps=start + before * float(users.min()),
-        at_knot_rps=start + before * float(knot),
-        before=before,
-        behind=behind,
-        behind_error=math.sqrt(max(float(covariance[2, 2]), 0.0)),
-        freedom=freedom,
-    )
+def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
+    """Throughput that was at its end before the lowest load has no knot."""
+    users = used["users"].to_numpy(dtype=float)
+    high = users >= users.max() - (users.max() - users.min()) / 4
+    at_low_rps, at_high_rps = (float(used["throughput_rps"][part].median()) for part in (low, high))
+    if at_high_rps < _FOLLOWS * at_low_rps:
+        yield (
+            f"Throughput did not follow users: {format_quantity(at_low_rps, Dimension.RATE)} at up to "
+            f"{users[low].max():,.0f} of them, {format_quantity(at_high_rps, Dimension.RATE)} from "
+            f"{users[high].min():,.0f} on. It may have been at its end before the lowest load seen."
+        )
 
 
 def _twice_in_a_row(flags: NDArray[np.bool_]) -> int | None:

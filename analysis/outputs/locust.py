@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from rich.console import Group
 from rich.text import Text
@@ -16,6 +16,7 @@ from analysis.inert import markdown, shortened
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds, terminal_view
 from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
+from analysis.outputs.verdictschema import CsvThresholdJson, CsvVerdictJson, EntryJson, RaisedJson, TurnJson
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from analysis.foreign.locustcsv import Entry, LocustRun
+    from analysis.foreign.locustcsv import LocustRun
+    from analysis.foreign.locustentries import Entry
     from analysis.foreign.turns import Degradation
     from analysis.judge.judgement import Judgement
     from analysis.judge.verdict import Verdict
@@ -38,6 +40,8 @@ INTERVAL_NOTE: Final = (
 QUANTILES: Final = (0.5, 0.95, 0.99)
 _MOST_IN_JSON: Final = 1_000
 _MOST_IN_MARKDOWN: Final = 20
+_MOST_EXCEPTIONS: Final = 10
+_LONGEST_MESSAGE: Final = 300
 _T = TypeVar("_T")
 
 
@@ -67,7 +71,7 @@ def write_outputs(examined: Examined, directory: Path) -> None:
 
 
 def output_path(run: LocustRun, directory: Path, name: str) -> Path:
-    return directory / f"{run.name}_{name}"
+    return directory / f"{run.source.prefix}_{name}"
 
 
 def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
@@ -101,23 +105,31 @@ def facts(run: LocustRun) -> str:
 def verdict_json(examined: Examined) -> str:
     run, verdict = examined.run, examined.verdict
     endpoints, left_out = worst(run, _MOST_IN_JSON)
-    content = {
+    content: CsvVerdictJson = {
         "format": FORMAT,
         "verdict": verdict.word if verdict else None,
         "reason": verdict.reason if verdict else NO_VERDICT,
         "next_step": verdict.next_step if verdict else None,
         "source": {
-            "files": run.files,
+            "files": list(run.files),
             "full_history": run.full_history,
             "history_percentiles": "since the start" if run.cumulative else "last 10 s",
             "start_unix_s": run.start_unix_s,
             "duration_s": run.duration_s,
-            "damage": run.damage,
+            "damage": list(run.damage),
         },
-        "cannot_show": examined.caveats,
+        "cannot_show": list(examined.caveats),
         "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "turns": [vars(turn) for turn in examined.degradation.turns],
+        "turns": [
+            TurnJson(kind=turn.kind, at_s=turn.at_s, users=turn.users, what=turn.what)
+            for turn in examined.degradation.turns
+        ],
         "turns_extent": examined.degradation.extent,
+        "turns_looked_for": list(examined.degradation.looked_for),
+        "turns_notes": list(examined.degradation.notes),
+        "exceptions": [
+            RaisedJson(count=raised.count, message=raised.message) for raised in first(run.exceptions, _MOST_IN_JSON)[0]
+        ],
         "all": _entry_json(run.total) if run.total else None,
         "endpoints": [_entry_json(entry) for entry in endpoints],
         "endpoints_left_out": left_out,
@@ -125,14 +137,14 @@ def verdict_json(examined: Examined) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _threshold_json(judgement: Judgement) -> dict[str, Any]:
+def _threshold_json(judgement: Judgement) -> CsvThresholdJson:
     """As of a run directory, and whether the interval is more than the rounding."""
     known = judgement.threshold.expectation.metric.name in {"error_ratio", "count"}
     return {**threshold_json(judgement), "sampling_error_known": known}
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
-    return {
+def _entry_json(entry: Entry) -> EntryJson:
+    known: EntryJson = {
         "method": entry.method,
         "name": entry.name,
         "requests": entry.requests,
@@ -140,8 +152,9 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "throughput_rps": entry.throughput.value if entry.throughput else None,
         "mean_s": estimate_json(entry.mean),
         "max_s": estimate_json(entry.maximum),
-        **{f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()},
     }
+    times = {f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()}
+    return cast("EntryJson", {**known, **times})
 
 
 def summary_markdown(examined: Examined) -> str:
@@ -153,7 +166,11 @@ def summary_markdown(examined: Examined) -> str:
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
     lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
     lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
-    lines += ["", markdown(turns_note(examined.degradation)), "", *_markdown_endpoints(run), ""]
+    lines += ["", markdown(turns_note(examined.degradation)), ""]
+    lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
+    if run.exceptions:
+        raised = exceptions_text(run, _MOST_EXCEPTIONS)
+        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(one)}" for one in raised), ""]
     lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
     if run.damage:
         lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
@@ -165,9 +182,23 @@ def turn_text(at_s: float, users: float, what: str) -> str:
 
 
 def turns_note(degradation: Degradation) -> str:
-    """What goes with the turns, or stands in their place."""
-    nothing = "Nothing was seen to turn. " if degradation.looked and not degradation.turns else ""
+    """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
+    nothing = ""
+    if degradation.looked and not degradation.turns:
+        whole = len(degradation.looked_for) == len(_KINDS)
+        kinds = " and ".join(_KINDS[kind] for kind in degradation.looked_for)
+        nothing = "Nothing was seen to turn. " if whole else f"No turn seen in {kinds}. "
     return nothing + degradation.extent
+
+
+_KINDS: Final = {"failures": "failures", "throughput": "throughput", "times": "response times"}
+
+
+def exceptions_text(run: LocustRun, most: int) -> list[str]:
+    """The most frequent exceptions of the locustfile itself, and how many more there are."""
+    shown, left_out = first(run.exceptions, most)
+    lines = [f"{raised.count:,} x {shortened(raised.message, _LONGEST_MESSAGE)}" for raised in shown]
+    return [*lines, *([f"{left_out:,} rarer ones are left out"] if left_out else [])]
 
 
 def _markdown_endpoints(run: LocustRun) -> list[str]:
@@ -210,6 +241,9 @@ def terminal(examined: Examined) -> Group:
         terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
         Text(escaped(facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
+        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
+        *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),
+        *(Text(escaped(f"exception in the locustfile: {one}")) for one in exceptions_text(examined.run, 3)),
         *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
         Text("note: nothing in such files tells whether the load generator kept up"),
     )

@@ -159,7 +159,82 @@ class VerdictJson(TypedDict):
     summary: list[RowJson]
 
 
+class CsvThresholdJson(ThresholdJson):
+    """Without a known sampling error the interval is Locust's rounding only."""
+
+    sampling_error_known: bool
+
+
+class SourceJson(TypedDict):
+    files: list[str]
+    full_history: bool
+    history_percentiles: str
+    start_unix_s: float | None
+    duration_s: float
+    damage: list[str]
+
+
+class TurnJson(TypedDict):
+    kind: str
+    at_s: float
+    users: float
+    what: str
+
+
+class RaisedJson(TypedDict):
+    """An exception in the locustfile itself."""
+
+    count: int
+    message: str
+
+
+class EntryJson(TypedDict):
+    """An endpoint, and beside these a `p95_s` and its like for each percentile that Locust wrote."""
+
+    method: str
+    name: str
+    requests: int
+    failures: int
+    throughput_rps: float | None
+    mean_s: EstimateJson
+    max_s: EstimateJson
+
+
+class CsvVerdictJson(TypedDict):
+    """Of anyone's Locust CSVs; `verdict` is null without thresholds."""
+
+    format: int
+    verdict: str | None
+    reason: str
+    next_step: str | None
+    source: SourceJson
+    cannot_show: list[str]
+    thresholds: list[CsvThresholdJson]
+    turns: list[TurnJson]
+    turns_extent: str
+    turns_looked_for: list[str]
+    turns_notes: list[str]
+    exceptions: list[RaisedJson]
+    all: EntryJson | None
+    endpoints: list[EntryJson]
+    endpoints_left_out: int
+
+
+class LogVerdictJson(TypedDict):
+    """Of a request log; `verdict` is null without thresholds."""
+
+    format: int
+    verdict: str | None
+    reason: str
+    next_step: str | None
+    requests: int
+    unreadable: int
+    notes: list[str]
+    thresholds: list[ThresholdJson]
+    summary: list[RowJson]
+
+
 def verdict_schema() -> dict[str, Any]:
-    """The JSON schema of verdict.json."""
-    schema = TypeAdapter(VerdictJson).json_schema()
+    """The JSON schema of verdict.json: of a run, of Locust's CSVs, or of a request log."""
+    schema = TypeAdapter(VerdictJson | CsvVerdictJson | LogVerdictJson).json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "verdict.json", **schema}

@@ -55,6 +55,7 @@ def render_report(examined: Examined) -> str:
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
         turns_note=turns_note(examined.degradation),
+        turns_notes=examined.degradation.notes,
         load_chart=locustcharts.load_chart(run, turns),
         times_chart=locustcharts.times_chart(run, turns),
         failures_chart=locustcharts.failures_chart(run, turns),

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.metrics import busiest, summary
+from analysis.inert import markdown
 from analysis.outputs.junit import junit_suite, threshold_cases
+from analysis.outputs.locust import NO_VERDICT
 from analysis.outputs.tables import markdown_thresholds
 from analysis.outputs.verdictfile import FORMAT, row_json, threshold_json
 from analysis.report import charts
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from analysis.estimates.metrics import SummaryRow
     from analysis.foreign.requestlog import RequestLog
     from analysis.judge.verdict import Verdict
+    from analysis.outputs.verdictschema import LogVerdictJson
 
 _MOST_ROWS: Final = 50
 
@@ -31,7 +34,11 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
     stem = log.run.manifest.scenario.name
     texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: _json(log, verdict, rows)}
     if verdict is not None:
-        texts[files.SUMMARY] = "\n".join([f"## {verdict.word}: {stem}", "", *markdown_thresholds(verdict), ""])
+        said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
+        table = markdown_thresholds(verdict)
+        texts[files.SUMMARY] = "\n".join(
+            [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(facts(log)), ""]
+        )
         lasted_s = log.run.measured_s
         cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
         texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
@@ -50,6 +57,7 @@ def facts(log: RequestLog) -> str:
         f"{_several(log.requests, 'request')} of {_several(len(log.run.manifest.scenario.mix), 'kind')} "
         f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
+        f"{''.join(f' Note: {note}.' for note in log.notes)}"
     )
 
 
@@ -85,12 +93,14 @@ def _cells(row: SummaryRow) -> dict[str, object]:
 
 
 def _json(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
-    content = {
+    content: LogVerdictJson = {
         "format": FORMAT,
         "verdict": verdict.word if verdict else None,
-        "reason": verdict.reason if verdict else None,
+        "reason": verdict.reason if verdict else NO_VERDICT,
+        "next_step": verdict.next_step if verdict else None,
         "requests": log.requests,
         "unreadable": log.unreadable,
+        "notes": list(log.notes),
         "thresholds": [threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
         "summary": [row_json(row) for row in rows],
     }

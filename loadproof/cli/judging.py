@@ -108,24 +108,31 @@ def judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple
     return run, verdict
 
 
+def holds_csvs(directory: Path) -> bool:
+    """Whether it is no run directory, but what Locust's --csv was given."""
+    from analysis.foreign.csvset import csv_set
+
+    return not (directory / files.MANIFEST).exists() and csv_set(directory).exists
+
+
 def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
     from analysis.foreign import locustthresholds
-    from analysis.foreign.locustcsv import load_locust_run, prefix_of
+    from analysis.foreign.locustcsv import load_locust_run
     from analysis.outputs import locust
     from analysis.report.locust_page import write_report
 
-    prefix = prefix_of(path)
-    loaded = load_locust_run(prefix)
+    loaded = load_locust_run(path)
+    directory = out or loaded.source.directory
     verdict = None
     if thresholds is not None:
         verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
     examined = locust.examine(loaded, verdict)
-    locust.write_outputs(examined, out or prefix.parent)
-    report_path = write_report(examined, out or prefix.parent)
+    locust.write_outputs(examined, directory)
+    report_path = write_report(examined, directory)
     console.print(locust.terminal(examined))
     console.print(Text(escaped(f"report: {report_path}")))
-    return _told(prefix.name, verdict, report_path, policy)
+    return _told(loaded.name, verdict, report_path, policy)
 
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
@@ -138,7 +145,9 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
     log = read_log(path)
     verdict = decide(load_thresholds(thresholds, log), log) if thresholds else None
     report_path = log_page.write_outputs(log, verdict, out or path.parent)
-    console.print(Text(escaped(log_page.facts(log))) if verdict is None else terminal_view(verdict))
+    if verdict is not None:
+        console.print(terminal_view(verdict))
+    console.print(Text(escaped(log_page.facts(log))))
     console.print(Text(escaped(f"report: {report_path}")))
     return _told(path.name, verdict, report_path, policy)
 

@@ -37,7 +37,7 @@ def report(
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
     policy = judging.Policy(inconclusive, annotate)
-    if source is not None and source.is_dir():
+    if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
         before = judging.load_baseline(baseline, read_manifest(source).scenario)
         code = judging.judge(source, before, console, policy)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.foreign.locustcsv import load_locust_run, prefix_of, rounded
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustentries import rounded
 from loadproof.errors import InputError
 from tests.commands import ROOT
 from tests.locusthistory import HISTORY, STATS, stats_row, write, write_history, write_stats
 
+HEADERS = {
+    "stats": ",".join(STATS).encode() + b"\n",
+    "stats_history": ",".join(HISTORY).encode() + b"\n",
+    "failures": b"Method,Name,Error,Occurrences\n",
+    "exceptions": b"Count,Message,Traceback,Nodes\n",
+}
+ROW = b"GET,/x,1000,7," + b"1," * 17 + b"1\n"
 CAPTURES = ROOT / "tests/captures"
 NAMES = ["/nowhere", 'balance, "the 1st"', "health\n<b>été</b> 健康"]
 
@@ -73,7 +80,9 @@ def test_what_locust_rounds_lies_in_the_interval(time_ms):
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures", "exceptions"])
 def test_one_of_the_four_files_is_enough(tmp_path, name):
     """The others are told as missing."""
-    shutil.copy(CAPTURES / "2.47-ramp-brief" / f"run_{name}.csv", tmp_path)
+    shutil.copy(CAPTURES / "2.15.1-all-failed" / f"run_{name}.csv", tmp_path)
+    if name == "exceptions":
+        write(tmp_path / "run", name, ["Count", "Message", "Traceback", "Nodes"], [[3, "boom", "", "local"]])
     run = load_locust_run(tmp_path / "run")
     assert sum("there is no" in one for one in run.damage) == 3
     assert (run.total is None) == (name in {"failures", "exceptions"})
@@ -127,13 +136,6 @@ def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
     assert "can't be read" in refusal(tmp_path / "run")
 
 
-def test_one_of_the_files_may_be_given_for_the_prefix():
-    """As a shell completes it."""
-    assert prefix_of(Path("a/run_stats_history.csv")) == Path("a/run")
-    assert prefix_of(Path("a/run_stats.csv")) == Path("a/run")
-    assert prefix_of(Path("a/run")) == Path("a/run")
-
-
 @pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures"])
 def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, name):
@@ -165,6 +167,104 @@ def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, ga
     for entry in run.entries:
         assert 0 <= entry.failures <= entry.requests
         assert all(math.isfinite(estimate.high) for estimate in entry.quantiles.values())
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r", "\n\n\r", "\r\n\r\n\n"])
+@pytest.mark.parametrize("version", ["1.0.3", "1.0.3-names", "2.47-names", "2.47-ramp"])
+def test_lines_may_end_in_any_way(tmp_path, version, ending):
+    """Locust on Windows writes CR CR LF; what an editor or a transfer makes of it is as good."""
+    truth = load_locust_run(CAPTURES / version / "run")
+    for path in (CAPTURES / version).glob("run_*.csv"):
+        # A name with a line break in it keeps its own.
+        text = path.read_bytes().decode().replace("\r\n", "\n").replace("health\n<b>", "health\0<b>")
+        text = text.replace("\n", ending).replace("\0", "\n")
+        (tmp_path / path.name).write_bytes(text.encode())
+    run = load_locust_run(tmp_path / "run")
+    assert (run.entries, run.total, run.failures, run.exceptions) == (
+        truth.entries,
+        truth.total,
+        truth.failures,
+        truth.exceptions,
+    )
+    assert run.history.equals(truth.history)
+    assert run.damage == truth.damage
+
+
+@pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "Aggregated"])
+def test_no_name_is_left_out(tmp_path, name):
+    """Not one that another program takes for a missing value."""
+    rows = [stats_row(name, failures=900), stats_row("/b"), stats_row("Aggregated", method="", requests=2000)]
+    run = load_locust_run(write_stats(tmp_path / "run", rows))
+    assert [(entry.name, entry.failures) for entry in run.entries] == [(name, 900), ("/b", 0)]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
+    """Not the failing endpoint behind it; and what is missing is seen in the row of all."""
+    total = stats_row("Aggregated", method="", requests=2100, failures=900)
+    prefix = write_stats(
+        tmp_path / "run", [stats_row("/a"), stats_row("Q", requests=100), stats_row("/b", failures=900), total]
+    )
+    path = tmp_path / "run_stats.csv"
+    path.write_bytes(path.read_bytes().replace(b"GET,Q,", b'GET,"Q,'))
+    run = load_locust_run(prefix)
+    assert [(entry.name, entry.failures) for entry in run.entries] == [("/a", 0), ("/b", 900)]
+    assert "the stats file: 1 unreadable lines were left out" in run.damage
+    assert any("100 requests and 0 failures more than the rows of each" in one for one in run.damage)
+
+
+@pytest.mark.parametrize("content", [b"?", b"GET,/x,many,0\n", b'GET,"/x,1,0\n', b"x\n" * 50, b"N/A," * 21 + b"N/A\n"])
+@pytest.mark.parametrize("name", ["stats", "stats_history"])
+def test_a_file_from_which_no_row_came_is_refused(tmp_path, name, content):
+    """'Nothing readable' is not 'nothing there'."""
+    header = STATS if name == "stats" else HISTORY
+    (tmp_path / f"run_{name}.csv").write_bytes(",".join(header).encode() + b"\n" + content)
+    text = refusal(tmp_path / "run")
+    assert "can be read as" in text or "ends within its first row" in text
+
+
+def test_headers_alone_are_refused(tmp_path):
+    """Locust had written nothing yet, and a report on it would say that there was nothing."""
+    assert "it has no row" in refusal(write_stats(tmp_path / "run", []))
+    (tmp_path / "run_stats.csv").write_bytes(b"")
+    assert "each file is empty" in refusal(tmp_path / "run")
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\n", b"\r", b'"', b",", b"GET", b"/x", b"\xb1\xa8", b"\x00", b"N/A", b"7", ROW, b"\xff\xfe"])
+    ),
+    st.sampled_from(["stats", "stats_history", "failures", "exceptions"]),
+    st.booleans(),
+)
+def test_whatever_bytes_a_file_has_it_gives_rows_or_a_reason(tmp_path_factory, pieces, name, headed):
+    """Never another exception, and never a run without requests for a file with rows."""
+    directory = tmp_path_factory.mktemp("any")
+    path = directory / f"run_{name}.csv"
+    path.write_bytes((HEADERS[name] if headed else b"") + b"".join(pieces))
+    try:
+        run = load_locust_run(directory / "run")
+    except InputError as error:
+        assert str(path) in str(error) or "each file is empty" in str(error)
+        return
+    assert run.entries or run.total or run.failures or run.exceptions or len(run.history)
+    if name == "stats" and ROW in path.read_bytes().splitlines(keepends=True):
+        assert run.total.requests >= 1000
+
+
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & set(b'",\r\n')), min_size=1, unique=True
+    )
+)
+def test_names_keep_their_identity_byte_for_byte(tmp_path_factory, names):
+    """As many endpoints as there were, each with its own failures, whatever the code page."""
+    directory = tmp_path_factory.mktemp("pages")
+    rows = [ROW.replace(b"/x,1000,7", b"/%b,1000,%d" % (name, number)) for number, name in enumerate(names)]
+    (directory / "run_stats.csv").write_bytes(HEADERS["stats"] + b"".join(rows))
+    run = load_locust_run(directory / "run")
+    assert [entry.failures for entry in run.entries] == list(range(len(names)))
+    assert len({entry.name for entry in run.entries}) == len(names)
+    assert all(entry.name.encode() for entry in run.entries)
 
 
 def test_na_cells_and_odd_numbers_are_no_data(tmp_path):

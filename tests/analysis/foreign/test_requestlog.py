@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.estimates.metrics import Scope, measure
 from analysis.foreign import requestlog
@@ -117,7 +119,10 @@ def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_p
         ("", "can't be read"),
         ("a,b\n1,2\n", "no column seconds, name, response_ms, status"),
         ("seconds,name,response_ms,status\n", "no request in it"),
-        ("seconds,name,response_ms,status\nx,y,z,w\n", "no request in it"),
+        ("seconds,name,response_ms,status\nx,y,z,w\n", "not its only line can be read, got 'x,y,z,w'"),
+        ("seconds,name,response_ms,status\n1,GET /a, b,5,200\n" * 2, "not one of its 3 lines can be read"),
+        ("seconds,name,response_ms,status\n1,a,5,OK\n2,a,5,OK\n", "no status in it is a number, got 'OK'"),
+        ("seconds,name,response_ms,status\n0,a,5,200\n1750000000032,a,5,200\n" * 9, "not|year"),
         ("seconds,name,response_ms,status\n1,a,5,200\n4000000000,a,5,200\n", "more than a year"),
     ],
 )
@@ -135,12 +140,145 @@ def test_broken_lines_cost_themselves_only(tmp_path):
     path = tmp_path / "requests.csv"
     path.write_bytes(
         b"seconds,name,response_ms,status\n1.5,a,10,200\n2.5,a,nan,200\nwhen,a,10,200\n3.5,,10,200\n"
-        b"4.5,\xff\xfe,10,\n5.5,a,-1,200\n7.5,a,10,429\n"
+        b"4.5,\xff\xfe,10,\n5.5,a,-1,200\n7.5,a,10,429\n7.5,a,10\n7.5,a,b,10,429\n7.5,a,inf,200\n"
     )
     log = read_log(path)
-    assert (log.requests, log.unreadable) == (3, 4)
+    assert (log.requests, log.unreadable) == (4, 6)
     assert set(log.run.intervals["outcome"]) == {"ok", "connection", "throttled"}
-    assert "4 lines left out" in facts(log)
+    assert "6 lines left out" in facts(log)
+
+
+MS = 1_750_000_000_000
+WRITTEN = {
+    "seconds": [1_750_000_000.25, 1_750_000_002.5],
+    "milliseconds": [MS + 250, MS + 2500],
+    "microseconds": [MS * 1000 + 250_000, MS * 1000 + 2_500_000],
+    "ISO 8601": ["2025-06-15T15:06:40.250Z", "2025-06-15T17:06:42.500+02:00"],
+}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r"])
+@pytest.mark.parametrize("unit", WRITTEN)
+def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
+    """Which is told, if it is another than seconds; whatever ends the lines."""
+    path = tmp_path / "requests.csv"
+    lines = ["response_ms,status,seconds,name", *(f"5,200,{at},a" for at in WRITTEN[unit]), ""]
+    path.write_bytes(ending.join(lines).encode())
+    log = read_log(path)
+    assert (log.requests, log.unreadable, log.start_s, log.run.measured_s) == (2, 0, 1_750_000_000, 3)
+    assert (f"`seconds` was read as {unit}" in facts(log)) == (unit != "seconds")
+
+
+def test_milliseconds_since_the_start_are_asked_about(tmp_path):
+    """They can't be told from seconds."""
+    path = tmp_path / "requests.csv"
+    for step, asked in ((100, True), (1, False)):
+        lines = (f"{number * step},a,5,200" for number in range(200))
+        path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
+        assert ("are these milliseconds?" in facts(read_log(path))) == asked
+
+
+def test_texts_as_status_are_no_answers(tmp_path):
+    """As JMeter writes what got none; a status with its phrase is one."""
+    path = tmp_path / "requests.csv"
+    path.write_text(
+        "seconds,name,response_ms,status\n1,a,5,200 OK\n1,a,5,Non HTTP response code: java.net.X\n1,a,5,503\n"
+    )
+    log = read_log(path)
+    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "server_error"}
+    assert "1 statuses are texts" in facts(log)
+
+
+@pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "True", "x\0y"])
+def test_no_name_is_left_out(tmp_path, name):
+    """Not one that another program takes for a missing value."""
+    path = tmp_path / "requests.csv"
+    path.write_text(f"seconds,name,response_ms,status\n1,{name},5,500\n2,x,5,200\n")
+    log = read_log(path)
+    assert (log.requests, log.unreadable, set(log.written)) == (2, 0, {name, "x"})
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(json.dumps({"thresholds": [{"endpoint": name, "expect": "error_ratio < 1 %"}]}))
+    assert decide(load_thresholds(file, log), log).judgements[0].estimate.value == 1.0
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
+    """In the first line or the last, and never the program."""
+    path = tmp_path / "requests.csv"
+    good = '1,"a, ""b""",5,200\n2,a,5,500\n'
+    for text in (f'0,"a,5,200\n{good}', f'{good}3,"a,5,200\n', f'1,a"b,5,200\n{good}3,"a\n', f'{good}"'):
+        path.write_text(f"seconds,name,response_ms,status\n{text}")
+        log = read_log(path)
+        assert (log.requests, log.unreadable) == (2 + ('a"b' in text), 1)
+        assert {'a, "b"', "a"} <= set(log.written)
+
+
+def test_names_keep_their_identity_byte_for_byte(tmp_path):
+    """Two of a code page that is not UTF-8, and the one that fails is found by its own."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    path.write_bytes("seconds,name,response_ms,status\n1,/查询,5,200\n2,/付款,5,500\n".encode("gbk"))
+    log = read_log(path)
+    assert set(log.written) == {"/查询", "/付款"}
+    assert "are shown as if written in" in facts(log)
+    file.write_text("thresholds: [{endpoint: /付款, expect: error_ratio < 1 %}]", encoding="utf-8")
+    assert decide(load_thresholds(file, log), log).judgements[0].estimate.value == 1.0
+
+
+@pytest.mark.parametrize("expect", ["error_ratio < 5 %", "p(50) < 500 ms"])
+def test_lines_that_were_left_out_may_not_hide_a_failure(tmp_path, expect):
+    """Many tools write no time where no answer came."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    lines = [f"{number},a,5,200" if number % 10 else f"{number},a,,timeout" for number in range(2000)]
+    path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
+    file.write_text(f"thresholds: [{{expect: {expect}}}]")
+    log = read_log(path)
+    verdict = decide(load_thresholds(file, log), log)
+    assert verdict.word == "INCONCLUSIVE"
+    assert "200 lines could not be read" in verdict.reason
+
+
+ROW = b"7,/x,1,200\n"
+_PIECES = [
+    b"\n",
+    b"\r",
+    b'"',
+    b",",
+    b"/x",
+    b"\xb1",
+    b"\0",
+    b"nan",
+    b"7",
+    b"1e999",
+    b"9" * 400,
+    b"True",
+    b"2026-01-01",
+    ROW,
+    b"\xff\xfe",
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=30), st.booleans())
+def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory, pieces, headed):
+    """Never another exception, and never 'no request' of a log with requests."""
+    path = tmp_path_factory.mktemp("any") / "requests.csv"
+    path.write_bytes((b"seconds,name,response_ms,status\n" if headed else b"") + b"".join(pieces))
+    try:
+        log = read_log(path)
+    except InputError as error:
+        assert str(path) in str(error)
+        assert "no request in it" not in str(error) or not b"".join(pieces).strip(b"\r\n")
+        return
+    assert log.requests == log.run.intervals.loc[log.run.intervals["series"] == "completed", "count"].sum() > 0
+    assert log.requests >= path.read_bytes().splitlines(keepends=True).count(ROW)
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_numbers_of_hundreds_of_digits_are_none(tmp_path, column):
+    """They cost their line; as a status, as a name, they are one more."""
+    cells = ["2", "a", "5", "200"]
+    cells[column] = "9" * 400
+    path = tmp_path / "requests.csv"
+    path.write_text(f"seconds,name,response_ms,status\n1,a,5,200\n{','.join(cells)}\n")
+    assert read_log(path).requests == (2 if column in {1, 3} else 1)
 
 
 def test_hostile_names_are_text(tmp_path):

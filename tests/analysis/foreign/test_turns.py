@@ -96,6 +96,111 @@ def test_too_short_a_history_says_so(tmp_path):
     assert found.extent == "Too short a history: 5 x 10 s with requests, and 6 x 10 s are needed."
 
 
+@pytest.mark.parametrize("since_s", [0, 2, 7])
+@pytest.mark.parametrize("share", [0.05, 0.7, 0.99])
+def test_failures_from_the_start_are_never_told_as_begun(tmp_path, since_s, share):
+    """No load is known without them; that all fail later on is no beginning."""
+    found = turns(
+        tmp_path,
+        users=lambda s: 30 * s,
+        rate_rps=lambda _: 100,
+        error_ratio=lambda s: 0 if s < since_s else 1 if s > 40 else share,
+        seconds=100,
+    )
+    assert not any("began" in turn.what for turn in found.turns)
+    assert found.notes[0].startswith("There were failures from the start: ")
+    assert "at 135 users, the lowest load seen" in found.notes[0]
+    assert "failures" not in found.looked_for or kinds(found) == ["failures"]
+
+
+def test_failures_of_the_second_ten_seconds_began_there(tmp_path):
+    """Though all of it is at low load; and 'before' is before."""
+    found = turns(tmp_path, users=ramp, rate_rps=saturating, error_ratio=lambda s: float(s >= 20), seconds=200)
+    failed = next(turn for turn in found.turns if turn.kind == "failures")
+    assert 18 <= failed.at_s <= 20
+    assert failed.what == "failures began: 100 % of the requests, 0 % before"
+
+
+def test_failures_that_rise_again_are_set_beside_what_was_before(tmp_path):
+    """Not beside what came later at the same load."""
+    found = turns(
+        tmp_path,
+        users=lambda s: 200 - s / 2,
+        rate_rps=lambda _: 100,
+        error_ratio=lambda s: 0.4 if s >= 200 else 0.05,
+    )
+    assert found.turns[0].what.startswith("failures rose: ")
+    assert found.turns[0].what.endswith(" % before")
+    assert float(found.turns[0].what.split(", ")[1].split(" %")[0]) < 7
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_a_ramp_shorter_than_a_window_says_that_it_cannot_look(tmp_path, cumulative):
+    """And shows the rise all the same."""
+    word = "the mean response time" if cumulative else "p95"
+    for ramp_s, told in ((15, "Low load lasted too short"), (4, "The load rose from")):
+        found = turns(
+            tmp_path,
+            users=lambda s, ramp_s=ramp_s: min(1000, 1000 * s / ramp_s),
+            rate_rps=lambda _: 200,
+            p95_ms=lambda s: 40 if s < 10 else 40 * s,
+            seconds=80,
+            cumulative=cumulative,
+        )
+        text = " ".join((found.extent, *found.notes))
+        assert found.turns == ()
+        assert found.looked_for == ("failures",)
+        assert told in text
+        assert f"{word} went from " in text
+
+
+def test_throughput_that_never_followed_users_is_not_told_as_growing(tmp_path):
+    """Its end may lie below the lowest load."""
+    found = turns(tmp_path, users=ramp, rate_rps=lambda _: 100)
+    assert "throughput" not in found.looked_for
+    assert any(note.startswith("Throughput did not follow users: ") for note in found.notes)
+
+
+def test_the_last_ten_seconds_alone_are_told(tmp_path):
+    """Too short for a turn, and no silence either."""
+    found = turns(
+        tmp_path,
+        users=ramp,
+        rate_rps=saturating,
+        error_ratio=lambda s: float(s >= 290),
+        p95_ms=lambda s: 400 if s >= 290 else 40,
+    )
+    assert kinds(found) == ["throughput"]
+    assert sum("the last 10 s alone" in note for note in found.notes) == 2
+
+
+def test_a_target_that_stood_still_is_told(tmp_path):
+    """It answered nothing, and is in no ratio."""
+    found = turns(tmp_path, users=lambda _: 20, rate_rps=lambda s: 0 if 100 <= s < 150 else 50)
+    assert any("no request ended at all" in note for note in found.notes)
+
+
+def test_two_runs_in_one_history_are_told_and_the_last_is_looked_at(tmp_path):
+    """As a web UI leaves them; totals that were only set back are one run."""
+    prefix = write_history(tmp_path / "run", users=ramp, rate_rps=saturating, error_ratio=lambda _: 1.0, seconds=100)
+    other = write_history(tmp_path / "other", users=ramp, rate_rps=lambda s: 5 * ramp(s), seconds=100)
+    late = [line.replace("17954136", "17954138", 1) for line in _lines(other)[1:]]
+    (tmp_path / "run_stats_history.csv").write_text("".join([*_lines(prefix), *late]))
+    run = load_locust_run(prefix)
+    found = find_turns(run)
+    assert any("the history holds 2 runs: its totals begin again after 3.33 min" in one for one in run.damage)
+    assert not any(turn.kind == "failures" for turn in found.turns)
+    assert not any("from the start" in note for note in found.notes)
+
+
+def test_totals_that_were_only_set_back_are_one_run(tmp_path):
+    """Locust's --reset-stats, when all users are there."""
+    prefix = write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=90, restart_s=30)
+    assert not any("runs" in one for one in load_locust_run(prefix).damage)
+    write_history(tmp_path / "run", users=lambda s: ramp(s % 30), rate_rps=lambda _: 50, seconds=90, restart_s=30)
+    assert any("2 runs" in one for one in load_locust_run(prefix).damage)
+
+
 def test_windows_count_from_the_totals(tmp_path):
     """Every request once, in the window in which it ended."""
     run = load_locust_run(write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=61))

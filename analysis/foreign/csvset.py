@@ -1,0 +1,76 @@
+"""What somebody gives on the command line to the four CSVs of one Locust run, by whatever names Locust gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, Layout
+from analysis.foreign.records import cells_of, lines_of
+from loadproof.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_ENDINGS: Final = {
+    "_stats_history.csv": HISTORY,
+    "_stats.csv": STATS,
+    "_requests.csv": STATS,
+    "_failures.csv": FAILURES,
+    "_exceptions.csv": EXCEPTIONS,
+}
+"""Of --csv, and of the web UI's downloads: `_requests` is theirs. Source: locust/web.py 2.47, request_stats_csv."""
+
+
+@dataclass(frozen=True)
+class CsvSet:
+    directory: Path
+    prefix: str
+    """Empty where --csv was given a directory."""
+    paths: Mapping[Layout, Path]
+    """Of all four, whether they are there or not."""
+
+    @property
+    def name(self) -> str:
+        return self.prefix or self.directory.resolve().name or "locust"
+
+    @property
+    def exists(self) -> bool:
+        return any(path.exists() for path in self.paths.values())
+
+
+def csv_set(path: Path) -> CsvSet:
+    """Of a prefix, of a directory that was one, or of one of the files; InputError for a file that is none of them."""
+    if path.is_dir():
+        inside = _named(path, "")
+        return inside if inside.exists or not path.name else _named(path.parent, path.name)
+    for ending, layout in _ENDINGS.items():
+        if path.name.endswith(ending):
+            others = _named(path.parent, path.name.removesuffix(ending))
+            return CsvSet(
+                others.directory, others.prefix, {**others.paths, **({layout: path} if path.exists() else {})}
+            )
+    found = _named(path.parent, path.name)
+    return _alone(path) if path.is_file() and not found.exists else found
+
+
+def _named(directory: Path, prefix: str) -> CsvSet:
+    paths = {layout: directory / f"{prefix}_{layout.name}.csv" for layout in LAYOUTS}
+    downloaded = directory / f"{prefix}_requests.csv"
+    if downloaded.exists() and not paths[STATS].exists():
+        paths[STATS] = downloaded
+    return CsvSet(directory, prefix, paths)
+
+
+def _alone(path: Path) -> CsvSet:
+    """A file under a name of its own is known by its first line."""
+    line = next((line for line in lines_of(path) if line.strip(b"\r\n")), b"")
+    header = set(cells_of(line.rstrip(b"\r\n")))
+    layout = next((layout for layout in LAYOUTS if set(layout.columns) <= header), None)
+    if layout is None:
+        remedy = "give the prefix of Locust's --csv, or one of its files; a log of requests goes with --log"
+        got = line[:1000].decode(errors="backslashreplace").rstrip("\r\n")
+        raise InputError(Problem(str(path), "none of Locust's CSVs: it begins otherwise", remedy, got=got))
+    paths = {**_named(path.parent, path.stem).paths, layout: path}
+    return CsvSet(path.parent, path.stem, paths)

@@ -1,0 +1,137 @@
+"""A row of Locust's statistics to an `Entry`: counts, and times with what Locust's rounding leaves open."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.estimate import Estimate, exact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PERCENTILE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%", re.ASCII)
+AGGREGATED: Final = "Aggregated"
+SUM: Final = "Sum"
+NO_METHOD: Final = frozenset({"", "None"})
+"""What Locust writes as the type of the row of all endpoints; 'None' is that of 1.0."""
+_LARGEST: Final = 1e12
+"""A number beyond is a damaged one: in ms it would be thirty years."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of Locust's statistics: an endpoint, or all; None where the cell was N/A or is missing.
+
+    The intervals of times are what Locust's rounding leaves open, and nothing else.
+    """
+
+    method: str
+    name: str
+    requests: int
+    failures: int
+    mean: Estimate | None
+    maximum: Estimate | None
+    throughput: Estimate | None
+    quantiles: Mapping[float, Estimate]
+    written: str = ""
+    """The name as its bytes, a character each."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.method} {self.name}".strip()
+
+    @property
+    def failure_ratio(self) -> float:
+        return self.failures / self.requests if self.requests else math.nan
+
+
+def rounded(value_ms: float, n: int) -> Estimate:
+    """A percentile with the times that Locust rounds to it: two digits, or whole milliseconds below 100 ms.
+
+    Source: locust/stats.py 1.0.3 and 2.47, bucket_response_time.
+    """
+    down = next(half for edge, half in _HALVES if value_ms <= edge)
+    up = next(half for edge, half in _HALVES if value_ms < edge or edge == math.inf)
+    return Estimate(value_ms / 1000, max(0.0, value_ms - down) / 1000, (value_ms + up) / 1000, n)
+
+
+_HALVES: Final = ((100, 0.5), (1_000, 5.0), (10_000, 50.0), (math.inf, 500.0))
+"""Up to which value (ms) half of which step is lost."""
+
+
+def entry_of(row: Mapping[str, str], *, count: str, failures: str, prefix: str) -> Entry | None:
+    requests, failed = number_of(row[count]), number_of(row.get(failures, "0"))
+    if math.isnan(requests) or math.isnan(failed) or not 0 <= failed <= requests:
+        return None
+    n = int(requests)
+    throughput_rps = number_of(row.get("Requests/s", ""))
+    return Entry(
+        method="" if row["Type"] in NO_METHOD else row["Type"],
+        name=row["Name"],
+        requests=n,
+        failures=int(failed),
+        mean=_time(row.get(f"{prefix}Average Response Time", ""), n),
+        maximum=_time(row.get(f"{prefix}Max Response Time", ""), n),
+        throughput=None if math.isnan(throughput_rps) or not n else exact(throughput_rps, n),
+        quantiles={q: rounded(ms, n) for q, ms in quantiles_of(row).items() if n and not math.isnan(ms)},
+    )
+
+
+def _time(text: str, n: int) -> Estimate | None:
+    """A time in ms; Locust 1.0 cuts its decimals off. Source: locust/stats.py 1.0.3, requests_csv (`%i`)."""
+    value_ms = number_of(text)
+    if math.isnan(value_ms) or n == 0:
+        return None
+    return Estimate(value_ms / 1000, value_ms / 1000, (value_ms + text.isdecimal()) / 1000, n)
+
+
+def number_of(text: str) -> float:
+    """A number from 0 on; nan for N/A and for what is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if 0 <= value < _LARGEST else math.nan
+
+
+def quantiles_of(row: Mapping[str, str]) -> dict[float, float]:
+    """Quantile (0-1) to ms."""
+    matches = {name: PERCENTILE.fullmatch(name) for name in row}
+    return {round(float(match[1]) / 100, 10): number_of(row[name]) for name, match in matches.items() if match}
+
+
+def split(entries: list[Entry]) -> tuple[Entry | None, tuple[Entry, ...]]:
+    """The row of all endpoints, and the others; without it counts are added up, and percentiles can't be."""
+    total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
+    endpoints = tuple(entry for entry in entries if entry is not total)
+    if total is None and endpoints:
+        total = together(endpoints, name=SUM)
+    return total, endpoints
+
+
+def together(entries: tuple[Entry, ...], name: str) -> Entry:
+    """Several rows as one; a percentile of several can't be told from theirs."""
+    used = [entry for entry in entries if entry.requests]
+    n = sum(entry.requests for entry in used)
+    means = [entry.mean for entry in used if entry.mean]
+    maxima = [entry.maximum for entry in used if entry.maximum]
+    rates = [entry.throughput for entry in used if entry.throughput]
+    return Entry(
+        method="",
+        name=name,
+        requests=n,
+        failures=sum(entry.failures for entry in used),
+        mean=_weighted(means) if used and len(means) == len(used) else None,
+        maximum=max(maxima, key=lambda estimate: estimate.value) if used and len(maxima) == len(used) else None,
+        throughput=exact(sum(rate.value for rate in rates), n) if used and len(rates) == len(used) else None,
+        quantiles=used[0].quantiles if len(used) == len(entries) == 1 else {},
+    )
+
+
+def _weighted(means: list[Estimate]) -> Estimate:
+    n = sum(mean.n for mean in means)
+    value, low, high = (sum(getattr(mean, part) * mean.n for mean in means) / n for part in ("value", "low", "high"))
+    return Estimate(value, low, high, n)

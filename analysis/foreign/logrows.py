@@ -1,0 +1,179 @@
+"""A plain log of requests, a CSV of anyone's, to chunks of rows: times in seconds, statuses as numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from analysis.foreign.records import Records, blocks_of, cells_of
+from loadproof.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COLUMNS: Final = ("seconds", "name", "response_ms", "status")
+LAST_S: Final = 2**32
+"""By a clock that counts from 1970."""
+_NUMBERS: Final = ("seconds", "response_ms", "status")
+_UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
+_MOST_DIGITS: Final = 100
+_LONGEST_MS: Final = 1e12
+"""Thirty years: what is beyond is no time."""
+_STATUS: Final = re.compile(r"\s*(\d{3})\b")
+
+
+@dataclass
+class LogRows:
+    """What became of the lines is known when all chunks were read."""
+
+    path: Path
+    requests: int = 0
+    unreadable: int = 0
+    """Lines that were left out."""
+    texts_as_status: int = 0
+    """Of what got no answer, like JMeter's 'Non HTTP response code'."""
+    unit: str = ""
+    """What `seconds` was recognised as."""
+    _first: str = ""
+    """Of what could not be read."""
+    _statuses: int = 0
+    _status_text: str = ""
+    _divisor: int = field(default=0)
+
+    def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
+        """Of the four columns, so many rows at once; InputError where there are none, or where none can be read."""
+        blocks = blocks_of(self.path)
+        header, rest = self._header(blocks)
+        records = Records(len(header))
+        places = [header.index(name) for name in COLUMNS]
+        batch: list[bytes] = []
+        for block in chain([rest], blocks, [None]):
+            batch += list(records.end()) if block is None else records.add_block(block)
+            while len(batch) >= most_rows or (block is None and batch):
+                yield self._known(_table(batch[:most_rows], places, len(header)), batch[:most_rows])
+                batch = batch[most_rows:]
+        self.unreadable += records.skipped
+        self._first = self._first or records.first_skipped.decode(errors="backslashreplace").rstrip("\r\n")
+        self._refuse()
+
+    def _header(self, blocks: Iterator[list[bytes]]) -> tuple[list[str], list[bytes]]:
+        """The names of the columns, and the lines behind them in their block."""
+        block = next((lines for lines in blocks if any(line.strip(b"\r\n") for line in lines)), [])
+        place = next((place for place, line in enumerate(block) if line.strip(b"\r\n")), 0)
+        line = block[place] if block else b""
+        header = cells_of(line.rstrip(b"\r\n"))
+        missing = [name for name in COLUMNS if name not in header]
+        if not line:
+            raise InputError(Problem(str(self.path), "can't be read: it is empty", "give a CSV of requests"))
+        if missing:
+            remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
+            got = line[:200].decode(errors="backslashreplace").rstrip("\r\n")
+            raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
+        return header, block[place + 1 :]
+
+    def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
+        """Its readable rows; lines that pandas made no row of count as the others that are left out."""
+        table["seconds"] = self._seconds(table["seconds"])
+        table["response_ms"] = _numbers(table["response_ms"])
+        status, texts = self._status(table["status"])
+        table["status"] = status
+        known = table["seconds"].between(0, LAST_S) & table["response_ms"].between(0, _LONGEST_MS)
+        known &= status.between(0, 999)
+        rows = table[known]
+        if len(rows) < len(batch) and not self._first:
+            bad = known.to_numpy().argmin() if len(table) == len(batch) else 0
+            self._first = batch[bad].decode(errors="backslashreplace").rstrip("\r\n")
+        self.requests += len(rows)
+        self.unreadable += len(batch) - len(rows)
+        self.texts_as_status += int((texts & known).sum())
+        return rows
+
+    def _seconds(self, written: pd.Series[float]) -> pd.Series[float]:
+        """By the unit that the first of them have; a text may be a time of ISO 8601, UTC where it names no zone."""
+        times = _numbers(written)
+        if not self._divisor and times.notna().any():
+            typical = float(times.abs().median())
+            self._divisor, self.unit = next((known for known in _UNITS if typical <= LAST_S * known[0]), _UNITS[0])
+        times = times / (self._divisor or 1)
+        others = times.isna() & written.notna()
+        if others.any():
+            parsed = pd.to_datetime(written[others].astype(str), utc=True, format="ISO8601", errors="coerce")
+            times[others] = (parsed - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+            self.unit = self.unit or ("ISO 8601" if parsed.notna().any() else "")
+        return times
+
+    def _status(self, written: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[bool]]:
+        """The numbers, 0 without an answer; and which of them were texts."""
+        numbers = _numbers(written)
+        texts = numbers.isna() & written.notna()
+        if texts.any():
+            texts &= written.astype(str) != ""
+        if texts.any():
+            found = written[texts].astype(str)
+            leading = pd.to_numeric(found.str.extract(_STATUS)[0], errors="coerce")
+            numbers[texts] = leading
+            texts &= numbers.isna()
+            self._status_text = self._status_text or str(next(iter(written[texts]), ""))
+        self._statuses += int(numbers.notna().sum())
+        return numbers.fillna(0.0), texts
+
+    def _refuse(self) -> None:
+        where = str(self.path)
+        if self.requests and self.texts_as_status and not self._statuses:
+            remedy = "give the HTTP status of each answer, and 0 where none came"
+            raise InputError(Problem(where, "no status in it is a number", remedy, got=self._status_text))
+        if not self.requests and self.unreadable:
+            lines = f"not one of its {self.unreadable:,} lines" if self.unreadable > 1 else "not its only line"
+            what = f"{lines} can be read"
+            remedy = (
+                "give `seconds` since the start or since 1970, or as a time of ISO 8601, `response_ms` in milliseconds "
+                f"and the HTTP status, in as many columns as the first line names: {', '.join(COLUMNS)}"
+            )
+            raise InputError(Problem(where, what, remedy, got=self._first))
+        if not self.requests:
+            remedy = f"give a CSV with the columns {', '.join(COLUMNS)}"
+            raise InputError(Problem(where, "no request in it: its first line is all there is", remedy))
+
+
+def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
+    """Read by pandas where it can tell the lines as we do, else one by one."""
+    text = b"\n".join(batch)
+    names = {str(place): name for place, name in zip(places, COLUMNS, strict=True)}
+    numbers = {place: [""] for place, name in names.items() if name in _NUMBERS}
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text),
+            header=None,
+            names=list(map(str, range(columns))),
+            usecols=list(names),
+            dtype={str(places[COLUMNS.index("name")]): "category"},
+            encoding="latin-1",
+            keep_default_na=False,
+            na_values=numbers,
+        )
+    except (ValueError, OverflowError):
+        table = None
+    # A NUL ends a text early there.
+    if table is None or len(table) != len(batch) or b"\0" in text:
+        cells = [found for record in batch if len(found := cells_of(record)) == columns]
+        table = pd.DataFrame(cells, columns=list(map(str, range(columns))), dtype=object)
+    table = table[list(names)].rename(columns=names)
+    return table.assign(name=table["name"].astype("category"))
+
+
+def _numbers(written: pd.Series[float]) -> pd.Series[float]:
+    """As floats; nan for what is none, and for pandas' True."""
+    if pd.api.types.is_bool_dtype(written):
+        return pd.Series(float("nan"), index=written.index)
+    try:
+        return pd.to_numeric(written, errors="coerce").astype(float)
+    except OverflowError:
+        # Hundreds of digits: pandas takes them for a whole number, and that for a float.
+        texts = written.astype(str)
+        return pd.to_numeric(texts.where(texts.str.len() < _MOST_DIGITS), errors="coerce").astype(float)

@@ -1,0 +1,156 @@
+"""A CSV of anyone's, as bytes, to its whole records, whatever ends its lines and whatever a quote would swallow."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Final
+
+from loadproof.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+BLOCK: Final = 1 << 20
+_LONGEST_LINE: Final = 1 << 24
+"""What goes on beyond is cut there, so that a file without line ends costs no more than its size."""
+_MOST_LINES: Final = 1_000
+"""Of one record: a text with more line breaks is not looked for, so that one stray quote does not swallow a file."""
+_QUOTED: Final = re.compile(rb'"[^"]*"')
+_UTF_8: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """One after the other, as `blocks_of` has them."""
+    return chain.from_iterable(blocks_of(path))
+
+
+def blocks_of(path: Path) -> Iterator[list[bytes]]:
+    """Lines with what ends them: LF, CR, or CR LF; a byte order mark is left out, and UTF-16 is told by its own.
+
+    Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError when it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from _blocks(file)
+    except OSError as error:
+        remedy = "make it readable, or leave it out"
+        raise InputError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
+
+
+def _blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
+    mark = file.read(len(_UTF_8))
+    file.seek(next((len(known) for known in (_UTF_8, *_UTF_16) if mark.startswith(known)), 0))
+    if mark.startswith(_UTF_16):
+        codec = "utf-16-le" if mark.startswith(_UTF_16[0]) else "utf-16-be"
+        yield file.read().decode(codec, errors="replace").encode().splitlines(keepends=True)
+        return
+    rest = b""
+    while block := file.read(BLOCK):
+        *lines, rest = (rest + block).splitlines(keepends=True)
+        if len(rest) > _LONGEST_LINE or rest.endswith((b"\r", b"\n")):
+            lines.append(rest)
+            rest = b""
+        yield lines
+    if rest:
+        yield [rest]
+
+
+def cells_of(record: bytes) -> list[str]:
+    """Each cell with a character for each byte, so that no two texts become one; none where it is no record."""
+    try:
+        return next(csv.reader(_broken(record)), [])
+    except csv.Error:
+        return []
+
+
+def _broken(record: bytes) -> Iterator[str]:
+    """At line feeds only: what else Python takes for the end of a line may be half of a character."""
+    *lines, last = record.decode("latin-1").split("\n")
+    yield from (f"{line}\n" for line in lines)
+    yield last
+
+
+@dataclass
+class Records:
+    """Lines, one after the other, to records of so many columns; what is none is counted, and its first line kept.
+
+    A quote that is never closed costs its own line: the lines behind it are read without it.
+    """
+
+    columns: int
+    skipped: int = 0
+    first_skipped: bytes = b""
+    _open: list[bytes] = field(default_factory=list)
+    """Lines of which the first has a quote that is not closed yet."""
+
+    def add(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Records without what ends their last line."""
+        for new in lines:
+            if not self._open and self._is_record(new):
+                yield new.rstrip(b"\r\n")
+                continue
+            waiting = deque([new])
+            while waiting:
+                line = waiting.popleft()
+                if self._open:
+                    yield from self._go_on(line, waiting)
+                elif self._is_record(line):
+                    yield line.rstrip(b"\r\n")
+                elif line.count(b'"') % 2:
+                    self._open.append(line)
+                elif line.strip(b"\r\n"):
+                    self.skip(line)
+
+    def add_block(self, lines: list[bytes]) -> list[bytes]:
+        """The same at once, for there may be millions of lines, most of them records without a quote.
+
+        What ends a line may stay with it.
+        """
+        if self._open or b'"' in b"".join(lines):
+            return list(self.add(lines))
+        commas = self.columns - 1
+        records = [line for line in lines if line.count(b",") == commas]
+        if not commas or len(records) < len(lines):
+            return list(self.add(lines))
+        return records
+
+    def end(self) -> Iterator[bytes]:
+        """What a quote that was never closed has kept back."""
+        while self._open:
+            self.skip(self._open[0])
+            again, self._open = self._open[1:], []
+            yield from self.add(again)
+
+    def skip(self, line: bytes) -> None:
+        self.first_skipped = self.first_skipped or line
+        self.skipped += 1
+
+    def _go_on(self, line: bytes, waiting: deque[bytes]) -> Iterator[bytes]:
+        """With a record of several lines; where it comes to nothing, its first line alone is left out."""
+        self._open.append(line)
+        # From the second quote of a pair on; an odd line closes what an odd line has opened.
+        closes = line.count(b'"') % 2 == 1
+        if closes and self._is_record(record := b"".join(self._open)):
+            self._open = []
+            yield record.rstrip(b"\r\n")
+        elif closes or len(self._open) > _MOST_LINES:
+            self.skip(self._open[0])
+            waiting.extendleft(reversed(self._open[1:]))
+            self._open = []
+
+    def _is_record(self, text: bytes) -> bool:
+        quotes = text.count(b'"')
+        if quotes % 2 == 0:
+            bare = _QUOTED.sub(b"", text) if quotes else text
+            return bare.count(b",") + 1 == self.columns and bool(text.strip(b"\r\n"))
+        try:
+            # A quote within a text that none encloses is a character like any other.
+            return len(next(csv.reader(_broken(text.rstrip(b"\r\n")), strict=True))) == self.columns
+        except csv.Error:
+            return False
