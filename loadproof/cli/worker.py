@@ -9,6 +9,7 @@ import typer
 from loadproof.cli.options import DEFAULT_LOCUSTFILES, LocustfilesOption, address, checked_locustfiles
 from loadproof.errors import ExitCode
 from loadproof.run.locust import work_for
+from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
 
 
@@ -19,7 +20,15 @@ def worker(
 ) -> None:
     """Make load for runs on another machine, one after the other, until stopped."""
     host, port = address(master, "master")
+    secret = shared_secret("worker")
     stop_signal = StopSignal()
     with stop_signal.installed():
-        code = work_for(host, port, locustfiles=checked_locustfiles(locustfiles), stop_signal=stop_signal, once=once)
+        code = work_for(
+            host,
+            port,
+            secret=secret,
+            locustfiles=checked_locustfiles(locustfiles),
+            stop_signal=stop_signal,
+            once=once,
+        )
     raise typer.Exit(ExitCode.NOTHING_MEASURED if code else ExitCode.PASS)

@@ -85,12 +85,17 @@ class MasterCrew:
         self._clock = post.clock
         self._writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
+        """By client id, of workers that were told their part."""
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
         environment.events.quit.add_listener(lambda **_: self._writing.finish())
+
+    def has_part(self, client_id: str) -> bool:
+        """This worker was told its part of the run; one that came later waits for the next."""
+        return client_id in self._heard_s
 
     @property
     def in_flight(self) -> int:
@@ -123,6 +128,8 @@ class MasterCrew:
             self._clock.sleep(_END_LOOK_S)
 
     def _take(self, msg: Any, **_: Any) -> None:
+        if not self.has_part(msg.node_id):
+            return
         self._heard_s[msg.node_id] = self._clock.now_s()
         skew = self._skews[msg.node_id]
         skew.back(self._clock.unix_s() - msg.data["now_unix_s"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from analysis.estimates.metrics import tally
 from loadproof.outcome import Outcome
+from loadproof.recording.reports import SecondReport
 from tests.loadproof.generator.crews import Distributed, Local
 
 
@@ -138,6 +139,21 @@ def test_a_worker_that_falls_silent_is_told_lost_once(three):
     lost = [line for line in three.told if "worker_lost" in line]
     assert lost == [{"worker_lost": "worker 2 stopped reporting"}]
     assert three.end() < 0.1
+
+
+def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three):
+    """It came later, or has the master's key and nothing to do: it isn't asked, and isn't believed."""
+    three.begin()
+    late = three.wire.worker("worker-4")
+    report = SecondReport("4", 3.0, 5, 0, 0, 0, [(5, "steady", "balance", "ok", "response", 0, 1000)], None, [])
+    late.send_message("loadproof-second", {"report": vars(report), "now_unix_s": 0.0, "clock_took_s": 0.0})
+    late.send_message("loadproof-ended")
+    three.time.advance_to(8.0)
+    assert not three.crew.has_part("worker-4")
+    assert three.crew.has_part("worker-3")
+    assert three.end() < 0.1
+    assert tally(three.run().intervals).sent == 0
+    assert three.wire.failures == []
 
 
 def test_the_master_waits_for_the_last_words_only_so_long(three):
