@@ -19,6 +19,8 @@ from loadproof.errors import ExitCode
 from loadproof.run import children, ports
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.secret import new_secret
+from loadproof.scenario.safety import permit_target
+from loadproof.scenario.targetfile import named_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,7 +82,8 @@ def started(
 ) -> Iterator[Generator]:
     """The generator for this run directory; every process of it is gone on the way out."""
     log = path / "generator.log"
-    environment = dict(secret)
+    named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
+    environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_secret()
     read_end, write_end = os.pipe()
@@ -109,16 +112,27 @@ def started(
         yield Generator(leader, read_end, workers, wait_s=crew.wait_s if crew.is_distributed else 0)
 
 
-def work_for(host: str, port: int, *, secret: str, locustfiles: Path, stop_signal: StopSignal, once: bool) -> int:
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Whom a worker works for, and what it may do for them."""
+
+    host: str
+    port: int
+    locustfiles: Path
+    environment: Mapping[str, str] = field(repr=False)
+    """The secret, and what its owner allows."""
+
+
+def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> int:
     """Be a worker of the masters that listen there, one after the other; Locust's last exit code.
 
     Locust waits for a master by itself, for some minutes; then it is started again, unless it was refused.
     """
+    command = _worker_command(options.locustfiles, options.host, options.port)
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        environment = {variables.SECRET: secret}
-        child = children.start(_worker_command(locustfiles, host, port), environment=environment, cores=set(), log=None)
+        child = children.start(command, environment=options.environment, cores=set(), log=None)
         while child.poll() is None and not stop_signal:
             time.sleep(_POLL_S)
         children.stop(child)

@@ -10,12 +10,13 @@ import csv
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from loadproof import variables
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.scenario import LimitText  # noqa: TC001 - pydantic resolves it
@@ -223,16 +224,23 @@ def _read_accounts(path: Path) -> list[str]:
     return ids
 
 
+def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
+    """Environment variables whose values such a target is sent by this mix, each after its place in the target file."""
+    named = [(f"headers.{name}", variable) for name, value in headers.items() for variable in _VARIABLE.findall(value)]
+    if "webhooks" in mix and endpoints.webhooks.signature != "none":
+        named.append(("endpoints.webhooks.secret", endpoints.webhooks.secret))
+    return named
+
+
 def missing_variables(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
     """A problem for each environment variable that requests to these endpoints would need and that isn't set."""
-    named = [
-        (f"headers.{name}", variable) for name, value in target.headers.items() for variable in _VARIABLE.findall(value)
-    ]
-    webhooks = target.endpoints.webhooks
-    if "webhooks" in endpoints and webhooks.signature != "none" and "webhooks" in target.endpoints.model_fields_set:
-        named.append(("endpoints.webhooks.secret", webhooks.secret))
-    for place, variable in named:
-        if not os.environ.get(variable):
+    # Who says nothing of webhooks gets the reference API's own key.
+    said = endpoints if "webhooks" in target.endpoints.model_fields_set else endpoints - {"webhooks"}
+    for place, variable in named_variables(target.headers, target.endpoints, said):
+        if variable in {variables.SECRET, variables.SECRET_FILE}:
+            what = "the secret of master and workers is not for the target"
+            yield Problem(f"target {place}", what, "name another environment variable", got=variable)
+        elif not os.environ.get(variable):
             yield Problem(f"target {place}", f"the environment variable {variable} is not set", "set it")
 
 

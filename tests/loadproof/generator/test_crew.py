@@ -156,6 +156,25 @@ def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three)
     assert three.wire.failures == []
 
 
+def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_users(tmp_path, capsys):
+    """The master tells who watches the run, and does not wait for it."""
+    with closing(Distributed(tmp_path, 0.0)) as run:
+        elsewhere = run.manifest.target.model_copy(update={"base_url": "http://192.0.2.1"})
+        run.crew._manifest = run.manifest.model_copy(update={"target": elsewhere})
+        run.master.post.assign(run.manifest, rank=0, workers=1)
+        run.crew.begin(2.0)
+        run.time.advance_to(0.4)
+        (line,) = [line for line in run.told if "worker_lost" in line]
+        assert line["worker_lost"].startswith("worker 1 refused its part: target: this host is not on the allow list")
+        assert not run.workers[0].runner.has_quit, "its last word has to leave first"
+        run.time.advance_to(0.6)
+        assert run.workers[0].runner.has_quit
+        assert run.workers[0].post.workload().scenario.name == "plain-locust"
+        assert run.end() < 0.1
+        assert run.wire.failures == []
+    assert "with --allow-host 192.0.2.1" in capsys.readouterr().err
+
+
 def test_the_master_waits_for_the_last_words_only_so_long(three):
     """For the scenario's timeouts and six seconds, of a worker that goes on reporting and never says its last word."""
     three.begin()
