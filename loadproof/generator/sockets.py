@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import gevent
@@ -68,13 +69,15 @@ class SocketKeys:
 
 
 def watch_strangers(socket: Any, tell: Callable[[], None]) -> None:
-    """Call `tell` for each connection to the master's socket that has another secret, or none."""
-    gevent.spawn(_count_strangers, socket.get_monitor_socket(), tell)
+    """Call `tell` when a connection to the master's socket has another secret, or none; at most once a second."""
+    gevent.spawn(_tell_of_strangers, socket.get_monitor_socket(), tell)
 
 
-def _count_strangers(monitor: Any, tell: Callable[[], None]) -> None:
+def _tell_of_strangers(monitor: Any, tell: Callable[[], None]) -> None:
+    next_s = 0.0
     for event, _ in _events(monitor):
-        if event == _GREETING_FAILED:
+        if event == _GREETING_FAILED and time.monotonic() >= next_s:
+            next_s = time.monotonic() + 1
             tell()
 
 

@@ -60,7 +60,7 @@ class Watch:
         self._ending: Ending = "completed"
         self._detail = ""
         self._unread = b""
-        self._strangers = 0
+        self._refused_some = False
         timeouts = manifest.scenario.timeouts
         self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
         longest_s = generator.wait_s + manifest.phases[-1].end_s + 2 * self._stop_patience_s
@@ -85,8 +85,8 @@ class Watch:
             self._ending = "generator_died"
             self._detail = f"Locust ended with code {self._generator.leader.returncode}; see generator.log"
             if self._sampler is None and self._generator.wait_s:
-                strangers = f" and {self._strangers} connections were refused: {_STRANGER}" if self._strangers else ""
-                self._detail = f"fewer than {self._manifest.workers} workers came in time{strangers}; see generator.log"
+                refused = f", and a connection was refused: {_STRANGER}" if self._refused_some else ""
+                self._detail = f"fewer than {self._manifest.workers} workers came in time{refused}; see generator.log"
         return ended(self._manifest, self._ending, self._detail)
 
     def _read(self, progress: Progress) -> bool:
@@ -125,8 +125,8 @@ class Watch:
 
     def _refused(self, progress: Progress) -> None:
         """A process that is no worker of ours changes nothing; whoever waits for it should know why."""
-        self._strangers += 1
-        if self._strangers == 1:
+        if not self._refused_some:
+            self._refused_some = True
             progress.say(f"a connection to the master's port was refused: {_STRANGER}")
             files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), "stranger", _STRANGER)])
 

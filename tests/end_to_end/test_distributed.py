@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,16 @@ def test_workers_that_never_come_are_told(tmp_path):
     )
     assert done.returncode == 4
     assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
+
+
+def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp_path):
+    """Whoever looks for a free port meanwhile gets another one: it listens as soon as there is a process to ask."""
+    run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", "--workers", 2)
+    command = run.child("--master").cmdline()
+    port = int(command[command.index("--master-bind-port") + 1])
+    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    run.signalled(signal.SIGTERM)
+    assert run.survivors() == []
 
 
 @contextmanager
