@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 _REFUSALS_IN_A_ROW: Final = 3
 """A master that ends may cut one greeting short; it takes ZeroMQ a tenth of a second to try again."""
-_GREETING_FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-_GREETING_CUT: Final = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-"""All that a worker hears when the master can't read it; at the master also what a port scan leaves."""
+_REFUSED: Final = {zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
+"""The side that sees first that greetings don't match hangs up, and the other one hears no more than that."""
 
 
 def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, bytes]:
@@ -76,7 +75,7 @@ def watch_strangers(socket: Any, tell: Callable[[], None]) -> None:
 def _tell_of_strangers(monitor: Any, tell: Callable[[], None]) -> None:
     next_s = 0.0
     for event, _ in _events(monitor):
-        if event == _GREETING_FAILED and time.monotonic() >= next_s:
+        if event in _REFUSED and time.monotonic() >= next_s:
             next_s = time.monotonic() + 1
             tell()
 
@@ -87,7 +86,7 @@ def _leave_when_refused(monitor: Any) -> None:
     for event, endpoint in _events(monitor):
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             refusals = 0
-        elif event in {_GREETING_FAILED, _GREETING_CUT}:
+        elif event in _REFUSED:
             refusals += 1
         if refusals == _REFUSALS_IN_A_ROW:
             what = f"whoever listens there has another {variables.SECRET}, or none"

@@ -99,6 +99,12 @@ def test_a_plain_socket_and_garbage_are_not_heard(master):
     assert master.received == []
 
 
+def test_who_hangs_up_instead_of_greeting_is_told_too(master):
+    """A plain socket that sees first that the greetings don't match does no more than that."""
+    socket.create_connection(("127.0.0.1", master.server.port)).close()
+    eventually(lambda: master.strangers > 0)
+
+
 @pytest.mark.parametrize(
     "server_key",
     [key_pair("x" * 64, "master")[0], key_pair(SECRET, "worker")[0]],
