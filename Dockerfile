@@ -29,6 +29,9 @@ FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv
 COPY loadproof loadproof
 COPY locustfiles locustfiles
+COPY deploy/secret.py deploy/secret.py
+# A new volume takes its owner from the directory at which it is mounted first.
+RUN install -d -o 10001 -g 10001 -m 0755 /run/loadproof
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "loadproof"]
 CMD ["worker", "master"]

@@ -1,4 +1,4 @@
-"""Environment variables by which the runner tells its Locust process what to do; nothing else passes between them."""
+"""Environment variables by which the runner tells its Locust processes what to do; nothing else passes to them."""
 
 from typing import Final
 
@@ -6,5 +6,11 @@ RUN: Final = "LOADPROOF_RUN"
 """The run directory, whose manifest holds scenario, seed and phases."""
 PROGRESS_FD: Final = "LOADPROOF_PROGRESS_FD"
 """A descriptor for lines of JSON that tell how the run goes."""
+SECRET: Final = "LOADPROOF_SECRET"  # noqa: S105 - the variable's name
+"""What master and workers know and nobody else does; users set it where workers come from elsewhere."""
+SECRET_FILE: Final = "LOADPROOF_SECRET_FILE"  # noqa: S105 - the variable's name
+"""A file that holds it; for users alone."""
+LISTENER_FD: Final = "LOADPROOF_LISTENER_FD"
+"""The descriptor of a socket on which the master listens for its workers."""
 WEBHOOK_SECRET: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 """The key of webhook signatures; the target reads the same variable."""

@@ -173,7 +173,12 @@ def loaded_by(*names: str) -> set[str]:
     return set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split())
 
 
-DISTRIBUTIONS = {"yaml": "pyyaml", "prometheus_client": "prometheus-client", "uvicorn": "uvicorn[standard]"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "prometheus_client": "prometheus-client",
+    "uvicorn": "uvicorn[standard]",
+    "zmq": "pyzmq",
+}
 COMES_ALONG = {"greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
 """With gevent, jinja2, pydantic and fastapi, which could not be without them."""
 

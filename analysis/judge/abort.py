@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.expectation import Expectation
     from loadproof.scenario.scenario import Scenario, Threshold
 
 
@@ -52,7 +53,7 @@ class AbortWatch:
         ]
 
     def broken(self, now_s: float) -> str | None:
-        """Which threshold a window has broken that ended by now, and when; None where none has."""
+        """Which threshold a window has broken that is complete by now, and when; None where none has."""
         cells = IntervalCells(self._spans, self._scenario)
         cells.add(self._tail.read())
         rows = cells.frame()
@@ -60,7 +61,19 @@ class AbortWatch:
             expectation = watched.threshold.expectation
             new = in_scope(rows, watched.scope)
             watched.counted += count_seconds(expectation, new, watched.scope, seconds=self._seconds)
-            window = deciding_window(expectation, watched.spans, watched.counted, until_s=now_s)
+            until_s = now_s - late_s(expectation, self._scenario)
+            window = deciding_window(expectation, watched.spans, watched.counted, until_s=until_s)
             if window is not None and window.word is Word.FAIL:
                 return f"{watched.threshold.scope}: {watched.threshold.expect} was broken {window.when}"
         return None
+
+
+def late_s(expectation: Expectation, scenario: Scenario) -> float:
+    """How long after its end a window is complete: what was to be sent in it can be answered so late, and count."""
+    match expectation.metric.name:
+        case "throughput":
+            return 0.0
+        case "goodput" | "goodput_ratio":
+            return scenario.deadline
+        case _:
+            return scenario.timeouts.connect + scenario.timeouts.total

@@ -13,6 +13,7 @@ from analysis.frames.bursts import bursts
 from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
 from loadproof.errors import printable
 from loadproof.units import format_duration
 
@@ -49,12 +50,20 @@ def _ending(run: Run) -> Iterator[Finding]:
         case "disk_full":
             yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
         case "aborted":
-            what = f"ended early, after {came}{detail}"
-            yield Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
+            yield _aborted(run, f"ended early, after {came}{detail}")
         case "interrupted" | "terminated":
             yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "run it to its end")
         case "running":
             yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended in order", "run it to its end")
+
+
+def _aborted(run: Run, what: str) -> Finding:
+    """The final word is from the whole record: what ended the run may have been mended by answers that came later."""
+    thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
+    if any(judge(threshold, run).word is Word.FAIL for threshold in thresholds):
+        return Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
+    what += "; in the whole record that window is not broken"
+    return Finding(Word.INCONCLUSIVE, what, "run it again, to its end")
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:

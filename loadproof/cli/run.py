@@ -29,8 +29,10 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import look, run_into
-from loadproof.run.locust import CrewOptions
+from loadproof.run.locust import LOOPBACK, CrewOptions
+from loadproof.run.ports import check_free_ports
 from loadproof.run.probe import probe
+from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
 
 
@@ -59,7 +61,9 @@ def run(
     stop_signal = StopSignal()
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
-        crew = CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait, ui_port)
+        secret = shared_secret("--listen") if listen else ""
+        check_free_ports({"--listen": listening, "--ui-port": (LOOPBACK, ui_port) if ui_port else None})
+        crew = CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait, secret, ui_port)
         target_file = allowed_target(target, allow_host)
         assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
         before = judging.load_baseline(baseline, assignment.scenario)

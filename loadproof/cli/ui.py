@@ -18,6 +18,8 @@ from loadproof.cli.options import (
 from loadproof.cli.preparing import allowed_target
 from loadproof.cli.running import tell_faults
 from loadproof.run import webui
+from loadproof.run.locust import LOOPBACK
+from loadproof.run.ports import check_free_ports
 from loadproof.run.stopping import StopSignal
 
 
@@ -31,6 +33,7 @@ def ui(
     stop_signal = StopSignal()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
+        check_free_ports({"--port": (LOOPBACK, port)})
         tell_faults(target_file)
         directory = checked_locustfiles(locustfiles)
         console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))

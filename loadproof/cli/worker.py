@@ -6,20 +6,31 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli.options import DEFAULT_LOCUSTFILES, LocustfilesOption, address, checked_locustfiles
+from loadproof import variables
+from loadproof.cli.options import DEFAULT_LOCUSTFILES, HostsOption, LocustfilesOption, address, checked_locustfiles
 from loadproof.errors import ExitCode
-from loadproof.run.locust import work_for
+from loadproof.run.locust import WorkerOptions, work_for
+from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
+from loadproof.scenario.safety import permit
 
 
 def worker(
     master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Where `loadproof run --listen` waits.")],
+    allow_host: HostsOption = None,
+    allow_variable: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Environment variable that a target file may name; its value is sent."),
+    ] = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     once: Annotated[bool, typer.Option("--once", help="End after one run.")] = False,
 ) -> None:
     """Make load for runs on another machine, one after the other, until stopped."""
     host, port = address(master, "master")
+    allowed = permit(allow_host or [], allow_variable or [], besides=True)
+    environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()
     with stop_signal.installed():
-        code = work_for(host, port, locustfiles=checked_locustfiles(locustfiles), stop_signal=stop_signal, once=once)
+        options = WorkerOptions(host, port, checked_locustfiles(locustfiles), environment)
+        code = work_for(options, stop_signal, once=once)
     raise typer.Exit(ExitCode.NOTHING_MEASURED if code else ExitCode.PASS)

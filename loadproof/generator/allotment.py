@@ -10,7 +10,7 @@ from loadproof.internals.locust import planned_classes, worker_ids
 from loadproof.plan.shares import allot, apportion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from locust import User
     from locust.runners import WorkerNode
@@ -23,8 +23,16 @@ class UserAllotment(UsersDispatcher):
     spreads users evenly too, but which worker gets the n-th depends on the other classes.
     """
 
-    def __init__(self, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> None:
+    def __init__(
+        self,
+        worker_nodes: list[WorkerNode],
+        user_classes: list[type[User]],
+        has_part: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`has_part` says of a worker's id whether it was told its part of this run; who came later was not."""
         super().__init__(worker_nodes, user_classes)
+        self._has_part = has_part
+        self._classes: list[type[User]] | None = None
         self._rounds: Iterator[dict[str, dict[str, int]]] = iter(())
 
     def new_dispatch(
@@ -33,13 +41,20 @@ class UserAllotment(UsersDispatcher):
         spawn_rate: float,  # noqa: ARG002 - Locust's signature
         user_classes: list[type[User]] | None = None,
     ) -> None:
-        """Plan one round: PlanShape's ticks are the steps of a ramp."""
-        # Locust's own takes an empty list for all there are.
-        classes: list[Any] = planned_classes(self) if user_classes is None else user_classes
+        """Plan one round: PlanShape's ticks are the steps of a ramp.
+
+        Locust asks without classes when a worker came or went; they are those of the tick before.
+        """
+        if user_classes is not None:
+            # An empty list is no user class, where Locust's own dispatcher takes it for all there are.
+            self._classes = user_classes
+        classes: list[Any] = planned_classes(self) if self._classes is None else list(self._classes)
         total_weight = sum(cls.weight for cls in classes)
         shares = {cls.__name__: cls.weight / total_weight for cls in classes}
         counts = apportion(target_user_count, shares) if shares else {}
-        self._rounds = iter([allot(counts, worker_ids(self))])
+        with_part = [worker for worker in worker_ids(self) if self._has_part(worker)]
+        # Nobody is left who could send: Locust wants a round all the same, and it is one of no users.
+        self._rounds = iter([allot(counts, with_part) or allot(dict.fromkeys(counts, 0), worker_ids(self))])
 
     def __next__(self) -> dict[str, dict[str, int]]:
         return next(self._rounds)

@@ -5,6 +5,7 @@
     worker → master   second   one SecondReport a second, what time it is there, and how long `clock` seemed to take
     master → worker   end      finish what is in flight and report
     worker → master   ended    the last report was sent
+    worker → master   refused  its owner doesn't allow its part, and why; it makes no load
 
 A run in one process is a crew of one, without messages.
 """
@@ -12,11 +13,13 @@ A run in one process is a crew of one, without messages.
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import gevent
 
+from loadproof.generator.consent import refusals
 from loadproof.generator.measuring import Measuring
 from loadproof.generator.writing import Writing
 from loadproof.internals.locust import send_statistics
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.runners import MasterRunner, WorkerRunner
 
+    from loadproof.errors import Problem
     from loadproof.recording.runwriter import RunWriter
     from loadproof.users.workload import Post
 
 _BEGIN, _END = "loadproof-begin", "loadproof-end"
 _CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
+_REFUSED: Final = "loadproof-refused"
+_TELLING_S: Final = 0.5
+"""ZeroMQ sends in the background; so long a worker waits until its last word has left."""
 _OVERDUE_S: Final = 6.0
 """A worker that has not reported for so long is lost."""
 _END_LOOK_S: Final = 0.05
@@ -85,12 +92,18 @@ class MasterCrew:
         self._clock = post.clock
         self._writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
+        """By client id, of workers that were told their part."""
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
+        self._runner.register_message(_REFUSED, self._hear_refusal)
         environment.events.quit.add_listener(lambda **_: self._writing.finish())
+
+    def has_part(self, client_id: str) -> bool:
+        """This worker was told its part of the run; one that came later waits for the next."""
+        return client_id in self._heard_s
 
     @property
     def in_flight(self) -> int:
@@ -125,6 +138,8 @@ class MasterCrew:
             self._writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
 
     def _take(self, msg: Any, **_: Any) -> None:
+        if not self.has_part(msg.node_id):
+            return
         self._heard_s[msg.node_id] = self._clock.now_s()
         skew = self._skews[msg.node_id]
         skew.back(self._clock.unix_s() - msg.data["now_unix_s"])
@@ -136,6 +151,10 @@ class MasterCrew:
 
     def _dismiss(self, msg: Any, **_: Any) -> None:
         self._at_work.pop(msg.node_id, None)
+
+    def _hear_refusal(self, msg: Any, **_: Any) -> None:
+        if rank := self._at_work.pop(msg.node_id, None):
+            self._writing.writer.announce(worker_lost=f"worker {rank} refused its part: {msg.data['why']}")
 
     def _look_after_workers(self) -> None:
         while True:
@@ -153,6 +172,7 @@ class WorkerCrew:
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         """The environment's runner is a WorkerRunner, or what stands in for one."""
+        self._environment = environment
         self._runner = cast("WorkerRunner", environment.runner)
         self._post = post
         self._clock = post.clock
@@ -165,8 +185,19 @@ class WorkerCrew:
     def _begin(self, msg: Any, **_: Any) -> None:
         order = msg.data
         manifest = Manifest.model_validate_json(order["manifest"])
+        if problems := list(refusals(manifest)):
+            self._refuse(problems)
+            return
         work = self._post.assign(manifest, rank=order["rank"], workers=order["workers"])
         work.begin(order["start_unix_s"] - self._clock.unix_s())
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        """Say why to both sides, and go: no message is handled in between, so no users are made."""
+        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+        self._runner.send_message(_REFUSED, {"why": "; ".join(map(str, problems))})
+        self._clock.sleep(_TELLING_S)
+        self._environment.process_exit_code = 1
+        self._runner.quit()
 
     def _hear_clock(self, msg: Any, **_: Any) -> None:
         self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - msg.data["unix_s"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -16,7 +17,8 @@ from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.measuring import look_for_garbage_rarely
-from loadproof.internals.locust import keep_default_arguments, take_stop_button
+from loadproof.generator.sockets import SocketKeys, watch_strangers
+from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from locust.web import WebUI
 
     from loadproof.generator.shape import PlanShape
+
+# Locust loads this file before it makes its runner, and with it the sockets.
+prepare_sockets(SocketKeys().prepare)
 
 
 class Dispatcher(dispatcher.ArrivalDispatcher):
@@ -59,7 +64,11 @@ def _set_up(environment: Environment, **_: Any) -> None:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
     if isinstance(environment.runner, MasterRunner):
-        plan.lead(MasterCrew(environment, writer, manifest), writer)
+        crew = MasterCrew(environment, writer, manifest)
+        plan.lead(crew, writer)
+        # Locust only calls it.
+        environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
+        watch_strangers(master_socket(environment.runner), lambda: writer.announce(stranger=True))
     else:
         plan.lead(LocalCrew(environment, writer), writer)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)

@@ -32,6 +32,8 @@ class PlanShape(LoadTestShape):
         super().__init__()
         self._begun = False
         self._ends_early = False
+        self._workers = 0
+        """That have a part of the run, which others that come later have not."""
 
     def lead(self, crew: Crew, writer: RunWriter) -> None:
         self._crew = crew
@@ -59,23 +61,19 @@ class PlanShape(LoadTestShape):
         work = self.post.workload()
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         if work.scenario.model == "open":
-            return self._worker_count, float(self._worker_count), [self.dispatcher]
+            return self._workers, float(self._workers), [self.dispatcher]
         now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
         users = users_at(work.spans, now_s)
         mix = work.scenario.mix
         classes: list[type[User]] = [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
         return users, float(max(users, 1)), classes
 
-    @property
-    def _worker_count(self) -> int:
-        return int(getattr(self.runner, "worker_count", 1))
-
     def _begin(self) -> None:
         self._begun = True
         start_unix_s = self.post.clock.unix_s() + self._crew.lead_s
         self.post.workload().begin(self._crew.lead_s)
-        workers = self._crew.begin(start_unix_s)
-        self._writer.announce(start_unix_s=start_unix_s, workers=workers)
+        self._workers = self._crew.begin(start_unix_s)
+        self._writer.announce(start_unix_s=start_unix_s, workers=self._workers)
 
     def _await_next_phase(self) -> None:
         """When a phase begins or the last one ends before the next call, wait for that: users change on time."""

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from locust import argument_parser
+from locust.rpc.zmqrpc import BaseSocket
 from locust.user.task import LOCUST_STATE_STOPPING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from locust import User
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
-    from locust.runners import WorkerRunner
+    from locust.runners import MasterRunner, WorkerRunner
     from locust.stats import StatsCSVFileWriter
     from locust.web import WebUI
 
@@ -69,6 +70,25 @@ def keep_default_arguments() -> None:
     step of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
     """
     argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
+
+
+def prepare_sockets(prepare: Callable[[Any], None]) -> None:
+    """Have each socket between master and workers prepared before it is bound or connected.
+
+    Source: locust/rpc/zmqrpc.py; Server and Client call BaseSocket.__init__ before anything else.
+    """
+    make = BaseSocket.__init__
+
+    def make_prepared(self: BaseSocket, *how: Any, **named: Any) -> None:
+        make(self, *how, **named)
+        prepare(self.socket)
+
+    BaseSocket.__init__ = make_prepared  # type: ignore[method-assign]
+
+
+def master_socket(runner: MasterRunner) -> Any:
+    """Where the workers' messages arrive. Source: locust/runners.py, MasterRunner; locust/rpc/zmqrpc.py."""
+    return runner.server.socket
 
 
 def take_stop_button(web_ui: WebUI, stop: Callable[[], dict[str, object]]) -> None:

@@ -7,6 +7,8 @@ import subprocess
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
+from loadproof import variables
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
@@ -52,8 +54,10 @@ def start(
     return child
 
 
-def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **variables}
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with changes; the secret of master and workers only where it is one of them."""
+    own = {name: value for name, value in os.environ.items() if name not in {variables.SECRET, variables.SECRET_FILE}}
+    return {**own, **changes}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:

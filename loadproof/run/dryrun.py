@@ -16,6 +16,7 @@ from loadproof.generator.look import Look
 from loadproof.run import children
 from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
 from loadproof.run.embedded import embedded_target
+from loadproof.scenario.safety import permit_target
 
 
 def dry_run(assignment: Assignment) -> list[Look]:
@@ -34,7 +35,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
         done = subprocess.run(
             [sys.executable, "-m", "loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())],
             input=manifest.model_dump_json(),
-            env=children.environment_with(secret),
+            env=children.environment_with(secret | permit_target(base_url)),
             capture_output=True,
             text=True,
             check=False,

@@ -5,27 +5,32 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import loadproof
 from loadproof import variables
-from loadproof.run import children
+from loadproof.errors import ExitCode
+from loadproof.run import children, ports
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
+from loadproof.run.secret import new_secret
+from loadproof.scenario.safety import permit_target
+from loadproof.scenario.targetvariables import named_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from socket import socket
 
     from loadproof.run.stopping import StopSignal
     from loadproof.rundir.manifest import Manifest
 
 LISTEN_PORT: Final = 5557
+LOOPBACK: Final = "127.0.0.1"
 _POLL_S: Final = 0.2
 _OUR_LOCUSTFILE: Final = Path(loadproof.__file__).parent / "generator/locustfile.py"
 """Loaded by Locust from its path: nothing on this side of the processes imports it."""
@@ -42,6 +47,8 @@ class CrewOptions:
     """Where workers from elsewhere connect; None: they are our own children."""
     wait_s: int = 60
     """How long to wait for them."""
+    secret: str = field(default="", repr=False)
+    """What these workers know, too; empty: a new one for each run."""
     ui_port: int | None = None
     """Where Locust's web UI shows the run, on 127.0.0.1; None: nowhere."""
 
@@ -61,7 +68,8 @@ class Generator:
     pipe: int
     """A descriptor on which it tells how it goes, in lines of JSON."""
     workers: list[subprocess.Popen[bytes]]
-    waits_for_workers: bool
+    wait_s: int
+    """How long it may wait for workers before it begins; 0: there are none."""
 
     def end_early(self) -> None:
         """Finish what is in flight, and write what there is."""
@@ -74,42 +82,62 @@ def started(
 ) -> Iterator[Generator]:
     """The generator for this run directory; every process of it is gone on the way out."""
     log = path / "generator.log"
+    named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
+    environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
+    if crew.is_distributed:
+        environment[variables.SECRET] = crew.secret or new_secret()
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
-        host, port = crew.listen or ("127.0.0.1", _free_port() if crew.workers > 1 else 0)
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
-        if crew.is_distributed:
-            command += ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
-            command += ["--expect-workers", str(crew.workers)]
-            command += ["--expect-workers-max-wait", str(crew.wait_s)]
-        environment = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end), **secret}
-        leader = children.start(command, environment=environment, cores=cores, log=log, pass_fds=[write_end])
+        told = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
+        # Ours until the leader has them: a port that others hold open outlives it.
+        with ExitStack() as handed_over:
+            handed_over.callback(os.close, write_end)
+            pass_fds, port = [write_end], 0
+            if crew.is_distributed:
+                listener = handed_over.enter_context(_listening(crew))
+                port = listener.getsockname()[1]
+                command += _master_options(crew, port)
+                told[variables.LISTENER_FD] = str(listener.fileno())
+                pass_fds.append(listener.fileno())
+            leader = children.start(command, environment=environment | told, cores=cores, log=log, pass_fds=pass_fds)
         stack.callback(children.stop, leader)
-        os.close(write_end)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            command = _worker_command(crew.locustfiles, host, port)
-            worker = children.start(command, environment=secret, cores=cores, log=log)
+            command = _worker_command(crew.locustfiles, LOOPBACK, port)
+            worker = children.start(command, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
-        yield Generator(leader, read_end, workers, waits_for_workers=crew.is_distributed)
+        yield Generator(leader, read_end, workers, wait_s=crew.wait_s if crew.is_distributed else 0)
 
 
-def work_for(host: str, port: int, *, locustfiles: Path, stop_signal: StopSignal, once: bool) -> int:
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Whom a worker works for, and what it may do for them."""
+
+    host: str
+    port: int
+    locustfiles: Path
+    environment: Mapping[str, str] = field(repr=False)
+    """The secret, and what its owner allows."""
+
+
+def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> int:
     """Be a worker of the masters that listen there, one after the other; Locust's last exit code.
 
-    Locust waits for a master by itself, for some minutes; then it is started again.
+    Locust waits for a master by itself, for some minutes; then it is started again, unless it was refused.
     """
+    command = _worker_command(options.locustfiles, options.host, options.port)
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        child = children.start(_worker_command(locustfiles, host, port), environment={}, cores=set(), log=None)
+        child = children.start(command, environment=options.environment, cores=set(), log=None)
         while child.poll() is None and not stop_signal:
             time.sleep(_POLL_S)
         children.stop(child)
         code = child.returncode
-        if once:
+        if once or code == ExitCode.NOTHING_MEASURED:
             break
         time.sleep(_POLL_S)
     return code
@@ -124,6 +152,17 @@ def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:
     return [*_locust(locustfiles), "--worker", "--master-host", host, "--master-port", str(port)]
 
 
+def _listening(crew: CrewOptions) -> socket:
+    """Where workers connect; the master takes it over, so nobody else can get the port in between."""
+    return ports.taken(*(crew.listen or (LOOPBACK, 0)), "--listen")
+
+
+def _master_options(crew: CrewOptions, port: int) -> list[str]:
+    host = crew.listen[0] if crew.listen else LOOPBACK
+    bind = ["--master", "--master-bind-host", host, "--master-bind-port", str(port)]
+    return [*bind, "--expect-workers", str(crew.workers), "--expect-workers-max-wait", str(crew.wait_s)]
+
+
 def _shown_by(crew: CrewOptions) -> list[str]:
     if crew.ui_port is None:
         return ["--headless"]
@@ -134,8 +173,3 @@ def _run_options(manifest: Manifest) -> list[str]:
     timeouts = manifest.scenario.timeouts
     stop_timeout_s = math.ceil(timeouts.connect + timeouts.total) + 1
     return ["--host", manifest.target.base_url, "--stop-timeout", str(stop_timeout_s)]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

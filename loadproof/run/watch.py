@@ -30,6 +30,7 @@ _PATIENCE_S: Final = 10.0
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
 """How long to go on after the target died, so that the run shows what its users saw."""
+_STRANGER: Final = "whoever it was has another LOADPROOF_SECRET, or none"
 Broken = Callable[[float], str | None]
 """At a second of the run: what has broken a threshold that ends it, if anything has."""
 
@@ -60,9 +61,11 @@ class Watch:
         self._ending: Ending = "completed"
         self._detail = ""
         self._unread = b""
+        self._refused_some = False
         timeouts = manifest.scenario.timeouts
         self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
-        self._kill_at_s = time.monotonic() + manifest.phases[-1].end_s + 2 * self._stop_patience_s
+        longest_s = generator.wait_s + manifest.phases[-1].end_s + 2 * self._stop_patience_s
+        self._kill_at_s = time.monotonic() + longest_s
         self._stop_at_s: float | None = None
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
@@ -85,8 +88,9 @@ class Watch:
 
     def _how_it_died(self) -> str:
         code = self._generator.leader.returncode
-        if self._sampler is None and self._generator.waits_for_workers:
-            return f"fewer than {self._manifest.workers} workers came in time"
+        if self._sampler is None and self._generator.wait_s:
+            refused = f", and a connection was refused: {_STRANGER}" if self._refused_some else ""
+            return f"fewer than {self._manifest.workers} workers came in time{refused}"
         return f"Locust ended with code {code}" if code else "Locust ended before the plan was over"
 
     def _read(self, progress: Progress) -> bool:
@@ -118,10 +122,22 @@ class Watch:
             self._ending, self._detail = "interrupted", line["stopped"]
         elif "worker_lost" in line:
             self._lost_worker(line["worker_lost"])
+        elif "stranger" in line:
+            self._refused(progress)
         else:
             tick = Tick(**line)
             progress.show(tick)
             self._look_at_thresholds(tick.now_s)
+
+    def _refused(self, progress: Progress) -> None:
+        """A process that is no worker of ours changes nothing; whoever waits for it should know why."""
+        if not self._refused_some:
+            self._refused_some = True
+            progress.say(f"a connection to the master's port was refused: {_STRANGER}")
+            files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), "stranger", _STRANGER)])
+
+    def _now_s(self) -> float:
+        return time.time() - self._manifest.start_unix_s
 
     def _look_at_thresholds(self, now_s: float) -> None:
         if self._ending == "completed" and (threshold := self._broken(now_s)):
@@ -147,8 +163,7 @@ class Watch:
         self._ending, self._detail = ending, detail
         self._stop_at_s = time.monotonic() + in_s
         self._kill_at_s = self._stop_at_s + self._stop_patience_s
-        time_s = time.time() - self._manifest.start_unix_s
-        files.append_rows(self._path / files.EVENTS, [EventRow(time_s, ending, detail)])
+        files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), ending, detail)])
 
     def _enforce_stop(self) -> None:
         now_s = time.monotonic()

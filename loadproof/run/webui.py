@@ -13,6 +13,7 @@ from loadproof import variables
 from loadproof.api import signing
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
+from loadproof.scenario.safety import permit_target
 
 if TYPE_CHECKING:
     from loadproof.run.stopping import StopSignal
@@ -36,7 +37,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
             *(sys.executable, "-m", "locust", "-f", str(locustfiles.resolve())),
             *("--host", base_url, "--web-host", "127.0.0.1", "--web-port", str(port)),
         ]
-        ui = children.start(command, environment=secret, cores=generator_cores, log=None)
+        ui = children.start(command, environment=secret | permit_target(base_url), cores=generator_cores, log=None)
         stack.callback(children.stop, ui)
         while ui.poll() is None and not stop_signal:
             time.sleep(_STOP_POLL_S)

@@ -1,4 +1,4 @@
-"""Whom we may load: loopback always, any other host only when somebody named it."""
+"""Whom we may load, and what we may tell them: loopback always, any other host and variable only if it was named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ALLOWED_VARIABLE: Final = "LOADPROOF_ALLOW_HOSTS"
+ALLOWED_VARIABLES: Final = "LOADPROOF_ALLOW_VARIABLES"
+"""Environment variables of a worker whose values the master's target may be sent."""
 
 
 def check_base_url(base_url: str, where: str) -> None:
@@ -42,10 +44,34 @@ def _is_plain(url: SplitResult) -> bool:
 def check_host(base_url: str, allowed: Iterable[str]) -> None:
     """UnsafeTargetError, before the first packet, for a host that is neither loopback nor allowed."""
     host = urlsplit(base_url).hostname or ""
-    names = {name.strip().lower() for name in (*allowed, *os.environ.get(ALLOWED_VARIABLE, "").split(","))}
+    names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
     if not is_loopback(host) and host not in names:
         remedy = f"if it is yours to load, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
         raise UnsafeTargetError(Problem("target", "this host is not on the allow list", remedy, got=host))
+
+
+def allowed_variables() -> set[str]:
+    """Those that this process may read for the target of a master elsewhere."""
+    return set(_listed(ALLOWED_VARIABLES))
+
+
+def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides: bool = False) -> dict[str, str]:
+    """The environment of a child that may load these hosts and read these variables, `besides` what we may."""
+    own_hosts, own_variables = (_listed(ALLOWED_VARIABLE), _listed(ALLOWED_VARIABLES)) if besides else ([], [])
+    return {
+        ALLOWED_VARIABLE: ",".join([*own_hosts, *hosts]),
+        ALLOWED_VARIABLES: ",".join([*own_variables, *variables]),
+    }
+
+
+def permit_target(base_url: str, variables: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of a child that may load this target alone."""
+    return permit([urlsplit(base_url).hostname or ""], variables)
+
+
+def _listed(variable: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
 def is_loopback(host: str) -> bool:

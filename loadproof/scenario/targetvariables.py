@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
+from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
 from loadproof.scenario.targetheaders import variables_in
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 _SHORTEST_SECRET: Final = 4
 """Whatever is shorter would be found in every text."""
+
+
+def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
+    """Environment variables whose values such a target is sent by this mix, each after its place in the target file."""
+    named = [(f"headers.{name}", variable) for name, value in headers.items() for variable in variables_in(value)]
+    if "webhooks" in mix:
+        named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(endpoints.webhooks)]
+    return named
 
 
 def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
@@ -35,7 +44,10 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
 
 def _problems(where: str, variable: str, check: Callable[[str], str | None], *, is_needed: bool) -> Iterator[Problem]:
     value = os.environ.get(variable)
-    if value:
+    if variable in {variables.SECRET, variables.SECRET_FILE}:
+        refusal = "the secret of master and workers is not for the target"
+        yield Problem(where, refusal, "name another environment variable", got=variable)
+    elif value:
         if what := check(value):
             yield Problem(where, f"there is {what} in the environment variable {variable}", "set it without")
     elif is_needed:

@@ -25,6 +25,7 @@ from loadproof.plan.phases import plan_phases
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
+from loadproof.scenario.safety import check_host
 from loadproof.scenario.scenario import HttpClient, Scenario
 from loadproof.users.retryafter import Standing
 
@@ -85,7 +86,7 @@ class Workload:
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
-        self._origin_of = functools.cache(Origin.of)
+        self._origin_of = functools.cache(_allowed_origin)
 
     def begin(self, delay_s: float) -> None:
         """Second 0 of the run is `delay_s` from now."""
@@ -147,6 +148,12 @@ class Workload:
 
 Connect = Callable[[Client, str], Exchanging]
 """A connection of this client to this base URL."""
+
+
+def _allowed_origin(base_url: str) -> Origin:
+    """UnsafeTargetError here too, in each process: Locust's own options and messages can name another host."""
+    check_host(base_url, ())
+    return Origin.of(base_url)
 
 
 def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:

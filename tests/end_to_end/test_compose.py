@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +17,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import EXIT_CODES
+from loadproof.run.secret import shared_secret
 from loadproof.rundir import files
 from tests.commands import ROOT, only_run, verdict_of, word_of, words_of
 
@@ -129,6 +132,63 @@ def test_containers_have_no_more_rights_than_they_need():
     dockerfile = (ROOT / "Dockerfile").read_text()
     for stage in ("target", "worker", "master"):
         assert re.search(rf"AS {stage}\n(?:.+\n)*USER 10001", dockerfile), stage
+
+
+def mounts(service: dict[str, Any], volume: str) -> list[str]:
+    return [mount for mount in service.get("volumes", []) if mount.startswith(f"{volume}:")]
+
+
+def test_only_master_and_workers_mount_the_secret():
+    """Read-only, and after it was written; its value is nowhere in the file, and the target has no way to it."""
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services = document["services"]
+    assert document["volumes"] == {"secret": None}
+    for role in ("master", "worker"):
+        (mount,) = mounts(services[role], "secret")
+        _, place, mode = mount.split(":")
+        assert mode == "ro"
+        assert services[role]["environment"] == {"LOADPROOF_SECRET_FILE": f"{place}/secret"}
+        assert services[role]["depends_on"]["secret"] == {"condition": "service_healthy"}
+    assert mounts(services["secret"], "secret") == [f"secret:{place}"]
+    assert services["secret"]["entrypoint"][-1] == f"{place}/secret"
+    assert services["secret"]["network_mode"] == "none"
+    assert {name for name, service in services.items() if mounts(service, "secret")} == {"master", "worker", "secret"}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    worker = dockerfile[dockerfile.index("AS worker\n") : dockerfile.index("AS master\n")]
+    assert f"install -d -o 10001 -g 10001 -m 0755 {place}" in worker, "a new volume takes its owner from the image"
+    assert services["secret"]["build"]["target"] == "worker"
+
+
+def test_a_worker_in_a_container_may_load_what_its_master_loads():
+    """The target's name is on its own allow list."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    allowed = [word for word in services["master"]["command"] if word.startswith("--allow-host")]
+    assert allowed == ["--allow-host=target"]
+    assert allowed[0] in services["worker"]["command"]
+
+
+@pytest.mark.process
+def test_the_secret_is_made_once_and_its_maker_stays(tmp_path, monkeypatch):
+    """`up --exit-code-from` would stop everything as soon as a container ends; the next `up` finds the same secret."""
+    file = tmp_path / "secret"
+
+    def make() -> str:
+        command = [sys.executable, "deploy/secret.py", file]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as maker:
+            told = maker.stdout.readline()
+            assert maker.poll() is None
+            maker.terminate()
+            assert maker.wait(10) == 0
+        assert told == f"{file}: there is a secret\n"
+        return file.read_text()
+
+    first = make()
+    assert file.stat().st_mode & 0o777 == 0o444
+    assert make() == first
+    assert list(tmp_path.iterdir()) == [file]
+    monkeypatch.delenv("LOADPROOF_SECRET", raising=False)
+    monkeypatch.setenv("LOADPROOF_SECRET_FILE", str(file))
+    assert shared_secret("worker") == first.strip()
 
 
 def test_images_install_only_what_the_project_names():

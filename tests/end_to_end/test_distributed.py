@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
+from loadproof.run import watch
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, only_run, scenario_file
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+SECRET = "5" * 64
+WORKER = "from loadproof.cli.app import main; main()"
 
 
 @pytest.mark.long
@@ -66,9 +70,20 @@ def test_workers_that_never_come_are_told(tmp_path):
     done = in_process(
         *("run", scenario_file(tmp_path), "--out", tmp_path / "out"),
         *("--workers", 2, "--listen", f"127.0.0.1:{free_port()}", "--wait", 2),
+        LOADPROOF_SECRET=SECRET,
     )
     assert done.returncode == 4
     assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
+
+
+def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp_path):
+    """Whoever looks for a free port meanwhile gets another one: it listens as soon as there is a process to ask."""
+    run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", "--workers", 2)
+    command = run.child("--master").cmdline()
+    port = int(command[command.index("--master-bind-port") + 1])
+    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    run.signalled(signal.SIGTERM)
+    assert run.survivors() == []
 
 
 @contextmanager
@@ -76,7 +91,9 @@ def workers_at(address: str, *environments: dict[str, str]) -> Iterator[list[sub
     """`loadproof worker --once`, each with changes of its environment; none is left."""
     command = [sys.executable, "-m", "loadproof", "worker", address, "--once"]
     workers = [
-        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
+        subprocess.Popen(
+            command, cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "LOADPROOF_SECRET": SECRET, **environment}
+        )
         for environment in environments
     ]
     try:
@@ -94,7 +111,8 @@ def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_notic
     address = f"127.0.0.1:{free_port()}"
     with workers_at(address, {}, {"PYTHONPATH": str(tmp_path)}) as workers:
         file = scenario_file(tmp_path)
-        done = in_process("run", file, "--out", tmp_path / "out", "--workers", 2, "--listen", address)
+        listen = ("--workers", 2, "--listen", address)
+        done = in_process("run", file, "--out", tmp_path / "out", *listen, LOADPROOF_SECRET=SECRET)
         assert [worker.wait(60) for worker in workers] == [0, 0]
     assert done.returncode == 4, done.stdout + done.stderr
     run = load_run(only_run(tmp_path / "out"))
@@ -107,9 +125,28 @@ def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_notic
     assert found(run.path, "ahead of the master's") == {"INVALID"}
 
 
+@pytest.mark.long
+def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkeypatch):
+    """A worker that comes within `--wait`, but later than the whole run may take, makes the run."""
+    monkeypatch.setattr(watch, "_PATIENCE_S", 0.5)
+    timeouts = {"connect": "500 ms", "total": "500 ms"}
+    phases = [{"name": "steady", "duration": "2 s", "users": 2}]
+    changes = {"timeouts": timeouts, "phases": phases, "thresholds": [{"expect": "goodput_ratio >= 1 %"}]}
+    port = free_port()
+    command = [sys.executable, "-c", f"import time; time.sleep(10); {WORKER}", "worker", f"127.0.0.1:{port}", "--once"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "LOADPROOF_SECRET": SECRET}) as worker:
+        listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 60)
+        file = scenario_file(tmp_path, **changes, name="late", deadline="400 ms")
+        try:
+            done = in_process("run", file, "--out", tmp_path / "out", *listen, LOADPROOF_SECRET=SECRET)
+        finally:
+            worker.terminate()
+    assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
+
+
 def test_a_worker_without_a_master_waits_until_it_is_stopped():
     """SIGTERM ends it at once, with all that it started; nothing was measured."""
-    worker = Background("worker", f"127.0.0.1:{free_port()}")
+    worker = Background("worker", f"127.0.0.1:{free_port()}", LOADPROOF_SECRET=SECRET)
     worker.child("--worker")
     assert worker.signalled(signal.SIGTERM) == 2
     assert "Traceback" not in worker.output

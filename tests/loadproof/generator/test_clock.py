@@ -24,6 +24,7 @@ KNOWN = {
     "loadproof/generator/alarm.py": "the system's alarms",
     "loadproof/generator/executor.py": "lets its users end, also when it was killed",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
+    "loadproof/generator/sockets.py": "says of strangers at most once a second that they came",
     "loadproof/recording/clock.py": "the system's clock",
     "loadproof/recording/vitals.py": "the system's readings",
     "loadproof/recording/locustcsv.py": "lets others run between two files",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from analysis.estimates.metrics import tally
 from loadproof.outcome import Outcome
+from loadproof.recording.reports import SecondReport
 from tests.loadproof.generator.crews import Distributed, Local
 
 
@@ -140,6 +141,40 @@ def test_a_worker_that_falls_silent_is_told_lost_once(three):
     assert three.end() < 0.1
 
 
+def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three):
+    """It came later, or has the master's key and nothing to do: it isn't asked, and isn't believed."""
+    three.begin()
+    late = three.wire.worker("worker-4")
+    report = SecondReport("4", 3.0, 5, 0, 0, 0, [(5, "steady", "balance", "ok", "response", 0, 1000)], None, [])
+    late.send_message("loadproof-second", {"report": vars(report), "now_unix_s": 0.0, "clock_took_s": 0.0})
+    late.send_message("loadproof-ended")
+    three.time.advance_to(8.0)
+    assert not three.crew.has_part("worker-4")
+    assert three.crew.has_part("worker-3")
+    assert three.end() < 0.1
+    assert tally(three.run().intervals).sent == 0
+    assert three.wire.failures == []
+
+
+def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_users(tmp_path, capsys):
+    """The master tells who watches the run, and does not wait for it."""
+    with closing(Distributed(tmp_path, 0.0)) as run:
+        elsewhere = run.manifest.target.model_copy(update={"base_url": "http://192.0.2.1"})
+        run.crew._manifest = run.manifest.model_copy(update={"target": elsewhere})
+        run.master.post.assign(run.manifest, rank=0, workers=1)
+        run.crew.begin(2.0)
+        run.time.advance_to(0.4)
+        (line,) = [line for line in run.told if "worker_lost" in line]
+        assert line["worker_lost"].startswith("worker 1 refused its part: target: this host is not on the allow list")
+        assert not run.workers[0].runner.has_quit, "its last word has to leave first"
+        run.time.advance_to(0.6)
+        assert run.workers[0].runner.has_quit
+        assert run.workers[0].post.workload().scenario.name == "plain-locust"
+        assert run.end() < 0.1
+        assert run.wire.failures == []
+    assert "with --allow-host 192.0.2.1" in capsys.readouterr().err
+
+
 def test_the_master_waits_for_the_last_words_only_so_long(three):
     """For the scenario's timeouts and six seconds, of a worker that goes on reporting and never says its last word."""
     three.begin()
@@ -148,7 +183,8 @@ def test_the_master_waits_for_the_last_words_only_so_long(three):
     stuck.runner.stop = lambda: stuck.clock.sleep(1e6)
     timeouts = three.manifest.scenario.timeouts
     assert three.end() == pytest.approx(timeouts.connect + timeouts.total + 6, abs=0.06)
-    assert [line for line in three.told if "worker_lost" in line] == []
+    told = [line["worker_lost"] for line in three.told if "worker_lost" in line]
+    assert told == ["worker 1 did not report its end"]
 
 
 def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):

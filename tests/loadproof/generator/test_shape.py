@@ -56,7 +56,8 @@ class Shaped:
         self.dispatcher = type("Dispatcher", (locust.User,), {})
         self.shape = type("Shape", (PlanShape,), {"post": post, "dispatcher": self.dispatcher})()
         environment = locust.env.Environment(user_classes=[*users, self.dispatcher])
-        self.shape.runner = SimpleNamespace(environment=environment, worker_count=3)  # type: ignore[assignment]
+        # One worker more than the crew has: it came later and has no part.
+        self.shape.runner = SimpleNamespace(environment=environment, worker_count=4)  # type: ignore[assignment]
         self.crew, self.told = Crew(), []
         self.shape.lead(self.crew, SimpleNamespace(announce=lambda **line: self.told.append(line)))
         self.ticks: list[tuple[float, Any]] = []

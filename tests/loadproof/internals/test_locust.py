@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import pytest
+import zmq
 from gevent.event import Event
 from gevent.pool import Group
 
@@ -20,6 +21,7 @@ from tests.unpatched import locust  # isort: skip
 from locust import argument_parser, runners, shape
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
+from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 
@@ -132,6 +134,27 @@ def test_default_arguments_are_built_once(monkeypatch):
         assert [argument_parser.default_args_dict() for _ in range(3)] == [{}] * 3
         assert built == [1]
         assert "argument_parser.default_args_dict()" in inspect.getsource(runners.WorkerRunner)
+
+
+def test_sockets_are_prepared_before_they_are_bound_or_connected(monkeypatch):
+    """The master's and the workers', each with its options still open; `prepare_sockets`, `master_socket`."""
+    monkeypatch.setattr(zmqrpc.BaseSocket, "__init__", zmqrpc.BaseSocket.__init__)
+    prepared: list[tuple[int, bytes]] = []
+    with unchanged(
+        "Server and Client call BaseSocket.__init__ before they bind or connect `socket`",
+        "internals/locust.py prepare_sockets: anybody could send a run's results without it",
+    ):
+        ours.prepare_sockets(lambda socket: prepared.append((socket.type, socket.last_endpoint)))
+        server = zmqrpc.Server("127.0.0.1", 0)
+        client = zmqrpc.Client("127.0.0.1", server.port, "w")
+        assert prepared == [(zmq.ROUTER, b""), (zmq.DEALER, b"")]
+        assert client.socket.last_endpoint
+        assert ours.master_socket(SimpleNamespace(server=server)) is server.socket
+        assert "self.server = rpc.Server(" in inspect.getsource(runners.MasterRunner.__init__)
+        assert "self.client = rpc.Client(" in inspect.getsource(runners.WorkerRunner.__init__)
+    for made in (client, server):
+        made.close(linger=0)
+        made.socket.context.destroy(linger=0)
 
 
 def test_the_stop_button_calls_what_we_want(monkeypatch):

@@ -204,6 +204,15 @@ def test_a_wrong_csv_is_told_with_its_path(tmp_path, content, told):
     assert told in text
 
 
+def test_the_secret_of_master_and_workers_is_not_for_the_target(tmp_path, monkeypatch):
+    """Whoever knows it can write a run's results."""
+    monkeypatch.setenv("LOADPROOF_SECRET", "5" * 64)
+    file = tmp_path / "target.yaml"
+    file.write_text("base_url: http://127.0.0.1\nheaders: {X-Key: '${LOADPROOF_SECRET}'}\n")
+    (problem,) = variable_problems(load_target(file), set())
+    assert str(problem).startswith("target headers.X-Key: the secret of master and workers is not for the target")
+
+
 def test_variables_that_are_not_set_are_told(tmp_path, monkeypatch):
     """Of headers, and of webhooks where the scenario sends any."""
     monkeypatch.delenv("API_TOKEN", raising=False)

@@ -1,0 +1,36 @@
+"""What a worker's owner allowed, held against what a master asks of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from loadproof.errors import Problem, UnsafeTargetError
+from loadproof.scenario.safety import allowed_variables, check_host
+from loadproof.scenario.targetfile import DEFAULT_SECRET_VARIABLE
+from loadproof.scenario.targetvariables import named_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.rundir.manifest import Manifest
+
+
+def refusals(manifest: Manifest) -> Iterator[Problem]:
+    """Why this process must not take part: a host that it may not load, variables that it may not read or hasn't."""
+    target = manifest.target
+    try:
+        check_host(target.base_url, ())
+    except UnsafeTargetError as error:
+        yield from error.problems
+    allowed = allowed_variables()
+    for place, variable in named_variables(target.headers, target.endpoints, set(manifest.scenario.mix)):
+        is_set = bool(os.environ.get(variable))
+        if variable == DEFAULT_SECRET_VARIABLE and not is_set:
+            # The key of the reference API's own development, which is no secret.
+            continue
+        if variable not in allowed:
+            remedy = f"if the target may have its value, start the worker with --allow-variable {variable}"
+            yield Problem(f"target {place}", "the worker may not read this environment variable", remedy, got=variable)
+        elif not is_set:
+            yield Problem(f"target {place}", f"the worker's environment variable {variable} is not set", "set it there")

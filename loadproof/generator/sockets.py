@@ -1,0 +1,103 @@
+"""The sockets between master and workers: encrypted by keys from the run's secret, and watched for who has another.
+
+A worker must know the master's public key to say its first word. That key comes from the secret, is written nowhere and
+sent by nobody, so whoever knows it knows the secret; the master proves itself by the private one. What a stranger sends
+is dropped by ZeroMQ before Locust sees a byte. Source: ZeroMQ's RFC 26 (CurveZMQ); pyzmq 27, libzmq 4.3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import gevent
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
+
+from loadproof import variables
+from loadproof.errors import ExitCode, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_REFUSALS_IN_A_ROW: Final = 3
+"""A master that ends may cut one greeting short; it takes ZeroMQ a tenth of a second to try again."""
+_REFUSED: Final = {zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
+"""The side that sees first that greetings don't match hangs up, and the other one hears no more than that."""
+
+
+def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, bytes]:
+    """A role's public and private key, in Z85.
+
+    Any 32 bytes are a private key (RFC 7748, 5); these are HKDF-Expand's first block (RFC 5869, 2.3) over its name.
+    """
+    name = f"loadproof {role} 1".encode() + b"\x01"
+    private = z85.encode(hmac.new(secret.encode(), name, hashlib.sha256).digest())
+    return zmq.curve_public(private), private
+
+
+class SocketKeys:
+    """Makes Locust's sockets speak to nobody without the secret, which leaves the environment."""
+
+    def __init__(self) -> None:
+        self._secret = os.environ.pop(variables.SECRET, "")
+        self._listener_fd = os.environ.pop(variables.LISTENER_FD, "")
+
+    def prepare(self, socket: Any) -> None:
+        """Before it is bound or connected."""
+        if not self._secret or not zmq.has("curve"):
+            why = "pyzmq was built without CURVE" if self._secret else "no secret"
+            raise SystemExit(f"{why}: processes of a run don't speak to each other in the clear")
+        master, master_private = key_pair(self._secret, "master")
+        if socket.type == zmq.ROUTER:
+            socket.curve_server = True
+            socket.curve_publickey, socket.curve_secretkey = master, master_private
+            if self._listener_fd:
+                # Once: when Locust opens its socket anew, this one is closed.
+                socket.setsockopt(zmq.USE_FD, int(self._listener_fd))
+                self._listener_fd = ""
+            return
+        socket.curve_serverkey = master
+        socket.curve_publickey, socket.curve_secretkey = key_pair(self._secret, "worker")
+        gevent.spawn(_leave_when_refused, socket.get_monitor_socket())
+
+
+def watch_strangers(socket: Any, tell: Callable[[], None]) -> None:
+    """Call `tell` when a connection to the master's socket has another secret, or none; at most once a second."""
+    gevent.spawn(_tell_of_strangers, socket.get_monitor_socket(), tell)
+
+
+def _tell_of_strangers(monitor: Any, tell: Callable[[], None]) -> None:
+    next_s = 0.0
+    for event, _ in _events(monitor):
+        if event in _REFUSED and time.monotonic() >= next_s:
+            next_s = time.monotonic() + 1
+            tell()
+
+
+def _leave_when_refused(monitor: Any) -> None:
+    """End this worker, with the reason, when whoever listens at the master's address can't read it again and again."""
+    refusals = 0
+    for event, endpoint in _events(monitor):
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            refusals = 0
+        elif event in _REFUSED:
+            refusals += 1
+        if refusals == _REFUSALS_IN_A_ROW:
+            what = f"whoever listens there has another {variables.SECRET}, or none"
+            sys.stderr.write(f"{Problem(endpoint, what, 'give both sides the same')}\n")
+            sys.stderr.flush()
+            # Locust would try for five minutes, in a loop that only the process's end ends.
+            os._exit(ExitCode.NOTHING_MEASURED)
+
+
+def _events(monitor: Any) -> Iterator[tuple[int, str]]:
+    """What happens to a socket, and to which address of its own or the other side's, until the socket is closed."""
+    with monitor:
+        while (seen := parse_monitor_message(monitor.recv_multipart()))["event"] != zmq.EVENT_MONITOR_STOPPED:
+            yield seen["event"], seen["endpoint"].decode(errors="replace").removeprefix("tcp://")
