@@ -43,11 +43,12 @@ class Outage:
         began = datetime.fromtimestamp(run.manifest.start_unix_s + self.start_s, UTC)
         lasted = format_duration(self.end_s - self.start_s)
         is_last = self.end_s == int(min(self.phase_end_s, run.measured_s))
-        until = f"lasted until {self.phase} ended, {lasted} later" if is_last else f"lasted {lasted}"
+        where = f", in {self.phase}" if len(run.manifest.phases) > 1 else ""
+        end = f"{self.phase} ended" if where else "the run ended"
         kind = "an outage" if expectation.metric.quantile is None else "a slow stretch"
         return (
-            f"{kind} began {format_duration(self.start_s)} into the run, in {self.phase} ({began:%H:%M:%S} UTC), "
-            f"and {until}: {self._endings(run, expectation)}"
+            f"{kind} began {format_duration(self.start_s)} into the run{where} ({began:%H:%M:%S} UTC) and lasted "
+            f"{f'until {end}, {lasted} later' if is_last else lasted}: {self._endings(run, expectation)}"
         )
 
     def _endings(self, run: Run, expectation: Expectation) -> str:

@@ -58,11 +58,22 @@ def test_errors_in_the_second_half_are_a_fail_that_names_when_they_began():
     """Never 'run longer'."""
     verdict = decide(run_with([0] * 6 + [72] * 6, "error_ratio < 1 %"))
     assert verdict.word is Word.FAIL
-    assert "An outage began 6 s into the run, in steady (06:00:06 UTC), and lasted until steady ended, 6 s later" in (
+    assert "An outage began 6 s into the run (06:00:06 UTC) and lasted until the run ended, 6 s later" in (
         verdict.next_step
     )
     assert "432 of 900 requests ended server_error, of balance" in verdict.next_step
     assert "longer" not in verdict.next_step
+
+
+def test_an_outage_is_told_with_its_phase_where_there_are_several():
+    """And that it lasted until that ended."""
+    phases = [{"name": name, "duration": "20 s", "rate": f"{RPS} rps"} for name in ("calm", "after")]
+    thresholds = [{"expect": "error_ratio < 1 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    failed = np.repeat([0, RPS, 0], [15, 5, 20])
+    run = run_of_seconds(plan, {("balance", "ok"): RPS - failed, ("balance", "connection"): failed})
+    told = "15 s into the run, in calm (06:00:15 UTC) and lasted until calm ended, 5 s later: 750 of 750 requests ended"
+    assert f"{told} connection." in decide(run).next_step
 
 
 def test_an_outage_within_the_limit_is_named_too():
