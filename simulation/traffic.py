@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,14 +64,35 @@ def run_of(
     cells.add(second, phase, outcome, "service", bucket)
     cells.add(second[good], phase[good], outcome[good], "good", nowhere[good])
     cells.add((at_s + response_s).astype(int), phase, outcome, "completed", nowhere)
+    return _run(plan, cells.frame(), np.bincount(second, minlength=int(ends_s[-1])), target)
+
+
+def run_of_seconds(
+    plan: Scenario, counted: Mapping[tuple[str, str], NDArray[np.int64]], *, took_s: float = 0.02
+) -> Run:
+    """As if recorded: so many requests of each endpoint and outcome in each second of the run, shapes (seconds,)."""
+    spans = plan_phases(plan)
+    cells = _Cells(plan, spans)
+    seconds = np.arange(int(spans[-1].end_s))
+    phase = np.minimum(np.searchsorted([span.end_s for span in spans], seconds, side="right"), len(spans) - 1)
+    bucket = np.full(seconds.size, buckets_of(np.array([took_s]))[0])
+    for (endpoint, outcome), counts in counted.items():
+        outcomes = np.array([outcome])
+        for series in ("response", "completed", *(["good"] if outcome == "ok" else [])):
+            where = bucket if series in HISTOGRAMS else np.zeros_like(bucket)
+            cells.add(seconds, phase, outcomes, series, where, endpoint=endpoint, counts=counts)
+    sent = np.sum(list(counted.values()), axis=0)
+    return _run(plan, cells.frame(), sent, None)
+
+
+def _run(plan: Scenario, intervals: pd.DataFrame, sent: NDArray[np.int64], target: pd.DataFrame | None) -> Run:
     healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local"}
-    seconds = pd.DataFrame({**healthy, "second": np.arange(int(ends_s[-1]))})
     empty = pd.DataFrame({"time_s": [], "metric": [], "value": []})
     return Run(
         path=None,  # type: ignore[arg-type]  # nothing is read from it
         manifest=manifest(plan),
-        intervals=cells.frame(),
-        generator=seconds,
+        intervals=intervals,
+        generator=pd.DataFrame({**healthy, "second": np.arange(sent.size), "sent": sent}),
         target=empty if target is None else target,
         events=pd.DataFrame({"time_s": [], "kind": [], "detail": []}),
     )
@@ -88,6 +109,7 @@ class _Cells:
             "series": pd.Index([*HISTOGRAMS, *COUNTERS]),
         }
         self._keys: list[NDArray[np.int64]] = []
+        self._counts: list[NDArray[np.int64]] = []
 
     def add(
         self,
@@ -96,21 +118,28 @@ class _Cells:
         outcome: NDArray[np.str_],
         series: str,
         bucket: NDArray[np.int64],
+        *,
+        endpoint: str = "balance",
+        counts: NDArray[np.int64] | None = None,
     ) -> None:
-        """One of each; `phase` by its number."""
+        """One of each, or so many; `phase` by its number."""
         codes = [
             phase,
-            self._kinds["endpoint"].get_indexer(pd.Index(["balance"])),
+            self._kinds["endpoint"].get_indexer(pd.Index([endpoint])),
             self._kinds["outcome"].get_indexer(pd.Index(outcome)),
             self._kinds["series"].get_indexer(pd.Index([series])),
         ]
         keys = second
         for known, code in zip(self._kinds.values(), codes, strict=True):
             keys = keys * len(known) + code
-        self._keys.append(keys * BUCKETS + bucket)
+        keys = keys * BUCKETS + bucket
+        self._keys.append(keys)
+        self._counts.append(np.ones_like(keys) if counts is None else counts)
 
     def frame(self) -> pd.DataFrame:
-        keys, counts = np.unique(np.concatenate(self._keys), return_counts=True)
+        keys, place = np.unique(np.concatenate(self._keys), return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate(self._counts))
+        keys, counts = keys[counts > 0], counts[counts > 0]
         columns: dict[str, Any] = {"count": counts.astype(np.int32), "bucket": (keys % BUCKETS).astype(np.int16)}
         keys //= BUCKETS
         for name, known in reversed(self._kinds.items()):

@@ -25,6 +25,8 @@ _MANY_SECONDS: Final = 300
 _BY_CHANCE: Final = 1.645
 """Standard errors that a correlation of none is beyond in one of twenty runs."""
 _MOST_ALIKE: Final = 0.95
+_UNSEEN_ALIKE: Final = 0.9
+"""How much neighbours are alike, at worst, where too few seconds are there to show it."""
 _TAIL: Final = 0.025
 
 
@@ -40,6 +42,42 @@ def design_effect(
     `sums` over `sizes` samples in each second, shapes (seconds,); what differs from phase to phase (their numbers, same
     shape) was planned, and is no noise. `variance` is that of one sample; left out where samples are hits or not.
     """
+    residuals, independent = _residuals(sums, sizes, phases, variance)
+    if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
+        return 1.0
+    total, freedom = sum_variance(residuals, independent)
+    return max(1.0, total / independent * _students(freedom) ** 2)
+
+
+def cautious_effect(
+    sums: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    phases: NDArray[np.int64],
+    *,
+    variance: float | None = None,
+) -> float:
+    """As `design_effect`, and at least what a level would have that wanders too slowly for these seconds to show it.
+
+    Seconds vary by the noise of single samples and by the level's. Of n seconds of an AR(1) level the mean has
+    a part v of its variance and what is seen in them the other, 1 - v. How far a mean goes beyond that was simulated
+    (tests/statistics/test_in_this_run.py); it is Student's t with about 4 + n / 8 degrees of freedom.
+    """
+    n = sums.size
+    residuals, independent = _residuals(sums, sizes, phases, variance)
+    if n < 2 or independent <= 0:
+        return float(max(1, sizes.sum()))
+    noise = independent / n
+    level = max(float(np.mean(residuals**2)) - noise, 0.0) + noise * math.sqrt(2 / n)
+    lags = np.arange(1, n)
+    part = float(n + 2 * ((n - lags) * _UNSEEN_ALIKE**lags).sum()) / n**2
+    unseen = level * part / (1 - part) * n / noise
+    return max(design_effect(sums, sizes, phases, variance=variance), 1 + unseen * _students(4 + n / 8) ** 2)
+
+
+def _residuals(
+    sums: NDArray[np.int64], sizes: NDArray[np.int64], phases: NDArray[np.int64], variance: float | None
+) -> tuple[NDArray[np.float64], float]:
+    """What each second's sum has beyond its phase's mean, and the variance that independent samples give their sum."""
     residuals, independent = np.zeros(sums.size), 0.0
     for phase in np.unique(phases):
         inside = phases == phase
@@ -47,10 +85,7 @@ def design_effect(
         mean = float(sums[inside].sum()) / n if n else 0.0
         residuals[inside] = sums[inside] - mean * sizes[inside]
         independent += n * (mean * (1 - mean) if variance is None else variance)
-    if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
-        return 1.0
-    total, freedom = sum_variance(residuals, independent)
-    return max(1.0, total / independent * _students(freedom) ** 2)
+    return residuals, independent
 
 
 def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> float:

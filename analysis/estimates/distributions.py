@@ -33,3 +33,8 @@ def binomial_quantile(probability: float, trials: ArrayLike, success: float) -> 
     # What should be a whole number may come out a hair above it.
     quantile: NDArray[np.float64] = np.where(special.bdtr(below, trials, success) >= probability, below, above)
     return quantile
+
+
+def binomial_tail(successes: int, trials: int, success: float) -> float:
+    """How probable so many successes or more are."""
+    return float(special.bdtrc(successes - 1, trials, success)) if successes > 0 else 1.0

@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import design_effect, half_width_of_mean
+from analysis.estimates.correlation import cautious_effect, design_effect, half_width_of_mean
 from analysis.estimates.estimate import (
     Estimate,
     Precision,
@@ -41,6 +42,19 @@ _RATIO_OUTCOMES: Final = {
     "rejected_ratio": frozenset({Outcome.REJECTED}),
 }
 QUANTILES: Final = (0.5, 0.95, 0.99)
+_CAUTIOUS: Final = 0.99
+"""How sure has to be who says that a target will break its threshold again."""
+
+
+class Noise(Enum):
+    """What an interval allows for."""
+
+    SAMPLING = auto()
+    """That of independent samples: what happened in this run, with 95 % confidence."""
+    SECONDS = auto()
+    """Seconds that resemble their neighbours, too: what may be seen next time."""
+    UNSEEN = auto()
+    """And what so few seconds can't show of that, with 99 % confidence."""
 
 
 @dataclass(frozen=True)
@@ -111,56 +125,66 @@ def tally(rows: pd.DataFrame) -> Tally:
 
 def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     """The metric's estimate, or None where the scope has nothing to estimate it from."""
+    return measure_each(metric, run, scope, (Noise.SECONDS,))[0]
+
+
+def measure_each(metric: Metric, run: Run, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
+    """With an interval for each kind of noise."""
     rows = rows_of(run, scope)
+    seconds = Seconds.of(run, scope.phases)
     match metric.name:
         case "p" | "mean" | "max":
-            return _time_estimate(metric, run, rows, scope)
+            return _time_estimates(metric, seconds, rows, scope, noises)
         case "spread":
             spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
-            return exact(max(spreads), len(spreads)) if spreads else None
+            return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
         case "goodput" | "throughput":
-            seconds = Seconds.of(run, scope.phases)
             counted = seconds.count(rows[rows["series"] == ("good" if metric.name == "goodput" else "completed")])
-            return rate_estimate(counted, half_width_of_mean(counted, seconds.phases))
+            half = half_width_of_mean(counted, seconds.phases)
+            # What happened in this run was counted.
+            return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
         case "count":
             sent = tally(rows).sent
-            return exact(sent, sent)
+            return [exact(sent, sent) for _ in noises]
         case "burn_rate":
-            return _burn_rate(metric, run, rows, scope)
+            return _burn_rates(metric, seconds, rows, noises)
         case _:
-            return _ratio_estimate(metric.name, run, rows, scope)
+            return _ratio_estimates(metric.name, seconds, rows, noises)
 
 
-def _time_estimate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+def _time_estimates(
+    metric: Metric, seconds: Seconds, rows: pd.DataFrame, scope: Scope, noises: Sequence[Noise]
+) -> list[Estimate | None]:
     times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
     counts = histogram(rows, scope.series, scope.outcome)
     n = int(counts.sum())
     if n == 0:
-        return None
+        return [None for _ in noises]
     if metric.name == "max":
-        return exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n)
-    seconds = Seconds.of(run, scope.phases)
-    sizes = seconds.count(times)
+        return [exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n) for _ in noises]
     if metric.quantile is None:
         us = times.assign(count=times["count"] * MIDPOINT_US[times["bucket"]])
         variance = float(counts @ MIDPOINT_US**2) / n - (float(counts @ MIDPOINT_US) / n) ** 2
-        effect = design_effect(seconds.count(us), sizes, seconds.phases, variance=variance)
-        return mean_estimate(counts, Precision(design_effect=effect))
+        sums = Sums.of(us, times, seconds, variance)
+        return [mean_estimate(counts, sums.precision(noise)) for noise in noises]
     at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(metric.quantile * n))))
-    _, effect = share_of(times[times["bucket"] > at], times, seconds)
-    return quantile_estimate(counts, metric.quantile, Precision(design_effect=effect))
+    sums = Sums.of(times[times["bucket"] > at], times, seconds)
+    return [quantile_estimate(counts, metric.quantile, sums.precision(noise)) for noise in noises]
 
 
-def _ratio_estimate(name: str, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+def _ratio_estimates(name: str, seconds: Seconds, rows: pd.DataFrame, noises: Sequence[Noise]) -> list[Estimate | None]:
     hits, sizes = ratio_rows(name, rows)
-    _, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
-    return ratio_estimate(int(hits["count"].sum()), int(sizes["count"].sum()), Precision(design_effect=effect))
+    sums = Sums.of(hits, sizes, seconds)
+    counted, n = int(hits["count"].sum()), int(sizes["count"].sum())
+    return [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
 
 
-def share_of(hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds) -> tuple[float, float]:
+def share_of(
+    hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, noise: Noise = Noise.SECONDS
+) -> tuple[float, float]:
     """What part of these samples are hits, 0-1, and the design effect."""
     n = int(sizes["count"].sum())
-    effect = design_effect(seconds.count(hits), seconds.count(sizes), seconds.phases)
+    effect = Sums.of(hits, sizes, seconds).precision(noise).design_effect
     return int(hits["count"].sum()) / max(n, 1), effect
 
 
@@ -172,16 +196,16 @@ def ratio_rows(name: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     return sent[sent["outcome"].isin(_RATIO_OUTCOMES[name])], sent
 
 
-def _burn_rate(metric: Metric, run: Run, rows: pd.DataFrame, scope: Scope) -> Estimate | None:
+def _burn_rates(metric: Metric, seconds: Seconds, rows: pd.DataFrame, noises: Sequence[Noise]) -> list[Estimate | None]:
     """How many times as fast as its objective allows a service spends its error budget.
 
     Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
     """
-    good = _ratio_estimate("goodput_ratio", run, rows, scope)
-    if good is None or metric.objective is None:
-        return None
-    budget = 1 - metric.objective
-    return Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
+    budget = 1 - (metric.objective or 0.0)
+    return [
+        good and Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
+        for good in _ratio_estimates("goodput_ratio", seconds, rows, noises)
+    ]
 
 
 @dataclass(frozen=True)
@@ -211,6 +235,29 @@ class Seconds:
         sums = sum(np.bincount(block["second"], weights=block["count"], minlength=length) for block in blocks(rows))
         counted: NDArray[np.int64] = np.asarray(sums, dtype=np.int64)[self.numbers]
         return counted
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What samples sum up to in each second, and how many they are; shapes (seconds,)."""
+
+    sums: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    variance: float | None
+    """Of one sample; None where samples are hits or not."""
+
+    @staticmethod
+    def of(sums: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, variance: float | None = None) -> Sums:
+        return Sums(seconds.count(sums), seconds.count(sizes), seconds.phases, variance)
+
+    def precision(self, noise: Noise) -> Precision:
+        if noise is Noise.SAMPLING:
+            return Precision()
+        counted = self.sums, self.sizes, self.phases
+        if noise is Noise.SECONDS:
+            return Precision(design_effect=design_effect(*counted, variance=self.variance))
+        return Precision(confidence=_CAUTIOUS, design_effect=cautious_effect(*counted, variance=self.variance))
 
 
 @dataclass(frozen=True)

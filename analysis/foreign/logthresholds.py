@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from analysis.estimates.metrics import Scope, measure
+from analysis.estimates.metrics import Scope
 from analysis.foreign.requestlog import PHASE, RequestLog
 from analysis.foreign.texts import could_be
-from analysis.judge.judgement import Judgement, Word, judge_estimate
-from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
-from analysis.judge.windows import judge_windows
+from analysis.judge.judgement import Answer, Judgement, Word
+from analysis.judge.thresholds import judge_scope
+from analysis.judge.verdict import PRECEDENCE, Verdict, outage_step, sentence, told
 from loadproof.errors import InputError, Problem, printable
-from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, nearest, read_document, validate
@@ -97,7 +96,8 @@ def decide(thresholds: tuple[LogThreshold, ...], log: RequestLog) -> Verdict:
         reason = f"all {len(judgements)} thresholds hold; whether the generator kept up, a log doesn't tell"
     else:
         reason = told(deciding)
-    return Verdict(word, f"{sentence(reason)}.", _NEXT_STEPS[word], judgements, findings=())
+    first = thresholds[judgements.index(deciding[0])]
+    return Verdict(word, f"{sentence(reason)}.", _next_step(deciding[0], first, log), judgements, findings=())
 
 
 _NEXT_STEPS: Final = {
@@ -107,16 +107,21 @@ _NEXT_STEPS: Final = {
 }
 
 
+def _next_step(judgement: Judgement, threshold: LogThreshold, log: RequestLog) -> str:
+    outage = outage_step(judgement, log.run, _scope(threshold, log)) if judgement.word is not Word.PASS else None
+    is_missed = judgement.in_this_run is Answer.MISSED
+    return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
+
+
 def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
+    judgement = judge_scope(threshold, log.run, _scope(threshold, log))
+    estimate = judgement.estimate
+    return judgement if estimate is None else _in_doubt(judgement, log, estimate)
+
+
+def _scope(threshold: LogThreshold, log: RequestLog) -> Scope:
     names = [shown for name in threshold.names for shown in _names_of(name, log)]
-    scope = Scope((PHASE,), tuple(names or log.written))
-    if threshold.expectation.window_s is not None:
-        return judge_windows(threshold, log.run, scope)
-    estimate = measure(threshold.expectation.metric, log.run, scope)
-    if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
-    judgement = judge_estimate(threshold, estimate, needed=samples_needed(threshold.expectation))
-    return _in_doubt(judgement, log, estimate)
+    return Scope((PHASE,), tuple(names or log.written))
 
 
 def _in_doubt(judgement: Judgement, log: RequestLog, estimate: Estimate) -> Judgement:

@@ -27,6 +27,16 @@ class Word(StrEnum):
     INVALID = "INVALID"
 
 
+class Answer(StrEnum):
+    """To one of two questions: did this run keep the threshold, and will the next one?"""
+
+    KEPT = "kept"
+    UNSURE = "unsure"
+    MISSED = "just missed"
+    """In this run, and not far enough for a FAIL."""
+    BROKEN = "broken"
+
+
 class Expected(Protocol):
     """A threshold, of a scenario or of a file of thresholds."""
 
@@ -48,6 +58,32 @@ class Judgement:
     word: Word
     estimate: Estimate | None
     reason: str
+    in_this_run: Answer | None = None
+    """By what was seen, with the noise of sampling only; None where a method doesn't tell the two apart."""
+    next_time: Answer | None = None
+    """By inference, for which seconds that resemble their neighbours count; None of what is seen, not estimated."""
+
+    @property
+    def decided_by(self) -> str | None:
+        """'in this run' or 'next time'; None where both had to hold, or something else decided."""
+        if self.word is Word.FAIL:
+            return "in this run" if self.in_this_run is Answer.BROKEN else "next time" if self.next_time else None
+        if self.word is Word.INCONCLUSIVE and self.in_this_run is not None:
+            return "next time" if self.in_this_run is Answer.KEPT else "in this run"
+        return None
+
+
+def word_of(in_this_run: Answer, next_time: Answer | None) -> Word:
+    """FAIL answers the first question, PASS needs both; INCONCLUSIVE is the rest."""
+    if Answer.BROKEN in {in_this_run, next_time}:
+        return Word.FAIL
+    return Word.PASS if {in_this_run, next_time} <= {Answer.KEPT, None} else Word.INCONCLUSIVE
+
+
+def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Answer) -> Answer:
+    """Where the whole interval lies."""
+    ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
+    return Answer.KEPT if all(ends) else Answer.UNSURE if any(ends) else beyond
 
 
 def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:

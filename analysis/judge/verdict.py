@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.changes import NOTICED, largest_moves
 from analysis.estimates.metrics import Scope, summary
+from analysis.estimates.misses import misses_of
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.health import examine
-from analysis.judge.judgement import TOO_CLOSE, Judgement, Word
+from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from analysis.judge.outage import outage_of
 from analysis.judge.thresholds import judge
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
@@ -65,11 +67,9 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
         reason = told(deciding)
-        first = run.manifest.scenario.thresholds[judgements.index(deciding[0])]
-        if word is Word.INCONCLUSIVE and deciding[0].reason.endswith(TOO_CLOSE):
-            next_step = "The target lies on its limit: correct the threshold or the target; no longer run decides it."
-        else:
-            next_step = _next_step(word, first, run, has_baseline=baseline is not None)
+        thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
+        pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
+        next_step = _next_step(pairs, run, has_baseline=baseline is not None)
     beside = _beside(moves, baseline) if baseline else None
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside)
 
@@ -120,17 +120,47 @@ _PARTS: Final = {
 """Of the report, for metrics that no single phase and endpoint tells."""
 
 
-def _next_step(word: Word, threshold: Threshold, run: Run, *, has_baseline: bool) -> str:
-    if word is Word.INCONCLUSIVE and threshold.expectation.of_baseline:
+def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_baseline: bool) -> str:
+    """What any of them saw of an outage; else what the first needs."""
+    outages = (outage_step(judgement, run, Scope.of(one, run.manifest.scenario)) for one, judgement in deciding)
+    outage = next(filter(None, outages), None)
+    if outage:
+        return outage
+    threshold, first = deciding[0]
+    if first.word is Word.INCONCLUSIVE and (wanting := _wanting(threshold, first, has_baseline=has_baseline)):
+        return wanting
+    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
+    if first.word is Word.INCONCLUSIVE:
+        return f"Look at {place}. A longer run tells whether it is so each time."
+    return f"Look at {place}. Then mend the target, or correct the threshold."
+
+
+def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) -> str | None:
+    """What it takes to decide; None where the target has missed the limit already."""
+    if threshold.expectation.of_baseline:
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
         return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
-    if word is Word.INCONCLUSIVE and threshold.expectation.metric.name == "recovery":
+    if judgement.reason.endswith(TOO_CLOSE):
+        return "The target lies on its limit: correct the threshold or the target; no longer run decides it."
+    if threshold.expectation.metric.name == "recovery":
         return "Look why the phase before the trigger was not calm, or too short, then run again."
-    if word is Word.INCONCLUSIVE:
-        return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
-    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
-    return f"Look at {place}. Then mend the target, or correct the threshold."
+    if judgement.in_this_run is Answer.MISSED:
+        return None
+    return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
+
+
+def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
+    """What to do about the outage that a threshold saw; None where it saw none."""
+    expectation = judgement.threshold.expectation
+    if expectation.window_s is not None or expectation.of_baseline:
+        return None
+    outage = outage_of(misses_of(expectation, run, scope), run)
+    if outage is None:
+        return None
+    why = "Find out from the target's logs what it did then"
+    then = ", and mend it, or correct the threshold" if judgement.word is Word.FAIL else ": it may come again"
+    return f"{sentence(outage.told(run, expectation))}. {why}{then}."
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
 from analysis.estimates.metrics import ratio_rows, rows_of
 from analysis.frames.cellsums import histogram
-from analysis.judge.judgement import Judgement, Word, deciding_text, interval_text
+from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Expectation
 
 _COUNTERS: Final = {"goodput": "good", "throughput": "completed"}
+_ANSWERS: Final = {Word.PASS: Answer.KEPT, Word.INCONCLUSIVE: Answer.UNSURE, Word.FAIL: Answer.BROKEN}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
             reason = f"{seen}, beyond the limit"
         case _:
             reason = f"{seen}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
-    return Judgement(threshold, window.word, estimate, reason)
+    # A window's samples are taken as independent: of the next run they tell nothing.
+    return Judgement(threshold, window.word, estimate, reason, in_this_run=_ANSWERS[window.word])
 
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:

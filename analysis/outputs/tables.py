@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analysis.judge.verdict import Verdict
     from loadproof.plan.phases import PhaseSpan
 
+_DECIDED: Final = " (decided)"
 STYLES: Final = {
     Word.PASS: "bold green",
     Word.FAIL: "bold red",
@@ -48,6 +49,12 @@ def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
     interval = "–" if estimate.low == estimate.high else interval_text(estimate, dimension)
     value = "never" if math.isinf(estimate.value) else format_quantity(estimate.value, dimension)
     return judgement.word, threshold.scope, threshold.expect, value, interval, f"{estimate.n:,}"
+
+
+def answers(judgement: Judgement) -> tuple[str, str]:
+    """Whether it was kept in this run, and would be the next time; says which decided, for PASS needs both."""
+    by, now, later = judgement.decided_by, judgement.in_this_run or "–", judgement.next_time or "–"
+    return f"{now}{_DECIDED if by == 'in this run' else ''}", f"{later}{_DECIDED if by == 'next time' else ''}"
 
 
 def summary_markdown(run: Run, verdict: Verdict) -> str:
@@ -80,10 +87,13 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
 
 
 def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> list[str]:
+    has_answers = any(judgement.in_this_run for judgement in verdict.judgements)
+    names, rule = (" in this run | next time |", "---|---|") if has_answers else ("", "")
+    rows = [cells(judgement) + (answers(judgement) if has_answers else ()) for judgement in verdict.judgements]
     return [
-        f"| | where | expected | value | {interval} | n |",
-        "|---|---|---|---:|---|---:|",
-        *(f"| {' | '.join(map(markdown, cells(judgement)))} |" for judgement in verdict.judgements),
+        f"| | where | expected | value | {interval} | n |{names}",
+        f"|---|---|---|---:|---|---:|{rule}",
+        *(f"| {' | '.join(map(markdown, row))} |" for row in rows),
     ]
 
 
@@ -114,6 +124,7 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
     return Group(
         _tagged(verdict.word, verdict.reason),
         _terminal_table(verdict, interval),
+        *(_both_answers(judgement) for judgement in verdict.judgements if judgement.decided_by),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
         *([Text(escaped(verdict.beside))] if verdict.beside else []),
         Text(f"next: {escaped(verdict.next_step)}"),
@@ -132,3 +143,9 @@ def _terminal_table(verdict: Verdict, interval: str) -> Table:
         word, *rest = map(escaped, cells(judgement))
         table.add_row(Text(word, STYLES[judgement.word]), *map(Text, rest))
     return table
+
+
+def _both_answers(judgement: Judgement) -> Text:
+    """Below the table, for two more columns fit in no terminal."""
+    threshold, (now, later) = judgement.threshold, answers(judgement)
+    return _tagged(judgement.word, f"{threshold.scope}: {threshold.expect}; in this run {now}, next time {later}")

@@ -18,10 +18,18 @@ class EstimateJson(TypedDict):
 
 
 class ThresholdJson(EstimateJson):
+    """`in_this_run`: kept, unsure, just missed (no FAIL by itself) or broken; `next_time`: kept, unsure or broken.
+
+    Null where a metric has no such answer. `decided_by` is the one that made FAIL or INCONCLUSIVE; PASS needs both.
+    """
+
     expect: str
     scope: str
     word: str
     reason: str
+    in_this_run: str | None
+    next_time: str | None
+    decided_by: str | None
     unit: str
     limit: float
     of_baseline: bool

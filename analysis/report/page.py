@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from analysis.judge.verdict import sentence
-from analysis.outputs.tables import cells
+from analysis.outputs.tables import answers, cells
 from loadproof.errors import escaped
 from loadproof.units import format_duration
 
@@ -53,6 +53,7 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
         "interval": interval,
         "n": n,
         "reason": judgement.reason,
+        "answers": answers(judgement) if judgement.in_this_run else None,
         "mark": _mark(judgement.estimate, judgement.threshold.expectation),
     }
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -60,13 +63,18 @@ def run(
             manifest = ended(manifest, stop_signal.ending, stop_signal.name)
         else:
             generator = stack.enter_context(locust.started(manifest, path, assignment.crew, generator_cores, secret))
-            _yield_cores()
             watch = Watch(path, manifest, generator=generator, target=target_process, broken=broken)
-            manifest = watch.until_over(progress, stop_signal)
+            # Signals go on reaching the main thread, which waits.
+            with ThreadPoolExecutor(1, initializer=_yield_cores) as watching:
+                manifest = watching.submit(watch.until_over, progress, stop_signal).result()
     write_manifest(path, manifest)
 
 
 def _yield_cores() -> None:
-    """From here on this process only watches, and must not take a core from generator or target."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, 0, _WATCHING_NICENESS)
+    """This thread only watches, and must not take a core from generator or target.
+
+    Linux knows niceness by threads. A whole process that has become nice stays so, and so do all that it starts later:
+    the next scenario of a gate would be measured by a generator that waits for everybody.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WATCHING_NICENESS)

@@ -23,6 +23,7 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     thresholds = [{"expect": "max < 10 us"}, {"expect": "goodput_ratio >= 50 %"}]
     strict.write_text(yaml.safe_dump(yaml.safe_load(quick.read_text()) | {"name": "strict", "thresholds": thresholds}))
     shown = tmp_path / "shown.md"
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
     done = in_process(
         "gate", quick, strict, "--out", tmp_path / "out", "--annotate", "github", GITHUB_STEP_SUMMARY=str(shown)
     )
@@ -31,6 +32,8 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     found = json.loads((directory / "gate.json").read_text())
     assert found["exit_code"] == done.returncode
     assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
+    # Only the thread that watched was nice: who is would start the next scenario's processes so.
+    assert os.getpriority(os.PRIO_PROCESS, 0) == niceness
     assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
     assert shown.read_text() == (directory / "summary.md").read_text()
 

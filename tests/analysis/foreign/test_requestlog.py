@@ -100,6 +100,20 @@ def test_thresholds_are_judged(logged, tmp_path, threshold, word):
     assert verdict.word == word, verdict.reason
 
 
+def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
+    """By the clock of the log, for other logs of that time."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    seconds = np.arange(0, 60, 0.05)
+    status = np.where((seconds >= 20) & (seconds < 22), 500, 200)
+    table = pd.DataFrame({"seconds": 1_700_000_000 + seconds, "name": "/pay", "response_ms": 20, "status": status})
+    table.to_csv(path, index=False)
+    file.write_text("thresholds: [{expect: error_ratio < 1 %}]")
+    log = read_log(path)
+    verdict = decide(load_thresholds(file, log), log)
+    assert verdict.word == "FAIL"
+    assert "An outage began 20 s into the run (22:13:40 UTC) and lasted 2 s: 40 of 40" in verdict.next_step
+
+
 def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_path):
     """And names that it does not have."""
     file = tmp_path / "thresholds.yaml"

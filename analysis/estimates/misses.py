@@ -1,0 +1,100 @@
+"""A threshold and its rows to the requests that it does not want: how many of how many, in each second, and which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.distributions import binomial_tail
+from analysis.estimates.metrics import Seconds, ratio_rows, rows_of
+from loadproof.histogram import LOWER_US
+from loadproof.scenario.expectation import RATIOS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from analysis.estimates.metrics import Scope
+    from analysis.frames.run import Run
+    from loadproof.scenario.expectation import Expectation, Metric
+
+_TAIL: Final = 0.025
+
+
+@dataclass(frozen=True)
+class Misses:
+    """Failures, late answers, refusals: whatever spends what a threshold allows."""
+
+    allowed: float
+    """The share of them that keeps the threshold, 0-1."""
+    rows: pd.DataFrame
+    """Among which they are: those that miss, or those that don't (`is_rest`)."""
+    sizes: pd.DataFrame
+    seconds: Seconds
+    is_rest: bool = False
+
+    @property
+    def n(self) -> int:
+        return int(self.sizes["count"].sum())
+
+    @property
+    def count(self) -> int:
+        counted = int(self.rows["count"].sum())
+        # A damaged file may have lost more of what was sent than of what went well.
+        return max(self.n - counted, 0) if self.is_rest else min(counted, self.n)
+
+    @property
+    def bound(self) -> float:
+        """Twice what is allowed; of more than a third, half of the rest, for twice as much may not be there."""
+        return min(2 * self.allowed, (1 + self.allowed) / 2)
+
+    @property
+    def are_far_too_many(self) -> bool:
+        """The interval of independent samples lies wholly beyond the bound; exact, for they may be few.
+
+        Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
+        """
+        return self.n > 0 and binomial_tail(self.count, self.n, self.bound) < _TAIL
+
+    def by_second(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many, and of how many; shapes (seconds,)."""
+        counted, sizes = self.seconds.count(self.rows), self.seconds.count(self.sizes)
+        return np.maximum(sizes - counted, 0) if self.is_rest else counted, sizes
+
+    def between(self, start_s: int, end_s: int) -> Misses:
+        """Those of requests that were to begin in these seconds of the run."""
+        parts = [rows[rows["second"].between(start_s, end_s - 1)] for rows in (self.rows, self.sizes)]
+        return replace(self, rows=parts[0], sizes=parts[1])
+
+    def by(self, column: str) -> dict[str, int]:
+        """How many of each outcome or endpoint, the most first."""
+        sums = [rows.groupby(column, observed=True)["count"].sum().to_dict() for rows in (self.rows, self.sizes)]
+        counted = {key: size - sums[0].get(key, 0) for key, size in sums[1].items()} if self.is_rest else sums[0]
+        return {str(key): int(counted[key]) for key in sorted(counted, key=lambda key: -counted[key]) if counted[key]}
+
+
+def misses_of(expectation: Expectation, run: Run, scope: Scope) -> Misses | None:
+    """None of what is no share of requests: means, rates without a surplus, what is seen at once."""
+    metric, rows = expectation.metric, rows_of(run, scope)
+    seconds = Seconds.of(run, scope.phases)
+    if metric.quantile is not None:
+        times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        slow = times[LOWER_US[times["bucket"]] >= expectation.limit * 1e6]
+        return Misses(1 - metric.quantile, slow, times, seconds) if expectation.wants_low else None
+    if metric.name in RATIOS:
+        allowed = expectation.limit if expectation.wants_low else 1 - expectation.limit
+        return Misses(allowed, *ratio_rows(metric.name, rows), seconds, is_rest=not expectation.wants_low)
+    allowed = _allowed_failures(expectation, metric, rows, seconds)
+    return Misses(allowed, *ratio_rows("goodput_ratio", rows), seconds, is_rest=True) if 0 < allowed < 1 else None
+
+
+def _allowed_failures(expectation: Expectation, metric: Metric, rows: pd.DataFrame, seconds: Seconds) -> float:
+    """What part of the offered load need not be goodput; 0 where a threshold doesn't say."""
+    if metric.objective is not None and expectation.wants_low:
+        return expectation.limit * (1 - metric.objective)
+    if metric.name == "goodput" and not expectation.wants_low:
+        _, offered = ratio_rows("goodput_ratio", rows)
+        return 1 - expectation.limit * seconds.numbers.size / max(int(seconds.count(offered).sum()), 1)
+    return 0.0

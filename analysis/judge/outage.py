@@ -1,0 +1,103 @@
+"""What a threshold does not want to when it came: the stretch of a run into which it crowds, and what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.distributions import binomial_tail
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analysis.estimates.misses import Misses
+    from analysis.frames.run import Run
+    from loadproof.scenario.expectation import Expectation
+
+_BY_CHANCE: Final = 0.01
+_MOST: Final = 0.9
+"""Of all seconds; what takes longer is how the target is, and no outage."""
+_FEWEST: Final = 0.5
+"""Of what was wrong; of the rest it is not the reason."""
+_ALMOST_ALL: Final = 0.9
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A stretch of seconds in which far more was wrong than the threshold allows."""
+
+    start_s: int
+    end_s: int
+    phase: str
+    phase_end_s: float
+    misses: Misses
+
+    def told(self, run: Run, expectation: Expectation) -> str:
+        """When it began, how long it lasted, and what came of how many."""
+        began = datetime.fromtimestamp(run.manifest.start_unix_s + self.start_s, UTC)
+        lasted = format_duration(self.end_s - self.start_s)
+        is_last = self.end_s == int(min(self.phase_end_s, run.measured_s))
+        where = f", in {self.phase}" if len(run.manifest.phases) > 1 else ""
+        end = f"{self.phase} ended" if where else "the run ended"
+        kind = "an outage" if expectation.metric.quantile is None else "a slow stretch"
+        return (
+            f"{kind} began {format_duration(self.start_s)} into the run{where} ({began:%H:%M:%S} UTC) and lasted "
+            f"{f'until {end}, {lasted} later' if is_last else lasted}: {self._endings(run, expectation)}"
+        )
+
+    def _endings(self, run: Run, expectation: Expectation) -> str:
+        """'324 of 330 requests ended server_error', and of which endpoint nearly all of them were."""
+        misses = self.misses
+        of = f"of {misses.n:,} requests"
+        endpoint, most = next(iter(misses.by("endpoint").items()))
+        where = f", of {endpoint}" if most >= _ALMOST_ALL * misses.count and len(run.manifest.scenario.mix) > 1 else ""
+        if expectation.metric.quantile is not None:
+            return f"{misses.count:,} {of} took longer than {expectation.limit_text}{where}"
+        kinds = {_ENDINGS.get(outcome, outcome): count for outcome, count in misses.by("outcome").items()}
+        if len(kinds) == 1:
+            return f"{misses.count:,} {of} ended {next(iter(kinds))}{where}"
+        told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+        return f"{misses.count:,} {of} ended badly ({told}){where}"
+
+
+_ENDINGS: Final = {"ok": "ok, but too late", "dropped": "dropped, never sent"}
+
+
+def outage_of(misses: Misses | None, run: Run) -> Outage | None:
+    """None where what was wrong is spread over all of it, or no more than chance and the threshold allow."""
+    if misses is None or not misses.seconds.numbers.size:
+        return None
+    hits, sizes = misses.by_second()
+    numbers = misses.seconds.numbers
+    start, end = _worst_stretch(hits - misses.bound * sizes, numbers)
+    n, length = int(numbers.size), end - start
+    inside = int(hits[start:end].sum()), int(sizes[start:end].sum())
+    is_chance = binomial_tail(*inside, misses.bound) * n * (n + 1) / 2 > _BY_CHANCE
+    if length == 0 or length > _MOST * n or inside[0] < _FEWEST * hits.sum() or is_chance:
+        return None
+    span = run.manifest.phases[misses.seconds.phases[start]]
+    first, last = int(numbers[start]), int(numbers[end - 1]) + 1
+    return Outage(first, last, span.name, span.end_s, misses.between(first, last))
+
+
+def _worst_stretch(excess: NDArray[np.float64], numbers: NDArray[np.int64]) -> tuple[int, int]:
+    """From where to where, of seconds that follow one another, the sum is largest; an empty one where none is above 0.
+
+    Source: Kadane's algorithm, in Bentley 1984, doi:10.1145/358234.381162.
+    """
+    best, worst = 0.0, (0, 0)
+    start, total = 0, 0.0
+    follows: Sequence[bool] = (np.diff(numbers, prepend=numbers[0] - 1) == 1).tolist()
+    for place, (value, is_next) in enumerate(zip(excess.tolist(), follows, strict=True)):
+        if total <= 0 or not is_next:
+            start, total = place, 0.0
+        total += value
+        if total > best:
+            best, worst = total, (start, place + 1)
+    return worst

@@ -1,0 +1,140 @@
+"""FAIL says what happened: targets within their limits hardly ever get it, outages that matter nearly always."""
+
+from __future__ import annotations
+
+import functools
+from itertools import product
+
+import numpy as np
+import pytest
+
+from analysis.estimates.correlation import cautious_effect
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from simulation.rundirs import open_scenario
+from simulation.traffic import autocorrelated, run_of, run_of_seconds
+from tests.profiles import fewest_by_chance, most_by_chance, simulations
+
+pytestmark = pytest.mark.statistics
+
+CORRELATIONS = (0.0, 0.5, 0.8, 0.9)
+LENGTHS_S = (10, 15, 30, 60, 120, 300, 600, 3600)
+LIMIT = 0.01
+P95_S = 0.02 * np.exp(np.hypot(0.4, 0.2) * 1.6448536)
+"""Of what `slow_minute` does."""
+
+
+@functools.cache
+def plan_of(seconds: int, expect: str, rps: int):
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": f"{rps} rps"}]
+    mix = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
+    return open_scenario(phases=phases, mix=mix, thresholds=[{"expect": expect}])
+
+
+def word_of(failed, sizes, rps):
+    """Of so many failures, of so many requests in each second; shapes (endpoints, seconds)."""
+    plan = plan_of(failed.shape[1], "error_ratio < 1 %", rps)
+    counted = {}
+    for endpoint, bad, n in zip(("balance", "health"), failed, sizes, strict=True):
+        counted |= {(endpoint, "ok"): n - bad, (endpoint, "server_error"): bad}
+    return judge(plan.thresholds[0], run_of_seconds(plan, counted)).word
+
+
+@pytest.mark.parametrize("phi", CORRELATIONS)
+def test_targets_within_their_limit_fail_in_one_run_of_a_hundred_at_most(phi):
+    """Exactly at it, which is worst: errors whose probability wanders by half about 1 %, in phases of any length."""
+    random = np.random.default_rng(11)
+    times, fails = simulations(160), 0
+    for number in range(times):
+        seconds = LENGTHS_S[number % len(LENGTHS_S)]
+        ratio = LIMIT * np.exp(0.5 * autocorrelated(random, seconds, phi=phi) - 0.5**2 / 2)
+        sizes = random.poisson(25, (2, seconds))
+        failed = random.binomial(sizes, ratio)
+        # What lies within the limit is no FAIL, and takes long to judge.
+        fails += failed.sum() > LIMIT * sizes.sum() and word_of(failed, sizes, 50) is Word.FAIL
+    assert fails <= most_by_chance(times, 0.01)
+
+
+def spread(random, sizes, budget):
+    """Whichever requests they are."""
+    return random.multivariate_hypergeometric(sizes.ravel(), budget).reshape(sizes.shape)
+
+
+def one_client(random, sizes, budget):
+    """Clients send in turn: every so manieth request fails."""
+    reached = np.cumsum(sizes.T.ravel()) * budget // sizes.sum()
+    return np.minimum(np.diff(reached, prepend=0).reshape(sizes.T.shape).T, sizes)
+
+
+def one_endpoint(random, sizes, budget):
+    """Whichever of its requests they are."""
+    return np.stack([random.multivariate_hypergeometric(sizes[0], budget), np.zeros_like(sizes[0])])
+
+
+def one_block(random, sizes, budget):
+    """All requests from some moment on, until so many have failed."""
+    start = int(random.integers(sizes.shape[1] - 1))
+    before = int(sizes[:, :start].sum())
+    return _in_a_row(sizes, min(before, int(sizes.sum()) - budget), budget)
+
+
+def last_seconds(random, sizes, budget):
+    """All requests until the end."""
+    return _in_a_row(sizes, int(sizes.sum()) - budget, budget)
+
+
+def _in_a_row(sizes, before, budget):
+    ends = np.clip(np.cumsum(sizes.T.ravel()), before, before + budget)
+    return np.diff(ends, prepend=before).reshape(sizes.T.shape).T
+
+
+@pytest.mark.parametrize("shape", [spread, one_client, one_endpoint, one_block, last_seconds])
+def test_an_outage_of_three_budgets_fails_in_99_of_a_hundred_runs(shape):
+    """Whatever its shape, in phases of 10 s to an hour."""
+    random = np.random.default_rng(12)
+    times, words = simulations(32), []
+    for number in range(times):
+        sizes = random.poisson(75, (2, LENGTHS_S[number % len(LENGTHS_S)]))
+        budget = int(np.ceil(3 * LIMIT * sizes.sum()))
+        failed = shape(random, sizes, budget)
+        assert failed.sum() == budget
+        words.append(word_of(failed, sizes, 150))
+    assert words.count(Word.FAIL) >= fewest_by_chance(times, 0.99)
+
+
+def slow_minute(random, *, phi, slower=1.0, seconds=60, rps=50):
+    """Response times whose level wanders by a fifth, so many times as long."""
+    plan = plan_of(seconds, f"p(95) < {1000 * P95_S:.3f} ms", rps)
+    at_s = np.arange(0, seconds, 1 / rps)
+    level = 0.2 * autocorrelated(random, seconds, phi=phi)[at_s.astype(int)]
+    run = run_of(plan, at_s, 0.02 * slower * np.exp(level + random.normal(0, 0.4, at_s.size)))
+    return judge(plan.thresholds[0], run).word
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.05])
+def test_a_p95_at_its_limit_or_a_little_beyond_fails_no_noisy_minute(slower):
+    """Seconds may resemble their neighbours as they like."""
+    random = np.random.default_rng(13)
+    words = [slow_minute(random, phi=phi, slower=slower) for phi, _ in product(CORRELATIONS, range(simulations(16)))]
+    assert words.count(Word.FAIL) <= most_by_chance(len(words), 0.01)
+
+
+def test_a_p95_three_times_its_limit_for_a_third_of_a_run_fails():
+    """In 99 of a hundred runs."""
+    random = np.random.default_rng(14)
+    third = np.repeat([1.0, 3.0, 1.0], 20 * 50)
+    words = [slow_minute(random, phi=0.8, slower=third) for _ in range(simulations(16))]
+    assert words.count(Word.FAIL) >= fewest_by_chance(len(words), 0.99)
+
+
+@pytest.mark.parametrize("seconds", [10, 30, 120])
+def test_means_of_slowly_wandering_levels_are_within_the_cautious_interval(seconds):
+    """What a mean goes beyond it, in one run of a hundred at most, of a level that neighbours share to 0.9."""
+    random = np.random.default_rng(15)
+    phase, sizes = np.zeros(seconds, dtype=int), np.full(seconds, 1000)
+    times, beyond = simulations(800), 0
+    for _ in range(times):
+        sums = np.rint(1000 * (10 + autocorrelated(random, seconds, phi=0.9))).astype(int)
+        effect = cautious_effect(sums, sizes, phase, variance=1e-3)
+        beyond += sums.mean() / 1000 - 10 > 2.576 * np.sqrt(1e-3 * effect / sizes.sum())
+    assert beyond <= most_by_chance(times, 0.01)
