@@ -48,7 +48,7 @@ ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded
 target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter. Five minutes.
+test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter.
 	@$(PYTEST) -m "not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
 	@$(PYTEST) -m "quiet and not long" $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
 
