@@ -101,7 +101,9 @@ def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, comma
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-@pytest.mark.parametrize("http_client", ["loadproof", "fasthttp", "requests"])
+@pytest.mark.parametrize(
+    "http_client", ["loadproof", *(pytest.param(each, marks=pytest.mark.long) for each in ("fasthttp", "requests"))]
+)
 def test_a_run_leaves_no_secret_behind(target, tmp_path, http_client, workers):
     """In any of its files, in what it prints, or in the list of processes while it runs."""
     file, _ = target
