@@ -62,5 +62,6 @@ def test_recovery_takes_as_long_as_the_target_was_slow_and_who_becomes_slower_dr
     recoveries = verdict_of(path)["degradation"]["recoveries"]
     assert word_of(path, "recovery <= 8 s") == "PASS", recoveries
     assert word_of(path, "recovery <= 1 s") == "FAIL"
-    assert recoveries[0]["before"] == "calm"
+    # Of phases in which a busy machine made the generator late nothing is told there.
+    assert {recovery["before"] for recovery in recoveries} <= {"calm"}
     assert word_of(path, "drift(p(50)) < 20 %") == "FAIL"
