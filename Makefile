@@ -65,7 +65,7 @@ check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## As check, with all simulations, and the long tests; half an hour.
+check-all: $(VENV)/developed ## As check, with all simulations, and the long tests.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-long
 

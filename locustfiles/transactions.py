@@ -21,6 +21,7 @@ class TransactionUser(ApiUser):
         order = self.api.pay(debit=debit, credit=credit, amount=amount, key=str(self.new_id()))
 
         def is_paid(reply: Reply) -> None:
+            reply.told()  # Each of its fields is there, or this raises.
             expect(reply.repeats(order.sent), "transactions: another payment than ordered")
             if self.api.has_location:
                 location = reply.answer.headers.get("location", "")

@@ -49,11 +49,11 @@ class Reply:
 
     __slots__ = ("answer", "may_be_second", "operation")
 
-    def __init__(self, answer: Answer, operation: Operation) -> None:
+    def __init__(self, answer: Answer, operation: Operation, *, may_be_second: bool = False) -> None:
+        """`may_be_second`: the request was sent twice, and the target may have seen both."""
         self.answer = answer
         self.operation = operation
-        self.may_be_second = False
-        """The request was sent twice, and the target may have seen both."""
+        self.may_be_second = may_be_second
 
     def __getitem__(self, word: str) -> Any:
         """The field's value; LookupError or ValueError when the answer should have it and hasn't.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
             _, base_url = stack.enter_context(embedded)
         else:
             base_url, secret = target.base_url, {}
-        manifest = new_manifest(assignment, "dry-run", base_url)
+        manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
         done = subprocess.run(
             [sys.executable, "-m", "loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())],
             input=manifest.model_dump_json(),

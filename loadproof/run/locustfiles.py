@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _DERIVE = "derive it from ApiUser"
 
 
+def known_endpoints(directory: Path) -> list[str]:
+    """One kind of traffic per file."""
+    return sorted(file.stem for file in directory.glob("[!_]*.py"))
+
+
 @functools.cache
 def found_in(directory: Path) -> tuple[Locustfile, ...]:
     """What Locust finds there. It is loaded in a process of its own, for Locust changes the one that loads it."""
@@ -33,11 +38,17 @@ def found_in(directory: Path) -> tuple[Locustfile, ...]:
         text=True,
         check=False,
     )
-    if done.returncode:
+    found = tuple(map(_found, done.stdout.splitlines()))
+    if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
+        # A file that ended the process hides those behind it: what was not looked at is not fit.
         got = done.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be looked through", "see its last line", got=got))
-    found = map(json.loads, done.stdout.splitlines())
-    return tuple(Locustfile(**line | {"roles": [Role(**role) for role in line["roles"]]}) for line in found)
+    return found
+
+
+def _found(line: str) -> Locustfile:
+    file = json.loads(line)
+    return Locustfile(**file | {"roles": [Role(**role) for role in file["roles"]]})
 
 
 def misfits(directory: Path, endpoints: Collection[str], *, is_open: bool) -> Iterator[Problem]:

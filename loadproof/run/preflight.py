@@ -13,7 +13,7 @@ from loadproof.errors import Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.run.locustfiles import misfits
+from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from loadproof.run.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
-
-
-def known_endpoints(locustfiles: Path) -> list[str]:
-    """One kind of traffic per file."""
-    return sorted(file.stem for file in locustfiles.glob("[!_]*.py"))
 
 
 def preflight(

@@ -158,8 +158,8 @@ class ApiUser(User):
         self, call: Call, check: Callable[[Reply], None], timing: Timing
     ) -> tuple[Reply | None, Outcome, Exception | None]:
         try:
-            reply = Reply(self._connections.exchange(call.request, timing), call.operation)
-            reply.may_be_second = timing.is_repeated
+            answer = self._connections.exchange(call.request, timing)
+            reply = Reply(answer, call.operation, may_be_second=timing.is_repeated)
         except RequestTimeoutError as error:
             return None, Outcome.TIMEOUT, error
         except ConnectionFailedError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
@@ -29,6 +31,14 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     assert "mix.refunds: no such file in locustfiles/" in text
     assert "it needs 10,000 samples" in text
     assert "nowhere.yaml: can't be read" in text
+
+
+@pytest.mark.process
+def test_a_dry_run_is_right_each_time(shared_target):
+    """Its payments and events are new ones, whatever earlier looks have left on the target."""
+    for _ in range(2):
+        done = in_process("check", "scenarios/smoke.yaml", "--dry-run", TARGET_URL=shared_target.url)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):

@@ -115,9 +115,12 @@ def test_ours_are_fit():
 
 def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
     """Where a file ends the process that looks."""
-    (tmp_path / "ends.py").write_text("import os\nos._exit(9)\n")
-    with pytest.raises(InputError, match="can't be looked through"):
-        found_in(tmp_path)
+    for code in (9, 0):
+        directory = tmp_path / str(code)
+        directory.mkdir()
+        (directory / "ends.py").write_text(f"import os\nos._exit({code})\n")
+        with pytest.raises(InputError, match="can't be looked through"):
+            found_in(directory)
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

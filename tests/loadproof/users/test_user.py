@@ -11,6 +11,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.env import Environment  # isort: skip
 
 from loadproof.recording.recorder import NoRecorder
+from loadproof.scenario.targetfile import Endpoints
 from loadproof.users.workload import Post
 from locustfiles.balance import BalanceUser
 from locustfiles.health import HealthUser
@@ -36,12 +37,14 @@ class Noting(NoRecorder):
         self.outcomes.append("abandoned")
 
 
-def outcome_of(user_class, body: bytes, *, status: str = "200 OK", headers: str = "") -> str:
+def outcome_of(user_class, body: bytes, *, status: str = "200 OK", headers: str = "", **endpoints: object) -> str:
     """Of the first request of such a user, answered with this."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     with serving(answering(head + body)) as url:
         post = Post()
-        work = post.assign(manifest(scenario()), rank=0, workers=1)
+        recorded = manifest(scenario())
+        told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
+        work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
         work.recorder = Noting()
         environment = Environment(user_classes=[user_class])
 
@@ -91,6 +94,15 @@ def test_whatever_a_parser_raises_is_invalid(user_class, body):
 def test_a_redirect_to_nowhere_is_an_answer(location):
     """Of a status that nobody expects."""
     assert outcome_of(BalanceUser, b"", status="302 Found", headers=f"Location: {location}\r\n") == "invalid"
+
+
+def test_a_payment_without_its_id_is_none_wherever_the_id_is_told():
+    """Also of a target whose Location doesn't repeat it."""
+    without = json.dumps({"id": None}).encode()
+    fields = {"answer": dict.fromkeys(("debit", "credit", "amount", "currency")), "location": False}
+    assert outcome_of(TransactionUser, without, status="201 Created", transactions=fields) == "invalid"
+    paid = json.dumps({"id": "pay_1"}).encode()
+    assert outcome_of(TransactionUser, paid, status="201 Created", transactions=fields) == "ok"
 
 
 def test_right_answers_are_ok():
