@@ -27,6 +27,14 @@ ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outc
 
 DROPPED = "dropped"
 """Beside the outcomes: an arrival of the open model that was never sent, for want of a free user."""
+MISSED = "missed"
+"""A turn of the closed model that was never sent: its user still waited for an answer."""
+BACKED_OFF = "backed_off"
+"""A turn that was never sent: its user had been throttled, and honoured the Retry-After."""
+UNSENT = frozenset({DROPPED, MISSED, BACKED_OFF})
+
+SETUP = "setup"
+"""In the place of a phase: what `on_start` and `on_stop` send, outside the plan."""
 
 
 def classify(status: int, *, as_expected: bool, has_retry_after: bool) -> Outcome:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.frames.run import Run
 from loadproof.histogram import BUCKETS, buckets_of
-from loadproof.outcome import DROPPED, Outcome
+from loadproof.outcome import UNSENT, Outcome
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, GeneratorRow, IntervalRow
 from simulation.rundirs import manifest
@@ -105,7 +105,7 @@ class _Cells:
         self._kinds = {
             "phase": pd.Index([span.name for span in spans]),
             "endpoint": pd.Index(list(plan.mix)),
-            "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
+            "outcome": pd.Index(["", *map(str, Outcome), *sorted(UNSENT)]),
             "series": pd.Index([*HISTOGRAMS, *COUNTERS]),
         }
         self._keys: list[NDArray[np.int64]] = []

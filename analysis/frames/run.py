@@ -15,11 +15,19 @@ import pandas as pd
 
 from analysis.frames.failures import Raised, raised_in
 from loadproof.histogram import BUCKETS
-from loadproof.outcome import DROPPED, Outcome
+from loadproof.outcome import SETUP, UNSENT, Outcome
 from loadproof.rundir import files
 from loadproof.rundir.intervals import read_intervals
 from loadproof.rundir.manifest import Manifest, read_manifest
-from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, EventRow, GeneratorRow, IntervalRow, TargetRow
+from loadproof.rundir.rows import (
+    COUNTERS,
+    HISTOGRAMS,
+    USER_TIMES,
+    EventRow,
+    GeneratorRow,
+    IntervalRow,
+    TargetRow,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +41,10 @@ _MOST_SECONDS: Final = 10**9
 _TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
 
 
+def no_cells() -> pd.DataFrame:
+    return pd.DataFrame({name: [] for name in IntervalRow._fields})
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One run as it was recorded; frames have the columns of rundir's row types, times in s from the start."""
@@ -40,7 +52,7 @@ class Run:
     path: Path
     manifest: Manifest
     intervals: pd.DataFrame
-    """Equal keys summed."""
+    """Of what was planned; equal keys summed."""
     generator: pd.DataFrame
     target: pd.DataFrame
     events: pd.DataFrame
@@ -48,6 +60,10 @@ class Run:
     """What was missing or unreadable, a sentence each."""
     raised: tuple[Raised, ...] = field(default=())
     """By the users' own code."""
+    setup: pd.DataFrame = field(default_factory=no_cells)
+    """What `on_start` and `on_stop` sent; as `intervals`."""
+    user_times: pd.DataFrame = field(default_factory=no_cells)
+    """The closed model's users' time; as `intervals`, in ms."""
 
     @cached_property
     def measured_s(self) -> float:
@@ -82,16 +98,27 @@ def load_run(path: Path) -> Run:
         damage.append(f"{files.INTERVALS} is missing")
     if cells.skipped:
         damage.append(f"{files.INTERVALS}: {cells.skipped} unreadable lines were left out")
+    intervals, setup, user_times = _apart(cells.frame())
     return Run(
         path=path,
         manifest=manifest,
-        intervals=cells.frame(),
+        intervals=intervals,
         generator=frame(files.GENERATOR, GeneratorRow, files.read_lines_text),
         target=frame(files.TARGET, TargetRow, files.read_lines_text),
         events=frame(files.EVENTS, EventRow, files.read_lines_text),
         damage=tuple(damage),
         raised=raised_in(path),
+        setup=setup,
+        user_times=user_times,
     )
+
+
+def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What was planned, what was not, and users' time; not copied where the first is all there is."""
+    is_setup, is_time = cells["phase"] == SETUP, cells["series"].isin(USER_TIMES)
+    if not (is_setup | is_time).any():
+        return cells, no_cells(), no_cells()
+    return cells[~(is_setup | is_time)].reset_index(drop=True), cells[is_setup], cells[is_time]
 
 
 class IntervalCells:
@@ -101,10 +128,10 @@ class IntervalCells:
         self.skipped = 0
         """Lines that are none."""
         self._kinds = {
-            "phase": pd.Index([span.name for span in phases]),
+            "phase": pd.Index([*(span.name for span in phases), SETUP]),
             "endpoint": pd.Index(list(scenario.mix)),
-            "outcome": pd.Index(["", *map(str, Outcome), DROPPED]),
-            "series": pd.Index([*HISTOGRAMS, *COUNTERS]),
+            "outcome": pd.Index(["", *map(str, Outcome), *sorted(UNSENT)]),
+            "series": pd.Index([*HISTOGRAMS, *COUNTERS, *USER_TIMES]),
         }
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int32]] = []

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.frames.bursts import bursts
-from analysis.frames.cellsums import histogram
+from analysis.frames.cellsums import histogram, sums_by
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import value_at_rank
-from loadproof.plan.phases import expected_arrivals
+from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
+from loadproof.rundir.rows import LATE_MS, PRESENT_MS
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ STANDSTILL_S: Final = 1.0
 FROZEN_SECONDS: Final = 3
 DISTURBED_SHARE: Final = 0.05
 """Of a phase's seconds; with more of them disturbed it was not the phase that was planned."""
+LOST_SHARE: Final = 0.01
+"""Of a phase's user-seconds, for whatever reason that is not the target's."""
 BURST_SPREAD_S: Final = 0.05
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
@@ -50,6 +53,7 @@ ASLEEP_S: Final = 0.5
 
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _HARMLESS: Final = "; no threshold turns on it"
+_LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
@@ -215,6 +219,31 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
 
 
+def _missing_users(run: Run) -> Iterator[Disturbance]:
+    """In the closed model every user is there all the time that was planned, and ready when its turn comes."""
+    if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed":
+        return
+    times = sums_by(run.user_times, "second", "phase", "series").to_dict()
+    for span in _measured_phases(run):
+        planned_s, absent_s, late_s = 0.0, 0.0, 0.0
+        for second, length_s in seconds_of(span):
+            asked_s = users_asked_at(run.manifest.phases, max(second, span.start_s)) * length_s
+            planned_s += asked_s
+            # Those who ought to be gone, and still wait for an answer, don't stand in for others.
+            absent_s += max(0.0, asked_s - times.get((second, span.name, PRESENT_MS), 0) / 1000)
+            late_s += times.get((second, span.name, LATE_MS), 0) / 1000
+        if absent_s + late_s > LOST_SHARE * planned_s:
+            what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
+            what += f"{_absent_or_late(absent_s, late_s)}"
+            yield Disturbance(what, _LOST_USERS, decides=True, phases=frozenset({span.name}))
+
+
+def _absent_or_late(absent_s: float, late_s: float) -> str:
+    if absent_s > late_s:
+        return "most because users were not there: too slow to come, or ended by an exception"
+    return "most because users were not ready at their turn: their own code took too long, or the event loop"
+
+
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     """Of a burst whose users were all free; docs/validity.md on the others."""
     for burst in bursts(run):
@@ -269,6 +298,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (
     _late_sends,
     _dropped_while_free,
     _not_offered,
+    _missing_users,
     _spread_bursts,
     _clocks,
     _stolen,

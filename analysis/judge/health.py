@@ -15,6 +15,7 @@ from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.errors import printable
+from loadproof.outcome import Outcome
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"
 """Endings by which there may be few requests, or none."""
 _MANY_REPEATED_RATIO: Final = 0.001
 MOST_RAISED: Final = 0.01
-"""Exceptions of users' own code, of the requests that were sent."""
+"""Exceptions of users' own code, of the requests that were sent; set-up that failed, of all set-up."""
+_OUR_DEFECT: Final = "this is a defect of loadproof: keep the run directory and report it"
 
 
 def examine(run: Run) -> tuple[Finding, ...]:
@@ -80,12 +82,30 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     """Each request sent has one outcome, or was abandoned by our own stop."""
     if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
         return
-    counts = tally(run.intervals)
+    planned, setup = tally(run.intervals), tally(run.setup)
     sent = int(run.generator["sent"].sum())
-    accounted = counts.sent + counts.abandoned
+    abandoned = planned.abandoned + setup.abandoned
+    accounted = planned.sent + setup.sent + abandoned
     if sent != accounted:
-        what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
-        yield Finding(Word.INVALID, what, "this is a defect of loadproof: keep the run directory and report it")
+        yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", _OUR_DEFECT)
+    most = int(run.generator.groupby("worker")["in_flight"].max().sum())
+    if abandoned > most:
+        what = f"{abandoned:,} requests were cut off, and never more than {most:,} were in flight at once"
+        yield Finding(Word.INVALID, what, _OUR_DEFECT)
+
+
+def _set_up(run: Run) -> Iterator[Finding]:
+    """What users sent outside the plan; where it failed, what they sent afterwards may not be what was meant."""
+    counts = tally(run.setup)
+    if not counts.sent:
+        return
+    failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
+    what = f"on_start and on_stop sent {counts.sent:,} requests beside the plan"
+    if failed:
+        what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
+    word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS
+    remedy = "mend the target, or what on_start and on_stop send, then run again" if failed else "nothing to do"
+    yield Finding(word, what, remedy)
 
 
 def _late_bursts(run: Run) -> Iterator[Finding]:
@@ -129,6 +149,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
+    _set_up,
     _late_bursts,
     _repeated,
     _raised,

@@ -66,7 +66,12 @@ class Outage:
         return f"{misses.count:,} {of} ended badly ({told}){where}"
 
 
-_ENDINGS: Final = {"ok": "ok, but too late", "dropped": "dropped, never sent"}
+_ENDINGS: Final = {
+    "ok": "ok, but too late",
+    "dropped": "dropped, never sent",
+    "missed": "missed, never sent",
+    "backed_off": "never sent, as it had asked to wait",
+}
 
 
 def outage_of(misses: Misses | None, run: Run) -> Outage | None:

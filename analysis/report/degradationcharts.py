@@ -11,7 +11,7 @@ from analysis.estimates.metrics import QUANTILES
 from analysis.estimates.recovery import seconds_around
 from analysis.report.drawing import FAINT, INK, LINES, SHADE, bars, chart, log_durations, log_numbers, right_axes
 from loadproof.errors import escaped
-from loadproof.outcome import DROPPED, Outcome
+from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def _lost(step: Step) -> dict[str, float]:
     counts = step.tally
     late = {"late": counts.outcomes[Outcome.OK] - counts.good}
     wrong = {str(outcome): counts.outcomes[outcome] for outcome in Outcome if outcome is not Outcome.OK}
-    lost = {**late, **wrong, DROPPED: counts.dropped}
+    lost = {**late, **wrong, "never sent": counts.dropped}
     return {name: 100 * count / max(counts.offered, 1) for name, count in lost.items()}
 
 

@@ -15,7 +15,6 @@ class Role:
     has_tasks: bool
     has_task_sets: bool
     has_wait_time: bool
-    has_on_start: bool
 
 
 @dataclass(frozen=True)

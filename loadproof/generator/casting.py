@@ -11,7 +11,6 @@ from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from locust import User
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
@@ -19,6 +18,8 @@ from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from locust import User
 
 
 def cast(directory: Path) -> Iterator[Locustfile]:
@@ -38,7 +39,6 @@ def cast(directory: Path) -> Iterator[Locustfile]:
 
 def _role(user: type[User]) -> Role:
     is_ours = issubclass(user, ApiUser)
-    own_start = is_ours and user.on_start is not User.on_start
     return Role(
         name=user.__name__,
         is_api_user=is_ours,
@@ -46,7 +46,6 @@ def _role(user: type[User]) -> Role:
         has_tasks=bool(user.tasks),
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
-        has_on_start=own_start,
     )
 
 

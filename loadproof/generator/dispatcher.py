@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
+import gevent
+from gevent.pool import Pool
 from locust import User, task
 from locust.exception import StopUser
 
@@ -13,13 +15,17 @@ from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, AlarmClock
 from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.pacing import Due
-from loadproof.users.user import ApiUser, api_users
+from loadproof.users.user import ApiUser, api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from locust.env import Environment
+
+
+_AT_ONCE: Final = 32
+"""So many users are set up at the same time."""
 
 
 class ArrivalDispatcher(User):
@@ -35,6 +41,7 @@ class ArrivalDispatcher(User):
         self._plan = ArrivalPlan(self.workload.scenario, self.workload.spans, self.workload.seed)
         classes = {cls.endpoint: cls for cls in api_users(environment)}
         self._classes = [classes[endpoint] for endpoint in self._plan.endpoints]
+        self._sets_up = [sets_up(cls) for cls in self._classes]
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
         """By endpoint and client: users who wait for no answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
@@ -48,8 +55,26 @@ class ArrivalDispatcher(User):
 
     @task
     def dispatch(self) -> None:
+        setting_up = Pool(_AT_ONCE)
+        gevent.spawn(self._set_up_ahead, setting_up)
         self._executor.run(self.workload.start_s)
         raise StopUser
+
+    def _set_up_ahead(self, pool: Pool) -> None:
+        """The first user of each client, in the order in which they are needed, beginning before second 0."""
+        wanted = sum(self._sets_up) * (self.workload.scenario.client_count or 0)
+        known: set[tuple[int, int]] = set()
+        for arrival in self._arrivals() if wanted else ():
+            who = arrival.endpoint, arrival.client
+            if who not in known and self._sets_up[arrival.endpoint]:
+                known.add(who)
+                pool.spawn(self._set_up_one, arrival)
+                if len(known) == wanted:
+                    break
+
+    def _set_up_one(self, arrival: Arrival) -> None:
+        if not self._made[arrival.endpoint][arrival.client]:
+            self._free[arrival.endpoint][arrival.client].append(self._new_user(arrival))
 
     def stop(self, force: bool = False) -> bool:
         """As Locust's: what is in flight is waited for, unless forced."""
@@ -65,14 +90,21 @@ class ArrivalDispatcher(User):
     def _perform(self, arrival: Arrival) -> None:
         """A client may have several requests in flight, each by a user object of its own."""
         free = self._free[arrival.endpoint][arrival.client]
-        user = free.pop() if free else self._new_user(arrival)
+        due_s = arrival.time_s
+        if free:
+            user = free.pop()
+        else:
+            user = self._new_user(arrival)
+            if self._sets_up[arrival.endpoint]:
+                # Whose set-up took its time just now is due after it.
+                due_s = max(due_s, self.workload.now_s())
         try:
-            user.perform(Due(arrival.time_s))
+            user.perform(Due(due_s))
         except StopUser:
             # 'stop' when throttled ends a waiting user; an arrival doesn't wait.
             pass
         except Exception as error:  # noqa: BLE001 - a mistake in a task is told as Locust tells it, and costs its arrival
-            self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
+            self._tell(user, error)
         finally:
             free.append(user)
 
@@ -80,7 +112,17 @@ class ArrivalDispatcher(User):
         made = self._made[arrival.endpoint]
         made[arrival.client] += 1
         client = self.workload.client(arrival.client)
-        return self._classes[arrival.endpoint](self.environment, client, made[arrival.client])
+        user = self._classes[arrival.endpoint](self.environment, client, made[arrival.client])
+        try:
+            user.on_start()
+        except StopUser:
+            pass
+        except Exception as error:  # noqa: BLE001 - as in a task
+            self._tell(user, error)
+        return user
+
+    def _tell(self, user: ApiUser, error: Exception) -> None:
+        self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:
         self.workload.recorder.dropped(self._plan.endpoints[arrival.endpoint], intended_s=arrival.time_s)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from locust import LoadTestShape
 
-from loadproof.plan.phases import users_at
-from loadproof.users.user import api_users
+from loadproof.plan.phases import moments_of, users_asked_at
+from loadproof.users.user import api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ _CALLS_EVERY_S: Final = 1.0
 """Source: locust/runners.py 2.47, Runner.start_shape's worker."""
 _LONGEST_NAP_S: Final = 0.1
 """An early end is noticed at least this often."""
+_SET_UPS_A_SECOND: Final = 100
+_LONGEST_SET_UP_S: Final = 15.0
 
 
 class PlanShape(LoadTestShape):
@@ -49,7 +51,7 @@ class PlanShape(LoadTestShape):
         Locust calls it a second after it last came to the same.
         """
         if self._begun:
-            self._await_next_phase()
+            self._await_change()
         else:
             self._begin()
         if self._is_over():
@@ -63,24 +65,31 @@ class PlanShape(LoadTestShape):
         if work.scenario.model == "open":
             return self._workers, float(self._workers), [self.dispatcher]
         now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
-        users = users_at(work.spans, now_s)
+        users = users_asked_at(work.spans, now_s)
         mix = work.scenario.mix
         classes: list[type[User]] = [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
         return users, float(max(users, 1)), classes
 
     def _begin(self) -> None:
         self._begun = True
-        start_unix_s = self.post.clock.unix_s() + self._crew.lead_s
-        self.post.workload().begin(self._crew.lead_s)
+        lead_s = self._crew.lead_s + self._set_up_s()
+        start_unix_s = self.post.clock.unix_s() + lead_s
+        self.post.workload().begin(lead_s)
         self._workers = self._crew.begin(start_unix_s)
         self._writer.announce(start_unix_s=start_unix_s, workers=self._workers)
 
-    def _await_next_phase(self) -> None:
-        """When a phase begins or the last one ends before the next call, wait for that: users change on time."""
+    def _set_up_s(self) -> float:
+        """The open model's clients are set up before second 0, as far as that takes no longer than this."""
+        work = self.post.workload()
+        assert self.runner is not None  # noqa: S101 - as in `tick`
+        users = sum(map(sets_up, api_users(self.runner.environment))) * (work.scenario.client_count or 0)
+        return min(1 + users / _SET_UPS_A_SECOND, _LONGEST_SET_UP_S) if users else 0.0
+
+    def _await_change(self) -> None:
+        """When the number of users changes or the last phase ends before the next call, wait for that."""
         work = self.post.workload()
         now_s = work.now_s()
-        moments = (*(span.start_s for span in work.spans), work.spans[-1].end_s)
-        moment_s = next((one for one in moments if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        moment_s = next((one for one in moments_of(work.spans) if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()

@@ -17,6 +17,8 @@ class Due(NamedTuple):
     at_s: float
     burst: int | None = None
     late: bool = False
+    is_setup: bool = False
+    """By an on_start or on_stop, outside the plan."""
 
 
 NEVER: Final = Due(math.inf)

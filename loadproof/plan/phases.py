@@ -11,7 +11,7 @@ from loadproof.plan.shares import apportion
 from loadproof.scenario.strict import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadproof.scenario.scenario import Scenario
 
@@ -82,6 +82,31 @@ def users_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
             return round(before + (users - before) * progress)
         before = users
     return before
+
+
+def users_asked_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
+    """Users that the generator is told to have: a ramp goes by full seconds, in steps as high as their middle."""
+    span = phase_at(spans, time_s)
+    ramp_end_s = span.start_s + span.ramp_s
+    if time_s >= ramp_end_s:
+        return users_at(spans, time_s)
+    step_s = math.floor(time_s)
+    return users_at(spans, (max(step_s, span.start_s) + min(step_s + 1, ramp_end_s)) / 2)
+
+
+def seconds_of(span: PhaseSpan) -> Iterator[tuple[int, float]]:
+    """Each second of the run that the phase has a part of, and how long that is, in s."""
+    for second in range(math.floor(span.start_s), math.ceil(span.end_s)):
+        yield second, min(second + 1, span.end_s) - max(second, span.start_s)
+
+
+def moments_of(spans: Sequence[PhaseSpan]) -> list[float]:
+    """When `users_asked_at` may change, and the end."""
+    moments = {spans[-1].end_s}
+    for span in spans:
+        ramp_end_s = span.start_s + span.ramp_s
+        moments |= {span.start_s, ramp_end_s, *map(float, range(math.ceil(span.start_s), math.ceil(ramp_end_s)))}
+    return sorted(moments)
 
 
 def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loadproof.outcome import DROPPED, ERRORS, Outcome
+from loadproof.outcome import DROPPED, ERRORS, SETUP, Outcome
+from loadproof.plan.pacing import Due
 from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import COLUMNS, cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
+from loadproof.recording.usertime import UserTime
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import REPEATED, GeneratorRow
+from loadproof.rundir.rows import NEVER_SENT, REPEATED, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.http.messages import Timing
-    from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
     from loadproof.recording.locuststats import LocustStatistics
@@ -47,6 +49,10 @@ class _Second:
         default_factory=lambda: defaultdict(lambda: array("d"))
     )
     """Of finished requests by endpoint, method and outcome: COLUMNS after COLUMNS."""
+    setup_rows: defaultdict[tuple[str, str, Outcome], array[float]] = field(
+        default_factory=lambda: defaultdict(lambda: array("d"))
+    )
+    """Likewise, of what `on_start` and `on_stop` sent."""
     cells: Counter[tuple[int, str, str, str, str, int]] = field(default_factory=Counter)
     """Of the few that did not finish."""
 
@@ -72,6 +78,7 @@ class Recorder:
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self._vitals = VitalsClock(clock.vitals)
+        self.user_time = UserTime(spans)
 
     @property
     def in_flight(self) -> int:
@@ -95,7 +102,8 @@ class Recorder:
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
-        self._second.rows[endpoint, method, outcome].extend(
+        rows = self._second.setup_rows if due.is_setup else self._second.rows
+        rows[endpoint, method, outcome].extend(
             (
                 due.at_s,
                 timing.began_s,
@@ -109,27 +117,27 @@ class Recorder:
         if due.burst is not None:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
-    def abandoned(self, endpoint: str, *, intended_s: float) -> None:
+    def abandoned(self, endpoint: str, due: Due) -> None:
         """Our own stop cut the request off."""
         self._in_flight -= 1
         self._second.abandoned += 1
-        self._second.cells[*self._place(intended_s), endpoint, "", "abandoned", 0] += 1
+        self._second.cells[*self._place(due), endpoint, "", "abandoned", 0] += 1
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         """An arrival found no free user and was never sent."""
         self._second.dropped += 1
-        self._second.cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
+        self._second.cells[*self._place(Due(intended_s)), endpoint, DROPPED, NEVER_SENT, 0] += 1
 
-    def repeated(self, endpoint: str, outcome: Outcome, *, intended_s: float) -> None:
+    def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended so."""
-        self._second.cells[*self._place(intended_s), endpoint, outcome, REPEATED, 0] += 1
+        self._second.cells[*self._place(due), endpoint, outcome, REPEATED, 0] += 1
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's three counters."""
-        self._second.cells[*self._place(intended_s), endpoint, Outcome.THROTTLED, became, 0] += 1
+        self._second.cells[*self._place(Due(intended_s)), endpoint, Outcome.THROTTLED, became, 0] += 1
 
-    def _place(self, intended_s: float) -> tuple[int, str]:
-        return max(0, int(intended_s)), phase_at(self._spans, intended_s).name
+    def _place(self, due: Due) -> tuple[int, str]:
+        return max(0, int(due.at_s)), SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
 
     def probe_event_loop(self) -> None:
         """Watch for ever how late a short timer fires; runs in a greenlet of its own."""
@@ -148,8 +156,11 @@ class Recorder:
             done = _Second()
         else:
             done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
-        tables = {key: self._table(rows) for key, rows in done.rows.items()}
-        self._tell_locust(tables)
+        tables, setup = self._tables(done.rows), self._tables(done.setup_rows)
+        self._tell_locust((*tables.items(), *setup.items()))
+        planned = self._cells(tables, phases=self._phases, phase_ends_s=self._phase_ends_s)
+        outside = self._cells(setup, phases=[SETUP], phase_ends_s=[math.inf])
+        unfinished = [(*key, count) for key, count in done.cells.items()]
         outcomes: Counter[Outcome] = Counter()
         for (_, _, outcome), rows in tables.items():
             outcomes[outcome] += len(rows)
@@ -160,24 +171,25 @@ class Recorder:
             in_flight=self._in_flight,
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
-            cells=[(*key, count) for key, count in done.cells.items()] + self._cells(tables),
+            cells=[*unfinished, *planned, *outside, *self.user_time.take(now_s)],
             generator=self._generator_row(done, tables, second, users) if second >= 0 else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
         )
 
-    def _table(self, rows: array[float]) -> NDArray[np.float64]:
-        """Shape (n, len(COLUMNS)), with all moments from the run's start."""
-        table = np.frombuffer(rows).reshape(-1, len(COLUMNS)).copy()
-        table[:, [_BEGAN, _SENT, _ENDED]] -= self.start_s
-        return table
+    def _tables(self, kinds: dict[tuple[str, str, Outcome], array[float]]) -> _Tables:
+        """Shapes (n, len(COLUMNS)), with all moments from the run's start."""
+        tables = {kind: np.frombuffer(rows).reshape(-1, len(COLUMNS)).copy() for kind, rows in kinds.items()}
+        for table in tables.values():
+            table[:, [_BEGAN, _SENT, _ENDED]] -= self.start_s
+        return tables
 
-    def _cells(self, tables: _Tables) -> list[Sequence[Any]]:
+    def _cells(self, tables: _Tables, *, phases: Sequence[str], phase_ends_s: Sequence[float]) -> list[Sequence[Any]]:
         cells: list[Sequence[Any]] = []
         for (endpoint, _, outcome), rows in tables.items():
             found = cells_of(
                 rows,
-                phases=self._phases,
-                phase_ends_s=self._phase_ends_s,
+                phases=phases,
+                phase_ends_s=phase_ends_s,
                 deadline_s=self._deadline_s if outcome is Outcome.OK else None,
             )
             cells += [
@@ -187,11 +199,11 @@ class Recorder:
             self._let_others_run()
         return cells
 
-    def _tell_locust(self, tables: _Tables) -> None:
+    def _tell_locust(self, tables: Iterable[tuple[tuple[str, str, Outcome], NDArray[np.float64]]]) -> None:
         if self._statistics is None:
             return
         now_s = self._clock.now_s() - self.start_s
-        for (endpoint, method, outcome), rows in tables.items():
+        for (endpoint, method, outcome), rows in tables:
             if self.feeds_locust and outcome is Outcome.OK:
                 self._statistics.add(
                     endpoint,
@@ -234,6 +246,7 @@ class NoRecorder:
     in_flight = 0
     feeds_locust = False
     start_s = 0.0
+    user_time = UserTime(())
 
     def started(self, burst: int | None = None) -> None:
         pass
@@ -241,13 +254,13 @@ class NoRecorder:
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         pass
 
-    def abandoned(self, endpoint: str, *, intended_s: float) -> None:
+    def abandoned(self, endpoint: str, due: Due) -> None:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         pass
 
-    def repeated(self, endpoint: str, outcome: Outcome, *, intended_s: float) -> None:
+    def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         pass
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:

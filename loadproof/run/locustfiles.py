@@ -51,7 +51,7 @@ def _found(line: str) -> Locustfile:
     return Locustfile(**file | {"roles": [Role(**role) for role in file["roles"]]})
 
 
-def misfits(directory: Path, endpoints: Collection[str], *, is_open: bool) -> Iterator[Problem]:
+def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
     """Problems of what is there for these endpoints, and of what Locust would load beside it."""
     for file in found_in(directory):
         where = f"{directory.name}/{file.stem}.py"
@@ -64,10 +64,10 @@ def misfits(directory: Path, endpoints: Collection[str], *, is_open: bool) -> It
                 what = f"`{role.name}` sends '{role.endpoint}', which is another file's"
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
         if file.stem in endpoints and not file.error:
-            yield from _wants(file, where, is_open=is_open)
+            yield from _wants(file, where)
 
 
-def _wants(file: Locustfile, where: str, *, is_open: bool) -> Iterator[Problem]:
+def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
     fit = [role for role in file.roles if role.is_api_user and role.endpoint == file.stem]
     strangers = [role for role in file.roles if not role.is_api_user]
     for role in strangers:
@@ -80,10 +80,10 @@ def _wants(file: Locustfile, where: str, *, is_open: bool) -> Iterator[Problem]:
         names = ", ".join(role.name for role in fit)
         yield Problem(where, "several users of one endpoint", "keep one: the mix plans for one", got=names)
     for role in fit:
-        yield from _out_of_hand(role, where, is_open=is_open)
+        yield from _out_of_hand(role, where)
 
 
-def _out_of_hand(role: Role, where: str, *, is_open: bool) -> Iterator[Problem]:
+def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
     """What the user class decides itself that is the scenario's to decide."""
     if not role.has_tasks:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
@@ -91,6 +91,3 @@ def _out_of_hand(role: Role, where: str, *, is_open: bool) -> Iterator[Problem]:
         yield Problem(where, f"`{role.name}` has a task that is no method", "write its tasks as methods")
     if role.has_wait_time:
         yield Problem(where, f"`{role.name}` has a wait_time", "remove it: `every` in the scenario's mix is its pace")
-    if role.has_on_start and is_open:
-        what = f"`{role.name}` has an on_start, which the open model does not call"
-        yield Problem(where, what, "use the closed model, or send what it needs in its task")

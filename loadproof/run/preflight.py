@@ -52,7 +52,7 @@ def preflight(
                 nearest(endpoint, known),
                 got=endpoint,
             )
-    yield from misfits(crew.locustfiles, scenario.mix, is_open=scenario.model == "open")
+    yield from misfits(crew.locustfiles, scenario.mix)
     spans = plan_phases(scenario)
     yield from undecidable(scenario, expected_requests(scenario, spans), where=where)
     if not scenario.expect_throttling:

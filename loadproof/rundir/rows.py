@@ -10,10 +10,16 @@ HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 """Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 REPEATED: Final = "repeated"
-COUNTERS: Final = ("good", "completed", "dropped", "abandoned", REPEATED, RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
-"""Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; never sent;
-cut off by our own stop; sent twice, the first time in vain; refusals after whose Retry-After the client was admitted,
-was refused again, or that had none. `completed` counts answers in the second in which they ended."""
+NEVER_SENT: Final = "dropped"
+COUNTERS: Final = ("good", "completed", NEVER_SENT, "abandoned", REPEATED, RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
+"""Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; planned and
+never sent, for the reason that the outcome names; cut off by our own stop; sent twice, the first time in vain; refusals
+after whose Retry-After the client was admitted, was refused again, or that had none. `completed` counts answers in the
+second in which they ended."""
+PRESENT_MS, LATE_MS = "present_ms", "late_ms"
+USER_TIMES: Final = (PRESENT_MS, LATE_MS)
+"""Series of the closed model that sum up users' time in each second, in ms: that they were there; of it, that they
+ought to have sent, and their own code or the event loop kept them."""
 
 
 class IntervalRow(NamedTuple):

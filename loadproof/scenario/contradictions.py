@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from loadproof.outcome import SETUP
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.expectation import RATIOS, Expectation
 from loadproof.scenario.strict import nearest
@@ -25,6 +26,8 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     for index, phase in enumerate(scenario.phases):
         for what, got, remedy in _phase_contradictions(scenario, phase):
             yield ("phases", index), what, got, remedy
+        if phase.name == SETUP:
+            yield ("phases", index, "name"), "stands for what on_start and on_stop send", SETUP, "give it another name"
         if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
             yield ("phases", index, "name"), "a phase of this name stands above", phase.name, "give it another name"
     if all(phase.warm_up for phase in scenario.phases):

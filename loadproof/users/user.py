@@ -13,7 +13,7 @@ from locust.exception import StopUser
 from loadproof.api.calls import Call, Reply
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing
 from loadproof.internals.locust import is_stopping
-from loadproof.outcome import Outcome, classify
+from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import RETRY_MISSING
 from loadproof.users.retryafter import Promise, retry_after_s
@@ -22,6 +22,8 @@ from loadproof.users.workload import THIS_PROCESS, Post
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gevent import Greenlet
+    from gevent.pool import Group
     from locust.env import Environment
 
     from loadproof.plan.clients import Client
@@ -61,14 +63,22 @@ class ApiUser(User):
         self.payloads = self.workload.payloads
         self.api = self.workload.api
         self._recorder = self.workload.recorder
+        self._time = self.workload.recorder.user_time
         self._connections = self.workload.connections(self.identity, self.host or "")
         self._standing = self.workload.standing(self.identity, self.endpoint)
         self._every_s = self.workload.every_s(self.endpoint)
         self._offset_s = self.random.random() * self._every_s
         self._due = Due(0.0)
-        self._has_turns = False
         # What is sent before its first turn, in an on_start say, has none.
         self._due_is_served = True
+        self._is_setting_up = True
+        self._answering_s = 0.0
+        """Of this turn, waited for answers."""
+        self._requests = 0
+        """That this turn sent."""
+        self._held_since_s: float | None = None
+        """When its turn would have been that it waits for, but for a Retry-After."""
+        self._stopped_s = math.inf
         # One task for Locust: its own loop costs microseconds a task, and draws from random numbers that other users
         # draw from, too.
         self.tasks = [ApiUser._take_turns]
@@ -81,34 +91,98 @@ class ApiUser(User):
 
     def perform(self, due: Due) -> None:
         """Run one task for an arrival of the open model."""
+        self._is_setting_up = False
         self._due, self._due_is_served = due, False
         self._choose_task()(self)
 
+    def start(self, group: Group) -> Greenlet:
+        """As Locust's: a life in the closed model, from on_start to on_stop."""
+        came_s = self.workload.now_s()
+        self._time.came(self.endpoint, came_s)
+        self._due = Due(came_s)
+        life: Greenlet = super().start(group)
+        life.rawlink(self._leave)
+        return life
+
+    def _leave(self, _: Greenlet) -> None:
+        """On the event loop, whatever ended it."""
+        now_s = self.workload.now_s()
+        self._end_back_off(now_s)
+        if self._not_before_s < math.inf:
+            self._time.left(self.endpoint, now_s)
+
+    def stop(self, force: bool = False) -> bool:
+        """As Locust's; what it still waits for keeps it from no turns any more."""
+        self._stopped_s = min(self._stopped_s, self.workload.now_s())
+        return bool(super().stop(force))
+
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
-        if not self._has_turns:
-            self._await_first_turn()
-        while True:
-            try:
-                self._choose_task()(self)
-            finally:
-                # Also after a mistake in the task, which Locust notes: the next turn has its time.
-                self._plan_next()
-            if self._due.at_s > self.workload.now_s() or is_stopping(self):
-                self.wait()
+        self._await_first_turn()
+        try:
+            while True:
+                try:
+                    self._choose_task()(self)
+                finally:
+                    # Also after a mistake in the task, which Locust notes: the next turn has its time.
+                    now_s = self.workload.now_s()
+                    self._plan_next(now_s)
+                if self._due.at_s > now_s or is_stopping(self):
+                    self.wait()
+        finally:
+            self._is_setting_up = True
+            self._due_is_served = True
 
     def _await_first_turn(self) -> None:
         """Begin somewhere in the first pace, so that users who start together don't send together."""
-        self._has_turns = True
-        first_s = max(0.0, self.workload.now_s()) + self._offset_s
+        now_s = self.workload.now_s()
+        if self._is_setting_up:
+            self._account_setup(now_s)
+        # Where the target limits its clients, each request of its set-up stands for a turn.
+        held_s = self._requests * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
+        first_s = max(0.0, now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
-        self._plan_next()
+        self._plan_next(now_s)
         self.wait()
 
-    def _plan_next(self) -> None:
-        due = self.workload.next_due(self._every_s, previous_s=self._due.at_s, offset_s=self._offset_s)
-        self._due = due if due.at_s >= self._not_before_s else Due(self._not_before_s)
-        self._due_is_served = False
+    def _plan_next(self, now_s: float) -> None:
+        previous = self._due
+        self._end_back_off(now_s)
+        due = self.workload.next_due(self._every_s, previous_s=previous.at_s, now_s=now_s, offset_s=self._offset_s)
+        if due.late or now_s > previous.at_s + self._every_s:
+            self._account_overrun(previous.at_s, now_s, took_burst=due.late)
+        self._answering_s, self._requests = 0.0, 0
+        if due.at_s < self._not_before_s:
+            self._held_since_s = due.at_s
+            due = Due(self._not_before_s)
+        self._due, self._due_is_served = due, False
+
+    def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
+        """A turn that lasted into the next: what was waited for answers is turns missed, and the rest is ours."""
+        until_s, free_s = min(now_s, self._stopped_s), begun_s + self._every_s
+        own_s = max(0.0, min(until_s - free_s, now_s - begun_s - self._answering_s))
+        self._time.late(self.endpoint, until_s - own_s, until_s)
+        self._keep_waiting(MISSED, free_s, until_s - own_s)
+        self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
+
+    def _account_setup(self, now_s: float) -> None:
+        """Its answers delay the first turn, which is no loss while they come within the deadline."""
+        came_s, self._is_setting_up = self._due.at_s, False
+        until_s = came_s + self._answering_s
+        self._time.late(self.endpoint, until_s, now_s)
+        self._keep_waiting(MISSED, came_s + self.workload.scenario.deadline, until_s)
+
+    def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
+        """It would have sent as much at each turn as at its last."""
+        every_s = self._every_s / max(self._requests, 1)
+        self._time.kept_waiting(self.endpoint, why, from_s, until_s, every_s=every_s)
+
+    def _end_back_off(self, now_s: float) -> None:
+        """The turns that it let pass as it was asked to."""
+        if self._held_since_s is not None:
+            until_s = min(now_s, self._not_before_s, self._stopped_s)
+            self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
+            self._held_since_s = None
 
     def _choose_task(self) -> Callable[[ApiUser], None]:
         tasks: list[Callable[[ApiUser], None]] = type(self).tasks  # type: ignore[assignment]  # no task sets
@@ -127,10 +201,12 @@ class ApiUser(User):
         try:
             reply, outcome, error = self._exchange(call, check, timing)
         except BaseException:
-            recorder.abandoned(self.endpoint, intended_s=due.at_s)
+            recorder.abandoned(self.endpoint, due)
+            self._answering_s += max(0.0, self.workload.monotonic_s() - timing.began_s) if timing.began_s else 0.0
             raise
+        self._answering_s += timing.ended_s - timing.began_s
         if timing.is_repeated:
-            recorder.repeated(self.endpoint, outcome, intended_s=due.at_s)
+            recorder.repeated(self.endpoint, outcome, due)
         size = len(reply.answer.received) if reply else 0
         recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
@@ -150,8 +226,9 @@ class ApiUser(User):
 
     def _take_due(self) -> Due:
         """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
-        due = Due(self.workload.now_s()) if self._due_is_served else self._due
+        due = Due(self.workload.now_s(), is_setup=self._is_setting_up) if self._due_is_served else self._due
         self._due_is_served = True
+        self._requests += 1
         return due
 
     def _exchange(
@@ -203,6 +280,9 @@ class ApiUser(User):
             self._standing.promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.scenario.when_throttled:
             case "stop":
+                # It stays one of the planned users, and takes no turns any more.
+                self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
+                self._end_back_off(self.workload.spans[-1].end_s)
                 raise StopUser
             case "honour":
                 # Jitter on top of what the server asked for: never earlier, and not all at once.
@@ -214,3 +294,8 @@ class ApiUser(User):
 def api_users(environment: Environment) -> list[type[ApiUser]]:
     """The API's user classes among all that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
+
+
+def sets_up(user_class: type[ApiUser]) -> bool:
+    """It sends something before its first task."""
+    return user_class.on_start is not User.on_start

@@ -77,6 +77,7 @@ class Workload:
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
         self._account_ids = target.account_ids
+        self._limited = frozenset(() if scenario.expect_throttling else target.limits)
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
         """Second 0, monotonic."""
@@ -102,9 +103,12 @@ class Workload:
         mix = self.scenario.mix.get(endpoint)
         return (mix.every if mix else None) or _PACE_BESIDE_THE_MIX_S
 
-    def next_due(self, every_s: float, *, previous_s: float, offset_s: float) -> Due:
-        """When a closed-model user sends next."""
-        now_s = self.now_s()
+    def is_limited(self, endpoint: str) -> bool:
+        """The target declares a limit of it, and the plan is to stay within."""
+        return endpoint in self._limited
+
+    def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
+        """When a closed-model user who is free now sends next."""
         due_s = previous_s + every_s
         due_s = max(due_s, now_s)
         if due_s < self._plain_until_s:

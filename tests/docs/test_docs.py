@@ -11,7 +11,7 @@ import pytest
 
 from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
-from loadproof.outcome import DROPPED, Outcome
+from loadproof.outcome import UNSENT, Outcome
 from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
@@ -82,7 +82,7 @@ def test_every_scenario_loads_names_its_schema_and_is_in_the_readme(file):
 def test_every_metric_outcome_and_verdict_is_in_the_glossary():
     """The words of thresholds and reports."""
     words = {word for line in GLOSSARY.splitlines() for word in re.findall(r"`([a-z_]+)(?:\(\d+\))?`", line)}
-    assert set(METRICS) | set(Outcome) | {DROPPED} <= words
+    assert set(METRICS) | set(Outcome) | UNSENT <= words
     assert all(f"`{word}`" in GLOSSARY for word in ("PASS", "FAIL", "INCONCLUSIVE", "INVALID"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from gevent.pool import Group
 
@@ -24,6 +25,7 @@ from simulation.rundirs import manifest, open_scenario
 if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
 
+LEAD_S = 0.5
 PLAN = {
     "client_count": 10,
     "mix": {"balance": {"share": "60 %"}, "health": {"share": "40 %"}},
@@ -60,24 +62,21 @@ class Worker:
     def __init__(self, *, rank: int = 0, workers: int = 1, answer_s: float = 0.05, **changes: Any) -> None:
         self.time = FakeTime()
         self.network = Network(self.time, answer_s, changes.pop("status", 200))
-        task_of = changes.pop("task", None)
+        task_of, on_start = changes.pop("task", None), changes.pop("on_start", None)
         post = self.post = Post(self.time.clock(), self.network.connect)
 
         def send(user: ApiUser) -> None:
             user.send(user.api.ask_health(), lambda _: None)
 
-        classes = [
-            type(
-                name, (ApiUser,), {"endpoint": name, "post": post, "tasks": [task(task_of or send)], "host": "http://a"}
-            )
-            for name in ("balance", "health")
-        ]
+        own = {"post": post, "tasks": [task(task_of or send)], "host": "http://a"}
+        own |= {"on_start": on_start} if on_start else {}
+        classes = [type(name, (ApiUser,), own | {"endpoint": name}) for name in ("balance", "health")]
         dispatcher = type("Dispatcher", (ArrivalDispatcher,), {"post": post, "clock": self.time.clock()})
         self.environment: Any = locust.env.Environment(user_classes=[*classes, dispatcher])
         self.errors: list[Exception] = []
         self.environment.events.user_error.add_listener(lambda exception, **_: self.errors.append(exception))
         self.work = post.assign(manifest(open_scenario(**PLAN | changes)), rank=rank, workers=workers)
-        self.work.begin(0.5)
+        self.work.begin(LEAD_S)
         self.dispatcher = dispatcher(self.environment)
         self.running = self.dispatcher.start(Group())
 
@@ -90,6 +89,10 @@ class Worker:
         for (_, _, _, _, series, _), count in second.cells.items():
             counts[series] += count
         return counts
+
+    def set_up(self) -> int:
+        """How many requests were sent outside the plan."""
+        return sum(len(rows) // len(COLUMNS) for rows in self.work.recorder._second.setup_rows.values())
 
     def finish(self) -> float:
         self.time.advance_until(self.running.ready, within_s=200)
@@ -131,6 +134,40 @@ def test_users_of_a_client_are_used_again():
     made = [sum(counts.total() for counts in worker.dispatcher._made) for worker in (quick, slow)]
     assert made[0] <= 20
     assert made[1] == 200
+
+
+def log_in(user: ApiUser) -> None:
+    user.send(user.api.ask_health(), lambda _: None)
+
+
+def test_users_are_set_up_before_second_0_and_none_twice():
+    """Each client's first user of each endpoint; the plan is sent as if there were no set-up."""
+    worker = Worker(on_start=log_in)
+    worker.finish()
+    times = [at_s - LEAD_S for at_s, _, _ in worker.network.came]
+    assert sum(at_s < 0 for at_s in times) == 20
+    planned = [arrival.time_s for arrival in worker.dispatcher._arrivals()]
+    assert sorted(times)[20:] == pytest.approx(planned, abs=1e-6)
+    assert worker.set_up() == 20
+    assert sum(worker.report().values()) == 200
+
+
+def test_a_set_up_in_mid_run_is_in_nobodys_response_time():
+    """Of a slow target's clients, who need several users each."""
+    worker = Worker(on_start=log_in, answer_s=2.0)
+    worker.finish()
+    assert worker.set_up() > 20
+    for rows in worker.work.recorder._second.rows.values():
+        table = np.frombuffer(rows).reshape(-1, len(COLUMNS))
+        assert (table[:, COLUMNS.index("ended_s")] - LEAD_S - table[:, 0]).max() == pytest.approx(2.0, abs=1e-6)
+
+
+def test_an_on_start_that_raises_is_told_and_costs_nobody_its_arrivals():
+    """As a task's mistake is."""
+    worker = Worker(on_start=lambda _: 1 / 0)
+    worker.finish()
+    assert len(worker.errors) == 20
+    assert sum(worker.report().values()) == 200
 
 
 def test_what_finds_every_allowed_user_busy_is_dropped_and_told():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.plan.pacing import NEVER, next_due
-from loadproof.plan.phases import phase_at, plan_phases, users_at
+from loadproof.plan.phases import moments_of, phase_at, plan_phases, seconds_of, users_asked_at, users_at
 from loadproof.plan.shares import apportion
 from simulation.rundirs import scenario
 
@@ -84,3 +84,21 @@ def test_users_ramp_from_the_level_before():
     spans = plan_phases(plan)
     assert [users_at(spans, at_s) for at_s in (0, 9.9, 10, 12, 14, 19, 99)] == [10, 10, 10, 30, 50, 50, 50]
     assert phase_at(spans, 99).name == "high"
+
+
+def test_a_ramp_goes_in_steps_of_the_same_area():
+    """Which change only at the moments that the generator waits for."""
+    phases = [
+        {"name": "a", "duration": "2500 ms", "users": 10},
+        {"name": "b", "duration": "9 s", "users": 50, "ramp": "4 s"},
+        {"name": "c", "duration": "3 s", "users": 0 + 5, "ramp": "1500 ms"},
+    ]
+    spans = plan_phases(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 90 %"}]))
+    moments, step_s = moments_of(spans), 0.01
+    times = [number * step_s for number in range(int(spans[-1].end_s / step_s))]
+    asked = [users_asked_at(spans, time_s) for time_s in times]
+    changes = [after for before, after, a, b in zip(times, times[1:], asked, asked[1:], strict=False) if a != b]
+    assert all(min(abs(change - moment) for moment in moments) <= step_s for change in changes)
+    smooth = sum(users_at(spans, time_s) for time_s in times)
+    assert abs(sum(asked) - smooth) < 0.01 * smooth
+    assert sum(length for span in spans for _, length in seconds_of(span)) == spans[-1].end_s

@@ -57,7 +57,7 @@ def record(recorder: Recorder, one: tuple) -> None:
         return
     recorder.started()
     if kind == "abandoned":
-        recorder.abandoned(endpoint, intended_s=due_s)
+        recorder.abandoned(endpoint, Due(due_s))
     else:
         sent_s = due_s + lag_s
         finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
@@ -198,6 +198,6 @@ def test_without_a_run_directory_nothing_is_recorded():
     recorder = NoRecorder()
     recorder.started(1)
     finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)
-    recorder.abandoned("health", intended_s=1.0)
+    recorder.abandoned("health", Due(1.0))
     recorder.dropped("health", intended_s=1.0)
     assert recorder.in_flight == 0

@@ -64,9 +64,9 @@ def directory(tmp_path_factory) -> Path:
     return path
 
 
-def problems(directory: Path, endpoint: str, *, is_open: bool = False) -> str:
+def problems(directory: Path, endpoint: str) -> str:
     """Of the file of this endpoint, where it is all of the mix."""
-    found = misfits(directory, [endpoint], is_open=is_open)
+    found = misfits(directory, [endpoint])
     return "\n".join(str(each) for each in found if f"/{endpoint}.py" in str(each))
 
 
@@ -93,15 +93,14 @@ def test_each_file_is_refused_for_its_reason(directory, endpoint, reason):
 
 
 def test_what_is_fit_is_left_alone(directory):
-    """Users imported from elsewhere are nobody's second; an on_start is called in the closed model only."""
+    """Users imported from elsewhere are nobody's second; both models call an on_start."""
     for endpoint in ("fit", "helped", "starts"):
         assert problems(directory, endpoint) == ""
-    assert "on_start, which the open model does not call" in problems(directory, "starts", is_open=True)
 
 
 def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory):
     """Other files say nothing: their users are in no plan."""
-    found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, ["fit"], is_open=False)}
+    found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, ["fit"])}
     assert found == ALWAYS
 
 
@@ -109,8 +108,7 @@ def test_ours_are_fit():
     """All four."""
     assert len(found_in(ROOT / "locustfiles")) == 4
     endpoints = ["balance", "health", "transactions", "webhooks"]
-    for is_open in (False, True):
-        assert list(misfits(ROOT / "locustfiles", endpoints, is_open=is_open)) == []
+    assert list(misfits(ROOT / "locustfiles", endpoints)) == []
 
 
 def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):

@@ -1,0 +1,88 @@
+"""What users' time went to, to cells of the intervals: who was there, what was lost of it, which turns were never sent.
+
+The closed model plans turns in user-seconds: so many users, each for so long. A user who is there either waits for its
+turn, waits for an answer, or has backed off; what is missing from that is the generator's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from loadproof.rundir.rows import LATE_MS, NEVER_SENT, PRESENT_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadproof.plan.phases import PhaseSpan
+
+_Key = tuple[int, str, str, str, str]
+"""Second, phase, endpoint, outcome, series."""
+
+
+class UserTime:
+    """One a process. Times are seconds from the run's start; what is before it or beyond the plan doesn't count."""
+
+    def __init__(self, spans: Sequence[PhaseSpan]) -> None:
+        self._spans = spans
+        self._users: Counter[str] = Counter()
+        """By endpoint, of those who are there."""
+        self._counted_s = 0.0
+        """Until when their time is counted."""
+        self._amounts: defaultdict[_Key, float] = defaultdict(float)
+        self._left_over: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+        """Of endpoint, outcome and series: what rounding to whole numbers has not told yet."""
+
+    def came(self, endpoint: str, now_s: float) -> None:
+        self.count_until(now_s)
+        self._users[endpoint] += 1
+
+    def left(self, endpoint: str, now_s: float) -> None:
+        self.count_until(now_s)
+        self._users[endpoint] -= 1
+
+    def count_until(self, now_s: float) -> None:
+        for second, span, length_s in self._parts(self._counted_s, now_s):
+            for endpoint, users in self._users.items():
+                self._amounts[second, span.name, endpoint, "", PRESENT_MS] += users * length_s * 1000
+        self._counted_s = max(self._counted_s, now_s)
+
+    def late(self, endpoint: str, from_s: float, until_s: float) -> None:
+        """A user was there and ought to have sent, and its own code or the event loop kept it."""
+        for second, span, length_s in self._parts(from_s, until_s):
+            self._amounts[second, span.name, endpoint, "", LATE_MS] += length_s * 1000
+
+    def kept_waiting(self, endpoint: str, why: str, from_s: float, until_s: float, *, every_s: float) -> None:
+        """A user could not take its turns of this time, for the reason that `why` names."""
+        for second, span, length_s in self._parts(from_s, until_s):
+            if not span.bursts_s:
+                self._amounts[second, span.name, endpoint, why, NEVER_SENT] += length_s / every_s
+
+    def missed_bursts(self, endpoint: str, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
+        """The bursts in (after, until] came while a user was busy; it may take the last one late."""
+        bursts = [(at_s, span) for span in self._spans for at_s in span.bursts_s if after_s < at_s <= until_s]
+        for at_s, span in bursts[: len(bursts) - took_last]:
+            self._amounts[int(at_s), span.name, endpoint, why, NEVER_SENT] += 1
+
+    def take(self, now_s: float) -> list[Sequence[Any]]:
+        """Rows of IntervalRow since the last time."""
+        self.count_until(now_s)
+        amounts, self._amounts = self._amounts, defaultdict(float)
+        cells: list[Sequence[Any]] = []
+        for (second, phase, endpoint, outcome, series), amount in sorted(amounts.items()):
+            kind = endpoint, outcome, series
+            whole = round(amount + self._left_over[kind])
+            self._left_over[kind] += amount - whole
+            if whole > 0:
+                cells.append((second, phase, endpoint, outcome, series, 0, whole))
+        return cells
+
+    def _parts(self, from_s: float, until_s: float) -> Iterator[tuple[int, PhaseSpan, float]]:
+        """The time between, cut at full seconds and where phases end."""
+        for span in self._spans:
+            begin_s, end_s = max(from_s, span.start_s), min(until_s, span.end_s)
+            while begin_s < end_s:
+                next_s = min(math.floor(begin_s) + 1.0, end_s)
+                yield int(begin_s), span, next_s - begin_s
+                begin_s = next_s

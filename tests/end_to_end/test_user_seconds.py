@@ -1,0 +1,119 @@
+"""What the closed model planned is what was sent, or the verdict says whose doing it was."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from analysis.judge.health import examine
+from analysis.judge.judgement import Word
+from tests.commands import in_process, only_run, scenario_file, verdict_of
+from tests.servers import answering, read_request, serving
+
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+
+ALIVE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
+USER = """
+import time
+from locust import task
+from loadproof.users.user import ApiUser
+
+class ShopUser(ApiUser):
+    endpoint = "shop"
+
+    def on_start(self):
+        {on_start}
+
+    @task
+    def ask(self):
+        {task}
+"""
+ASK = "self.send(self.api.ask_health(), lambda reply: None)"
+
+
+def run_of(tmp_path, url: str, *, on_start: str = "pass", task: str = ASK, users: int = 10, seconds: int = 4):
+    """Ten users, one task a second each, against this address."""
+    files = tmp_path / "own"
+    files.mkdir()
+    (files / "shop.py").write_text(USER.format(on_start=on_start, task=task))
+    scenario = scenario_file(
+        tmp_path,
+        mix={"shop": {"share": "100 %", "every": "1 s"}},
+        phases=[{"name": "steady", "duration": f"{seconds} s", "users": users}],
+        thresholds=[{"expect": "goodput_ratio >= 90 %"}],
+    )
+    options = ("--locustfiles", files, "--out", tmp_path / "out")
+    done = in_process("run", scenario, *options, TARGET_URL=url)
+    assert "Traceback" not in done.stdout + done.stderr
+    return load_run(only_run(tmp_path / "out"))
+
+
+def findings_of(run, word: Word) -> str:
+    return "\n".join(finding.what for finding in examine(run) if finding.word is word)
+
+
+def standing_still(after: int, for_s: float):
+    """Answers at once, but for this stretch of time from this request on."""
+    asked_s: list[float] = []
+
+    def script(connection, _) -> None:
+        while read_request(connection):
+            asked_s.append(time.monotonic())
+            stands_until_s = asked_s[after] + for_s if len(asked_s) > after else 0.0
+            time.sleep(max(0.0, stands_until_s - time.monotonic()))
+            connection.sendall(ALIVE)
+
+    return script
+
+
+def test_what_a_standing_target_kept_users_from_sending_is_no_goodput(tmp_path):
+    """Two of eight seconds: only ten requests are late, but about twenty of eighty turns were not good."""
+    with serving(standing_still(20, 2.5)) as url:
+        run = run_of(tmp_path, url, seconds=8)
+    counts = tally(run.intervals)
+    missed = run.intervals[run.intervals["outcome"] == "missed"]
+    assert counts.offered == pytest.approx(80, abs=8)
+    assert missed["count"].sum() >= 8
+    assert missed["second"].between(1, 6).all()
+    assert counts.good / counts.offered < 0.85
+    assert verdict_of(run.path)["thresholds"][0]["word"] in {"FAIL", "INCONCLUSIVE"}
+
+
+def test_users_whom_their_on_start_ended_are_missed(tmp_path):
+    """Half of them never send: no PASS for half of the load."""
+    raising = "assert id(self) and self.identity.index % 2"
+    with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
+        run = run_of(tmp_path, url, on_start=raising)
+    assert "users were not there" in findings_of(run, Word.INVALID)
+
+
+def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tmp_path):
+    """The event loop goes on, and so does the pace of nobody."""
+    slow = ASK + "\n        self.post.clock.sleep(1.5)"
+    with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
+        run = run_of(tmp_path, url, task=slow)
+    assert "their own code took too long" in findings_of(run, Word.INVALID)
+    assert "missed" not in set(run.intervals["outcome"][run.intervals["count"] > 0])
+
+
+def test_thinking_within_the_pace_is_no_loss(tmp_path):
+    """Two requests a task with a pause in between, and a login: what many users do."""
+    thoughtful = f"{ASK}\n        self.post.clock.sleep(0.3)\n        {ASK}"
+    with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
+        run = run_of(tmp_path, url, on_start=ASK, task=thoughtful)
+    assert "user-seconds" not in findings_of(run, Word.INVALID)
+    assert "on_start and on_stop sent 10 requests beside the plan" in findings_of(run, Word.PASS)
+    assert tally(run.setup).sent == 10
+    assert tally(run.intervals).sent == pytest.approx(80, abs=8)
+    assert tally(run.intervals).dropped == 0
+
+
+def test_logins_that_fail_are_no_pass(tmp_path):
+    """Whatever the target answers afterwards."""
+    refused = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+    with serving(answering(refused, *[ALIVE] * 50, then_close=False)) as url:
+        run = run_of(tmp_path, url, on_start=ASK)
+    assert "of which 10 ended server_error" in findings_of(run, Word.INCONCLUSIVE)
