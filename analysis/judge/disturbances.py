@@ -221,7 +221,8 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
     """In the closed model every user is there all the time that was planned, and ready when its turn comes."""
-    if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed":
+    if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed" or run.user_times.empty:
+        # Earlier versions did not record it; of a run without any user, nothing is recorded at all.
         return
     times = sums_by(run.user_times, "second", "phase", "series").to_dict()
     for span in _measured_phases(run):
