@@ -47,6 +47,10 @@ BURST_SPREAD_S: Final = 0.05
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
+_JITTER_S: Final = 0.1
+"""By so much a row may reach into the next second and tell nothing of it."""
+_LONGEST_S: Final = 60.0
+"""What claims to be longer is damaged; so long a standstill decides by itself."""
 
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _HARMLESS: Final = "; no threshold turns on it"
@@ -245,7 +249,13 @@ def _stolen(run: Run) -> Iterator[Disturbance]:
 
 
 def _seconds(rows: pd.DataFrame) -> frozenset[int]:
-    return frozenset(rows["second"].astype(int).tolist())
+    """All that these rows reach into."""
+    ends = np.ceil(rows["second"] + rows["length_s"].clip(0, _LONGEST_S) - _JITTER_S)
+    return frozenset(
+        second
+        for first, end in zip(rows["second"], ends, strict=True)
+        for second in range(int(first), max(int(end), int(first) + 1))
+    )
 
 
 def _measured_phases(run: Run) -> list[PhaseSpan]:

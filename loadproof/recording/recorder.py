@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
+_EARLY_S: Final = 0.01
+"""Who wakes so little before a second is over has slept through it."""
 _DUE, _BEGAN, _SENT, _, _, _ENDED, _BODY = range(len(COLUMNS))
 
 
@@ -72,6 +75,11 @@ class Recorder:
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self._vitals = VitalsClock(clock.vitals)
+        self._taken_s = 0.0
+        """Until when seconds are told."""
+        self._end_s = spans[-1].end_s
+        """No second is told beyond it: what stops the users is no part of the run."""
+        self._last_row: GeneratorRow | None = None
 
     @property
     def in_flight(self) -> int:
@@ -139,15 +147,23 @@ class Recorder:
             delay_s = self._clock.now_s() - asked_s - _PROBE_S
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
+    def second_ends_s(self, now_s: float) -> float:
+        """When the second that is running is over: at the next full one, or at the plan's end."""
+        full_s = math.floor(now_s + _EARLY_S) + 1.0
+        return min(full_s, self._end_s) if now_s < self._end_s - _EARLY_S else full_s
+
+    def end_early(self, now_s: float) -> None:
+        """The last second ends now: from here on users are stopped."""
+        self._end_s = min(self._end_s, now_s)
+
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
-        """What came since the last time; once a second, and once more in the end with the bursts."""
-        second = round(now_s) - 1
-        if second < 0:
-            # The making of users is no delay; what was sent in the first moments is the first second's.
-            self._second.loop_delay_s = 0.0
-            done = _Second()
-        else:
+        """What came since the last time; when a second is over, and once more in the end with the bursts."""
+        is_over = last or now_s >= min(1.0, self._end_s) - _EARLY_S
+        if is_over:
             done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
+        else:
+            self._begin_first_second(now_s)
+            done = _Second()
         tables = {key: self._table(rows) for key, rows in done.rows.items()}
         self._tell_locust(tables)
         outcomes: Counter[Outcome] = Counter()
@@ -161,9 +177,39 @@ class Recorder:
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
             cells=[(*key, count) for key, count in done.cells.items()] + self._cells(tables),
-            generator=self._generator_row(done, tables, second, users) if second >= 0 else None,
+            generator=self._row_to_tell(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
         )
+
+    def _begin_first_second(self, now_s: float) -> None:
+        """The making of users is no delay; what was sent in the first moments is the first second's."""
+        if now_s < 0.5:
+            self._second.loop_delay_s = 0.0
+            self._vitals.since_last()
+            self._taken_s = max(0.0, now_s)
+
+    def _row_to_tell(
+        self, done: _Second, tables: _Tables, now_s: float, users: int, *, last: bool
+    ) -> GeneratorRow | None:
+        """Of a second that is over; that of the last one is kept until all is counted that comes after it."""
+        if self._last_row is not None:
+            self._last_row = self._last_row._replace(
+                lag_p99_s=max(self._last_row.lag_p99_s, _lag_p99_s(tables)),
+                in_flight=max(self._last_row.in_flight, done.peak_in_flight),
+                sent=self._last_row.sent + done.sent,
+                dropped=self._last_row.dropped + done.dropped,
+                abandoned=self._last_row.abandoned + done.abandoned,
+            )
+            return self._last_row if last else None
+        length_s = now_s - self._taken_s
+        if length_s <= 0:
+            return None
+        row = self._generator_row(done, tables, math.floor(self._taken_s + _EARLY_S), users)._replace(length_s=length_s)
+        self._taken_s = now_s
+        if last or now_s < self._end_s - _EARLY_S:
+            return row
+        self._last_row = row
+        return None
 
     def _table(self, rows: array[float]) -> NDArray[np.float64]:
         """Shape (n, len(COLUMNS)), with all moments from the run's start."""
@@ -209,7 +255,6 @@ class Recorder:
 
     def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
         vitals = self._vitals.since_last()
-        lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
         return GeneratorRow(
             second=second,
             worker=self._worker,
@@ -217,7 +262,7 @@ class Recorder:
             wait_ratio=vitals.wait_ratio,
             steal_ratio=vitals.steal_ratio,
             loop_delay_s=done.loop_delay_s,
-            lag_p99_s=_quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0,
+            lag_p99_s=_lag_p99_s(tables),
             users=users,
             in_flight=done.peak_in_flight,
             sent=done.sent,
@@ -252,6 +297,11 @@ class NoRecorder:
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         pass
+
+
+def _lag_p99_s(tables: _Tables) -> float:
+    lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
+    return _quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0
 
 
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:

@@ -53,6 +53,8 @@ class GeneratorRow(NamedTuple):
     """How long the machine slept."""
     clock_skew_s: float = 0.0
     """How far the worker's clock is ahead of the master's, as far as it is beyond doubt; the best guess so far."""
+    length_s: float = 1.0
+    """From the second's begin: the last one may be cut short, and one in which the process stood still is longer."""
 
 
 class TargetRow(NamedTuple):
