@@ -48,7 +48,7 @@ def _ending(run: Run) -> Iterator[Finding]:
             remedy = "look into generator.log, then run again"
             yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
+            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free what it lacked and run again")
         case "aborted":
             yield _aborted(run, f"ended early, after {came}{detail}")
         case "interrupted" | "terminated":
@@ -77,12 +77,12 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
-    """Each request sent has one outcome, or was abandoned by our own stop."""
+    """Each request begun has one outcome, was unsent, or was abandoned by our own stop."""
     if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
         return
     counts = tally(run.intervals)
     sent = int(run.generator["sent"].sum())
-    accounted = counts.sent + counts.abandoned
+    accounted = counts.sent + counts.unsent + counts.abandoned
     if sent != accounted:
         what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
         yield Finding(Word.INVALID, what, "this is a defect of loadproof: keep the run directory and report it")

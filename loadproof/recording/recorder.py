@@ -17,7 +17,7 @@ from loadproof.recording.cells import COLUMNS, cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import REPEATED, GeneratorRow
+from loadproof.rundir.rows import REPEATED, WANTS, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class _Second:
 
 
 class Recorder:
-    """One a process that sends. Every request that was sent ends in exactly one of `finished` and `abandoned`."""
+    """One a process that sends. Every request begun ends in exactly one of `finished`, `unsent` and `abandoned`."""
 
     def __init__(
         self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str, clock: Clock = SYSTEM_CLOCK
@@ -74,6 +74,8 @@ class Recorder:
         self._second = _Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
+        self.yielding = 0
+        """Users who have their answer, and let others run before they go on: they are not free yet."""
         self._vitals = VitalsClock(clock.vitals)
         self._taken_s = 0.0
         """Until when seconds are told."""
@@ -123,9 +125,16 @@ class Recorder:
         self._second.abandoned += 1
         self._second.cells[*self._place(intended_s), endpoint, "", "abandoned", 0] += 1
 
+    def unsent(self, endpoint: str, want: str, *, intended_s: float) -> None:
+        """It was begun, and this machine had nothing left to send it with: which of rundir's wants."""
+        self._in_flight -= 1
+        self._second.cells[*self._place(intended_s), endpoint, "", WANTS[want], 0] += 1
+
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         """An arrival found no free user and was never sent."""
-        self._second.dropped += 1
+        second = self._second
+        second.dropped += 1
+        second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
         self._second.cells[*self._place(intended_s), endpoint, DROPPED, "dropped", 0] += 1
 
     def repeated(self, endpoint: str, outcome: Outcome, *, intended_s: float) -> None:
@@ -279,6 +288,7 @@ class NoRecorder:
     in_flight = 0
     feeds_locust = False
     start_s = 0.0
+    yielding = 0
 
     def started(self, burst: int | None = None) -> None:
         pass
@@ -287,6 +297,9 @@ class NoRecorder:
         pass
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:
+        pass
+
+    def unsent(self, endpoint: str, want: str, *, intended_s: float) -> None:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:

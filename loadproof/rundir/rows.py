@@ -10,7 +10,19 @@ HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 """Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 REPEATED: Final = "repeated"
-COUNTERS: Final = ("good", "completed", "dropped", "abandoned", REPEATED, RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
+WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_memory"}
+"""Requests that the generator's machine had no port, file or memory for: none of the outcomes, and in no ratio."""
+COUNTERS: Final = (
+    "good",
+    "completed",
+    "dropped",
+    "abandoned",
+    *WANTS.values(),
+    REPEATED,
+    RETRY_KEPT,
+    RETRY_BROKEN,
+    RETRY_MISSING,
+)
 """Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; never sent;
 cut off by our own stop; sent twice, the first time in vain; refusals after whose Retry-After the client was admitted,
 was refused again, or that had none. `completed` counts answers in the second in which they ended."""
@@ -41,7 +53,8 @@ class GeneratorRow(NamedTuple):
     lag_p99_s: float
     users: int
     in_flight: int
-    """The most requests without an answer at any one time of the second."""
+    """The most requests without an answer at any one time of the second; when an arrival is dropped, with the users who
+    have theirs and have not had a turn since."""
     sent: int
     dropped: int
     abandoned: int
