@@ -86,7 +86,7 @@ def run_of_seconds(
 
 
 def _run(plan: Scenario, intervals: pd.DataFrame, sent: NDArray[np.int64], target: pd.DataFrame | None) -> Run:
-    healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local"}
+    healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local", "length_s": 1.0}
     empty = pd.DataFrame({"time_s": [], "metric": [], "value": []})
     return Run(
         path=None,  # type: ignore[arg-type]  # nothing is read from it

@@ -25,7 +25,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import blocks, histogram, sums_by
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
-from loadproof.rundir.rows import PARTS, REPEATED
+from loadproof.rundir.rows import PARTS, REPEATED, WANTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of one scope. Every request sent has one outcome, or was abandoned by our own stop."""
+    """Counts of one scope. Every request begun has one outcome, was unsent, or was abandoned by our own stop."""
 
     outcomes: dict[Outcome, int]
     good: int
@@ -87,6 +87,8 @@ class Tally:
     abandoned: int
     repeated: int = 0
     """Of those sent: twice, the first time in vain."""
+    unsent: int = 0
+    """Begun, and not sent for want of the generator's own."""
 
     @property
     def sent(self) -> int:
@@ -120,6 +122,7 @@ def tally(rows: pd.DataFrame) -> Tally:
         dropped=int(by_series.get("dropped", 0)),
         abandoned=int(by_series.get("abandoned", 0)),
         repeated=int(by_series.get(REPEATED, 0)),
+        unsent=sum(int(by_series.get(series, 0)) for series in WANTS.values()),
     )
 
 

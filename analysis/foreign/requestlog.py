@@ -229,7 +229,7 @@ def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) 
         path=path,
         manifest=manifest,
         intervals=intervals,
-        generator=empty(GeneratorRow).assign(second=[ended_s - 1]),
+        generator=empty(GeneratorRow).assign(second=[ended_s - 1], length_s=1.0),
         target=empty(TargetRow),
         events=empty(EventRow),
     )

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
 _NONE: Final = np.zeros(0, dtype=np.int64)
 _MOST_SECONDS: Final = 10**9
+_JITTER_S: Final = 0.1
+_COUNTS: Final = frozenset({"sent", "dropped", "abandoned"})
+"""Columns of the generator that add up."""
 _TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
 
 
@@ -67,8 +70,13 @@ class Run:
 
     @cached_property
     def measured_s(self) -> float:
-        """The last second that the generator lived through; 0 when there is none."""
-        return 0.0 if self.generator.empty else float(self.generator["second"].max()) + 1
+        """Until when the generator lived, its jitter left out; 0 when it left no record."""
+        if self.generator.empty:
+            return 0.0
+        lengths_s = self.generator["length_s"]
+        whole_s = lengths_s.round().clip(lower=1)
+        is_whole = (lengths_s - whole_s).abs() <= _JITTER_S
+        return float((self.generator["second"] + lengths_s.where(~is_whole, whole_s)).max())
 
 
 def load_run(path: Path) -> Run:
@@ -103,7 +111,7 @@ def load_run(path: Path) -> Run:
         path=path,
         manifest=manifest,
         intervals=intervals,
-        generator=frame(files.GENERATOR, GeneratorRow, files.read_lines_text),
+        generator=_one_row_a_second(frame(files.GENERATOR, GeneratorRow, files.read_lines_text)),
         target=frame(files.TARGET, TargetRow, files.read_lines_text),
         events=frame(files.EVENTS, EventRow, files.read_lines_text),
         damage=tuple(damage),
@@ -119,6 +127,15 @@ def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
     if not (is_setup | is_time).any():
         return cells, no_cells(), no_cells()
     return cells[~(is_setup | is_time)].reset_index(drop=True), cells[is_setup], cells[is_time]
+
+
+def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:
+    """Of each worker. Older records have the shutdown as another row of the last second: only its counts are kept."""
+    keys = ["worker", "second"]
+    if not generator.duplicated(keys).any():
+        return generator
+    how = {name: "sum" if name in _COUNTS else "first" for name in generator.columns if name not in keys}
+    return generator.groupby(keys, sort=False, as_index=False).agg(how)[list(generator.columns)]
 
 
 class IntervalCells:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram, sums_by
 from analysis.judge.finding import Finding
@@ -19,7 +20,7 @@ from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import value_at_rank
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
-from loadproof.rundir.rows import LATE_MS, PRESENT_MS
+from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -50,7 +51,21 @@ BURST_SPREAD_S: Final = 0.05
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
+_JITTER_S: Final = 0.1
+"""By so much a row may reach into the next second and tell nothing of it."""
+_LONGEST_S: Final = 60.0
+"""What claims to be longer is damaged; so long a standstill decides by itself."""
 
+_FEW_UNSENT: Final = 0.001
+"""Of a phase's requests; more of them unsent were another load than planned."""
+_LACKING: Final = {
+    WANTS["ports"]: (
+        "no free port",
+        "widen net.ipv4.ip_local_port_range, add client addresses, keep connections open, or lower the load",
+    ),
+    WANTS["files"]: ("no file left to open", "raise the limit of open files (`ulimit -n`, fs.file-max)"),
+    WANTS["memory"]: ("no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
+}
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _HARMLESS: Final = "; no threshold turns on it"
 _LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
@@ -205,6 +220,18 @@ def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
         yield Disturbance(what, LESS_LOAD, decides=True)
 
 
+def _own_want(run: Run) -> Iterator[Disturbance]:
+    """What this machine had no port, file or memory for says nothing of the target."""
+    wanting = run.intervals[run.intervals["series"].isin(WANTS.values())]
+    for (phase, series), rows in wanting.groupby(["phase", "series"], observed=True):
+        counts = tally(run.intervals[run.intervals["phase"] == phase])
+        unsent, begun = int(rows["count"].sum()), counts.offered + counts.unsent
+        lacking, remedy = _LACKING[str(series)]
+        what = f"phase {phase}: {unsent:,} of {begun:,} requests were not sent: the generator's machine had {lacking}"
+        decides = unsent > _FEW_UNSENT * begun
+        yield Disturbance(what, remedy, _seconds(rows.assign(length_s=1.0)), decides, frozenset({str(phase)}))
+
+
 def _not_offered(run: Run) -> Iterator[Disturbance]:
     """In the open model every planned arrival of a whole phase is sent or dropped, if only late."""
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
@@ -213,7 +240,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
     for span in run.manifest.phases:
         planned, level_rps = expected_arrivals(span, level_rps), span.rate_rps or 0.0
         rows = run.intervals[run.intervals["phase"] == span.name]
-        met = int(rows.loc[rows["series"].isin(["response", "dropped", "abandoned"]), "count"].sum())
+        met = int(rows.loc[rows["series"].isin(["response", "dropped", "abandoned", *WANTS.values()]), "count"].sum())
         if not span.warm_up and met < 0.99 * planned:
             what = f"phase {span.name}: {met:,} of {planned:,.0f} planned arrivals were offered"
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
@@ -275,7 +302,13 @@ def _stolen(run: Run) -> Iterator[Disturbance]:
 
 
 def _seconds(rows: pd.DataFrame) -> frozenset[int]:
-    return frozenset(rows["second"].astype(int).tolist())
+    """All that these rows reach into."""
+    ends = np.ceil(rows["second"] + rows["length_s"].clip(0, _LONGEST_S) - _JITTER_S)
+    return frozenset(
+        second
+        for first, end in zip(rows["second"], ends, strict=True)
+        for second in range(int(first), max(int(end), int(first) + 1))
+    )
 
 
 def _measured_phases(run: Run) -> list[PhaseSpan]:
@@ -298,6 +331,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (
     _starved_loop,
     _late_sends,
     _dropped_while_free,
+    _own_want,
     _not_offered,
     _missing_users,
     _spread_bursts,

@@ -50,7 +50,7 @@ def _ending(run: Run) -> Iterator[Finding]:
             remedy = "look into generator.log, then run again"
             yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free disk space and run again")
+            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free what it lacked and run again")
         case "aborted":
             yield _aborted(run, f"ended early, after {came}{detail}")
         case "interrupted" | "terminated":
@@ -79,13 +79,13 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
-    """Each request sent has one outcome, or was abandoned by our own stop."""
+    """Each request begun has one outcome, was unsent, or was abandoned by our own stop."""
     if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
         return
     planned, setup = tally(run.intervals), tally(run.setup)
     sent = int(run.generator["sent"].sum())
     abandoned = planned.abandoned + setup.abandoned
-    accounted = planned.sent + setup.sent + abandoned
+    accounted = planned.sent + planned.unsent + setup.sent + setup.unsent + abandoned
     if sent != accounted:
         yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", _OUR_DEFECT)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())

@@ -75,6 +75,7 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
         ],
         rows=_rows(run),
         outcomes=list(Outcome),
+        has_unsent=any(row.tally.unsent for row in summary(run)),
         generator=_generator_facts(run),
         environment=_environment(run),
         scenario_yaml=yaml.safe_dump(
@@ -94,7 +95,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
     rows = summary(run)
     ok = {
         row.phase.name for row in rows if row.endpoint is None and row.tally.outcomes[Outcome.OK] == row.tally.offered
-    }
+    } - {row.phase.name for row in rows if row.tally.unsent}
     return [{**_row(row), "phase_is_ok": row.phase.name in ok} for row in rows]
 
 
@@ -107,6 +108,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "throughput": f"{row.throughput_rps:.1f}",
         "goodput_ratio": format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
         "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
+        "unsent": row.tally.unsent,
         "dropped": row.tally.dropped,
         "repeated": row.tally.repeated,
         "response": [_value(estimate) for estimate in row.response.values()],

@@ -24,7 +24,7 @@ from loadproof.cli.options import (
     console,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
-from loadproof.cli.running import run_into
+from loadproof.cli.running import run_into, tell_closing
 from loadproof.errors import ExitCode, LoadproofError, escaped
 from loadproof.run.locust import CrewOptions
 from loadproof.run.probe import probe
@@ -89,7 +89,8 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     name = assignment.scenario.name
     try:
         if assignment.target is not None:
-            probe(assignment.target, assignment.scenario)
+            keeps = probe(assignment.target, assignment.scenario)
+            tell_closing(assignment.target, assignment.scenario, keeps=keeps)
         run, verdict = judging.judged(run_into(out, assignment, stop_signal), None, console)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))

@@ -28,7 +28,7 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare
-from loadproof.cli.running import look, run_into
+from loadproof.cli.running import look, run_into, tell_closing
 from loadproof.run.locust import LOOPBACK, CrewOptions
 from loadproof.run.ports import check_free_ports
 from loadproof.run.probe import probe
@@ -67,10 +67,10 @@ def run(
         target_file = allowed_target(target, allow_host)
         assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
         before = judging.load_baseline(baseline, assignment.scenario)
-        if target_file is not None:
-            probe(target_file, assignment.scenario)
+        keeps = target_file is None or probe(target_file, assignment.scenario)
         if dry_run:
             raise typer.Exit(look(assignment))
+        tell_closing(target_file, assignment.scenario, keeps=keeps)
         policy = judging.Policy(inconclusive, annotate)
         code = judging.judge(run_into(out, assignment, stop_signal), before, console, policy)
     raise typer.Exit(code)

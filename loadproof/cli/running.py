@@ -17,6 +17,7 @@ from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
+from loadproof.run.openfiles import closing_problem
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import create_run_directory
 from loadproof.units import format_duration
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from loadproof.run.assignment import Assignment
     from loadproof.run.stopping import StopSignal
+    from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
 
@@ -55,10 +57,17 @@ def tell_faults(target: TargetFile | None) -> None:
         sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
 
 
+def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
+    """That the target closes each connection, if it does: a plan may need more ports than this machine has."""
+    if target is not None and not keeps:
+        sys.stderr.write(f"{closing_problem(scenario, target.base_url)}\n")
+
+
 def look(assignment: Assignment) -> ExitCode:
     """Show one request of each kind and its answer; FAIL when one is not as expected."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
+    tell_closing(assignment.target, assignment.scenario, keeps=not any(seen.closes for seen in looks))
     for seen in looks:
         style = "green" if seen.outcome == Outcome.OK else "red"
         status = "no answer" if seen.status is None else str(seen.status)

@@ -3,7 +3,7 @@
     master → worker   begin    the manifest, when second 0 is, the worker's rank, how many there are
     master → worker   clock    what time it is here
     worker → master   second   one SecondReport a second, what time it is there, and how long `clock` seemed to take
-    master → worker   end      finish what is in flight and report
+    master → worker   end      finish what is in flight and report; and whether the plan is over
     worker → master   ended    the last report was sent
     worker → master   refused  its owner doesn't allow its part, and why; it makes no load
 
@@ -46,6 +46,8 @@ _OVERDUE_S: Final = 6.0
 """A worker that has not reported for so long is lost."""
 _END_LOOK_S: Final = 0.05
 """How often the master looks whether all workers have ended."""
+_ANSWERS_LOOK_S: Final = 0.02
+"""How often a worker looks whether all that it sent is answered."""
 
 
 class LocalCrew:
@@ -89,6 +91,7 @@ class MasterCrew:
         """The environment's runner is a MasterRunner, or what stands in for one."""
         self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
+        self._post = post
         self._clock = post.clock
         self._writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
@@ -129,13 +132,16 @@ class MasterCrew:
     def end(self) -> None:
         """Tell the workers to end, and wait until they have, or were lost, or their time is up."""
         for worker in list(self._at_work):
-            self._runner.send_message(_END, None, worker)
+            self._runner.send_message(_END, {"plan_is_over": self._plan_is_over()}, worker)
         timeouts = self._manifest.scenario.timeouts
         until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
         while self._at_work and self._clock.now_s() < until_s:
             self._clock.sleep(_END_LOOK_S)
         for rank in self._at_work.values():
             self._writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
+
+    def _plan_is_over(self) -> bool:
+        return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
 
     def _take(self, msg: Any, **_: Any) -> None:
         if not self.has_part(msg.node_id):
@@ -206,7 +212,16 @@ class WorkerCrew:
         content = {"report": vars(report), "now_unix_s": self._clock.unix_s(), "clock_took_s": self._clock_took_s}
         self._runner.send_message(_SECOND, content)
 
-    def _end(self, **_: Any) -> None:
+    def _await_answers(self) -> None:
+        """Stopping users stands in the event loop's way: what is answered meanwhile would seem to take longer."""
+        work = self._post.workload()
+        until_s = work.now_s() + work.scenario.timeouts.total + 1
+        while work.recorder.in_flight and work.now_s() < until_s:
+            self._clock.sleep(_ANSWERS_LOOK_S)
+
+    def _end(self, msg: Any, **_: Any) -> None:
+        if msg.data["plan_is_over"]:
+            self._await_answers()
         self._runner.stop()
         self._measuring.finish()
         # Locust's own statistics of the last seconds, ahead of the word that there is no more.

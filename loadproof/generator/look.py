@@ -19,3 +19,5 @@ class Look:
     """Why it is not ok; empty when it is."""
     body: str
     """The beginning of the answer's body."""
+    closes: bool = False
+    """The target closed the connection after it."""

@@ -32,7 +32,7 @@ def look_for_garbage_rarely() -> None:
 
 
 class Measuring:
-    """A process with users: reports at each full second of the run, and a last time when it stops."""
+    """A process with users: reports at each full second and at the plan's end, and a last time when it has stopped."""
 
     def __init__(
         self, environment: Environment, report: Callable[[SecondReport], None], post: Post = THIS_PROCESS
@@ -45,6 +45,7 @@ class Measuring:
         self._taking = Semaphore()
         """A report that was begun is finished: what it has taken is nowhere else."""
         environment.events.test_start.add_listener(self._begin)
+        environment.events.test_stopping.add_listener(self._end_seconds)
 
     @property
     def _recorder(self) -> Recorder:
@@ -57,7 +58,14 @@ class Measuring:
 
     def _report_every_second(self) -> None:
         while True:
-            self._post.clock.sleep(1 - self._post.workload().now_s() % 1)
+            now_s = self._post.workload().now_s()
+            self._post.clock.sleep(self._recorder.second_ends_s(now_s) - now_s)
+            self._take()
+
+    def _end_seconds(self, **_: Any) -> None:
+        """Before the users are stopped, whose end takes the process more than a second of the run does."""
+        if self._greenlets:
+            self._recorder.end_early(self._post.workload().now_s())
             self._take()
 
     def finish(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import TargetFacts
 
 _SHOWN_CHARACTERS: Final = 160
+_LEFT_S: Final = 0.1
+"""Who closes a connection after its answer has done so by then."""
 
 
 class _Noting(NoRecorder):
@@ -47,6 +49,9 @@ class _Noting(NoRecorder):
     ) -> None:
         self.outcome = str(outcome)
 
+    def unsent(self, endpoint: str, want: str, due: Due) -> None:  # noqa: ARG002
+        self.outcome = "unsent"
+
 
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     """Each task of each user in the mix, once."""
@@ -61,7 +66,10 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
                 task(user)
-            looks.append(_seen(endpoint, noting.outcome, answers[-1], manifest.target))
+            user.post.clock.sleep(_LEFT_S)
+            seen = _seen(endpoint, noting.outcome, answers[-1], manifest.target)
+            connections = user.workload.connections(user.identity, manifest.target.base_url)
+            looks.append(replace(seen, closes=seen.status is not None and not connections.are_kept))
     return looks
 
 

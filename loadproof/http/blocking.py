@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import make_packet
-from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
+from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,9 +98,9 @@ class BlockingConnection:
         except TimeoutError as error:
             self.close()
             raise limit.error() from error
-        except (OSError, MalformedAnswerError) as error:
+        except (OSError, MalformedAnswerError, MemoryError) as error:
             self.close()
-            raise ConnectionFailedError(reason_of(error)) from error
+            raise failure_of(error) from error
         except BaseException:
             self.close()
             raise
@@ -109,6 +109,10 @@ class BlockingConnection:
         if not self._parser.keeps_alive:
             self.close()
         return answer
+
+    def is_kept(self, *, within_s: float) -> bool:
+        """The server has not closed it, and does not in this time."""
+        return self._socket is not None and not _has_something(self._socket, within_s)
 
     def close(self) -> None:
         if self._socket is not None:
@@ -154,8 +158,8 @@ class BlockingConnection:
             timing.connect_s += time.monotonic() - began_s
 
 
-def _has_something(idle: socket.socket) -> bool:
-    """Whether something came, or the end, while nobody waited."""
+def _has_something(idle: socket.socket, within_s: float = 0.0) -> bool:
+    """Whether something came, or the end, while nobody waited, or comes in this time."""
     poll = select.poll()
     poll.register(idle, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(within_s * 1000))

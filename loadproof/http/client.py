@@ -36,6 +36,11 @@ class ClientConnections:
         self._make = make
         self._free: list[Exchanging] = []
 
+    @property
+    def are_kept(self) -> bool:
+        """No server has closed one of them; Locust's own clients don't tell."""
+        return all(getattr(connection, "is_open", True) for connection in self._free)
+
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """As Connection.exchange, on a free connection or on a new one; redirects are followed where asked."""
         connection = self._free.pop() if self._free else self._make()

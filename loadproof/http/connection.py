@@ -16,9 +16,9 @@ from gevent import socket as gevent_socket
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import Packet, make_packet
-from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
+from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     import socket
@@ -70,6 +70,11 @@ class Connection:
         self._packet: Packet | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Neither side has closed it, as far as the event loop has heard."""
+        return self._socket is not None
+
+    @property
     def tls_was_resumed(self) -> bool:
         """The last TLS handshake took up the session of the one before."""
         return self._tls is not None and self._tls.is_resumed
@@ -81,9 +86,9 @@ class Connection:
         timing.began_s = self._total.waiting[waiting] = time.monotonic()
         try:
             return self._exchange(request, timing)
-        except (OSError, MalformedAnswerError) as error:
+        except (OSError, MalformedAnswerError, MemoryError) as error:
             self.close()
-            raise ConnectionFailedError(reason_of(error)) from error
+            raise failure_of(error) from error
         except BaseException:
             # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
             self.close()

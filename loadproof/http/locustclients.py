@@ -20,12 +20,13 @@ from requests.adapters import HTTPAdapter
 from loadproof.http.answers import Answer
 from loadproof.http.headers import check_sendable, merged
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError
+from loadproof.http.stream import failure_of
 from loadproof.internals.geventhttpclient import BoundPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadproof.http.messages import Request, Timeouts, Timing
+    from loadproof.http.messages import Request, Timeouts, Timing, TransportError
     from loadproof.http.origin import Origin
 
 _UNPACKED: Final = {"Accept-Encoding": "identity"}
@@ -74,7 +75,7 @@ class LocustClient:
                 if isinstance(error, _TIMED_OUT):
                     raise error
                 if not response.status_code:
-                    raise ConnectionFailedError(_reason(error))
+                    raise _failure(error)
                 told = {name.lower(): str(value) for name, value in response.headers.items()}
                 return Answer(response.status_code, told, response.content or b"")
         except _TIMED_OUT:
@@ -88,13 +89,13 @@ def _own_context(*_: Any, **__: Any) -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _reason(error: BaseException | None) -> str:
+def _failure(error: BaseException | None) -> TransportError:
     """What is at the bottom of it, without what these clients quote: an answer may hold what was sent."""
     while error is not None and (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__ if error is not None else "no answer"
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.strerror):
+        return failure_of(error)
+    return ConnectionFailedError(type(error).__name__ if error is not None else "no answer")
 
 
 class FastHttp(LocustClient):

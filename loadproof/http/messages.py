@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 _IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Source: RFC 9110, section 9.2.2."""
+
+
+Want = Literal["ports", "files", "memory"]
+_LACKING: Final[dict[Want, str]] = {"ports": "free port", "files": "file left to open", "memory": "memory"}
 
 
 class TransportError(Exception):
@@ -23,6 +27,14 @@ class RequestTimeoutError(TransportError):
 
 class ConnectionFailedError(TransportError):
     """Refused, reset, closed too early, or not HTTP."""
+
+
+class WantError(TransportError):
+    """This machine had nothing left for the request, which the target never saw."""
+
+    def __init__(self, of: Want, reason: str) -> None:
+        super().__init__(f"the generator's own: no {_LACKING[of]} ({reason})")
+        self.of = of
 
 
 @dataclass(frozen=True)

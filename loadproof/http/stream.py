@@ -5,6 +5,7 @@ How it waits is its caller's matter, who gives the sockets: gevent's in Locust's
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import socket
@@ -12,12 +13,24 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadproof.http.messages import ConnectionFailedError, WantError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadproof.http.messages import TransportError, Want
     from loadproof.http.origin import Address, Origin, Resolve
 
 _BLOCK_BYTES: Final = 65_536
+_WANTS: Final[dict[int | None, Want]] = {
+    errno.EADDRNOTAVAIL: "ports",
+    errno.EADDRINUSE: "ports",
+    errno.EMFILE: "files",
+    errno.ENFILE: "files",
+    errno.ENOBUFS: "memory",
+    errno.ENOMEM: "memory",
+}
+"""What a system call failed for without any doing of the target's. Source: connect(2), socket(2), send(2)."""
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 """Linux: bind the address now and let connect choose the port, or 28,000 ports would serve all clients.
 
@@ -73,7 +86,15 @@ def _connect(
     return tls
 
 
-def reason_of(error: Exception) -> str:
+def failure_of(error: BaseException) -> TransportError:
+    """What ended an exchange, as its caller is told: the target's failure, or this machine's own want."""
+    if isinstance(error, MemoryError):
+        return WantError("memory", "this process can't get any")
+    of = _WANTS.get(error.errno) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return WantError(of, reason_of(error)) if of else ConnectionFailedError(reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
     """Why a connection failed, in few words; nothing of what was sent or came."""
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"

@@ -32,7 +32,11 @@ class BoundPool(HTTPClientPool):
 def _bound(create: Callable[..., Any], source_address: str) -> Callable[..., Any]:
     def create_bound(*arguments: Any) -> Any:
         created = create(*arguments)
-        created.bind((source_address, 0))
+        try:
+            created.bind((source_address, 0))
+        except OSError:
+            created.close()
+            raise
         return created
 
     return create_bound

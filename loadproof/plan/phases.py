@@ -115,6 +115,22 @@ def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:
     return rate_rps * (span.end_s - span.start_s) - (rate_rps - level_rps) * span.ramp_s / 2
 
 
+def most_requests_within(scenario: Scenario, spans: Sequence[PhaseSpan], window_s: float) -> float:
+    """The most requests to expect in so many seconds of the run, each phase's spread evenly over it."""
+    expected = expected_requests(scenario, spans)
+    rates = [
+        sum(count for (phase, _), count in expected.items() if phase == span.name) / (span.end_s - span.start_s)
+        for span in spans
+    ]
+
+    def within(begin_s: float) -> float:
+        overlaps_s = [min(span.end_s, begin_s + window_s) - max(span.start_s, begin_s) for span in spans]
+        return sum(rate * max(0.0, overlap_s) for rate, overlap_s in zip(rates, overlaps_s, strict=True))
+
+    # The most is where the window begins or ends with a phase.
+    return max(within(begin_s) for span in spans for begin_s in (span.start_s, span.end_s - window_s))
+
+
 def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tuple[str, str], float]:
     """Requests to expect per (phase, endpoint) from a target that answers at once."""
     expected: dict[tuple[str, str], float] = {}

@@ -19,7 +19,7 @@ from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.usertime import UserTime
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import NEVER_SENT, REPEATED, GeneratorRow
+from loadproof.rundir.rows import NEVER_SENT, REPEATED, WANTS, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
+_EARLY_S: Final = 0.01
+"""Who wakes so little before a second is over has slept through it."""
 _DUE, _BEGAN, _SENT, _, _, _ENDED, _BODY = range(len(COLUMNS))
 
 
@@ -58,7 +60,7 @@ class _Second:
 
 
 class Recorder:
-    """One a process that sends. Every request that was sent ends in exactly one of `finished` and `abandoned`."""
+    """One a process that sends. Every request begun ends in exactly one of `finished`, `unsent` and `abandoned`."""
 
     def __init__(
         self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str, clock: Clock = SYSTEM_CLOCK
@@ -77,8 +79,15 @@ class Recorder:
         self._second = _Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
+        self.yielding = 0
+        """Users who have their answer, and let others run before they go on: they are not free yet."""
         self._vitals = VitalsClock(clock.vitals)
         self.user_time = UserTime(spans)
+        self._taken_s = 0.0
+        """Until when seconds are told."""
+        self._end_s = spans[-1].end_s
+        """No second is told beyond it: what stops the users is no part of the run."""
+        self._last_row: GeneratorRow | None = None
 
     @property
     def in_flight(self) -> int:
@@ -123,10 +132,17 @@ class Recorder:
         self._second.abandoned += 1
         self._second.cells[*self._place(due), endpoint, "", "abandoned", 0] += 1
 
+    def unsent(self, endpoint: str, want: str, due: Due) -> None:
+        """It was begun, and this machine had nothing left to send it with: which of rundir's wants."""
+        self._in_flight -= 1
+        self._second.cells[*self._place(due), endpoint, "", WANTS[want], 0] += 1
+
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         """An arrival found no free user and was never sent."""
-        self._second.dropped += 1
-        self._second.cells[*self._place(Due(intended_s)), endpoint, DROPPED, NEVER_SENT, 0] += 1
+        second = self._second
+        second.dropped += 1
+        second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
+        second.cells[*self._place(Due(intended_s)), endpoint, DROPPED, NEVER_SENT, 0] += 1
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended so."""
@@ -147,15 +163,23 @@ class Recorder:
             delay_s = self._clock.now_s() - asked_s - _PROBE_S
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
+    def second_ends_s(self, now_s: float) -> float:
+        """When the second that is running is over: at the next full one, or at the plan's end."""
+        full_s = math.floor(now_s + _EARLY_S) + 1.0
+        return min(full_s, self._end_s) if now_s < self._end_s - _EARLY_S else full_s
+
+    def end_early(self, now_s: float) -> None:
+        """The last second ends now: from here on users are stopped."""
+        self._end_s = min(self._end_s, now_s)
+
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
-        """What came since the last time; once a second, and once more in the end with the bursts."""
-        second = round(now_s) - 1
-        if second < 0:
-            # The making of users is no delay; what was sent in the first moments is the first second's.
-            self._second.loop_delay_s = 0.0
-            done = _Second()
-        else:
+        """What came since the last time; when a second is over, and once more in the end with the bursts."""
+        is_over = last or now_s >= min(1.0, self._end_s) - _EARLY_S
+        if is_over:
             done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
+        else:
+            self._begin_first_second(now_s)
+            done = _Second()
         tables, setup = self._tables(done.rows), self._tables(done.setup_rows)
         self._tell_locust((*tables.items(), *setup.items()))
         planned = self._cells(tables, phases=self._phases, phase_ends_s=self._phase_ends_s)
@@ -172,9 +196,39 @@ class Recorder:
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
             cells=[*unfinished, *planned, *outside, *self.user_time.take(now_s)],
-            generator=self._generator_row(done, tables, second, users) if second >= 0 else None,
+            generator=self._row_to_tell(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
         )
+
+    def _begin_first_second(self, now_s: float) -> None:
+        """The making of users is no delay; what was sent in the first moments is the first second's."""
+        if now_s < 0.5:
+            self._second.loop_delay_s = 0.0
+            self._vitals.since_last()
+            self._taken_s = max(0.0, now_s)
+
+    def _row_to_tell(
+        self, done: _Second, tables: _Tables, now_s: float, users: int, *, last: bool
+    ) -> GeneratorRow | None:
+        """Of a second that is over; that of the last one is kept until all is counted that comes after it."""
+        if self._last_row is not None:
+            self._last_row = self._last_row._replace(
+                lag_p99_s=max(self._last_row.lag_p99_s, _lag_p99_s(tables)),
+                in_flight=max(self._last_row.in_flight, done.peak_in_flight),
+                sent=self._last_row.sent + done.sent,
+                dropped=self._last_row.dropped + done.dropped,
+                abandoned=self._last_row.abandoned + done.abandoned,
+            )
+            return self._last_row if last else None
+        length_s = now_s - self._taken_s
+        if length_s <= 0:
+            return None
+        row = self._generator_row(done, tables, math.floor(self._taken_s + _EARLY_S), users)._replace(length_s=length_s)
+        self._taken_s = now_s
+        if last or now_s < self._end_s - _EARLY_S:
+            return row
+        self._last_row = row
+        return None
 
     def _tables(self, kinds: dict[tuple[str, str, Outcome], array[float]]) -> _Tables:
         """Shapes (n, len(COLUMNS)), with all moments from the run's start."""
@@ -221,7 +275,6 @@ class Recorder:
 
     def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
         vitals = self._vitals.since_last()
-        lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
         return GeneratorRow(
             second=second,
             worker=self._worker,
@@ -229,7 +282,7 @@ class Recorder:
             wait_ratio=vitals.wait_ratio,
             steal_ratio=vitals.steal_ratio,
             loop_delay_s=done.loop_delay_s,
-            lag_p99_s=_quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0,
+            lag_p99_s=_lag_p99_s(tables),
             users=users,
             in_flight=done.peak_in_flight,
             sent=done.sent,
@@ -247,6 +300,7 @@ class NoRecorder:
     feeds_locust = False
     start_s = 0.0
     user_time = UserTime(())
+    yielding = 0
 
     def started(self, burst: int | None = None) -> None:
         pass
@@ -257,6 +311,9 @@ class NoRecorder:
     def abandoned(self, endpoint: str, due: Due) -> None:
         pass
 
+    def unsent(self, endpoint: str, want: str, due: Due) -> None:
+        pass
+
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         pass
 
@@ -265,6 +322,11 @@ class NoRecorder:
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         pass
+
+
+def _lag_p99_s(tables: _Tables) -> float:
+    lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
+    return _quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0
 
 
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:

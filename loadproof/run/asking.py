@@ -43,6 +43,10 @@ class Asker:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def is_kept(self, *, within_s: float) -> bool:
+        """The target has not closed the connection of the last question, and does not in this time."""
+        return self._connection.is_kept(within_s=within_s)
+
     def ask(self, method: str, path: str, *, follow_redirects: bool = False) -> Answer:
         """The answer, whatever it says; TransportError when there is none."""
         request = Request(method, path, headers=self._headers, follow_redirects=follow_redirects)

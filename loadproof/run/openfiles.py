@@ -6,8 +6,11 @@ import math
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from loadproof.errors import Problem
+from loadproof.plan.phases import most_requests_within, plan_phases
+from loadproof.scenario.safety import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,11 @@ MOST_CONNECTIONS: Final = 200_000
 _BESIDE_CONNECTIONS: Final = 100
 """Files that a process has open anyway, with room."""
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
+_TIME_WAIT_S: Final = 60
+"""How long Linux keeps the port of a connection that this side closed first. Source: TCP_TIMEWAIT_LEN, net/tcp.h."""
+_REUSED_AFTER_S: Final = 1
+"""Where it may be used again. Source: tcp_tw_reuse in Documentation/networking/ip-sysctl.rst."""
 
 
 def connections_needed(scenario: Scenario) -> int:
@@ -57,6 +65,30 @@ def open_file_problems(scenario: Scenario, *, processes: int, where: str) -> Ite
             "widen net.ipv4.ip_local_port_range, use source addresses, or lower the load",
             got=f"{local_ports():,}",
         )
+
+
+def closing_problem(scenario: Scenario, base_url: str) -> Problem:
+    """What it takes to load a target that closes each connection after its answer, and what this machine has."""
+    held_s = _held_s(urlsplit(base_url).hostname or "")
+    addresses = scenario.client_total if scenario.clients == "source-address" else 1
+    opened = math.ceil(most_requests_within(scenario, plan_phases(scenario), held_s) / addresses)
+    enough = "enough" if opened <= local_ports() else "too few"
+    return Problem(
+        base_url,
+        f"the target closes each connection after its answer: the plan needs up to {opened:,} ports in {held_s} s "
+        f"for each of {addresses:,} client addresses, for a port stays taken that long, and this machine has "
+        f"{local_ports():,}, which is {enough}",
+        "have it keep connections open, add client addresses, or widen net.ipv4.ip_local_port_range",
+    )
+
+
+def _held_s(host: str) -> int:
+    """How long a port stays taken after its connection was closed."""
+    try:
+        reuse = _REUSE.read_text(encoding="ascii").strip()
+    except OSError:
+        reuse = "0"
+    return _REUSED_AFTER_S if reuse == "1" or (reuse == "2" and is_loopback(host)) else _TIME_WAIT_S
 
 
 def local_ports() -> int:

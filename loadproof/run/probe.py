@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
-from loadproof.http.messages import RequestTimeoutError, TransportError
+from loadproof.http.messages import RequestTimeoutError, TransportError, WantError
 from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
 
@@ -16,21 +16,29 @@ if TYPE_CHECKING:
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
-def probe(target: TargetFile, scenario: Scenario) -> None:
-    """One health request before anything is measured; TargetError unless something speaks HTTP there."""
+_LEFT_S: Final = 0.1
+"""Who closes a connection after its answer has done so by then."""
+
+
+def probe(target: TargetFile, scenario: Scenario) -> bool:
+    """One health request before anything is measured; TargetError unless something speaks HTTP there.
+
+    Whether the target keeps the connection.
+    """
     health = target.endpoints.health
     told = f"{health.method} {health.path}"
     remedy = "start the target, or correct its address"
     try:
         with Asker(target.base_url, target.headers, scenario) as asker:
             asker.ask(health.method, health.path)
+            return asker.is_kept(within_s=_LEFT_S)
     except RequestTimeoutError as error:
         what = f"no answer to {told}: {error}"
+    except WantError as error:
+        what, remedy = f"{told} was not sent: {error}", "free what is missing on this machine"
     except TransportError as error:
         what = f"no HTTP answer to {told}: {error}"
         if _UNTRUSTED in what:
             trusted = " and ".join(authorities().values()) or "no certificate"
             remedy = f"name the file of your authority's certificates in SSL_CERT_FILE (trusted now: {trusted})"
-    else:
-        return
     raise TargetError(Problem(target.base_url, what, remedy))

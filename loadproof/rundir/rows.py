@@ -11,7 +11,19 @@ HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 REPEATED: Final = "repeated"
 NEVER_SENT: Final = "dropped"
-COUNTERS: Final = ("good", "completed", NEVER_SENT, "abandoned", REPEATED, RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
+WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_memory"}
+"""Requests that the generator's machine had no port, file or memory for: none of the outcomes, and in no ratio."""
+COUNTERS: Final = (
+    "good",
+    "completed",
+    NEVER_SENT,
+    "abandoned",
+    *WANTS.values(),
+    REPEATED,
+    RETRY_KEPT,
+    RETRY_BROKEN,
+    RETRY_MISSING,
+)
 """Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; planned and
 never sent, for the reason that the outcome names; cut off by our own stop; sent twice, the first time in vain; refusals
 after whose Retry-After the client was admitted, was refused again, or that had none. `completed` counts answers in the
@@ -47,7 +59,8 @@ class GeneratorRow(NamedTuple):
     lag_p99_s: float
     users: int
     in_flight: int
-    """The most requests without an answer at any one time of the second."""
+    """The most requests without an answer at any one time of the second; when an arrival is dropped, with the users who
+    have theirs and have not had a turn since."""
     sent: int
     dropped: int
     abandoned: int
@@ -59,6 +72,8 @@ class GeneratorRow(NamedTuple):
     """How long the machine slept."""
     clock_skew_s: float = 0.0
     """How far the worker's clock is ahead of the master's, as far as it is beyond doubt; the best guess so far."""
+    length_s: float = 1.0
+    """From the second's begin: the last one may be cut short, and one in which the process stood still is longer."""
 
 
 class TargetRow(NamedTuple):

@@ -11,7 +11,7 @@ from locust import User
 from locust.exception import StopUser
 
 from loadproof.api.calls import Call, Reply
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing, WantError
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
 from loadproof.plan.pacing import Due
@@ -208,7 +208,10 @@ class ApiUser(User):
         if timing.is_repeated:
             recorder.repeated(self.endpoint, outcome, due)
         size = len(reply.answer.received) if reply else 0
-        recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
+        if isinstance(error, WantError):
+            recorder.unsent(self.endpoint, error.of, due)
+        else:
+            recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
             self._tell_locust(call.request, reply, error, timing)
         if tested and (became := tested.became(outcome)):
@@ -220,9 +223,16 @@ class ApiUser(User):
         self._back_off_s = _FIRST_BACK_OFF_S
         if outcome is Outcome.OK:
             return reply
-        # A connection can be refused before anything waited: others have their turn first.
-        self.post.clock.sleep(0)
+        self._let_others_run()
         return None
+
+    def _let_others_run(self) -> None:
+        """A connection can be refused before anything waited: others have their turn first."""
+        self._recorder.yielding += 1
+        try:
+            self.post.clock.sleep(0)
+        finally:
+            self._recorder.yielding -= 1
 
     def _take_due(self) -> Due:
         """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
@@ -239,7 +249,7 @@ class ApiUser(User):
             reply = Reply(answer, call.operation, may_be_second=timing.is_repeated)
         except RequestTimeoutError as error:
             return None, Outcome.TIMEOUT, error
-        except ConnectionFailedError as error:
+        except (ConnectionFailedError, WantError) as error:
             return None, Outcome.CONNECTION, error
         status = reply.answer.status
         try:

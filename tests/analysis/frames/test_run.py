@@ -94,6 +94,30 @@ def test_random_damage_never_raises(tmp_path):
         decide(load_run(tmp_path))
 
 
+def test_the_shutdown_that_older_records_have_as_one_more_last_second_is_none(tmp_path):
+    """Its counts belong to the run, its CPU does not."""
+    run = write_run(tmp_path / "run")
+    last = load_run(run).generator.iloc[-1]
+    row = GeneratorRow(**last.to_dict() | {"cpu_ratio": 1.11, "sent": 2, "abandoned": 1})
+    files.append_rows(run / files.GENERATOR, [row])
+    rows = load_run(run).generator
+    assert rows["second"].is_unique
+    assert rows["cpu_ratio"].max() == 0.3
+    assert (rows["sent"].iloc[-1], rows["abandoned"].iloc[-1]) == (last["sent"] + 2, 1)
+
+
+def test_the_last_second_counts_for_as_long_as_it_was(tmp_path):
+    """One that is whole but for when its process woke is whole."""
+    run = write_run(tmp_path / "run", lived_s=20)
+    assert load_run(run).measured_s == 20
+    row = GeneratorRow(20, "local", 0.3, 0.0, 0.001, 0.001, 100, 3, 0, 0, 0, length_s=0.4)
+    files.append_rows(run / files.GENERATOR, [row])
+    assert load_run(run).measured_s == pytest.approx(20.4)
+    write_run(tmp_path / "late", lived_s=20)
+    files.append_rows(tmp_path / "late" / files.GENERATOR, [row._replace(length_s=0.996)])
+    assert load_run(tmp_path / "late").measured_s == 21
+
+
 def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path):
     """A baseline of an earlier version stays readable."""
     run = write_run(tmp_path / "run")

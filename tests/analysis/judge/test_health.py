@@ -14,7 +14,7 @@ from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
-from loadproof.rundir.rows import REPEATED, GeneratorRow, IntervalRow
+from loadproof.rundir.rows import REPEATED, WANTS, GeneratorRow, IntervalRow
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
 
@@ -128,6 +128,26 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     run = load_run(path)
     assert tally(run.intervals).repeated == repeated
     assert any("were sent twice" in finding.what for finding in decide(run).findings) == is_told
+
+
+@pytest.mark.parametrize(("unsent", "word"), [(1, Word.PASS), (500, Word.INVALID)])
+@pytest.mark.parametrize(
+    ("want", "told"), [("ports", "no free port"), ("files", "no file left to open"), ("memory", "no memory")]
+)
+def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, unsent, word):
+    """No request of the target's; very few of them are weighed by their seconds."""
+    path = write_run(tmp_path)
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", WANTS[want], 0, unsent)])
+    row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=1, sent=unsent, dropped=0, abandoned=0)
+    files.append_rows(path / files.GENERATOR, [row])
+    run = load_run(path)
+    verdict = decide(run)
+    (finding,) = verdict.findings
+    assert (finding.word, verdict.word) == (word, word)
+    assert finding.what.startswith(f"phase steady: {unsent} of ")
+    assert f"the generator's machine had {told}" in finding.what
+    assert tally(run.intervals).outcomes["connection"] == 0
+    assert "unsent (ours)" in render_report(run, verdict)
 
 
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.estimates.metrics import tally
+from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.recording.reports import SecondReport
 from tests.loadproof.generator.crews import Distributed, Local
@@ -99,6 +100,28 @@ def test_what_is_in_flight_is_waited_for_and_reported(three):
     three.time.advance_to(7.6)
     assert three.end() == pytest.approx(1.05, abs=0.06)
     assert tally(three.run().intervals).sent == 1
+
+
+def test_answers_do_not_wait_for_users_to_be_stopped(three):
+    """Stopping them holds the event loop: it begins when all that was sent is answered."""
+    three.begin()
+    for worker in three.workers:
+        worker.send_each([44.95], answer_s=0.1)
+        worker.runner.stop = lambda: three.time.spend(0.3)
+    three.time.advance_to(2 + 45)
+    three.end()
+    rows = three.run().intervals
+    responses = rows[rows["series"] == "response"]
+    assert responses["count"].sum() == 3
+    assert MIDPOINT_US[responses["bucket"].max()] == pytest.approx(100_000, rel=0.01)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
+    """For as long as a request may take, and a second."""
+    three.begin()
+    three.workers[0].send_each([44.95], answer_s=1e6)
+    three.time.advance_to(2 + 45)
+    assert three.end() == pytest.approx(three.manifest.scenario.timeouts.total + 1, abs=0.1)
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from locust import task
 
 from loadproof.generator.dispatcher import ArrivalDispatcher
 from loadproof.http.answers import Answer
+from loadproof.http.messages import ConnectionFailedError
 from loadproof.outcome import DROPPED
 from loadproof.recording.cells import COLUMNS
 from loadproof.users.user import ApiUser
@@ -176,6 +178,21 @@ def test_what_finds_every_allowed_user_busy_is_dropped_and_told():
     worker.time.advance_to(20.6)
     assert worker.work.recorder.in_flight == 15
     assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
+
+
+def test_who_has_an_answer_but_had_no_turn_since_is_not_free():
+    """What is refused at once is over before it waited: its user lets others run, and more arrivals are due by then."""
+
+    def refused(*_: object) -> Answer:
+        raise ConnectionFailedError("refused")
+
+    worker = Worker(max_in_flight=3)
+    worker.network.connect = lambda *_: SimpleNamespace(exchange=refused)
+    worker.work._connect = worker.network.connect
+    worker.time.call_at(1.5, lambda: worker.time.spend(5.0))
+    worker.time.advance_to(8.0)
+    assert worker.report()[DROPPED] > 0
+    assert worker.work.recorder._second.peak_in_flight == 3
 
 
 def test_a_stop_sends_no_more_and_waits_for_the_answers():

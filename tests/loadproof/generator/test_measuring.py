@@ -7,10 +7,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import gevent
+import pandas as pd
 import pytest
 
 from loadproof.errors import OutputError
 from loadproof.rundir import files
+from simulation.rundirs import scenario
 from tests.loadproof.generator.crews import Local
 
 if TYPE_CHECKING:
@@ -32,12 +34,79 @@ def reports_of(local: Local) -> list[SecondReport]:
     return seen
 
 
+def used_by(local: Local) -> list[float]:
+    """The CPU time that its process has taken, to be changed."""
+    busy_s = [0.0]
+    read = local.process.recorder._vitals._read
+    local.process.recorder._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
+    return busy_s
+
+
 def test_a_report_comes_at_each_full_second(local):
     """None of second 0 before it is over; of the others one each."""
     seen = reports_of(local)
     local.time.advance_to(5.51)
     assert [report.now_s for report in seen] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-6)
     assert [report.generator and report.generator[0] for report in seen] == [None, 0, 1, 2, 3, 4]
+
+
+def test_a_second_has_one_row_with_its_length_and_the_plan_s_end_is_the_last(local):
+    """What comes after it, the stop above all, takes CPU time that is no second of the run; its counts are kept."""
+    busy_s = used_by(local)
+    local.process.send_each([44.95], answer_s=0.4)
+    local.time.advance_to(0.5 + 45.2)
+    busy_s[0] += 0.9
+    local.time.advance_to(0.5 + 45.4)
+    local.process.recorder.started()
+    local.process.recorder.abandoned("health", intended_s=44.9)
+    local.quit()
+    rows = pd.read_csv(local.path / files.GENERATOR)
+    assert rows["second"].tolist() == list(range(45))
+    assert rows["length_s"].tolist() == pytest.approx([1.0] * 45, abs=1e-4)
+    assert rows["cpu_ratio"].max() == 0
+    assert (rows["sent"].iloc[-1], rows["abandoned"].iloc[-1], rows["in_flight"].iloc[-1]) == (2, 1, 1)
+    assert local.run().measured_s == 45
+
+
+def test_the_making_of_users_is_no_second_of_the_run(local):
+    """It may take the process all of the time before the first one."""
+    busy_s = used_by(local)
+    local.time.call_at(0.3, lambda: busy_s.append(busy_s.pop() + 5))
+    local.time.advance_to(0.5 + 2.1)
+    assert local.run().generator["cpu_ratio"].tolist() == [0, 0]
+
+
+def test_a_run_that_ends_early_has_a_last_second_that_is_cut_short(local):
+    """Until the users were stopped, however long that takes."""
+    local.time.advance_to(0.5 + 3.4)
+    local.process.environment.events.test_stopping.fire(environment=local.process.environment)
+    local.time.advance_to(0.5 + 6.4)
+    local.quit()
+    rows = local.run().generator
+    assert rows["second"].tolist() == [0, 1, 2, 3]
+    assert rows["length_s"].tolist() == pytest.approx([1, 1, 1, 0.4], abs=1e-4)
+    assert local.run().measured_s == pytest.approx(3.4, abs=1e-4)
+
+
+def test_a_plan_may_end_between_two_full_seconds(tmp_path):
+    """Nothing after it is told."""
+    phases = [{"name": "steady", "duration": "2300 ms", "users": 1}]
+    plan = scenario(phases=phases, thresholds=[{"expect": "error_ratio < 1 %"}])
+    with closing(Local(tmp_path, plan)) as local:
+        local.begin()
+        local.time.advance_to(0.5 + 5.2)
+        local.quit()
+        rows = local.run().generator
+        assert rows["length_s"].tolist() == pytest.approx([1, 1, 0.3], abs=1e-4)
+
+
+def test_a_second_in_which_the_process_stood_still_is_longer(local):
+    """It has one row, from its begin, and so has the next one: none has two."""
+    local.time.call_at(0.5 + 2.5, lambda: local.time.spend(2.2))
+    local.time.advance_to(0.5 + 7.1)
+    rows = local.run().generator
+    assert rows["second"].tolist() == [0, 1, 2, 4, 5, 6]
+    assert rows["length_s"].tolist() == pytest.approx([1, 1, 2.7, 0.3, 1, 1], abs=0.001)
 
 
 def test_the_last_report_has_the_rest(local):

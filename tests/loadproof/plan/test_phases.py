@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.plan.pacing import NEVER, next_due
-from loadproof.plan.phases import moments_of, phase_at, plan_phases, seconds_of, users_asked_at, users_at
+from loadproof.plan.phases import (
+    moments_of,
+    most_requests_within,
+    phase_at,
+    plan_phases,
+    seconds_of,
+    users_asked_at,
+    users_at,
+)
 from loadproof.plan.shares import apportion
-from simulation.rundirs import scenario
+from simulation.rundirs import open_scenario, scenario
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 100), min_size=1, max_size=8))
@@ -102,3 +111,16 @@ def test_a_ramp_goes_in_steps_of_the_same_area():
     smooth = sum(users_at(spans, time_s) for time_s in times)
     assert abs(sum(asked) - smooth) < 0.01 * smooth
     assert sum(length for span in spans for _, length in seconds_of(span)) == spans[-1].end_s
+
+
+def test_the_most_requests_of_any_minute_are_found_across_phases():
+    """The window may begin in one phase and end in another."""
+    phases = [
+        {"name": "calm", "duration": "100 s", "rate": "10 rps"},
+        {"name": "spike", "duration": "20 s", "rate": "100 rps"},
+        {"name": "after", "duration": "100 s", "rate": "20 rps"},
+    ]
+    plan = open_scenario(phases=phases)
+    assert most_requests_within(plan, plan_phases(plan), 60) == pytest.approx(100 * 20 + 20 * 40)
+    assert most_requests_within(plan, plan_phases(plan), 1) == pytest.approx(100)
+    assert most_requests_within(plan, plan_phases(plan), 1000) == pytest.approx(10 * 100 + 100 * 20 + 20 * 100)

@@ -26,7 +26,7 @@ from loadproof.rundir.manifest import write_manifest
 from simulation.rundirs import manifest, scenario
 
 event = st.tuples(
-    st.sampled_from(["finished", "abandoned", "dropped"]),
+    st.sampled_from(["finished", "abandoned", "unsent", "dropped"]),
     st.sampled_from(["balance", "health"]),
     st.sampled_from(list(Outcome)),
     st.floats(0, 44),
@@ -58,6 +58,8 @@ def record(recorder: Recorder, one: tuple) -> None:
     recorder.started()
     if kind == "abandoned":
         recorder.abandoned(endpoint, Due(due_s))
+    elif kind == "unsent":
+        recorder.unsent(endpoint, "ports", Due(due_s))
     else:
         sent_s = due_s + lag_s
         finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
@@ -100,7 +102,7 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
 
 @given(st.lists(event, max_size=60))
 def test_every_request_is_counted_once(tmp_path_factory, events):
-    """sent = sum of outcomes + abandoned; offered = sent + dropped; good is at most ok."""
+    """sent = sum of outcomes + unsent + abandoned; offered = sent + dropped; good is at most ok."""
     recorder = new_recorder()
     for one in events:
         record(recorder, one)
@@ -110,7 +112,8 @@ def test_every_request_is_counted_once(tmp_path_factory, events):
     kinds = [kind for kind, *_ in events]
     assert counts.sent == kinds.count("finished")
     assert (counts.abandoned, counts.dropped) == (kinds.count("abandoned"), kinds.count("dropped"))
-    assert int(run.generator["sent"].sum()) == counts.sent + counts.abandoned
+    assert counts.unsent == kinds.count("unsent")
+    assert int(run.generator["sent"].sum()) == counts.sent + counts.unsent + counts.abandoned
     assert counts.good <= counts.outcomes[Outcome.OK]
     assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
 
@@ -199,5 +202,6 @@ def test_without_a_run_directory_nothing_is_recorded():
     recorder.started(1)
     finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)
     recorder.abandoned("health", Due(1.0))
+    recorder.unsent("health", "ports", Due(1.0))
     recorder.dropped("health", intended_s=1.0)
     assert recorder.in_flight == 0

@@ -10,6 +10,9 @@ from tests import unpatched  # noqa: F401 - before locust
 
 from locust.env import Environment  # isort: skip
 
+from loadproof.http.connection import Connection
+from loadproof.http.messages import Timeouts
+from loadproof.http.origin import Origin
 from loadproof.recording.recorder import NoRecorder
 from loadproof.scenario.targetfile import Endpoints
 from loadproof.users.workload import Post
@@ -33,15 +36,20 @@ class Noting(NoRecorder):
         _, _, outcome, *_ = told
         self.outcomes.append(str(outcome))
 
+    def unsent(self, _: str, want: str, **__: object) -> None:
+        self.outcomes.append(f"want of {want}")
+
     def abandoned(self, *_: object, **__: object) -> None:
         self.outcomes.append("abandoned")
 
 
-def outcome_of(user_class, body: bytes, *, status: str = "200 OK", headers: str = "", **endpoints: object) -> str:
+def outcome_of(
+    user_class, body: bytes, *, status: str = "200 OK", headers: str = "", connect=None, **endpoints: object
+) -> str:
     """Of the first request of such a user, answered with this."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     with serving(answering(head + body)) as url:
-        post = Post()
+        post = Post(connect=connect)
         recorded = manifest(scenario())
         told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
         work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
@@ -80,6 +88,15 @@ def test_null_and_its_like_are_no_answer(user_class, body):
     """What the target file doesn't call absent must be there and right."""
     status = "201 Created" if user_class is TransactionUser else "200 OK"
     assert outcome_of(user_class, json.dumps(body).encode(), status=status) == "invalid"
+
+
+def test_what_this_machine_lacks_is_no_outcome():
+    """The target was never asked."""
+
+    def connect(_: object, url: str) -> Connection:
+        return Connection(Origin.of(url), Timeouts(5.0, 5.0), source_address="192.0.2.1")
+
+    assert outcome_of(HealthUser, b"", connect=connect) == "want of ports"
 
 
 @pytest.mark.parametrize("user_class", [HealthUser, BalanceUser, TransactionUser, WebhookUser])
