@@ -9,11 +9,16 @@ PARTS: Final = ("connect", "first_byte", "transfer")
 HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 """Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
+RETRY_UNREADABLE: Final = "retry_unreadable"
 REPEATED: Final = "repeated"
-COUNTERS: Final = ("good", "completed", "dropped", "abandoned", REPEATED, RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING)
+COUNTERS: Final = (
+    *("good", "completed", "dropped", "abandoned", REPEATED),
+    *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
+)
 """Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; never sent;
 cut off by our own stop; sent twice, the first time in vain; refusals after whose Retry-After the client was admitted,
-was refused again, or that had none. `completed` counts answers in the second in which they ended."""
+was refused again, that had none, or one that can't be read. `completed` counts answers in the second in which they
+ended."""
 
 
 class IntervalRow(NamedTuple):
