@@ -122,6 +122,18 @@ def test_a_redirect_to_nowhere_is_an_answer(location):
     assert outcome_of(BalanceUser, b"", status="302 Found", headers=f"Location: {location}\r\n") == "invalid"
 
 
+@pytest.mark.parametrize("status", ["099 Odd", "600 Odd", "999 Odd"])
+def test_a_status_of_no_class_is_an_answer(status):
+    """An invalid one: the connection did what it should."""
+    assert outcome_of(HealthUser, b'{"status": "ok"}', status=status) == "invalid"
+
+
+@pytest.mark.parametrize("headers", ["Content-Length: 16\r\n", "X-A: b\r\n c\r\n"])
+def test_what_a_client_must_read_is_right(headers):
+    """The length twice, a folded header."""
+    assert outcome_of(HealthUser, b'{"status": "ok"}', headers=headers) == "ok"
+
+
 def test_a_payment_without_its_id_is_none_wherever_the_id_is_told():
     """Also of a target whose Location doesn't repeat it."""
     without = json.dumps({"id": None}).encode()
