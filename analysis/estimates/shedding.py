@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from analysis.estimates.estimate import quantile_estimate
 from analysis.frames.cellsums import histogram, sums_by
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Shedding:
     kept: int
     broken: int
     missing: int
+    unreadable: int
 
     @property
     def is_graceful(self) -> bool:
@@ -45,6 +46,8 @@ class Shedding:
             yield f"refused slowly, p95 {format_duration(self.p95_s)}"
         if self.missing > _MOST_DISHONEST * self.refused:
             yield f"{self.missing:,} of {self.refused:,} refusals had no Retry-After"
+        if self.unreadable > _MOST_DISHONEST * self.refused:
+            yield f"{self.unreadable:,} of {self.refused:,} refusals had a Retry-After that says no time"
         if self.broken > _MOST_DISHONEST * (self.kept + self.broken):
             yield f"{self.broken:,} of {self.kept + self.broken:,} were refused again after Retry-After"
 
@@ -74,4 +77,5 @@ def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
         kept=int(counts.get(RETRY_KEPT, 0)) if is_tested else 0,
         broken=int(counts.get(RETRY_BROKEN, 0)) if is_tested else 0,
         missing=int(counts.get(RETRY_MISSING, 0)),
+        unreadable=int(counts.get(RETRY_UNREADABLE, 0)),
     )

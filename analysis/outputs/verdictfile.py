@@ -192,6 +192,7 @@ def _shedding_json(shedding: Shedding) -> SheddingJson:
         kept=shedding.kept,
         broken=shedding.broken,
         missing=shedding.missing,
+        unreadable=shedding.unreadable,
         graceful=shedding.is_graceful,
     )
 

@@ -83,13 +83,14 @@ class RowJson(TypedDict):
 
 
 class SheddingJson(TypedDict):
-    """Refusals, and what became of their Retry-After: kept, broken, or missing."""
+    """Refusals, and what became of their Retry-After: kept, broken, missing, or unreadable."""
 
     refused: int
     p95_s: float
     kept: int
     broken: int
     missing: int
+    unreadable: int
     graceful: bool
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from loadproof.http.chunked import ChunkedBody
-from loadproof.http.head import WITHOUT_BODY, Head, MalformedAnswerError, cached_head, possible_head
+from loadproof.http.head import WITHOUT_BODY, Head, MalformedAnswerError, cached_head, is_interim, possible_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +117,7 @@ class AnswerParser:
         return self._answer(head, b"".join(self._parts))
 
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
-        if head.status < 200:
+        if is_interim(head.status):
             return self._skip_interim(head, received)
         if self._is_head or head.status in WITHOUT_BODY:
             return self._complete(head, b"", surplus=received)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,6 +22,11 @@ WITHOUT_BODY: Final = frozenset({204, 304})
 _MOST_CACHED_HEADS: Final = 4096
 _LARGEST_CACHED_HEAD_BYTES: Final = 2048
 _BEGINNING: Final = b"HTTP/1."
+_LINE_BREAK: Final = b"\r\n"
+_BLANK: Final = b" \t"
+_BLANKS: Final = (b" ", b"\t")
+_FOLD: Final = re.compile(rb"\r\n[ \t]+")
+_LENGTH: Final = b"content-length:"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: [^\r\n]*)?\r\n")
 
 
@@ -50,28 +56,25 @@ def read_head(block: bytes) -> Head:
         raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
     if len(block) > MAX_HEAD_BYTES:
         raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
-    fields = _Fields()
-    parser = httptools.HttpResponseParser(fields)
     try:
-        parser.feed_data(block)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise MalformedAnswerError(f"not HTTP: {error}") from None
-    headers = fields.headers
-    status = parser.get_status_code()
-    if not fields.are_complete or not 100 <= status <= 599:
-        raise MalformedAnswerError(f"not HTTP: status {status}")
+        fields = _parse(block)
+    except httptools.HttpParserError:
+        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
+        try:
+            fields = _parse(_plain(block))
+        except httptools.HttpParserError as error:
+            raise MalformedAnswerError(f"not HTTP: {error}") from None
+    headers, status = fields.headers, fields.status
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:
         raise MalformedAnswerError("a transfer coding that nobody asked for")
-    may_have_body = status >= 200 and status not in WITHOUT_BODY
+    may_have_body = not is_interim(status) and status not in WITHOUT_BODY
     return Head(
         status=status,
         headers=MappingProxyType(headers),
         length=int(headers["content-length"]) if "content-length" in headers and may_have_body else None,
         is_chunked=bool(codings),
-        keeps_alive=_keeps_alive(headers, parser.get_http_version()),
+        keeps_alive=_keeps_alive(headers, fields.version),
     )
 
 
@@ -84,6 +87,8 @@ class _Fields:
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
         self.are_complete = False
+        self.status = 0
+        self.version = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
@@ -91,6 +96,45 @@ class _Fields:
 
     def on_headers_complete(self) -> None:
         self.are_complete = True
+
+
+def _parse(block: bytes) -> _Fields:
+    """HttpParserError when it is no head."""
+    fields = _Fields()
+    parser = httptools.HttpResponseParser(fields)
+    with suppress(httptools.HttpParserUpgrade):
+        parser.feed_data(block)
+    if not fields.are_complete:
+        raise httptools.HttpParserError("cut off")
+    fields.status, fields.version = parser.get_status_code(), parser.get_http_version()
+    return fields
+
+
+def _plain(block: bytes) -> bytes:
+    """The same head with folded lines joined, and with one Content-Length in the place of several equal ones.
+
+    Source: RFC 9112, sections 5.2 (a client must read what is folded) and 6.3 (a list of equal lengths is one).
+    """
+    status_line, _, rest = block.partition(_LINE_BREAK)
+    if rest[:1] in _BLANKS:
+        # Before the first header it folds nothing (section 2.2).
+        return block
+    lines = _FOLD.sub(b" ", rest).split(_LINE_BREAK)
+    told = [line[len(_LENGTH) :] for line in lines if _is_length(line)]
+    lengths = [length.strip(_BLANK) for length in b",".join(told).split(b",")]
+    # Compared without zeros ahead, and as text: there are numbers too long for `int`.
+    if all(map(bytes.isdigit, lengths)) and len({length.lstrip(b"0") for length in lengths}) == 1:
+        lines = [_LENGTH + lengths[0], *(line for line in lines if not _is_length(line))]
+    return _LINE_BREAK.join([status_line, *lines])
+
+
+def _is_length(line: bytes) -> bool:
+    return line[: len(_LENGTH)].lower() == _LENGTH
+
+
+def is_interim(status: int) -> bool:
+    """Another answer follows. Statuses of no class, 600 say, end a request as any other does."""
+    return 100 <= status < 200
 
 
 def _keeps_alive(headers: Mapping[str, str], version: str) -> bool:

@@ -149,7 +149,7 @@ class Recorder:
         self._second.cells[*self._place(due), endpoint, outcome, REPEATED, 0] += 1
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        """What became of a refusal's Retry-After: one of rundir's three counters."""
+        """What became of a refusal's Retry-After: one of rundir's four counters."""
         self._second.cells[*self._place(Due(intended_s)), endpoint, Outcome.THROTTLED, became, 0] += 1
 
     def _place(self, due: Due) -> tuple[int, str]:

@@ -15,8 +15,7 @@ from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeo
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
 from loadproof.plan.pacing import Due
-from loadproof.rundir.rows import RETRY_MISSING
-from loadproof.users.retryafter import Promise, retry_after_s
+from loadproof.users.retryafter import Promise, promising_nothing, retry_after_s
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from gevent.pool import Group
     from locust.env import Environment
 
+    from loadproof.http.answers import Answer
     from loadproof.plan.clients import Client
 
 _FIRST_BACK_OFF_S: Final = 1.0
@@ -217,7 +217,7 @@ class ApiUser(User):
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
-            self._heed(retry_after_s(reply.answer), due, timing.ended_s)
+            self._heed(reply.answer, due, timing.ended_s)
             return None
         self._standing.promise = None
         self._back_off_s = _FIRST_BACK_OFF_S
@@ -282,10 +282,11 @@ class ApiUser(User):
             url=request.path,
         )
 
-    def _heed(self, asked_s: float | None, due: Due, ended_s: float) -> None:
+    def _heed(self, answer: Answer, due: Due, ended_s: float) -> None:
         """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
+        asked_s = retry_after_s(answer)
         if asked_s is None:
-            self._recorder.retry_after(self.endpoint, intended_s=due.at_s, became=RETRY_MISSING)
+            self._recorder.retry_after(self.endpoint, intended_s=due.at_s, became=promising_nothing(answer))
         else:
             self._standing.promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.scenario.when_throttled:

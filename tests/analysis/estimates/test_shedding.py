@@ -10,11 +10,11 @@ import pytest
 
 from analysis.estimates.metrics import Scope, rows_of
 from analysis.estimates.shedding import Shedding, shedding_in
-from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, IntervalRow
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE, IntervalRow
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of
 
-GRACEFUL = Shedding(refused=1000, p95_s=0.002, slow_s=0.05, kept=100, broken=0, missing=0)
+GRACEFUL = Shedding(refused=1000, p95_s=0.002, slow_s=0.05, kept=100, broken=0, missing=0, unreadable=0)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,8 @@ GRACEFUL = Shedding(refused=1000, p95_s=0.002, slow_s=0.05, kept=100, broken=0, 
         ({"kept": 94, "broken": 6}, "6 of 100 were refused again after Retry-After"),
         ({"missing": 50}, None),
         ({"missing": 51}, "51 of 1,000 refusals had no Retry-After"),
+        ({"unreadable": 50}, None),
+        ({"unreadable": 51}, "51 of 1,000 refusals had a Retry-After that says no time"),
         ({"p95_s": 0.05}, None),
         ({"p95_s": 0.051}, "refused slowly, p95 51 ms"),
         ({"kept": 0}, None),
@@ -56,7 +58,7 @@ def test_promises_are_counted_where_one_worker_sees_all_of_a_client(workers, cli
     run = run_of(plan, at_s, np.where(refused, 0.001, 0.02), np.where(refused, "throttled", "ok"))
     counted = [
         IntervalRow(12, "spike", "balance", "throttled", series, 0, count)
-        for series, count in ((RETRY_KEPT, 7), (RETRY_BROKEN, 3), (RETRY_MISSING, 2))
+        for series, count in ((RETRY_KEPT, 7), (RETRY_BROKEN, 3), (RETRY_MISSING, 2), (RETRY_UNREADABLE, 1))
     ]
     run = replace(
         run,
@@ -64,7 +66,7 @@ def test_promises_are_counted_where_one_worker_sees_all_of_a_client(workers, cli
         manifest=run.manifest.model_copy(update={"workers": workers}),
     )
     found = shedding_in(run, rows_of(run, Scope(("spike",), ("balance",))))
-    assert (found.refused, found.missing) == (400, 2)
+    assert (found.refused, found.missing, found.unreadable) == (400, 2, 1)
     assert (found.kept, found.broken) == tested
     assert found.p95_s == pytest.approx(0.001, rel=0.01)
     assert found.slow_s == pytest.approx(0.05)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import time
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,12 @@ WHOLE = {
     "empty": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
     "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
+    "two equal lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncontent-length:  2\r\n\r\nhi", b"hi"),
+    "list of equal lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 2,2 , 02\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    "folded header": (b"HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\nContent-Length:\r\n 2\r\n\r\nhi", b"hi"),
+    "status 600": (b"HTTP/1.1 600 Odd\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    "status 999": (b"HTTP/1.1 999 Odd\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    "status 099": (b"HTTP/1.1 099 Odd\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
     "100": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, b"hi"),
     "102 and 103": (b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK, b"hi"),
 }
@@ -97,17 +105,22 @@ MALFORMED = {
     "http/1.3": b"HTTP/1.3 200 OK\r\n\r\n",
     "no status": b"HTTP/1.1 OK\r\n\r\n",
     "status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
-    "status 099": b"HTTP/1.1 099 OK\r\n\r\n",
-    "status 600": b"HTTP/1.1 600 OK\r\n\r\n",
     "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
     "space before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi",
-    "folded header": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nhi",
+    "folded status line": b"HTTP/1.1 200 OK\r\n c\r\nContent-Length: 2\r\n\r\nhi",
+    "folded name": b"HTTP/1.1 200 OK\r\nContent-Length\r\n : 2\r\n\r\nhi",
+    "folded length": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 1\r\n\r\nhi",
+    "null in a folded header": b"HTTP/1.1 200 OK\r\nA: b\r\n c\0\r\n\r\n",
     "null in a header": b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
     "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
     "signed length": b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nhi",
     "length in hexadecimal": b"HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nhi",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
-    "list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi",
+    "list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nhi",
+    "list with nothing in it": b"HTTP/1.1 200 OK\r\nContent-Length: 2,\r\n\r\nhi",
+    "list of signed lengths": b"HTTP/1.1 200 OK\r\nContent-Length: +2, +2\r\n\r\nhi",
+    "two huge lengths": b"HTTP/1.1 200 OK\r\n" + 2 * b"Content-Length: 99999999999999999999\r\n" + b"\r\n",
+    "two lengths and chunks": CHUNKED[:-2] + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
     "huge length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
     "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "unknown transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
@@ -172,6 +185,25 @@ def test_repeated_headers_are_joined():
     """Names in lower case, values in Latin-1 and without the space around them."""
     head = read_head("HTTP/1.1 200 OK\r\nSet-Cookie:  a \r\nSET-COOKIE: ä\r\n\r\n".encode("latin-1"))
     assert head.headers == {"set-cookie": "a, ä"}
+
+
+def test_folded_headers_are_one_line():
+    """RFC 9112, section 5.2; the lines that are not folded stay as they are."""
+    head = read_head(b"HTTP/1.1 200 OK\r\nA: b \r\n  c\r\n\td\r\n \r\nE: f\r\n g\r\nLocation: /h\r\n\r\n")
+    assert {name: value.split() for name, value in head.headers.items()} == {
+        "a": ["b", "c", "d"],
+        "e": ["f", "g"],
+        "location": ["/h"],
+    }
+
+
+def test_a_hostile_head_is_read_in_no_time():
+    """Blanks and folds as many as there can be."""
+    for filling in (b" " * 60_000, b"\r\n " * 20_000, b",2" * 30_000):
+        began_s = time.monotonic()
+        with suppress(MalformedAnswerError):
+            read_head(b"HTTP/1.1 200 OK\r\nContent-Length: 2" + filling + b"\r\nA : b\r\n\r\n")
+        assert time.monotonic() - began_s < 1
 
 
 def test_heads_may_differ_by_a_byte_without_being_mixed_up():

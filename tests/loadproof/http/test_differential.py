@@ -52,7 +52,6 @@ FAULTS = {
 }
 REFUSED = {
     "lines that end without a carriage return, which http.client reads": {"bare line feeds"},
-    "folded headers (RFC 9112, section 5.2), which http.client unfolds": {"folded header"},
     "header names with spaces or without a colon, where http.client ends the headers": {
         "space before colon",
         "header without colon",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
-from loadproof.users.retryafter import Promise, Standing, retry_after_s
+from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
+from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
 
 
 def saying(text: str | None) -> Answer:
@@ -18,11 +21,51 @@ def saying(text: str | None) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0), ("120", 120), (None, None), ("", None), ("soon", None), ("-3", None), ("1.5", None)]
+    ("text", "seconds"),
+    [("0", 0), ("120", 120), ("0.5", 0.5), ("1.25", 1.25), ("-3", 0), ("-0.5", 0), ("9999999999", 1e10)],
 )
-def test_seconds_are_read_and_nothing_else_is_guessed(text, seconds):
-    """What is not a number of seconds promises nothing."""
-    assert retry_after_s(saying(text)) == seconds
+def test_seconds_are_read(text, seconds):
+    """Parts of one, too; what has gone by is now, as with dates."""
+    assert retry_after_s(saying(text)) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_refusal_without_a_time_is_silent(text):
+    """An empty header says no more than none."""
+    assert (retry_after_s(saying(text)), promising_nothing(saying(text))) == (None, RETRY_MISSING)
+
+
+UNREADABLE = (
+    *("soon", "1e3", "0x10", "inf", "nan", "1,5", "5, 5", ".5", "5.", "5 s", "+5", "²", "9" * 400),
+    *("Fri, 01 Jan 10000 00:00:00 GMT", f"Fri, 01 Jan {'9' * 30} 00:00:00 GMT", "Fri, 32 Jan 2027 00:00:00 GMT"),
+)
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_a_time_that_nobody_can_keep_to_is_no_honest_one(text):
+    """And not the same as saying nothing."""
+    assert (retry_after_s(saying(text)), promising_nothing(saying(text))) == (None, RETRY_UNREADABLE)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=60))
+def test_whatever_it_says_is_seconds_or_unreadable(text):
+    """Nothing is raised into the user's task."""
+    seconds = retry_after_s(saying(text))
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+@given(st.dates(max_value=date(3000, 1, 1)), st.sampled_from(["%A, %d-%b-%y", "%a, %d %b %Y", "%a %b %d"]), st.text())
+def test_whatever_begins_as_a_date_is_seconds_or_unreadable(day, style, rest):
+    """Its parsers raise errors of several kinds."""
+    seconds = retry_after_s(saying(f"{day:{style}} {rest}"))
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+@pytest.mark.parametrize("style", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
+def test_dates_come_in_three_formats(style):
+    """RFC 9110, section 5.6.7: the two old ones, too."""
+    text = (datetime.now(UTC) + timedelta(seconds=300)).strftime(style)
+    assert retry_after_s(saying(text)) == pytest.approx(300, abs=10)
 
 
 @pytest.mark.parametrize(("ahead_s", "seconds"), [(30, 30), (-30, 0)])

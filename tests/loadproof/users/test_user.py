@@ -31,6 +31,7 @@ PAYMENT = {"id": "pay_1", "debit": "acct-000001", "credit": "acct-000002", "amou
 class Noting(NoRecorder):
     def __init__(self) -> None:
         self.outcomes: list[str] = []
+        self.promises: list[str] = []
 
     def finished(self, *told: object) -> None:
         _, _, outcome, *_ = told
@@ -42,11 +43,19 @@ class Noting(NoRecorder):
     def abandoned(self, *_: object, **__: object) -> None:
         self.outcomes.append("abandoned")
 
+    def retry_after(self, *_: object, became: str, **__: object) -> None:
+        self.promises.append(became)
 
-def outcome_of(
-    user_class, body: bytes, *, status: str = "200 OK", headers: str = "", connect=None, **endpoints: object
-) -> str:
+
+def outcome_of(user_class, body: bytes, **answered: object) -> str:
     """Of the first request of such a user, answered with this."""
+    return " ".join(noted_of(user_class, body, **answered).outcomes)
+
+
+def noted_of(
+    user_class, body: bytes, *, status: str = "200 OK", headers: str = "", connect=None, **endpoints: object
+) -> Noting:
+    """What such a user's first request left, answered with this."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     with serving(answering(head + body)) as url:
         post = Post(connect=connect)
@@ -62,7 +71,7 @@ def outcome_of(
         Tested.post = post
         user = Tested(environment)
         next(iter(user_class.tasks))(user)
-    return " ".join(work.recorder.outcomes)
+    return work.recorder
 
 
 @pytest.mark.parametrize(
@@ -107,10 +116,39 @@ def test_whatever_a_parser_raises_is_invalid(user_class, body):
     assert outcome_of(user_class, body, status=status) == "invalid"
 
 
+@pytest.mark.parametrize(
+    ("text", "became"),
+    [
+        ("0.5", []),
+        ("-3", []),
+        ("soon", ["retry_unreadable"]),
+        ("Fri, 01 Jan 10000 00:00:00 GMT", ["retry_unreadable"]),
+        (f"Fri, 01 Jan {'9' * 30} 00:00:00 GMT", ["retry_unreadable"]),
+        ("", ["retry_missing"]),
+    ],
+)
+def test_a_refusal_is_counted_by_what_its_retry_after_says(text, became):
+    """And raises nothing, whatever that is."""
+    noted = noted_of(HealthUser, b"", status="429 Too Many", headers=f"Retry-After: {text}\r\n")
+    assert (noted.outcomes, noted.promises) == (["throttled"], became)
+
+
 @pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\\", ""])
 def test_a_redirect_to_nowhere_is_an_answer(location):
     """Of a status that nobody expects."""
     assert outcome_of(BalanceUser, b"", status="302 Found", headers=f"Location: {location}\r\n") == "invalid"
+
+
+@pytest.mark.parametrize("status", ["099 Odd", "600 Odd", "999 Odd"])
+def test_a_status_of_no_class_is_an_answer(status):
+    """An invalid one: the connection did what it should."""
+    assert outcome_of(HealthUser, b'{"status": "ok"}', status=status) == "invalid"
+
+
+@pytest.mark.parametrize("headers", ["Content-Length: 16\r\n", "X-A: b\r\n c\r\n"])
+def test_what_a_client_must_read_is_right(headers):
+    """The length twice, a folded header."""
+    assert outcome_of(HealthUser, b'{"status": "ok"}', headers=headers) == "ok"
 
 
 def test_a_payment_without_its_id_is_none_wherever_the_id_is_told():
