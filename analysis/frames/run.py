@@ -55,9 +55,9 @@ class Run:
         return 0.0 if self.generator.empty else float(self.generator["second"].max()) + 1
 
 
-def load_run(path: Path) -> Run:
-    """Read a run directory; RunDirectoryError only when its manifest can't be read."""
-    manifest = read_manifest(path)
+def load_run(path: Path, manifest: Manifest | None = None) -> Run:
+    """Read a run directory; RunDirectoryError only when its manifest can't be read, and none was given for it."""
+    manifest = manifest or read_manifest(path)
     damage: list[str] = []
     # Without a first sample there is no such file, and only the embedded target surely has /metrics.
     may_be_missing = {files.TARGET} if manifest.target.kind == "own" else set()

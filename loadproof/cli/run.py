@@ -72,5 +72,6 @@ def run(
         if dry_run:
             raise typer.Exit(look(assignment))
         policy = judging.Policy(inconclusive, annotate)
-        code = judging.judge(run_into(out, assignment, stop_signal), before, console, policy)
+        run_directory, ended = run_into(out, assignment, stop_signal)
+        code = judging.judge(run_directory, before, console, policy, ended=ended)
     raise typer.Exit(code)

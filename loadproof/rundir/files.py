@@ -98,6 +98,27 @@ def write_all(texts: Mapping[Path, str]) -> None:
         raise OutputError(problems)
 
 
+def overwrite(path: Path, text: str) -> bool:
+    """Write over what a file holds, whose room on a full disk it has already; False, and as before, if that can't be.
+
+    A crash in the middle would tear it: for what would else not be written at all.
+    """
+    content = text.encode()
+    try:
+        before = path.read_bytes()
+        if len(content) > len(before):
+            return False
+        with path.open("rb+", buffering=0) as file:
+            taken = file.write(content.ljust(len(before), b"\n"))
+            if taken == len(before):
+                return True
+            file.seek(0)
+            file.write(before[:taken])
+    except OSError:
+        pass
+    return False
+
+
 def _unwritable(path: Path, error: OSError) -> Problem:
     what = f"can't be written: {error.strerror or error}"
     return Problem(str(path), what, "free space there or choose another --out")

@@ -187,3 +187,18 @@ def test_of_several_files_all_are_written_or_none(tmp_path, small_disk):
         files.write_all({small: "new", large: "x" * 200})
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
     assert small.read_text() == "old"
+
+
+def test_a_manifest_takes_the_room_of_the_one_before(tmp_path, small_disk):
+    """How a run ended is told even where the disk has no room for two manifests, or else the one before stays whole."""
+    before = manifest(scenario()).model_copy(update={"ending": "running", "end_unix_s": None})
+    after = before.model_copy(update={"ending": "disk_full", "ending_detail": "x" * 300, "end_unix_s": 1.5})
+    write_manifest(tmp_path, before)
+    size = (tmp_path / files.MANIFEST).stat().st_size
+    small_disk(100)
+    with pytest.raises(OutputError, match=r"manifest\.json: can't be written"):
+        write_manifest(tmp_path, after)
+    assert read_manifest(tmp_path) == before
+    small_disk(size)
+    write_manifest(tmp_path, after)
+    assert read_manifest(tmp_path) == after
