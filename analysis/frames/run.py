@@ -79,9 +79,9 @@ class Run:
         return float((self.generator["second"] + lengths_s.where(~is_whole, whole_s)).max())
 
 
-def load_run(path: Path) -> Run:
-    """Read a run directory; RunDirectoryError only when its manifest can't be read."""
-    manifest = read_manifest(path)
+def load_run(path: Path, manifest: Manifest | None = None) -> Run:
+    """Read a run directory; RunDirectoryError only when its manifest can't be read, and none was given for it."""
+    manifest = manifest or read_manifest(path)
     damage: list[str] = []
     # Without a first sample there is no such file, and only the embedded target surely has /metrics.
     may_be_missing = {files.TARGET} if manifest.target.kind == "own" else set()

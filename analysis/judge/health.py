@@ -69,7 +69,8 @@ def _aborted(run: Run, what: str) -> Finding:
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
-    if run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
+    # A target that was gone before the first request has none, and that is its own doing.
+    if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
         yield Finding(Word.INVALID, "no request was recorded", "look into generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         what = "the generator left no record of its own health: nobody knows whether it kept up"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.changes import NOTICED, largest_moves
 from analysis.estimates.metrics import Scope, summary
 from analysis.estimates.misses import misses_of
 from analysis.judge.degradation import Degradation, degradation_of, notes
+from analysis.judge.finding import Finding
 from analysis.judge.health import examine
 from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
 from analysis.judge.outage import outage_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from analysis.estimates.changes import Move
     from analysis.estimates.metrics import SummaryRow
     from analysis.frames.run import Run
-    from analysis.judge.finding import Finding
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Threshold
 
@@ -91,6 +91,15 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
     first = moves[0] if moves[0].worse > 0 else moves[-1]
     more = f", and {len(moves) - 1} more changed by {NOTICED:.0%} or more" if len(moves) > 1 else ""
     return f"Beside {name}: {first.what}{more}; one run a side can't tell a change from noise."
+
+
+def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
+    """Of a verdict whose files can't be written: nobody could look at the evidence for another word."""
+    findings = (*verdict.findings, Finding(Word.INVALID, reason, remedy))
+    if verdict.word is Word.INVALID:
+        return replace(verdict, findings=findings)
+    why, next_step = f"{sentence(reason)}.", f"{sentence(remedy)}."
+    return replace(verdict, word=Word.INVALID, reason=why, next_step=next_step, findings=findings)
 
 
 def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:

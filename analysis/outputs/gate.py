@@ -19,7 +19,7 @@ from loadproof.errors import ExitCode, escaped
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from analysis.frames.run import Run
@@ -65,15 +65,22 @@ _WORST_FIRST: Final = (
 
 def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
     """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
-    codes = {each.exit_code(lenient=lenient) for each in gated}
+    return worst_of([each.exit_code(lenient=lenient) for each in gated])
+
+
+def worst_of(codes: Collection[ExitCode]) -> ExitCode:
+    """Of none: nothing was measured."""
     return next((code for code in _WORST_FIRST if code in codes), ExitCode.NOTHING_MEASURED)
 
 
 def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:
     """gate.json, summary.md and junit.xml; OutputError when the directory doesn't take them."""
-    files.write_whole(path / "gate.json", gate_json(gated, lenient=lenient))
-    files.write_whole(path / files.SUMMARY, gate_markdown(gated))
-    files.write_whole(path / files.JUNIT, gate_junit(gated))
+    texts = {
+        "gate.json": gate_json(gated, lenient=lenient),
+        files.SUMMARY: gate_markdown(gated),
+        files.JUNIT: gate_junit(gated),
+    }
+    files.write_all({path / name: text for name, text in texts.items()})
 
 
 def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
@@ -118,11 +125,11 @@ def gate_junit(gated: Sequence[Gated]) -> str:
 
 
 def gate_table(gated: Sequence[Gated]) -> Table:
-    table = Table("", "scenario", "why", "report")
+    """What each came to; paths stand below it, where nothing cuts them."""
+    table = Table("", "scenario", "why")
     for each in gated:
         style = STYLES[each.verdict.word] if each.verdict else "bold red"
-        report = str(each.run.path / files.REPORT) if each.run else "–"
-        table.add_row(Text(each.word, style), *(Text(escaped(text)) for text in (each.scenario, each.reason, report)))
+        table.add_row(Text(each.word, style), *(Text(escaped(text)) for text in (each.scenario, each.reason)))
     return table
 
 

@@ -59,15 +59,14 @@ def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
     return Examined(run, verdict, find_turns(run), cannot_show(run))
 
 
-def write_outputs(examined: Examined, directory: Path) -> None:
-    """The three files into `directory`, which is made if need be; OutputError when it doesn't take them."""
-    files.make_directory(directory)
-    for name, text in (
-        (files.VERDICT, verdict_json(examined)),
-        (files.SUMMARY, summary_markdown(examined)),
-        (files.JUNIT, junit_xml(examined)),
-    ):
-        files.write_whole(output_path(examined.run, directory, name), text)
+def outputs(examined: Examined, directory: Path) -> dict[Path, str]:
+    """The three files for programs, in `directory`."""
+    texts = {
+        files.VERDICT: verdict_json(examined),
+        files.SUMMARY: summary_markdown(examined),
+        files.JUNIT: junit_xml(examined),
+    }
+    return {output_path(examined.run, directory, name): text for name, text in texts.items()}
 
 
 def output_path(run: LocustRun, directory: Path, name: str) -> Path:

@@ -20,6 +20,8 @@ from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from analysis.frames.run import Run
     from analysis.judge.verdict import Verdict
     from loadproof.plan.phases import PhaseSpan
@@ -33,11 +35,13 @@ STYLES: Final = {
 }
 
 
-def write_outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
-    """verdict.json, summary.md and junit.xml into the run directory; OutputError when it doesn't take them."""
-    files.write_whole(run.path / files.VERDICT, verdict_json(run, verdict, baseline))
-    files.write_whole(run.path / files.SUMMARY, summary_markdown(run, verdict))
-    files.write_whole(run.path / files.JUNIT, junit_xml(run, verdict))
+def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+    """verdict.json, summary.md and junit.xml of the run directory."""
+    return {
+        run.path / files.VERDICT: verdict_json(run, verdict, baseline),
+        run.path / files.SUMMARY: summary_markdown(run, verdict),
+        run.path / files.JUNIT: junit_xml(run, verdict),
+    }
 
 
 def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:

@@ -14,6 +14,7 @@ from analysis.outputs.locust import (
     facts,
     first,
     output_path,
+    outputs,
     turn_text,
     turns_note,
     worst,
@@ -32,11 +33,15 @@ _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300
 
 
-def write_report(examined: Examined, directory: Path) -> Path:
-    """The page into `directory`; its path. OutputError when it doesn't take it."""
-    path = output_path(examined.run, directory, files.REPORT)
-    files.write_whole(path, render_report(examined))
-    return path
+def write_outputs(examined: Examined, directory: Path) -> Path:
+    """The page and the three files for programs into `directory`, which is made if need be; the page's path.
+
+    OutputError when it doesn't take them.
+    """
+    files.make_directory(directory)
+    page = output_path(examined.run, directory, files.REPORT)
+    files.write_all({**outputs(examined, directory), page: render_report(examined)})
+    return page
 
 
 def render_report(examined: Examined) -> str:

@@ -43,8 +43,7 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
         cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
         texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
     files.make_directory(directory)
-    for name, text in texts.items():
-        files.write_whole(directory / f"{stem}_{name}", text)
+    files.write_all({directory / f"{stem}_{name}": text for name, text in texts.items()})
     return directory / f"{stem}_{files.REPORT}"
 
 

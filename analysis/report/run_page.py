@@ -15,6 +15,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
 from analysis.judge.verdict import badness
+from analysis.outputs import tables
 from analysis.outputs.dates import date_text
 from analysis.outputs.tables import phase_name
 from analysis.report import charts
@@ -26,6 +27,8 @@ from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from analysis.estimates.estimate import Estimate
     from analysis.frames.run import Run
     from analysis.judge.verdict import Verdict
@@ -41,9 +44,9 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 }
 
 
-def write_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> None:
-    """report.html into the run directory; OutputError when it doesn't take it."""
-    files.write_whole(run.path / files.REPORT, render_report(run, verdict, baseline))
+def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+    """All that the analysis adds to a run directory: the page, and the files for programs."""
+    return {**tables.outputs(run, verdict, baseline), run.path / files.REPORT: render_report(run, verdict, baseline)}
 
 
 def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:

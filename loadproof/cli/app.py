@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from loadproof.cli import check, gate, report, run, schema, ui, worker
-from loadproof.cli.terminal import UnreadOutput
+from loadproof.cli.terminal import take_outputs
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ for _command in (check.check, run.run, gate.gate, report.report, worker.worker, 
 
 def main() -> None:
     """Run the program; each expected error is told in one line, and a bug with its traceback."""
-    sys.stdout = UnreadOutput(sys.stdout)
+    take_outputs()
     try:
         app()
     except LoadproofError as error:

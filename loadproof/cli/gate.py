@@ -25,11 +25,11 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_closing
-from loadproof.errors import ExitCode, LoadproofError, escaped
+from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.probe import probe
 from loadproof.run.stopping import StopSignal
-from loadproof.rundir.files import SUMMARY, create_run_directory
+from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,15 +60,40 @@ def gate(
         assignments = prepare_all(files, target_file, seed=seed, crew=crew)
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []
+        unwritten: OutputError | None = None
         for done, assignment in enumerate(assignments):
             gated.append(_gated(assignment, directory, stop_signal))
             rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
             # Whatever ends the gate, those that it did not come to are in its files.
-            gates.write_gate(directory, [*gated, *rest], lenient=policy.is_lenient)
-    console.print(gates.gate_table(gated))
-    console.print(Text(escaped(f"summary: {directory / SUMMARY}")))
+            unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
+    _show(gated, directory)
     policy.tell_ci(gated, directory / SUMMARY)
-    raise typer.Exit(gates.worst_exit_code(gated, lenient=policy.is_lenient))
+    code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
+    if unwritten is not None:
+        console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
+        code = gates.worst_of([code, ExitCode.INVALID])
+    raise typer.Exit(code)
+
+
+def _show(gated: list[Gated], directory: Path) -> None:
+    from analysis.outputs.gate import gate_table
+
+    console.print(gate_table(gated))
+    for each in gated:
+        if each.run is not None and (each.run.path / REPORT).exists():
+            judging.show_path(console, f"{each.scenario} {each.word}", each.run.path / REPORT)
+    judging.show_path(console, "summary", directory / SUMMARY)
+
+
+def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
+    """The gate's files as it stands, or why not; what is left to be measured is measured all the same."""
+    from analysis.outputs.gate import write_gate
+
+    try:
+        write_gate(directory, gated, lenient=lenient)
+    except OutputError as error:
+        return error
+    return None
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
@@ -91,9 +116,10 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
         if assignment.target is not None:
             keeps = probe(assignment.target, assignment.scenario)
             tell_closing(assignment.target, assignment.scenario, keeps=keeps)
-        run, verdict = judging.judged(run_into(out, assignment, stop_signal), None, console)
+        run_directory, ended = run_into(out, assignment, stop_signal)
+        run, verdict = judging.judged(run_directory, None, console, ended=ended)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
-        console.print(Text(trouble))
+        console.print(Text(trouble), soft_wrap=True)
         return Gated(name, trouble=trouble)
     return Gated(name, run, verdict)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from loadproof.errors import ExitCode, escaped
+from loadproof.errors import ExitCode, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.judge.verdict import Verdict
     from analysis.outputs.gate import Gated
     from loadproof.run.watch import Broken
+    from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
 
 
@@ -47,8 +50,14 @@ class Policy:
             sys.stdout.write(f"{command}\n")
         shown = os.environ.get("GITHUB_STEP_SUMMARY")
         if shown and summary:
-            with Path(shown).open("a", encoding="utf-8") as file:
-                file.write(summary.read_text(encoding="utf-8"))
+            try:
+                with Path(shown).open("a", encoding="utf-8") as file:
+                    file.write(summary.read_text(encoding="utf-8"))
+            except OSError as error:
+                # The verdict stands without it.
+                what = f"the summary can't be shown: {error.strerror or error}"
+                remedy = "see that its disk has room, or leave out --annotate"
+                sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
 
 
 def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
@@ -73,39 +82,69 @@ def judge_so_far(run_directory: Path) -> str:
     return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
-def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken:
-    """What ends the run early: a threshold with `abort: true`."""
+def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
+    """What ends the run early: a threshold with `abort: true`; None where there is none."""
     if not any(threshold.abort for threshold in scenario.thresholds):
-        return lambda _: None
+        return None
     from analysis.judge.abort import AbortWatch
 
     return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
 
 
-def judge(run_directory: Path, baseline: Run | None, console: Console, policy: Policy) -> ExitCode:
-    """Verdict and report of a run directory; the exit code."""
+def judge(
+    run_directory: Path, baseline: Run | None, console: Console, policy: Policy, *, ended: Manifest | None = None
+) -> ExitCode:
+    """Verdict and report of a run directory, as `judged`; the exit code."""
     from analysis.outputs.gate import Gated
 
-    run, verdict = judged(run_directory, baseline, console)
+    run, verdict = judged(run_directory, baseline, console, ended=ended)
     gated = Gated(run.manifest.scenario.name, run, verdict)
     policy.tell_ci([gated], run_directory / files.SUMMARY)
     return gated.exit_code(lenient=policy.is_lenient)
 
 
-def judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple[Run, Verdict]:
-    """Judge a run directory, write what the analysis adds to it, and show it."""
+def judged(
+    run_directory: Path, baseline: Run | None, console: Console, *, ended: Manifest | None = None
+) -> tuple[Run, Verdict]:
+    """Judge a run directory, write what the analysis adds to it, and show it.
+
+    `ended` tells how a run has just ended. It is INVALID when its verdict can't be written; of an earlier run that is
+    an OutputError, and leaves its files as they are.
+    """
     from analysis.frames.run import load_run
     from analysis.judge.verdict import decide
     from analysis.outputs import tables
-    from analysis.report.run_page import write_report
+    from analysis.report.run_page import outputs
 
-    run = load_run(run_directory)
+    run = load_run(run_directory, ended)
     verdict = decide(run, baseline)
-    tables.write_outputs(run, verdict, baseline)
-    write_report(run, verdict, baseline)
+    try:
+        files.write_all(outputs(run, verdict, baseline))
+    except OutputError as error:
+        if ended is None:
+            raise
+        verdict = _unwritten(run, verdict, error)
+        for path, text in outputs(run, verdict, baseline).items():
+            with suppress(OutputError):
+                files.write_whole(path, text)
     console.print(tables.terminal_view(verdict))
-    console.print(Text(f"report: {run_directory / files.REPORT}"))
+    report = run_directory / files.REPORT
+    if report.exists():
+        show_path(console, "report", report)
     return run, verdict
+
+
+def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:
+    from analysis.judge.verdict import unwritten
+
+    why = "; ".join(f"{Path(problem.where).name} {problem.what}" for problem in error.problems)
+    again = shlex.join(["loadproof", "report", str(run.path)])
+    return unwritten(verdict, f"the verdict's files are not complete: {why}", f"free disk space, then `{again}`")
+
+
+def show_path(console: Console, what: str, path: Path) -> None:
+    """On one line, however narrow the terminal or the log is: it is to be copied, or read by a program."""
+    console.print(Text(escaped(f"{what}: {path}")), soft_wrap=True)
 
 
 def holds_csvs(directory: Path) -> bool:
@@ -120,7 +159,7 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     from analysis.foreign import locustthresholds
     from analysis.foreign.locustcsv import load_locust_run
     from analysis.outputs import locust
-    from analysis.report.locust_page import write_report
+    from analysis.report.locust_page import write_outputs
 
     loaded = load_locust_run(path)
     directory = out or loaded.source.directory
@@ -128,10 +167,9 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     if thresholds is not None:
         verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
     examined = locust.examine(loaded, verdict)
-    locust.write_outputs(examined, directory)
-    report_path = write_report(examined, directory)
+    report_path = write_outputs(examined, directory)
     console.print(locust.terminal(examined))
-    console.print(Text(escaped(f"report: {report_path}")))
+    show_path(console, "report", report_path)
     return _told(loaded.name, verdict, report_path, policy)
 
 
@@ -148,7 +186,7 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
     if verdict is not None:
         console.print(terminal_view(verdict))
     console.print(Text(escaped(log_page.facts(log))))
-    console.print(Text(escaped(f"report: {report_path}")))
+    show_path(console, "report", report_path)
     return _told(path.name, verdict, report_path, policy)
 
 

@@ -72,5 +72,6 @@ def run(
             raise typer.Exit(look(assignment))
         tell_closing(target_file, assignment.scenario, keeps=keeps)
         policy = judging.Policy(inconclusive, annotate)
-        code = judging.judge(run_into(out, assignment, stop_signal), before, console, policy)
+        run_directory, ended = run_into(out, assignment, stop_signal)
+        code = judging.judge(run_directory, before, console, policy, ended=ended)
     raise typer.Exit(code)

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
     from loadproof.run.assignment import Assignment
     from loadproof.run.stopping import StopSignal
+    from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
 
-def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> Path:
-    """Run one scenario into a new run directory below `out`."""
+def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tuple[Path, Manifest]:
+    """Run one scenario into a new run directory below `out`; how it ended."""
     scenario = assignment.scenario
     tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
@@ -44,10 +45,9 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> Path
     # What judges loads while the target starts, or its loading would disturb the measurement.
     threading.Thread(target=importlib.import_module, args=["analysis.judge.thresholds"], daemon=True).start()
     with progress:
-        runner.run(
-            assignment, run_directory, progress, stop_signal, broken=judging.watch_for_abort(run_directory, scenario)
-        )
-    return run_directory
+        broken = judging.watch_for_abort(run_directory, scenario)
+        ended = runner.run(assignment, run_directory, progress, stop_signal, broken=broken)
+    return run_directory, ended
 
 
 def tell_faults(target: TargetFile | None) -> None:

@@ -1,10 +1,26 @@
-"""Standard output that somebody may have stopped to read: what is written then is lost, and nothing else."""
+"""Outputs that may have no reader, no room or few characters: a run has its verdict all the same."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
-from typing import IO, Any
+from typing import IO, Any, Final
+
+_PLAIN: Final = {
+    "·": "|",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "µ": "u",
+    "×": "x",
+    "’": "'",
+}
+_IN_FEW_CHARACTERS: Final = "loadproof-plain"
 
 
 class UnreadOutput:
@@ -12,11 +28,12 @@ class UnreadOutput:
 
     `loadproof run … | head -n 1` is no reason to cut a run off, and a full disk behind `>` is none to lose its verdict:
     the exit code is the verdict's. What was lost for another reason than a reader who went away is said on standard
-    error.
+    error, if there is one beside.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], name: str = "") -> None:
         self._stream = stream
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -40,5 +57,23 @@ class UnreadOutput:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         self._stream.flush()
-        if not isinstance(error, BrokenPipeError):
-            sys.stderr.write(f"standard output: can't be written: {error.strerror}\n")
+        if self._name and not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"{self._name}: can't be written: {error.strerror}\n")
+
+
+def take_outputs() -> None:
+    """Have this process print to outputs that never fail."""
+    codecs.register_error(_IN_FEW_CHARACTERS, _plainly)
+    # Of an output that is closed, Python has none.
+    stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process lives
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors=_IN_FEW_CHARACTERS)
+    sys.stdout = UnreadOutput(stdout, "standard output")
+    sys.stderr = UnreadOutput(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as above
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """What the output's encoding lacks, as nearly as it can be said."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - nothing is decoded
+    text = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in text), error.end

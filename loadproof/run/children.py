@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from loadproof import variables
+from loadproof.errors import OutputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -39,7 +40,7 @@ def start(
 
     It inherits our environment, but for the variables in `without`. What it prints goes to `log`, or to where we print.
     """
-    with nullcontext() if log is None else log.open("ab") as log_file:
+    with nullcontext() if log is None else _opened(log) as log_file:
         child = subprocess.Popen(
             command,
             env={name: value for name, value in os.environ.items() if name not in without} | dict(environment),
@@ -52,6 +53,14 @@ def start(
     if cores:
         os.sched_setaffinity(child.pid, cores)
     return child
+
+
+def _opened(log: Path) -> IO[bytes]:
+    try:
+        return log.open("ab")
+    except OSError as error:
+        what = f"can't be written: {error.strerror or error}"
+        raise OutputError(Problem(str(log), what, "free space there or choose another --out")) from None
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:

@@ -38,7 +38,8 @@ def dry_run(assignment: Assignment) -> list[Look]:
             input=manifest.model_dump_json(),
             env=children.environment_with(secret | permit_target(base_url)),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     if done.returncode:

@@ -35,7 +35,8 @@ def found_in(directory: Path) -> tuple[Locustfile, ...]:
         [sys.executable, "-m", "loadproof.generator.casting", str(directory.resolve())],
         env=children.environment_with({}),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     found = tuple(map(_found, done.stdout.splitlines()))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.live import Live
 from rich.text import Text
 
+from loadproof.errors import Problem
+from loadproof.run.beside import Beside
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN_EVERY_S: Final = 10.0
+_JUDGE_EVERY_S: Final = 5.0
+_LAST_WORD_S: Final = 2.0
+"""How long a terminal has in the end to show what waits to be shown."""
 _JUDGING_SHARE: Final = 20
 """Judging what there is so far may take at most one part in so many of the time."""
 
@@ -39,44 +48,84 @@ class Tick:
 
 
 class Progress:
-    """Shows ticks. `thresholds_so_far` is asked now and then for a word on the thresholds."""
+    """Shows ticks, in a thread of its own: a terminal that fails or stands still is no business of the run's.
+
+    `thresholds_so_far` is asked now and then for a word on the thresholds, beside the showing.
+    """
 
     def __init__(self, console: Console, *, duration_s: float, thresholds_so_far: Callable[[], str]) -> None:
         self._console = console
         self._duration_s = duration_s
-        self._thresholds_so_far = thresholds_so_far
-        self._live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        self._judging = Beside[None, str](lambda _: thresholds_so_far())
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._totals = {"errors": 0, "throttled": 0, "dropped": 0}
-        self._thresholds = ""
-        self._judge_at_s = time.monotonic() + 5
         self._plain_at_s = 0.0
         self._phase = ""
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        """What is to be shown; None: nothing more."""
+        self._thread: threading.Thread | None = None
+        self._has_failed = False
 
     def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._thread is None:
+            return
         if self._live is not None:
-            self._live.stop()
+            self._waiting.put(self._live.stop)
+        self._waiting.put(None)
+        self._thread.join(_LAST_WORD_S)
 
     def say(self, text: str) -> None:
+        """Show a line; never waits, never fails."""
+        self._later(lambda: self._print(text))
+
+    def show(self, tick: Tick) -> None:
+        """Show how it goes; never waits, never fails."""
+        self._later(lambda: self._show(tick))
+
+    def _later(self, word: Callable[[], None]) -> None:
+        self._waiting.put(word)
+        if self._thread is None:
+            # Started by the thread that watches, it is as nice as that one.
+            self._thread = threading.Thread(target=self._show_what_waits, name="progress", daemon=True)
+            with suppress(RuntimeError):
+                self._thread.start()
+
+    def _show_what_waits(self) -> None:
+        while (word := self._waiting.get()) is not None:
+            try:
+                word()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits where a pipe's reader has gone
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Say it once, if even that is possible."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        what = f"can't be shown: {str(error) or type(error).__name__}"
+        with suppress(Exception):
+            sys.stderr.write(f"{Problem('progress', what, 'the run goes on without it')}\n")
+
+    def _print(self, text: str) -> None:
         # A log's line stays one line, however narrow rich thinks the log is.
         self._console.print(Text(text), soft_wrap=True)
 
-    def show(self, tick: Tick) -> None:
+    def _show(self, tick: Tick) -> None:
         self._totals["errors"] += tick.errors
         self._totals["throttled"] += tick.throttled
         self._totals["dropped"] += tick.dropped
         self._judge()
         if self._live is not None:
-            self._live.update(Text(self._line(tick), no_wrap=True, overflow="ellipsis"))
+            self._live.start()
+            self._live.update(Text(self._line(tick), no_wrap=True, overflow="ellipsis"), refresh=True)
         elif tick.phase != self._phase or tick.now_s >= self._plain_at_s:
             self._plain_at_s = tick.now_s + _PLAIN_EVERY_S
-            self.say(self._line(tick))
+            self._print(self._line(tick))
         self._phase = tick.phase
 
     def _line(self, tick: Tick) -> str:
@@ -90,13 +139,11 @@ class Progress:
             f"{self._totals['errors']} errors",
         ]
         parts += [f"{self._totals[name]} {name}" for name in ("throttled", "dropped") if self._totals[name]]
-        return " · ".join([*parts, self._thresholds] if self._thresholds else parts)
+        thresholds = self._judging.latest
+        return " · ".join([*parts, thresholds] if thresholds else parts)
 
     def _judge(self) -> None:
-        """Ask for the thresholds so far, the more rarely the longer it takes."""
-        began_s = time.monotonic()
-        if began_s < self._judge_at_s:
-            return
-        self._thresholds = self._thresholds_so_far()
-        took_s = time.monotonic() - began_s
-        self._judge_at_s = time.monotonic() + max(5.0, _JUDGING_SHARE * took_s)
+        """Ask for the thresholds so far, the more rarely the longer it takes; a failure leaves the last answer."""
+        rest_s = max(_JUDGE_EVERY_S, _JUDGING_SHARE * self._judging.took_s)
+        if time.monotonic() >= self._judging.ended_s + rest_s:
+            self._judging.ask(None)

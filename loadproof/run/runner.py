@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
 from loadproof.api import signing
+from loadproof.errors import OutputError
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
 from loadproof.run.embedded import embedded_target
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.watch import Broken, Watch, ended
 from loadproof.rundir import files
-from loadproof.rundir.manifest import write_manifest
+from loadproof.rundir.manifest import Manifest, write_manifest
 
 if TYPE_CHECKING:
     from loadproof.run.progress import Progress
@@ -33,9 +34,13 @@ def run(
     progress: Progress,
     stop_signal: StopSignal,
     *,
-    broken: Broken = lambda _: None,
-) -> None:
-    """Fill the run directory: to the end, to the first signal or to the first mishap; its manifest says which."""
+    broken: Broken | None = None,
+) -> Manifest:
+    """Fill the run directory: to the end, to the first signal or to the first mishap; the manifest that says which.
+
+    OutputError when the directory takes nothing from the start. Once something may have been measured, what it doesn't
+    take is an ending like others.
+    """
     scenario = assignment.scenario
     files.write_whole(path / files.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
     allow_open_files(connections_needed(scenario))
@@ -67,7 +72,17 @@ def run(
             # Signals go on reaching the main thread, which waits.
             with ThreadPoolExecutor(1, initializer=_yield_cores) as watching:
                 manifest = watching.submit(watch.until_over, progress, stop_signal).result()
-    write_manifest(path, manifest)
+    return _written(path, manifest)
+
+
+def _written(path: Path, manifest: Manifest) -> Manifest:
+    """The last word on how it ended, which stays even where nothing can be written any more."""
+    try:
+        write_manifest(path, manifest)
+    except OutputError as error:
+        if manifest.ending not in {"interrupted", "terminated", "disk_full"}:
+            return manifest.model_copy(update={"ending": "disk_full", "ending_detail": str(error)})
+    return manifest
 
 
 def _yield_cores() -> None:
@@ -77,4 +92,6 @@ def _yield_cores() -> None:
     the next scenario of a gate would be measured by a generator that waits for everybody.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WATCHING_NICENESS)
+        thread = threading.get_native_id()
+        # Who was started nicer yet, by `nice -n 19` say, may not become less so.
+        os.setpriority(os.PRIO_PROCESS, thread, max(_WATCHING_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

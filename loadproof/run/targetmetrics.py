@@ -36,6 +36,8 @@ class MetricsSampler(threading.Thread):
         self._path = run / files.TARGET
         self._start_unix_s = manifest.start_unix_s
         self._stopped = threading.Event()
+        self.trouble: str | None = None
+        """Why it had to give up: its file could not be written."""
 
     def run(self) -> None:
         with self._asker:
@@ -43,8 +45,8 @@ class MetricsSampler(threading.Thread):
                 rows = self._sample()
                 try:
                     files.append_rows(self._path, rows)
-                except OSError:
-                    # A full disk is told by the recorder, whose files decide.
+                except OSError as error:
+                    self.trouble = f"{self._path.name}: {error.strerror or error}"
                     return
 
     def stop(self) -> None:

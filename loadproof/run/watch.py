@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from loadproof.errors import OutputError
+from loadproof.run.beside import Beside
 from loadproof.run.progress import Tick
 from loadproof.run.targetmetrics import MetricsSampler
 from loadproof.rundir import files
@@ -49,10 +51,11 @@ class Watch:
         *,
         generator: Generator,
         target: subprocess.Popen[bytes] | None,
-        broken: Broken,
+        broken: Broken | None,
     ) -> None:
         self._path = path
-        self._broken = broken
+        self._judging = Beside(broken) if broken else None
+        self._has_failed_to_judge = False
         self._manifest = manifest
         self._generator = generator
         self._target = target
@@ -78,10 +81,13 @@ class Watch:
                     self._end_soon(stop_signal.ending, stop_signal.name)
                 self._look_after_target()
                 self._look_after_workers()
+                self._look_after_sampler()
+                self._look_at_thresholds(progress)
                 self._enforce_stop()
         self._read(progress)
         if self._sampler is not None:
             self._sampler.stop()
+            self._look_after_sampler()
         if self._ending == "completed" and (self._generator.leader.returncode or not self._plan_is_over):
             self._ending, self._detail = "generator_died", f"{self._how_it_died()}; see generator.log"
         return ended(self._manifest, self._ending, self._detail)
@@ -108,7 +114,7 @@ class Watch:
     def _heard(self, line: dict[str, Any], progress: Progress) -> None:
         if "start_unix_s" in line:
             self._manifest = self._manifest.model_copy(update=line)
-            write_manifest(self._path, self._manifest)
+            self._keep(lambda: write_manifest(self._path, self._manifest))
             self._sampler = MetricsSampler(self._path, self._manifest)
             self._sampler.start()
         elif "plan_is_over" in line:
@@ -127,21 +133,48 @@ class Watch:
         else:
             tick = Tick(**line)
             progress.show(tick)
-            self._look_at_thresholds(tick.now_s)
+            if self._judging is not None:
+                self._judging.ask(tick.now_s)
 
     def _refused(self, progress: Progress) -> None:
         """A process that is no worker of ours changes nothing; whoever waits for it should know why."""
         if not self._refused_some:
             self._refused_some = True
             progress.say(f"a connection to the master's port was refused: {_STRANGER}")
-            files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), "stranger", _STRANGER)])
+            self._note("stranger", _STRANGER)
+
+    def _note(self, kind: str, detail: str) -> None:
+        self._keep(lambda: files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), kind, detail)]))
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write to the run directory; what it doesn't take ends the run, and what was measured stays."""
+        try:
+            write()
+        except (OSError, OutputError) as error:
+            self._recording_failed(str(error))
+
+    def _recording_failed(self, reason: str) -> None:
+        if self._ending in {"interrupted", "terminated", "disk_full"}:
+            # Whoever stopped it has the first word, and it ends already.
+            return
+        self._ending, self._detail = "disk_full", reason
+        if self._stop_at_s is None:
+            self._stop_in(0.0)
 
     def _now_s(self) -> float:
         return time.time() - self._manifest.start_unix_s
 
-    def _look_at_thresholds(self, now_s: float) -> None:
-        if self._ending == "completed" and (threshold := self._broken(now_s)):
+    def _look_at_thresholds(self, progress: Progress) -> None:
+        """What was judged beside the watching; where that fails, the verdict is from the whole record all the same."""
+        if self._judging is None:
+            return
+        if self._ending == "completed" and (threshold := self._judging.latest):
             self._end_soon("aborted", threshold)
+        if self._judging.trouble is not None and not self._has_failed_to_judge:
+            self._has_failed_to_judge = True
+            what = f"thresholds with `abort` can't be judged: {type(self._judging.trouble).__name__}"
+            progress.say(f"{what}: {self._judging.trouble}; the run goes on to its end")
+            self._note("unjudged", what)
 
     def _look_after_target(self) -> None:
         if self._target is None or self._target.poll() is None or self._ending != "completed":
@@ -155,15 +188,22 @@ class Watch:
             if code or (code == 0 and not self._plan_is_over):
                 self._lost_worker(f"process {number} of the workers ended with code {code}")
 
+    def _look_after_sampler(self) -> None:
+        if self._sampler is not None and self._sampler.trouble is not None:
+            self._recording_failed(self._sampler.trouble)
+
     def _lost_worker(self, detail: str) -> None:
         if self._ending == "completed":
             self._end_soon("generator_died", detail)
 
     def _end_soon(self, ending: Ending, detail: str, in_s: float = 0.0) -> None:
         self._ending, self._detail = ending, detail
+        self._stop_in(in_s)
+        self._note(ending, detail)
+
+    def _stop_in(self, in_s: float) -> None:
         self._stop_at_s = time.monotonic() + in_s
         self._kill_at_s = self._stop_at_s + self._stop_patience_s
-        files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), ending, detail)])
 
     def _enforce_stop(self) -> None:
         now_s = time.monotonic()

@@ -13,16 +13,18 @@ verdict.json  junit.xml  summary.md  report.html                              th
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import OutputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
 
@@ -54,7 +56,7 @@ def create_run_directory(root: Path, scenario_name: str) -> Path:
                 continue
             return path
     except OSError as error:
-        raise _cannot_write(root, error) from None
+        raise OutputError(_unwritable(root, error)) from None
     raise OutputError(Problem(str(root), "a hundred runs of this second", "wait a second"))
 
 
@@ -69,44 +71,94 @@ def make_directory(path: Path) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """All of it or nothing: a temporary file in the same directory, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write_all({path: text})
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """All of these files or none, so that no two of them tell of different states; OutputError with all reasons."""
+    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
+    problems: list[Problem] = []
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from None
+        for path, temporary in temporaries.items():
+            try:
+                temporary.write_text(texts[path], encoding="utf-8", newline="\n")
+            except OSError as error:
+                problems.append(_unwritable(path, error))
+        for path, temporary in {} if problems else temporaries.items():
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                problems.append(_unwritable(path, error))
+    finally:
+        for temporary in temporaries.values():
+            # Of a read-only disk nothing can be removed, be it there or not.
+            with suppress(OSError):
+                temporary.unlink()
+    if problems:
+        raise OutputError(problems)
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        Problem(
-            str(path),
-            f"can't be written: {error.strerror or error}",
-            "free space there or choose another --out",
-        )
-    )
+def overwrite(path: Path, text: str) -> bool:
+    """Write over what a file holds, whose room on a full disk it has already; False, and as before, if that can't be.
+
+    A crash in the middle would tear it: for what would else not be written at all.
+    """
+    content = text.encode()
+    try:
+        before = path.read_bytes()
+        if len(content) > len(before):
+            return False
+        with path.open("rb+", buffering=0) as file:
+            taken = file.write(content.ljust(len(before), b"\n"))
+            if taken == len(before):
+                return True
+            file.seek(0)
+            file.write(before[:taken])
+    except OSError:
+        pass
+    return False
+
+
+def _unwritable(path: Path, error: OSError) -> Problem:
+    what = f"can't be written: {error.strerror or error}"
+    return Problem(str(path), what, "free space there or choose another --out")
 
 
 def append_rows(path: Path, rows: Sequence[GeneratorRow | TargetRow | EventRow]) -> None:
     """Append CSV lines, under a header where the file is new; OSError when the disk doesn't take them."""
     if not rows:
         return
+    lines = [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
+    append(path, _csv(lines), header=_csv([rows[0]._fields]))
+
+
+def _csv(lines: Iterable[Sequence[object]]) -> bytes:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    if not path.exists():
-        writer.writerow(rows[0]._fields)
-    writer.writerows([[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows])
-    append(path, buffer.getvalue().encode())
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue().encode()
 
 
-def append(path: Path, chunk: bytes) -> None:
-    """One write, so that two processes may append to the same file."""
+def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
+    """Append all of it or nothing, behind what another process may be appending; the header to an empty file alone.
+
+    OSError when the disk doesn't take it; the file then ends where it did before.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        written = os.write(descriptor, chunk)
-        if written < len(chunk):
-            os.write(descriptor, chunk[written:])
+        # Some file systems have no locks, and hardly ever two processes that append.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        left = memoryview(chunk if size else header + chunk)
+        try:
+            # A write may take a part, however often: of a disk that fills up, or where a signal comes.
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            # Half a row, or half a gzip member, would make what follows unreadable.
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 

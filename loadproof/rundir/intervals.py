@@ -21,9 +21,11 @@ _BLOCK_BYTES: Final = 2 << 20
 def append_intervals(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Append one gzip member of rows with an IntervalRow's columns; OSError when the disk doesn't take it."""
     text = "".join(["%d,%s,%s,%s,%s,%d,%d\n" % tuple(row) for row in rows])  # noqa: UP031 - half the time of an f-string
-    if not path.exists():
-        text = ",".join(IntervalRow._fields) + "\n" + text
-    append(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))
+    append(path, _packed(text), header=_packed(",".join(IntervalRow._fields) + "\n"))
+
+
+def _packed(text: str) -> bytes:
+    return gzip.compress(text.encode(), compresslevel=1, mtime=0)
 
 
 def read_intervals(path: Path) -> Iterator[bytes]:

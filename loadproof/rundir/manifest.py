@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from loadproof.errors import Problem, RunDirectoryError
+from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
-from loadproof.rundir.files import MANIFEST, write_whole
+from loadproof.rundir.files import MANIFEST, overwrite, write_whole
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetfile import Endpoints
@@ -61,7 +61,13 @@ class Manifest(Strict):
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    write_whole(run / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+    """Whole, or in the place of the one before where there is no room for both; OutputError when neither can be."""
+    try:
+        write_whole(run / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+    except OutputError:
+        # Without its indents it is shorter than any that was there before.
+        if not overwrite(run / MANIFEST, manifest.model_dump_json()):
+            raise
 
 
 def read_manifest(run: Path) -> Manifest:

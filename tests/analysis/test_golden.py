@@ -12,9 +12,9 @@ from analysis.foreign.locustthresholds import decide as decide_on_csvs
 from analysis.foreign.locustthresholds import load_thresholds
 from analysis.frames.run import load_run
 from analysis.judge.verdict import decide
-from analysis.outputs import locust, tables
+from analysis.outputs import locust
 from analysis.report import locust_page
-from analysis.report.run_page import write_report
+from analysis.report.run_page import outputs
 from loadproof.rundir import files
 from tests.commands import ROOT
 
@@ -30,8 +30,7 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     copy = shutil.copytree(run, tmp_path / "run")
     loaded = load_run(copy)
     verdict = decide(loaded)
-    tables.write_outputs(loaded, verdict)
-    write_report(loaded, verdict)
+    files.write_all(outputs(loaded, verdict))
     for name in EXPECTED:
         if request.config.getoption("--refresh-golden"):
             shutil.copy(copy / name, run / name)
@@ -56,8 +55,7 @@ def examined(capture: Path) -> locust.Examined:
 def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
     """Byte for byte, too."""
     found = examined(capture)
-    locust.write_outputs(found, tmp_path)
-    assert "<h2>By endpoint</h2>" in locust_page.write_report(found, tmp_path).read_text(encoding="utf-8")
+    assert "<h2>By endpoint</h2>" in locust_page.write_outputs(found, tmp_path).read_text(encoding="utf-8")
     for name in (f"run_{files.VERDICT}", f"run_{files.SUMMARY}"):
         if request.config.getoption("--refresh-golden"):
             shutil.copy(tmp_path / name, capture / name)

@@ -88,6 +88,13 @@ def test_a_rule_bites(tmp_path, knobs, word, what):
         assert verdict.word is word
 
 
+def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
+    """It answered no request, because it was gone before the first."""
+    verdict = decide(load_run(write_run(tmp_path, ending="target_died", lived_s=0)))
+    assert verdict.word is Word.FAIL, verdict.findings
+    assert "the target died after 0 s" in verdict.reason.lower()
+
+
 @pytest.mark.parametrize(
     "knobs",
     [

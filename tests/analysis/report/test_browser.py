@@ -11,7 +11,7 @@ import pytest
 
 from analysis.frames.run import load_run
 from analysis.judge.verdict import decide
-from analysis.report.run_page import write_report
+from analysis.report.run_page import outputs as outputs_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run
@@ -45,7 +45,7 @@ def page_file(tmp_path_factory) -> Path:
 
 def report_of(path: Path) -> Path:
     run = load_run(path)
-    write_report(run, decide(run))
+    files.write_all(outputs_of(run, decide(run)))
     return path / files.REPORT
 
 

@@ -79,6 +79,33 @@ def test_a_full_disk_behind_the_output_loses_no_verdict(tmp_path):
     assert (run / files.REPORT).exists()
 
 
+def test_the_path_stays_whole_in_a_narrow_log(tmp_path):
+    """On one line, to be copied or read by a program."""
+    run = write_run(tmp_path / "a directory of some length")
+    assert f"report: {run / files.REPORT}" in loadproof("report", run, COLUMNS="40").stdout.splitlines()
+
+
+def test_a_terminal_of_few_characters_is_written_what_it_can_show(tmp_path):
+    """`LC_ALL=C`, as in many a cron job: on neither output anything is lost but a dash."""
+    few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = loadproof("report", write_run(tmp_path / "rün"), **few)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "PASS" in done.stdout
+    assert "balance | steady" in done.stdout
+    refused = loadproof("report", tmp_path / "nirgends – ü", **few)
+    assert refused.returncode == 2, refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
+    """Nobody can be told."""
+    run = write_run(tmp_path / "run")
+    for arguments, code in ((f"report {run}", 0), ("report nowhere", 2)):
+        line = f"{sys.executable} -m loadproof {arguments} > /dev/full 2> /dev/full"
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, check=False, timeout=100)
+        assert done.returncode == code
+
+
 def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
     """PASS, and the files are written."""
     run = write_run(tmp_path / "run")

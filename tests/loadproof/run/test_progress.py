@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -48,23 +52,106 @@ def test_a_terminal_gets_one_live_line():
     assert "\x1b[2K" in text
 
 
-def test_thresholds_are_judged_now_and_then(monkeypatch):
+@pytest.mark.parametrize(("rested_s", "asked"), [(199, []), (201, [1])])
+def test_thresholds_are_judged_now_and_then(rested_s, asked):
     """Every five seconds, and more rarely when judging takes long: a twentieth of the time at most."""
-    clock = iter([0.0, 1.0, 6.0, 7.0, 7.0, 8.0, 27.0, 28.0, 28.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    asked = []
+    found = []
+    shown = Progress(Console(file=io.StringIO()), duration_s=85.0, thresholds_so_far=lambda: found.append(1) or "")
+    shown._judging.took_s = 10
+    shown._judging.ended_s = time.monotonic() - rested_s
+    shown._judge()
+    wait_until(lambda: not shown._judging.is_busy)
+    assert found == asked
 
-    def judged() -> str:
-        asked.append(1)
-        return f"thresholds so far: {len(asked)} pass"
 
-    lines = lines_of([replace(TICK, now_s=20.0 * n) for n in range(4)], thresholds_so_far=judged, duration_s=100.0)
-    assert [line.rpartition("·")[2].strip() for line in lines] == [
-        "0 errors",
-        "thresholds so far: 1 pass",
-        "thresholds so far: 1 pass",
-        "thresholds so far: 2 pass",
-    ]
+def wait_until(look) -> None:
+    deadline_s = time.monotonic() + 20
+    while not look():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_what_was_judged_stands_in_the_line(monkeypatch):
+    """As soon as it is known."""
+    monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
+    output = io.StringIO()
+    with Progress(Console(file=output, width=160), duration_s=85.0, thresholds_so_far=lambda: "4 pass") as shown:
+        shown.show(TICK)
+        wait_until(lambda: shown._judging.latest)
+        shown.show(replace(TICK, now_s=20.0))
+    assert output.getvalue().splitlines()[-1].endswith(" · 4 pass")
+
+
+def for_ever() -> str:
+    threading.Event().wait(60)
+    return ""
+
+
+def mistaken() -> str:
+    raise ValueError("a mistake")
+
+
+@pytest.mark.parametrize("thresholds_so_far", [for_ever, mistaken])
+def test_judging_that_fails_or_never_ends_stops_no_line(monkeypatch, thresholds_so_far):
+    """Nor the end."""
+    monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
+    began_s = time.monotonic()
+    ticks = [replace(TICK, now_s=20.0 * n) for n in range(4)]
+    assert len(lines_of(ticks, thresholds_so_far=thresholds_so_far)) == 4
+    assert time.monotonic() - began_s < 5
+
+
+class Broken(io.StringIO):
+    """As a terminal that went away, or an encoding without a dash."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, _: str) -> int:
+        raise self._error
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("not encodable"), RuntimeError("?")])
+def test_a_terminal_that_fails_is_told_once_and_ends_nothing(capsys, terminal, error):
+    """On the other output; what is printed afterwards is not rich's live line's any more."""
+    console = Console(file=Broken(error), width=160, force_terminal=terminal)
+    with Progress(console, duration_s=85.0, thresholds_so_far=lambda: "") as shown:
+        for second in range(3):
+            shown.show(replace(TICK, now_s=20.0 * second))
+        shown.say("a line")
+    told = capsys.readouterr().err
+    assert told == f"progress: can't be shown: {error}; the run goes on without it\n"
+    assert not console._live_stack
+    assert not console._render_hooks
+
+
+def test_a_terminal_that_stands_still_stops_nobody():
+    """Ctrl-S, or a pipe that nobody reads: showing returns at once, and ending after a moment."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 65536)
+    os.set_blocking(writing, True)
+    file = os.fdopen(writing, "w", buffering=1)
+    shown = Progress(Console(file=file, width=160), duration_s=85.0, thresholds_so_far=lambda: "")
+    began_s = time.monotonic()
+    with shown:
+        for second in range(100):
+            shown.show(replace(TICK, now_s=20.0 * second))
+        shown_s = time.monotonic() - began_s
+    ended_s = time.monotonic() - began_s
+    os.set_blocking(reading, False)
+    while shown._thread.is_alive():
+        with contextlib.suppress(BlockingIOError):
+            os.read(reading, 65536)
+        time.sleep(0.01)
+    file.close()
+    os.close(reading)
+    assert shown_s < 1
+    assert ended_s < progress._LAST_WORD_S + 2
 
 
 @pytest.mark.parametrize("phase", ["[red]x[/red]", ""])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import resource
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -109,3 +113,92 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         files.write_whole(path, "\ud800")
     assert path.read_text() == "old"
+
+
+@pytest.fixture
+def grudging(monkeypatch):
+    """A kernel that takes three bytes a write, as it may."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, chunk: write(descriptor, bytes(chunk[:3])))
+
+
+def test_rows_are_whole_however_little_a_write_takes(tmp_path, grudging):
+    """A first, a second and all further ones."""
+    rows = [EventRow(float(second), "phase", "a phase with a name") for second in range(5)]
+    files.append_rows(tmp_path / "events.csv", rows)
+    assert files.read_lines_text(tmp_path / "events.csv").count("a phase with a name\n") == 5
+
+
+def _append_as_one_of_two(path: Path, kind: str) -> None:
+    for second in range(200):
+        files.append_rows(path, [EventRow(float(second), kind, "x" * 50)])
+
+
+def test_two_processes_append_whole_rows_under_one_header(tmp_path):
+    """The generator's and the runner's events stand in one file."""
+    path = tmp_path / "events.csv"
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=_append_as_one_of_two, args=(path, kind)) for kind in ("ours", "theirs")]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    lines = path.read_text().splitlines()
+    assert (len(lines), lines.count("time_s,kind,detail")) == (401, 1)
+    assert {len(line.split(",")) for line in lines} == {3}
+
+
+@pytest.fixture
+def small_disk():
+    """Files of this process may grow to so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path, small_disk):
+    """What is appended once there is room again stays readable."""
+    path, intervals = tmp_path / "events.csv", tmp_path / "intervals.csv.gz"
+    files.append_rows(path, [EventRow(1.0, "phase", "a")])
+    append_intervals(intervals, ROWS[:10])
+    small_disk(40)
+    with pytest.raises(OSError, match="too large"):
+        files.append_rows(path, [EventRow(2.0, "phase", "too long for what is left")])
+    small_disk(intervals.stat().st_size + 20)
+    with pytest.raises(OSError, match="too large"):
+        append_intervals(intervals, ROWS[10:30])
+    small_disk(10_000)
+    files.append_rows(path, [EventRow(3.0, "phase", "b")])
+    append_intervals(intervals, ROWS[30:])
+    assert path.read_text().splitlines() == ["time_s,kind,detail", "1,phase,a", "3,phase,b"]
+    assert len(b"".join(read_intervals(intervals)).splitlines()) == 1 + 10 + 20
+
+
+def test_of_several_files_all_are_written_or_none(tmp_path, small_disk):
+    """A verdict that says PASS beside a report that isn't there would be half the truth."""
+    small, large = tmp_path / "verdict.json", tmp_path / "report.html"
+    files.write_whole(small, "old")
+    small_disk(100)
+    with pytest.raises(OutputError, match=r"report\.html: can't be written: File too large"):
+        files.write_all({small: "new", large: "x" * 200})
+    assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+    assert small.read_text() == "old"
+
+
+def test_a_manifest_takes_the_room_of_the_one_before(tmp_path, small_disk):
+    """How a run ended is told even where the disk has no room for two manifests, or else the one before stays whole."""
+    before = manifest(scenario()).model_copy(update={"ending": "running", "end_unix_s": None})
+    after = before.model_copy(update={"ending": "disk_full", "ending_detail": "x" * 300, "end_unix_s": 1.5})
+    write_manifest(tmp_path, before)
+    size = (tmp_path / files.MANIFEST).stat().st_size
+    small_disk(100)
+    with pytest.raises(OutputError, match=r"manifest\.json: can't be written"):
+        write_manifest(tmp_path, after)
+    assert read_manifest(tmp_path) == before
+    small_disk(size)
+    write_manifest(tmp_path, after)
+    assert read_manifest(tmp_path) == after

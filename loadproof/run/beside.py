@@ -1,0 +1,51 @@
+"""Work beside the thread that asks for it: who asks never waits, and no mistake in the work reaches him."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class Beside(Generic[Question, Answer]):
+    """Answers one question at a time in a thread of its own, which dies with the process however long it takes."""
+
+    def __init__(self, answer: Callable[[Question], Answer]) -> None:
+        self._work = answer
+        self._thread: threading.Thread | None = None
+        self.latest: Answer | None = None
+        self.trouble: Exception | None = None
+        """What the last answer failed with, if it did."""
+        self.took_s = 0.0
+        self.ended_s = time.monotonic()
+        """When the last answer came."""
+
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def ask(self, question: Question) -> None:
+        """Begin to answer, unless an earlier question is still open: this one then comes to nothing."""
+        if self.is_busy:
+            return
+        self._thread = threading.Thread(target=self._answer, args=[question], name="beside", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # No thread to be had, for now.
+            self._thread, self.trouble = None, error
+
+    def _answer(self, question: Question) -> None:
+        began_s = time.monotonic()
+        try:
+            self.latest, self.trouble = self._work(question), None
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked decides what it means
+            self.trouble = error
+        self.ended_s = time.monotonic()
+        self.took_s = self.ended_s - began_s

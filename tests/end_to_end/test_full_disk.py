@@ -1,0 +1,152 @@
+"""A disk that fills up while a run goes on, wherever that is first felt: INVALID in all places, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from loadproof.cli import judging
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from simulation.rundirs import write_run
+from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file, verdict_of
+
+pytestmark = pytest.mark.process
+
+SHORT = {
+    "phases": [{"name": "steady", "duration": "3 s", "users": 20}],
+    "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
+}
+WITHOUT_COVERAGE = {name: "" for name in os.environ if name.startswith("COV")}
+"""It could not write its own file."""
+
+
+def run_of(path: Path, url: str, **changes: object) -> Background:
+    arguments = ("run", scenario_file(path, **changes), "--out", path / "out")
+    return Background(*arguments, **{"TARGET_URL": url, **WITHOUT_COVERAGE})
+
+
+def fill_up(pid: int, room: int) -> None:
+    """No file of this process may grow beyond so many bytes any more."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+
+def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_target):
+    """The other files, which do, say the same as the terminal and the exit code."""
+    run = run_of(tmp_path, shared_target.url, **SHORT)
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    fill_up(run.process.pid, 16_000)
+    assert run.end() == 4, run.output
+    path = only_run(tmp_path / "out")
+    assert "INVALID" in run.output
+    assert "report.html can't be written: File too large" in " ".join(run.output.split())
+    assert "Traceback" not in run.output
+    assert not (path / files.REPORT).exists()
+    assert verdict_of(path)["verdict"] == "INVALID"
+    # Of the run itself nothing is missing: with room it can be judged again.
+    assert read_manifest(path).ending == "completed"
+    assert in_process("report", path).returncode != 2
+    assert (path / files.REPORT).exists()
+
+
+def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
+    """From second 0 on nothing of it is 'nothing was measured', and what was there before stays."""
+    run = run_of(tmp_path, shared_target.url, **ENDLESS)
+    run.child("locust")
+    fill_up(run.process.pid, 10)
+    assert run.end() == 4, run.output
+    assert "INVALID" in run.output
+    assert "manifest.json: can't be written: File too large" in " ".join(run.output.split())
+    assert "Traceback" not in run.output
+    path = only_run(tmp_path / "out")
+    assert read_manifest(path).ending == "running"
+    assert run.survivors() == []
+
+
+def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_target):
+    """They are a part of the run as others are; what was measured until then is there."""
+    run = run_of(tmp_path, shared_target.url, **ENDLESS)
+    target = run.wait_for(tmp_path / "out/*/target.csv")
+    run.eventually(lambda: target.stat().st_size)
+    fill_up(run.process.pid, target.stat().st_size + 5)
+    assert run.end() == 4, run.output
+    path = only_run(tmp_path / "out")
+    assert "INVALID  Recording stopped after" in run.output
+    assert "target.csv: File too large" in " ".join(run.output.split())
+    assert tally(load_run(path).intervals).sent > 0
+    assert target.read_bytes().endswith(b"\n")
+
+
+def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, shared_target):
+    """And measures what is left all the same."""
+    judged = judging.judged
+
+    def judged_while_somebody_takes_the_name(*arguments: object, **named: object) -> object:
+        (directory,) = (tmp_path / "out").glob("*-gate")
+        (directory / "gate.json").mkdir(exist_ok=True)
+        return judged(*arguments, **named)
+
+    monkeypatch.setattr(judging, "judged", judged_while_somebody_takes_the_name)
+    monkeypatch.setattr("analysis.report.run_page.render_report", lambda *_: "")
+    file = scenario_file(tmp_path, **SHORT)
+    done = in_process("gate", file, file, "--out", tmp_path / "out", TARGET_URL=shared_target.url)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "gate.json: can't be written: Is a directory" in done.stdout
+    assert len(list((tmp_path / "out").glob("*-gate/*/verdict.json"))) == 2
+
+
+def test_a_target_that_dies_before_second_0_is_its_own_death(tmp_path):
+    """FAIL: there is no request for it to have answered."""
+    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", "2")
+    target = run.child("payments_api")
+    run.child("locust")
+    target.kill()
+    assert run.end() == 1, run.output
+    path = only_run(tmp_path / "out")
+    assert read_manifest(path).ending == "target_died"
+    assert found(path, "the target died after") == {"FAIL"}
+    assert found(path, "no request was recorded") == set()
+
+
+def on_a_small_disk(path: Path, script: str, *, size: str = "10m") -> subprocess.CompletedProcess[str]:
+    """Run in a mount namespace of its own, where `path` is such a disk; skips where the system allows none."""
+    mount = f"mount -t tmpfs -o size={size} tmpfs {path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
+        pytest.skip("this system lets nobody mount a disk of his own")
+    command = ["unshare", "-rm", "sh", "-c", f"{mount} && {script}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
+
+
+def test_a_report_on_a_read_only_disk_is_one_line(tmp_path):
+    """Nothing was measured, and what is there stays; no traceback."""
+    run, disk = write_run(tmp_path / "run"), tmp_path / "disk"
+    disk.mkdir()
+    program = f"{sys.executable} -m tests.undrawn report {disk}/run"
+    script = f"cp -r {run} {disk}/run && mount -o remount,ro {disk} && {program}"
+    done = on_a_small_disk(disk, script)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert {line.partition(": ")[2] for line in lines} == {
+        "can't be written: Read-only file system; free space there or choose another --out"
+    }
+    assert done.stdout == ""
+
+
+def test_a_run_on_a_disk_that_fills_up_is_invalid(tmp_path):
+    """A real one, which somebody else fills in the middle of the run, to the last byte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    file = scenario_file(tmp_path, **ENDLESS)
+    program = f"{sys.executable} -m tests.undrawn run {file} --out {disk}/out"
+    filling = f"until ls {disk}/out/*/target.csv; do sleep 0.1; done; cat /dev/zero > {disk}/filling"
+    done = on_a_small_disk(disk, f"({filling}) > /dev/null 2>&1 & {program}; code=$?; ls {disk}/out/*; exit $code")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "INVALID  Recording stopped after" in done.stdout
+    assert "Traceback" not in done.stderr

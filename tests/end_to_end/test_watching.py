@@ -1,0 +1,83 @@
+"""While a run goes on it is watched, whatever becomes of what is only shown or judged beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from analysis.judge.abort import AbortWatch
+from loadproof.cli import judging
+from loadproof.run import progress
+from loadproof.rundir.manifest import read_manifest
+from tests.commands import ENDLESS, in_process, only_run, scenario_file
+
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+
+ABORTING = {"expect": "error_ratio < 50 % for 2 s", "abort": True}
+
+
+def mistaken(*_: object) -> str:
+    raise ValueError("a mistake of ours")
+
+
+def standing_still(*_: object) -> str:
+    time.sleep(120)
+    return ""
+
+
+def test_a_mistake_in_judging_on_the_way_ends_no_run(tmp_path, monkeypatch):
+    """It goes to its end, and says that it could not be ended early."""
+    monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
+    monkeypatch.setattr(judging, "judge_so_far", mistaken)
+    monkeypatch.setattr(AbortWatch, "broken", mistaken)
+    phases = [{"name": "steady", "duration": "4 s", "users": 20}]
+    file = scenario_file(tmp_path, phases=phases, thresholds=[ABORTING, *ENDLESS["thresholds"]])
+    done = in_process("run", file, "--out", tmp_path / "out")
+    assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
+    assert "thresholds with `abort` can't be judged: ValueError: a mistake of ours; the run goes on" in done.stdout
+
+
+def once_it_measures(reports: Path, act: Callable[[], None]) -> None:
+    """Do something to this process's run as soon as it has measured something; in a thread."""
+
+    def wait_and_act() -> None:
+        deadline_s = time.monotonic() + 60
+        while time.monotonic() < deadline_s:
+            if list(reports.glob("*/intervals.csv.gz")):
+                time.sleep(2)
+                act()
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=wait_and_act, daemon=True).start()
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def kill_target() -> None:
+    for child in psutil.Process().children(recursive=True):
+        if "payments_api" in child.cmdline():
+            child.kill()
+
+
+@pytest.mark.parametrize(
+    ("act", "ending"), [(terminate, "terminated"), (kill_target, "target_died")], ids=["a signal", "a dead target"]
+)
+def test_judging_that_takes_for_ever_keeps_nobody_from_watching(tmp_path, monkeypatch, act, ending):
+    """Signals and the target are seen at once, and the run ends in bounded time."""
+    monkeypatch.setattr(AbortWatch, "broken", standing_still)
+    file = scenario_file(tmp_path, **ENDLESS | {"thresholds": [ABORTING, *ENDLESS["thresholds"]]})
+    once_it_measures(tmp_path / "out", act)
+    began_s = time.monotonic()
+    done = in_process("run", file, "--out", tmp_path / "out")
+    assert read_manifest(only_run(tmp_path / "out")).ending == ending, done.stdout + done.stderr
+    assert time.monotonic() - began_s < 90
