@@ -46,11 +46,13 @@ def rates_beyond_plan(
 def _most(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:
     """Requests, or requests per second, if all goes well."""
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
+    # Answers count where they come, which may be phases later.
+    asking = scenario.phases if threshold.expectation.metric.name == "throughput" else phases
     planned = sum(
-        expected.get((phase.name, endpoint), 0.0) for phase in phases for endpoint in scenario.endpoints_of(threshold)
+        expected.get((phase.name, endpoint), 0.0) for phase in asking for endpoint in scenario.endpoints_of(threshold)
     )
     # A user may come to one turn more than its pace on average; of arrivals whole numbers are planned.
-    planned += sum(phase.users or 0 for phase in phases) + len(phases) * len(scenario.endpoints_of(threshold))
+    planned += sum(phase.users or 0 for phase in asking) + len(asking) * len(scenario.endpoints_of(threshold))
     if threshold.expectation.metric.dimension is Dimension.COUNT:
         return planned
     return planned / sum(phase.duration_s for phase in phases)
