@@ -113,6 +113,16 @@ def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     return intervals
 
 
+def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """What a metric reads: throughput the answers of the scope's endpoints, whichever phase had asked for them."""
+    return answers_of(intervals, scope.endpoints) if metric.name == "throughput" else in_scope(intervals, scope)
+
+
+def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
+    """In the seconds in which they came."""
+    return intervals[(intervals["series"] == "completed") & intervals["endpoint"].isin(endpoints)]
+
+
 def tally(rows: pd.DataFrame) -> Tally:
     sums = sums_by(rows, "series", "outcome")
     by_series = sums.groupby(level="series", observed=True).sum()
@@ -133,7 +143,7 @@ def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 
 def measure_each(metric: Metric, run: Run, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
     """With an interval for each kind of noise."""
-    rows = rows_of(run, scope)
+    rows = rows_read(metric, run.intervals, scope)
     seconds = Seconds.of(run, scope.phases)
     match metric.name:
         case "p" | "mean" | "max":
@@ -142,7 +152,7 @@ def measure_each(metric: Metric, run: Run, scope: Scope, noises: Sequence[Noise]
             spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
             return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
         case "goodput" | "throughput":
-            counted = seconds.count(rows[rows["series"] == ("good" if metric.name == "goodput" else "completed")])
+            counted = seconds.count(rows[rows["series"] == "good"] if metric.name == "goodput" else rows)
             half = half_width_of_mean(counted, seconds.phases)
             # What happened in this run was counted.
             return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
@@ -272,6 +282,7 @@ class SummaryRow:
     tally: Tally
     offered_rps: float
     throughput_rps: float
+    """Of the answers that came in its whole seconds; of those it asked for, where it has none."""
     goodput_rps: float
     goodput_ratio: Estimate | None
     response: dict[float, Estimate | None]
@@ -287,17 +298,22 @@ def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryR
     endpoints_of_run = tuple(run.manifest.scenario.mix)
     endpoints = endpoints_of_run if endpoints is None else endpoints
     table = []
+    answers = answers_of(run.intervals, endpoints_of_run)
     for span in run.manifest.phases:
         whole = in_scope(run.intervals, Scope((span.name,), endpoints_of_run))
-        table.append(_summary_row(run, span, None, whole))
-        table += [_summary_row(run, span, endpoint, whole[whole["endpoint"] == endpoint]) for endpoint in endpoints]
+        table.append(_summary_row(run, span, None, rows=whole, answers=answers))
+        for endpoint in endpoints:
+            rows, own = (part[part["endpoint"] == endpoint] for part in (whole, answers))
+            table.append(_summary_row(run, span, endpoint, rows=rows, answers=own))
     return table
 
 
-def _summary_row(run: Run, span: PhaseSpan, endpoint: str | None, rows: pd.DataFrame) -> SummaryRow:
+def _summary_row(
+    run: Run, span: PhaseSpan, endpoint: str | None, *, rows: pd.DataFrame, answers: pd.DataFrame
+) -> SummaryRow:
     lived_s = max(min(span.end_s, run.measured_s) - span.start_s, 0.0)
     counts = tally(rows)
-    completed = int(rows.loc[rows["series"] == "completed", "count"].sum())
+    answered = Seconds.of(run, (span.name,)).count(answers)
 
     def rate(count: int) -> float:
         return count / lived_s if lived_s else 0.0
@@ -311,7 +327,7 @@ def _summary_row(run: Run, span: PhaseSpan, endpoint: str | None, rows: pd.DataF
         endpoint=endpoint,
         tally=counts,
         offered_rps=rate(counts.offered),
-        throughput_rps=rate(completed),
+        throughput_rps=float(answered.mean()) if answered.size else rate(counts.sent),
         goodput_rps=rate(counts.good),
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
         response=quantiles("response"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,6 +20,7 @@ from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
 from loadproof.scenario.expectation import Expectation, Metric, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict, read_document, validate
+from loadproof.scenario.vacuous import Longest, vacuity
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -196,6 +198,8 @@ def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
         yield "expect", "Locust's totals are of one whole run", threshold.expect, "compare a metric with a limit"
     if metric.name in {"throughput", "count"} and expectation.wants_low:
         yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+    elif found := vacuity(expectation, Longest(math.inf)):
+        yield "expect", found.what, threshold.expect, found.remedy
 
 
 def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
@@ -205,6 +209,8 @@ def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
     methods_of: dict[str, set[str]] = {}
     for entry in run.entries:
         methods_of.setdefault(entry.name, set()).add(entry.method)
+    if threshold.endpoint == []:
+        yield "endpoint", "an empty list", None, "name one, or leave it out for all"
     for name in threshold.names:
         rows = _rows_named(name, run)
         if not rows:

@@ -17,6 +17,7 @@ from loadproof.errors import InputError, Problem, printable
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, nearest, read_document, validate
+from loadproof.scenario.vacuous import vacuity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +70,16 @@ def load_thresholds(path: Path, log: RequestLog) -> tuple[LogThreshold, ...]:
     return tuple(thresholds)
 
 
-def _problems(threshold: LogThreshold, log: RequestLog) -> Iterator[tuple[str, str, str, str]]:
+def _problems(threshold: LogThreshold, log: RequestLog) -> Iterator[tuple[str, str, str | None, str]]:
     expectation = threshold.expectation
     if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
+    elif expectation.metric.name in {"throughput", "count"} and expectation.wants_low:
+        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+    elif found := vacuity(expectation):
+        yield "expect", found.what, threshold.expect, found.remedy
+    if threshold.endpoint == []:
+        yield "endpoint", "an empty list", None, "name one, or leave it out for all"
     for name in threshold.names:
         names = _names_of(name, log)
         if not names:

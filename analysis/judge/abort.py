@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.estimates.metrics import Scope, in_scope
+from analysis.estimates.metrics import Scope, rows_read
 from analysis.frames.run import IntervalCells
 from analysis.judge.judgement import Word
 from analysis.judge.windows import count_seconds, deciding_window
@@ -59,7 +59,7 @@ class AbortWatch:
         rows = cells.frame()
         for watched in self._watched:
             expectation = watched.threshold.expectation
-            new = in_scope(rows, watched.scope)
+            new = rows_read(expectation.metric, rows, watched.scope)
             watched.counted += count_seconds(expectation, new, watched.scope, seconds=self._seconds)
             until_s = now_s - late_s(expectation, self._scenario)
             window = deciding_window(expectation, watched.spans, watched.counted, until_s=until_s)

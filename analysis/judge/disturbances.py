@@ -87,8 +87,8 @@ class Disturbance:
 
     def spoils(self, span: PhaseSpan) -> bool:
         """Decides, and not on other phases only."""
-        in_seconds = any(span.start_s <= second < span.end_s for second in self.seconds)
-        return self.decides and (in_seconds or span.name in self.phases or not (self.seconds or self.phases))
+        is_in_it = bool(_in_phase(span, self.seconds)) or span.name in self.phases
+        return self.decides and (is_in_it or not (self.seconds or self.phases))
 
 
 def disturbances(run: Run) -> Iterator[Finding]:
@@ -114,8 +114,13 @@ def disturbed_phases(run: Run) -> frozenset[str]:
 
 
 def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:
-    inside = [second for second in seconds if span.start_s <= second < span.end_s]
-    return len(inside) >= 2 and len(inside) > DISTURBED_SHARE * (span.end_s - span.start_s)
+    inside = len(_in_phase(span, seconds))
+    return inside >= 2 and inside > DISTURBED_SHARE * (span.end_s - span.start_s)
+
+
+def _in_phase(span: PhaseSpan, seconds: frozenset[int]) -> list[int]:
+    """Those of which a part is the phase's; of two phases that share one, either's."""
+    return [second for second in seconds if span.start_s < second + 1 and second < span.end_s]
 
 
 def _could_turn(run: Run, seconds: frozenset[int]) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.inflight import in_flight
-from analysis.estimates.metrics import QUANTILES, Scope, Tally, measure, rows_of, tally
+from analysis.estimates.metrics import QUANTILES, Scope, Tally, answers_of, measure, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
@@ -199,8 +199,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         phase=span.name,
         load=level(span),
         offered_rps=counts.offered / lasted_s,
-        # Whichever phase asked for it.
-        throughput_rps=int(part.intervals.loc[part.intervals["series"] == "completed", "count"].sum()) / lasted_s,
+        throughput_rps=int(answers_of(part.intervals, scope.endpoints)["count"].sum()) / lasted_s,
         goodput_rps=counts.good / lasted_s,
         goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
         in_flight=in_flight(run, span, flat),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
-from analysis.estimates.metrics import ratio_rows, rows_of
+from analysis.estimates.metrics import ratio_rows, rows_read
 from analysis.frames.cellsums import histogram
 from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text
 from loadproof.histogram import UPPER_US
@@ -55,7 +55,7 @@ class Window:
 def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
     """FAIL when one window is surely beyond the limit, PASS when all are surely within."""
     expectation = threshold.expectation
-    rows = rows_of(run, scope)
+    rows = rows_read(expectation.metric, run.intervals, scope)
     spans = [span for span in run.manifest.phases if span.name in scope.phases]
     counted = count_seconds(expectation, rows, scope, seconds=math.ceil(run.manifest.phases[-1].end_s))
     window = deciding_window(expectation, spans, counted, until_s=run.measured_s)

@@ -8,12 +8,12 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.console import Console
 
-import loadproof
 from loadproof.errors import InputError, Problem
 from loadproof.run.locust import LISTEN_PORT
+from loadproof.run.preflight import SHIPPED
 
 DEFAULT_OUT: Final = Path("reports")
-DEFAULT_LOCUSTFILES: Final = Path(loadproof.__file__).parents[1] / "locustfiles"
+DEFAULT_LOCUSTFILES: Final = SHIPPED
 """The one beside this package."""
 
 console: Final = Console(highlight=False)

@@ -13,7 +13,7 @@ from loadproof.cli.planview import plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.preflight import preflight
-from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetfile import TargetFile, load_target
 
@@ -41,16 +41,19 @@ def prepare(
     crew: CrewOptions,
 ) -> Assignment:
     """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
-    scenario = load_scenario(file, settings)
-    problems = list(
-        preflight(
-            scenario,
-            where=str(file),
-            seed=seed,
-            limits=declared_limits(scenario, target),
-            target=target,
-            crew=crew,
-        )
+    problems: list[Problem] = []
+    try:
+        scenario = load_scenario(file, settings)
+    except ContradictionError as error:
+        problems, scenario = list(error.problems), error.scenario
+    problems += preflight(
+        scenario,
+        where=str(file),
+        seed=seed,
+        limits=declared_limits(scenario, target),
+        target=target,
+        crew=crew,
+        is_sound=not problems,
     )
     if problems:
         raise InputError(problems)

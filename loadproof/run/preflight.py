@@ -6,13 +6,16 @@ import os
 import ssl
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from loadproof.errors import Problem
+import loadproof
+from loadproof.errors import InputError, Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
+from loadproof.run.embedded import deliberate_faults
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.scenario.safety import is_loopback
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
+SHIPPED: Final = Path(loadproof.__file__).parents[1] / "locustfiles"
+_ONE_REQUEST_A_TASK: Final = frozenset({"balance", "health", "transactions", "webhooks"})
+"""Of the shipped users."""
+
 
 def preflight(
     scenario: Scenario,
@@ -37,8 +44,12 @@ def preflight(
     limits: Mapping[str, str],
     target: TargetFile | None,
     crew: CrewOptions,
+    is_sound: bool = True,
 ) -> Iterator[Problem]:
-    """Problems of a run of this scenario against this target; None: the embedded one."""
+    """Problems of a run of this scenario against this target; None: the embedded one.
+
+    Of a scenario that is not `is_sound` there is no plan to speak of.
+    """
     if target is not None:
         yield from _authority_problems(target)
         yield from variable_problems(target, set(scenario.mix))
@@ -52,9 +63,33 @@ def preflight(
                 nearest(endpoint, known),
                 got=endpoint,
             )
-    yield from misfits(crew.locustfiles, scenario.mix)
+    yield from _locustfile_problems(scenario, crew)
+    yield from _limit_problems(scenario, limits, known, target, where=where)
+    if is_sound:
+        yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
+        # An embedded target has all connections in one process.
+        yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
+    if scenario.clients == "source-address":
+        host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
+        yield from _address_problems(host, where)
+
+
+def _locustfile_problems(scenario: Scenario, crew: CrewOptions) -> Iterator[Problem]:
+    try:
+        yield from misfits(crew.locustfiles, scenario.mix)
+    except InputError as error:
+        yield from error.problems
+
+
+def _plan_problems(
+    scenario: Scenario, limits: Mapping[str, str], seed: int, *, where: str, crew: CrewOptions
+) -> Iterator[Problem]:
     spans = plan_phases(scenario)
-    yield from undecidable(scenario, expected_requests(scenario, spans), where=where)
+    expected = expected_requests(scenario, spans)
+    yield from kinds_without_users(scenario, where=where)
+    yield from undecidable(scenario, expected, where=where)
+    if crew.locustfiles.resolve() == SHIPPED and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
+        yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
         for excess in exceeded_limits(scenario, spans, limits, seed):
             yield Problem(
@@ -63,11 +98,20 @@ def preflight(
                 "send less often, add clients, or say `expect_throttling: true`",
                 got=f"{excess.sent} requests",
             )
-    # An embedded target has all connections in one process.
-    yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
-    if scenario.clients == "source-address":
-        host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
-        yield from _address_problems(host, where)
+
+
+def _limit_problems(
+    scenario: Scenario, limits: Mapping[str, str], known: list[str], target: TargetFile | None, *, where: str
+) -> Iterator[Problem]:
+    """Limits that nothing is held to, and what is said about throttling where nothing throttles."""
+    for name in limits if target is not None else ():
+        if name not in known:
+            yield Problem(f"target limits.{name}", "a limit of no kind of traffic", nearest(name, known), got=name)
+    if target is None and not limits and not deliberate_faults():
+        for key in ("when_throttled", "expect_throttling"):
+            if key in scenario.model_fields_set:
+                what, remedy = "no effect: the embedded target's limiter is off", "leave it out, or turn the limiter on"
+                yield Problem(f"{where} {key}", what, remedy, got=str(getattr(scenario, key)))
 
 
 def _authority_problems(target: TargetFile) -> Iterator[Problem]:

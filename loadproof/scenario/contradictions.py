@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from loadproof.outcome import SETUP
+from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.expectation import RATIOS, Expectation
+from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.strict import nearest
+from loadproof.scenario.vacuous import Longest, vacuity
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Phase, Scenario, Threshold
@@ -38,6 +41,7 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     if not any(threshold.expectation.metric.name.startswith("goodput") for threshold in scenario.thresholds):
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
         yield ("thresholds",), "no goodput is expected", None, remedy
+    yield from idle_keys(scenario)
 
 
 def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
@@ -84,6 +88,27 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
     if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
         yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+    elif found := vacuity(expectation, _longest(scenario, threshold)):
+        yield "expect", found.what, threshold.expect, found.remedy
+
+
+def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
+    """The longest time that a threshold can read of an answer that came."""
+    timeouts, metric = scenario.timeouts, threshold.expectation.metric.name
+    if metric == "recovery":
+        # Whether a phase is long enough for it is another question.
+        return Longest(math.inf)
+    if metric == "spread":
+        bursts = [phase.burst.every for phase in scenario.phases if phase.burst is not None]
+        return Longest(max(bursts, default=math.inf), "then comes the next burst")
+    if threshold.outcome is Outcome.TIMEOUT:
+        return Longest()
+    sources = [Longest(), Longest(timeouts.total, "`timeouts.total` ends what takes longer")]
+    if threshold.series == "connect":
+        sources.append(Longest(timeouts.connect, "`timeouts.connect` ends what takes longer"))
+    if threshold.series == "first_byte" and timeouts.first_byte is not None:
+        sources.append(Longest(timeouts.first_byte, "`timeouts.first_byte` ends what takes longer"))
+    return min(sources)
 
 
 def _window_contradictions(

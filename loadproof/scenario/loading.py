@@ -13,8 +13,16 @@ from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.strict import read_document, validate
 
 
+class ContradictionError(InputError):
+    """Of a scenario whose fields are each allowed, so that more can be said of it."""
+
+    def __init__(self, problems: list[Problem], scenario: Scenario) -> None:
+        super().__init__(problems)
+        self.scenario = scenario
+
+
 def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
-    """Read and check a scenario; InputError tells at once all that is wrong with it.
+    """Read and check a scenario; InputError tells at once all that is wrong in it.
 
     `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase goes by its name.
     """
@@ -30,7 +38,7 @@ def check_scenario(document: Document) -> Scenario:
         Problem(document.where(path), what, remedy, got=got) for path, what, got, remedy in contradictions(scenario)
     ]
     if problems:
-        raise InputError(problems)
+        raise ContradictionError(problems, scenario)
     return scenario
 
 

@@ -202,6 +202,7 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
         yield ("headers", name), what, got, remedy
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
         yield _SECRETS[1], "a secret in a file", None, "write the name of an environment variable that holds it"
+    yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
         found = _PLACEHOLDER.findall(operation.path)
@@ -224,6 +225,26 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
                 other,
                 "rename or remove one of them",
             )
+
+
+def _idle_keys(endpoints: Endpoints) -> Iterator[_Contradiction]:
+    """What was written, and another key keeps from being asked for."""
+    for endpoint, key, other in (
+        ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),
+        ("health", "alive", "answer: {status: null}" if _is_untold(endpoints.health, "status") else None),
+        ("transactions", "location", "answer: {id: null}" if _is_untold(endpoints.transactions, "id") else None),
+    ):
+        operation = getattr(endpoints, endpoint)
+        if other and key in operation.model_fields_set and getattr(operation, key):
+            yield ("endpoints", endpoint, key), f"no effect beside `{other}`", None, "remove one of them"
+    is_read_back = "transaction" in endpoints.model_fields_set and endpoints.transaction is not None
+    if is_read_back and _is_untold(endpoints.transactions, "id"):
+        what = "nothing is read back without the payment's id"
+        yield ("endpoints", "transaction"), what, None, "say `transaction: null`, or where the answer has the id"
+
+
+def _is_untold(operation: Operation, word: str) -> bool:
+    return word in operation.answer and operation.answer[word] is None
 
 
 def _sent_by_us(endpoints: Endpoints) -> dict[str, str]:

@@ -130,7 +130,7 @@ def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkey
     """A worker that comes within `--wait`, but later than the whole run may take, makes the run."""
     monkeypatch.setattr(watch, "_PATIENCE_S", 0.5)
     timeouts = {"connect": "500 ms", "total": "500 ms"}
-    phases = [{"name": "steady", "duration": "2 s", "users": 2}]
+    phases = [{"name": "steady", "duration": "2 s", "users": 10}]
     changes = {"timeouts": timeouts, "phases": phases, "thresholds": [{"expect": "goodput_ratio >= 1 %"}]}
     port = free_port()
     command = [sys.executable, "-c", f"import time; time.sleep(10); {WORKER}", "worker", f"127.0.0.1:{port}", "--once"]

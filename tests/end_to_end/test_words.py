@@ -14,7 +14,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from bench.starvation import SCENARIO, stop_for
-from tests.commands import Background, loadproof, only_run, scenario_file, verdict_of
+from tests.commands import QUICK, Background, loadproof, only_run, scenario_file, verdict_of
 from tests.quiet import run_when_quiet
 
 pytestmark = [pytest.mark.process, pytest.mark.quiet]
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.process, pytest.mark.quiet]
 OPEN = {
     "model": "open",
     "client_count": 30,
+    "mix": {name: {"share": each["share"]} for name, each in QUICK["mix"].items()},
     "phases": [{"name": "spike", "duration": "3 s", "rate": "80 rps", "ramp": "1 s"}],
     "thresholds": [{"phase": "spike", "expect": "p(90) < 400 ms"}, {"expect": "goodput_ratio >= 90 %"}],
 }

@@ -127,6 +127,25 @@ def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("threshold", "what"),
+    [
+        ("expect: error_ratio <= 0 %", "nothing could keep it"),
+        ("expect: throttled_ratio < 100 %", "nothing could break it"),
+        ("expect: p(95) < 2 min", "nothing could break it.*times are told apart up to 60 s"),
+        ("expect: max < 0 ms", "nothing could keep it"),
+        ("expect: throughput < 5 rps", "an upper limit on what should be high"),
+        ("endpoint: [], expect: max < 1 s", "an empty list"),
+    ],
+)
+def test_a_threshold_that_decides_nothing_is_refused(logged, tmp_path, threshold, what):
+    """As in a scenario."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(f"thresholds: [{{{threshold}}}]")
+    with pytest.raises(InputError, match=what):
+        load_thresholds(file, logged[1])
+
+
+@pytest.mark.parametrize(
     ("text", "what"),
     [
         (None, "can't be read"),

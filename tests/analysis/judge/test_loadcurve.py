@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import ratio_estimate
-from analysis.estimates.metrics import Scope, Tally
-from analysis.judge.disturbances import disturbances
+from analysis.estimates.metrics import Scope, Tally, summary
+from analysis.judge.disturbances import Disturbance, disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
-from analysis.judge.thresholds import estimate_of
+from analysis.judge.thresholds import estimate_of, judge
+from analysis.outputs.verdictfile import row_json
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
+from loadproof.plan.phases import plan_phases
 from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import open_scenario, scenario
 from simulation.traffic import autocorrelated, poisson, queue, run_of
@@ -184,6 +186,29 @@ def test_no_second_of_the_next_step_is_charged_to_this_one():
     assert [high.throughput_rps, high.goodput_rps, high.offered_rps] == pytest.approx([400] * 3, rel=1e-3)
 
 
+def test_a_phase_has_one_throughput_wherever_it_is_told():
+    """Of a queue that answers 80 a second of 100, and the rest in the calm after it: threshold, table, curve, file."""
+    phases = [
+        {"name": "calm", "duration": "20 s", "rate": "20 rps"},
+        {"name": "high", "duration": "20 s", "rate": "100 rps"},
+        {"name": "after", "duration": "20 s", "rate": "20 rps"},
+    ]
+    expects = [{"phase": each["name"], "expect": "throughput > 1 rps"} for each in phases]
+    plan = stairs(phases=phases, thresholds=[*expects, {"phase": "high", "expect": "throughput > 1 rps for 20 s"}])
+    at_s = np.concatenate([np.arange(0, 20, 1 / 20), np.arange(20, 40, 1 / 100), np.arange(40, 60, 1 / 20)])
+    run = run_of(plan, at_s, queue(at_s, np.full(at_s.size, 1 / 80), servers=1))
+    truth = np.histogram(at_s + queue(at_s, np.full(at_s.size, 1 / 80), servers=1), [0, 20, 40, 60])[0] / 20
+    assert truth == pytest.approx([20, 80, 40], rel=0.01)
+    curve = load_curve(run)
+    steps = {step.phase: step.throughput_rps for step in (*curve.rising, *curve.falling)}
+    rows = {row.phase.name: row for row in summary(run) if row.endpoint is None}
+    for threshold, told in zip(plan.thresholds, truth, strict=False):
+        value = estimate_of(threshold.expectation.metric, run, Scope.of(threshold, plan)).value
+        row = rows[threshold.phase]
+        assert [value, row.throughput_rps, row_json(row)["throughput_rps"], steps[threshold.phase]] == [told] * 4
+    assert judge(plan.thresholds[-1], run).estimate.value == truth[1]
+
+
 def test_no_more_are_in_flight_than_may_be():
     """What a queue answers after the step is in flight in it only for as long as the step lasts."""
     phases = [
@@ -210,6 +235,15 @@ def test_a_late_first_second_of_the_next_phase_excuses_nothing():
     run = replace(run, generator=run.generator.assign(lag_p99_s=late), intervals=pd.concat([run.intervals, lags]))
     (finding,) = [finding for finding in disturbances(run) if "phase at-50" in finding.what]
     assert finding.word is Word.INVALID
+
+
+def test_a_disturbed_second_is_of_each_phase_that_it_is_a_part_of():
+    """And of no other."""
+    phases = [{"name": f"at-{rate}", "duration": "10500 ms", "rate": f"{rate} rps"} for rate in (20, 400)]
+    first, second = plan_phases(stairs(phases=phases))
+    for number, is_spoiled in ((9, [True, False]), (10, [True, True]), (11, [False, True])):
+        stop = Disturbance("a standstill", "wait", frozenset({number}), decides=True)
+        assert [stop.spoils(first), stop.spoils(second)] == is_spoiled
 
 
 def test_one_load_is_no_curve():

@@ -116,7 +116,7 @@ def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
 
 def test_a_run_whose_reader_goes_away_ends_with_its_verdict(tmp_path):
     """`loadproof run … | head -n 1`, in a script that only wants to see it begin."""
-    phases = [{"name": "steady", "duration": "2 s", "users": 5}]
+    phases = [{"name": "steady", "duration": "2 s", "users": 10}]
     scenario_path = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     done = without_reader("run", scenario_path, "--out", tmp_path / "reports", reader="head -n 1")
     word = Word(json.loads((only_run(tmp_path / "reports") / files.VERDICT).read_text())["verdict"])

@@ -63,7 +63,8 @@ def test_a_target_that_is_down_is_one_line():
 def test_a_target_that_speaks_no_http_is_one_line(script, message):
     """Garbage, or never an answer in the time that the load would wait."""
     with serving(script) as url:
-        assert message in refused("run", "scenarios/smoke.yaml", "--set", "timeouts={total: 300 ms}", TARGET_URL=url)
+        settings = ("--set", "timeouts={total: 300 ms}", "--set", "deadline=300 ms")
+        assert message in refused("run", "scenarios/smoke.yaml", *settings, TARGET_URL=url)
 
 
 @pytest.mark.process

@@ -1,0 +1,103 @@
+"""A scenario to the keys in it that change nothing: who wrote them expects something of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from loadproof.scenario.document import YamlPath
+from loadproof.scenario.strict import nearest
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+_OF_TIMES: Final = frozenset({"p", "mean", "max"})
+"""Metrics that read the answers of one outcome, and one part of their times."""
+_OF_OPEN: Final = ("client_count", "max_in_flight", "arrivals")
+_EMBEDDED: Final = ("health", "balance", "transactions", "webhooks")
+"""Whose limits the embedded target keeps."""
+_LEAVE: Final = "leave it out"
+_IdleKey = tuple[YamlPath, str, str | None, str]
+"""Path, what is wrong, the value found, the remedy."""
+
+
+def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
+    """Those that were written; a default is nobody's wish."""
+    yield from _of_the_other_model(scenario)
+    yield from _timeouts(scenario)
+    yield from _ramps(scenario)
+    yield from _settings(scenario)
+    for index, threshold in enumerate(scenario.thresholds):
+        for key, what, got, remedy in _threshold_keys(threshold):
+            yield ("thresholds", index, key), what, got, remedy
+        if threshold in scenario.thresholds[:index]:
+            yield ("thresholds", index), "the same threshold stands above", threshold.expect, "remove it"
+
+
+def _of_the_other_model(scenario: Scenario) -> Iterator[_IdleKey]:
+    if scenario.model == "closed":
+        for key in _OF_OPEN:
+            if key in scenario.model_fields_set:
+                yield (key,), "no effect in the closed model", str(getattr(scenario, key)), _LEAVE
+        return
+    if "when_throttled" in scenario.model_fields_set:
+        what, remedy = "no effect in the open model", f"{_LEAVE}: arrivals come whatever the target says"
+        yield ("when_throttled",), what, scenario.when_throttled, remedy
+    for name, mix in scenario.mix.items() if "mix" in scenario.model_fields_set else ():
+        if mix.every is not None:
+            remedy = f"{_LEAVE}: `rate` and `share` say how often"
+            yield ("mix", name, "every"), "no effect in the open model", f"{mix.every:g} s", remedy
+
+
+def _timeouts(scenario: Scenario) -> Iterator[_IdleKey]:
+    timeouts = scenario.timeouts
+    for key in ("connect", "first_byte"):
+        time_s = getattr(timeouts, key)
+        if key in timeouts.model_fields_set and time_s is not None and time_s > timeouts.total:
+            what, remedy = "the total timeout comes first", f"make it {timeouts.total:g} s at most, or {_LEAVE}"
+            yield ("timeouts", key), what, f"{time_s:g} s", remedy
+    if scenario.deadline > timeouts.total:
+        remedy = f"make it {timeouts.total:g} s at most, or `timeouts.total` longer"
+        yield ("deadline",), "no answer is waited for so long", f"{scenario.deadline:g} s", remedy
+
+
+def _ramps(scenario: Scenario) -> Iterator[_IdleKey]:
+    before: float | None = None
+    for index, phase in enumerate(scenario.phases):
+        level = phase.users if scenario.model == "closed" else phase.rate
+        if phase.ramp is not None and level == before:
+            yield ("phases", index, "ramp"), "the level before is the same", f"{level:g}", _LEAVE
+        before = level
+
+
+def _settings(scenario: Scenario) -> Iterator[_IdleKey]:
+    settings = scenario.settings
+    if "limits" not in settings.model_fields_set:
+        return
+    if settings.limiter == "off":
+        remedy = "remove one of `limits` and `limiter`"
+        yield ("settings", "limits"), "no effect while the limiter is off", None, remedy
+    for name in settings.limits:
+        if name not in _EMBEDDED:
+            yield (
+                ("settings", "limits", name),
+                "the embedded target has no such limit",
+                name,
+                nearest(name, [*_EMBEDDED]),
+            )
+
+
+def _threshold_keys(threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
+    metric = threshold.expectation.metric
+    reads_times = (metric.of or metric).name in _OF_TIMES
+    for key in ("outcome", "series"):
+        if key in threshold.model_fields_set and not reads_times:
+            remedy = f"{_LEAVE}; it goes with p(95), mean and max"
+            yield key, f"{metric.name} doesn't read it", str(getattr(threshold, key)), remedy
+    for key in ("endpoint", "phase"):
+        names = getattr(threshold, key)
+        if isinstance(names, list):
+            if not names:
+                yield key, "an empty list", None, f"name one, or {_LEAVE} for all"
+            for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+                yield key, "named twice", name, "name it once"

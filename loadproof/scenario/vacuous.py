@@ -1,0 +1,110 @@
+"""An expectation to why it decides nothing: no target could keep it, or none could break it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadproof.histogram import MAX_US
+from loadproof.scenario.expectation import RATIOS
+from loadproof.units import Dimension, format_duration
+
+if TYPE_CHECKING:
+    from loadproof.scenario.expectation import Expectation, Metric
+
+SHORTEST_S: Final = 1e-6
+"""Times are whole microseconds."""
+_UNKEEPABLE: Final = "nothing could keep it"
+_UNBREAKABLE: Final = "nothing could break it"
+_TRACE: Final = {"error_ratio": "error_ratio < 0.1 %", "goodput_ratio": "goodput_ratio >= 99.9 %"}
+"""What to write who wants no error, or all of it good."""
+
+
+class Longest(NamedTuple):
+    """The longest time that a threshold can read, and what sets it."""
+
+    time_s: float = MAX_US * 1e-6
+    why: str = "times are told apart up to 60 s"
+
+
+class Vacuity(NamedTuple):
+    what: str
+    remedy: str
+
+
+def vacuity(expectation: Expectation, longest: Longest = Longest()) -> Vacuity | None:  # noqa: B008 - it is immutable
+    """None where some target keeps it and some other breaks it."""
+    metric = expectation.metric
+    lowest, highest = (0.0, math.inf) if expectation.of_baseline else _range(metric, longest)
+    if expectation.wants_low:
+        if expectation.limit < lowest or (expectation.limit == lowest and not _is_reached(expectation)):
+            return Vacuity(_UNKEEPABLE, _shown_by_samples(expectation))
+        if expectation.limit >= highest:
+            return Vacuity(_UNBREAKABLE, f"expect less: {_why_highest(metric, longest)}")
+    elif expectation.limit >= highest:
+        remedy = (
+            _shown_by_samples(expectation) if metric.name in RATIOS else f"expect less: {_why_highest(metric, longest)}"
+        )
+        return Vacuity(_UNKEEPABLE, remedy)
+    elif expectation.limit <= lowest and not _is_left(expectation):
+        return Vacuity(_UNBREAKABLE, _at_least(metric))
+    return None
+
+
+def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
+    """The lowest value that an interval can have, and the highest."""
+    if metric.of is not None:
+        # A metric may fall by all that it was, of ratios by one; relative growth has no end.
+        return -1.0, 1.0 if metric.of.name in RATIOS else math.inf
+    if metric.objective is not None:
+        return 0.0, round(1 / (1 - metric.objective), 6)
+    match metric.dimension:
+        case Dimension.RATIO:
+            return 0.0, 1.0
+        case Dimension.DURATION:
+            return 0.0 if metric.name in {"recovery", "spread"} else SHORTEST_S, longest.time_s
+        case _:
+            return 0.0, math.inf
+
+
+def _is_reached(expectation: Expectation) -> bool:
+    """Whether the lowest value itself is within the limit: 'at once' is no time, and one sender has no spread."""
+    return expectation.metric.name in {"recovery", "spread"} and expectation.comparison == "<="
+
+
+def _is_left(expectation: Expectation) -> bool:
+    """Whether who has the lowest value breaks it: of what is counted none may come, of a share samples never tell."""
+    return expectation.comparison == ">" and expectation.metric.dimension in {Dimension.RATE, Dimension.COUNT}
+
+
+def _shown_by_samples(expectation: Expectation) -> str:
+    metric = expectation.metric
+    if expectation.of_baseline:
+        return "expect a part of it that can be, like `1.10 * baseline`"
+    if metric.name == "goodput_ratio":
+        return (
+            f"no number of samples shows that all are good: write the least that will do, like `{_TRACE[metric.name]}`"
+        )
+    if metric.name in RATIOS:
+        example = _TRACE.get(metric.name, f"{metric.name} < 1 %")
+        return f"no number of samples shows that there are none: write the most that will do, like `{example}`"
+    if metric.objective is not None:
+        return f"no number of samples shows that nothing is spent: write the most that will do, like `{metric} < 1 x`"
+    return "every answer takes some time: write a longer one"
+
+
+def _at_least(metric: Metric) -> str:
+    if metric.dimension is Dimension.DURATION:
+        return "every answer takes some time: write an upper limit, with <"
+    if metric.dimension in {Dimension.RATE, Dimension.COUNT}:
+        return "there is never less than nothing: write how much it is to be at least"
+    example = _TRACE["goodput_ratio"] if metric.name == "goodput_ratio" else f"{metric} >= 1 %"
+    return f"there is never less than none: write how much it is to be at least, like `{example}`"
+
+
+def _why_highest(metric: Metric, longest: Longest) -> str:
+    if metric.dimension is Dimension.DURATION:
+        return f"it is {format_duration(longest.time_s)} at most, for {longest.why}"
+    if metric.objective is not None:
+        return f"it is {1 / (1 - metric.objective):.6g} x at most, when nothing is good"
+    return "it is 100 % at most"

@@ -1,0 +1,176 @@
+"""Thresholds that decide nothing and keys that change nothing are refused, all at once, with what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from loadproof.errors import InputError
+from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.vacuous import Longest, vacuity
+from tests.commands import in_process, scenario_file
+from tests.loadproof.cli.refusals import refused
+
+KEPT_BY_NONE, BROKEN_BY_NONE = "nothing could keep it", "nothing could break it"
+STEADY = {"name": "steady", "duration": "10 s", "users": 20}
+OPEN = {
+    "model": "open",
+    "client_count": 20,
+    "mix": {"balance": {"share": "100 %"}},
+    "phases": [{"name": "steady", "duration": "10 s", "rate": "100 rps"}],
+}
+GOOD = {"expect": "goodput_ratio >= 90 %"}
+
+
+@pytest.mark.parametrize(
+    ("expect", "what", "remedy"),
+    [
+        ("error_ratio <= 0 %", KEPT_BY_NONE, "`error_ratio < 0.1 %`"),
+        ("error_ratio < 0 %", KEPT_BY_NONE, "no number of samples shows that there are none"),
+        ("throttled_ratio <= 0 %", KEPT_BY_NONE, "`throttled_ratio < 1 %`"),
+        ("goodput_ratio >= 100 %", KEPT_BY_NONE, "`goodput_ratio >= 99.9 %`"),
+        ("goodput_ratio > 120 %", KEPT_BY_NONE, "no number of samples shows that all are good"),
+        ("burn_rate(99.9) <= 0 x", KEPT_BY_NONE, "`burn_rate(99.9) < 1 x`"),
+        ("p(95) < 0 ms", KEPT_BY_NONE, "write a longer one"),
+        ("max <= 0.5 us", KEPT_BY_NONE, "write a longer one"),
+        ("spread < 0 ms", KEPT_BY_NONE, "write a longer one"),
+        ("recovery < 0 s", KEPT_BY_NONE, "write a longer one"),
+        ("p(95) >= 20 s", KEPT_BY_NONE, "it is 10 s at most"),
+        ("p(95) < 0 * baseline", KEPT_BY_NONE, "`1.10 * baseline`"),
+        ("drift(error_ratio) > 100 %", KEPT_BY_NONE, "it is 100 % at most"),
+        ("goodput_ratio >= 0 %", BROKEN_BY_NONE, "`goodput_ratio >= 99.9 %`"),
+        ("throttled_ratio > 0 %", BROKEN_BY_NONE, "`throttled_ratio >= 1 %`"),
+        ("error_ratio < 100 %", BROKEN_BY_NONE, "it is 100 % at most"),
+        ("error_ratio <= 250 %", BROKEN_BY_NONE, "it is 100 % at most"),
+        ("burn_rate(99) < 100 x", BROKEN_BY_NONE, "it is 100 x at most"),
+        ("p(95) < 1 h", BROKEN_BY_NONE, "it is 10 s at most, for the test says so"),
+        ("mean >= 0 s", BROKEN_BY_NONE, "write an upper limit, with <"),
+        ("count >= 0", BROKEN_BY_NONE, "how much it is to be at least"),
+        ("throughput >= 0 rps", BROKEN_BY_NONE, "how much it is to be at least"),
+        ("goodput >= 0 * baseline", BROKEN_BY_NONE, "how much it is to be at least"),
+        ("drift(error_ratio) < 100 %", BROKEN_BY_NONE, "it is 100 % at most"),
+    ],
+)
+def test_an_expectation_that_decides_nothing_is_told_with_what_to_write(expect, what, remedy):
+    """Whether nobody could keep it or nobody break it."""
+    found = vacuity(parse_expectation(expect), Longest(10, "the test says so"))
+    assert found is not None
+    assert found.what == what
+    assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "error_ratio < 0.1 %",
+        "error_ratio > 5 %",
+        "goodput_ratio >= 99.99 %",
+        "burn_rate(99.9) < 14.4 x",
+        "p(95) < 9 s",
+        "p(95) >= 5 ms",
+        "spread <= 0 ms",
+        "recovery <= 0 s",
+        "count > 0",
+        "goodput > 0 rps",
+        "drift(p(95)) <= 0 %",
+        "drift(memory) < 200 %",
+        "p(95) <= 1.10 * baseline",
+    ],
+)
+def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
+    """'At once' and 'not apart' are values that are reached."""
+    assert vacuity(parse_expectation(expect), Longest(10, "")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"thresholds": [GOOD, {"expect": "p(95) < 10 s"}]}, "`timeouts.total` ends what takes longer"),
+        (
+            {"thresholds": [GOOD, {"expect": "p(95) < 3 s", "series": "connect"}], "timeouts": {"connect": "2 s"}},
+            "`timeouts.connect` ends what takes longer",
+        ),
+        (
+            {"thresholds": [GOOD, {"expect": "p(95) < 90 s"}], "timeouts": {"total": "10 min"}},
+            "times are told apart up to 60 s",
+        ),
+        ({"thresholds": [GOOD, {"phase": "bursts", "expect": "spread <= 1 s"}]}, "then comes the next burst"),
+        ({"thresholds": [GOOD, {"expect": "error_ratio < 5 %", "series": "connect"}]}, "thresholds[1].series: error_"),
+        ({"thresholds": [GOOD, {"expect": "error_ratio < 5 %", "outcome": "ok"}]}, "it goes with p(95), mean and max"),
+        ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": []}]}, "thresholds[1].endpoint: an empty list"),
+        ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "phase": []}]}, "thresholds[1].phase: an empty list"),
+        ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": ["health"] * 2}]}, "named twice, got 'health'"),
+        ({"thresholds": [GOOD, {**GOOD}]}, "thresholds[1]: the same threshold stands above"),
+        ({"client_count": 5}, "client_count: no effect in the closed model, got '5'; leave it out"),
+        ({"max_in_flight": 5}, "max_in_flight: no effect in the closed model"),
+        ({"arrivals": "uniform"}, "arrivals: no effect in the closed model"),
+        ({**OPEN, "mix": {"balance": {"share": "100 %", "every": "1 s"}}}, "mix.balance.every: no effect in the open"),
+        ({**OPEN, "when_throttled": "ignore"}, "when_throttled: no effect in the open model, got 'ignore'"),
+        ({"deadline": "11 s"}, "deadline: no answer is waited for so long, got '11 s'"),
+        ({"timeouts": {"connect": "11 s"}}, "timeouts.connect: the total timeout comes first, got '11 s'"),
+        ({"timeouts": {"first_byte": "11 s"}}, "timeouts.first_byte: the total timeout comes first"),
+        (
+            {"phases": [STEADY, {"name": "more", "duration": "9 s", "users": 20, "ramp": "5 s"}]},
+            "phases[1].ramp: the level before is the same, got '20'; leave it out",
+        ),
+        ({"phases": [{**STEADY, "ramp": "0 s"}]}, "phases[0].ramp: not accepted, got '0 s'"),
+        ({"settings": {"limiter": "off", "limits": {"health": "9/s"}}}, "settings.limits: no effect while the limiter"),
+        ({"settings": {"limits": {"helth": "9/s"}}}, "no such limit, got 'helth'; did you mean 'health'?"),
+        ({"settings": {"limiter": "off"}, "when_throttled": "honour"}, "when_throttled: no effect: the embedded"),
+        ({"settings": {"limiter": "off"}, "expect_throttling": True}, "expect_throttling: no effect: the embedded"),
+        (
+            {"phases": [{**STEADY, "users": 4}]},
+            "mix.webhooks: there is no such user in any phase, got '10 % of 4 users'",
+        ),
+        ({**OPEN, "thresholds": [GOOD, {"expect": "goodput >= 200 rps"}]}, "the plan has 100 rps at most"),
+        ({**OPEN, "thresholds": [GOOD, {"expect": "count >= 2000"}]}, "the plan has 1,001 at most"),
+    ],
+)
+def test_check_refuses_what_changes_nothing(tmp_path, changes, message):
+    """With its place and the remedy."""
+    thresholds = {"thresholds": [GOOD]} if "phases" in changes else {}
+    settings = {"settings": {}, "expect_throttling": True, "timeouts": {}}
+    assert message in refused("check", scenario_file(tmp_path, **settings | thresholds | changes))
+
+
+def test_all_of_it_is_told_at_once_with_what_is_wrong_besides(tmp_path):
+    """What contradicts itself, what decides nothing, what is in no locustfile."""
+    mix = {"refunds": {"share": "100 %", "every": "1 s"}}
+    thresholds = [GOOD, {"expect": "error_ratio <= 0 %"}, {"expect": "p(95) < 0 ms"}, {"expect": "count >= 0"}]
+    text = refused("check", scenario_file(tmp_path, mix=mix, thresholds=thresholds, arrivals="poisson", deadline="1 h"))
+    for message in (KEPT_BY_NONE, BROKEN_BY_NONE, "arrivals: no effect", "deadline: no answer", "mix.refunds: no such"):
+        assert message in text
+    assert text.count(KEPT_BY_NONE) == 2
+
+
+def test_what_is_within_the_plan_passes_the_check(tmp_path):
+    """All that was planned, and a ramp from nothing."""
+    changes = {"phases": [{**OPEN["phases"][0], "ramp": "1 s"}], "thresholds": [GOOD, {"expect": "goodput >= 95 rps"}]}
+    done = in_process("check", scenario_file(tmp_path, **OPEN | changes))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "message"),
+    [
+        ({"webhooks": {"signature": "none", "secret": "KEY"}}, "webhooks.secret: no effect beside `signature: none`"),
+        ({"health": {"alive": "up", "answer": {"status": None}}}, "health.alive: no effect beside"),
+        ({"transactions": {"location": True, "answer": {"id": None}}}, "transactions.location: no effect beside"),
+        ({"transactions": {"answer": {"id": None}}, "transaction": {"path": "/paid/{id}"}}, "nothing is read back"),
+    ],
+)
+def test_a_target_file_says_nothing_in_vain(tmp_path, endpoints, message):
+    """What another key keeps from being asked for."""
+    file = tmp_path / "target.yaml"
+    file.write_text(yaml.safe_dump({"base_url": "http://127.0.0.1:1", "endpoints": endpoints}))
+    with pytest.raises(InputError, match=message):
+        load_target(file)
+
+
+def test_a_limit_of_no_kind_of_traffic_is_refused(tmp_path):
+    """A typing error would leave the real one unchecked."""
+    file = tmp_path / "target.yaml"
+    file.write_text("base_url: http://127.0.0.1:1\nlimits: {balnce: 30/min}\n")
+    text = refused("check", scenario_file(tmp_path), "--target", file)
+    assert "target limits.balnce: a limit of no kind of traffic, got 'balnce'; did you mean 'balance'?" in text
