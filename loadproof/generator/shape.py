@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from locust import LoadTestShape
 
-from loadproof.plan.phases import moments_of, users_asked_at
+from loadproof.plan.phases import changes_of, users_made_at
 from loadproof.users.user import api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
 
@@ -65,7 +65,7 @@ class PlanShape(LoadTestShape):
         if work.scenario.model == "open":
             return self._workers, float(self._workers), [self.dispatcher]
         now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
-        users = users_asked_at(work.spans, now_s)
+        users = users_made_at(work.spans, now_s)
         mix = work.scenario.mix
         classes: list[type[User]] = [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
         return users, float(max(users, 1)), classes
@@ -89,7 +89,7 @@ class PlanShape(LoadTestShape):
         """When the number of users changes or the last phase ends before the next call, wait for that."""
         work = self.post.workload()
         now_s = work.now_s()
-        moment_s = next((one for one in moments_of(work.spans) if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        moment_s = next((one for one in changes_of(work.spans) if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loadproof.scenario.scenario import Scenario
+
+
+MADE_AHEAD_S: Final = 0.5
+"""Making users takes time, and workers have to hear of it."""
 
 
 class PhaseSpan(Strict):
@@ -100,13 +104,32 @@ def seconds_of(span: PhaseSpan) -> Iterator[tuple[int, float]]:
         yield second, min(second + 1, span.end_s) - max(second, span.start_s)
 
 
-def moments_of(spans: Sequence[PhaseSpan]) -> list[float]:
+def users_made_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
+    """Users that are there: those of a higher step come ahead of it, and wait for it."""
+    return max(users_asked_at(spans, time_s), users_asked_at(spans, time_s + MADE_AHEAD_S))
+
+
+def steps_of(spans: Sequence[PhaseSpan]) -> list[float]:
     """When `users_asked_at` may change, and the end."""
     moments = {spans[-1].end_s}
     for span in spans:
         ramp_end_s = span.start_s + span.ramp_s
         moments |= {span.start_s, ramp_end_s, *map(float, range(math.ceil(span.start_s), math.ceil(ramp_end_s)))}
     return sorted(moments)
+
+
+def changes_of(spans: Sequence[PhaseSpan]) -> list[float]:
+    """When `users_made_at` changes, and the end."""
+    steps = steps_of(spans)
+    moments = sorted({*steps, *(step - MADE_AHEAD_S for step in steps)})
+    return [at_s for at_s in moments if users_made_at(spans, at_s) != users_made_at(spans, at_s - 1e-6)] + steps[-1:]
+
+
+def step_ahead(spans: Sequence[PhaseSpan], time_s: float) -> float:
+    """The step that a user who is made now was made for: the next one, if that is why; else now."""
+    ahead = [step for step in steps_of(spans) if time_s < step <= time_s + MADE_AHEAD_S]
+    now = users_asked_at(spans, time_s)
+    return next((step for step in ahead if users_asked_at(spans, step) > now), time_s)
 
 
 def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:

@@ -99,7 +99,7 @@ class ApiUser(User):
         """As Locust's: a life in the closed model, from on_start to on_stop."""
         came_s = self.workload.now_s()
         self._time.came(self.endpoint, came_s)
-        self._due = Due(came_s)
+        self._due = Due(self.workload.first_step(came_s))
         life: Greenlet = super().start(group)
         life.rawlink(self._leave)
         return life
@@ -140,7 +140,7 @@ class ApiUser(User):
             self._account_setup(now_s)
         # Where the target limits its clients, each request of its set-up stands for a turn.
         held_s = self._requests * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
-        first_s = max(0.0, now_s) + held_s + self._offset_s
+        first_s = self.workload.first_step(now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
         self._plan_next(now_s)
         self.wait()
@@ -167,10 +167,10 @@ class ApiUser(User):
 
     def _account_setup(self, now_s: float) -> None:
         """Its answers delay the first turn, which is no loss while they come within the deadline."""
-        came_s, self._is_setting_up = self._due.at_s, False
-        until_s = came_s + self._answering_s
+        expected_s, self._is_setting_up = self._due.at_s, False
+        until_s = expected_s + self._answering_s
         self._time.late(self.endpoint, until_s, now_s)
-        self._keep_waiting(MISSED, came_s + self.workload.scenario.deadline, until_s)
+        self._keep_waiting(MISSED, expected_s + self.workload.scenario.deadline, min(until_s, now_s))
 
     def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
         """It would have sent as much at each turn as at its last."""

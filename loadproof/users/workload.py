@@ -21,7 +21,7 @@ from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
-from loadproof.plan.phases import plan_phases
+from loadproof.plan.phases import plan_phases, step_ahead
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
@@ -102,6 +102,10 @@ class Workload:
         """The pace of this endpoint's users in the closed model."""
         mix = self.scenario.mix.get(endpoint)
         return (mix.every if mix else None) or _PACE_BESIDE_THE_MIX_S
+
+    def first_step(self, now_s: float) -> float:
+        """From when on a user of the closed model who is ready now takes its turns."""
+        return step_ahead(self.spans, max(0.0, now_s))
 
     def is_limited(self, endpoint: str) -> bool:
         """The target declares a limit of it, and the plan is to stay within."""

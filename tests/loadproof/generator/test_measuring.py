@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from loadproof.errors import OutputError
+from loadproof.plan.pacing import Due
 from loadproof.rundir import files
 from simulation.rundirs import scenario
 from tests.loadproof.generator.crews import Local
@@ -58,7 +59,7 @@ def test_a_second_has_one_row_with_its_length_and_the_plan_s_end_is_the_last(loc
     busy_s[0] += 0.9
     local.time.advance_to(0.5 + 45.4)
     local.process.recorder.started()
-    local.process.recorder.abandoned("health", intended_s=44.9)
+    local.process.recorder.abandoned("health", Due(44.9))
     local.quit()
     rows = pd.read_csv(local.path / files.GENERATOR)
     assert rows["second"].tolist() == list(range(45))

@@ -11,6 +11,7 @@ import pytest
 from tests.unpatched import locust  # isort: skip
 
 from loadproof.generator.shape import PlanShape
+from loadproof.plan.phases import MADE_AHEAD_S
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
 from simulation.clock import FakeTime
@@ -90,11 +91,11 @@ class Shaped:
 
 @pytest.mark.parametrize("took_s", [0.0, 0.3, 0.9])
 def test_users_change_when_the_plan_says(took_s):
-    """Not at Locust's next call, and however long the change before took."""
+    """Not at Locust's next call, and however long the change before took; those who come are made ahead."""
     shaped = Shaped(scenario(**PLAN), took_s=took_s)
     assert shaped.finish() == [
         (pytest.approx(-LEAD_S), 10),
-        (pytest.approx(2.5, abs=1e-6), 40),
+        (pytest.approx(2.5 - MADE_AHEAD_S, abs=1e-6), 40),
         (pytest.approx(5.8, abs=1e-6), 5),
     ]
     assert shaped.ticks[-1][0] == pytest.approx(6.8, abs=1e-6)

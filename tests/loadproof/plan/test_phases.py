@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from loadproof.plan.pacing import NEVER, next_due
 from loadproof.plan.phases import (
-    moments_of,
+    changes_of,
     most_requests_within,
     phase_at,
     plan_phases,
     seconds_of,
+    step_ahead,
+    steps_of,
     users_asked_at,
     users_at,
+    users_made_at,
 )
 from loadproof.plan.shares import apportion
 from simulation.rundirs import open_scenario, scenario
@@ -103,7 +106,7 @@ def test_a_ramp_goes_in_steps_of_the_same_area():
         {"name": "c", "duration": "3 s", "users": 0 + 5, "ramp": "1500 ms"},
     ]
     spans = plan_phases(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 90 %"}]))
-    moments, step_s = moments_of(spans), 0.01
+    moments, step_s = steps_of(spans), 0.01
     times = [number * step_s for number in range(int(spans[-1].end_s / step_s))]
     asked = [users_asked_at(spans, time_s) for time_s in times]
     changes = [after for before, after, a, b in zip(times, times[1:], asked, asked[1:], strict=False) if a != b]
@@ -111,6 +114,19 @@ def test_a_ramp_goes_in_steps_of_the_same_area():
     smooth = sum(users_at(spans, time_s) for time_s in times)
     assert abs(sum(asked) - smooth) < 0.01 * smooth
     assert sum(length for span in spans for _, length in seconds_of(span)) == spans[-1].end_s
+
+
+def test_users_of_a_higher_step_come_ahead_of_it_and_begin_with_it():
+    """Those of a lower one go when it comes."""
+    phases = [
+        {"name": "low", "duration": "4 s", "users": 10},
+        {"name": "high", "duration": "4 s", "users": 50},
+        {"name": "back", "duration": "4 s", "users": 10},
+    ]
+    spans = plan_phases(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 90 %"}]))
+    assert [users_made_at(spans, time_s) for time_s in (0, 3.4, 3.6, 7.9, 8.1)] == [10, 10, 50, 50, 10]
+    assert changes_of(spans) == [3.5, 8.0, 12.0]
+    assert [step_ahead(spans, time_s) for time_s in (0, 3.4, 3.6, 4.1, 7.9)] == [0, 3.4, 4.0, 4.1, 7.9]
 
 
 def test_the_most_requests_of_any_minute_are_found_across_phases():

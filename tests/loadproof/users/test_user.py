@@ -37,7 +37,7 @@ class Noting(NoRecorder):
         _, _, outcome, *_ = told
         self.outcomes.append(str(outcome))
 
-    def unsent(self, _: str, want: str, **__: object) -> None:
+    def unsent(self, _: str, want: str, *__: object) -> None:
         self.outcomes.append(f"want of {want}")
 
     def abandoned(self, *_: object, **__: object) -> None:
