@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
+from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.errors import ExitCode, escaped
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -94,6 +95,15 @@ def judge(run_directory: Path, baseline: Run | None, console: Console, policy: P
 
 def judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it."""
+    try:
+        return _judged(run_directory, baseline, console)
+    except Exception as error:
+        if not is_want_of_memory(error):
+            raise
+        raise out_of_memory(error, run_directory, has_measured=True) from None
+
+
+def _judged(run_directory: Path, baseline: Run | None, console: Console) -> tuple[Run, Verdict]:
     from analysis.frames.run import load_run
     from analysis.judge.verdict import decide
     from analysis.outputs import tables
