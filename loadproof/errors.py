@@ -5,7 +5,8 @@ LoadproofError                  expected trouble: told in one line each, never a
 ├── UnsafeTargetError           a host that nobody allowed to be loaded
 ├── TargetError                 the target is down, not ready, or not what it says
 ├── OutputError                 the run directory or a report can't be written
-└── RunDirectoryError           a run directory that can't be read, or is of another format version
+├── RunDirectoryError           a run directory that can't be read, or is of another format version
+└── InvalidRunError             what was measured is no run, and there is no verdict that says so
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class OutputError(LoadproofError):
 
 class RunDirectoryError(LoadproofError):
     pass
+
+
+class InvalidRunError(LoadproofError):
+    exit_code = ExitCode.INVALID
 
 
 def escaped(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import uvicorn
 from payments_api.app import make_app
 from payments_api.ledger import create_database
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
-from payments_api.workers import supervise, tell_ready
+from payments_api.workers import Stop, supervise, tell_ready
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -44,6 +43,9 @@ class _Server(uvicorn.Server):
         if self._parent is not None:
             threading.Thread(target=self._watch_parent, daemon=True).start()
 
+    def stop(self) -> None:
+        self.should_exit = True
+
     def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
             time.sleep(_PARENT_POLL_S)
@@ -60,19 +62,25 @@ def main() -> int:
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # uvicorn stops in an orderly way and then raises the signal again, for which we have no further use.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    # uvicorn has handlers of its own while it serves, and raises a signal again when it has stopped in an orderly way.
+    stop = Stop()
     with tempfile.TemporaryDirectory(prefix="loadproof-target-") as directory:
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
         if options.fd is None:
             create_database(database, settings.accounts)
         if settings.workers > 1 and options.fd is None:
-            return supervise(settings.workers, listener, database, directory, exit_with_parent=options.exit_with_parent)
-        return _serve(make_app(settings, database), listener, exit_with_parent=options.exit_with_parent)
+            return supervise(
+                settings.workers,
+                listener,
+                database,
+                directory,
+                exit_with_parent=options.exit_with_parent,
+                stop=stop,
+            )
+        return _serve(make_app(settings, database), listener, exit_with_parent=options.exit_with_parent, stop=stop)
 
 
-def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool) -> int:
+def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -84,8 +92,11 @@ def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool) -> 
         backlog=4096,
     )
     server = _Server(config, exit_with_parent=exit_with_parent)
+    stop.then = server.stop
+    if stop.is_wanted:
+        return 0
     server.run(sockets=[listener])
-    return 0 if server.started else 2
+    return 0 if server.started or stop.is_wanted else 2
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -13,8 +13,24 @@ from payments_api.metrics import SHARED_DIRECTORY
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 _POLL_S: Final = 0.2
+
+
+class Stop:
+    """SIGINT and SIGTERM, remembered from the program's start: whenever one comes, it is not lost."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.is_wanted = False
+        self.then = then
+        """Called for each."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def _remember(self, *_: object) -> None:
+        self.is_wanted = True
+        self.then()
 
 
 def tell_ready(listener: socket.socket) -> None:
@@ -24,31 +40,26 @@ def tell_ready(listener: socket.socket) -> None:
     sys.stdout.flush()
 
 
-def supervise(workers: int, listener: socket.socket, database: str, directory: str, *, exit_with_parent: bool) -> int:
+def supervise(
+    workers: int, listener: socket.socket, database: str, directory: str, *, exit_with_parent: bool, stop: Stop
+) -> int:
     """Run workers until a signal, or until one of them ends by itself; 0 when all ended as they should.
 
     `directory` is where they count together, and is nobody else's.
     """
     listener.set_inheritable(True)
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
     command = [sys.executable, "-m", "payments_api", "--fd", str(listener.fileno()), "--exit-with-parent"]
     environment = {**os.environ, "DATABASE": database, SHARED_DIRECTORY: directory}
     processes = [
         subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stdout=subprocess.PIPE)
         for _ in range(workers)
     ]
-    if all(_is_ready(process) for process in processes):
+    if all(_is_ready(process) for process in processes) and not stop.is_wanted:
         tell_ready(listener)
     parent = os.getppid()
-    while not stopped and all(process.poll() is None for process in processes):
-        stopped = exit_with_parent and os.getppid() != parent
+    while not stop.is_wanted and all(process.poll() is None for process in processes):
+        if exit_with_parent and os.getppid() != parent:
+            break
         time.sleep(_POLL_S)
     for process in processes:
         process.terminate()

@@ -157,14 +157,14 @@ def test_packages_hold_no_code_and_forward_nothing():
 def test_outside_of_locusts_processes_nothing_loads_locust_or_gevent():
     """Neither what judges nor what runs Locust as its children."""
     reports = ("analysis.report.run_page", "analysis.report.locust_page", "analysis.outputs.tables")
-    loaded = loaded_by(*reports, "loadproof.cli.app", "loadproof.run.runner")
+    loaded = loaded_by(*reports, "loadproof.cli.commands", "loadproof.run.runner")
     assert loaded & {"locust", "gevent", "payments_api"} == set()
 
 
 @pytest.mark.process
 def test_the_command_line_starts_without_pandas_and_matplotlib():
     """They take seconds to load, and are only needed after the run."""
-    assert loaded_by("loadproof.cli.app") & {"pandas", "matplotlib", "scipy"} == set()
+    assert loaded_by("loadproof.cli.commands") & {"pandas", "matplotlib", "scipy"} == set()
 
 
 def loaded_by(*names: str) -> set[str]:

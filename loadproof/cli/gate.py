@@ -121,5 +121,5 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)
-        return Gated(name, trouble=trouble)
+        return Gated(name, trouble=trouble, unmeasured_code=error.exit_code)
     return Gated(name, run, verdict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
+from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.errors import ExitCode, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -111,6 +112,15 @@ def judged(
     `ended` tells how a run has just ended. It is INVALID when its verdict can't be written; of an earlier run that is
     an OutputError, and leaves its files as they are.
     """
+    try:
+        return _judged(run_directory, baseline, console, ended)
+    except Exception as error:
+        if not is_want_of_memory(error):
+            raise
+        raise out_of_memory(error, run_directory, has_measured=True) from None
+
+
+def _judged(run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None) -> tuple[Run, Verdict]:
     from analysis.frames.run import load_run
     from analysis.judge.verdict import decide
     from analysis.outputs import tables

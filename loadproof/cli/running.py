@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from loadproof.cli import judging
+from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.options import console
 from loadproof.errors import ExitCode, Problem, escaped
 from loadproof.outcome import Outcome
@@ -19,7 +20,7 @@ from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.openfiles import closing_problem
 from loadproof.run.progress import Progress
-from loadproof.rundir.files import create_run_directory
+from loadproof.rundir.files import INTERVALS, create_run_directory
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -44,9 +45,15 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
     )
     # What judges loads while the target starts, or its loading would disturb the measurement.
     threading.Thread(target=importlib.import_module, args=["analysis.judge.thresholds"], daemon=True).start()
-    with progress:
-        broken = judging.watch_for_abort(run_directory, scenario)
-        ended = runner.run(assignment, run_directory, progress, stop_signal, broken=broken)
+    try:
+        with progress:
+            broken = judging.watch_for_abort(run_directory, scenario)
+            ended = runner.run(assignment, run_directory, progress, stop_signal, broken=broken)
+    except Exception as error:
+        if not is_want_of_memory(error):
+            raise
+        has_measured = (run_directory / INTERVALS).exists()
+        raise out_of_memory(error, run_directory, has_measured=has_measured) from None
     return run_directory, ended
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -33,4 +34,7 @@ def worker(
     with stop_signal.installed():
         options = WorkerOptions(host, port, checked_locustfiles(locustfiles), environment)
         code = work_for(options, stop_signal, once=once)
+    if stop_signal:
+        sys.stderr.write(f"worker: stopped by {stop_signal.name}\n")
+        raise typer.Exit(stop_signal.exit_code)
     raise typer.Exit(ExitCode.NOTHING_MEASURED if code else ExitCode.PASS)

@@ -139,12 +139,12 @@ def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:
 
 
 def most_requests_within(scenario: Scenario, spans: Sequence[PhaseSpan], window_s: float) -> float:
-    """The most requests to expect in so many seconds of the run, each phase's spread evenly over it."""
+    """The most requests to expect in so many seconds of the run, each phase at its highest rate; never too few."""
     expected = expected_requests(scenario, spans)
-    rates = [
-        sum(count for (phase, _), count in expected.items() if phase == span.name) / (span.end_s - span.start_s)
-        for span in spans
-    ]
+    rates = []
+    for span in spans:
+        requests = sum(count for (phase, _), count in expected.items() if phase == span.name)
+        rates.append(max(requests / (span.end_s - span.start_s), span.rate_rps or 0.0))
 
     def within(begin_s: float) -> float:
         overlaps_s = [min(span.end_s, begin_s + window_s) - max(span.start_s, begin_s) for span in spans]

@@ -6,8 +6,9 @@ import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 from loadproof.run.children import start, stop
+from loadproof.rundir.files import append
 
 READY_PREFIX: Final = "payments_api: ready on "
 _READY_TIMEOUT_S: Final = 20.0
+_CHUNK_BYTES: Final = 65_536
 _FAULTS: Final = "FAULTS"
 _NOT_INHERITED: Final = frozenset(
     {
@@ -54,9 +57,10 @@ def embedded_target(
 
 
 def _await_ready(child: subprocess.Popen[bytes], log: Path, stop_requested: Callable[[], bool]) -> str:
-    output: IO[bytes] | None = child.stdout
+    output = child.stdout
     assert output is not None  # noqa: S101 - it was started with a pipe
     deadline_s = time.monotonic() + _READY_TIMEOUT_S
+    unread = b""
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while time.monotonic() < deadline_s:
@@ -64,12 +68,24 @@ def _await_ready(child: subprocess.Popen[bytes], log: Path, stop_requested: Call
                 return ""
             if not selector.select(timeout=0.1):
                 continue
-            line = output.readline().decode(errors="replace").strip()
-            if line.startswith(READY_PREFIX):
-                return line.removeprefix(READY_PREFIX)
-            if not line and child.wait() is not None:
+            # Not by lines: those that came together would wait in a buffer of which the selector knows nothing.
+            chunk = os.read(output.fileno(), _CHUNK_BYTES)
+            if not chunk:
                 break
+            *lines, unread = (unread + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(READY_PREFIX.encode()):
+                    threading.Thread(target=_keep, args=[output, log], daemon=True).start()
+                    return line.removeprefix(READY_PREFIX.encode()).decode(errors="replace").strip()
+                append(log, line + b"\n")
     raise TargetError(Problem("embedded target", "did not get ready", f"see {log}", got=_last_line(log)))
+
+
+def _keep(output: IO[bytes], log: Path) -> None:
+    """What it prints later: a pipe that nobody reads is full one day, and who writes to it waits."""
+    with suppress(OSError, ValueError):
+        while chunk := os.read(output.fileno(), _CHUNK_BYTES):
+            append(log, chunk)
 
 
 def _last_line(log: Path) -> str:

@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
 from loadproof.api import signing
-from loadproof.errors import OutputError
+from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
 from loadproof.run.embedded import embedded_target
 from loadproof.run.openfiles import allow_open_files, connections_needed
-from loadproof.run.watch import Broken, Watch, ended
+from loadproof.run.stopping import UnheededStopError
+from loadproof.run.watch import Broken, Watch, ended, stop_patience_s
 from loadproof.rundir import files
-from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
+    from loadproof.rundir.manifest import Manifest
 
 _WATCHING_NICENESS: Final = 10
+_LEAVING_S: Final = 10.0
+"""Beyond the time that the watch itself gives the generator to stop."""
 
 
 def run(
@@ -69,9 +73,8 @@ def run(
         else:
             generator = stack.enter_context(locust.started(manifest, path, assignment.crew, generator_cores, secret))
             watch = Watch(path, manifest, generator=generator, target=target_process, broken=broken)
-            # Signals go on reaching the main thread, which waits.
-            with ThreadPoolExecutor(1, initializer=_yield_cores) as watching:
-                manifest = watching.submit(watch.until_over, progress, stop_signal).result()
+            with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
+                manifest = _watched(watch, path, progress, stop_signal)
     return _written(path, manifest)
 
 
@@ -83,6 +86,24 @@ def _written(path: Path, manifest: Manifest) -> Manifest:
         if manifest.ending not in {"interrupted", "terminated", "disk_full"}:
             return manifest.model_copy(update={"ending": "disk_full", "ending_detail": str(error)})
     return manifest
+
+
+def _watched(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
+    """Signals go on reaching the main thread, which waits."""
+    watching = ThreadPoolExecutor(1, initializer=_yield_cores)
+    try:
+        return watching.submit(watch.until_over, progress, stop_signal).result()
+    except UnheededStopError as error:
+        sys.stderr.write(f"{Problem('run', str(error), 'look into generator.log')}\n")
+        return ended(read_manifest(path), stop_signal.ending, stop_signal.name)
+    except Exception as error:
+        # What was measured is kept, and is no whole run.
+        detail = f"loadproof itself failed: {type(error).__name__}"
+        _written(path, ended(read_manifest(path), "generator_died", detail))
+        raise
+    finally:
+        # A thread that still watches ends with the processes that it watches.
+        watching.shutdown(wait=False)
 
 
 def _yield_cores() -> None:

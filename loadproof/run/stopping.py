@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 from loadproof.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from loadproof.rundir.manifest import Ending
+
+
+class UnheededStopError(Exception):
+    """What was to end by a signal did not."""
 
 
 class StopSignal:
@@ -19,6 +23,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._arm: Callable[[], None] = _nothing
 
     def __bool__(self) -> bool:
         return self.number is not None
@@ -26,7 +31,9 @@ class StopSignal:
     @contextmanager
     def installed(self) -> Iterator[None]:
         def remember(number: int, _: object) -> None:
-            self.number = self.number or number
+            if self.number is None:
+                self.number = number
+                self._arm()
 
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -34,6 +41,30 @@ class StopSignal:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def heeded_within(self, patience_s: float) -> Iterator[None]:
+        """UnheededStopError when what is done here goes on for longer than this after the signal.
+
+        Whatever holds the main thread, the start of a thread for which there is no memory, say, is left.
+        """
+
+        def leave(*_: object) -> None:
+            raise UnheededStopError(f"did not end within {patience_s:g} s of {self.name}, and was left")
+
+        def arm() -> None:
+            signal.setitimer(signal.ITIMER_REAL, patience_s)
+
+        before = signal.signal(signal.SIGALRM, leave)
+        self._arm = arm
+        try:
+            if self:
+                self._arm()
+            yield
+        finally:
+            self._arm = _nothing
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
     @property
     def ending(self) -> Ending:
@@ -46,3 +77,7 @@ class StopSignal:
     @property
     def name(self) -> str:
         return "" if self.number is None else signal.Signals(self.number).name
+
+
+def _nothing() -> None:
+    """A signal is only remembered."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
     from loadproof.rundir.manifest import Ending
+    from loadproof.scenario.scenario import Scenario
 
 
 _PATIENCE_S: Final = 10.0
@@ -35,6 +36,11 @@ _GRACE_AFTER_DEATH_S: Final = 2.0
 _STRANGER: Final = "whoever it was has another LOADPROOF_SECRET, or none"
 Broken = Callable[[float], str | None]
 """At a second of the run: what has broken a threshold that ends it, if anything has."""
+
+
+def stop_patience_s(scenario: Scenario) -> float:
+    """How long a generator may take to stop when it was asked to."""
+    return scenario.timeouts.connect + scenario.timeouts.total + _PATIENCE_S
 
 
 def ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
@@ -65,8 +71,7 @@ class Watch:
         self._detail = ""
         self._unread = b""
         self._refused_some = False
-        timeouts = manifest.scenario.timeouts
-        self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
+        self._stop_patience_s = stop_patience_s(manifest.scenario)
         longest_s = generator.wait_s + manifest.phases[-1].end_s + 2 * self._stop_patience_s
         self._kill_at_s = time.monotonic() + longest_s
         self._stop_at_s: float | None = None

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
+from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, only_run, scenario_file
+from tests.quiet import run_when_quiet
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 SECRET = "5" * 64
@@ -63,6 +68,47 @@ def test_a_signal_ends_all_workers_with_a_report(tmp_path):
     assert seen.manifest.ending == "terminated"
     counts = tally(seen.intervals)
     assert counts.sent + counts.abandoned == seen.generator["sent"].sum() > 0
+
+
+@pytest.mark.long
+@pytest.mark.quiet
+def test_answers_in_flight_at_the_end_are_as_quick_as_the_others(tmp_path):
+    """Of a target that takes 100 ms each time; stopping 600 users takes several times as long."""
+    plan = {
+        "mix": {"health": {"share": "100 %", "every": "1 s"}},
+        "phases": [{"name": "steady", "duration": "6 s", "users": 600}],
+        "thresholds": [{"expect": "goodput_ratio >= 90 %"}],
+        "clients": "shared",
+    }
+    port = free_port()
+    tries = itertools.count()
+
+    def run_once() -> Path:
+        out = tmp_path / f"out-{next(tries)}"
+        options = ("--out", out, "--workers", 2)
+        in_process("run", scenario_file(tmp_path, **plan), *options, TARGET_URL=f"http://127.0.0.1:{port}")
+        return only_run(out)
+
+    with subprocess.Popen([sys.executable, "-m", "tests.end_to_end.constantserver", str(port)], cwd=ROOT) as server:
+        try:
+            wait_until_it_listens(port)
+            rows = load_run(run_when_quiet(run_once)).intervals
+        finally:
+            server.terminate()
+    rows = rows[rows["series"] == "service"]
+    slowest_ms = rows.groupby("second")["bucket"].max().map(lambda bucket: MIDPOINT_US[bucket] / 1000)
+    assert slowest_ms[5] < 2 * slowest_ms[:5].median(), slowest_ms
+
+
+def wait_until_it_listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("it never listened")
 
 
 def test_workers_that_never_come_are_told(tmp_path):
@@ -144,11 +190,13 @@ def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkey
     assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
 
 
-def test_a_worker_without_a_master_waits_until_it_is_stopped():
-    """SIGTERM ends it at once, with all that it started; nothing was measured."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_worker_without_a_master_waits_until_it_is_stopped(number, code):
+    """The signal ends it at once, with all that it started, and is its code and its last word."""
     worker = Background("worker", f"127.0.0.1:{free_port()}", LOADPROOF_SECRET=SECRET)
     worker.child("--worker")
-    assert worker.signalled(signal.SIGTERM) == 2
+    assert worker.signalled(number) == code
+    assert worker.output.splitlines()[-1] == f"worker: stopped by {number.name}"
     assert "Traceback" not in worker.output
     assert worker.survivors() == []
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -92,3 +95,33 @@ def test_a_worker_that_dies_ends_the_target():
     with running_target(LIMITER="off", WORKERS="2") as target:
         psutil.Process(target.process.pid).children()[0].kill()
         assert target.process.wait(10) != 0
+
+
+def ended_by(code: str, **settings: str) -> int:
+    """The exit code of a target whose start this code changes; it is stopped if it does not end."""
+    program = f"import os, signal, sys\nimport payments_api.__main__ as api\n{code}\nsys.exit(api.main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "--port", "0", "--exit-with-parent"],
+        env={**os.environ, "ACCOUNTS": "50", "LIMITER": "off", **settings},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            return process.wait(30)
+        finally:
+            process.kill()
+
+
+TERMINATE = "os.kill(os.getpid(), signal.SIGTERM)"
+
+
+def test_a_signal_that_comes_while_the_supervisor_looks_for_its_parent_is_not_lost():
+    """Each time that it looks: there is no moment at which it may not come."""
+    code = f"real = os.getppid\ndef look():\n    {TERMINATE}\n    return real()\nos.getppid = look"
+    assert ended_by(code, WORKERS="2") == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_that_comes_before_it_serves_ends_it(workers):
+    """While the ledger is made, say."""
+    code = f"make = api.create_database\ndef made(*told):\n    make(*told)\n    {TERMINATE}\napi.create_database = made"
+    assert ended_by(code, WORKERS=workers) == 0

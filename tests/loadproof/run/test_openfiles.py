@@ -24,7 +24,10 @@ def test_too_few_open_files_are_told_before_the_run(tmp_path, monkeypatch, allow
     file = tmp_path / "many.yaml"
     file.write_text((ROOT / "scenarios/smoke.yaml").read_text().replace("users: 10", "users: 750"))
     # A hard limit that was lowered can't be raised again.
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    limits = resource.getrlimit
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda of: (allowed, allowed) if of == resource.RLIMIT_NOFILE else limits(of)
+    )
     done = in_process("check", file, "--set", "expect_throttling=true")
     assert done.returncode == code, done.stderr
     if code:
@@ -58,3 +61,23 @@ def test_one_address_has_only_so_many_ports(tmp_path, monkeypatch):
     assert list(open_file_problems(open_scenario(max_in_flight=460), processes=1, where="x.yaml")) == []
     monkeypatch.setattr(openfiles, "_PORT_RANGE", tmp_path / "none")
     assert openfiles.local_ports() == 16_384
+
+
+@pytest.mark.parametrize(
+    ("reuse", "host", "clients", "told"),
+    [
+        ("0", "127.0.0.1", "shared", "up to 1,500 ports in 60 s for each of 1 client addresses"),
+        ("2", "192.0.2.1", "shared", "up to 1,500 ports in 60 s for each of 1 client addresses"),
+        ("2", "127.0.0.1", "shared", "up to 100 ports in 1 s for each of 1 client addresses"),
+        ("1", "192.0.2.1", "shared", "up to 100 ports in 1 s for each of 1 client addresses"),
+        ("0", "127.0.0.1", "source-address", "up to 30 ports in 60 s for each of 50 client addresses"),
+    ],
+)
+def test_what_a_target_that_closes_each_connection_takes(tmp_path, monkeypatch, reuse, host, clients, told):
+    """A port stays taken for a minute after its connection, unless the system lets it be used again."""
+    for name, content in (("_PORT_RANGE", "40000\t40499\n"), ("_REUSE", f"{reuse}\n")):
+        (tmp_path / name).write_text(content)
+        monkeypatch.setattr(openfiles, name, tmp_path / name)
+    problem = openfiles.closing_problem(open_scenario(clients=clients), f"http://{host}:80")
+    assert told in problem.what
+    assert ("this machine has 500, which is too few" in problem.what) == ("1,500" in told)

@@ -1,0 +1,95 @@
+"""A want of memory, or a thread that never starts, ends a run in bounded time, with the right code."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from tests.commands import ENDLESS, ROOT, Background, only_run, scenario_file
+
+pytestmark = pytest.mark.process
+MIB = 2**20
+QUICKLY = {"timeouts": {"connect": "500 ms", "total": "500 ms"}, "deadline": "400 ms"}
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--out", "{}"]], ids=["check", "run"])
+def test_too_little_address_space_is_told_before_anything_starts(tmp_path, command):
+    """There are limits with which Python's imports alone would go on for ever."""
+    name, *options = command
+    done = subprocess.run(
+        [sys.executable, "-m", "loadproof", name, "scenarios/smoke.yaml", *[each.format(tmp_path) for each in options]],
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (290 * MIB, 290 * MIB)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "memory: this process may use too little address space: it needs 512 MiB, got '290 MiB'; "
+        "allow it more (`ulimit -v`, the container's limit)\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def changed(tmp_path, change: str) -> str:
+    """A program: the `loadproof` command after this change."""
+    program = tmp_path / "changed.py"
+    program.write_text(f"from tests.undrawn import app\n{change}\napp.main()\n")
+    return program.stem
+
+
+RAISE_LATER = """
+import os, threading, time
+from loadproof.run import watch
+listen = watch.Watch._read
+began_s = time.monotonic()
+def read(self, progress):
+    if (self._path / "intervals.csv.gz").exists():
+        raise {error}
+    return listen(self, progress)
+watch.Watch._read = read
+"""
+
+
+@pytest.mark.parametrize("error", ["MemoryError", 'RuntimeError("can\'t start new thread")'])
+def test_memory_that_runs_out_during_a_run_is_invalid(tmp_path, error):
+    """What was measured is kept, no process is left, and nobody is shown a traceback."""
+    program = changed(tmp_path, RAISE_LATER.format(error=error))
+    arguments = ("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
+    run = Background(*arguments, program=program, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    run.children()
+    assert run.end() == 4, run.output
+    assert "this process got no more memory" in run.output
+    assert "Traceback" not in run.output
+    assert run.survivors() == []
+    assert read_manifest(only_run(tmp_path / "out")).ending == "generator_died"
+
+
+NEVER_STARTS = """
+import threading
+from concurrent import futures
+futures.ThreadPoolExecutor.submit = lambda *told: threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_whose_watch_never_began(tmp_path, number, code):
+    """A thread for which there is no memory may never begin, and its starter wait for it for ever."""
+    program = changed(tmp_path, NEVER_STARTS)
+    arguments = ("run", scenario_file(tmp_path, **ENDLESS | QUICKLY), "--out", tmp_path / "out")
+    run = Background(*arguments, program=program, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    assert run.signalled(number) == code
+    assert "run: did not end within 21 s of" in run.output
+    assert (only_run(tmp_path / "out") / files.REPORT).exists()
+    assert "Traceback" not in run.output
+    assert run.survivors() == []
