@@ -14,6 +14,7 @@ from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
+from analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.units import format_duration
 
@@ -131,6 +132,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _lost_requests,
     _late_bursts,
     _repeated,
+    unread,
     _raised,
     _deliberate_faults,
 )

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import make_packet
-from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
+from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ class BlockingConnection:
             raise limit.error() from error
         except (OSError, MalformedAnswerError) as error:
             self.close()
-            raise ConnectionFailedError(reason_of(error)) from error
+            raise failure_of(error) from error
         except BaseException:
             self.close()
             raise
@@ -125,7 +125,7 @@ class BlockingConnection:
         self._socket.limit = limit
         timing.sent_s = time.monotonic()
         limit.begin("nothing of an answer", self._timeouts.first_byte_s)
-        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
+        self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._socket.sendall(self._tls.encrypt(packet.content) if self._tls else packet.content)
         answer = None
         while answer is None:

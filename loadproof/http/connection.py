@@ -16,9 +16,9 @@ from gevent import socket as gevent_socket
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import Packet, make_packet
-from loadproof.http.stream import Tls, Waiting, open_stream, reason_of
+from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     import socket
@@ -83,7 +83,7 @@ class Connection:
             return self._exchange(request, timing)
         except (OSError, MalformedAnswerError) as error:
             self.close()
-            raise ConnectionFailedError(reason_of(error)) from error
+            raise failure_of(error) from error
         except BaseException:
             # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
             self.close()
@@ -133,7 +133,7 @@ class Connection:
         return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
 
     def _send_and_wait(self, packet: Packet, timing: Timing) -> Answer:
-        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
+        self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._ended = None
         self._has_received = False
         self._waiting = getcurrent()

@@ -25,6 +25,10 @@ class ConnectionFailedError(TransportError):
     """Refused, reset, closed too early, or not HTTP."""
 
 
+class UnreadAnswerError(TransportError):
+    """One came, and loadproof doesn't read so much of it: its own limit, not the target's failure."""
+
+
 @dataclass(frozen=True)
 class Request:
     method: str

@@ -12,6 +12,9 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadproof.http.head import BeyondLimitError
+from loadproof.http.messages import ConnectionFailedError, TransportError, UnreadAnswerError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -73,11 +76,13 @@ def _connect(
     return tls
 
 
-def reason_of(error: Exception) -> str:
-    """Why a connection failed, in few words; nothing of what was sent or came."""
+def failure_of(error: Exception) -> TransportError:
+    """Why there is no answer, in few words; nothing of what was sent or came."""
+    if isinstance(error, BeyondLimitError):
+        return UnreadAnswerError(f"{error}: beyond what loadproof reads")
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        return ConnectionFailedError(f"TLS: {error.reason or error}")
+    return ConnectionFailedError(error.strerror or str(error) if isinstance(error, OSError) else str(error))
 
 
 class Tls:

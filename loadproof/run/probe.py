@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
-from loadproof.http.messages import RequestTimeoutError, TransportError
+from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError
 from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
 
@@ -26,6 +26,8 @@ def probe(target: TargetFile, scenario: Scenario) -> None:
             asker.ask(health.method, health.path)
     except RequestTimeoutError as error:
         what = f"no answer to {told}: {error}"
+    except UnreadAnswerError as error:
+        what, remedy = f"its answer to {told} has {error}", "have it send less"
     except TransportError as error:
         what = f"no HTTP answer to {told}: {error}"
         if _UNTRUSTED in what:

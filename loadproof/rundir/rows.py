@@ -11,14 +11,16 @@ HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 RETRY_UNREADABLE: Final = "retry_unreadable"
 REPEATED: Final = "repeated"
+UNREAD: Final = "unread"
+"""A counter with a response time: of answers that count as `invalid` because they are beyond what loadproof reads."""
 COUNTERS: Final = (
-    *("good", "completed", "dropped", "abandoned", REPEATED),
+    *("good", "completed", "dropped", "abandoned", REPEATED, UNREAD),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
-"""Series that only count, with bucket 0, in the second of the intended start: correct within the deadline; never sent;
-cut off by our own stop; sent twice, the first time in vain; refusals after whose Retry-After the client was admitted,
-was refused again, that had none, or one that can't be read. `completed` counts answers in the second in which they
-ended."""
+"""Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the
+deadline; never sent; cut off by our own stop; sent twice, the first time in vain; not read; refusals after whose
+Retry-After the client was admitted, was refused again, that had none, or one that can't be read. `completed` counts
+answers in the second in which they ended."""
 
 
 class IntervalRow(NamedTuple):

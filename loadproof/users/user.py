@@ -11,7 +11,8 @@ from locust import User
 from locust.exception import StopUser
 
 from loadproof.api.calls import Call, Reply
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing
+from loadproof.http.bodies import WrongBodyError
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing, UnreadAnswerError
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import Outcome, classify
 from loadproof.plan.pacing import Due
@@ -129,9 +130,11 @@ class ApiUser(User):
         except BaseException:
             recorder.abandoned(self.endpoint, intended_s=due.at_s)
             raise
+        if isinstance(error, UnreadAnswerError):
+            recorder.unread(self.endpoint, due, timing)
         if timing.is_repeated:
             recorder.repeated(self.endpoint, outcome, intended_s=due.at_s)
-        size = len(reply.answer.received) if reply else 0
+        size = reply.answer.size if reply else 0
         recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
             self._tell_locust(call.request, reply, error, timing)
@@ -164,13 +167,20 @@ class ApiUser(User):
             return None, Outcome.TIMEOUT, error
         except ConnectionFailedError as error:
             return None, Outcome.CONNECTION, error
+        except UnreadAnswerError as error:
+            return None, Outcome.INVALID, error
+        return self._judged(reply, check)
+
+    def _judged(self, reply: Reply, check: Callable[[Reply], None]) -> tuple[Reply | None, Outcome, Exception | None]:
         status = reply.answer.status
         try:
-            if status not in call.operation.statuses:
+            if status not in reply.operation.statuses:
                 expect(condition=False, reason=f"{self.endpoint}: status {status}")
             check(reply)
         except UnexpectedAnswerError as error:
             unexpected: Exception = error
+        except WrongBodyError as error:
+            unexpected = UnexpectedAnswerError(f"{self.endpoint}: {error}")
         except Exception as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
             unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
         else:
@@ -178,6 +188,9 @@ class ApiUser(User):
         outcome = classify(status, as_expected=False, has_retry_after="retry-after" in reply.answer.headers)
         if outcome is not Outcome.INVALID:
             unexpected = UnexpectedAnswerError(f"{outcome}: status {status}")
+        elif reply.answer.unread:
+            # Whatever the check made of it: it asked for what we don't read.
+            unexpected = UnreadAnswerError(f"{self.endpoint}: {reply.answer.unread}")
         return reply, outcome, unexpected
 
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
@@ -187,7 +200,7 @@ class ApiUser(User):
             request_type=request.method,
             name=self.endpoint,
             response_time=response_s * 1000,
-            response_length=len(answer.received) if answer else 0,
+            response_length=answer.size if answer else 0,
             response=answer,
             context=self.context(),
             exception=error,
