@@ -103,7 +103,11 @@ def _repeated(run: Run) -> Iterator[Finding]:
     counts = tally(run.intervals)
     if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
         what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
-        yield Finding(Word.PASS, what, "let the target keep idle connections open for longer")
+        yield Finding(
+            Word.PASS,
+            what,
+            "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle",
+        )
 
 
 def _raised(run: Run) -> Iterator[Finding]:

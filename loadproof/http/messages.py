@@ -73,3 +73,5 @@ class Timeouts:
     connect_s: float
     total_s: float
     first_byte_s: float | None = None
+    keep_alive_idle_s: float | None = None
+    """A connection that nobody used for so long is closed, before the server might close it; None: it stays."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
 from tests.commands import found, in_process, only_run, scenario_file, words_of
 from tests.servers import Script, read_request, serving
 
@@ -74,6 +76,35 @@ def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, word, finding):
     assert found(run, "a limit of loadproof") == finding
     failures = (run / "locust_failures.csv").read_text()
     assert ("beyond what loadproof reads" in failures) == bool(finding)
+
+
+def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
+    """Nothing is sent twice, and it closes no connection that anybody would still use."""
+    left: list[str] = []
+
+    def impatient(connection: socket.socket, _: int) -> None:
+        connection.settimeout(0.5)
+        try:
+            while read_request(connection):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(OK), OK))
+        except TimeoutError:
+            left.append("by it")
+        else:
+            left.append("by us")
+
+    plan = {
+        "mix": {"health": {"share": "100 %", "every": "500 ms"}},
+        "phases": [{"name": "steady", "duration": "4 s", "users": 10}],
+        "timeouts": {"connect": "5 s", "total": "5 s", "keep_alive_idle": "150 ms"},
+    }
+    with serving(impatient) as url:
+        run = run_against(url, tmp_path, **plan)
+    assert set(words_of(run).values()) == {"PASS"}
+    counts = tally(load_run(run).intervals)
+    assert (counts.repeated, counts.outcomes["connection"]) == (0, 0)
+    assert left.count("by us") > counts.sent / 2
+    # Only a busy machine lets it be the first.
+    assert left.count("by it") < counts.sent / 10
 
 
 def test_a_target_whose_first_answer_is_beyond_us_is_not_said_to_be_down(tmp_path):
