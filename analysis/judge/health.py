@@ -14,6 +14,7 @@ from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
+from analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -123,7 +124,11 @@ def _repeated(run: Run) -> Iterator[Finding]:
     counts = tally(run.intervals)
     if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
         what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
-        yield Finding(Word.PASS, what, "let the target keep idle connections open for longer")
+        yield Finding(
+            Word.PASS,
+            what,
+            "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle",
+        )
 
 
 def _raised(run: Run) -> Iterator[Finding]:
@@ -153,6 +158,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _set_up,
     _late_bursts,
     _repeated,
+    unread,
     _raised,
     _deliberate_faults,
 )

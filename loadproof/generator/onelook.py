@@ -103,8 +103,8 @@ def _seen(endpoint: str, outcome: str, told: dict[str, Any], target: TargetFacts
 def _text_of(answer: Answer) -> str:
     try:
         return answer.body.decode("utf-8", "replace")
-    except ValueError:
-        return "a body that can't be unpacked"
+    except ValueError as error:
+        return str(error)
 
 
 if __name__ == "__main__":

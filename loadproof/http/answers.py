@@ -6,46 +6,65 @@ open for ever, has no end of file, and takes what follows an answer for the next
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from loadproof.http import bodies
+from loadproof.http.bodies import UnreadBodyError, Wrapping, unwrapped
 from loadproof.http.chunked import ChunkedBody
-from loadproof.http.head import WITHOUT_BODY, Head, MalformedAnswerError, cached_head, is_interim, possible_head
+from loadproof.http.head import (
+    WITHOUT_BODY,
+    BeyondLimitError,
+    Head,
+    MalformedAnswerError,
+    cached_head,
+    is_interim,
+    possible_head,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_BODY_BYTES: Final = 10_000_000
-"""Of what is sent, and of what it unpacks to."""
 _MOST_INTERIM_ANSWERS: Final = 16
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_GZIP_OR_ZLIB: Final = 47
-"""zlib's window bits for either format, told by its header."""
 _UNREAD: Final = object()
 
 
 class Answer:
     """Status, headers and body of one answer. What needs work is done when it is asked for."""
 
-    __slots__ = ("_is_packed", "_json", "headers", "received", "status")
+    __slots__ = ("_json", "_wrapping", "headers", "received", "status", "unread")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], received: bytes = b"", *, is_packed: bool = False
+        self, status: int, headers: Mapping[str, str], received: bytes = b"", wrapping: Wrapping | None = None
     ) -> None:
+        """`wrapping` is None where the body is what came."""
         self.status = status
         self.headers = headers
         """Names in lower case; values of a repeated one joined by commas."""
         self.received = received
-        """The body as it came, chunks joined."""
-        self._is_packed = is_packed
+        """The body as it came, chunks joined; nothing where it was too long to be kept."""
+        self._wrapping = wrapping
+        self.unread: str | None = None
+        """The limit of ours that kept the body from whoever asked for it."""
         self._json: Any = _UNREAD
 
     @property
+    def size(self) -> int:
+        """Bytes of the body as it came."""
+        return self._wrapping.size if self._wrapping else len(self.received)
+
+    @property
     def body(self) -> bytes:
-        """The body, unpacked if we had asked for it packed; ValueError when it can't be."""
-        return _unpacked(self.received) if self._is_packed else self.received
+        """The body, unpacked; WrongBodyError when it isn't what it should be, UnreadBodyError when we don't read it."""
+        if self._wrapping is None:
+            return self.received
+        try:
+            return unwrapped(self.received, self._wrapping)
+        except UnreadBodyError as error:
+            self.unread = str(error)
+            raise
 
     @property
     def json(self) -> Any:
@@ -55,31 +74,20 @@ class Answer:
         return self._json
 
 
-def _unpacked(body: bytes) -> bytes:
-    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        unpacked = inflater.decompress(body, MAX_BODY_BYTES)
-    except zlib.error as error:
-        raise ValueError(f"a body that can't be unpacked: {error}") from None
-    if not inflater.eof:
-        raise ValueError("a packed body that is cut off, or too large")
-    return unpacked
-
-
 class AnswerParser:
     """One connection's answers, one at a time: `begin`, then `feed` until it gives the answer."""
 
     def __init__(self) -> None:
-        self.begin(is_head=False, unpack=False)
+        self.begin(is_head=False, accepted=None)
 
-    def begin(self, *, is_head: bool, unpack: bool) -> None:
-        """Expect the answer to a new request: to HEAD, one without a body; to a request for gzip, a packed one."""
+    def begin(self, *, is_head: bool, accepted: str | None) -> None:
+        """Expect the answer to a new request: to HEAD, one without a body. `accepted` is its Accept-Encoding."""
         self._is_head = is_head
-        self._unpack = unpack
+        self._accepted = accepted
         self._head: Head | None = None
         self._unread = b""
         self._parts: list[bytes] = []
-        self._missing = 0
+        self._size = 0
         self._chunks: ChunkedBody | None = None
         self._interim_answers = 0
         self.keeps_alive = False
@@ -102,7 +110,7 @@ class AnswerParser:
             received = unread[end + 4 :]
             if len(received) == head.length and not self._is_head:
                 self.keeps_alive = head.keeps_alive
-                return self._answer(head, received)
+                return self._answer(head, received, len(received))
             return self._begin_body(head, received)
         return self._feed_body(head, received)
 
@@ -114,18 +122,15 @@ class AnswerParser:
         if head.length is not None or head.is_chunked:
             raise MalformedAnswerError("closed within the body")
         self.keeps_alive = False
-        return self._answer(head, b"".join(self._parts))
+        return self._answer(head, b"".join(self._parts), self._size)
 
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
         if is_interim(head.status):
             return self._skip_interim(head, received)
         if self._is_head or head.status in WITHOUT_BODY:
-            return self._complete(head, b"", surplus=received)
-        if head.length is not None and head.length > MAX_BODY_BYTES:
-            raise MalformedAnswerError(f"a body of more than {MAX_BODY_BYTES} bytes")
+            return self._complete(head, b"", 0, has_surplus=bool(received))
         self._head = head
-        self._missing = head.length or 0
-        self._chunks = ChunkedBody(MAX_BODY_BYTES) if head.is_chunked else None
+        self._chunks = ChunkedBody(bodies.MAX_BODY_BYTES) if head.is_chunked else None
         return self._feed_body(head, received)
 
     def _skip_interim(self, head: Head, received: bytes) -> Answer | None:
@@ -133,30 +138,32 @@ class AnswerParser:
         if head.status == 101:
             raise MalformedAnswerError("switches protocols, which nobody asked for")
         if self._interim_answers > _MOST_INTERIM_ANSWERS:
-            raise MalformedAnswerError(f"more than {_MOST_INTERIM_ANSWERS} interim answers")
+            raise BeyondLimitError(f"more than {_MOST_INTERIM_ANSWERS} interim answers")
         self._unread = b""
         return self.feed(received) if received else None
 
     def _feed_body(self, head: Head, received: bytes) -> Answer | None:
         if self._chunks is not None:
             surplus = self._chunks.feed(received)
-            return None if surplus is None else self._complete(head, self._chunks.body, surplus=surplus)
-        self._parts.append(received)
-        if head.length is None:
-            self._missing -= len(received)
-            if -self._missing > MAX_BODY_BYTES:
-                raise MalformedAnswerError(f"a body of more than {MAX_BODY_BYTES} bytes")
+            if surplus is None:
+                return None
+            return self._complete(head, self._chunks.body, self._chunks.size, has_surplus=bool(surplus))
+        self._size += len(received)
+        if (self._size if head.length is None else head.length) <= bodies.MAX_BODY_BYTES:
+            self._parts.append(received)
+        else:
+            self._parts.clear()
+        if head.length is None or self._size < head.length:
             return None
-        self._missing -= len(received)
-        if self._missing > 0:
-            return None
-        body = b"".join(self._parts)
-        return self._complete(head, body[: head.length], surplus=body[head.length :])
+        body = b"".join(self._parts)[: head.length]
+        return self._complete(head, body, head.length, has_surplus=self._size > head.length)
 
-    def _complete(self, head: Head, body: bytes, *, surplus: bytes) -> Answer:
-        self.keeps_alive = head.keeps_alive and not surplus
-        return self._answer(head, body)
+    def _complete(self, head: Head, body: bytes, size: int, *, has_surplus: bool) -> Answer:
+        self.keeps_alive = head.keeps_alive and not has_surplus
+        return self._answer(head, body, size)
 
-    def _answer(self, head: Head, body: bytes) -> Answer:
-        is_packed = self._unpack and "content-encoding" in head.headers
-        return Answer(head.status, head.headers, body, is_packed=is_packed)
+    def _answer(self, head: Head, body: bytes, size: int) -> Answer:
+        """`size` is the body's as it came, of which nothing else may be kept."""
+        if head.codings or size > len(body):
+            return Answer(head.status, head.headers, body, Wrapping(head.codings, self._accepted, size))
+        return Answer(head.status, head.headers, body)

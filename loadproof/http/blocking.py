@@ -88,6 +88,7 @@ class BlockingConnection:
         self._socket: _Limited | None = None
         self._tls: Tls | None = None
         self._parser = AnswerParser()
+        self._idle_since_s = 0.0
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """Send and read the whole answer; TransportError when there is none in time."""
@@ -105,7 +106,7 @@ class BlockingConnection:
             self.close()
             raise
         finally:
-            timing.ended_s = time.monotonic()
+            timing.ended_s = self._idle_since_s = time.monotonic()
         if not self._parser.keeps_alive:
             self.close()
         return answer
@@ -121,15 +122,16 @@ class BlockingConnection:
 
     def _exchange(self, request: Request, timing: Timing, limit: _Limit) -> Answer:
         packet = make_packet(self.origin, self._headers, request)
-        if self._socket is None or _has_something(self._socket):
-            # The server has closed it, or sends what answers no request.
+        is_idle = timing.began_s - self._idle_since_s >= (self._timeouts.keep_alive_idle_s or math.inf)
+        if self._socket is None or is_idle or _has_something(self._socket):
+            # The server has closed it, may be about to, or sends what answers no request.
             self.close()
             self._open(timing, limit)
         assert self._socket is not None  # noqa: S101 - _open
         self._socket.limit = limit
         timing.sent_s = time.monotonic()
         limit.begin("nothing of an answer", self._timeouts.first_byte_s)
-        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
+        self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._socket.sendall(self._tls.encrypt(packet.content) if self._tls else packet.content)
         answer = None
         while answer is None:

@@ -6,21 +6,24 @@ Source: RFC 9112, section 7.1.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NoReturn
 
-from loadproof.http.head import MAX_HEAD_BYTES, MalformedAnswerError
+from loadproof.http.head import MAX_HEAD_BYTES, BeyondLimitError, MalformedAnswerError
 
 _LONGEST_LINE_BYTES: Final = 4096
+_BEGUN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*;")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*)?")
 
 
 class ChunkedBody:
-    """One body of at most `max_bytes`: `feed` until it gives what follows it."""
+    """One body: `feed` until it gives what follows it. Nothing is kept of one longer than `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._unread = bytearray()
         self._body = bytearray()
+        self.size = 0
+        """Bytes of it so far, those that are not kept included."""
         self._missing = 0
         """Bytes of the current chunk, its CRLF included, that are still to come; 0 before a chunk's size."""
         self._in_trailers = False
@@ -50,8 +53,6 @@ class ChunkedBody:
         if match is None:
             raise MalformedAnswerError("not a chunk's size")
         size = int(match[1], 16)
-        if len(self._body) + size > self._max_bytes:
-            raise MalformedAnswerError(f"a body of more than {self._max_bytes} bytes")
         self._in_trailers = size == 0
         self._missing = size + 2 if size else 0
 
@@ -60,7 +61,11 @@ class ChunkedBody:
         wanted = max(0, self._missing - 2)
         taken = self._unread[:wanted]
         del self._unread[: len(taken)]
-        self._body += taken
+        self.size += len(taken)
+        if self.size <= self._max_bytes:
+            self._body += taken
+        else:
+            self._body.clear()
         self._missing -= len(taken)
         if self._missing > 2 or len(self._unread) < self._missing:
             return False
@@ -74,12 +79,18 @@ class ChunkedBody:
         end = self._unread.find(b"\r\n")
         if end < 0:
             if len(self._unread) > _LONGEST_LINE_BYTES:
-                raise MalformedAnswerError("a chunk's size or trailer without an end")
+                self._refuse_line()
             return None
         line = bytes(self._unread[:end])
         del self._unread[: end + 2]
         if self._in_trailers:
             self._trailer_bytes += len(line)
             if self._trailer_bytes > MAX_HEAD_BYTES:
-                raise MalformedAnswerError(f"trailers of more than {MAX_HEAD_BYTES} bytes")
+                raise BeyondLimitError(f"trailers of more than {MAX_HEAD_BYTES:,} bytes")
         return line
+
+    def _refuse_line(self) -> NoReturn:
+        """What doesn't even begin like a chunk's size is the target's mistake, however long it is."""
+        if not self._in_trailers and _BEGUN_SIZE.match(self._unread) is None:
+            raise MalformedAnswerError("not a chunk's size")
+        raise BeyondLimitError(f"a line of more than {_LONGEST_LINE_BYTES:,} bytes beside the chunks")

@@ -6,6 +6,7 @@ callback; the greenlet that waits for it is switched to once, when the answer is
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from gevent import getcurrent, monkey
 from gevent import socket as gevent_socket
 
 from loadproof.http.answers import Answer, AnswerParser
-from loadproof.http.deadlines import deadline
+from loadproof.http.deadlines import deadline, idle_deadline
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
 from loadproof.http.packets import Packet, make_packet
@@ -57,6 +58,8 @@ class Connection:
         self._total = deadline("no whole answer", timeouts.total_s, RequestTimeoutError)
         first_byte_s = timeouts.first_byte_s
         self._first_byte = first_byte_s and deadline("nothing of an answer", first_byte_s, RequestTimeoutError)
+        self._keep_alive_idle_s = timeouts.keep_alive_idle_s or math.inf
+        self._idle = timeouts.keep_alive_idle_s and idle_deadline(timeouts.keep_alive_idle_s, Connection.close)
         self._hub = gevent.get_hub()
         self._socket: socket.socket | None = None
         self._tls: Tls | None = None
@@ -83,6 +86,8 @@ class Connection:
         """Send and read the whole answer; TransportError when there is none in time."""
         waiting = getcurrent()
         self._timing = timing
+        if self._idle:
+            self._idle.waiting.pop(self, None)
         timing.began_s = self._total.waiting[waiting] = time.monotonic()
         try:
             return self._exchange(request, timing)
@@ -98,6 +103,8 @@ class Connection:
             self._total.waiting.pop(waiting, None)
             timing.ended_s = self._idle_since_s = timing.ended_s or time.monotonic()
             timing.sent_s = timing.sent_s or timing.began_s
+            if self._idle and self._socket is not None:
+                self._idle.waiting[self] = self._idle_since_s
 
     def close(self) -> None:
         if self._socket is not None:
@@ -111,10 +118,13 @@ class Connection:
         if packet is None or packet.request is not request:
             # Users who send the same request again and again have it made once.
             packet = self._packet = make_packet(self.origin, self._headers, request)
-        is_idle = timing.began_s - self._idle_since_s > _IDLE_S
-        if self._socket is not None and (is_idle or not request.may_be_repeated):
-            # Nothing should go out on a connection that the server has left.
-            self._on_readable()
+        idle_s = timing.began_s - self._idle_since_s
+        if self._socket is not None and (idle_s > _IDLE_S or not request.may_be_repeated):
+            # Nothing should go out on a connection that the server has left, or may be about to leave.
+            if idle_s < self._keep_alive_idle_s:
+                self._on_readable()
+            else:
+                self.close()
         is_fresh = self._socket is None
         if is_fresh:
             self._open(timing)
@@ -138,7 +148,7 @@ class Connection:
         return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
 
     def _send_and_wait(self, packet: Packet, timing: Timing) -> Answer:
-        self._parser.begin(is_head=packet.is_head, unpack=packet.asks_for_packed)
+        self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._ended = None
         self._has_received = False
         self._waiting = getcurrent()

@@ -1,9 +1,13 @@
-"""Timeouts of a whole process by one timer: one timer a request would cost as much as reading its answer."""
+"""Timeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
+
+So are the ends of idle connections.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -14,24 +18,22 @@ if TYPE_CHECKING:
     from gevent.hub import Hub
     from greenlet import greenlet
 
+Waiting = TypeVar("Waiting", bound=Hashable)
 _SWEEP_S: Final = 0.01
 """How much later than due a timeout may come."""
 
 
-class Deadline:
-    """One duration for many greenlets, which wait under it in the order in which they began.
+class Deadline(Generic[Waiting]):
+    """One duration for many, who wait under it in the order in which they began; `expire` is for who waits longer."""
 
-    A greenlet that waits longer has the error thrown into it.
-    """
-
-    def __init__(self, duration_s: float, error: Callable[[], Exception]) -> None:
+    def __init__(self, duration_s: float, expire: Callable[[Waiting], None]) -> None:
         self._duration_s = duration_s
-        self._error = error
-        self.waiting: dict[greenlet, float] = {}
+        self._expire = expire
+        self.waiting: dict[Waiting, float] = {}
         """Since when each waits, monotonic seconds. Set to begin, delete to end."""
 
     def sweep(self, now_s: float) -> None:
-        """Called on the hub: throw the error into each greenlet whose time is up."""
+        """Called on the hub, for all whose time is up."""
         overdue = []
         for waiting, since_s in self.waiting.items():
             if now_s - since_s < self._duration_s:
@@ -39,20 +41,20 @@ class Deadline:
             overdue.append(waiting)
         for waiting in overdue:
             if self.waiting.pop(waiting, None) is not None:
-                waiting.throw(self._error())
+                self._expire(waiting)
 
 
 class _Sweeper:
     """The deadlines of one event loop."""
 
     def __init__(self, hub: Hub) -> None:
-        self._deadlines: dict[tuple[str, float], Deadline] = {}
+        self._deadlines: dict[tuple[str, float], Deadline[Any]] = {}
         # Without a reference of its own, the timer doesn't keep the loop from ending.
         self._timer = hub.loop.timer(_SWEEP_S, repeat=_SWEEP_S, ref=False)
         self._timer.start(self._sweep)
 
-    def deadline(self, what: str, duration_s: float, error: Callable[[], Exception]) -> Deadline:
-        return self._deadlines.setdefault((what, duration_s), Deadline(duration_s, error))
+    def deadline(self, what: str, duration_s: float, expire: Callable[[Any], None]) -> Deadline[Any]:
+        return self._deadlines.setdefault((what, duration_s), Deadline(duration_s, expire))
 
     def _sweep(self) -> None:
         now_s = time.monotonic()
@@ -64,9 +66,25 @@ class _Sweeper:
 _sweepers: WeakKeyDictionary[Hub, _Sweeper] = WeakKeyDictionary()
 
 
-def deadline(what: str, duration_s: float, error: Callable[[str], Exception]) -> Deadline:
-    """This event loop's deadline for `what`; all that wait for the same thing equally long share it."""
+def deadline(what: str, duration_s: float, error: Callable[[str], Exception]) -> Deadline[greenlet]:
+    """This event loop's deadline for `what`, after which the error is thrown into the greenlet that waits.
+
+    All that wait for the same thing equally long share it.
+    """
+
+    def throw(waiting: greenlet) -> None:
+        waiting.throw(error(f"{what} within {duration_s:g} s"))
+
+    return _sweeper().deadline(what, duration_s, throw)
+
+
+def idle_deadline(duration_s: float, close: Callable[[Waiting], None]) -> Deadline[Waiting]:
+    """This event loop's deadline for what is not used: it is closed."""
+    return _sweeper().deadline("idle", duration_s, close)
+
+
+def _sweeper() -> _Sweeper:
     hub = gevent.get_hub()
     if hub not in _sweepers:
         _sweepers[hub] = _Sweeper(hub)
-    return _sweepers[hub].deadline(what, duration_s, lambda: error(f"{what} within {duration_s:g} s"))
+    return _sweepers[hub]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httptools
 
+from loadproof.http.bodies import codings_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,6 +23,7 @@ WITHOUT_BODY: Final = frozenset({204, 304})
 """Statuses whose answers have no body, whatever their headers say (RFC 9112, section 6.3)."""
 _MOST_CACHED_HEADS: Final = 4096
 _LARGEST_CACHED_HEAD_BYTES: Final = 2048
+_TOO_LARGE: Final = f"headers of more than {MAX_HEAD_BYTES:,} bytes"
 _BEGINNING: Final = b"HTTP/1."
 _LINE_BREAK: Final = b"\r\n"
 _BLANK: Final = b" \t"
@@ -34,6 +37,10 @@ class MalformedAnswerError(Exception):
     """Not HTTP/1.1, or not whole."""
 
 
+class BeyondLimitError(MalformedAnswerError):
+    """What may be HTTP, and more of it than we read: our limit, and no failure of the target's."""
+
+
 class Head(NamedTuple):
     """Status line and headers, and what they say about the body."""
 
@@ -43,6 +50,8 @@ class Head(NamedTuple):
     """Bytes of the body; None where chunks or the end of the connection delimit it, or there can be none."""
     is_chunked: bool
     keeps_alive: bool
+    codings: tuple[str, ...]
+    """What was done to the body before it was sent."""
 
 
 def cached_head(block: bytes) -> Head:
@@ -54,16 +63,9 @@ def read_head(block: bytes) -> Head:
     """Status line and headers, up to and with the empty line; MalformedAnswerError when they aren't HTTP/1's."""
     if not block.startswith(_BEGINNING):
         raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
+    fields = _read_fields(block)
     if len(block) > MAX_HEAD_BYTES:
-        raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
-    try:
-        fields = _parse(block)
-    except httptools.HttpParserError:
-        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
-        try:
-            fields = _parse(_plain(block))
-        except httptools.HttpParserError as error:
-            raise MalformedAnswerError(f"not HTTP: {error}") from None
+        raise BeyondLimitError(_TOO_LARGE)
     headers, status = fields.headers, fields.status
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:
@@ -75,6 +77,7 @@ def read_head(block: bytes) -> Head:
         length=int(headers["content-length"]) if "content-length" in headers and may_have_body else None,
         is_chunked=bool(codings),
         keeps_alive=_keeps_alive(headers, fields.version),
+        codings=codings_of(headers["content-encoding"]) if "content-encoding" in headers else (),
     )
 
 
@@ -96,6 +99,17 @@ class _Fields:
 
     def on_headers_complete(self) -> None:
         self.are_complete = True
+
+
+def _read_fields(block: bytes) -> _Fields:
+    try:
+        return _parse(block)
+    except httptools.HttpParserError:
+        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
+        try:
+            return _parse(_plain(block))
+        except httptools.HttpParserError as error:
+            raise MalformedAnswerError(f"not HTTP: {error}") from None
 
 
 def _parse(block: bytes) -> _Fields:
@@ -152,5 +166,8 @@ def possible_head(unread: bytes) -> bytes:
     if b"\n\n" in unread:
         raise MalformedAnswerError("not HTTP: header lines end without a carriage return")
     if len(unread) > MAX_HEAD_BYTES:
-        raise MalformedAnswerError(f"headers of more than {MAX_HEAD_BYTES} bytes")
+        # What only begins like a head is the target's mistake, however much of it there is.
+        whole_lines, line_break, _ = unread.rpartition(_LINE_BREAK)
+        _read_fields(whole_lines + line_break + _LINE_BREAK)
+        raise BeyondLimitError(_TOO_LARGE)
     return unread

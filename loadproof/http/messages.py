@@ -37,6 +37,10 @@ class WantError(TransportError):
         self.of = of
 
 
+class UnreadAnswerError(TransportError):
+    """One came, and loadproof doesn't read so much of it: its own limit, not the target's failure."""
+
+
 @dataclass(frozen=True)
 class Request:
     method: str
@@ -81,3 +85,5 @@ class Timeouts:
     connect_s: float
     total_s: float
     first_byte_s: float | None = None
+    keep_alive_idle_s: float | None = None
+    """A connection that nobody used for so long is closed, before the server might close it; None: it stays."""

@@ -21,7 +21,8 @@ class Packet(NamedTuple):
     request: Request
     content: bytes
     is_head: bool
-    asks_for_packed: bool
+    accepted: str | None
+    """Its Accept-Encoding."""
 
 
 def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) -> Packet:
@@ -35,5 +36,5 @@ def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) ->
         request,
         content=head + request.body,
         is_head=request.method == "HEAD",
-        asks_for_packed="accept-encoding" in map(str.lower, sent),
+        accepted=next((value for name, value in sent.items() if name.lower() == "accept-encoding"), None),
     )

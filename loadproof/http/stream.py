@@ -13,7 +13,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from loadproof.http.messages import ConnectionFailedError, WantError
+from loadproof.http.head import BeyondLimitError
+from loadproof.http.messages import ConnectionFailedError, TransportError, UnreadAnswerError, WantError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +88,9 @@ def _connect(
 
 
 def failure_of(error: BaseException) -> TransportError:
-    """What ended an exchange, as its caller is told: the target's failure, or this machine's own want."""
+    """Why there is no answer, in few words: the target's failure, this machine's own want, or our own limit."""
+    if isinstance(error, BeyondLimitError):
+        return UnreadAnswerError(f"{error}: beyond what loadproof reads")
     if isinstance(error, MemoryError):
         return WantError("memory", "this process can't get any")
     of = _WANTS.get(error.errno) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None

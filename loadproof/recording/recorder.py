@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from loadproof.histogram import bucket_of
 from loadproof.outcome import DROPPED, ERRORS, SETUP, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.plan.phases import phase_at
@@ -19,7 +20,7 @@ from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.usertime import UserTime
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import NEVER_SENT, REPEATED, WANTS, GeneratorRow
+from loadproof.rundir.rows import NEVER_SENT, REPEATED, UNREAD, WANTS, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,6 +148,11 @@ class Recorder:
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended so."""
         self._second.cells[*self._place(due), endpoint, outcome, REPEATED, 0] += 1
+
+    def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
+        """Its answer, which counts as invalid, is one that loadproof doesn't read; told with its response time."""
+        bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
+        self._second.cells[*self._place(due), endpoint, Outcome.INVALID, UNREAD, bucket] += 1
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's four counters."""
@@ -318,6 +324,9 @@ class NoRecorder:
         pass
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
+        pass
+
+    def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
         pass
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:

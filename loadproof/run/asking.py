@@ -31,7 +31,12 @@ class Asker:
         self._headers = resolved_headers(headers)
         self._connection = BlockingConnection(
             origin,
-            Timeouts(min(timeouts.connect, longest_s), min(timeouts.total, longest_s), timeouts.first_byte),
+            Timeouts(
+                min(timeouts.connect, longest_s),
+                min(timeouts.total, longest_s),
+                timeouts.first_byte,
+                timeouts.keep_alive_idle,
+            ),
             source_address=address,
             headers=marks,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
-from loadproof.http.messages import RequestTimeoutError, TransportError, WantError
+from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
 from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
 
@@ -36,6 +36,8 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
         what = f"no answer to {told}: {error}"
     except WantError as error:
         what, remedy = f"{told} was not sent: {error}", "free what is missing on this machine"
+    except UnreadAnswerError as error:
+        what, remedy = f"its answer to {told} has {error}", "have it send less"
     except TransportError as error:
         what = f"no HTTP answer to {told}: {error}"
         if _UNTRUSTED in what:

@@ -51,6 +51,9 @@ class Timeouts(Strict):
     connect: Duration = Field(2.0, description="Until the connection stands.")
     first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
     total: Duration = Field(10.0, description="From connecting or sending until the last byte of the answer.")
+    keep_alive_idle: Duration | None = Field(
+        None, description="Close a connection that was idle for so long; write less than the target's own idle timeout."
+    )
 
 
 class Burst(Strict):

@@ -6,6 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from loadproof.http.bodies import READABLE_CODINGS, unreadable_codings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -31,6 +33,9 @@ def header_problems(
             yield name, "a header that follows from the body", name, "leave it out"
         elif lower in sent_by_us:
             yield name, f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
+        elif lower == "accept-encoding" and unreadable_codings(value):
+            what = "asks for bodies packed in a way that loadproof can't unpack"
+            yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
         if _SECRET.search(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
         seen.add(lower)

@@ -11,7 +11,15 @@ from locust import User
 from locust.exception import StopUser
 
 from loadproof.api.calls import Call, Reply
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timing, WantError
+from loadproof.http.bodies import WrongBodyError
+from loadproof.http.messages import (
+    ConnectionFailedError,
+    Request,
+    RequestTimeoutError,
+    Timing,
+    UnreadAnswerError,
+    WantError,
+)
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
 from loadproof.plan.pacing import Due
@@ -205,15 +213,7 @@ class ApiUser(User):
             self._answering_s += max(0.0, self.workload.monotonic_s() - timing.began_s) if timing.began_s else 0.0
             raise
         self._answering_s += timing.ended_s - timing.began_s
-        if timing.is_repeated:
-            recorder.repeated(self.endpoint, outcome, due)
-        size = len(reply.answer.received) if reply else 0
-        if isinstance(error, WantError):
-            recorder.unsent(self.endpoint, error.of, due)
-        else:
-            recorder.finished(self.endpoint, call.request.method, outcome, due, timing, size)
-        if error is not None or not recorder.feeds_locust:
-            self._tell_locust(call.request, reply, error, timing)
+        self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
@@ -225,6 +225,29 @@ class ApiUser(User):
             return reply
         self._let_others_run()
         return None
+
+    def _record(
+        self,
+        request: Request,
+        reply: Reply | None,
+        error: Exception | None,
+        *,
+        outcome: Outcome,
+        due: Due,
+        timing: Timing,
+    ) -> None:
+        recorder = self._recorder
+        if timing.is_repeated:
+            recorder.repeated(self.endpoint, outcome, due)
+        if isinstance(error, WantError):
+            recorder.unsent(self.endpoint, error.of, due)
+        else:
+            if isinstance(error, UnreadAnswerError):
+                recorder.unread(self.endpoint, due, timing)
+            size = reply.answer.size if reply else 0
+            recorder.finished(self.endpoint, request.method, outcome, due, timing, size)
+        if error is not None or not recorder.feeds_locust:
+            self._tell_locust(request, reply, error, timing)
 
     def _let_others_run(self) -> None:
         """A connection can be refused before anything waited: others have their turn first."""
@@ -251,13 +274,20 @@ class ApiUser(User):
             return None, Outcome.TIMEOUT, error
         except (ConnectionFailedError, WantError) as error:
             return None, Outcome.CONNECTION, error
+        except UnreadAnswerError as error:
+            return None, Outcome.INVALID, error
+        return self._judged(reply, check)
+
+    def _judged(self, reply: Reply, check: Callable[[Reply], None]) -> tuple[Reply | None, Outcome, Exception | None]:
         status = reply.answer.status
         try:
-            if status not in call.operation.statuses:
+            if status not in reply.operation.statuses:
                 expect(condition=False, reason=f"{self.endpoint}: status {status}")
             check(reply)
         except UnexpectedAnswerError as error:
             unexpected: Exception = error
+        except WrongBodyError as error:
+            unexpected = UnexpectedAnswerError(f"{self.endpoint}: {error}")
         except Exception as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
             unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
         else:
@@ -265,6 +295,9 @@ class ApiUser(User):
         outcome = classify(status, as_expected=False, has_retry_after="retry-after" in reply.answer.headers)
         if outcome is not Outcome.INVALID:
             unexpected = UnexpectedAnswerError(f"{outcome}: status {status}")
+        elif reply.answer.unread:
+            # Whatever the check made of it: it asked for what we don't read.
+            unexpected = UnreadAnswerError(f"{self.endpoint}: {reply.answer.unread}")
         return reply, outcome, unexpected
 
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
@@ -274,7 +307,7 @@ class ApiUser(User):
             request_type=request.method,
             name=self.endpoint,
             response_time=response_s * 1000,
-            response_length=len(answer.received) if answer else 0,
+            response_length=answer.size if answer else 0,
             response=answer,
             context=self.context(),
             exception=error,

@@ -148,7 +148,7 @@ class Workload:
         address, marks = marks_of(client.index, self.scenario.clients, origin.host)
         return _connection_class(self.scenario.http_client)(
             origin,
-            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte),
+            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
             source_address=address,
             headers=marks,
         )

@@ -24,7 +24,7 @@ SEEDS = [
 def outcome(pieces: list[bytes], *, is_head: bool) -> tuple[object, ...]:
     """How the answer ends that comes in these pieces and then ends."""
     parser = AnswerParser()
-    parser.begin(is_head=is_head, unpack=True)
+    parser.begin(is_head=is_head, accepted=None)
     try:
         for piece in pieces:
             if piece and (answer := parser.feed(piece)):

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 import pytest
 
+from loadproof.http.bodies import MAX_BODY_BYTES, WrongBodyError
 from loadproof.http.connection import Connection
-from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing, UnreadAnswerError
 from loadproof.http.origin import Origin
 from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
@@ -121,14 +122,48 @@ def test_a_large_request_is_sent_while_the_server_takes_its_time():
     assert received[0].endswith(body)
 
 
-@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding", None])
-def test_packed_answers_are_unpacked_for_those_who_asked(name):
-    """By the request's own header; a body that mentions it asks for nothing."""
+@pytest.mark.parametrize(
+    ("headers", "is_allowed"),
+    [
+        ({"Accept-Encoding": "gzip"}, True),
+        ({"accept-encoding": "br, *"}, True),
+        ({}, True),
+        ({"accept-encoding": "identity"}, False),
+        ({"ACCEPT-ENCODING": "gzip;q=0, br"}, False),
+    ],
+)
+def test_packed_answers_are_unpacked_where_the_request_allows_it(headers, is_allowed):
+    """By its own header, without which anything is allowed (RFC 9110, section 12.5.3)."""
     packed = gzip.compress(b"hi")
     raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
     with serving(answering(raw)) as url:
-        request = Request("POST", "/", headers={name: "gzip"} if name else {}, body=b"\nAccept-Encoding: gzip\r\n")
-        assert get(url, request).body == (b"hi" if name else packed)
+        answer = get(url, Request("POST", "/", headers=headers, body=b"\nAccept-Encoding: gzip\r\n"))
+    if is_allowed:
+        assert answer.body == b"hi"
+    else:
+        with pytest.raises(WrongBodyError, match="packed as gzip, which the request's Accept-Encoding doesn't allow"):
+            _ = answer.body
+
+
+def test_an_answer_that_is_too_much_for_us_is_no_failed_connection():
+    """Nor a whole answer; the reason says whose limit it is."""
+    large = answering(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n")
+    told = "headers of more than 65,536 bytes: beyond what loadproof reads"
+    with serving(large) as url, pytest.raises(UnreadAnswerError, match=told):
+        get(url)
+
+
+def test_a_body_that_is_too_long_is_timed_to_its_end():
+    """And its connection is used again."""
+    large = b"x" * (MAX_BODY_BYTES + 1)
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(large), large)
+    with serving(answering(raw, OK)) as url:
+        connection, timing, again = connection_to(url), Timing(), Timing()
+        answer = connection.exchange(Request("GET", "/"), timing)
+        assert (answer.status, answer.size) == (200, len(large))
+        assert timing.sent_s + timing.first_byte_s < timing.ended_s
+        assert connection.exchange(Request("GET", "/"), again).body == b"hi"
+        assert again.connect_s == 0
 
 
 def test_failures_leave_nothing_behind():

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
+from loadproof.http.blocking import BlockingConnection
 from loadproof.http.client import ClientConnections
-from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing
+from loadproof.http.origin import Origin
 from tests.loadproof.http.connections import CLOSING, OK, connection_to
 from tests.servers import Script, answering, read_request, serving
 
@@ -262,3 +264,93 @@ def test_a_request_that_is_cut_off_leaves_nothing_for_the_next():
         again = Timing()
         assert connection.exchange(Request("GET", "/"), again).body == b"hi"
     assert again.connect_s > 0
+
+
+class IdleTimeout:
+    """A server that closes a connection on which nothing came for so long, as Node and uvicorn do."""
+
+    def __init__(self, idle_s: float) -> None:
+        self.closed_by_it = 0
+        self.closed_by_us = 0
+        self._idle_s = idle_s
+
+    def script(self, connection: socket.socket, _: int) -> None:
+        connection.settimeout(self._idle_s)
+        try:
+            while read_request(connection):
+                connection.sendall(OK)
+        except TimeoutError:
+            self.closed_by_it += 1
+        else:
+            self.closed_by_us += 1
+
+
+def send_at_a_pace(url: str, *, pace_s: float, times: int, clients: int, **timeouts: float) -> list[str]:
+    """What the requests ended as that must not be sent twice."""
+    ended: list[str] = []
+
+    def use(_: int) -> None:
+        connection = connection_to(url, Timeouts(20.0, 20.0, **timeouts))
+        for _ in range(times):
+            try:
+                connection.exchange(Request("POST", "/"), Timing())
+            except ConnectionFailedError:
+                ended.append("connection")
+            else:
+                ended.append("answered")
+            gevent.sleep(pace_s)
+
+    gevent.joinall([gevent.spawn(use, number) for number in range(clients)], raise_error=True)
+    return ended
+
+
+def test_idle_connections_are_ours_to_close_first():
+    """The server's idle timeout is the pace: it never closes one, and no request meets a closed one."""
+    server = IdleTimeout(0.4)
+    with serving(server.script) as url:
+        ended = send_at_a_pace(url, pace_s=0.4, times=5, clients=20, keep_alive_idle_s=0.1)
+        gevent.sleep(0.3)
+        assert ended == ["answered"] * 100
+        assert (server.closed_by_it, server.closed_by_us) == (0, 100)
+
+
+def test_a_connection_in_use_is_no_idle_one():
+    """However long its answer takes, and if its users come back in time."""
+
+    def slowly(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            time.sleep(0.3)
+            connection.sendall(OK)
+            numbers.append(number)
+
+    numbers: list[int] = []
+    with serving(slowly) as url:
+        connection = connection_to(url, Timeouts(20.0, 20.0, keep_alive_idle_s=0.2))
+        for _ in range(3):
+            assert connection.exchange(Request("GET", "/"), Timing()).status == 200
+            gevent.sleep(0.02)
+    assert numbers == [0, 0, 0]
+
+
+def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
+    """The event loop may be busy: whoever sends looks at the clock, too."""
+    numbers: list[int] = []
+
+    def noting(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            numbers.append(number)
+            connection.sendall(OK)
+
+    with serving(noting) as url:
+        for client in (connection_to, blocking_connection_to):
+            numbers.clear()
+            connection = client(url, Timeouts(20.0, 20.0, keep_alive_idle_s=0.1))
+            for _ in range(2):
+                connection.exchange(Request("GET", "/"), Timing())
+                time.sleep(0.15)  # The event loop stands still.
+            connection.close()
+            assert len(set(numbers)) == 2
+
+
+def blocking_connection_to(url: str, timeouts: Timeouts) -> BlockingConnection:
+    return BlockingConnection(Origin.of(url), timeouts)

@@ -108,11 +108,12 @@ def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
         ("{content-length: '5'}", "headers.content-length: a header that follows from the body"),
         ("{TRANSFER-ENCODING: chunked}", "headers.TRANSFER-ENCODING: a header that follows from the body"),
         ("{idempotency-key: x}", "headers.idempotency-key: a header that loadproof itself sends with payments"),
+        ("{accept-Encoding: 'gzip, zstd'}", "headers.accept-Encoding: asks for bodies packed in a way that loadproof"),
         ("{Webhook-Timestamp: x}", "headers.Webhook-Timestamp: a header that loadproof itself sends with webhooks"),
     ],
 )
 def test_header_names_are_compared_as_http_does(tmp_path, headers, told):
-    """One would replace the other, or both would be sent."""
+    """One would replace the other, both would be sent, or nobody could read what comes."""
     assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nheaders: {headers}\n")
 
 

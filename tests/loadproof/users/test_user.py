@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.recorder import NoRecorder
 from loadproof.scenario.targetfile import Endpoints
+from loadproof.users.user import expect
 from loadproof.users.workload import Post
 from locustfiles.balance import BalanceUser
 from locustfiles.health import HealthUser
@@ -32,6 +34,7 @@ class Noting(NoRecorder):
     def __init__(self) -> None:
         self.outcomes: list[str] = []
         self.promises: list[str] = []
+        self.unread_answers = 0
 
     def finished(self, *told: object) -> None:
         _, _, outcome, *_ = told
@@ -42,6 +45,9 @@ class Noting(NoRecorder):
 
     def abandoned(self, *_: object, **__: object) -> None:
         self.outcomes.append("abandoned")
+
+    def unread(self, *_: object) -> None:
+        self.unread_answers += 1
 
     def retry_after(self, *_: object, became: str, **__: object) -> None:
         self.promises.append(became)
@@ -131,6 +137,61 @@ def test_a_refusal_is_counted_by_what_its_retry_after_says(text, became):
     """And raises nothing, whatever that is."""
     noted = noted_of(HealthUser, b"", status="429 Too Many", headers=f"Retry-After: {text}\r\n")
     assert (noted.outcomes, noted.promises) == (["throttled"], became)
+
+
+PACKED = {
+    "ours": gzip.compress(b'{"status": "ok", "more": "' + b"0" * 10_000_000 + b'"}'),
+    "right": gzip.compress(b'{"status": ') + gzip.compress(b'"ok"}'),
+    "wrong": gzip.compress(b'{"status": "ok"}')[:-5],
+}
+
+
+@pytest.mark.parametrize(
+    ("packed", "status", "outcome", "unread"),
+    [
+        ("right", "200 OK", "ok", 0),
+        ("wrong", "200 OK", "invalid", 0),
+        ("ours", "200 OK", "invalid", 1),
+        ("ours", "404 Not Found", "invalid", 0),
+        ("ours", "500 Error", "server_error", 0),
+        ("ours", "429 Too Many", "throttled", 0),
+    ],
+)
+def test_a_limit_of_ours_is_told_from_the_targets_failures(packed, status, outcome, unread):
+    """What the status says alone is the target's, whatever the body."""
+    noted = noted_of(HealthUser, PACKED[packed], status=status, headers="Content-Encoding: gzip\r\n")
+    assert (noted.outcomes, noted.unread_answers) == ([outcome], unread)
+
+
+def test_headers_beyond_our_limit_are_told_as_ours():
+    """There is no status, and the connection did what it should."""
+    noted = noted_of(HealthUser, b"", headers="".join(f"X-{number}: {'a' * 1000}\r\n" for number in range(70)))
+    assert (noted.outcomes, noted.unread_answers) == (["invalid"], 1)
+
+
+def test_a_check_that_does_not_ask_for_the_body_is_not_concerned():
+    """The answer came, and was timed to its end."""
+
+    class Easy(HealthUser):
+        def _is_alive(self, reply) -> None:
+            pass
+
+    noted = noted_of(Easy, PACKED["ours"], headers="Content-Encoding: gzip\r\n")
+    assert (noted.outcomes, noted.unread_answers) == (["ok"], 0)
+
+
+def test_a_check_that_makes_something_of_it_is_still_ours():
+    """It asked for what we don't read, and hid that."""
+
+    class Careful(HealthUser):
+        def _is_alive(self, reply) -> None:
+            try:
+                _ = reply.answer.json
+            except ValueError:
+                expect(condition=False, reason="health: no JSON")
+
+    noted = noted_of(Careful, PACKED["ours"], headers="Content-Encoding: gzip\r\n")
+    assert (noted.outcomes, noted.unread_answers) == (["invalid"], 1)
 
 
 @pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\\", ""])

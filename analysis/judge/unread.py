@@ -1,0 +1,49 @@
+"""Answers that loadproof doesn't read to what follows: INVALID where a threshold's word hangs on what was in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.judge.finding import Finding
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from loadproof.histogram import bucket_of
+from loadproof.outcome import Outcome
+from loadproof.rundir.rows import UNREAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analysis.frames.run import Run
+
+
+def unread(run: Run) -> Iterator[Finding]:
+    """They count as invalid. Had they all been right, the truth would lie at the other end."""
+    rows = run.intervals[run.intervals["series"] == UNREAD]
+    answers = int(rows["count"].sum())
+    if not answers:
+        return
+    what = f"a limit of loadproof: {answers:,} answers count as invalid that it doesn't read, right as they may be"
+    remedy = "locust_failures.csv names the limit; ask the target for less in an answer, or leave this endpoint out"
+    other = replace(run, intervals=pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
+    if any(judge(one, run).word is not judge(one, other).word for one in run.manifest.scenario.thresholds):
+        yield Finding(Word.INVALID, what, remedy)
+    else:
+        yield Finding(Word.PASS, f"{what}; no threshold turns on it", remedy)
+
+
+def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:
+    """What is to be added to a run's cells; what was counted otherwise is taken away by counts below 0."""
+    yield _changed(rows, series="response").assign(count=-rows["count"])
+    yield _changed(rows, series="response", outcome=str(Outcome.OK))
+    in_time = rows[rows["bucket"] <= bucket_of(round(deadline_s * 1e6))]
+    yield _changed(in_time, series="good", outcome=str(Outcome.OK)).assign(bucket=0)
+
+
+def _changed(rows: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """With these values in all rows; columns keep their types, which are categories."""
+    columns = {name: pd.Series(value, index=rows.index, dtype=rows[name].dtype) for name, value in values.items()}
+    return rows.assign(**columns)

@@ -1,0 +1,62 @@
+"""Answers that loadproof doesn't read make INVALID exactly where a word hangs on what was in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.estimates.metrics import tally
+from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import decide
+from loadproof.histogram import bucket_of
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import UNREAD
+from simulation.rundirs import outcomes, scenario, write_run
+
+
+def run_with(path, *, unread: int, wrong: int = 0, answer_s: float = 0.02, endpoint: str = "balance", **knobs: object):
+    """A run in one of whose seconds there are these answers more, all of them `invalid`."""
+    made = write_run(path, lost=unread + wrong, **knobs)
+    cell, bucket = (12, "steady", endpoint, "invalid"), bucket_of(round(answer_s * 1e6))
+    rows = [(*cell, "response", bucket, unread + wrong), (*cell, UNREAD, bucket, unread)]
+    append_intervals(made / files.INTERVALS, [row for row in rows if row[-1]])
+    return load_run(made)
+
+
+def found(verdict):
+    """The word of the finding."""
+    return [finding.word for finding in verdict.findings if "a limit of loadproof" in finding.what]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"unread": 1}, (Word.PASS, [Word.PASS])),
+        ({"unread": 500}, (Word.INVALID, [Word.INVALID])),
+        ({"unread": 0, "wrong": 500}, (Word.FAIL, [])),
+        ({"unread": 1, "wrong": 500}, (Word.FAIL, [Word.PASS])),
+        ({"unread": 500, "wrong": 500}, (Word.FAIL, [Word.PASS])),
+        ({"unread": 500, "answer_s": 5.0}, (Word.INVALID, [Word.INVALID])),
+        ({"unread": 500, "outcomes_of": outcomes(server_error=0.5)}, (Word.FAIL, [Word.PASS])),
+    ],
+    ids=str,
+)
+def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
+    """All of them right, and none: a target that fails either way fails, and one that passes either way passes."""
+    verdict = decide(run_with(tmp_path, **plan))
+    assert (verdict.word, found(verdict)) == words, verdict.reason
+    if verdict.word is Word.INVALID:
+        assert verdict.reason.startswith("A limit of loadproof: 500 answers count as invalid that it doesn't read")
+
+
+def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
+    """The ratios hold, and with these among the right answers the p95 would not."""
+    thresholds = [
+        {"endpoint": "balance", "phase": "steady", "expect": "p(95) < 200 ms"},
+        {"expect": "goodput_ratio >= 10 %"},
+    ]
+    run = run_with(tmp_path, unread=400, answer_s=3.0, plan=scenario(thresholds=thresholds))
+    verdict = decide(run)
+    assert (verdict.word, found(verdict)) == (Word.INVALID, [Word.INVALID])
+    assert tally(run.intervals).outcomes["invalid"] >= 400

@@ -1,0 +1,149 @@
+"""Bodies are unpacked where that can be done; what can't is told by whose fault it is."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from contextlib import suppress
+
+import brotli
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof.http.bodies import (
+    MAX_BODY_BYTES,
+    UnreadBodyError,
+    Wrapping,
+    WrongBodyError,
+    codings_of,
+    unreadable_codings,
+    unwrapped,
+)
+
+TEXT = b'{"a": 1}' * 20
+RAW_DEFLATED = zlib.compress(TEXT)[2:-4]
+PACKED = {
+    "identity": TEXT,
+    "": TEXT,
+    "gzip": gzip.compress(TEXT),
+    "X-GZIP": gzip.compress(TEXT),
+    "deflate": zlib.compress(TEXT),
+    "Deflate ": RAW_DEFLATED,
+    "br": brotli.compress(TEXT),
+    "identity, gzip": gzip.compress(TEXT),
+    "gzip, br": brotli.compress(gzip.compress(TEXT)),
+    "deflate,gzip": gzip.compress(zlib.compress(TEXT)),
+}
+
+
+def opened(packed: bytes, coding: str, accepted: str | None = None) -> bytes:
+    return unwrapped(packed, Wrapping(codings_of(coding), accepted, len(packed)))
+
+
+@pytest.mark.parametrize(("coding", "packed"), PACKED.items(), ids=PACKED)
+def test_what_was_done_to_a_body_is_undone(coding, packed):
+    """In the reverse order; names are compared without case."""
+    assert opened(packed, coding) == TEXT
+    assert opened(b"", coding) == b""
+
+
+@pytest.mark.parametrize("members", [2, 999])
+def test_several_gzip_members_are_one_body(members):
+    """RFC 1952, section 2.2. What follows the last is no part of it."""
+    packed = gzip.compress(b"hi") * members
+    assert opened(packed, "gzip") == b"hi" * members
+    assert opened(packed + b"\0\0", "gzip") == b"hi" * members
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+def test_a_packed_body_that_is_cut_off_or_none_is_wrong(coding):
+    """Wherever it is cut."""
+    packed = PACKED[coding]
+    for wrong in (*(packed[:end] for end in range(1, len(packed))), b"no such thing", b"\x1f\x8b", b"\0"):
+        with pytest.raises(WrongBodyError, match="a packed body"):
+            opened(wrong, coding)
+
+
+def test_a_second_gzip_member_that_is_cut_off_is_wrong():
+    """And not left out."""
+    with pytest.raises(WrongBodyError, match="cut off"):
+        opened(gzip.compress(b"hi") + gzip.compress(b"you")[:-1], "gzip")
+
+
+BOMB = b"0" * (MAX_BODY_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", gzip.compress(BOMB)),
+        ("deflate", zlib.compress(BOMB)),
+        ("br", brotli.compress(BOMB, quality=1)),
+        ("gzip", gzip.compress(b"hi") * 1001),
+        ("gzip", gzip.compress(b"") * 300_000),
+        (",".join(["gzip"] * 6), gzip.compress(b"hi")),
+        ("zstd", b"packed"),
+        ("compress", b"packed"),
+    ],
+)
+def test_what_is_beyond_us_is_said_to_be(coding, packed):
+    """And found out in no time."""
+    began_s = time.monotonic()
+    with pytest.raises(UnreadBodyError, match="is beyond what loadproof reads"):
+        opened(packed, coding)
+    assert time.monotonic() - began_s < 2
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, brotli.compress])
+def test_a_body_of_just_the_size_is_read(pack):
+    """One byte less than a bomb."""
+    coding = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(pack, "br")
+    assert opened(pack(BOMB[1:]), coding) == BOMB[1:]
+
+
+@pytest.mark.parametrize(
+    ("coding", "accepted", "whose"),
+    [
+        ("gzip", "gzip", None),
+        ("gzip", "GZIP;q=0.5", None),
+        ("x-gzip", "gzip", None),
+        ("gzip", "*", None),
+        ("gzip", "br, *;q=0.1", None),
+        ("gzip", "", WrongBodyError),
+        ("gzip", "identity", WrongBodyError),
+        ("gzip", "gzip;q=0", WrongBodyError),
+        ("gzip", "gzip; q=0.000, *", WrongBodyError),
+        ("gzip", "*;q=0.0", WrongBodyError),
+        ("zstd", "gzip", WrongBodyError),
+        ("zstd", "gzip, zstd", UnreadBodyError),
+        ("zstd", "*", UnreadBodyError),
+        ("own", None, WrongBodyError),
+        ("own", "*", WrongBodyError),
+        ("own", "own", UnreadBodyError),
+    ],
+)
+def test_a_coding_that_the_request_does_not_allow_is_the_targets_fault(coding, accepted, whose):
+    """One that it allows and that we can't undo is ours (RFC 9110, section 12.5.3)."""
+    if whose is None:
+        assert opened(gzip.compress(TEXT), coding, accepted) == TEXT
+        return
+    with pytest.raises(ValueError, match="packed as") as caught:
+        opened(gzip.compress(TEXT), coding, accepted)
+    assert caught.type is whose
+    assert "own" not in str(caught.value).replace("know", "")
+
+
+def test_what_a_request_should_not_ask_for_is_known():
+    """By the names of HTTP, and only where it really asks."""
+    assert unreadable_codings("gzip, zstd;q=0.5, X-Compress , br, own, *") == ["zstd", "compress"]
+    assert unreadable_codings("gzip, zstd;q=0") == []
+
+
+@given(st.binary(max_size=200), st.text(max_size=20), st.none() | st.text(max_size=30))
+def test_any_body_is_opened_or_refused(body, coding, accepted):
+    """Nothing else is ever raised."""
+    for name in (coding, "gzip", "deflate", "br", f"deflate, gzip, {coding}"):
+        with suppress(WrongBodyError, UnreadBodyError):
+            opened(body, name, accepted)
