@@ -56,7 +56,7 @@ def tell_faults(target: TargetFile | None) -> None:
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show one request of each kind and its answer; FAIL when one is not as expected."""
+    """Show each request of each task and its answer; FAIL when one is not as expected."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     for seen in looks:
