@@ -179,8 +179,8 @@ DISTRIBUTIONS = {
     "uvicorn": "uvicorn[standard]",
     "zmq": "pyzmq",
 }
-COMES_ALONG = {"greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
-"""With gevent, jinja2, pydantic and fastapi, which could not be without them."""
+COMES_ALONG = {"flask", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
+"""With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
 
 
 def foreign_imports(packages: list[str]) -> set[str]:

@@ -32,7 +32,7 @@ BaselineOption = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Run directory of the same scenario, to compare with.")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Send one request of each kind, show the answers and outcomes, and end.")
+    bool, typer.Option("--dry-run", help="Run each task once, show its requests, answers and outcomes, and end.")
 ]
 InconclusiveOption = Annotated[
     Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")

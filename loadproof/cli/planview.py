@@ -28,8 +28,9 @@ def plan_sentence(assignment: Assignment) -> str:
     whom = target.base_url if target else "the embedded target"
     told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
     return (
-        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} requests in {format_duration(scenario.duration_s)} "
-        f"to {whom}, up to {peak_rps:,.0f} requests/s on average over a phase, from {scenario.client_total:,} clients "
+        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} tasks of a request or more in "
+        f"{format_duration(scenario.duration_s)} to {whom}, "
+        f"up to {peak_rps:,.0f} tasks/s on average over a phase, from {scenario.client_total:,} clients "
         f"({scenario.model} model, clients by {told_apart})"
     )
 

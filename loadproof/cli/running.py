@@ -71,7 +71,7 @@ def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) 
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show one request of each kind and its answer; FAIL when one is not as expected."""
+    """Show each request of each task and its answer; FAIL when one is not as expected."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(seen.closes for seen in looks))

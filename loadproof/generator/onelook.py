@@ -1,4 +1,4 @@
-"""The process of a dry run: sends one request of each kind, and prints what came back in lines of JSON.
+"""The process of a dry run: runs each task once, and prints each request and what came back in lines of JSON.
 
 Its argument is the directory of locustfiles; the manifest comes on standard input.
 """
@@ -54,12 +54,13 @@ class _Noting(NoRecorder):
 
 
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
-    """Each task of each user in the mix, once."""
+    """Each task of each user in the mix, once; each request that it sent."""
     noting = _Noting()
-    answers: list[dict[str, Any]] = []
+    answers: list[tuple[str, dict[str, Any]]] = []
     workload.assign(manifest, rank=0, workers=1).recorder = noting
     environment = Environment()
-    environment.events.request.add_listener(lambda **told: answers.append(told))
+    # Of each request the outcome is noted just before.
+    environment.events.request.add_listener(lambda **told: answers.append((noting.outcome, told)))
     looks: list[Look] = []
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", manifest.target.base_url)(environment)
@@ -67,9 +68,10 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
             with suppress(StopUser):
                 task(user)
             user.post.clock.sleep(_LEFT_S)
-            seen = _seen(endpoint, noting.outcome, answers[-1], manifest.target)
-            connections = user.workload.connections(user.identity, manifest.target.base_url)
-            looks.append(replace(seen, closes=seen.status is not None and not connections.are_kept))
+            closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
+            seen = [_seen(outcome, told, manifest.target) for outcome, told in answers]
+            looks += [replace(look, closes=look.status is not None and closes) for look in seen]
+            answers.clear()
     return looks
 
 
@@ -82,7 +84,7 @@ def _user_class(file: Path, base_url: str) -> Any:
     raise LookupError(file.stem)
 
 
-def _seen(endpoint: str, outcome: str, told: dict[str, Any], target: TargetFacts) -> Look:
+def _seen(outcome: str, told: dict[str, Any], target: TargetFacts) -> Look:
     answer, error = told["response"], told["exception"]
     # Before it is cut: half a secret would not be found.
     reason, body = (
@@ -90,7 +92,7 @@ def _seen(endpoint: str, outcome: str, told: dict[str, Any], target: TargetFacts
         for text in (str(error or ""), _text_of(answer) if answer else "")
     )
     return Look(
-        endpoint=endpoint,
+        endpoint=told["name"],
         request=f"{told['request_type']} {told['url']}",
         outcome=outcome,
         status=answer.status if answer else None,

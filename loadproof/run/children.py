@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+import site
+import ssl
 import subprocess
-from contextlib import nullcontext
+import sys
+import tempfile
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+import loadproof
 from loadproof import variables
 from loadproof.errors import OutputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _STOP_TIMEOUT_S: Final = 10.0
+_ROOT: Final = Path(loadproof.__file__).resolve().parents[1]
+"""Where our packages stand."""
+_MODULES: Final = "PYTHONPATH"
+_CERTIFICATES: Final = ssl.get_default_verify_paths()
+_PATHS: Final = (_CERTIFICATES.openssl_cafile_env, _CERTIFICATES.openssl_capath_env)
+"""Variables that hold a path, and that a child reads."""
 
 
 def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
@@ -26,9 +37,22 @@ def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
     return set(cores[:ours]), set(cores[ours:]) or set(cores)
 
 
+def python(module: str, *arguments: str) -> list[str]:
+    """The command of one of our children: a module that Python takes from where it is, not from where we are."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+@contextmanager
+def empty_directory() -> Iterator[Path]:
+    """Where a child can work that has no run directory: whatever puts it on the path for modules finds none there."""
+    with tempfile.TemporaryDirectory(prefix="loadproof-") as path:
+        yield Path(path)
+
+
 def start(
     command: Sequence[str],
     *,
+    directory: Path,
     environment: Mapping[str, str],
     cores: set[int],
     log: Path | None,
@@ -38,12 +62,14 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that a Ctrl-C in the terminal reaches us alone.
 
-    It inherits our environment, but for the variables in `without`. What it prints goes to `log`, or to where we print.
+    It works in `directory`, for Locust looks for modules there first, and ours may hold a package of our name. It
+    inherits our environment, but for the variables in `without`. What it prints goes to `log`, or to where we print.
     """
     with nullcontext() if log is None else _opened(log) as log_file:
         child = subprocess.Popen(
             command,
-            env={name: value for name, value in os.environ.items() if name not in without} | dict(environment),
+            cwd=directory,
+            env={name: value for name, value in inherited().items() if name not in without} | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if pipe_output else log_file,
             stderr=log_file,
@@ -65,8 +91,20 @@ def _opened(log: Path) -> IO[bytes]:
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with changes; the secret of master and workers only where it is one of them."""
-    own = {name: value for name, value in os.environ.items() if name not in {variables.SECRET, variables.SECRET_FILE}}
+    own = {name: value for name, value in inherited().items() if name not in {variables.SECRET, variables.SECRET_FILE}}
     return {**own, **changes}
+
+
+def inherited() -> dict[str, str]:
+    """Our environment for a child that works elsewhere: paths in it mean there what they mean here.
+
+    It imports the very code that this process runs, wherever that was found.
+    """
+    absolute = {name: str(Path(os.environ[name]).absolute()) for name in _PATHS if os.environ.get(name)}
+    places = [str(Path(place).absolute()) for place in os.environ.get(_MODULES, "").split(os.pathsep) if place]
+    if _ROOT not in {*map(Path, places), *map(Path, site.getsitepackages())}:
+        places.insert(0, str(_ROOT))
+    return {**os.environ, **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:

@@ -1,14 +1,11 @@
-"""One request of each kind to the target, and what came back: a look before the load."""
+"""Each task once to the target, and what came back to each of its requests: a look before the load."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import subprocess
-import sys
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 
 from loadproof import variables
 from loadproof.api import signing
@@ -25,8 +22,9 @@ def dry_run(assignment: Assignment) -> list[Look]:
     secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
     target = assignment.target
     with ExitStack() as stack:
+        directory = stack.enter_context(children.empty_directory())
         if target is None:
-            log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadproof-dry-run-"))) / "target.log"
+            log = directory / "target.log"
             settings = embedded_settings(assignment.scenario) | secret
             embedded = embedded_target(settings, cores=set(), log=log, stop_requested=lambda: False)
             _, base_url = stack.enter_context(embedded)
@@ -34,8 +32,9 @@ def dry_run(assignment: Assignment) -> list[Look]:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
         done = subprocess.run(
-            [sys.executable, "-m", "loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())],
+            children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
             input=manifest.model_dump_json(),
+            cwd=directory,
             env=children.environment_with(secret | permit_target(base_url)),
             capture_output=True,
             encoding="utf-8",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from loadproof.errors import Problem, TargetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-from loadproof.run.children import start, stop
+from loadproof.run.children import python, start, stop
 from loadproof.rundir.files import append
 
 READY_PREFIX: Final = "payments_api: ready on "
@@ -46,8 +45,16 @@ def embedded_target(
 
     The base URL is empty when the wait for it was stopped.
     """
-    command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
-    child = start(command, environment=settings, cores=cores, log=log, pipe_output=True, without=_NOT_INHERITED)
+    command = python("payments_api", "--port", "0", "--exit-with-parent")
+    child = start(
+        command,
+        directory=log.parent,
+        environment=settings,
+        cores=cores,
+        log=log,
+        pipe_output=True,
+        without=_NOT_INHERITED,
+    )
     try:
         yield child, _await_ready(child, log, stop_requested)
     finally:

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -101,12 +100,14 @@ def started(
                 command += _master_options(crew, port)
                 told[variables.LISTENER_FD] = str(listener.fileno())
                 pass_fds.append(listener.fileno())
-            leader = children.start(command, environment=environment | told, cores=cores, log=log, pass_fds=pass_fds)
+            leader = children.start(
+                command, directory=path, environment=environment | told, cores=cores, log=log, pass_fds=pass_fds
+            )
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
             command = _worker_command(crew.locustfiles, LOOPBACK, port)
-            worker = children.start(command, environment=environment, cores=cores, log=log)
+            worker = children.start(command, directory=path, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
         yield Generator(leader, read_end, workers, wait_s=crew.wait_s if crew.is_distributed else 0)
@@ -132,10 +133,11 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        child = children.start(command, environment=options.environment, cores=set(), log=None)
-        while child.poll() is None and not stop_signal:
-            time.sleep(_POLL_S)
-        children.stop(child)
+        with children.empty_directory() as directory:
+            child = children.start(command, directory=directory, environment=options.environment, cores=set(), log=None)
+            while child.poll() is None and not stop_signal:
+                time.sleep(_POLL_S)
+            children.stop(child)
         code = child.returncode
         if once or code == ExitCode.NOTHING_MEASURED:
             break
@@ -145,7 +147,7 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
 
 def _locust(locustfiles: Path) -> list[str]:
     files = f"{locustfiles.resolve()},{_OUR_LOCUSTFILE}"
-    return [sys.executable, "-m", "locust", "-f", files, "--exit-code-on-error", "0"]
+    return children.python("locust", "-f", files, "--exit-code-on-error", "0")
 
 
 def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:

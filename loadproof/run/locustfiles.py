@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from loadproof.errors import InputError, Problem
@@ -31,14 +30,16 @@ def known_endpoints(directory: Path) -> list[str]:
 @functools.cache
 def found_in(directory: Path) -> tuple[Locustfile, ...]:
     """What Locust finds there. It is loaded in a process of its own, for Locust changes the one that loads it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "loadproof.generator.casting", str(directory.resolve())],
-        env=children.environment_with({}),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    with children.empty_directory() as elsewhere:
+        done = subprocess.run(
+            children.python("loadproof.generator.casting", str(directory.resolve())),
+            cwd=elsewhere,
+            env=children.environment_with({}),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
     found = tuple(map(_found, done.stdout.splitlines()))
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
         # A file that ended the process hides those behind it: what was not looked at is not fit.

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
-from locust import User
+from locust import User, events
 from locust.exception import StopUser
 
 from loadproof.api.calls import Call, Reply
@@ -23,6 +23,7 @@ from loadproof.http.messages import (
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
 from loadproof.plan.pacing import Due
+from loadproof.users import entrance
 from loadproof.users.retryafter import Promise, promising_nothing, retry_after_s
 from loadproof.users.workload import THIS_PROCESS, Post
 
@@ -333,6 +334,10 @@ class ApiUser(User):
                 wait_s = (asked_s or 0.0) + self.random.uniform(0, self._back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
                 self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
+
+
+# Plain Locust loads nothing else of ours.
+events.init.add_listener(entrance.guard)
 
 
 def api_users(environment: Environment) -> list[type[ApiUser]]:

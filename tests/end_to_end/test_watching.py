@@ -34,7 +34,7 @@ def standing_still(*_: object) -> str:
 
 def test_a_mistake_in_judging_on_the_way_ends_no_run(tmp_path, monkeypatch):
     """It goes to its end, and says that it could not be ended early."""
-    monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0, raising=False)
     monkeypatch.setattr(judging, "judge_so_far", mistaken)
     monkeypatch.setattr(AbortWatch, "broken", mistaken)
     phases = [{"name": "steady", "duration": "4 s", "users": 20}]

@@ -12,7 +12,7 @@ def test_check_tells_what_a_scenario_would_send():
     """Model, clients, requests, and the samples of each threshold."""
     done = in_process("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")
     assert done.returncode == 0
-    assert "3,036 requests in 85 s to the embedded target" in done.stdout
+    assert "3,036 tasks of a request or more in 85 s to the embedded target" in done.stdout
     assert "from 1,200 clients" in done.stdout
     assert "transactions + webhooks · steady" in done.stdout
 
@@ -39,6 +39,40 @@ def test_a_dry_run_is_right_each_time(shared_target):
     for _ in range(2):
         done = in_process("check", "scenarios/smoke.yaml", "--dry-run", TARGET_URL=shared_target.url)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+PAYING_AND_LOOKING = """
+from locust import task
+from loadproof.users.user import ApiUser
+
+class ShopUser(ApiUser):
+    endpoint = "shop"
+
+    @task
+    def pay_and_look(self):
+        self.send(self.api.ask_health(), lambda reply: None)
+        self.send(self.api.read_balance("nobody's"), lambda reply: None)
+        self.send(self.api.ask_health(), lambda reply: None)
+"""
+
+
+@pytest.mark.process
+def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
+    """In the order in which they were sent; the plan counts tasks, and says so."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/shop.py").write_text(PAYING_AND_LOOKING)
+    changes = {
+        "mix": {"shop": {"share": "100 %", "every": "1 s"}},
+        "phases": [{"name": "steady", "duration": "60 s", "users": 10}],
+        "thresholds": [{"expect": "goodput_ratio >= 50 %"}],
+    }
+    file = scenario_file(tmp_path, **changes)
+    done = in_process("check", file, "--locustfiles", tmp_path / "own", "--dry-run", TARGET_URL=shared_target.url)
+    assert "600 tasks of a request or more in 60 s" in done.stdout, done.stdout + done.stderr
+    seen = [line.split()[:4] for line in done.stdout.splitlines() if " → " in line]
+    health = ["ok", "shop", "GET", "/health"]
+    assert seen == [health, ["invalid", "shop", "GET", "/balance/nobody%27s"], health]
+    assert done.returncode == 1
 
 
 def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):

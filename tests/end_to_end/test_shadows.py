@@ -1,0 +1,71 @@
+"""A working directory that holds packages of our names: nothing is taken from it, and relative paths go on working."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loadproof.rundir.manifest import read_manifest
+from tests.commands import QUICK, ROOT, only_run
+from tests.end_to_end.test_own_locustfiles import LOGGING_IN
+
+pytestmark = pytest.mark.process
+
+OURS = ("analysis", "loadproof", "locustfiles", "payments_api", "locust", "gevent")
+AS_THE_COMMAND = ("-P", "-c", "from loadproof.cli.app import main; main()")
+AS_A_MODULE = ("-m", "loadproof")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Each of our packages, as a module and as a package that fail; and a scenario with users beside it."""
+    for name in OURS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} of the working directory')")
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name}.py of the working directory')")
+    (tmp_path / "locust.conf").write_text("users = no number\n")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/shop.py").write_text(LOGGING_IN)
+    changes = {
+        "mix": {"shop": {"share": "100 %", "every": "1 s"}},
+        "phases": [{"name": "steady", "duration": "2 s", "users": 10}],
+        "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
+    }
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(QUICK | changes))
+    return tmp_path
+
+
+def in_directory(path: Path, start: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *start, *arguments],
+        cwd=path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def test_a_run_takes_nothing_from_where_it_is_called(elsewhere):
+    """Neither target, master nor workers; relative paths are those of the working directory."""
+    done = in_directory(
+        elsewhere, AS_THE_COMMAND, "run", "shop.yaml", "--locustfiles", "own", "--out", "out", "--workers", "2"
+    )
+    assert done.returncode in {0, 4}, done.stdout + done.stderr
+    assert read_manifest(only_run(elsewhere / "out")).ending == "completed"
+
+
+def test_a_dry_run_takes_nothing_from_where_it_is_called(elsewhere):
+    """Nor does the program, as a module."""
+    (elsewhere / "loadproof.py").unlink()
+    (elsewhere / "loadproof/__init__.py").unlink()
+    (elsewhere / "loadproof").rmdir()
+    done = in_directory(elsewhere, AS_A_MODULE, "check", "shop.yaml", "--locustfiles", "own", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "GET /health" in done.stdout
