@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from loadproof.outcome import DROPPED, ERRORS, Outcome
 from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import COLUMNS, cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
+from loadproof.recording.examples import Examples
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.vitals import VitalsClock
 from loadproof.rundir.rows import REPEATED, GeneratorRow
@@ -21,7 +22,8 @@ from loadproof.rundir.rows import REPEATED, GeneratorRow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.http.messages import Timing
+    from loadproof.http.answers import Answer
+    from loadproof.http.messages import Request, Timing
     from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
@@ -55,8 +57,15 @@ class Recorder:
     """One a process that sends. Every request that was sent ends in exactly one of `finished` and `abandoned`."""
 
     def __init__(
-        self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str, clock: Clock = SYSTEM_CLOCK
+        self,
+        spans: Sequence[PhaseSpan],
+        *,
+        deadline_s: float,
+        worker: str,
+        clock: Clock = SYSTEM_CLOCK,
+        hide: Callable[[str], str] = str,
     ) -> None:
+        """`hide` takes out of an answer's text what the target file keeps secret."""
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
@@ -72,6 +81,7 @@ class Recorder:
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self._vitals = VitalsClock(clock.vitals)
+        self._examples = Examples(hide)
 
     @property
     def in_flight(self) -> int:
@@ -108,6 +118,10 @@ class Recorder:
         )
         if due.burst is not None:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
+
+    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
+        """Beside `finished`: what an example of its kind is made of."""
+        self._examples.see(endpoint, request, answer, error)
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:
         """Our own stop cut the request off."""
@@ -163,6 +177,7 @@ class Recorder:
             cells=[(*key, count) for key, count in done.cells.items()] + self._cells(tables),
             generator=self._generator_row(done, tables, second, users) if second >= 0 else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
+            failures=self._examples.take(),
         )
 
     def _table(self, rows: array[float]) -> NDArray[np.float64]:
@@ -239,6 +254,9 @@ class NoRecorder:
         pass
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
+        pass
+
+    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
         pass
 
     def abandoned(self, endpoint: str, *, intended_s: float) -> None:
