@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import re
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pandas as pd
 
 _REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
 """Of an exception with a text alone, as Locust writes it."""
@@ -26,6 +29,10 @@ class Failure(NamedTuple):
     times: int
     endpoint: str
     message: str
+    request: str = ""
+    """One that failed so: its method and path; empty where none was kept."""
+    answer: str = ""
+    """Its status and how its body began."""
 
 
 class Raised(NamedTuple):
@@ -37,13 +44,27 @@ class Raised(NamedTuple):
     """'pay.py, line 12, in transfer'; empty where no traceback tells."""
 
 
-def failures(path: Path, most: int) -> list[Failure]:
-    """Of a run directory, the most frequent ones; none where the file can't be read."""
+def failures(path: Path, most: int, events: pd.DataFrame | None = None) -> list[Failure]:
+    """Of a run directory, the most frequent ones, with examples from its events; none where the file can't be read."""
+    examples = {} if events is None else _examples_in(events)
     found = [
-        Failure(times, row.get("Name") or "", reason_of(row.get("Error") or ""))
+        (times, row.get("Name") or "", reason_of(row.get("Error") or ""))
         for times, row in _counted(path / files.LOCUST_FAILURES, "Occurrences")
     ]
-    return sorted(found, reverse=True)[:most]
+    return [Failure(*each, *examples.get((each[1], each[2]), ())) for each in sorted(found, reverse=True)[:most]]
+
+
+def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
+    """By endpoint and error: the request, and its answer; unreadable ones are left out."""
+    examples = {}
+    for detail in events.loc[events["kind"] == "failure", "detail"].tolist():
+        try:
+            seen: dict[str, Any] = json.loads(detail)
+            answer = "no answer" if seen["status"] is None else f"{seen['status']} {seen['body']}".strip()
+            examples[str(seen["endpoint"]), str(seen["error"])] = (str(seen["request"]), answer)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return examples
 
 
 def raised_in(path: Path) -> tuple[Raised, ...]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.estimates.metrics import SummaryRow, summary
+from analysis.frames.failures import failures
 from analysis.inert import markdown
 from analysis.judge.judgement import Judgement, Word, interval_text
 from analysis.outputs.dates import date_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from analysis.judge.verdict import Verdict
     from loadproof.plan.phases import PhaseSpan
 
+_MOST_FAILURES: Final = 5
 _DECIDED: Final = " (decided)"
 STYLES: Final = {
     Word.PASS: "bold green",
@@ -79,6 +81,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
             f"| {finding.tag} | {markdown(finding.what)} | {markdown(finding.remedy)} |" for finding in verdict.findings
         ]
         lines.append("")
+    lines += _markdown_failures(run)
     lines += [
         "| phase | offered | goodput | goodput ratio | p50 | p95 | p99 |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -88,6 +91,17 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _markdown_failures(run: Run) -> list[str]:
+    """What failed most, each with a request that did."""
+    found = failures(run.path, _MOST_FAILURES, run.events)
+    rows = [
+        (f"{each.times:,}", each.endpoint, each.message, f"{each.request} → {each.answer}" if each.request else "–")
+        for each in found
+    ]
+    head = ["| times | endpoint | error | for example |", "|---:|---|---|---|"]
+    return [*head, *(f"| {' | '.join(map(markdown, row))} |" for row in rows), ""] if rows else []
 
 
 def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> list[str]:

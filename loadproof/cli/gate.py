@@ -18,10 +18,12 @@ from loadproof.cli.options import (
     LocustfilesOption,
     OutOption,
     SeedOption,
+    SettingsOption,
     TargetOption,
     WorkersOption,
     checked_locustfiles,
     console,
+    overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_closing
@@ -48,6 +50,7 @@ def gate(
     workers: WorkersOption = 1,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
     from analysis.outputs import gate as gates
@@ -57,7 +60,7 @@ def gate(
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
-        assignments = prepare_all(files, target_file, seed=seed, crew=crew)
+        assignments = prepare_all(files, target_file, settings=overrides(settings), seed=seed, crew=crew)
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []
         unwritten: OutputError | None = None

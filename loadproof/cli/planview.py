@@ -27,11 +27,12 @@ def plan_sentence(assignment: Assignment) -> str:
     peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
     whom = target.base_url if target else "the embedded target"
     told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
+    identity = "one client in the target's eyes" if told_apart == "shared" else f"clients by {told_apart}"
     return (
         f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} tasks of a request or more in "
         f"{format_duration(scenario.duration_s)} to {whom}, "
         f"up to {peak_rps:,.0f} tasks/s on average over a phase, from {scenario.client_total:,} clients "
-        f"({scenario.model} model, clients by {told_apart})"
+        f"({scenario.model} model, {identity})"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from loadproof.cli.options import console
 from loadproof.cli.planview import plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
-from loadproof.run.preflight import preflight
+from loadproof.run.preflight import has_many_addresses, preflight
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetfile import TargetFile, load_target
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.scenario import Scenario
 
 
 def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
@@ -46,6 +48,7 @@ def prepare(
         scenario = load_scenario(file, settings)
     except ContradictionError as error:
         problems, scenario = list(error.problems), error.scenario
+    scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
         scenario,
         where=str(file),
@@ -65,6 +68,17 @@ def prepare(
         command=shlex.join(["loadproof", *sys.argv[1:]]),
         crew=crew,
     )
+
+
+def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
+    """Where nobody said what tells clients apart, and addresses can't: one client, and a word on it."""
+    host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
+    if "clients" in scenario.model_fields_set or has_many_addresses(host):
+        return scenario
+    what = "loopback alone has an address for each client, so that all users share one"
+    remedy = "say `clients: shared`, or `clients: {header: NAME}` if the target takes its clients from a header"
+    sys.stderr.write(f"{Problem(f'{scenario.name} clients', what, remedy, got=host)}\n")
+    return scenario.model_copy(update={"clients": "shared"})
 
 
 def prepare_all(

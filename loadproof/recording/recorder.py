@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from loadproof.plan.pacing import Due
 from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import COLUMNS, cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
+from loadproof.recording.examples import Examples
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.usertime import UserTime
 from loadproof.recording.vitals import VitalsClock
@@ -25,7 +26,8 @@ from loadproof.rundir.rows import NEVER_SENT, REPEATED, UNREAD, WANTS, Generator
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.http.messages import Timing
+    from loadproof.http.answers import Answer
+    from loadproof.http.messages import Request, Timing
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
     from loadproof.recording.locuststats import LocustStatistics
@@ -64,8 +66,15 @@ class Recorder:
     """One a process that sends. Every request begun ends in exactly one of `finished`, `unsent` and `abandoned`."""
 
     def __init__(
-        self, spans: Sequence[PhaseSpan], *, deadline_s: float, worker: str, clock: Clock = SYSTEM_CLOCK
+        self,
+        spans: Sequence[PhaseSpan],
+        *,
+        deadline_s: float,
+        worker: str,
+        clock: Clock = SYSTEM_CLOCK,
+        hide: Callable[[str], str] = str,
     ) -> None:
+        """`hide` takes out of an answer's text what the target file keeps secret."""
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
@@ -83,6 +92,7 @@ class Recorder:
         self.yielding = 0
         """Users who have their answer, and let others run before they go on: they are not free yet."""
         self._vitals = VitalsClock(clock.vitals)
+        self._examples = Examples(hide)
         self.user_time = UserTime(spans)
         self._taken_s = 0.0
         """Until when seconds are told."""
@@ -126,6 +136,10 @@ class Recorder:
         )
         if due.burst is not None:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
+
+    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
+        """Beside `finished`: what an example of its kind is made of."""
+        self._examples.see(endpoint, request, answer, error)
 
     def abandoned(self, endpoint: str, due: Due) -> None:
         """Our own stop cut the request off."""
@@ -204,6 +218,7 @@ class Recorder:
             cells=[*unfinished, *planned, *outside, *self.user_time.take(now_s)],
             generator=self._row_to_tell(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
+            failures=self._examples.take(),
         )
 
     def _begin_first_second(self, now_s: float) -> None:
@@ -312,6 +327,9 @@ class NoRecorder:
         pass
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
+        pass
+
+    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
         pass
 
     def abandoned(self, endpoint: str, due: Due) -> None:

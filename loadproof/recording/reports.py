@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class SecondReport:
     """A row of `GeneratorRow`; None before second 0 is over."""
     bursts: list[Sequence[Any]]
     """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
+    failures: list[Sequence[Any]] = field(default_factory=list)
+    """The first request of each kind of error, as `Examples.take` has it."""
 
 
 @dataclass

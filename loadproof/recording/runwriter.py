@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof import variables
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan.phases import phase_at
+from loadproof.recording.examples import MOST_KINDS
 from loadproof.recording.reports import BurstSeen
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
@@ -37,6 +38,7 @@ class RunWriter:
         self._in_flight: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
         self._response_buckets: Counter[int] = Counter()
+        self._failures: set[tuple[str, str]] = set()
         self._progress_fd = os.environ.get(variables.PROGRESS_FD)
 
     def write(self, report: SecondReport) -> None:
@@ -56,6 +58,19 @@ class RunWriter:
         for fields in report.bursts:
             seen = BurstSeen(*fields)
             self._bursts.setdefault(seen.burst, BurstSeen(seen.burst)).merge(seen)
+
+        for example in report.failures:
+            self._keep_example(report.now_s, *example)
+
+    def _keep_example(
+        self, now_s: float, endpoint: str, error: str, request: str, status: int | None, body: str
+    ) -> None:
+        """Of the workers' examples of one kind the first."""
+        if (endpoint, error) in self._failures or len(self._failures) >= MOST_KINDS:
+            return
+        self._failures.add((endpoint, error))
+        detail = {"endpoint": endpoint, "error": error, "request": request, "status": status, "body": body}
+        self.event(now_s, "failure", json.dumps(detail))
 
     def tell(self, now_s: float) -> None:
         """Once a second: note a new phase, and tell who watches how it goes."""

@@ -141,9 +141,16 @@ def _client_header_problems(scenario: Scenario, target: TargetFile | None, where
         yield Problem(f"{where} clients", what, "remove it there, or use another one", got=name)
 
 
+def has_many_addresses(host: str) -> bool:
+    """Whether a client of this host can have any address of 127.0.0.0/8."""
+    return is_loopback(host) and ":" not in host
+
+
 def _address_problems(host: str, where: str) -> Iterator[Problem]:
     remedy = "use `clients: {header: NAME}` or `clients: shared`"
-    if not is_loopback(host):
-        yield Problem(f"{where} clients", "source addresses tell clients apart on loopback only", remedy, got=host)
+    if not has_many_addresses(host):
+        yield Problem(
+            f"{where} clients", "source addresses tell clients apart on loopback (127.0.0.0/8) only", remedy, got=host
+        )
     elif sys.platform != "linux":
         yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)

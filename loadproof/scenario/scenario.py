@@ -127,7 +127,8 @@ class Scenario(Strict):
     )
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, min_length=1, max_length=50, validate_default=True)
     clients: Literal["source-address", "shared"] | HeaderClients = Field(
-        "source-address", description="What tells one client from the next in the target's eyes."
+        "source-address",
+        description="What tells one client from the next in the target's eyes; shared by default beyond loopback.",
     )
     client_count: Users | None = Field(None, description="Open model: how many clients the arrivals are dealt to.")
     max_in_flight: Users = Field(1000, description="Open model: an arrival beyond so many unanswered is dropped.")

@@ -304,6 +304,8 @@ class ApiUser(User):
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
         answer = reply.answer if reply else None
         response_s = timing.ended_s - timing.began_s
+        if error is not None:
+            self._recorder.failed(self.endpoint, request, answer, error)
         self.environment.events.request.fire(
             request_type=request.method,
             name=self.endpoint,

@@ -27,6 +27,7 @@ from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.scenario import HttpClient, Scenario
+from loadproof.scenario.targetvariables import redacted
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
@@ -193,7 +194,11 @@ class Post:
     def assign(self, manifest: Manifest, *, rank: int, workers: int) -> Workload:
         """Make it the worker of this rank (from 0) in the run."""
         recorder = Recorder(
-            manifest.phases, deadline_s=manifest.scenario.deadline, worker=str(rank + 1), clock=self.clock
+            manifest.phases,
+            deadline_s=manifest.scenario.deadline,
+            worker=str(rank + 1),
+            clock=self.clock,
+            hide=functools.partial(redacted, headers=manifest.target.headers, endpoints=manifest.target.endpoints),
         )
         self._workload = Workload(
             manifest.scenario,

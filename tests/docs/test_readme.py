@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,23 +15,6 @@ from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 TWO_COMMANDS, *OTHERS = BLOCKS
 MAKES_LOAD = re.compile(r"loadproof (run|gate) (?!.*--dry-run)", re.DOTALL).search
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory) -> Path:
-    """What git knows, with the virtual environment's programs but its own source."""
-    path = tmp_path_factory.mktemp("copy") / "loadproof"
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, path / name)
-    (path / ".venv/bin").mkdir(parents=True)
-    program = path / ".venv/bin/loadproof"
-    python = ROOT / ".venv/bin/python"
-    program.write_text(f'#!/bin/sh\nexport PYTHONPATH="{path}"\nexec "{python}" -m loadproof "$@"\n')
-    program.chmod(0o755)
-    return path
 
 
 def test_the_first_block_is_the_two_commands():

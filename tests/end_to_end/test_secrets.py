@@ -118,6 +118,9 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, http_client, workers):
     assert verdict_of(path)["ending"] == "completed", run.output
     assert shown_in(run.output, *processes, (tmp_path / "step.md").read_bytes()) == []
     assert shown_below(reports) == {}
+    # Who fails tells all that it was sent, and an example of it is kept.
+    summary = (path / "summary.md").read_text().replace("\\", "")
+    assert "| balance | server_error: status 500 | GET /balance/" in summary
     again = in_process("report", path, **CANARIES)
     assert shown_in(again.stdout, again.stderr) == []
     assert shown_below(reports) == {}

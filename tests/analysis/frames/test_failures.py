@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.frames.failures import failures, reason_of
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.outputs.tables import summary_markdown
+from analysis.report.run_page import render_report
 from loadproof.rundir import files
+from loadproof.rundir.rows import EventRow
 from simulation.rundirs import write_run
 
 
@@ -40,3 +47,28 @@ def test_the_report_has_the_reasons(tmp_path):
     text = "Method,Name,Error,Occurrences\nGET,health,UnexpectedAnswerError('status 500'),20\nGET,health,x,3\n"
     (path / files.LOCUST_FAILURES).write_text(text)
     assert [failure.message for failure in failures(path, 5)] == ["status 500", "x"]
+
+
+def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
+    """Of its endpoint and error; an unreadable event is left out."""
+    path = write_run(tmp_path / "run")
+    text = "Method,Name,Error,Occurrences\nGET,health,UnexpectedAnswerError('status 500'),20\nGET,health,x,3\n"
+    (path / files.LOCUST_FAILURES).write_text(text)
+    example = {
+        "endpoint": "health",
+        "error": "status 500",
+        "request": "GET /health",
+        "status": 500,
+        "body": "<b>|no\x1b",
+    }
+    for detail in (json.dumps(example), "{", json.dumps({"endpoint": "health"})):
+        files.append_rows(path / files.EVENTS, [EventRow(3.0, "failure", detail)])
+    run = load_run(path)
+    first, second = failures(path, 5, run.events)
+    assert (first.request, first.answer) == ("GET /health", "500 <b>|no\x1b")
+    assert (second.request, second.answer) == ("", "")
+    verdict = decide(run)
+    summary = summary_markdown(run, verdict)
+    assert r"| 20 | health | status 500 | GET /health → 500 \<b\>\|no\\x1b |" in summary
+    page = render_report(run, verdict)
+    assert r"<code>GET /health</code> → 500 &lt;b&gt;|no\x1b" in page

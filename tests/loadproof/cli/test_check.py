@@ -33,6 +33,23 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     assert "nowhere.yaml: can't be read" in text
 
 
+@pytest.mark.parametrize(
+    ("host", "identity"),
+    [
+        ("127.0.0.1", "clients by source-address"),
+        ("localhost", "clients by source-address"),
+        ("[::1]", "one client in the target's eyes"),
+        ("staging.example.org", "one client in the target's eyes"),
+    ],
+)
+def test_who_does_not_say_what_tells_clients_apart_gets_what_fits_the_host(host, identity):
+    """And hears of it where they are one."""
+    done = in_process("check", "scenarios/smoke.yaml", TARGET_URL=f"http://{host}:9")
+    assert done.returncode == 0, done.stderr
+    assert identity in " ".join(done.stdout.split())
+    assert ("all users share one" in done.stderr) == identity.startswith("one")
+
+
 @pytest.mark.process
 def test_a_dry_run_is_right_each_time(shared_target):
     """Its payments and events are new ones, whatever earlier looks have left on the target."""

@@ -24,8 +24,9 @@ def test_a_host_that_nobody_allowed_is_refused_before_the_first_packet():
 
 def test_source_addresses_need_loopback():
     """Elsewhere clients must be told apart in another way."""
-    text = refused("run", "scenarios/smoke.yaml", "--allow-host", "example.org", TARGET_URL="http://example.org")
-    assert "source addresses tell clients apart on loopback only" in text
+    asked_for = ("--set", "clients=source-address", "--allow-host", "example.org")
+    text = refused("run", "scenarios/smoke.yaml", *asked_for, TARGET_URL="http://example.org")
+    assert "source addresses tell clients apart on loopback (127.0.0.0/8) only" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Failed requests to one example of each kind of error: what was asked, how the answer began, and no secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from loadproof.http.answers import Answer
+    from loadproof.http.messages import Request
+
+MOST_KINDS: Final = 50
+"""Of errors that have an example; a target that words each error differently fills no disk."""
+_SHOWN_CHARACTERS: Final = 200
+_READ_CHARACTERS: Final = 4_000
+"""Of a body: a secret may begin in what is shown, and end beyond it."""
+_HIDDEN: Final = "***"
+_OPEN_HEADERS: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
+"""Whose values are no secrets."""
+_SHORTEST_SECRET: Final = 8
+_PARTS: Final = re.compile(r"[\s,;=]+")
+_BEARER: Final = re.compile(r"\b(bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    r"((?:token|secret|passw|authori[sz]ation|cookie|signature|session|api[-_]?key)[\w-]{0,40}\\?[\"']?\s*[:=]\s*)"
+    r"(\\?\"(?:[^\"\\]|\\.)*\\?\"?|[^\s,;&}]+)",
+    re.IGNORECASE,
+)
+"""What stands behind a name that secrets have: in JSON, in headers, in a query."""
+
+
+class Examples:
+    """One a process: the first request of each kind of error. `hide` takes what the target file keeps secret out."""
+
+    def __init__(self, hide: Callable[[str], str]) -> None:
+        self._hide = hide
+        self._seen: set[tuple[str, str]] = set()
+        self._new: list[Sequence[Any]] = []
+
+    def see(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
+        """A request that ended so."""
+        kind = endpoint, str(error)
+        if kind in self._seen or len(self._seen) >= MOST_KINDS:
+            return
+        self._seen.add(kind)
+        asked, asked_for, _ = request.path.partition("?")
+        path = self._hide(asked)[:_SHOWN_CHARACTERS] + ("?…" if asked_for else "")
+        body = "" if answer is None else self._beginning(answer, request)
+        self._new.append((*kind, f"{request.method} {path}", answer.status if answer else None, body))
+
+    def take(self) -> list[Sequence[Any]]:
+        """Those since the last time: endpoint, error, request, status, the beginning of the body."""
+        new, self._new = self._new, []
+        return new
+
+    def _beginning(self, answer: Answer, request: Request) -> str:
+        try:
+            text = answer.body[:_READ_CHARACTERS].decode("utf-8", "replace")
+        except ValueError:
+            return "a body that can't be unpacked"
+        text = self._hide(text)
+        for secret in _sent_secrets(request):
+            text = text.replace(secret, _HIDDEN)
+        text = _NAMED.sub(rf"\1{_HIDDEN}", _BEARER.sub(rf"\1 {_HIDDEN}", text))
+        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _sent_secrets(request: Request) -> Iterator[str]:
+    """What the request's own headers told, a signature say, and each part of it; the longest first."""
+    for name, value in request.headers.items():
+        if name.lower() not in _OPEN_HEADERS:
+            parts = {value, *_PARTS.split(value)}
+            yield from sorted((part for part in parts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True)

@@ -1,0 +1,30 @@
+"""A copy of the repository, in which tests may do what a reader does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """What git knows, with the virtual environment's programs but its own source."""
+    path = tmp_path_factory.mktemp("copy") / "loadproof"
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, path / name)
+    (path / ".venv/bin").mkdir(parents=True)
+    program = path / ".venv/bin/loadproof"
+    python = ROOT / ".venv/bin/python"
+    program.write_text(f'#!/bin/sh\nexport PYTHONPATH="{path}"\nexec "{python}" -m loadproof "$@"\n')
+    program.chmod(0o755)
+    # As after an installation, so that make makes none.
+    (path / ".venv/installed").touch()
+    return path

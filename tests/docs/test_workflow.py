@@ -1,0 +1,59 @@
+"""The shipped workflow's own commands, run as GitHub would, against a service that isn't loadproof's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from loadproof.rundir.manifest import read_manifest
+from tests.commands import ROOT, words_of
+from tests.targets import running_target
+
+GATE = yaml.safe_load((ROOT / ".github/workflows/load.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
+(COMMANDS,) = [step["run"] for step in GATE["steps"] if "run" in step]
+STAGING = "127.1"
+"""Loopback under a name that isn't known for it."""
+
+
+def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
+    """As bash gets them from GitHub; a repository variable that isn't set is empty."""
+    given = dict.fromkeys(GATE["env"], "") | {"SCENARIOS": "smoke"} | variables
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", COMMANDS],
+        cwd=copy,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+@pytest.mark.process
+def test_the_workflow_gates_a_service_elsewhere(copy):
+    """Its clients share an address, aloud; whatever else the repository wants comes by a variable."""
+    with running_target(LIMITER="off", ACCOUNTS="500") as target:
+        url = target.url.replace("127.0.0.1", STAGING)
+        done = run_commands(
+            copy, TARGET_URL=url, LOADPROOF_ALLOW_HOSTS=STAGING, GATE_OPTIONS="--set phases.smoke.duration=11s"
+        )
+    said = done.stdout + done.stderr
+    assert "smoke clients: loopback alone has an address for each client, so that all users share one" in said
+    (gate,) = copy.glob("reports/*-gate")
+    (smoke,) = json.loads((gate / "gate.json").read_text())["scenarios"]
+    assert smoke["run"] is not None, said
+    scenario = read_manifest(gate / smoke["run"]).scenario
+    assert (scenario.clients, scenario.duration_s) == ("shared", 11)
+    assert set(words_of(gate / smoke["run"]).values()) == {"PASS"}, said
+
+
+@pytest.mark.process
+def test_a_host_that_nobody_allowed_is_not_gated(copy):
+    """Before the first packet."""
+    done = run_commands(copy, TARGET_URL=f"http://{STAGING}:9")
+    assert done.returncode == 2
+    assert "this host is not on the allow list" in done.stderr

@@ -1,0 +1,88 @@
+"""One example of each kind of error, bounded, and without secrets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from loadproof.http.answers import Answer
+from loadproof.http.messages import Request
+from loadproof.recording.examples import MOST_KINDS, Examples
+from loadproof.recording.reports import SecondReport
+from loadproof.recording.runwriter import RunWriter
+from loadproof.rundir import files
+from simulation.rundirs import manifest, scenario
+
+SENT = {
+    "Content-Type": "application/json",
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN",
+    "Stripe-Signature": "t=1700000000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e7",
+}
+REQUEST = Request("POST", "/pay/7?key=c4nary", headers=SENT, body=b"{}")
+
+
+def example(body: bytes, request: Request = REQUEST):
+    examples = Examples(lambda text: text.replace("c4nary-env", "${TOKEN}"))
+    examples.see("pay", request, Answer(500, {}, body), ValueError("status 500"))
+    (seen,) = examples.take()
+    return seen
+
+
+def test_an_example_says_what_was_asked_and_how_the_answer_began():
+    """The query may hold a token, and is left out."""
+    assert example(b'{"detail": "no such table"}') == (
+        "pay",
+        "status 500",
+        "POST /pay/7?…",
+        500,
+        '{"detail": "no such table"}',
+    )
+    assert example(b"x" * 10_000)[-1] == "x" * 200 + "…"
+    assert example(b"\xff\x00\x1b[2J")[-1] == "\ufffd\x00\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *SENT.values(),
+        "K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN",
+        "5257a869e7ecebeda32affa62cdca3fa51cad7e7",
+        "Bearer c4nary",
+        "c4nary-env",
+        'access_token": "c4nary c4nary',
+        "Authorization: c4nary",
+        "Set-Cookie: id=c4nary",
+        "api_key=c4nary&x=1",
+        json.dumps({"refreshToken": "c4nary", "password": 'c4n\\"ary'}),
+        json.dumps(json.dumps({"client_secret": "c4nary"})),
+    ],
+)
+def test_nothing_secret_is_in_it(told):
+    """Neither what the request was signed with, nor what stands behind a name that secrets have."""
+    body = example(f"failed: {told} ".encode())[-1]
+    secrets = ("c4n", "ary", "K5oZ", "5257a8", "700000000")
+    if told != SENT["Content-Type"]:
+        assert [secret for secret in secrets if secret in body] == []
+    assert body.startswith("failed: ")
+
+
+def test_each_kind_has_one_and_kinds_are_bounded():
+    """The first; a target that words each error anew fills nothing."""
+    examples = Examples(str)
+    for number in range(200):
+        examples.see("pay", REQUEST, None, ValueError(f"reset {number // 2}"))
+    taken = examples.take()
+    assert len(taken) == MOST_KINDS
+    assert taken[1] == ("pay", "reset 1", "POST /pay/7?…", None, "")
+    assert examples.take() == []
+
+
+def test_of_several_workers_examples_the_first_is_kept(tmp_path):
+    """As an event, in one line, whatever the answer held."""
+    writer = RunWriter(tmp_path, manifest(scenario()))
+    for worker in ("1", "2"):
+        seen = [("pay", "status 500", "POST /pay", 500, f'{worker}\n"no",')]
+        writer.write(SecondReport(worker, 3.0, 0, 0, 0, 0, cells=[], generator=None, bursts=[], failures=seen))
+    (line,) = files.read_lines_text(tmp_path / files.EVENTS).splitlines()[1:]
+    assert '""body"": ""1\\n' in line
