@@ -7,6 +7,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,8 +36,19 @@ Broken = Callable[[float], str | None]
 """At a second of the run: what has broken a threshold that ends it, if anything has."""
 
 
-def ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
-    return manifest.model_copy(update={"end_unix_s": time.time(), "ending": ending, "ending_detail": detail})
+def ended(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
+    """Now, if no other time is told."""
+    end_unix_s = time.time() if at_unix_s is None else at_unix_s
+    return manifest.model_copy(update={"end_unix_s": end_unix_s, "ending": ending, "ending_detail": detail})
+
+
+class Surroundings:
+    """What a watch asks of the system: the time, to be woken by the generator's pipe, and samples of the target."""
+
+    now_s = staticmethod(time.monotonic)
+    unix_s = staticmethod(time.time)
+    selector = selectors.DefaultSelector
+    sampler = MetricsSampler
 
 
 class Watch:
@@ -50,7 +62,10 @@ class Watch:
         generator: Generator,
         target: subprocess.Popen[bytes] | None,
         broken: Broken,
+        around: Surroundings | None = None,
     ) -> None:
+        """A simulation has other surroundings."""
+        self._around = around or Surroundings()
         self._path = path
         self._broken = broken
         self._manifest = manifest
@@ -65,11 +80,11 @@ class Watch:
         timeouts = manifest.scenario.timeouts
         self._stop_patience_s = timeouts.connect + timeouts.total + _PATIENCE_S
         longest_s = generator.wait_s + manifest.phases[-1].end_s + 2 * self._stop_patience_s
-        self._kill_at_s = time.monotonic() + longest_s
+        self._kill_at_s = self._around.now_s() + longest_s
         self._stop_at_s: float | None = None
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
-        with selectors.DefaultSelector() as selector:
+        with self._around.selector() as selector:
             selector.register(self._generator.pipe, selectors.EVENT_READ)
             while self._generator.leader.poll() is None:
                 if selector.select(_LISTEN_S) and not self._read(progress):
@@ -84,7 +99,7 @@ class Watch:
             self._sampler.stop()
         if self._ending == "completed" and (self._generator.leader.returncode or not self._plan_is_over):
             self._ending, self._detail = "generator_died", f"{self._how_it_died()}; see generator.log"
-        return ended(self._manifest, self._ending, self._detail)
+        return ended(self._manifest, self._ending, self._detail, self._around.unix_s())
 
     def _how_it_died(self) -> str:
         code = self._generator.leader.returncode
@@ -109,14 +124,14 @@ class Watch:
         if "start_unix_s" in line:
             self._manifest = self._manifest.model_copy(update=line)
             write_manifest(self._path, self._manifest)
-            self._sampler = MetricsSampler(self._path, self._manifest)
+            self._sampler = self._around.sampler(self._path, self._manifest)
             self._sampler.start()
         elif "plan_is_over" in line:
             self._plan_is_over = True
         elif "disk_full" in line:
             # It ends by itself, unless its log can't be written either.
             self._ending, self._detail = "disk_full", line["disk_full"]
-            self._kill_at_s = time.monotonic() + self._stop_patience_s
+            self._kill_at_s = self._around.now_s() + self._stop_patience_s
         elif "stopped" in line:
             # It ends by itself, in order.
             self._ending, self._detail = "interrupted", line["stopped"]
@@ -137,7 +152,7 @@ class Watch:
             files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), "stranger", _STRANGER)])
 
     def _now_s(self) -> float:
-        return time.time() - self._manifest.start_unix_s
+        return self._around.unix_s() - self._manifest.start_unix_s
 
     def _look_at_thresholds(self, now_s: float) -> None:
         if self._ending == "completed" and (threshold := self._broken(now_s)):
@@ -161,12 +176,14 @@ class Watch:
 
     def _end_soon(self, ending: Ending, detail: str, in_s: float = 0.0) -> None:
         self._ending, self._detail = ending, detail
-        self._stop_at_s = time.monotonic() + in_s
+        self._stop_at_s = self._around.now_s() + in_s
         self._kill_at_s = self._stop_at_s + self._stop_patience_s
-        files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), ending, detail)])
+        with suppress(OSError):
+            # A full disk is told by the recorder, whose files decide.
+            files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), ending, detail)])
 
     def _enforce_stop(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._around.now_s()
         if self._stop_at_s is not None and now_s >= self._stop_at_s:
             self._generator.end_early()
             self._stop_at_s = float("inf")
