@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import heapq
 import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import gevent
 from gevent.event import Event
 
 from loadproof.recording.vitals import Reading
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+Waking = Callable[[float], float]
+"""When something is due in a process, to when it comes to it: no earlier, and never (inf) where it is dead."""
 _UNIX_S: Final = 1_795_413_600.0
 """The wall clocks' time at 0, of those that go right."""
 _TICK_S: Final = 1e-9
@@ -55,9 +55,9 @@ class FakeTime:
         self._dice = None if seed is None else random.Random(seed)
         self._hub = gevent.get_hub()
 
-    def clock(self, *, ahead_s: float = 0.0, up_s: float = 0.0) -> FakeClock:
+    def clock(self, *, ahead_s: float = 0.0, up_s: float = 0.0, awake_s: Waking = float) -> FakeClock:
         """Of a machine that has been up for so long, and whose wall clock is so far ahead of the others'."""
-        return FakeClock(self, ahead_s=ahead_s, up_s=up_s)
+        return FakeClock(self, ahead_s=ahead_s, up_s=up_s, awake_s=awake_s)
 
     def call_at(self, at_s: float, call: Callable[[], None]) -> Entry:
         """Call it on the event loop, where it must not wait, at this moment; at once if that is past."""
@@ -99,10 +99,11 @@ class FakeTime:
 class FakeClock:
     """One machine's, of a simulated time; `loadproof.generator.alarm.AlarmClock`."""
 
-    def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float) -> None:
+    def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float, awake_s: Waking = float) -> None:
         self._time = time
         self.ahead_s = ahead_s
         self.up_s = up_s
+        self.awake_s = awake_s
 
     def now_s(self) -> float:
         return self._time.now_s + self.up_s
@@ -112,7 +113,7 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         woken = Event()
-        entry = self._time.call_at(self._time.now_s + max(seconds, _TICK_S), woken.set)
+        entry = self._time.call_at(self.awake_s(self._time.now_s + max(seconds, _TICK_S)), woken.set)
         try:
             woken.wait()
         finally:
@@ -140,7 +141,8 @@ class FakeAlarm:
         if self._entry is not None:
             self._entry.cancel()
         if self._ring is not None:
-            self._entry = self._time.call_at(max(at_s - self._clock.up_s, self._time.now_s + _TICK_S), self._ring)
+            due_s = max(at_s - self._clock.up_s, self._time.now_s + _TICK_S)
+            self._entry = self._time.call_at(self._clock.awake_s(due_s), self._ring)
 
     def close(self) -> None:
         if self._entry is not None:

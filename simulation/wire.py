@@ -8,28 +8,28 @@ gone is lost without a word. Source: locust/runners.py and locust/rpc/protocol.p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import msgpack  # type: ignore[import-untyped]
 from gevent.queue import Queue
 
 if TYPE_CHECKING:
-    from simulation.clock import FakeTime
+    from simulation.clock import FakeTime, Waking
 
-Delay = Callable[[], float]
-"""How long the next message takes, in seconds."""
-_MASTER = "master"
+Fate = Callable[[], Sequence[float]]
+"""How long each copy of the next message takes, in seconds: one, as a rule; none of a message that is lost."""
+MASTER: Final = "master"
 
 
 class Wire:
     """Between one master and its workers."""
 
-    def __init__(self, time: FakeTime, delay: Delay = lambda: 0.0) -> None:
+    def __init__(self, time: FakeTime, fate: Fate = lambda: (0.0,)) -> None:
         self._time = time
-        self._delay = delay
+        self._fate = fate
         self._ends: dict[str, FakeRunner] = {}
         self._last_s: dict[tuple[str, str], float] = {}
         self._cut: set[str] = set()
@@ -39,14 +39,14 @@ class Wire:
         """What listeners raised; Locust writes it to its log and goes on."""
 
     def master(self) -> FakeRunner:
-        return self._joined(_MASTER)
+        return FakeRunner(self, MASTER)
 
     def worker(self, client_id: str) -> FakeRunner:
-        return self._joined(client_id)
+        return FakeRunner(self, client_id)
 
     def workers(self) -> list[SimpleNamespace]:
         """As the master knows them."""
-        return [SimpleNamespace(id=name) for name in self._ends if name != _MASTER]
+        return [SimpleNamespace(id=name) for name in self._ends if name != MASTER]
 
     def cut(self, client_id: str) -> None:
         """From now on nothing comes from there or gets there; what is on its way is lost, too."""
@@ -54,11 +54,13 @@ class Wire:
 
     def carry(self, sender: str, recipient: str, kind: str, content: Any) -> None:
         self.log.append((sender, kind))
-        packed = msgpack.packb((kind, content, recipient if sender == _MASTER else sender))
+        packed = msgpack.packb((kind, content, recipient if sender == MASTER else sender))
         way = sender, recipient
-        at_s = max(self._time.now_s + self._delay(), math.nextafter(self._last_s.get(way, 0.0), math.inf))
-        self._last_s[way] = at_s
-        self._time.call_at(at_s, lambda: self._arrive(way, packed))
+        for took_s in self._fate():
+            at_s = self._ends[recipient].awake_s(self._time.now_s + took_s)
+            at_s = max(at_s, math.nextafter(self._last_s.get(way, 0.0), math.inf))
+            self._last_s[way] = at_s
+            self._time.call_at(at_s, lambda: self._arrive(way, packed))
 
     def _arrive(self, way: tuple[str, str], packed: bytes) -> None:
         if self._cut.isdisjoint(way):
@@ -68,13 +70,14 @@ class Wire:
         """Nobody reads any more."""
         gevent.killall([end.reader for end in self._ends.values()])
 
-    def _joined(self, name: str) -> FakeRunner:
-        self._ends[name] = FakeRunner(self, name)
-        return self._ends[name]
+    def connect(self, name: str, end: FakeRunner) -> None:
+        self._ends[name] = end
 
 
 class FakeRunner:
     """One end: a MasterRunner or a WorkerRunner to a crew."""
+
+    awake_s: Waking = float
 
     def __init__(self, wire: Wire, name: str) -> None:
         self._wire = wire
@@ -85,6 +88,7 @@ class FakeRunner:
         self.has_stopped = self.has_quit = False
         self.inbox: Queue[list[Any]] = Queue()
         self.reader = gevent.spawn(self._read)
+        wire.connect(name, self)
 
     @property
     def clients(self) -> SimpleNamespace:
@@ -98,11 +102,11 @@ class FakeRunner:
         self._listeners[kind] = listener, concurrent
 
     def send_message(self, kind: str, content: Any = None, client_id: str | None = None) -> None:
-        if self._name != _MASTER:
-            self._wire.carry(self._name, _MASTER, kind, content)
+        if self._name != MASTER:
+            self._wire.carry(self._name, MASTER, kind, content)
             return
         for recipient in [client_id] if client_id else [worker.id for worker in self._wire.workers()]:
-            self._wire.carry(_MASTER, recipient, kind, content)
+            self._wire.carry(MASTER, recipient, kind, content)
 
     def _read(self) -> None:
         """One message after the other, but for those whose listener may take its time."""

@@ -243,11 +243,12 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
         return
     level_rps = 0.0
     for span in run.manifest.phases:
-        planned, level_rps = expected_arrivals(span, level_rps), span.rate_rps or 0.0
+        # As many as the plan has: a part of an arrival is none.
+        planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         rows = run.intervals[run.intervals["phase"] == span.name]
         met = int(rows.loc[rows["series"].isin(["response", "dropped", "abandoned", *WANTS.values()]), "count"].sum())
         if not span.warm_up and met < 0.99 * planned:
-            what = f"phase {span.name}: {met:,} of {planned:,.0f} planned arrivals were offered"
+            what = f"phase {span.name}: {met:,} of {planned:,} planned arrivals were offered"
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
 
 

@@ -2,10 +2,14 @@
 
     master → worker   begin    the manifest, when second 0 is, the worker's rank, how many there are
     master → worker   clock    what time it is here
-    worker → master   second   one SecondReport a second, what time it is there, and how long `clock` seemed to take
+    worker → master   second   one SecondReport a second with its number, what time it is there, and how long `clock`
+                                seemed to take
     master → worker   end      finish what is in flight and report; and whether the plan is over
-    worker → master   ended    the last report was sent
+    worker → master   ended    the last report was sent, and its number
     worker → master   refused  its owner doesn't allow its part, and why; it makes no load
+
+A connection that breaks is made anew without a word, and what was on its way is gone: so reports have numbers, and
+what comes a second time changes nothing.
 
 A run in one process is a crew of one, without messages.
 """
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import gevent
@@ -98,6 +102,8 @@ class MasterCrew:
         """By client id, of workers that were told their part."""
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
+        self._reports: Counter[str] = Counter()
+        """By client id, the number of the last report."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
@@ -144,9 +150,11 @@ class MasterCrew:
         return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
 
     def _take(self, msg: Any, **_: Any) -> None:
-        if not self.has_part(msg.node_id):
+        if not self.has_part(msg.node_id) or msg.data["number"] <= self._reports[msg.node_id]:
             return
         self._heard_s[msg.node_id] = self._clock.now_s()
+        self._miss_reports(msg.node_id, before=msg.data["number"])
+        self._reports[msg.node_id] = msg.data["number"]
         skew = self._skews[msg.node_id]
         skew.back(self._clock.unix_s() - msg.data["now_unix_s"])
         skew.out(msg.data["clock_took_s"])
@@ -155,7 +163,16 @@ class MasterCrew:
             report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
         self._writing.take(report)
 
+    def _miss_reports(self, client_id: str, *, before: int) -> None:
+        """Tell of those that should have come before this number."""
+        missing = before - 1 - self._reports[client_id]
+        if missing > 0 and (rank := self._at_work.get(client_id)):
+            told = "a report" if missing == 1 else f"{missing} reports"
+            self._writing.writer.announce(worker_lost=f"{told} of worker {rank} got lost on the way")
+
     def _dismiss(self, msg: Any, **_: Any) -> None:
+        if self.has_part(msg.node_id):
+            self._miss_reports(msg.node_id, before=msg.data["reports"] + 1)
         self._at_work.pop(msg.node_id, None)
 
     def _hear_refusal(self, msg: Any, **_: Any) -> None:
@@ -184,6 +201,10 @@ class WorkerCrew:
         self._clock = post.clock
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
+        self._run_id = ""
+        """Of the run that it has a part in."""
+        self._reports = 0
+        self._is_ending = False
         self._runner.register_message(_BEGIN, self._begin)
         self._runner.register_message(_CLOCK, self._hear_clock)
         self._runner.register_message(_END, self._end, concurrent=True)
@@ -191,6 +212,9 @@ class WorkerCrew:
     def _begin(self, msg: Any, **_: Any) -> None:
         order = msg.data
         manifest = Manifest.model_validate_json(order["manifest"])
+        if manifest.run_id == self._run_id:
+            return
+        self._run_id = manifest.run_id
         if problems := list(refusals(manifest)):
             self._refuse(problems)
             return
@@ -209,7 +233,13 @@ class WorkerCrew:
         self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - msg.data["unix_s"])
 
     def _report(self, report: SecondReport) -> None:
-        content = {"report": vars(report), "now_unix_s": self._clock.unix_s(), "clock_took_s": self._clock_took_s}
+        self._reports += 1
+        content = {
+            "number": self._reports,
+            "report": vars(report),
+            "now_unix_s": self._clock.unix_s(),
+            "clock_took_s": self._clock_took_s,
+        }
         self._runner.send_message(_SECOND, content)
 
     def _await_answers(self) -> None:
@@ -220,13 +250,16 @@ class WorkerCrew:
             self._clock.sleep(_ANSWERS_LOOK_S)
 
     def _end(self, msg: Any, **_: Any) -> None:
+        if self._is_ending:
+            return
+        self._is_ending = True
         if msg.data["plan_is_over"]:
             self._await_answers()
         self._runner.stop()
         self._measuring.finish()
         # Locust's own statistics of the last seconds, ahead of the word that there is no more.
         send_statistics(self._runner)
-        self._runner.send_message(_ENDED)
+        self._runner.send_message(_ENDED, {"reports": self._reports})
 
 
 Crew = LocalCrew | MasterCrew

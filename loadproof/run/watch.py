@@ -43,8 +43,19 @@ def stop_patience_s(scenario: Scenario) -> float:
     return scenario.timeouts.connect + scenario.timeouts.total + _PATIENCE_S
 
 
-def ended(manifest: Manifest, ending: Ending, detail: str) -> Manifest:
-    return manifest.model_copy(update={"end_unix_s": time.time(), "ending": ending, "ending_detail": detail})
+def ended(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
+    """Now, if no other time is told."""
+    end_unix_s = time.time() if at_unix_s is None else at_unix_s
+    return manifest.model_copy(update={"end_unix_s": end_unix_s, "ending": ending, "ending_detail": detail})
+
+
+class Surroundings:
+    """What a watch asks of the system: the time, to be woken by the generator's pipe, and samples of the target."""
+
+    now_s = staticmethod(time.monotonic)
+    unix_s = staticmethod(time.time)
+    selector = selectors.DefaultSelector
+    sampler = MetricsSampler
 
 
 class Watch:
@@ -58,7 +69,10 @@ class Watch:
         generator: Generator,
         target: subprocess.Popen[bytes] | None,
         broken: Broken | None,
+        around: Surroundings | None = None,
     ) -> None:
+        """A simulation has other surroundings."""
+        self._around = around or Surroundings()
         self._path = path
         self._judging = Beside(broken) if broken else None
         self._has_failed_to_judge = False
@@ -73,11 +87,11 @@ class Watch:
         self._refused_some = False
         self._stop_patience_s = stop_patience_s(manifest.scenario)
         longest_s = generator.wait_s + manifest.phases[-1].end_s + 2 * self._stop_patience_s
-        self._kill_at_s = time.monotonic() + longest_s
+        self._kill_at_s = self._around.now_s() + longest_s
         self._stop_at_s: float | None = None
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
-        with selectors.DefaultSelector() as selector:
+        with self._around.selector() as selector:
             selector.register(self._generator.pipe, selectors.EVENT_READ)
             while self._generator.leader.poll() is None:
                 if selector.select(_LISTEN_S) and not self._read(progress):
@@ -95,7 +109,7 @@ class Watch:
             self._look_after_sampler()
         if self._ending == "completed" and (self._generator.leader.returncode or not self._plan_is_over):
             self._ending, self._detail = "generator_died", f"{self._how_it_died()}; see generator.log"
-        return ended(self._manifest, self._ending, self._detail)
+        return ended(self._manifest, self._ending, self._detail, self._around.unix_s())
 
     def _how_it_died(self) -> str:
         code = self._generator.leader.returncode
@@ -120,14 +134,14 @@ class Watch:
         if "start_unix_s" in line:
             self._manifest = self._manifest.model_copy(update=line)
             self._keep(lambda: write_manifest(self._path, self._manifest))
-            self._sampler = MetricsSampler(self._path, self._manifest)
+            self._sampler = self._around.sampler(self._path, self._manifest)
             self._sampler.start()
         elif "plan_is_over" in line:
             self._plan_is_over = True
         elif "disk_full" in line:
             # It ends by itself, unless its log can't be written either.
             self._ending, self._detail = "disk_full", line["disk_full"]
-            self._kill_at_s = time.monotonic() + self._stop_patience_s
+            self._kill_at_s = self._around.now_s() + self._stop_patience_s
         elif "stopped" in line:
             # It ends by itself, in order.
             self._ending, self._detail = "interrupted", line["stopped"]
@@ -167,7 +181,7 @@ class Watch:
             self._stop_in(0.0)
 
     def _now_s(self) -> float:
-        return time.time() - self._manifest.start_unix_s
+        return self._around.unix_s() - self._manifest.start_unix_s
 
     def _look_at_thresholds(self, progress: Progress) -> None:
         """What was judged beside the watching; where that fails, the verdict is from the whole record all the same."""
@@ -207,11 +221,11 @@ class Watch:
         self._note(ending, detail)
 
     def _stop_in(self, in_s: float) -> None:
-        self._stop_at_s = time.monotonic() + in_s
+        self._stop_at_s = self._around.now_s() + in_s
         self._kill_at_s = self._stop_at_s + self._stop_patience_s
 
     def _enforce_stop(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._around.now_s()
         if self._stop_at_s is not None and now_s >= self._stop_at_s:
             self._generator.end_early()
             self._stop_at_s = float("inf")

@@ -170,6 +170,15 @@ def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_p
     assert "planned arrivals" not in str(decide(load_run(cut_short)).findings)
 
 
+def test_half_an_arrival_is_none(tmp_path):
+    """A short phase of 12.5 arrivals has twelve of them."""
+    phases = [{"name": "short", "duration": "1500 ms", "rate": "10 rps", "ramp": "500 ms"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}})
+    run = load_run(write_run(tmp_path, plan=plan))
+    assert tally(run.intervals).sent == 12
+    assert "planned arrivals" not in str(decide(run).findings)
+
+
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     """With fewer in flight than allowed, it was not for want of answers."""
     path = write_run(tmp_path, plan=open_scenario())

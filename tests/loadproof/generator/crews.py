@@ -72,7 +72,7 @@ class Distributed:
         self.path = path
         self._way_s = way_s
         self.time = FakeTime(seed)
-        self.wire = Wire(self.time, lambda: way_s)
+        self.wire = Wire(self.time, lambda: [way_s])
         self.manifest: Manifest = manifest(plan or scenario())
         self.told: list[dict[str, Any]] = []
         write_manifest(path, self.manifest)

@@ -140,7 +140,7 @@ def test_messages_of_one_to_the_other_never_overtake_each_other(ways_s, seed):
     """However long each takes; and tuples arrive as lists, as over Locust's sockets."""
     time = FakeTime(seed)
     ways = iter(ways_s)
-    wire = Wire(time, lambda: next(ways))
+    wire = Wire(time, lambda: [next(ways)])
     master, worker = wire.master(), wire.worker("w")
     heard = []
     master.register_message("told", lambda msg, **_: heard.append((msg.node_id, msg.data)))

@@ -179,6 +179,50 @@ def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three)
     assert three.wire.failures == []
 
 
+def test_what_comes_twice_changes_nothing(three):
+    """Neither a part, nor a report, nor the word to end."""
+    three.wire._fate = lambda: [0.001, 0.002]
+    three.begin()
+    for worker in three.workers:
+        worker.send_each([1.5, 2.5, 3.5])
+    three.time.advance_to(9.7)
+    assert three.end() < 0.1
+    run = three.run()
+    assert tally(run.intervals).sent == run.generator["sent"].sum() == 9
+    assert [line for line in three.told if "worker_lost" in line] == []
+    assert three.wire.failures == []
+
+
+@pytest.mark.parametrize(("lost", "told"), [(range(1, 2), "a report"), (range(1, 3), "2 reports")])
+def test_a_report_that_is_lost_on_the_way_is_missed(three, lost, told):
+    """What it counted is nowhere else, and in the closed model nobody would miss it."""
+    three.begin()
+    worker = three.wire._ends["worker-2"]
+    send, seconds = worker.send_message, iter(range(100))
+
+    def lose(kind, *how):
+        if kind != "loadproof-second" or next(seconds) not in lost:
+            send(kind, *how)
+
+    worker.send_message = lose
+    three.time.advance_to(9.5)
+    assert three.end() < 0.1
+    found = [line["worker_lost"] for line in three.told if "worker_lost" in line]
+    assert found == [f"{told} of worker 2 got lost on the way"]
+
+
+def test_a_last_report_that_is_lost_is_missed_too(three):
+    """The word that there is no more says how many there were."""
+    three.begin()
+    three.time.advance_to(7.6)
+    worker = three.wire._ends["worker-1"]
+    send = worker.send_message
+    worker.send_message = lambda kind, *how: None if kind == "loadproof-second" else send(kind, *how)
+    assert three.end() < 0.1
+    found = [line["worker_lost"] for line in three.told if "worker_lost" in line]
+    assert found == ["a report of worker 1 got lost on the way"]
+
+
 def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_users(tmp_path, capsys):
     """The master tells who watches the run, and does not wait for it."""
     with closing(Distributed(tmp_path, 0.0)) as run:

@@ -1,0 +1,51 @@
+"""A disk that may be full from some moment on: what was being written then is torn."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from loadproof.rundir import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class _System:
+    """The operating system, to whom appends to a run directory."""
+
+    def __init__(self, is_full: Callable[[], bool]) -> None:
+        self._is_full = is_full
+        self._is_at_end = False
+        """The last bit of room was just written to."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def write(self, descriptor: int, chunk: bytes | memoryview) -> int:
+        """Of a full disk: what fits, and the next time an error.
+
+        Source: the manual page of write(2).
+        """
+        if not self._is_full():
+            return os.write(descriptor, chunk)
+        if self._is_at_end or len(chunk) < 2:
+            self._is_at_end = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._is_at_end = True
+        return os.write(descriptor, chunk[: len(chunk) // 2])
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def filling_up(is_full: Callable[[], bool]) -> Iterator[None]:
+    """Of this whole process, for as long as it holds; files that are written whole find room, and take no detour."""
+    with mock.patch.object(files, "os", _System(is_full)), mock.patch.object(files, "write_whole", _write):
+        yield

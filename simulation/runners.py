@@ -1,0 +1,213 @@
+"""Locust's runners, as far as a run needs them, on simulated time: users come and go, and processes end.
+
+Source: locust/runners.py and locust/main.py 2.47. Who is given how many users is decided by the product's own
+allotment; users are Locust's, and live as they do there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Group
+from locust.runners import WorkerNode
+
+from simulation.wire import FakeRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.generator.allotment import UserAllotment
+    from simulation.clock import FakeClock, FakeTime
+    from simulation.wire import Wire
+
+_LAST_WORDS_S: Final = 0.5
+"""So long a master that quits waits for its workers to hear of it."""
+_SPAWNED_S: Final = 0.05
+"""So long it waits for workers to say that their users are there."""
+_STOP_TIMEOUT_S: Final = 3.0
+
+
+class Child:
+    """A process as who started it sees it; `subprocess.Popen`."""
+
+    def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
+        self.returncode: int | None = None
+        self._on_signal = on_signal
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, _: int) -> None:
+        if self.returncode is None:
+            self._on_signal()
+
+    def kill(self) -> None:
+        self.ends(-9)
+
+    def ends(self, code: int) -> None:
+        if self.returncode is None:
+            self.returncode = code
+
+
+class PlayedRunner(FakeRunner):
+    """What local runner, master and worker have in common: users, a stop and an end."""
+
+    def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
+        super().__init__(wire, name)
+        self.awake_s = clock.awake_s
+        self.clock = clock
+        self.child = Child()
+        self.environment: Any = None
+        self.users = Group()
+        self._time = time
+        self._has_begun = self._is_ending = False
+
+    @property
+    def user_count(self) -> int:
+        return len(self.users)
+
+    @user_count.setter
+    def user_count(self, _: int) -> None:
+        pass
+
+    def begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self.environment.events.test_start.fire(environment=self.environment)
+
+    def have_users(self, wanted: dict[str, int]) -> None:
+        """So many of each class: others are made, or asked to end."""
+        classes = {cls.__name__: cls for cls in self.environment.user_classes}
+        alive = [greenlet.args[0] for greenlet in self.users if greenlet.args]
+        have = Counter(type(user).__name__ for user in alive)
+        for name, count in wanted.items():
+            for _ in range(count - have[name]):
+                classes[name](self.environment).start(self.users)
+            if have[name] > count:
+                self._stop_users([user for user in alive if type(user).__name__ == name][: have[name] - count])
+
+    def stop(self) -> None:
+        """Users may finish what they do, for as long as Locust's stop timeout has it."""
+        if not self.has_stopped:
+            self._stop_users([greenlet.args[0] for greenlet in self.users if greenlet.args])
+            self.has_stopped = True
+
+    def _stop_users(self, users: list[Any]) -> None:
+        ending = Group()
+        for user in users:
+            ending.add(user.greenlet)
+            if user._state != "stopping":  # noqa: SLF001 - as Locust's runner looks at it
+                gevent.spawn(user.stop, force=False)
+        self._wait_for(ending)
+        ending.kill()
+
+    def _wait_for(self, ending: Group) -> None:
+        ended = Event()
+        gevent.spawn(lambda: (ending.join(), ended.set()))
+        entry = self._time.call_at(self.awake_s(self._time.now_s + _STOP_TIMEOUT_S), ended.set)
+        ended.wait()
+        entry.cancel()
+
+    def quit(self) -> None:
+        """Stop, and end the process in order."""
+        if self._is_ending:
+            return
+        self._is_ending = True
+        self.stop()
+        self.say_farewell()
+        self.has_quit = True
+        self.environment.events.quit.fire(exit_code=self.environment.process_exit_code or 0)
+        self.child.ends(self.environment.process_exit_code or 0)
+
+    def say_farewell(self) -> None:
+        """Before the last event."""
+
+
+class PlayedWorker(PlayedRunner):
+    """Does what the master says."""
+
+    def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
+        super().__init__(wire, name, clock, time)
+        self._newest_s = 0.0
+        self.register_message("spawn", self._spawn)
+        self.register_message("quit", lambda **_: self.quit(), concurrent=True)
+
+    def _spawn(self, msg: Any, **_: Any) -> None:
+        if msg.data["timestamp"] > self._newest_s and not self.has_stopped:
+            self._newest_s = msg.data["timestamp"]
+            self.begin()
+            gevent.spawn(self.have_users, msg.data["user_classes_count"])
+
+
+class Leader(PlayedRunner):
+    """The process that asks the plan's shape how many users there are to be."""
+
+    def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
+        super().__init__(wire, name, clock, time)
+        self.shape: Any = None
+        self._shaping: gevent.Greenlet | None = None
+        self._allotment: UserAllotment | None = None
+        self._last: tuple[Any, ...] = ()
+
+    def start_shape(self) -> None:
+        self._shaping = gevent.spawn(self._shape)
+
+    def _shape(self) -> None:
+        while True:
+            began_s = self.clock.now_s()
+            tick = self.shape.tick()
+            if tick is None:
+                self.quit()
+                return
+            if tick != self._last:
+                self._last = tick
+                self.start(*tick)
+            self.clock.sleep(max(0.0, 1 - (self.clock.now_s() - began_s)))
+
+    def stop(self) -> None:
+        if self._shaping is not None and self._shaping is not gevent.getcurrent():
+            self._shaping.kill()
+        super().stop()
+
+    def start(self, users: int, rate: float, classes: list[Any] | None = None) -> None:
+        if self._allotment is None:
+            self._allotment = self.environment.dispatcher_class(self.nodes(), self.environment.user_classes)
+        self.begin()
+        self._allotment.new_dispatch(users, rate, classes)
+        for wanted in self._allotment:
+            self.give_out(wanted)
+
+    def nodes(self) -> list[WorkerNode]:
+        return [WorkerNode("local")]
+
+    def give_out(self, wanted: dict[str, dict[str, int]]) -> None:
+        self.have_users(wanted["local"])
+
+
+class PlayedMaster(Leader):
+    """Has no users of its own."""
+
+    def nodes(self) -> list[WorkerNode]:
+        return [WorkerNode(worker.id) for worker in self.clients.ready]
+
+    def give_out(self, wanted: dict[str, dict[str, int]]) -> None:
+        for worker, counts in wanted.items():
+            self.send_message("spawn", {"timestamp": self.clock.unix_s(), "user_classes_count": counts}, worker)
+        self.clock.sleep(_SPAWNED_S)
+
+    def hear_of(self, newcomer: SimpleNamespace) -> None:
+        """As Locust does when a worker says that it is ready: everybody is told anew how many users to have."""
+        if self._allotment is not None and not self._is_ending:
+            self._allotment.add_worker(WorkerNode(newcomer.id))
+            self.start(self._last[0], self._last[1])
+
+    def say_farewell(self) -> None:
+        self.send_message("quit")
+        self.clock.sleep(_LAST_WORDS_S)

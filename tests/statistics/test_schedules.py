@@ -1,0 +1,131 @@
+"""Whole runs on simulated time, while processes, messages, disk and target go wrong as a seed has it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unpatched import locust  # noqa: F401  # isort: skip
+
+from analysis.frames.run import load_run
+from analysis.judge.health import examine
+from analysis.judge.judgement import Word
+from analysis.judge.thresholds import judge
+from analysis.judge.verdict import PRECEDENCE, decide
+from loadproof.plan.arrivals import ArrivalPlan
+from simulation.play import play
+from simulation.schedules import OF_THE_TARGET, schedule
+from tests.profiles import IS_FULL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analysis.frames.run import Run
+    from simulation.play import Played
+
+pytestmark = pytest.mark.statistics
+
+PARTS = 8
+"""Of the seeds, so that several processes may have some each."""
+SEEDS = 10_000 if IS_FULL else 200
+WEIGHED = frozenset({"pause", "lateness"})
+"""In the closed model, users who are late send less: it is weighed by seconds, and decides from a second on."""
+ENDED_BEFORE = frozenset({"interrupted", "terminated", "target_died"})
+"""What ended the run had its word before anything got lost."""
+FAILED_ONCE = {
+    25: "a worker's reports came twice: its requests were counted twice, and the word was PASS",
+    1240: "a worker died on a full disk: the watch raised OSError, and nobody wrote how the run ended",
+    27: "a phase of 22.5 planned arrivals had all 22: INVALID, though nothing went wrong while it was measured",
+}
+"""Seeds that have found something, and what."""
+
+
+def check(seed: int, path: Path) -> None:
+    """One schedule, told in full where it breaks a promise."""
+    one = schedule(seed)
+    path.mkdir()
+    played = play(one, path)
+    run = load_run(path)
+    word = word_of(run)
+    told = f"{one}: {word}, {run.manifest.ending} {run.manifest.ending_detail}"
+    assert played.failures == [], told
+    is_whole = each_is_accounted_for(played, run, told)
+    assert is_whole or word is Word.INVALID or run.manifest.ending in ENDED_BEFORE, told
+    if word is Word.PASS:
+        assert is_whole, told
+        assert run.manifest.ending == "completed", told
+        assert nothing_is_missing(played, run, path), told
+    if one.is_quiet:
+        assert word in {Word.PASS, Word.INCONCLUSIVE}, told
+        assert is_whole, told
+
+
+def word_of(run: Run) -> Word:
+    """As `decide` finds it, without what it tells beside the word."""
+    words = {judge(threshold, run).word for threshold in run.manifest.scenario.thresholds}
+    words |= {finding.word for finding in examine(run)}
+    return next(word for word in PRECEDENCE if word in words)
+
+
+def each_is_accounted_for(played: Played, run: Run, told: str) -> bool:
+    """None twice, and none that was not sent; whether all are there."""
+    rows = run.intervals[run.intervals["series"].isin(["response", "abandoned"])]
+    counts = rows.groupby(["series", "endpoint", "outcome"], observed=True)["count"].sum()
+    had = Counter({(endpoint, outcome): int(count) for (_, endpoint, outcome), count in counts.items()})
+    answered = Counter({(endpoint, str(outcome)): n for (endpoint, outcome), n in played.target.counts().items()})
+    cut_off = Counter((asked.endpoint, "") for asked in played.target.log if asked.outcome is None)
+    sent = answered + cut_off
+    assert had <= sent, f"{told}: {had - sent} too many"
+    assert int(run.generator["sent"].sum()) <= sent.total(), told
+    return had == sent and int(run.generator["sent"].sum()) == sent.total()
+
+
+def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:
+    """What was offered is the plan; in the closed model, what is sent when nothing but the target goes wrong."""
+    one = played.schedule
+    if run.manifest.scenario.model == "open":
+        planned = list(ArrivalPlan(run.manifest.scenario, run.manifest.phases, run.manifest.seed))
+        measured_s = min(span.start_s for span in run.manifest.phases if not span.warm_up)
+        return offered(run) >= 0.99 * sum(int((block.time_s >= measured_s).sum()) for block in planned)
+    if one.only(OF_THE_TARGET | WEIGHED) == one:
+        return True
+    twin = path.with_suffix(".calm")
+    twin.mkdir()
+    play(one.only(OF_THE_TARGET | WEIGHED), twin)
+    return offered(run) >= 0.99 * offered(load_run(twin)) - one.workers
+
+
+def offered(run: Run) -> int:
+    """Sent, cut off or dropped in what is measured."""
+    warm = [span.name for span in run.manifest.phases if span.warm_up]
+    rows = run.intervals[run.intervals["series"].isin(["response", "dropped", "abandoned"])]
+    return int(rows.loc[~rows["phase"].isin(warm), "count"].sum())
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_goes_wrong_each_request_is_accounted_for_and_the_word_is_right(part, tmp_path):
+    """Sent is what has an outcome or was cut off; PASS is of the whole plan; without a fault nothing is INVALID."""
+    for seed in range(part, SEEDS, PARTS):
+        check(seed, tmp_path / str(seed))
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_what_went_wrong_once_does_not_go_wrong_again(seed, tmp_path):
+    """Each has its reason in the list."""
+    check(seed, tmp_path / str(seed))
+
+
+def test_a_seed_has_one_course_and_one_word(tmp_path):
+    """Or a seed that fails would be no test."""
+    runs = []
+    for number in range(2):
+        path = tmp_path / str(number)
+        path.mkdir()
+        play(schedule(26), path)
+        runs.append(load_run(path))
+    first, second = runs
+    assert first.intervals.equals(second.intervals)
+    assert first.generator.equals(second.generator)
+    assert word_of(first) is decide(second).word
