@@ -101,5 +101,8 @@ def _address_problems(host: str, where: str) -> Iterator[Problem]:
     remedy = "use `clients: {header: NAME}` or `clients: shared`"
     if not is_loopback(host):
         yield Problem(f"{where} clients", "source addresses tell clients apart on loopback only", remedy, got=host)
+    elif ":" in host:
+        what = "clients' source addresses are in 127.0.0.0/8, from where no IPv6 address is reached"
+        yield Problem(f"{where} clients", what, f"have the target listen on 127.0.0.1, or {remedy}", got=host)
     elif sys.platform != "linux":
         yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)
