@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.pool import Group
 from locust.runners import WorkerNode
 
+from loadproof.internals.locust import is_stopping
 from simulation.wire import FakeRunner
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class PlayedRunner(FakeRunner):
         ending = Group()
         for user in users:
             ending.add(user.greenlet)
-            if user._state != "stopping":  # noqa: SLF001 - as Locust's runner looks at it
+            if not is_stopping(user):
                 gevent.spawn(user.stop, force=False)
         self._wait_for(ending)
         ending.kill()

@@ -23,9 +23,12 @@ def read_request(connection: socket.socket) -> bytes:
     length = next(
         (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
     )
-    while len(body) < length and (chunk := connection.recv(65536)):
-        body += chunk
-    return head + b"\r\n\r\n" + body
+    # A body of megabytes would be copied with each of its pieces.
+    pieces, missing = [body], length - len(body)
+    while missing > 0 and (chunk := connection.recv(65536)):
+        pieces.append(chunk)
+        missing -= len(chunk)
+    return head + b"\r\n\r\n" + b"".join(pieces)
 
 
 def answering(*answers: bytes, then_close: bool = True) -> Script:

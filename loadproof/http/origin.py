@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 _ADDRESSES_LAST_S: Final = 60.0
 """How long a name's addresses are taken for the same; asking the resolver for each connection would load it, too."""
 
+LOCALHOST: Final = "localhost"
 Address = tuple[Any, ...]
 Resolve = Callable[..., list[Any]]
 """getaddrinfo, of the standard library or of gevent."""
@@ -58,6 +59,21 @@ class Origin:
             infos = resolve(self.host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise OSError("not a host name") from None
+        except OSError:
+            if self.host != LOCALHOST:
+                raise
+            infos = []
         found = [(family, address) for family, _, _, _, address in infos]
+        if self.host == LOCALHOST:
+            # Whatever the machine's list of hosts has forgotten. Source: RFC 6761, section 6.3.
+            both = [(socket.AF_INET, ("127.0.0.1", self.port)), (socket.AF_INET6, ("::1", self.port, 0, 0))]
+            found += [loopback for loopback in both if loopback[0] not in dict(found)]
         self._known[:] = [(now_s, found)]
         return found
+
+    def prefer(self, address: Address) -> None:
+        """The one that took a connection is tried first from now on, for as long as addresses last."""
+        # Another list: somebody may be going through this one.
+        self._known[:] = [
+            (since_s, sorted(known, key=lambda each: each[1] != address)) for since_s, known in self._known
+        ]

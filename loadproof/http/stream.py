@@ -32,6 +32,7 @@ _WANTS: Final[dict[int | None, Want]] = {
     errno.ENOMEM: "memory",
 }
 """What a system call failed for without any doing of the target's. Source: connect(2), socket(2), send(2)."""
+_FROM_IPV4: Final = " from a client's address in 127.0.0.0/8"
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 """Linux: bind the address now and let connect choose the port, or 28,000 ports would serve all clients.
 
@@ -50,21 +51,28 @@ def open_stream(
     origin: Origin, waiting: Waiting, *, source_address: str | None, session: ssl.SSLSession | None
 ) -> tuple[Any, Tls | None]:
     """A connected socket, and its TLS. OSError when no address of the origin takes the connection."""
-    failure: OSError = OSError("no address")
-    for family, address in origin.addresses(waiting.resolve):
-        connecting = waiting.new_socket(family, socket.SOCK_STREAM)
+    addresses = origin.addresses(waiting.resolve)
+    if source_address is not None:
+        addresses = [(family, address) for family, address in addresses if family == socket.AF_INET]
+    failure: OSError | None = None
+    for number, (family, address) in enumerate(addresses):
         try:
-            return connecting, _connect(connecting, address, origin, source_address=source_address, session=session)
+            connecting = waiting.new_socket(family, socket.SOCK_STREAM)
+            try:
+                tls = _connect(connecting, address, origin, source_address=source_address, session=session)
+            except BaseException:
+                connecting.close()
+                raise
         except ssl.SSLError:
-            connecting.close()
             raise
         except OSError as error:
-            connecting.close()
-            failure = error
-        except BaseException:
-            connecting.close()
-            raise
-    raise failure
+            # Where there is no IPv6, that is not why nobody listens.
+            failure = error if failure is None or family == socket.AF_INET else failure
+        else:
+            if number:
+                origin.prefer(address)
+            return connecting, tls
+    raise failure or OSError(f"no address that can be reached{_FROM_IPV4 if source_address else ''}")
 
 
 def _connect(

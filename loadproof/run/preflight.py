@@ -148,9 +148,11 @@ def has_many_addresses(host: str) -> bool:
 
 def _address_problems(host: str, where: str) -> Iterator[Problem]:
     remedy = "use `clients: {header: NAME}` or `clients: shared`"
-    if not has_many_addresses(host):
-        yield Problem(
-            f"{where} clients", "source addresses tell clients apart on loopback (127.0.0.0/8) only", remedy, got=host
-        )
+    if ":" in host and is_loopback(host):
+        what = "clients' source addresses are in 127.0.0.0/8, from where no IPv6 address is reached"
+        yield Problem(f"{where} clients", what, f"have the target listen on 127.0.0.1, or {remedy}", got=host)
+    elif not has_many_addresses(host):
+        what = "source addresses tell clients apart on loopback (127.0.0.0/8) only"
+        yield Problem(f"{where} clients", what, remedy, got=host)
     elif sys.platform != "linux":
         yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
 from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
+from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
 
@@ -13,11 +15,25 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
+_LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
 _LEFT_S: Final = 0.1
 """Who closes a connection after its answer has done so by then."""
+
+
+def _listens_on_ipv6_alone(base_url: str) -> bool:
+    origin = Origin.of(base_url)
+    return origin.host == LOCALHOST and not _listens("127.0.0.1", origin.port) and _listens("::1", origin.port)
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=_LOOK_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def probe(target: TargetFile, scenario: Scenario) -> bool:
@@ -40,6 +56,9 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
         what, remedy = f"its answer to {told} has {error}", "have it send less"
     except TransportError as error:
         what = f"no HTTP answer to {told}: {error}"
+        if scenario.clients == "source-address" and _listens_on_ipv6_alone(target.base_url):
+            what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 don't reach"
+            remedy = "have it listen on 127.0.0.1, too, or use `clients: {header: NAME}` or `clients: shared`"
         if _UNTRUSTED in what:
             trusted = " and ".join(authorities().values()) or "no certificate"
             remedy = f"name the file of your authority's certificates in SSL_CERT_FILE (trusted now: {trusted})"

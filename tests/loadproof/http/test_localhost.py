@@ -1,0 +1,120 @@
+"""A target named localhost is reached wherever it listens, from wherever that is possible."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.connection import Connection
+from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from loadproof.http.origin import Origin
+from tests.commands import free_port, in_process, scenario_file
+from tests.loadproof.http.connections import OK, PATIENT, made
+from tests.servers import answering, read_request, serving
+
+V4, V6 = (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")
+RESOLVED = {"both": [V6, V4], "the other way": [V4, V6], "IPv4": [V4], "IPv6": [V6], "nothing": []}
+"""What a machine's list of hosts may have of localhost."""
+CLIENTS = pytest.mark.parametrize("client", [Connection, BlockingConnection])
+
+
+def resolving(families: str):
+    """getaddrinfo of such a machine."""
+
+    def resolve(host: str, port: int, **_: object) -> list[tuple]:
+        assert host == "localhost"
+        if not RESOLVED[families]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(family, socket.SOCK_STREAM, 6, "", (address, port)) for family, address in RESOLVED[families]]
+
+    return resolve
+
+
+def reached(client, url: str, families: str, **settings: object) -> tuple[Origin, bytes]:
+    """What a connection gets that looks the name up on such a machine."""
+    origin = Origin.of(url)
+    origin.addresses(resolving(families))
+    made.append(client(origin, PATIENT, **settings))
+    return origin, made[-1].exchange(Request("GET", "/"), Timing()).body
+
+
+@CLIENTS
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("families", RESOLVED)
+def test_localhost_is_both_addresses_whatever_the_machine_knows(client, host, families):
+    """RFC 6761, section 6.3; what took the connection is tried first the next time."""
+    with serving(answering(OK), host=host) as url:
+        origin, body = reached(client, url.replace("127.0.0.1", "localhost").replace("[::1]", "localhost"), families)
+    assert body == b"hi"
+    assert origin.addresses(resolving(families))[0][1][0] == host
+    assert {address[0] for _, address in origin.addresses(resolving(families))} == {"127.0.0.1", "::1"}
+
+
+@CLIENTS
+@pytest.mark.parametrize("families", RESOLVED)
+def test_a_clients_own_address_goes_to_the_one_that_it_reaches(client, families):
+    """IPv6 is not tried from 127.0.0.0/8, and its refusal is no reason to give."""
+    peers = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        peers.append(connection.getpeername()[0])
+        read_request(connection)
+        connection.sendall(OK)
+
+    with serving(script) as url:
+        assert reached(client, url.replace("127.0.0.1", "localhost"), families, source_address="127.5.6.7")[1] == b"hi"
+    assert peers == ["127.5.6.7"]
+
+
+@CLIENTS
+@pytest.mark.parametrize("families", RESOLVED)
+def test_nobody_listening_is_told_as_that(client, families):
+    """Also where the machine has no IPv6: that is not why."""
+    with pytest.raises(ConnectionFailedError, match="Connection refused"):
+        reached(client, f"http://localhost:{free_port()}", families)
+
+
+def test_a_machine_without_ipv6_is_no_reason(monkeypatch):
+    """The family is unknown to its kernel."""
+    plain = socket.socket.connect
+
+    def connect(self: socket.socket, address: tuple) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        plain(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for families in RESOLVED:
+        with pytest.raises(ConnectionFailedError, match="Connection refused"):
+            reached(BlockingConnection, f"http://localhost:{free_port()}", families)
+
+
+@CLIENTS
+def test_an_ipv6_address_is_not_reached_from_a_clients_own(client):
+    """With that as the reason."""
+    made.append(client(Origin.of("http://[::1]:1"), PATIENT, source_address="127.5.6.7"))
+    with pytest.raises(ConnectionFailedError, match=r"no address that can be reached from a client's address in 127"):
+        made[-1].exchange(Request("GET", "/"), Timing())
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("[::1]", "source addresses are in 127.0.0.0/8, from where no IPv6 address is reached, got '::1'"),
+        ("localhost", "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 don't reach"),
+    ],
+)
+def test_clients_by_address_are_refused_where_their_addresses_reach_nobody(tmp_path, name, told):
+    """They would all have the same one, or fail; exit code 2, with what helps."""
+    target = tmp_path / "target.yaml"
+    with serving(answering(OK, OK, OK, OK), host="::1") as url:
+        target.write_text(f"base_url: {url.replace('[::1]', name)}\n")
+        done = in_process("run", scenario_file(tmp_path), "--target", target, "--out", tmp_path / "out")
+    assert done.returncode == 2, done.stdout
+    assert told in " ".join(done.stderr.split())
+    assert "`clients: shared`" in done.stderr
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
