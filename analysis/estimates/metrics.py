@@ -25,6 +25,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import blocks, histogram, sums_by
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
+from loadproof.plan.phases import expected_arrivals
 from loadproof.rundir.rows import PARTS, REPEATED, WANTS
 
 if TYPE_CHECKING:
@@ -281,6 +282,8 @@ class SummaryRow:
     endpoint: str | None
     tally: Tally
     offered_rps: float
+    planned_rps: float | None
+    """Arrivals, of all endpoints of the open model in a phase that the run lived through."""
     throughput_rps: float
     """Of the answers that came in its whole seconds; of those it asked for, where it has none."""
     goodput_rps: float
@@ -327,6 +330,7 @@ def _summary_row(
         endpoint=endpoint,
         tally=counts,
         offered_rps=rate(counts.offered),
+        planned_rps=_planned_rps(run, span) if endpoint is None else None,
         throughput_rps=float(answered.mean()) if answered.size else rate(counts.sent),
         goodput_rps=rate(counts.good),
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
@@ -334,6 +338,15 @@ def _summary_row(
         service=quantiles("service"),
         parts={part: quantiles(part) for part in PARTS},
     )
+
+
+def _planned_rps(run: Run, span: PhaseSpan) -> float | None:
+    spans = run.manifest.phases
+    if span.rate_rps is None or span.end_s > math.ceil(run.measured_s):
+        return None
+    place = spans.index(span)
+    before_rps = (spans[place - 1].rate_rps or 0.0) if place else 0.0
+    return expected_arrivals(span, before_rps) / (span.end_s - span.start_s)
 
 
 def busiest(run: Run, most: int) -> list[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 _MOST_FAILURES: Final = 5
+_MORE_THAN_ONE: Final = 1.01
 _DECIDED: Final = " (decided)"
 STYLES: Final = {
     Word.PASS: "bold green",
@@ -120,6 +121,14 @@ def phase_name(phase: PhaseSpan) -> str:
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
 
 
+def offered_text(row: SummaryRow, unit: str = "") -> str:
+    """Requests per second; and arrivals, where their tasks sent more than one each."""
+    text = f"{row.offered_rps:.1f}{unit}"
+    if row.planned_rps is None or row.offered_rps <= _MORE_THAN_ONE * row.planned_rps:
+        return text
+    return f"{text} ({row.planned_rps:.1f} arrivals)"
+
+
 def _source(run: Run) -> str:
     """Which run, when, against what, and by which loadproof."""
     manifest = run.manifest
@@ -132,7 +141,7 @@ def _markdown_row(row: SummaryRow) -> str:
     ratio = row.goodput_ratio
     quantiles = [format_duration(value.value) if value else "–" for value in row.response.values()]
     share = format_quantity(ratio.value, Dimension.RATIO) if ratio else "–"
-    rates = f"{row.offered_rps:.1f} rps | {row.goodput_rps:.1f} rps"
+    rates = f"{offered_text(row, ' rps')} | {row.goodput_rps:.1f} rps"
     return f"| {markdown(phase_name(row.phase))} | {rates} | {share} | {' | '.join(quantiles)} |"
 
 

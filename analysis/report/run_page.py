@@ -17,7 +17,7 @@ from analysis.frames.failures import failures
 from analysis.judge.verdict import badness
 from analysis.outputs import tables
 from analysis.outputs.dates import date_text
-from analysis.outputs.tables import phase_name
+from analysis.outputs.tables import offered_text, phase_name
 from analysis.report import charts
 from analysis.report.degradationview import degradation_view
 from analysis.report.page import TEMPLATES, threshold_row
@@ -107,7 +107,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
     return {
         "phase": phase_name(row.phase),
         "endpoint": row.endpoint,
-        "offered": f"{row.offered_rps:.1f}",
+        "offered": offered_text(row),
         "throughput": f"{row.throughput_rps:.1f}",
         "goodput_ratio": format_quantity(ratio.value, Dimension.RATIO) if ratio else "–",
         "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],

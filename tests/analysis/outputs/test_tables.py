@@ -6,11 +6,13 @@ import json
 from xml.etree import ElementTree
 
 import jsonschema_rs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from analysis.estimates.metrics import summary
 from analysis.frames.run import load_run
 from analysis.inert import markdown
 from analysis.judge.verdict import decide
@@ -21,7 +23,8 @@ from analysis.report.page import threshold_row
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
-from simulation.rundirs import outcomes, write_run
+from simulation.rundirs import open_scenario, outcomes, write_run
+from simulation.traffic import run_of
 from tests.commands import ROOT
 from tests.hostile import HOSTILE
 
@@ -209,3 +212,13 @@ def test_verdicts_keep_to_their_published_schema(name):
     validator = jsonschema_rs.Draft202012Validator(schema)
     assert list(validator.iter_errors(verdict)) == []
     assert list(validator.iter_errors({**verdict, "verdict": 1}))
+
+
+@pytest.mark.parametrize(("requests", "offered"), [(1, "30.0 rps"), (2, "60.0 rps (30.0 arrivals)")])
+def test_requests_beyond_the_arrivals_are_named_as_such(requests, offered):
+    """Of tasks of two requests, at 30 arrivals a second."""
+    phases = [{"name": "steady", "duration": "20 s", "rate": "30 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}})
+    at_s = np.repeat(np.arange(0, 20, 1 / 30), requests)
+    (row, _) = summary(run_of(plan, at_s, np.full(at_s.size, 0.01)))
+    assert tables.offered_text(row, " rps") == offered

@@ -21,6 +21,7 @@ from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow
 from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import outcomes, scenario, write_run
+from tests.commands import ROOT
 from tests.hostile import HOSTILE
 
 pytestmark = pytest.mark.xdist_group("pages")
@@ -214,3 +215,12 @@ def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(expect, estimate,
 def test_each_threshold_has_its_bar(failed, page):
     """That has an interval to draw."""
     assert page.count('<svg class="mark"') == len(load_run(failed).manifest.scenario.thresholds)
+
+
+@pytest.mark.parametrize(
+    "template", sorted((ROOT / "analysis/report/templates").glob("*.html")), ids=lambda each: each.name
+)
+def test_no_colour_is_explained_by_how_dark_it_is(template):
+    """In dark mode what is darker is less."""
+    text = template.read_text(encoding="utf-8")
+    assert not re.search(r"\b(dark|light|bright)er\b", text)
