@@ -40,7 +40,7 @@ def found(verdict):
         ({"unread": 500, "answer_s": 5.0}, (Word.INVALID, [Word.INVALID])),
         ({"unread": 500, "outcomes_of": outcomes(server_error=0.5)}, (Word.FAIL, [Word.PASS])),
     ],
-    ids=str,
+    ids=["few", "many", "wrong", "few-of-wrong", "many-of-wrong", "many-and-slow", "many-of-failing"],
 )
 def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
     """All of them right, and none: a target that fails either way fails, and one that passes either way passes."""

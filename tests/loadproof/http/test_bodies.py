@@ -87,6 +87,7 @@ BOMB = b"0" * (MAX_BODY_BYTES + 1)
         ("zstd", b"packed"),
         ("compress", b"packed"),
     ],
+    ids=["large", "large-deflate", "large-br", "members", "empty-members", "often-packed", "zstd", "compress"],
 )
 def test_what_is_beyond_us_is_said_to_be(coding, packed):
     """And found out in no time."""
