@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -87,11 +86,12 @@ _cached_head = functools.lru_cache(_MOST_CACHED_HEADS)(read_head)
 class _Fields:
     """What httptools calls."""
 
+    status: int
+    version: str
+
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
         self.are_complete = False
-        self.status = 0
-        self.version = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
@@ -102,30 +102,28 @@ class _Fields:
 
 
 def _read_fields(block: bytes) -> _Fields:
-    try:
-        return _parse(block)
-    except httptools.HttpParserError:
-        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
-        try:
-            return _parse(_plain(block))
-        except httptools.HttpParserError as error:
-            raise MalformedAnswerError(f"not HTTP: {error}") from None
-
-
-def _parse(block: bytes) -> _Fields:
-    """HttpParserError when it is no head."""
     fields = _Fields()
     parser = httptools.HttpResponseParser(fields)
-    with suppress(httptools.HttpParserUpgrade):
+    try:
         parser.feed_data(block)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
+        plain = _plain(block)
+        if plain == block:
+            raise MalformedAnswerError(f"not HTTP: {error}") from None
+        return _read_fields(plain)
     if not fields.are_complete:
-        raise httptools.HttpParserError("cut off")
+        raise MalformedAnswerError("not HTTP: no whole head")
     fields.status, fields.version = parser.get_status_code(), parser.get_http_version()
     return fields
 
 
 def _plain(block: bytes) -> bytes:
     """The same head with folded lines joined, and with one Content-Length in the place of several equal ones.
+
+    Once more, it changes nothing.
 
     Source: RFC 9112, sections 5.2 (a client must read what is folded) and 6.3 (a list of equal lengths is one).
     """

@@ -238,6 +238,16 @@ def test_a_hostile_head_is_read_in_no_time():
         assert time.monotonic() - began_s < 1
 
 
+PIECES = (b"Content-Length: 2", b"content-length:", b" 2", b",", b"\r\n", b" ", b"\t", b"A: b", b"A : b", b"\0", b":")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_a_head_is_written_plainly_once(pieces):
+    """What is still no head then is refused, and not written again and again."""
+    with suppress(MalformedAnswerError):
+        read_head(b"HTTP/1.1 200 OK\r\n" + b"".join(pieces) + b"\r\n\r\n")
+
+
 def test_heads_may_differ_by_a_byte_without_being_mixed_up():
     """They come from a cache."""
     for number in range(10):
