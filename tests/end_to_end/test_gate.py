@@ -42,9 +42,9 @@ def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypat
     """What it had not come to is listed; the code is the signal's."""
     judged = judging.judged
 
-    def judged_while_somebody_stops_it(*arguments: object) -> object:
+    def judged_while_somebody_stops_it(*arguments: object, **named: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
-        return judged(*arguments)
+        return judged(*arguments, **named)
 
     monkeypatch.setattr(judging, "judged", judged_while_somebody_stops_it)
     phases = [{"name": "steady", "duration": "1 s", "users": 10}]
