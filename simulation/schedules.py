@@ -66,11 +66,6 @@ class Schedule:
         """The same run, in which nothing else goes wrong."""
         return replace(self, faults=self.of(*kinds))
 
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing goes wrong in it."""
-        return not self.faults
-
     def awake_s(self, process: int, at_s: float) -> float:
         """When the process comes to what is due at this moment."""
         for fault in self._of_processes.get(process, ()):
