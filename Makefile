@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
+ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 TEST_PROCESSES ?= 4
@@ -12,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(COVERAG
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +94,9 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, howeve
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
+
+bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the word right? ROUNDS of the honest ones (20 unless given).
+	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## All benchmarks, and their tables in the documents.
 	@$(BIN)/python -m bench.clients

@@ -46,6 +46,10 @@ def read_results(name: str) -> dict[str, Any]:
     return found
 
 
+def has_results(name: str) -> bool:
+    return (RESULTS / f"{name}.json").exists()
+
+
 def write_results(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -57,7 +61,7 @@ def add_run(name: str, run: dict[str, Any]) -> None:
     def when_and_where(one: dict[str, Any]) -> tuple[str, str]:
         return one["date"], one["machine"]
 
-    before = read_results(name)["runs"] if (RESULTS / f"{name}.json").exists() else []
+    before = read_results(name)["runs"] if has_results(name) else []
     others = [one for one in before if when_and_where(one) != when_and_where(run)]
     write_results(name, {"runs": [*others, run][-MOST_RUNS:]})
 

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from bench.adversary import table as adversary_table
 from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
 from bench.serving import ROOT, read_results
 
 DOCUMENTS = tuple(
     ROOT / "docs" / name
-    for name in ("performance.md", "target-performance.md", "truth.md", "validity.md", "statistics.md")
+    for name in ("adversary.md", "performance.md", "target-performance.md", "truth.md", "validity.md", "statistics.md")
 )
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -276,7 +277,12 @@ def analysis() -> str:
     return f"{conditions(found)}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"
 
 
+def adversary() -> str:
+    return adversary_table.shown(read_results("adversary"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "adversary": adversary,
     "throughput": throughput,
     "clients": clients,
     "parts": parts,

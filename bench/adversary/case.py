@@ -1,0 +1,111 @@
+"""What a case is, and what came of it when it was played."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.adversary.wire import Request
+
+PASS, FAIL, INCONCLUSIVE, INVALID = "PASS", "FAIL", "INCONCLUSIVE", "INVALID"
+REFUSED = "exit 2"
+"""Nothing was measured: the input was refused, or the target was not there."""
+NO_VERDICT = "no verdict"
+HUNG = "hung"
+WORDS = {0: PASS, 1: FAIL, 3: INCONCLUSIVE, 4: INVALID}
+
+
+@dataclass(frozen=True)
+class Played:
+    """One command that ran to its end, or hung."""
+
+    code: int | None
+    output: str
+    reports: Path
+    """Where run directories were to be made, or the outputs of a report."""
+    seen: list[Request] = field(default_factory=list)
+    """What the server read."""
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """The one verdict.json that was written; empty without it."""
+        written = sorted(self.reports.rglob("*verdict.json"))
+        return dict(json.loads(written[0].read_text())) if len(written) == 1 else {}
+
+    @property
+    def said(self) -> str:
+        """The word, by the exit code; `no verdict` of a report that was asked for none."""
+        if self.code is None:
+            return HUNG
+        if self.code == 0 and self.verdict and self.verdict["verdict"] is None:
+            return NO_VERDICT
+        return WORDS.get(self.code, f"exit {self.code}")
+
+    @property
+    def beneath(self) -> str:
+        """The worst of the thresholds' own words, which a run's INVALID hides and doesn't change."""
+        words = [threshold["word"] for threshold in self.verdict.get("thresholds", [])]
+        return next((word for word in (FAIL, INCONCLUSIVE) if word in words), PASS)
+
+    @property
+    def load(self) -> list[Request]:
+        return [request for request in self.seen if request.at_s >= 0]
+
+    def told(self, text: str) -> bool:
+        """Whether terminal or verdict.json say this, however lines are broken."""
+        return text in " ".join(self.output.split()) or text in json.dumps(self.verdict, ensure_ascii=False)
+
+    def outcomes(self) -> dict[str, int]:
+        """How many requests of all phases ended as what, by verdict.json."""
+        found: dict[str, int] = {}
+        for row in self.verdict.get("summary", []):
+            if row["endpoint"] is None:
+                for name, count in row["outcomes"].items():
+                    found[name] = found.get(name, 0) + count
+        return found
+
+
+Check = Callable[[Played], Iterable[str]]
+"""What else is wrong with it, beside the word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Something that tries to fool the verdict, or an honest target that must not suffer from the cure."""
+
+    name: str
+    kind: str
+    """Variants of one kind count once."""
+    tries: str
+    right: tuple[str, ...]
+    """Words or exit codes; several only where the truth is open."""
+    play: Callable[[Path], Played]
+    """In an empty directory."""
+    also: tuple[Check, ...] = ()
+    needs: Callable[[], bool] | None = None
+    """Whether this machine lets it be played."""
+
+    @property
+    def is_honest(self) -> bool:
+        return self.right == (PASS,)
+
+    @property
+    def may_be_disturbed(self) -> bool:
+        """Whether a busy machine can hide its word: what must not run at all is wrong when it runs."""
+        return INVALID not in self.right and bool({PASS, FAIL, INCONCLUSIVE}.intersection(self.right))
+
+    def wrongs(self, played: Played, said: str) -> Iterator[str]:
+        """What is wrong with what came of it, in words; `said` is what counts as its word."""
+        if said not in self.right:
+            yield f"{said}, right is {' or '.join(self.right)}"
+        word = played.verdict.get("verdict")
+        if word is not None and played.said in WORDS.values() and word != played.said:
+            yield f"exit code of {played.said}, verdict.json says {word}"
+        if "Traceback (most recent call last)" in played.output:
+            yield "a traceback"
+        for check in self.also:
+            yield from check(played)

@@ -1,0 +1,38 @@
+"""All cases; each name is there once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.adversary import (
+    breakers,
+    honest,
+    liars,
+    logs,
+    moments,
+    neighbours,
+    plans,
+    records,
+    refusals,
+    resets,
+    stats,
+    surroundings,
+)
+
+if TYPE_CHECKING:
+    from bench.adversary.case import Case
+
+CASES: tuple[Case, ...] = (
+    *honest.CASES,
+    *liars.CASES,
+    *refusals.CASES,
+    *moments.CASES,
+    *resets.CASES,
+    *breakers.CASES,
+    *plans.CASES,
+    *neighbours.CASES,
+    *surroundings.CASES,
+    *stats.CASES,
+    *logs.CASES,
+    *records.CASES,
+)

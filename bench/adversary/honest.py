@@ -1,0 +1,244 @@
+"""Honest targets, with the ways of real servers, and honest plans: each must PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.adversary import framings, manners, users
+from bench.adversary.case import PASS, Case, Check, Played
+from bench.adversary.play import Run
+from bench.adversary.scenarios import closed, of, open_
+from bench.adversary.scripts import (
+    always,
+    between,
+    delayed,
+    framed,
+    in_pieces,
+    only,
+    says,
+    share,
+    throttles,
+    twisted,
+)
+
+
+def _honest(name: str, tries: str, *, kind: str | None = None, also: tuple[Check, ...] = (), **run: Any) -> Case:
+    return Case(name=name, kind=kind or name, tries=tries, right=(PASS,), play=Run(**run), also=also)
+
+
+def _framed(name: str, tries: str, frame: Any, *, close: bool = False, **run: Any) -> Case:
+    return _honest(name, tries, script=only(always, framed(frame, close=close)), **run)
+
+
+def _as_many(least: int, most: int) -> Check:
+    """So many requests were sent, by the server's count and by ours."""
+
+    def check(played: Played) -> Iterator[str]:
+        sent = sum(played.outcomes().values())
+        if not least <= len(played.load) <= most:
+            yield f"{len(played.load)} requests came, planned are {least} to {most}"
+        if not least <= sent <= most:
+            yield f"{sent} requests told, planned are {least} to {most}"
+
+    return check
+
+
+def _new_ids(played: Played) -> Iterator[str]:
+    """No key of a payment comes in two runs, and of events only those that are sent again on purpose."""
+    for name, may_repeat in (("idempotency-key", 0.0), ("webhook-id", 0.35)):
+        ids = [value for request in played.seen if (value := request.header(name))]
+        if len(ids) - len(set(ids)) > may_repeat * len(ids):
+            yield f"{name}: {len(ids) - len(set(ids))} of {len(ids)} had come before"
+
+
+def _ramped(model: str) -> dict[str, Any]:
+    load = {"closed": ("users", 20, 30), "open": ("rate", "80 rps", "40 rps")}[model]
+    climb = {"name": "climb", "duration": "4 s", load[0]: load[1], "ramp": "3 s"}
+    after = {"name": "after", "duration": "3 s", load[0]: load[2]}
+    return (closed if model == "closed" else open_)(phases=[climb, after])
+
+
+BURSTS = [
+    {"name": "steady", "duration": "4 s", "users": 20},
+    {"name": "bursts", "users": 20, "burst": {"times": 3, "every": "1 s"}},
+]
+THROTTLED = {
+    "expect_throttling": True,
+    "thresholds": [{"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 50 %"}],
+}
+WAIT = (("Retry-After", "1"),)
+DATE = (("Retry-After", "Thu, 01 Jan 2026 00:00:00 GMT"),)
+REDIRECTED = "base_url: URL\nendpoints:\n" + "".join(
+    f"  {name}: {{follow_redirects: true}}\n"
+    for name in ("health", "balance", "transactions", "transaction", "webhooks")
+)
+ASKS_GZIP = "base_url: URL\nheaders: {Accept-Encoding: gzip}\n"
+HOST_NAMED = "base_url: URL\nheaders: {host: pay.example.test, content-type: application/json}\n"
+DEAD_PROXY = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+LOGIN = {"shop": users.file(more=users.method("on_start", users.LOGIN))}
+TWO_REQUESTS = {"shop": users.file(users.ITEMS, users.CART)}
+SHOP, OPEN_SHOP = closed(mix=users.SHOP_MIX), open_(mix=users.OPEN_SHOP_MIX)
+THREE = ("--workers", 3)
+
+SERVERS = (
+    _honest("plain", "keeps its connections and answers at once"),
+    _honest("idle timeout of the pace", "closes connections that were idle for as long as users wait", idle_s=0.2),
+    _honest("idle timeout below the pace", "closes connections before users come again", idle_s=0.1),
+    _honest(
+        "408 to the idle",
+        "says 408 to connections that were idle, and closes them, as HAProxy does",
+        idle_s=0.15,
+        farewell=TIMED_OUT,
+    ),
+    _framed("says close and stays open", "Connection: close, and the client has to do it", framings.closing),
+    _framed("closes each time", "closes after each answer, and says so", framings.closing, close=True),
+    _honest(
+        "closes unannounced",
+        "closes after each answer without a word",
+        script=only(always, framed(lambda a: a.whole(), close=True)),
+    ),
+    _honest(
+        "three a connection", "closes after three answers, with Keep-Alive: max", script=manners.three_a_connection
+    ),
+    _honest("slow", "takes 120 ms for each answer, well within the pace", script=only(always, delayed(0.12))),
+    _honest("uneven", "takes 150 ms for each fifth answer", script=only(share(0.2), delayed(0.15))),
+    _honest(
+        "short pause",
+        "one answer in ten is 400 ms late for one second",
+        script=only(lambda r: between(2, 3)(r) and share(0.1)(r), delayed(0.4)),
+    ),
+    _framed("gzip", "compresses each answer, as it was asked to", framings.gzipped, target=ASKS_GZIP),
+    _framed("gzip in two members", "as some proxies join them", framings.in_two_members, target=ASKS_GZIP),
+    _framed("identity", "Content-Encoding: identity", framings.identity),
+    _framed("chunked", "small chunks with extensions and a trailer", framings.chunked),
+    _framed("HTTP/1.0", "closes, without a length", framings.of_1996, close=True),
+    _framed("HTTP/1.0 keep-alive", "keeps the connection when asked", framings.of_1996_kept),
+    _framed("body until closed", "HTTP/1.1 whose bodies end with the connection", framings.until_closed, close=True),
+    _framed("early hints", "103 and 100 before each answer", framings.announced),
+    _framed("odd head", "no phrase, odd case, tabs and empty values", framings.odd_head),
+    _framed("folded header", "a value that goes on in the next line", framings.folded),
+    _honest(
+        "in pieces", "each answer in four pieces, 5 ms apart", script=only(always, in_pieces(framings.in_four, 0.005))
+    ),
+    _honest(
+        "60 KB answers",
+        "bodies with much that nobody asked for",
+        script=only(always, twisted(framings.padded(60_000))),
+        scenario=of("balance", "health"),
+    ),
+    _honest("redirects", "308 to another path, which the target file allows", script=manners.moved, target=REDIRECTED),
+    _honest(
+        "below a path",
+        "a base URL with a path, as behind a gateway",
+        script=manners.below_a_path,
+        target="base_url: URL/api/v2\n",
+    ),
+    _honest(
+        "a few errors",
+        "one answer of 50 is a 500, a fifth of what is allowed",
+        script=only(share(0.02), says("{}", 500)),
+    ),
+    _honest(
+        "limits per address",
+        "six requests in two seconds, which the plan keeps",
+        script=lambda: manners.limited(6, 2.0),
+        scenario=of("balance", every="500 ms"),
+    ),
+)
+THROTTLING = (
+    _honest(
+        "honest 429",
+        "refuses now and then, with Retry-After",
+        script=throttles(share(0.05), WAIT),
+        scenario=closed(**THROTTLED),
+    ),
+    _honest(
+        "honest 503",
+        "503 with Retry-After, now and then",
+        kind="honest 429",
+        script=throttles(share(0.05), WAIT, 503),
+        scenario=closed(**THROTTLED),
+    ),
+    _honest(
+        "honest limit exceeded",
+        "a limit that the plan exceeds on purpose, kept to the letter",
+        script=lambda: manners.limited(8, 2.0),
+        scenario=of("balance", every="200 ms") | THROTTLED,
+    ),
+    _honest(
+        "429 in the open model",
+        "refuses one of twenty arrivals",
+        script=throttles(share(0.05), WAIT),
+        scenario=open_(**THROTTLED),
+    ),
+)
+PLANS = (
+    _honest("3 workers", "the plain target, from three processes", options=THREE),
+    _honest("3 workers, open", "the same, at a rate", options=THREE, scenario=open_()),
+    _honest(
+        "3 workers, login",
+        "each user logs in once, whichever worker has it",
+        options=THREE,
+        users=LOGIN,
+        scenario=SHOP,
+        script=manners.asks_for_login,
+    ),
+    _honest("open, poisson", "arrivals at a rate", scenario=open_(), also=(_as_many(480, 480),)),
+    _honest("open, uniform", "evenly", scenario=open_(arrivals="uniform"), also=(_as_many(480, 480),)),
+    _honest(
+        "open, closes each time",
+        "a connection for each arrival",
+        scenario=open_(),
+        script=only(always, framed(framings.closing, close=True)),
+    ),
+    _honest("open, slow", "120 ms, many in flight", scenario=open_(), script=only(always, delayed(0.12))),
+    _honest("ramp, closed", "users that come one after the other", scenario=_ramped("closed")),
+    _honest("ramp, open", "a rate that climbs, and falls", scenario=_ramped("open")),
+    _honest("bursts", "all users at one instant, three times", scenario=closed(phases=BURSTS)),
+    _honest(
+        "bursts, closes each time",
+        "connections anew for each burst",
+        scenario=closed(phases=BURSTS),
+        script=only(always, framed(framings.closing, close=True)),
+    ),
+    _honest(
+        "login in on_start", "401 to who did not log in", users=LOGIN, scenario=SHOP, script=manners.asks_for_login
+    ),
+    _honest(
+        "login in on_start, open", "the same, at a rate", users=LOGIN, scenario=OPEN_SHOP, script=manners.asks_for_login
+    ),
+    _honest("two requests a task", "one after the other", users=TWO_REQUESTS, scenario=SHOP),
+    _honest(
+        "two requests a task, open",
+        "twice as many requests as arrivals",
+        users=TWO_REQUESTS,
+        scenario=OPEN_SHOP,
+        also=(_as_many(960, 960),),
+    ),
+    _honest(
+        "bodies as given",
+        "names with dots, {}, a list",
+        users={"shop": users.file(*users.BODIES)},
+        scenario=SHOP,
+        script=manners.exact_bodies,
+    ),
+    _honest("second run", "on a target that remembers the first one's keys and events", times=2, also=(_new_ids,)),
+    _honest(
+        "header names in lower case", "host: in the target file goes out once", script=manners.fussy, target=HOST_NAMED
+    ),
+    _honest("proxy variables", "a dead proxy in the environment", environment=DEAD_PROXY),
+    _honest(
+        "strangers' packages",
+        "a working directory with analysis/, locustfiles/ and locust.py of others",
+        around={
+            "analysis/__init__.py": "raise SystemExit(1)\n",
+            "locustfiles/__init__.py": "raise SystemExit(1)\n",
+            "locust.py": "raise SystemExit(1)\n",
+        },
+    ),
+    _honest("one client address", "clients: shared", scenario=closed(clients="shared")),
+    _honest("clients by header", "clients: header", scenario=closed(clients="header: X-Client")),
+)
+CASES = SERVERS + THROTTLING + PLANS

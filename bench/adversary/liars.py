@@ -1,0 +1,236 @@
+"""Targets whose answers are wrong: what they say, to whom, and when. None of them may PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.adversary.bank import JSON, Answer
+from bench.adversary.play import running
+from bench.adversary.scenarios import of
+from bench.adversary.scripts import always, fields, only, paths, says, twisted
+
+if TYPE_CHECKING:
+    from bench.adversary.case import Case, Check, Played
+    from bench.adversary.wire import Request, Script, Wire
+
+PAYING = of("transactions", "balance")
+HOOKED = of("webhooks", "balance")
+DEEP = "[" * 1000 + "]" * 1000
+
+
+def _never(outcome: str) -> Check:
+    """No request of a target that always answered ended so."""
+
+    def check(played: Played) -> Iterator[str]:
+        if count := played.outcomes().get(outcome):
+            yield f"{count} requests ended as {outcome}"
+
+    return check
+
+
+def _one_id(_: Request, answer: Answer) -> Answer:
+    """All payments have the same id."""
+    if answer.status != 201:
+        return answer
+    return replace(answer, content={**answer.content, "id": "1"}, headers=(*JSON, ("Location", "/transactions/1")))
+
+
+def _a_cent_more(request: Request, answer: Answer) -> Answer:
+    return answer.changed(amount=answer.content["amount"] + 1) if request.path == "/transactions" else answer
+
+
+def _changed_since(request: Request, answer: Answer) -> Answer:
+    """Whoever reads a payment back sees another amount."""
+    return answer.changed(amount=1) if request.method == "GET" and "amount" in answer.content else answer
+
+
+def _another_location(_: Request, answer: Answer) -> Answer:
+    return replace(answer, headers=(*JSON, ("Location", "/transactions/0000"))) if answer.status == 201 else answer
+
+
+def _no_location(_: Request, answer: Answer) -> Answer:
+    return replace(answer, headers=JSON)
+
+
+def _wandering(request: Request, answer: Answer) -> Answer:
+    """A balance that grows though nobody pays."""
+    return answer.changed(balance=request.number) if "balance" in answer.content else answer
+
+
+def _anothers(_: Request, answer: Answer) -> Answer:
+    return answer.changed(account="acct-000000") if "account" in answer.content else answer
+
+
+def _all_null(_: Request, answer: Answer) -> Answer:
+    return replace(answer, content=dict.fromkeys(answer.content))
+
+
+def _cut(_: Request, answer: Answer) -> Answer:
+    return replace(answer, body=answer.payload()[:-3])
+
+
+def _status(status: int) -> Any:
+    """The right body under another status."""
+    return twisted(lambda _, answer: replace(answer, status=status))
+
+
+def _nulls() -> tuple[Case, ...]:
+    """JSON that is there, and says nothing."""
+    return tuple(
+        running("null", f"null {what}", f"answers null: {what}", script=only(paths(path), then), scenario=plan)
+        for what, path, then, plan in (
+            ("as health", "/health", says("null"), of("health", "balance")),
+            ("as status", "/health", fields(status=None), of("health", "balance")),
+            ("as balance", "/balance", fields(balance=None), of("balance")),
+            ("in each field of a payment", "/transactions", twisted(_all_null), PAYING),
+            ("as duplicate", "/webhooks", fields(duplicate=None), HOOKED),
+            ("as id of a payment", "/transactions", fields(id=None), PAYING),
+        )
+    )
+
+
+def _no_numbers() -> tuple[Case, ...]:
+    return tuple(
+        running(
+            "numbers that are none",
+            f"balance {name}",
+            f"a balance of {name}",
+            script=only(paths("/balance"), says_balance(text)),
+            scenario=of("balance"),
+        )
+        for name, text in (
+            ("Infinity", '"Infinity"'),
+            ("NaN", "NaN"),
+            ("true", "true"),
+            ("1e999", "1e999"),
+            ("empty text", '""'),
+            ("an object", "{}"),
+        )
+    )
+
+
+def says_balance(text: str) -> Any:
+    """The account asked for, with this as its balance."""
+    return lambda _: _own_account(text)
+
+
+def _own_account(text: str) -> Script:
+    async def script(request: Request, wire: Wire) -> None:
+        account = request.path.rpartition("/")[2]
+        await wire.send(
+            Answer(None, body=f'{{"account": "{account}", "balance": {text}, "currency": "EUR"}}'.encode()).whole()
+        )
+
+    return script
+
+
+CASES = (
+    *_nulls(),
+    *_no_numbers(),
+    running(
+        "nested JSON",
+        "1,000 levels deep",
+        "JSON that no parser wants to read",
+        script=only(paths("/health"), says(DEEP)),
+        scenario=of("health", "balance"),
+    ),
+    running(
+        "nested JSON",
+        "100,000 levels deep",
+        "the same, deeper",
+        script=only(paths("/health"), says("[" * 100_000)),
+        scenario=of("health", "balance"),
+    ),
+    running("other JSON", "an empty object", "{} for all", script=only(always, says("{}"))),
+    running("other JSON", "an empty list", "[] for all", script=only(always, says("[]"))),
+    running(
+        "no JSON",
+        "an error page",
+        "200, and an HTML page that says sorry",
+        script=only(always, says("<h1>Sorry</h1>", 200, (("Content-Type", "text/html"),))),
+    ),
+    running("no JSON", "an empty body", "200, and nothing", script=only(always, says(""))),
+    running("no JSON", "JSON cut short", "the length fits, the end is missing", script=only(always, twisted(_cut))),
+    running("no JSON", "not UTF-8", "bytes that are no text", script=only(always, says(b'{"status": "\xff\xfe"}'))),
+    running("wrong status", "204", "no content for all", script=only(always, says("", 204, ()))),
+    running(
+        "wrong status",
+        "500 with the right body",
+        "the answer is right, the status is not",
+        script=only(always, _status(500)),
+    ),
+    running(
+        "wrong status",
+        "200 for a payment",
+        "201 was agreed",
+        script=only(paths("/transactions"), _status(202)),
+        scenario=PAYING,
+    ),
+    running(
+        "odd status",
+        "status 600",
+        "a status beyond all classes is answered, not a broken connection",
+        script=only(always, _status(600)),
+        also=(_never("connection"),),
+    ),
+    running(
+        "another payment",
+        "a cent more",
+        "books another amount than ordered",
+        script=only(always, twisted(_a_cent_more)),
+        scenario=PAYING,
+    ),
+    running(
+        "another payment",
+        "changed since",
+        "a payment that is read back is another one",
+        script=only(paths("/transactions/"), twisted(_changed_since)),
+        scenario=of("transactions"),
+    ),
+    running(
+        "another payment",
+        "one id for all",
+        "each payment gets the id 1, and reads back as the last",
+        script=only(always, twisted(_one_id)),
+        scenario=of("transactions"),
+    ),
+    running(
+        "location",
+        "location of another",
+        "points to another payment",
+        script=only(always, twisted(_another_location)),
+        scenario=PAYING,
+    ),
+    running("location", "no location", "points nowhere", script=only(always, twisted(_no_location)), scenario=PAYING),
+    running(
+        "wrong balance",
+        "a balance that wanders",
+        "money comes from nowhere",
+        script=only(always, twisted(_wandering)),
+        scenario=of("balance"),
+    ),
+    running(
+        "wrong balance",
+        "a balance of another",
+        "answers for another account",
+        script=only(always, twisted(_anothers)),
+        scenario=of("balance"),
+    ),
+    running(
+        "webhooks",
+        "takes each event for new",
+        "never says duplicate",
+        script=only(paths("/webhooks"), fields(duplicate=False)),
+        scenario=of("webhooks")
+        | {"thresholds": [{"expect": "error_ratio < 3 %"}, {"expect": "goodput_ratio >= 80 %"}]},
+    ),
+    running(
+        "webhooks",
+        "takes no event for new",
+        "always says duplicate",
+        script=only(paths("/webhooks"), fields(duplicate=True)),
+        scenario=of("webhooks"),
+    ),
+)

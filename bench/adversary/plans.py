@@ -1,0 +1,254 @@
+"""Scenarios, locustfiles, target files and command lines that must be refused before the first packet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.adversary import users
+from bench.adversary.case import INCONCLUSIVE, INVALID, REFUSED, Case, Check, Played
+from bench.adversary.play import Run, running
+from bench.adversary.scenarios import MIX, closed, open_
+
+CANARY = "s3cret-canary-91f4"
+SHOP = closed(mix=users.SHOP_MIX)
+NEITHER = (INVALID, INCONCLUSIVE)
+
+
+def untouched(played: Played) -> Iterator[str]:
+    """Nothing that was refused has sent anything."""
+    if played.seen:
+        yield f"{len(played.seen)} requests came before it was refused, {played.seen[0].path} first"
+
+
+def says_why(*words: str) -> Check:
+    def check(played: Played) -> Iterator[str]:
+        if missing := [word for word in words if not played.told(word)]:
+            yield f"the reason does not name {', '.join(missing)}"
+
+    return check
+
+
+def _refused(kind: str, name: str, tries: str, *words: str, **run: Any) -> Case:
+    return Case(
+        name=name, kind=kind, tries=tries, right=(REFUSED,), play=Run(**run), also=(untouched, says_why(*words))
+    )
+
+
+def _user(name: str, tries: str, text: str, *words: str, file: str = "shop", **run: Any) -> Case:
+    """A locustfile that can't be what the mix means."""
+    return _refused("locustfiles that are not fit", name, tries, file, *words, users={file: text}, scenario=SHOP, **run)
+
+
+def _misuser(
+    name: str, tries: str, text: str, right: tuple[str, ...] = NEITHER, scenario: dict[str, Any] = SHOP
+) -> Case:
+    """A user of somebody's own who does not do what was planned: the target is right, and is not blamed."""
+    return Case(
+        name=name,
+        kind="users that do something else",
+        tries=tries,
+        right=right,
+        play=Run(users={"shop": text}, scenario=scenario),
+    )
+
+
+def _thresholds(*expects: str) -> dict[str, Any]:
+    return closed(thresholds=[{"expect": expect} for expect in expects])
+
+
+def _threshold(name: str, *expects: str, kind: str = "thresholds that decide nothing") -> Case:
+    return _refused(kind, name, f"the threshold {expects[0]}", scenario=_thresholds(*expects))
+
+
+GOODPUT = "goodput_ratio >= 80 %"
+LOCUSTFILES = (
+    _user(
+        "no such file", "the mix names a kind of traffic that nobody wrote", users.file(endpoint="other"), file="other"
+    ),
+    _user("an HttpUser", "Locust's own kind of user", users.HTTP_USER),
+    _user("an endpoint of another name", "the file shop has a user of carts", users.file(endpoint="cart")),
+    _user("two users of one endpoint", "a mix of 50 to 50 would be 67 to 33", users.TWO),
+    _user(
+        "a wait_time",
+        "the user waits for itself, beside the scenario's pace",
+        users.file(more="    wait_time = between(1, 3)\n"),
+    ),
+    _user("a TaskSet", "tasks that are a class", users.TASK_SET),
+    _user("a shape class", "somebody else's load profile", users.SHAPE),
+    _user("a syntax error", "no Python", "def f(:\n", "SyntaxError"),
+    _user(
+        "an import error",
+        "a module that is not there",
+        "import no_such_module_of_anybody\n",
+        "no_such_module_of_anybody",
+    ),
+    _user("a file that leaves", "SystemExit at import", "raise SystemExit(0)\n"),
+    _user("no user at all", "an empty file", ""),
+    _user("no task", "a user that does nothing", users.IMPORTS + 'class Shopper(ApiUser):\n    endpoint = "shop"\n'),
+)
+MISUSERS = (
+    _misuser(
+        "a task that raises", "each task ends before it has sent anything", users.file("raise ValueError('mine')")
+    ),
+    _misuser("a task that sends nothing", "no request at all", users.file("pass")),
+    _misuser(
+        "a task that sleeps",
+        "users spend a second each in their own code",
+        users.file(users.ITEMS, "time.sleep(1)"),
+        (INVALID,),
+    ),
+    _misuser(
+        "a task that computes",
+        "the event loop stands still for 300 ms at a time",
+        users.file(users.ITEMS, "end = time.monotonic() + 0.3", "while time.monotonic() < end: pass"),
+        (INVALID,),
+    ),
+    _misuser(
+        "an on_start that raises",
+        "no user ever begins",
+        users.file(more=users.method("on_start", "raise ValueError('mine')")),
+    ),
+    _misuser(
+        "an on_start that raises, open",
+        "the same at a rate, in bounded time",
+        users.file(more=users.method("on_start", "raise ValueError('mine')")),
+        (*NEITHER, REFUSED),
+        open_(mix=users.OPEN_SHOP_MIX),
+    ),
+    _misuser(
+        "a constructor that raises",
+        "users that can't be made",
+        users.file(more="\n    def __init__(self, *a, **k):\n        raise ValueError('mine')\n"),
+        (*NEITHER, REFUSED),
+    ),
+    _misuser(
+        "a constructor that raises, open",
+        "the same at a rate, in bounded time",
+        users.file(more="\n    def __init__(self, *a, **k):\n        raise ValueError('mine')\n"),
+        (*NEITHER, REFUSED),
+        open_(mix=users.OPEN_SHOP_MIX),
+    ),
+    _misuser(
+        "a user that ends itself",
+        "after its first request: nobody is left",
+        users.file(users.ITEMS, "self.stop()"),
+        (INVALID, INCONCLUSIVE),
+    ),
+    _misuser(
+        "a user that ends the run",
+        "the runner quits after a second",
+        users.file(users.ITEMS, "self.environment.runner.quit()"),
+        (INVALID, INCONCLUSIVE),
+    ),
+    _misuser(
+        "a user that ends the process",
+        "os._exit amid the run",
+        users.file(users.ITEMS, "import os", "os._exit(0)"),
+        (INVALID,),
+    ),
+)
+THRESHOLDS = (
+    _threshold("goodput of 100 %", "goodput_ratio >= 100 %"),
+    _threshold("no error at all", "error_ratio <= 0 %", GOODPUT),
+    _threshold("less than no time", "p(95) < 0 ms", GOODPUT),
+    _threshold("goodput of 0 %", "goodput_ratio >= 0 %"),
+    _threshold("errors up to 100 %", "error_ratio <= 100 %", GOODPUT),
+    _threshold("no goodput threshold", "p(90) < 200 ms", kind="nothing about goodput"),
+    _threshold("more than can be shown", "p(99.9) < 200 ms", GOODPUT, kind="too few samples"),
+    _threshold("a bare number", "p(90) < 200", GOODPUT, kind="no unit"),
+    _refused(
+        "thresholds of nothing",
+        "a threshold of warm-up",
+        "which no threshold reads",
+        scenario=closed(
+            phases=[
+                {"name": "warm-up", "warm_up": True, "duration": "2 s", "users": 20},
+                {"name": "steady", "duration": "4 s", "users": 20},
+            ],
+            thresholds=[{"phase": "warm-up", "expect": GOODPUT}],
+        ),
+    ),
+    _refused(
+        "thresholds of nothing",
+        "a threshold of no endpoint",
+        "that the mix does not have",
+        scenario=closed(thresholds=[{"endpoint": "carts", "expect": GOODPUT}]),
+    ),
+    _refused("thresholds of nothing", "no thresholds", "an empty list", scenario=closed(thresholds=[])),
+)
+SCENARIOS = (
+    _refused("keys without effect", "every at a rate", "a pace where arrivals have one", scenario=open_(mix=MIX)),
+    _refused("keys without effect", "client_count of users", "users are clients", scenario=closed(client_count=5)),
+    _refused("keys without effect", "arrivals of users", "users do not arrive", scenario=closed(arrivals="uniform")),
+    _refused("unknown keys", "a typing error", "treshold", scenario=closed(tresholds=[])),
+    _refused(
+        "no load",
+        "zero users",
+        "nobody would come",
+        scenario=closed(phases=[{"name": "steady", "duration": "6 s", "users": 0}]),
+    ),
+    _refused(
+        "no load",
+        "shares of 90 %",
+        "ten are missing",
+        scenario=closed(mix={"balance": {"share": "90 %", "every": "1 s"}}),
+    ),
+    _refused(
+        "beyond limits",
+        "more than the target file allows",
+        "an honest limit would throttle it",
+        target="base_url: URL\nlimits: {balance: 30/min, health: 30/min, transactions: 10/min, webhooks: 5/min}\n",
+    ),
+)
+HOSTS = tuple(
+    _refused("hosts that nobody allowed", f"host {name}", f"{url}", url=url)
+    for name, url in (
+        ("of the world", "http://192.0.2.1:9"),
+        ("behind a user's name", "http://127.0.0.1@192.0.2.1:9"),
+        ("with loopback in its name", "http://127.0.0.1.example.invalid"),
+        ("as one number", "http://3221225985:9"),
+        ("any address", "http://[::ffff:192.0.2.1]:9"),
+    )
+)
+SECRETS = (
+    _refused(
+        "secrets in headers",
+        "a line break in a secret",
+        "would be a header of its own",
+        "TOKEN",
+        target="base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n",
+        environment={"TOKEN": f"{CANARY}\r\nX-Injected: 1"},
+    ),
+    _refused(
+        "secrets in headers",
+        "a line separator in a secret",
+        "no header can hold it",
+        "TOKEN",
+        target="base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n",
+        environment={"TOKEN": f"{CANARY}\u2028"},
+    ),
+    _refused(
+        "secrets in headers",
+        "a variable that is not set",
+        "an empty token would be sent",
+        "NO_SUCH_TOKEN",
+        target="base_url: URL\nheaders: {Authorization: 'Bearer ${NO_SUCH_TOKEN}'}\n",
+    ),
+)
+COMMANDS = (
+    _refused(
+        "want of a secret",
+        "--listen without a secret",
+        "whoever comes would be believed",
+        options=("--listen", "127.0.0.1:0"),
+    ),
+    running(
+        "nowhere to write",
+        "reports below a file",
+        "nothing could be kept",
+        right=(REFUSED,),
+        options=("--out", "/dev/null/reports"),
+    ),
+)
+CASES = LOCUSTFILES + MISUSERS + THRESHOLDS + SCENARIOS + HOSTS + SECRETS + COMMANDS

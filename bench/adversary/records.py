@@ -1,0 +1,174 @@
+"""Run directories that something or somebody has damaged: judged again, none of them may PASS."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.adversary.case import FAIL, INCONCLUSIVE, INVALID, PASS, REFUSED, Case
+from bench.adversary.play import Judge
+from simulation.rundirs import outcomes, write_run
+
+NEVER_PASS = (FAIL, INCONCLUSIVE, INVALID, REFUSED)
+UNKNOWN = (INCONCLUSIVE, INVALID, REFUSED)
+INTERVALS, GENERATOR, MANIFEST = "intervals.csv.gz", "generator.csv", "manifest.json"
+Damage = Callable[[Path], object]
+
+
+def _damaged(
+    name: str, tries: str, damage: Damage, *, kind: str | None = None, right: tuple[str, ...] = UNKNOWN, **truth: Any
+) -> Case:
+    """A run of a healthy target, and what was done to its record."""
+
+    def write(run: Path) -> None:
+        write_run(run, **truth)
+        damage(run)
+
+    return Case(name=name, kind=kind or name, tries=tries, right=right, play=Judge(write=write))
+
+
+def _as_it_was(_: Path) -> None:
+    pass
+
+
+def _lines(name: str, change: Callable[[list[str]], list[str]]) -> Damage:
+    """Of a CSV, zipped or not; the first line is its head."""
+
+    def damage(run: Path) -> None:
+        path = run / name
+        zipped = name.endswith(".gz")
+        text = gzip.decompress(path.read_bytes()).decode() if zipped else path.read_text()
+        changed = ("\n".join(change(text.splitlines())) + "\n").encode()
+        path.write_bytes(gzip.compress(changed) if zipped else changed)
+
+    return damage
+
+
+def _bytes(name: str, change: Callable[[bytes], bytes]) -> Damage:
+    return lambda run: (run / name).write_bytes(change((run / name).read_bytes()))
+
+
+def _manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
+    def damage(run: Path) -> None:
+        manifest = json.loads((run / MANIFEST).read_text())
+        change(manifest)
+        (run / MANIFEST).write_text(json.dumps(manifest))
+
+    return damage
+
+
+def _gone(name: str) -> Damage:
+    return lambda run: (run / name).unlink()
+
+
+def _cell(line: str, number: int, text: str) -> str:
+    cells = line.split(",")
+    cells[number] = text
+    return ",".join(cells)
+
+
+def _each(change: Callable[[str], str]) -> Callable[[list[str]], list[str]]:
+    return lambda lines: [lines[0], *map(change, lines[1:])]
+
+
+def _errors_are_ok(line: str) -> str:
+    return _cell(line, 3, "fine") if ",server_error," in line else line
+
+
+def _without_errors(lines: list[str]) -> list[str]:
+    return [line for line in lines if ",server_error," not in line]
+
+
+FAILING = outcomes(server_error=0.2)
+CASES = (
+    _damaged("as it was", "a healthy run, judged again", _as_it_was, right=(PASS,)),
+    _damaged(
+        "as it was, failing", "a fifth of all failed", _as_it_was, kind="as it was", right=(FAIL,), outcomes_of=FAILING
+    ),
+    _damaged("no intervals", "what was measured is gone", _gone(INTERVALS)),
+    _damaged("empty intervals", "0 bytes", _bytes(INTERVALS, lambda _: b""), kind="no intervals"),
+    _damaged(
+        "half of the intervals",
+        "cut off amid the file",
+        _bytes(INTERVALS, lambda data: data[: len(data) // 2]),
+        kind="half of the intervals",
+    ),
+    _damaged("intervals of noise", "bytes that are no gzip", _bytes(INTERVALS, lambda data: bytes(reversed(data)))),
+    _damaged("intervals twice", "each row is there two times", _bytes(INTERVALS, lambda data: data + data)),
+    _damaged(
+        "failures taken out",
+        "of a failing run, without its errors",
+        _lines(INTERVALS, _without_errors),
+        right=NEVER_PASS,
+        outcomes_of=FAILING,
+    ),
+    _damaged(
+        "failures renamed",
+        "an outcome that nobody knows",
+        _lines(INTERVALS, _each(_errors_are_ok)),
+        right=NEVER_PASS,
+        outcomes_of=FAILING,
+    ),
+    _damaged(
+        "negative counts",
+        "of errors",
+        _lines(INTERVALS, _each(lambda line: line if ",server_error," not in line else _cell(line, 6, "-1"))),
+        right=NEVER_PASS,
+        outcomes_of=FAILING,
+    ),
+    _damaged(
+        "a phase is missing",
+        "the bursts were never recorded",
+        _lines(INTERVALS, lambda lines: [one for one in lines if ",bursts," not in one]),
+    ),
+    _damaged("no generator.csv", "nobody watched", _gone(GENERATOR), kind="unwatched", right=(INVALID, REFUSED)),
+    _damaged(
+        "generator.csv of its head",
+        "nobody watched",
+        _lines(GENERATOR, lambda lines: lines[:1]),
+        kind="unwatched",
+        right=(INVALID, REFUSED),
+    ),
+    _damaged(
+        "seconds are missing",
+        "five in a row without a row",
+        _lines(GENERATOR, lambda lines: [*lines[:10], *lines[15:]]),
+        right=(INVALID,),
+    ),
+    _damaged(
+        "less was sent than planned", "a fifth of the plan, and all of it well", _as_it_was, right=UNKNOWN, lived_s=10
+    ),
+    _damaged("no manifest", "nobody knows the plan", _gone(MANIFEST), right=(REFUSED, INVALID)),
+    _damaged(
+        "a manifest that is a list",
+        "JSON of another shape",
+        _bytes(MANIFEST, lambda _: b"[]"),
+        kind="no manifest",
+        right=(REFUSED, INVALID),
+    ),
+    _damaged(
+        "a manifest cut short",
+        "the disk was full",
+        _bytes(MANIFEST, lambda data: data[:200]),
+        kind="no manifest",
+        right=(REFUSED, INVALID),
+    ),
+    _damaged(
+        "a manifest without thresholds",
+        "nothing is expected",
+        _manifest(lambda one: one["scenario"].update(thresholds=[])),
+        right=UNKNOWN,
+    ),
+    _damaged(
+        "a manifest of tomorrow", "format 999", _manifest(lambda one: one.update(format=999)), right=(REFUSED, INVALID)
+    ),
+    _damaged(
+        "an ending of no kind", "ended: never", _manifest(lambda one: one.update(ending="perhaps")), right=UNKNOWN
+    ),
+    _damaged(
+        "killed", "the run never ended", _manifest(lambda one: one.update(ending=None)), right=UNKNOWN, lived_s=20
+    ),
+)

@@ -1,0 +1,136 @@
+"""Targets that refuse: all, some, or as a cover for what is slow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.adversary.bank import JSON, Answer, Headers, Honest
+from bench.adversary.case import FAIL, INCONCLUSIVE
+from bench.adversary.play import running
+from bench.adversary.scenarios import closed, open_
+from bench.adversary.scripts import (
+    always,
+    between,
+    clients,
+    delayed,
+    only,
+    says,
+    throttles,
+)
+
+if TYPE_CHECKING:
+    from bench.adversary.wire import Request, Script, Wire
+
+GOODPUT = [{"expect": "goodput_ratio >= 20 %"}]
+AGAIN: Headers = (("Retry-After", "1"),)
+ERROR = says('{"title": "broken"}', 500)
+
+
+def _two_ways(first: Any, second: Any) -> Any:
+    """Each other request in one way."""
+
+    def make() -> Script:
+        honest = Honest()
+        ways = first(honest), second(honest)
+
+        async def script(request: Request, wire: Wire) -> None:
+            await (honest if request.at_s < 0 else ways[request.number % 2])(request, wire)
+
+        return script
+
+    return make
+
+
+def _breaks_its_promise() -> Script:
+    """Retry-After is one second, and after it the same again."""
+    honest, asked = Honest(), dict[str, int]()
+
+    async def script(request: Request, wire: Wire) -> None:
+        asked[request.peer] = asked.get(request.peer, 0) + (request.at_s >= 0)
+        refusal = Answer({}, 429, (*JSON, *AGAIN))
+        await wire.send((refusal if asked[request.peer] > 5 else honest.bank.answer(request)).whole())
+
+    return script
+
+
+def _odd_waits() -> Script:
+    """Half of all is refused, with values that say nothing."""
+    honest = Honest()
+    values = ("0.5", "-1", "Fri, 31 Dec 10000 23:59:59 GMT", "soon", "", "1e9")
+
+    async def script(request: Request, wire: Wire) -> None:
+        value = values[request.number % len(values)]
+        refusal = Answer({}, 429, (*JSON, ("Retry-After", value)))
+        refuses = request.at_s >= 0 and request.number % 2
+        await wire.send((refusal if refuses else honest.bank.answer(request)).whole())
+
+    return script
+
+
+CASES = (
+    running(
+        "refuses all, fast",
+        "403 for all",
+        "quick refusals that no error ratio counts",
+        script=only(always, says("{}", 403)),
+    ),
+    running(
+        "refuses all, fast",
+        "429 for all",
+        "the same, with an honest face",
+        script=throttles(always, AGAIN),
+        scenario=closed(expect_throttling=True),
+    ),
+    running(
+        "refuses all, fast",
+        "503 for all",
+        "down, and calls it throttling",
+        script=throttles(always, AGAIN, 503),
+        scenario=closed(expect_throttling=True),
+    ),
+    running(
+        "refusals hide slowness",
+        "fast 429, slow 200",
+        "half is refused at once, the rest takes 450 ms",
+        script=_two_ways(says("{}", 429), delayed(0.45)),
+        scenario=open_(
+            expect_throttling=True, when_throttled="ignore", thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]
+        ),
+    ),
+    running(
+        "refusals hide slowness",
+        "fast 500, slow 200",
+        "the same, with errors that a threshold allows",
+        script=_two_ways(ERROR, delayed(0.45)),
+        scenario=open_(thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]),
+    ),
+    running(
+        "Retry-After that lies",
+        "Retry-After never kept",
+        "after the wait it refuses again, for ever",
+        script=_breaks_its_promise,
+        scenario=closed(expect_throttling=True),
+        right=(FAIL, INCONCLUSIVE),
+    ),
+    running(
+        "Retry-After that lies",
+        "Retry-After of a year",
+        "from second 2 on: come back in a year",
+        script=throttles(between(2, 99), (("Retry-After", "31536000"),)),
+        scenario=closed(expect_throttling=True),
+        right=(FAIL, INCONCLUSIVE),
+    ),
+    running(
+        "Retry-After unreadable",
+        "Retry-After of 0.5, -1, year 10000",
+        "half is refused with values that say nothing",
+        script=_odd_waits,
+        scenario=closed(expect_throttling=True, when_throttled="ignore"),
+    ),
+    running(
+        "some are refused",
+        "401 for two of three clients",
+        "the others are served well",
+        script=only(clients(3, 2), says("{}", 401)),
+    ),
+)

@@ -1,0 +1,138 @@
+"""Targets that reset, close or refuse where a request was already on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.adversary.bank import JSON, Answer, Honest
+from bench.adversary.case import FAIL, INCONCLUSIVE, PASS, Check, Played
+from bench.adversary.play import running
+from bench.adversary.scenarios import of
+from bench.adversary.scripts import (
+    both,
+    only,
+    paths,
+    reused,
+    share,
+    worked_then,
+)
+
+if TYPE_CHECKING:
+    from bench.adversary.wire import Request, Script, Wire
+
+
+def _counted(played: Played) -> Iterator[str]:
+    """What the server read is what we told, repetitions included."""
+    told = sum(played.outcomes().values())
+    told += sum(
+        row["repeated"] + row["abandoned"] for row in played.verdict.get("summary", []) if row["endpoint"] is None
+    )
+    if played.verdict and len(played.load) > told + 2:
+        yield f"the server read {len(played.load)} requests, told are {told}"
+
+
+def _heard(outcome: str, *, never: str = "connection") -> Check:
+    """The refusal came through: what we told is this, and no broken connection."""
+
+    def check(played: Played) -> Iterator[str]:
+        found = played.outcomes()
+        if found.get(never, 0) > 0.02 * sum(found.values()) or not found.get(outcome):
+            yield f"outcomes { ({name: count for name, count in found.items() if count}) }, most had to be {outcome}"
+
+    return check
+
+
+def _close(wire: Wire) -> None:
+    wire.close()
+
+
+def _reset(wire: Wire) -> None:
+    wire.reset()
+
+
+def _refuses_unread(status: int, *headers: tuple[str, str]) -> Any:
+    """Answers by the head alone, and closes while the body is still coming: so the kernel sends a reset."""
+
+    def make() -> Script:
+        honest = Honest()
+
+        async def script(request: Request, wire: Wire) -> None:
+            if request.header("content-length"):
+                await wire.send(Answer({"title": "no"}, status, (*JSON, *headers, ("Connection", "close"))).whole())
+                wire.close()
+            else:
+                await honest(request, wire)
+
+        return script
+
+    return make
+
+
+CASES = (
+    running(
+        "resets worked requests",
+        "resets each after 20 ms of work",
+        "reads, works, resets; only a connection's first request is answered",
+        script=only(reused, worked_then(_reset, 0.02)),
+        also=(_counted,),
+    ),
+    running(
+        "resets worked requests",
+        "resets a third after 20 ms",
+        "the same, of each third",
+        script=only(both(reused, share(0.33)), worked_then(_reset, 0.02)),
+        also=(_counted,),
+    ),
+    running(
+        "resets worked requests",
+        "closes a third after 20 ms",
+        "the same, in order",
+        script=only(both(reused, share(0.33)), worked_then(_close, 0.02)),
+        also=(_counted,),
+    ),
+    running(
+        "resets worked requests",
+        "resets a third of payments",
+        "what may not be repeated",
+        script=only(both(paths("/transactions"), share(0.33)), worked_then(_reset)),
+        scenario=of("transactions"),
+        right=(FAIL, PASS),
+        also=(_counted,),
+    ),
+    running(
+        "closes at once",
+        "closes a tenth at once",
+        "reads the request and closes: a client may repeat it, and has to say so",
+        script=only(both(reused, share(0.1)), worked_then(_close)),
+        right=(PASS, FAIL, INCONCLUSIVE),
+        also=(_counted,),
+    ),
+    running(
+        "early refusals",
+        "413 before the body",
+        "refuses by the head, and closes",
+        script=_refuses_unread(413),
+        reads_bodies=False,
+        scenario=of("transactions"),
+        also=(_heard("invalid"),),
+    ),
+    running(
+        "early refusals",
+        "429 before the body",
+        "throttles by the head, and closes",
+        script=_refuses_unread(429, ("Retry-After", "1")),
+        reads_bodies=False,
+        scenario=of("transactions") | {"expect_throttling": True},
+        also=(_heard("throttled"),),
+    ),
+    running(
+        "early refusals",
+        "503 before the body",
+        "the same, without a wait",
+        script=_refuses_unread(503),
+        reads_bodies=False,
+        scenario=of("webhooks"),
+        also=(_heard("server_error"),),
+    ),
+)

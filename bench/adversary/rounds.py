@@ -1,0 +1,121 @@
+"""A case to what came of it in several rounds: right, wrong, or never measured on so busy a machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.frames.run import load_run
+from analysis.judge.disturbances import disturbances
+from analysis.judge.health import examine
+from analysis.judge.judgement import Word
+from bench.adversary.case import INVALID, Case, Played
+
+TRIES = 3
+
+
+@dataclass
+class Found:
+    """What came of one case."""
+
+    case: Case
+    said: Counter[str] = field(default_factory=Counter)
+    wrongs: list[str] = field(default_factory=list)
+    wrong_rounds: int = 0
+    repeated: int = 0
+    disturbed: int = 0
+    """Wrong rounds of honest cases that were INVALID each time for want of quiet, and for no other reason."""
+    unmeasured: int = 0
+    """Rounds of hostile cases that were INVALID each time for want of quiet, and whose thresholds say nothing else."""
+
+    def as_json(self) -> dict[str, Any]:
+        case = self.case
+        return {
+            "name": case.name,
+            "kind": case.kind,
+            "tries": case.tries,
+            "honest": case.is_honest,
+            "right": list(case.right),
+            "said": dict(self.said),
+            "wrong": self.wrong_rounds,
+            "wrongs": sorted(set(self.wrongs)),
+            "repeated": self.repeated,
+            "disturbed": self.disturbed,
+            "unmeasured": self.unmeasured,
+        }
+
+
+def wanted_quiet(reports: Path) -> bool:
+    """Whether the run is INVALID because its generator was disturbed, and for no other reason."""
+    manifests = list(reports.rglob("manifest.json"))
+    if len(manifests) != 1:
+        return False
+    run = load_run(manifests[0].parent)
+    invalid = {finding.what for finding in examine(run) if finding.word is Word.INVALID}
+    disturbed = {finding.what for finding in disturbances(run) if finding.word is Word.INVALID}
+    return bool(invalid) and invalid <= disturbed
+
+
+def play(case: Case, found: Found, keep: Path | None = None, tries: int = TRIES) -> None:
+    """One round, repeated where the machine was too busy for an answer."""
+    for number in range(tries):
+        disturbed, wrongs = _once(case, found, keep)
+        if not disturbed:
+            break
+        found.repeated += number < tries - 1
+    if disturbed and not case.is_honest:
+        found.unmeasured += 1
+    elif wrongs:
+        found.wrongs += wrongs
+        found.wrong_rounds += 1
+        found.disturbed += disturbed
+
+
+def _once(case: Case, found: Found, keep: Path | None) -> tuple[bool, list[str]]:
+    """Whether want of quiet hid its word, and what is wrong; of a hostile target its thresholds' word will do."""
+    with tempfile.TemporaryDirectory(prefix="adversary-") as name:
+        played = case.play(Path(name))
+        disturbed = played.said == INVALID and case.may_be_disturbed and wanted_quiet(played.reports)
+        found.said[f"{INVALID} (else {played.beneath})" if disturbed else played.said] += 1
+        beneath = disturbed and played.beneath in case.right and not case.is_honest
+        wrongs = list(case.wrongs(played, played.beneath if beneath else played.said))
+        if wrongs and keep is not None:
+            _keep(case, played, keep)
+    return disturbed and not beneath, wrongs
+
+
+def _keep(case: Case, played: Played, keep: Path) -> None:
+    """What the command printed, for who looks into it."""
+    keep.mkdir(parents=True, exist_ok=True)
+    (keep / f"{case.name.replace(' ', '-').replace('/', '-')}.txt").write_text(played.output)
+
+
+def play_all(
+    cases: Iterable[Case],
+    rounds_of: Callable[[Case], int],
+    *,
+    together: int,
+    tell: Callable[[Found], None],
+    keep: Path | None,
+    tries: int = TRIES,
+) -> list[Found]:
+    """Each case so many rounds, so many cases at a time; told one by one as they end."""
+
+    def whole(case: Case) -> Found:
+        found = Found(case)
+        if case.needs is not None and not case.needs():
+            found.unmeasured = rounds_of(case)
+            tell(found)
+            return found
+        for _ in range(rounds_of(case)):
+            play(case, found, keep, tries)
+        tell(found)
+        return found
+
+    with ThreadPoolExecutor(together) as crew:
+        return list(crew.map(whole, cases))

@@ -1,0 +1,175 @@
+"""Ways to answer, put together from small ones: when, to whom, and how wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bench.adversary.bank import JSON, Answer, Headers, Honest
+from bench.adversary.wire import Request, Script, Wire
+
+When = Callable[[Request], bool]
+Make = Callable[[], Script]
+Twist = Callable[[Request, Answer], Answer]
+
+
+def only(when: When, then: Callable[[Honest], Script]) -> Make:
+    """Like this when it is asked so, honest else; the probe is always told the truth."""
+
+    def make() -> Script:
+        honest = Honest()
+        otherwise = then(honest)
+
+        async def script(request: Request, wire: Wire) -> None:
+            chosen = otherwise if request.at_s >= 0 and when(request) else honest
+            await chosen(request, wire)
+
+        return script
+
+    return make
+
+
+def always(_: Request) -> bool:
+    return True
+
+
+def paths(*starts: str) -> When:
+    return lambda request: request.path.startswith(starts)
+
+
+def between(from_s: float, to_s: float) -> When:
+    """Seconds of the load, as the server counts them."""
+    return lambda request: from_s <= request.at_s < to_s
+
+
+def share(ratio: float) -> When:
+    """So many of the requests, spread without a pattern and the same in each run."""
+    return lambda request: zlib.crc32(str(request.number).encode()) % 1000 < ratio * 1000
+
+
+def clients(modulus: int, below: int) -> When:
+    """Of each so many clients, told by their addresses, so many."""
+    return lambda request: int(request.peer.rpartition(".")[2]) % modulus < below
+
+
+def reused(request: Request) -> bool:
+    """Not the first of its connection."""
+    return request.of_connection > 0
+
+
+def both(*all_of: When) -> When:
+    return lambda request: all(one(request) for one in all_of)
+
+
+def says(body: bytes | str, status: int = 200, headers: Headers = JSON) -> Callable[[Honest], Script]:
+    """This answer, whatever is asked."""
+    content = body.encode() if isinstance(body, str) else body
+    return lambda _: _sends(lambda _: Answer(None, status, headers, content).whole())
+
+
+def raw(data: bytes, *, close: bool = True) -> Callable[[Honest], Script]:
+    """These bytes, and then the end of the connection."""
+    return lambda _: _sends(lambda _: data, close=close)
+
+
+def twisted(twist: Twist) -> Callable[[Honest], Script]:
+    """The right answer, changed."""
+    return lambda honest: _sends(lambda request: twist(request, honest.bank.answer(request)).whole())
+
+
+def fields(**changes: Any) -> Callable[[Honest], Script]:
+    """The right answer, with these fields where it has them."""
+
+    def twist(_: Request, answer: Answer) -> Answer:
+        return answer.changed(**{name: value for name, value in changes.items() if name in answer.content})
+
+    return twisted(twist)
+
+
+def framed(frame: Callable[[Answer], bytes], *, close: bool = False) -> Callable[[Honest], Script]:
+    """The right answer in other bytes."""
+    return lambda honest: _sends(lambda request: frame(honest.bank.answer(request)), close=close)
+
+
+def _sends(data_of: Callable[[Request], bytes], *, close: bool = False) -> Script:
+    async def script(request: Request, wire: Wire) -> None:
+        await wire.send(data_of(request))
+        if close:
+            wire.close()
+
+    return script
+
+
+def delayed(delay_s: float) -> Callable[[Honest], Script]:
+    """The truth, later."""
+
+    def make(honest: Honest) -> Script:
+        async def script(request: Request, wire: Wire) -> None:
+            await asyncio.sleep(delay_s)
+            await honest(request, wire)
+
+        return script
+
+    return make
+
+
+def standing(until_s: float) -> Callable[[Honest], Script]:
+    """The truth, but not before this second of the load."""
+
+    def make(honest: Honest) -> Script:
+        async def script(request: Request, wire: Wire) -> None:
+            await asyncio.sleep(max(0.0, until_s - request.at_s))
+            await honest(request, wire)
+
+        return script
+
+    return make
+
+
+def worked_then(end: Callable[[Wire], None], after_s: float = 0.0) -> Callable[[Honest], Script]:
+    """The request is carried out, and then the connection ends without a byte."""
+
+    def make(honest: Honest) -> Script:
+        async def script(request: Request, wire: Wire) -> None:
+            honest.bank.answer(request)
+            await asyncio.sleep(after_s)
+            end(wire)
+
+        return script
+
+    return make
+
+
+def silent(_: Honest) -> Script:
+    """No answer, ever."""
+
+    async def script(_: Request, __: Wire) -> None:
+        await asyncio.sleep(3600)
+
+    return script
+
+
+def in_pieces(cut: Callable[[bytes], list[bytes]], pause_s: float) -> Callable[[Honest], Script]:
+    """The right bytes, with pauses between pieces."""
+
+    def make(honest: Honest) -> Script:
+        async def script(request: Request, wire: Wire) -> None:
+            for piece in cut(honest.bank.answer(request).whole()):
+                await wire.send(piece)
+                await asyncio.sleep(pause_s)
+
+        return script
+
+    return make
+
+
+def throttles(often: When, headers: Headers, status: int = 429) -> Make:
+    """Refuses so often with these headers, fast."""
+    return only(often, says('{"title": "too many"}', status, (*JSON, *headers)))
+
+
+def calls(script: Callable[[Request, Wire, Honest], Awaitable[None]]) -> Callable[[Honest], Script]:
+    """A script that needs the bank."""
+    return lambda honest: lambda request, wire: script(request, wire, honest)

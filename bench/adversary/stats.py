@@ -1,0 +1,194 @@
+"""Locust's CSVs, whole, odd and broken, given to `loadproof report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.adversary.case import FAIL, INCONCLUSIVE, NO_VERDICT, PASS, REFUSED, Case, Check, Played
+from bench.adversary.play import Report
+
+COLUMNS = (
+    "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,"
+    "Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%"
+)
+HISTORY = (
+    "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%,"
+    "Total Request Count,Total Failure Count,Total Median Response Time,Total Average Response Time,"
+    "Total Min Response Time,Total Max Response Time,Total Average Content Size"
+)
+ERRORS: list[dict[str, object]] = [{"expect": "error_ratio < 1 %"}]
+NEVER_PASS = (FAIL, INCONCLUSIVE, REFUSED)
+
+
+def row(name: str, requests: int, failures: int, method: str = "GET") -> str:
+    """An endpoint as Locust's stats have it."""
+    times = "100,110,120,130,200,300,350,400,900,900,900"
+    return f"{method},{name},{requests},{failures},100,110.5,10.2,900.1,10.0,50.0,{failures / 20},{times}"
+
+
+def stats(*rows: str, total: tuple[int, int] | None = None, end: str = "\n") -> bytes:
+    """A stats file; its last row is the sum, unless it lies."""
+    counts = [line.split(",")[-20:-18] for line in rows]
+    requests, failures = total or (sum(int(one) for one, _ in counts), sum(int(one) for _, one in counts))
+    return (end.join([COLUMNS, *rows, row("Aggregated", requests, failures, "")]) + end).encode()
+
+
+def _csv(
+    name: str,
+    tries: str,
+    content: bytes,
+    *,
+    kind: str | None = None,
+    file: str = "run_stats.csv",
+    what: str = "DIR/run",
+    right: tuple[str, ...] = (FAIL,),
+    thresholds: list[dict[str, object]] | None = ERRORS,
+    more: dict[str, bytes] | None = None,
+    also: tuple[Check, ...] = (),
+) -> Case:
+    play = Report(files={file: content, **(more or {})}, what=(what,), thresholds=thresholds)
+    return Case(name=name, kind=kind or name, tries=tries, right=right, play=play, also=also)
+
+
+def _counts(requests_: int, failures: int) -> Check:
+    """Of all endpoints together."""
+
+    def check(played: Played) -> Iterator[str]:
+        found = played.verdict.get("all") or {}
+        told = found.get("requests"), found.get("failures")
+        if told != (requests_, failures):
+            yield f"requests and failures are told as {told}, right are {(requests_, failures)}"
+
+    return check
+
+
+def _text(*, has: str = "", never: str = "") -> Check:
+    def check(played: Played) -> Iterator[str]:
+        if has and not played.told(has):
+            yield f"says nothing of '{has}'"
+        if never and played.told(never):
+            yield f"says '{never}'"
+
+    return check
+
+
+def history(users: list[int], failed_from: int, mean_ms: list[float], rate: int = 100) -> bytes:
+    """A second a line; from that second on 99 % fail."""
+    lines, sent, failed, time_ms = [HISTORY], 0, 0, 0.0
+    for second, count in enumerate(users):
+        sent += rate
+        failed += int(rate * 0.99) if second >= failed_from else 0
+        time_ms += rate * mean_ms[second]
+        ms = f"{mean_ms[second]:.0f}"
+        lines.append(
+            ",".join(
+                [
+                    str(1_700_000_000 + second),
+                    str(count),
+                    "",
+                    "Aggregated",
+                    f"{rate}.0",
+                    "0.0",
+                    *[ms] * 11,
+                    str(sent),
+                    str(failed),
+                    ms,
+                    f"{time_ms / sent:.1f}",
+                    "1.0",
+                    ms,
+                    "10.0",
+                ]
+            )
+        )
+    return ("\n".join(lines) + "\n").encode()
+
+
+BAD, GOOD = row("/a", 1000, 900), row("/a", 1000, 0)
+STATS = (
+    _csv("stats of a good run", "Locust's own file", stats(GOOD), right=(PASS,), also=(_counts(1000, 0),)),
+    _csv(
+        "stats with a BOM",
+        "as Excel saves them",
+        b"\xef\xbb\xbf" + stats(GOOD),
+        kind="stats of a good run",
+        right=(PASS,),
+    ),
+    _csv(
+        "stats with quoted names",
+        "commas and quotes in names",
+        stats(row('"/a?x=1,2&y=""b"""', 1000, 0)),
+        kind="stats of a good run",
+        right=(PASS,),
+    ),
+    _csv("CR CR LF", "Locust on Windows", stats(BAD, end="\r\r\n"), also=(_counts(1000, 900),)),
+    _csv("CR alone", "an old editor", stats(BAD, end="\r"), kind="CR CR LF"),
+    _csv("blank lines between", "each other line is empty", stats(BAD, end="\n\n"), kind="CR CR LF"),
+    _csv(
+        "the web UI's download",
+        "…_requests.csv",
+        stats(BAD),
+        file="Locust_2026_file.py_http_x_requests.csv",
+        what="DIR/Locust_2026_file.py_http_x_requests.csv",
+        also=(_counts(1000, 900),),
+    ),
+    _csv("an empty prefix", "--csv DIR/", stats(BAD), file="it/_stats.csv", what="DIR/it/"),
+    _csv(
+        "another code page",
+        "two names in GBK, one fails: not one endpoint, and not none",
+        stats(row("/N1", 1000, 0), row("/N2", 500, 400))
+        .replace(b"N1", "报告".encode("gbk"))
+        .replace(b"N2", "支付".encode("gbk")),
+        also=(_counts(1500, 400),),
+    ),
+    _csv("UTF-16", "PowerShell's > file", stats(BAD).decode().encode("utf-16"), right=(FAIL, REFUSED)),
+    _csv("NUL bytes", "a file that a crash left", stats(BAD).replace(b"/a", b"/a\0"), right=NEVER_PASS),
+    _csv(
+        "a total that lies",
+        "0 of 2,000 failed, says the last line",
+        stats(BAD, GOOD.replace("/a", "/b"), total=(2000, 0)),
+        right=NEVER_PASS,
+    ),
+    _csv("more failures than requests", "1,100 of 1,000", stats(row("/a", 1000, 1100)), right=NEVER_PASS),
+    _csv("negative failures", "-900 of 1,000", stats(row("/a", 1000, -900)), right=(INCONCLUSIVE, REFUSED)),
+    _csv("only the head", "no row", (COLUMNS + "\n").encode(), right=(INCONCLUSIVE, REFUSED)),
+    _csv("an empty file", "0 bytes", b"", kind="only the head", right=(INCONCLUSIVE, REFUSED)),
+    _csv("another table", "some CSV under this name", b"a;b;c\n1;2;3\n", right=(REFUSED,)),
+    _csv("nothing there", "no file of this prefix", stats(BAD), what="DIR/other", right=(REFUSED,)),
+    _csv(
+        "the failing endpoint is cut off",
+        "the file ends amid its row",
+        stats(GOOD, row("/pay", 1000, 990))[:-150],
+        right=NEVER_PASS,
+    ),
+    _csv(
+        "a threshold of no row",
+        "a name that is not there",
+        stats(BAD),
+        thresholds=[{"endpoint": "/pay", "expect": "error_ratio < 1 %"}],
+        right=(INCONCLUSIVE, REFUSED),
+    ),
+    _csv("no requests", "a row of 0 requests", stats(row("/a", 0, 0)), right=(INCONCLUSIVE, REFUSED)),
+)
+TURNS = (
+    _csv(
+        "fails from the start",
+        "99 % fail from second 2 on, all from second 40 on",
+        history(list(range(0, 1800, 30)), 2, [2000] * 60),
+        file="run_stats_history.csv",
+        thresholds=None,
+        right=(NO_VERDICT,),
+        also=(_text(has="from the start", never="began at"),),
+        more={"run_stats.csv": stats(row("/a", 6000, 5742))},
+    ),
+    _csv(
+        "low load for a second",
+        "0 to 1,000 users in 15 s, and 20 ms become 1.7 s",
+        history([67 * n for n in range(16)], 99, [20 + 120 * n for n in range(16)], 200),
+        file="run_stats_history.csv",
+        thresholds=None,
+        right=(NO_VERDICT,),
+        also=(_text(never="nothing turned"), _text(never="Nothing turned")),
+        more={"run_stats.csv": stats(row("/a", 3200, 0))},
+    ),
+)
+CASES = STATS + TURNS

@@ -1,0 +1,147 @@
+"""What stands around a run: signals to the command, outputs that end, secrets, the embedded target."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from bench.adversary import deeds
+from bench.adversary.bank import Answer, Honest
+from bench.adversary.case import FAIL, PASS, Case
+from bench.adversary.deeds import CANARY
+from bench.adversary.play import During, running
+from bench.adversary.scenarios import closed, open_
+from bench.adversary.scripts import always, calls, only, says, share
+from bench.serving import ROOT
+
+if TYPE_CHECKING:
+    from bench.adversary.wire import Request, Wire
+
+
+def _beside(kind: str, name: str, tries: str, *right: str, **run: Any) -> Case:
+    return running(kind, name, tries, right=right, **run)
+
+
+async def _echo(request: Request, wire: Wire, _: Honest) -> None:
+    """An error page that shows what it was sent."""
+    await wire.send(Answer({"you sent": dict(request.headers)}, 500).whole())
+
+
+def _shell(script: str, *unshared: str) -> tuple[str, ...]:
+    """The command as "$@" of a shell script; its last argument is the directory of the reports."""
+    return (*unshared, "bash", "-c", script, "bash")
+
+
+ERROR = says('{"title": "broken"}', 500)
+FAILING = only(share(0.9), ERROR)
+# SIOCSIFFLAGS, IFF_UP and IFF_RUNNING: loopback of a new network namespace is down.
+BEARER = "base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n"
+ENDINGS = (
+    _beside(
+        "interrupted",
+        "Ctrl-C",
+        "a report of what there was, and the signal's code",
+        "exit 130",
+        during=(During(deeds.signals_command(signal.SIGINT)),),
+    ),
+    _beside("interrupted", "SIGTERM", "the same", "exit 143", during=(During(deeds.signals_command(signal.SIGTERM)),)),
+    _beside(
+        "interrupted",
+        "a gate is interrupted",
+        "the first of its scenarios runs",
+        "exit 130",
+        command=("gate",),
+        during=(During(deeds.signals_command(signal.SIGINT)),),
+    ),
+    _beside(
+        "interrupted",
+        "a gate is interrupted at its end",
+        "while the first of two runs is judged",
+        "exit 130",
+        command=("gate",),
+        options=(ROOT / "scenarios/smoke.yaml",),
+        during=(During(deeds.signals_command(signal.SIGINT), 7.5),),
+    ),
+    _beside("gates", "a gate of a good target", "one scenario", PASS, command=("gate",)),
+    _beside(
+        "gates",
+        "a gate of a bad target, --inconclusive pass",
+        "which excuses no failure",
+        FAIL,
+        command=("gate",),
+        options=("--inconclusive", "pass"),
+        script=FAILING,
+    ),
+    _beside(
+        "outputs that end",
+        "a reader that goes away",
+        "run … | head -n 1",
+        PASS,
+        under=_shell('"$@" > >(head -n 1) 2>&1'),
+    ),
+    _beside("outputs that end", "a full disk behind >", "run … > /dev/full", PASS, under=_shell('"$@" > /dev/full')),
+    _beside(
+        "outputs that end",
+        "no UTF-8",
+        "LC_ALL=C without Python's UTF-8 mode",
+        PASS,
+        environment={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ),
+)
+SECRETS = (
+    _beside(
+        "secrets",
+        "a target that echoes a secret",
+        "in each error page",
+        FAIL,
+        script=only(always, calls(_echo)),
+        target=BEARER,
+        environment={"TOKEN": CANARY},
+        also=(deeds.leaks(CANARY),),
+    ),
+    _beside(
+        "secrets",
+        "netrc",
+        "a password for this host in the home directory",
+        PASS,
+        around={"home/.netrc": f"default login me password {CANARY}\n"},
+        environment={"NETRC": "home/.netrc", "HOME": "home"},
+        also=(deeds.not_sent("Basic"),),
+    ),
+    _beside(
+        "secrets",
+        "the secret of a good target",
+        "is sent, and written nowhere",
+        PASS,
+        target=BEARER,
+        environment={"TOKEN": CANARY},
+        also=(deeds.leaks(CANARY),),
+    ),
+    _beside(
+        "faults on purpose",
+        "FAULTS in the environment",
+        "half of the embedded target's payments fail, and the run says why",
+        FAIL,
+        embedded=True,
+        environment={"FAULTS": '{"transactions": {"error_ratio": 0.9}}'},
+        scenario=closed(settings={"limiter": "off"}),
+        also=(deeds.tells("FAULTS"),),
+    ),
+    _beside(
+        "embedded target",
+        "the embedded target",
+        "as it is",
+        PASS,
+        embedded=True,
+        scenario=closed(settings={"limiter": "off"}),
+    ),
+    _beside(
+        "embedded target",
+        "the embedded target, open",
+        "as it is, at a rate",
+        PASS,
+        embedded=True,
+        scenario=open_(settings={"limiter": "off"}),
+    ),
+)
+CASES = ENDINGS + SECRETS

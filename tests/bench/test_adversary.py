@@ -1,0 +1,158 @@
+"""The adversary bites: a wrong word is counted, a busy machine is not taken for one, and quick cases come out right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.adversary import __main__ as command
+from bench.adversary import rounds, table
+from bench.adversary.case import FAIL, HUNG, INCONCLUSIVE, INVALID, NO_VERDICT, PASS, REFUSED, Case, Played
+from bench.adversary.cases import CASES
+from bench.adversary.play import Command, Report
+
+QUICK = ("a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world")
+"""They measure nothing, and are right on any machine."""
+
+
+def a_case(code=0, right=(PASS,), output="", verdict=None, also=()):
+    """A case that was played already."""
+
+    def play(directory: Path) -> Played:
+        if verdict is not None:
+            (directory / "verdict.json").write_text(json.dumps(verdict))
+        return Played(code, output, directory)
+
+    return Case(name="made up", kind="made up", tries="nothing", right=right, play=play, also=also)
+
+
+def found_in(case: Case) -> rounds.Found:
+    found = rounds.Found(case)
+    rounds.play(case, found)
+    return found
+
+
+def named(name: str) -> Case:
+    (case,) = (case for case in CASES if case.name == name)
+    return case
+
+
+def test_there_are_enough_cases_and_each_name_is_there_once():
+    """Of so many kinds, and so many of them honest."""
+    assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+    assert len({case.kind for case in CASES}) >= 80
+    assert len({case.kind for case in CASES if case.is_honest}) >= 25
+
+
+@pytest.mark.parametrize(
+    ("case", "wrong"),
+    [
+        (a_case(0), None),
+        (a_case(1, (FAIL, INCONCLUSIVE)), None),
+        (a_case(2, (REFUSED,)), None),
+        (a_case(0, (NO_VERDICT,), verdict={"verdict": None}), None),
+        (a_case(0, (FAIL, INCONCLUSIVE)), "PASS, right is FAIL or INCONCLUSIVE"),
+        (a_case(70, (FAIL,)), "exit 70, right is FAIL"),
+        (a_case(None, (FAIL,)), f"{HUNG}, right is FAIL"),
+        (a_case(0, verdict={"verdict": FAIL}), "exit code of PASS, verdict.json says FAIL"),
+        (a_case(0, output="Traceback (most recent call last):\n"), "a traceback"),
+        (a_case(0, also=(lambda _: ["a secret"],)), "a secret"),
+    ],
+)
+def test_a_wrong_word_is_counted_with_its_reason(case, wrong):
+    """By exit code, verdict.json, output and the case's own checks."""
+    found = found_in(case)
+    assert (found.wrong_rounds, found.wrongs) == ((1, [wrong]) if wrong else (0, []))
+
+
+@pytest.mark.parametrize(
+    ("right", "thresholds", "tries", "counted"),
+    [
+        (PASS, [PASS], rounds.TRIES, (1, 1, 0)),
+        (FAIL, [PASS, INCONCLUSIVE], rounds.TRIES, (0, 0, 1)),
+        (FAIL, [PASS, FAIL], 1, (0, 0, 0)),
+    ],
+)
+def test_want_of_quiet_is_repeated_and_wrong_only_for_who_is_honest(monkeypatch, right, thresholds, tries, counted):
+    """Three times at most; of a hostile target what its thresholds say counts, or else nothing."""
+    monkeypatch.setattr(rounds, "wanted_quiet", lambda _: True)
+    verdict = {"verdict": INVALID, "thresholds": [{"word": word} for word in thresholds]}
+    found = found_in(a_case(4, (right,), verdict=verdict))
+    assert sum(found.said.values()) == tries
+    assert (found.wrong_rounds, found.disturbed, found.unmeasured) == counted
+
+
+def test_an_invalid_without_a_disturbance_is_wrong_at_once():
+    """A run whose record says nothing of the machine."""
+    found = found_in(a_case(4, (FAIL,)))
+    assert (found.said, found.wrong_rounds, found.unmeasured) == ({INVALID: 1}, 1, 0)
+
+
+def test_results_keep_what_other_cases_said(monkeypatch, tmp_path):
+    """Each case's last one, in the order of all, and cases that are no more go."""
+    monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
+    first, second = (dataclasses.replace(a_case(0), name=name) for name in ("first", "second"))
+    monkeypatch.setattr(command, "CASES", (first, second))
+    command.keep([found_in(second), found_in(dataclasses.replace(first, name="gone"))])
+    command.keep([found_in(dataclasses.replace(first, right=(FAIL,)))])
+    kept = json.loads((tmp_path / "adversary.json").read_text())
+    assert [(one["name"], one["wrong"]) for one in kept["found"]] == [("first", 1), ("second", 0)]
+    assert (kept["cases"], kept["wrong_words"]) == (2, 1)
+
+
+def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
+    """Whatever the cases are called, a row has its five cells."""
+    monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
+    case = dataclasses.replace(a_case(1, (FAIL,)), kind="a | b", tries="<b>`run | head`")
+    monkeypatch.setattr(command, "CASES", (case,))
+    command.keep([found_in(case)])
+    text = table.shown(json.loads((tmp_path / "adversary.json").read_text()))
+    assert "1 of 1 cases, of 1 kinds, 0 of them honest, in 1 rounds: **0 wrong words**" in text
+    assert r"| a \| b | made up: \<b\>\`run \| head\` | FAIL | FAIL 1 | 0 |" in text
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "name", ["a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world"]
+)
+def test_quick_cases_come_out_right(name):
+    """A log, a file of Windows, a scenario, a damaged run, a host that nobody allowed."""
+    found = found_in(named(name))
+    assert found.wrongs == []
+    assert found.said.keys() <= set(named(name).right)
+
+
+@pytest.mark.process
+def test_a_case_whose_right_word_is_wrong_is_counted_as_wrong():
+    """Through the command line: a failing log that 'must' pass."""
+    found = found_in(dataclasses.replace(named("CR CR LF in a log"), right=(PASS,)))
+    assert (found.wrong_rounds, found.wrongs) == (1, ["FAIL, right is PASS"])
+
+
+@pytest.mark.process
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["null as balance", "dies midway", "413 before the body", "SIGINT to Locust"])
+def test_hostile_runs_come_out_right(name):
+    """Or were not measured, on a machine that is too busy."""
+    assert found_in(named(name)).wrongs == []
+
+
+@pytest.mark.process
+def test_a_command_that_hangs_is_ended(tmp_path):
+    """And says so."""
+    hanging = Command("report", tmp_path, environment={}, under=("bash", "-c", "sleep 60", "bash"))
+    assert hanging.end(most_s=0.5)[0] is None
+    assert Played(None, "", tmp_path).said == HUNG
+
+
+@pytest.mark.process
+def test_a_report_may_have_no_verdict(tmp_path):
+    """Without thresholds."""
+    stats = named("stats of a good run").play
+    assert isinstance(stats, Report)
+    assert dataclasses.replace(stats, thresholds=None)(tmp_path).said == NO_VERDICT
