@@ -63,7 +63,9 @@ def keep(played: Sequence[Found]) -> None:
     before = {one["name"]: one for one in read_results(RESULTS)["found"]} if has_results(RESULTS) else {}
     before |= {one.case.name: one.as_json() for one in played}
     found = [before[case.name] for case in CASES if case.name in before]
-    write_results(RESULTS, {**machine(), "command": "make bench-adversary", **summary(found), "found": found})
+    write_results(
+        RESULTS, {**machine(), "command": "make bench-adversary", "of": len(CASES), **summary(found), "found": found}
+    )
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

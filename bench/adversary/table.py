@@ -19,7 +19,9 @@ def shown(results: dict[str, Any]) -> str:
 
 def _counts(results: dict[str, Any]) -> str:
     """One sentence for the claim, one for what the machine did to it."""
-    told = f"{results['cases']} cases of {results['kinds']} kinds, {results['honest']} of them honest,"
+    told = (
+        f"{results['cases']} of {results['of']} cases, of {results['kinds']} kinds, {results['honest']} of them honest,"
+    )
     told += f" in {results['rounds']} rounds: **{results['wrong_words']} wrong words**."
     if results["repeated"] or results["unmeasured"]:
         told += f" {results['repeated']} rounds were repeated for want of quiet."
