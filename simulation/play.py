@@ -260,7 +260,7 @@ class _Surroundings(Surroundings):
     def __init__(self, clock: FakeClock) -> None:
         self.now_s, self.unix_s = clock.now_s, clock.unix_s
         self.selector: Any = lambda: _Selector(clock)
-        self.sampler: Any = lambda *_: SimpleNamespace(start=lambda: None, stop=lambda: None)
+        self.sampler: Any = lambda *_: SimpleNamespace(start=lambda: None, stop=lambda: None, trouble=None)
 
 
 class _Selector:
