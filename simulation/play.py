@@ -26,6 +26,7 @@ from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.dispatcher import ArrivalDispatcher
 from loadproof.generator.shape import PlanShape
+from loadproof.internals.locust import wait_by
 from loadproof.recording.runwriter import RunWriter
 from loadproof.run.locust import Generator
 from loadproof.run.stopping import StopSignal
@@ -89,10 +90,7 @@ class _Waiting(User):
     clock: FakeClock
 
     def wait(self) -> None:
-        tasks: Any = self._taskset_instance
-        # The only place where Locust's users sleep.
-        tasks._sleep = self.clock.sleep  # noqa: SLF001
-        tasks.wait()
+        wait_by(self, self.clock.sleep)
 
 
 def _ask_health(user: Any) -> None:
@@ -201,7 +199,7 @@ class _Stage:
         self.wire.close()
         self._hang_up()
         os.close(self.pipe)
-        self.crew._writing._csv._writer.close_files()  # noqa: SLF001 - Locust leaves them open
+        self.crew.writing.csv.close()
 
     def _hang_up(self) -> None:
         """The leader is gone, and its end of the pipe with it."""

@@ -95,6 +95,9 @@ def load_locust_run(path: Path) -> LocustRun:
         damage.append("the totals are those of the history's last row")
     # The history's percentiles are those of the whole run only where they are since the start.
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
+    if not (entries or failures or exceptions or len(history.frame)):
+        what = "none of its rows tells of all requests"
+        raise InputError(Problem(str(readers[HISTORY].path), what, "give the CSVs of a run as Locust wrote them"))
     total, endpoints = split(entries)
     damage += [*_gaps(total, endpoints), *_disagreement(total, history), *history.damage]
     run = LocustRun(

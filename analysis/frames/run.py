@@ -163,6 +163,9 @@ class IntervalCells:
             & rows["count"].between(1, 2**31 - 1)
             & rows["second"].between(0, _MOST_SECONDS)
         )
+        if not sound.all():
+            # What is none may be too large for any number.
+            rows, sound = rows[sound], sound[sound]
         whole = sound.to_numpy()
         keys = rows["second"].to_numpy(dtype=np.int64)
         for name, known in self._kinds.items():

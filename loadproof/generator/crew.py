@@ -62,8 +62,8 @@ class LocalCrew:
 
     def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
         self._post = post
-        self._writing = Writing(environment, writer, post)
-        self._measuring = Measuring(environment, self._writing.take, post)
+        self.writing = Writing(environment, writer, post)
+        self._measuring = Measuring(environment, self.writing.take, post)
         # The last event of Locust's shutdown: users have stopped by now, whatever the stop came from.
         environment.events.quit.add_listener(self._finish)
 
@@ -80,7 +80,7 @@ class LocalCrew:
 
     def _finish(self, **_: Any) -> None:
         self._measuring.finish()
-        self._writing.finish()
+        self.writing.finish()
 
 
 class MasterCrew:
@@ -97,7 +97,7 @@ class MasterCrew:
         self._manifest = manifest
         self._post = post
         self._clock = post.clock
-        self._writing = Writing(environment, writer, post)
+        self.writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
         """By client id, of workers that were told their part."""
         self._at_work: dict[str, str] = {}
@@ -108,7 +108,7 @@ class MasterCrew:
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
         self._runner.register_message(_REFUSED, self._hear_refusal)
-        environment.events.quit.add_listener(lambda **_: self._writing.finish())
+        environment.events.quit.add_listener(lambda **_: self.writing.finish())
 
     def has_part(self, client_id: str) -> bool:
         """This worker was told its part of the run; one that came later waits for the next."""
@@ -144,7 +144,7 @@ class MasterCrew:
         while self._at_work and self._clock.now_s() < until_s:
             self._clock.sleep(_END_LOOK_S)
         for rank in self._at_work.values():
-            self._writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
+            self.writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
 
     def _plan_is_over(self) -> bool:
         return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
@@ -161,14 +161,14 @@ class MasterCrew:
         report = SecondReport(**msg.data["report"])
         if report.generator is not None:
             report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
-        self._writing.take(report)
+        self.writing.take(report)
 
     def _miss_reports(self, client_id: str, *, before: int) -> None:
         """Tell of those that should have come before this number."""
         missing = before - 1 - self._reports[client_id]
         if missing > 0 and (rank := self._at_work.get(client_id)):
             told = "a report" if missing == 1 else f"{missing} reports"
-            self._writing.writer.announce(worker_lost=f"{told} of worker {rank} got lost on the way")
+            self.writing.writer.announce(worker_lost=f"{told} of worker {rank} got lost on the way")
 
     def _dismiss(self, msg: Any, **_: Any) -> None:
         if self.has_part(msg.node_id):
@@ -177,7 +177,7 @@ class MasterCrew:
 
     def _hear_refusal(self, msg: Any, **_: Any) -> None:
         if rank := self._at_work.pop(msg.node_id, None):
-            self._writing.writer.announce(worker_lost=f"worker {rank} refused its part: {msg.data['why']}")
+            self.writing.writer.announce(worker_lost=f"worker {rank} refused its part: {msg.data['why']}")
 
     def _look_after_workers(self) -> None:
         while True:
@@ -187,7 +187,7 @@ class MasterCrew:
             for worker, rank in list(self._at_work.items()):
                 if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
-                    self._writing.writer.announce(worker_lost=f"worker {rank} stopped reporting")
+                    self.writing.writer.announce(worker_lost=f"worker {rank} stopped reporting")
 
 
 class WorkerCrew:

@@ -31,7 +31,7 @@ class Writing:
         self._post = post
         self.writer = writer
         self._runner: Any = environment.runner
-        self._csv = LocustCsv(environment, writer.path)
+        self.csv = LocustCsv(environment, writer.path)
         self._greenlet: gevent.Greenlet | None = None
         self._disk_is_full = False
         environment.events.test_start.add_listener(self._begin)
@@ -45,7 +45,7 @@ class Writing:
             self._written(self._tell)
 
     def _tell(self) -> None:
-        self._csv.write()
+        self.csv.write()
         self._post.clock.sleep(0)
         self.writer.tell(self._post.workload().now_s())
 
@@ -55,7 +55,7 @@ class Writing:
     def finish(self) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
-        self._written(self._csv.write)
+        self._written(self.csv.write)
         self._written(self.writer.close)
 
     def _written(self, write: Callable[[], None]) -> None:

@@ -30,6 +30,13 @@ def is_stopping(user: User) -> bool:
     return bool(user._state == LOCUST_STATE_STOPPING)
 
 
+def wait_by(user: User, sleep: Callable[[float], None]) -> None:
+    """As `User.wait`, by another clock: the only place where Locust's users sleep. Source: locust/user/task.py."""
+    tasks: Any = user._taskset_instance
+    tasks._sleep = sleep
+    tasks.wait()
+
+
 def only_the_runner_listens(environment: Environment) -> bool:
     """Nothing but the runner's own statistics listens to the `request` event; False where this can't be known.
 

@@ -42,3 +42,7 @@ class LocustCsv:
             buffer = io.StringIO(newline="")
             write(csv.writer(buffer))
             files.write_whole(self._run / f"{files.LOCUST_PREFIX}_{name}.csv", buffer.getvalue())
+
+    def close(self) -> None:
+        """Locust leaves its files to the end of the process."""
+        self._writer.close_files()

@@ -215,7 +215,7 @@ class Recorder:
             in_flight=self._in_flight,
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
-            cells=[*unfinished, *planned, *outside, *self.user_time.take(now_s)],
+            cells=[*unfinished, *planned, *outside, *(self.user_time.take(now_s) if is_over else [])],
             generator=self._row_to_tell(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
             failures=self._examples.take(),

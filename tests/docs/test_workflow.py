@@ -33,6 +33,7 @@ def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_the_workflow_gates_a_service_elsewhere(copy):
     """Its clients share an address, aloud; whatever else the repository wants comes by a variable."""

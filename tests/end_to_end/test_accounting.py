@@ -55,7 +55,6 @@ CHANGES = {
     "mix": {name: {"share": "50 %"} for name in SHARES},
     "phases": [{"name": "flat", "duration": "3 s", "rate": "40 rps"}],
     "timeouts": {"connect": "1 s", "total": "1 s"},
-    "when_throttled": "ignore",
     "thresholds": [{"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 90 %"}],
 }
 

@@ -139,6 +139,7 @@ def test_a_report_on_a_read_only_disk_is_one_line(tmp_path):
     assert done.stdout == ""
 
 
+@pytest.mark.long
 def test_a_run_on_a_disk_that_fills_up_is_invalid(tmp_path):
     """A real one, which somebody else fills in the middle of the run, to the last byte."""
     disk = tmp_path / "disk"

@@ -81,6 +81,7 @@ futures.ThreadPoolExecutor.submit = lambda *told: threading.Event().wait()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_whose_watch_never_began(tmp_path, number, code):
     """A thread for which there is no memory may never begin, and its starter wait for it for ever."""

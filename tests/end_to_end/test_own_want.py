@@ -14,7 +14,7 @@ from tests.commands import ROOT, found, in_process, only_run, scenario_file, ver
 from tests.end_to_end.fewports import PORTS, closing
 from tests.servers import serving
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 PLAN = {
     "mix": {"health": {"share": "100 %", "every": "100 ms"}},
     "phases": [{"name": "steady", "duration": "4 s", "users": 10}],

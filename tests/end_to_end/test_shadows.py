@@ -14,7 +14,7 @@ from loadproof.rundir.manifest import read_manifest
 from tests.commands import QUICK, ROOT, only_run
 from tests.end_to_end.test_own_locustfiles import LOGGING_IN
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 OURS = ("analysis", "loadproof", "locustfiles", "payments_api", "locust", "gevent")
 AS_THE_COMMAND = ("-P", "-c", "from loadproof.cli.app import main; main()")

@@ -82,6 +82,7 @@ def test_what_a_standing_target_kept_users_from_sending_is_no_goodput(tmp_path):
     assert verdict_of(run.path)["thresholds"][0]["word"] in {"FAIL", "INCONCLUSIVE"}
 
 
+@pytest.mark.long
 def test_users_whom_their_on_start_ended_are_missed(tmp_path):
     """Half of them never send: no PASS for half of the load."""
     raising = "assert id(self) and self.identity.index % 2"
@@ -99,6 +100,7 @@ def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tm
     assert "missed" not in set(run.intervals["outcome"][run.intervals["count"] > 0])
 
 
+@pytest.mark.long
 def test_thinking_within_the_pace_is_no_loss(tmp_path):
     """Two requests a task with a pause in between, and a login: what many users do."""
     thoughtful = f"{ASK}\n        self.post.clock.sleep(0.3)\n        {ASK}"
@@ -111,6 +113,7 @@ def test_thinking_within_the_pace_is_no_loss(tmp_path):
     assert tally(run.intervals).dropped == 0
 
 
+@pytest.mark.long
 def test_logins_that_fail_are_no_pass(tmp_path):
     """Whatever the target answers afterwards."""
     refused = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"

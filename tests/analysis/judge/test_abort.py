@@ -88,7 +88,7 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     append_intervals(path, [(0, "steady", "balance", "ok", "response", 5, 1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
-    assert tail.read() == b""
+    assert b"balance" not in tail.read()
     path.write_bytes(whole)
     assert tail.read().splitlines()[-1] == b"0,steady,balance,ok,response,5,1"
     assert tail.read() == b""

@@ -150,7 +150,7 @@ class Local:
 def close(wire: Wire, crew: LocalCrew | MasterCrew) -> None:
     """What ends with the process, and not before, where there is a process."""
     wire.close()
-    crew._writing._csv._writer.close_files()
+    crew.writing.csv.close()
 
 
 class TellingWriter(RunWriter):

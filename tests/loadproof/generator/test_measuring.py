@@ -30,7 +30,7 @@ def local(tmp_path):
 def reports_of(local: Local) -> list[SecondReport]:
     """From now on, beside being written."""
     seen: list[SecondReport] = []
-    write = local.crew._writing.take
+    write = local.crew.writing.take
     local.crew._measuring._report = lambda report: (seen.append(report), write(report))
     return seen
 

@@ -113,7 +113,8 @@ def test_clients_by_address_are_refused_where_their_addresses_reach_nobody(tmp_p
     target = tmp_path / "target.yaml"
     with serving(answering(OK, OK, OK, OK), host="::1") as url:
         target.write_text(f"base_url: {url.replace('[::1]', name)}\n")
-        done = in_process("run", scenario_file(tmp_path), "--target", target, "--out", tmp_path / "out")
+        scenario = scenario_file(tmp_path, clients="source-address")
+        done = in_process("run", scenario, "--target", target, "--out", tmp_path / "out")
     assert done.returncode == 2, done.stdout
     assert told in " ".join(done.stderr.split())
     assert "`clients: shared`" in done.stderr

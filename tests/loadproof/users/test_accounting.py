@@ -44,13 +44,13 @@ class Listening(Recorder):
         self.became.append((self.asking[gevent.getcurrent()], str(outcome)))
         super().finished(endpoint, method, outcome, *rest)
 
-    def abandoned(self, endpoint, *, intended_s) -> None:
+    def abandoned(self, endpoint, due) -> None:
         self.became.append((self.asking[gevent.getcurrent()], "abandoned"))
-        super().abandoned(endpoint, intended_s=intended_s)
+        super().abandoned(endpoint, due)
 
-    def repeated(self, endpoint, outcome, *, intended_s) -> None:
+    def repeated(self, endpoint, outcome, due) -> None:
         self.sent_twice.append(self.asking[gevent.getcurrent()])
-        super().repeated(endpoint, outcome, intended_s=intended_s)
+        super().repeated(endpoint, outcome, due)
 
 
 class Asking(ApiUser):
