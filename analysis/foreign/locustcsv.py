@@ -62,6 +62,8 @@ class LocustRun:
     """What was missing or unreadable, a sentence each."""
     has_lost_rows: bool = False
     """Of the totals: what they say of all endpoints together may lack some."""
+    has_false_total: bool = False
+    """Of all endpoints together fewer failures are told than of each."""
     last_run_s: float = 0.0
     """When the last of several runs in one history began; what came before is another story."""
 
@@ -114,6 +116,7 @@ def load_locust_run(path: Path) -> LocustRun:
         exceptions=exceptions,
         damage=tuple(damage),
         has_lost_rows=total is not None and total.name == SUM and readers[STATS].has_lost,
+        has_false_total=total is not None and total.failures < sum(entry.failures for entry in endpoints),
         last_run_s=history.last_run_s,
     )
     return _readable(run)

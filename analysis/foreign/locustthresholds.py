@@ -118,9 +118,8 @@ def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
     needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)
-    if judgement.word is Word.PASS and run.has_lost_rows and rows == (run.total,):
-        reason = f"{judgement.reason}; rows of the stats file are lost, and what they would say is unknown"
-        return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
+    if judgement.word is Word.PASS and rows == (run.total,) and (doubt := _doubt(run)):
+        return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; {doubt}")
     if metric.name == "error_ratio":
         return judgement
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
@@ -129,6 +128,13 @@ def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
     if metric.name == "count":
         return judgement
     return replace(judgement, reason="; ".join((judgement.reason, *_reservations(metric, entry))))
+
+
+def _doubt(run: LocustRun) -> str | None:
+    """Why what the file says of all endpoints together is not to be relied on."""
+    if run.has_lost_rows:
+        return "rows of the stats file are lost, and what they would say is unknown"
+    return "the rows of each endpoint have more failures than that of all together" if run.has_false_total else None
 
 
 def _reservations(metric: Metric, entry: Entry) -> Iterator[str]:

@@ -176,7 +176,14 @@ class Api:
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
         headers = merged(_JSON, self._headers, headers)
         # A second delivery has the same id, and counts once.
-        request = Request(operation.method, operation.path, headers=headers, body=body, repeatable=True)
+        request = Request(
+            operation.method,
+            operation.path,
+            headers=headers,
+            body=body,
+            repeatable=True,
+            follow_redirects=operation.follow_redirects,
+        )
         return Call(operation, request)
 
     def _call(

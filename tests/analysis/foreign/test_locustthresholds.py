@@ -70,6 +70,14 @@ def test_one_threshold_one_word(tmp_path, run, threshold, word):
     assert judged(tmp_path, run, threshold).word == word
 
 
+def test_a_total_that_tells_of_fewer_failures_than_its_endpoints_passes_nothing(tmp_path):
+    """Nobody knows which of them is right; an endpoint's own row is another matter."""
+    rows = [stats_row("/x", requests=1000, failures=900), stats_row("Aggregated", method="", requests=1000, failures=0)]
+    run = load_locust_run(write_stats(tmp_path / "run", rows))
+    assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
+    assert judged(tmp_path, run, "endpoint: /x, expect: error_ratio < 1 %").word == "FAIL"
+
+
 def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
     """Wilson's interval: none in 100 may well be 3 %."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=100)]))
