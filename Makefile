@@ -9,7 +9,8 @@ ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 TEST_PROCESSES ?= 4
-PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+UNTRACED = $(BIN)/python -m pytest --durations=10 --durations-min=1
+PYTEST = $(UNTRACED) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
@@ -50,7 +51,8 @@ target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
 test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter.
-	@$(PYTEST) -m "not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
+	@$(PYTEST) -m "not quiet and not long and not statistics" -n $(TEST_PROCESSES) --dist loadgroup
+	@$(UNTRACED) -m "statistics and not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
 	@$(PYTEST) -m "quiet and not long" $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
 
 test-long: $(VENV)/developed ## The long ones: real runs of several processes, or of half a minute.

@@ -115,6 +115,7 @@ def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
     assert r"| a \| b | made up: \<b\>\`run \| head\` | FAIL | FAIL 1 | 0 |" in text
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.parametrize(
     "name", ["a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world"]

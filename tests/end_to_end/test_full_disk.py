@@ -56,6 +56,7 @@ def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_targ
     assert (path / files.REPORT).exists()
 
 
+@pytest.mark.long
 def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
     """From second 0 on nothing of it is 'nothing was measured', and what was there before stays."""
     run = run_of(tmp_path, shared_target.url, **ENDLESS)
@@ -70,6 +71,7 @@ def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
     assert run.survivors() == []
 
 
+@pytest.mark.long
 def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_target):
     """They are a part of the run as others are; what was measured until then is there."""
     run = run_of(tmp_path, shared_target.url, **ENDLESS)
@@ -84,6 +86,7 @@ def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_ta
     assert target.read_bytes().endswith(b"\n")
 
 
+@pytest.mark.long
 def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, shared_target):
     """And measures what is left all the same."""
     judged = judging.judged
@@ -102,6 +105,7 @@ def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, share
     assert len(list((tmp_path / "out").glob("*-gate/*/verdict.json"))) == 2
 
 
+@pytest.mark.long
 def test_a_target_that_dies_before_second_0_is_its_own_death(tmp_path):
     """FAIL: there is no request for it to have answered."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", "2")

@@ -59,6 +59,7 @@ watch.Watch._read = read
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", ["MemoryError", 'RuntimeError("can\'t start new thread")'])
 def test_memory_that_runs_out_during_a_run_is_invalid(tmp_path, error):
     """What was measured is kept, no process is left, and nobody is shown a traceback."""
