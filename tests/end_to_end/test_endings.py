@@ -47,6 +47,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
 
 
+@pytest.mark.long
 def test_nothing_survives_the_runner_being_killed(tmp_path):
     """SIGKILL can't be handled, but both children notice, and what there is can be judged."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
@@ -61,6 +62,7 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
     assert tally(load_run(path).intervals).outcomes["ok"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
     """However orderly it ends: what it did not send is no pass."""

@@ -38,6 +38,7 @@ def fill_up(pid: int, room: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
+@pytest.mark.long
 def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_target):
     """The other files, which do, say the same as the terminal and the exit code."""
     run = run_of(tmp_path, shared_target.url, **SHORT)

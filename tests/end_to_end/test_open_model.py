@@ -44,6 +44,7 @@ def offered(run: Run) -> dict[tuple[int, int], int]:
     return rows.groupby(["second", "endpoint"])["count"].sum().to_dict()
 
 
+@pytest.mark.long
 def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
     """By second and endpoint to the request; address by address, byte by byte; in the web UI, too.
 

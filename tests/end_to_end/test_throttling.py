@@ -53,6 +53,7 @@ def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
     assert any("were refused again after Retry-After" in finding["what"] for finding in verdict["findings"])
 
 
+@pytest.mark.long
 def test_who_ignores_it_sends_on(tmp_path):
     """Twenty users, of whom each is let in five times."""
     seen = run(
@@ -61,6 +62,7 @@ def test_who_ignores_it_sends_on(tmp_path):
     assert tally(seen.intervals).outcomes["throttled"] > 100
 
 
+@pytest.mark.long
 def test_who_is_to_stop_is_throttled_once(tmp_path):
     """And sends no more."""
     seen = run(

@@ -91,6 +91,7 @@ def test_users_whom_their_on_start_ended_are_missed(tmp_path):
     assert "users were not there" in findings_of(run, Word.INVALID)
 
 
+@pytest.mark.long
 def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tmp_path):
     """The event loop goes on, and so does the pace of nobody."""
     slow = ASK + "\n        self.post.clock.sleep(1.5)"

@@ -11,7 +11,7 @@ import requests
 
 from tests.commands import ROOT, Background, free_port
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 FOREIGN = [
     {"Origin": "http://evil.example"},
@@ -77,7 +77,6 @@ def test_a_host_of_the_form_that_nobody_allowed_starts_nothing(port, host):
     assert statistics(port)["state"] == "ready"
 
 
-@pytest.mark.long
 def test_as_many_users_as_one_likes_find_their_accounts(port):
     """By its own page; four hundred, whose accounts a target of default size has not."""
     told = swarm(port, 400, headers={"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}).json()

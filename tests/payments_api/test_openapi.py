@@ -20,6 +20,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.long
 def test_generated_requests_get_only_documented_answers(shared_target, tmp_path):
     """Status, content type, headers and body of each, for requests right and wrong."""
     done = subprocess.run(
