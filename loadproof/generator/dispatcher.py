@@ -55,14 +55,20 @@ class ArrivalDispatcher(User):
 
     @task
     def dispatch(self) -> None:
-        setting_up = Pool(_AT_ONCE)
-        gevent.spawn(self._set_up_ahead, setting_up)
-        self._executor.run(self.workload.start_s)
+        pool = Pool(_AT_ONCE)
+        setting_up = gevent.spawn(self._set_up_ahead, pool)
+        try:
+            self._executor.run(self.workload.start_s)
+        finally:
+            # A run that was stopped sets nobody up any more.
+            setting_up.kill()
+            pool.kill()
         raise StopUser
 
     def _set_up_ahead(self, pool: Pool) -> None:
         """The first user of each client, in the order in which they are needed, beginning before second 0."""
-        wanted = sum(self._sets_up) * (self.workload.scenario.client_count or 0)
+        clients = range(self.workload.rank, self.workload.scenario.client_total, self.workload.workers)
+        wanted = sum(self._sets_up) * len(clients)
         known: set[tuple[int, int]] = set()
         for arrival in self._arrivals() if wanted else ():
             who = arrival.endpoint, arrival.client
@@ -94,10 +100,10 @@ class ArrivalDispatcher(User):
         if free:
             user = free.pop()
         else:
+            began_s = self.workload.now_s()
             user = self._new_user(arrival)
-            if self._sets_up[arrival.endpoint]:
-                # Whose set-up took its time just now is due after it.
-                due_s = max(due_s, self.workload.now_s())
+            # What its set-up took is in nobody's response time, and the lag before it stays.
+            due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
         try:
             user.perform(Due(due_s))
         except StopUser:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from locust import LoadTestShape
 
 from loadproof.plan.phases import changes_of, users_made_at
-from loadproof.users.user import api_users, sets_up
+from loadproof.users.user import ApiUser, api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class PlanShape(LoadTestShape):
         super().__init__()
         self._begun = False
         self._ends_early = False
+        self._changes: list[float] = []
+        """When the number of users changes, and the end."""
         self._workers = 0
         """That have a part of the run, which others that come later have not."""
 
@@ -61,17 +63,22 @@ class PlanShape(LoadTestShape):
             self._crew.end()
             return None
         work = self.post.workload()
-        assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         if work.scenario.model == "open":
             return self._workers, float(self._workers), [self.dispatcher]
         now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
         users = users_made_at(work.spans, now_s)
-        mix = work.scenario.mix
-        classes: list[type[User]] = [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
+        classes: list[type[User]] = [*self._users_of_mix()]
         return users, float(max(users, 1)), classes
+
+    def _users_of_mix(self) -> list[type[ApiUser]]:
+        """Others may lie beside them in the directory."""
+        assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
+        mix = self.post.workload().scenario.mix
+        return [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
 
     def _begin(self) -> None:
         self._begun = True
+        self._changes = changes_of(self.post.workload().spans)
         lead_s = self._crew.lead_s + self._set_up_s()
         start_unix_s = self.post.clock.unix_s() + lead_s
         self.post.workload().begin(lead_s)
@@ -80,16 +87,15 @@ class PlanShape(LoadTestShape):
 
     def _set_up_s(self) -> float:
         """The open model's clients are set up before second 0, as far as that takes no longer than this."""
-        work = self.post.workload()
-        assert self.runner is not None  # noqa: S101 - as in `tick`
-        users = sum(map(sets_up, api_users(self.runner.environment))) * (work.scenario.client_count or 0)
+        clients = self.post.workload().scenario.client_count or 0
+        users = sum(map(sets_up, self._users_of_mix())) * clients
         return min(1 + users / _SET_UPS_A_SECOND, _LONGEST_SET_UP_S) if users else 0.0
 
     def _await_change(self) -> None:
         """When the number of users changes or the last phase ends before the next call, wait for that."""
         work = self.post.workload()
         now_s = work.now_s()
-        moment_s = next((one for one in changes_of(work.spans) if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        moment_s = next((one for one in self._changes if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
@@ -125,10 +127,10 @@ def changes_of(spans: Sequence[PhaseSpan]) -> list[float]:
     return [at_s for at_s in moments if users_made_at(spans, at_s) != users_made_at(spans, at_s - 1e-6)] + steps[-1:]
 
 
-def step_ahead(spans: Sequence[PhaseSpan], time_s: float) -> float:
+def step_ahead(spans: Sequence[PhaseSpan], steps: Sequence[float], time_s: float) -> float:
     """The step that a user who is made now was made for: the next one, if that is why; else now."""
-    ahead = [step for step in steps_of(spans) if time_s < step <= time_s + MADE_AHEAD_S]
     now = users_asked_at(spans, time_s)
+    ahead = itertools.takewhile(lambda step: step <= time_s + MADE_AHEAD_S, steps[bisect_right(steps, time_s) :])
     return next((step for step in ahead if users_asked_at(spans, step) > now), time_s)
 
 

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
+from greenlet import GreenletExit
 from locust import User, events
 from locust.exception import StopUser
 
@@ -127,7 +128,9 @@ class ApiUser(User):
 
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
-        self._await_first_turn()
+        if self._is_setting_up:
+            # Not when Locust comes again after a mistake in a task, and has waited for the next turn.
+            self._await_first_turn()
         try:
             while True:
                 try:
@@ -138,15 +141,15 @@ class ApiUser(User):
                     self._plan_next(now_s)
                 if self._due.at_s > now_s or is_stopping(self):
                     self.wait()
-        finally:
-            self._is_setting_up = True
-            self._due_is_served = True
+        except (GreenletExit, StopUser):
+            # What on_stop sends is as little in the plan as what on_start sent.
+            self._is_setting_up = self._due_is_served = True
+            raise
 
     def _await_first_turn(self) -> None:
         """Begin somewhere in the first pace, so that users who start together don't send together."""
         now_s = self.workload.now_s()
-        if self._is_setting_up:
-            self._account_setup(now_s)
+        self._account_setup(now_s)
         # Where the target limits its clients, each request of its set-up stands for a turn.
         held_s = self._requests * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
         first_s = self.workload.first_step(now_s) + held_s + self._offset_s
@@ -191,6 +194,9 @@ class ApiUser(User):
         if self._held_since_s is not None:
             until_s = min(now_s, self._not_before_s, self._stopped_s)
             self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
+            # A burst may be the turn that it waited for.
+            after_s = math.nextafter(self._held_since_s, -math.inf)
+            self._time.missed_bursts(self.endpoint, BACKED_OFF, after_s, until_s, took_last=False)
             self._held_since_s = None
 
     def _choose_task(self) -> Callable[[ApiUser], None]:

@@ -21,7 +21,7 @@ from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
-from loadproof.plan.phases import plan_phases, step_ahead
+from loadproof.plan.phases import plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
@@ -71,6 +71,7 @@ class Workload:
         self.rank = rank
         self.workers = workers
         self.spans = plan_phases(scenario)
+        self._steps = steps_of(self.spans)
         self.seed = seed
         self.run_id = run_id
         self.recorder = recorder
@@ -106,7 +107,7 @@ class Workload:
 
     def first_step(self, now_s: float) -> float:
         """From when on a user of the closed model who is ready now takes its turns."""
-        return step_ahead(self.spans, max(0.0, now_s))
+        return step_ahead(self.spans, self._steps, max(0.0, now_s))
 
     def is_limited(self, endpoint: str) -> bool:
         """The target declares a limit of it, and the plan is to stay within."""

@@ -101,6 +101,15 @@ def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tm
     assert "missed" not in set(run.intervals["outcome"][run.intervals["count"] > 0])
 
 
+def test_a_task_that_raises_leaves_the_pace_as_it_is(tmp_path):
+    """Every time: as much is sent as without the mistake, and none of it is set-up."""
+    with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
+        run = run_of(tmp_path, url, task=ASK + "\n        1 / 0")
+    assert tally(run.intervals).sent == pytest.approx(40, abs=2)
+    assert tally(run.setup).sent == 0
+    assert "user-seconds" not in findings_of(run, Word.INVALID)
+
+
 @pytest.mark.long
 def test_thinking_within_the_pace_is_no_loss(tmp_path):
     """Two requests a task with a pause in between, and a login: what many users do."""

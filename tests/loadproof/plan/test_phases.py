@@ -126,7 +126,7 @@ def test_users_of_a_higher_step_come_ahead_of_it_and_begin_with_it():
     spans = plan_phases(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 90 %"}]))
     assert [users_made_at(spans, time_s) for time_s in (0, 3.4, 3.6, 7.9, 8.1)] == [10, 10, 50, 50, 10]
     assert changes_of(spans) == [3.5, 8.0, 12.0]
-    assert [step_ahead(spans, time_s) for time_s in (0, 3.4, 3.6, 4.1, 7.9)] == [0, 3.4, 4.0, 4.1, 7.9]
+    assert [step_ahead(spans, steps_of(spans), time_s) for time_s in (0, 3.4, 3.6, 4.1, 7.9)] == [0, 3.4, 4.0, 4.1, 7.9]
 
 
 def test_the_most_requests_of_any_minute_are_found_across_phases():
