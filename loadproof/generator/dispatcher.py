@@ -45,6 +45,7 @@ class ArrivalDispatcher(User):
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
         """By endpoint and client: users who wait for no answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
+        self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
             self._arrivals(),
             most_busy=math.ceil(self.workload.scenario.max_in_flight / self.workload.workers),
@@ -56,12 +57,11 @@ class ArrivalDispatcher(User):
     @task
     def dispatch(self) -> None:
         pool = Pool(_AT_ONCE)
-        setting_up = gevent.spawn(self._set_up_ahead, pool)
+        self._setting_up = gevent.spawn(self._set_up_ahead, pool)
         try:
             self._executor.run(self.workload.start_s)
         finally:
-            # A run that was stopped sets nobody up any more.
-            setting_up.kill()
+            self._setting_up.kill()
             pool.kill()
         raise StopUser
 
@@ -85,6 +85,8 @@ class ArrivalDispatcher(User):
     def stop(self, force: bool = False) -> bool:
         """As Locust's: what is in flight is waited for, unless forced."""
         self._executor.stop()
+        if self._setting_up is not None:
+            self._setting_up.kill(block=False)
         return bool(super().stop(force))
 
     def _arrivals(self) -> Iterator[Arrival]:

@@ -154,6 +154,29 @@ def test_users_are_set_up_before_second_0_and_none_twice():
     assert sum(worker.report().values()) == 200
 
 
+def test_each_worker_sets_up_its_own_clients_and_looks_no_further():
+    """Together all of them; the plan is not gone through to its end for more."""
+    looked = []
+    for rank in range(3):
+        worker = Worker(rank=rank, workers=3, on_start=log_in)
+        arrivals = worker.dispatcher._arrivals
+        worker.dispatcher._arrivals = lambda arrivals=arrivals: (looked.append(each) or each for each in arrivals())
+        worker.finish()
+        assert worker.set_up() == 2 * len(range(rank, 10, 3))
+    assert len(looked) < 200
+
+
+def test_a_run_that_was_stopped_sets_nobody_up():
+    """Thirty-two at once, of twice as many; the others are left alone."""
+    worker = Worker(on_start=log_in, answer_s=5.0, client_count=40)
+    worker.time.advance_to(LEAD_S + 1.0)
+    worker.dispatcher.stop()
+    worker.finish()
+    came = len(worker.network.came)
+    worker.time.advance_to(60.0)
+    assert len(worker.network.came) == came < 80
+
+
 def test_a_set_up_in_mid_run_is_in_nobodys_response_time():
     """Of a slow target's clients, who need several users each."""
     worker = Worker(on_start=log_in, answer_s=2.0)
