@@ -163,10 +163,9 @@ class IntervalCells:
             & rows["count"].between(1, 2**31 - 1)
             & rows["second"].between(0, _MOST_SECONDS)
         )
-        if not sound.all():
-            # What is none may be too large for any number.
-            rows, sound = rows[sound], sound[sound]
-        whole = sound.to_numpy()
+        # What is none may be too large for any number.
+        lines, rows = len(rows), rows if sound.all() else rows[sound]
+        whole = np.ones(len(rows), dtype=bool)
         keys = rows["second"].to_numpy(dtype=np.int64)
         for name, known in self._kinds.items():
             values = rows[name].cat
@@ -174,6 +173,7 @@ class IntervalCells:
             codes = known.get_indexer(pd.Index(values.categories))[values.codes]
             whole = whole & (codes >= 0)
             keys = keys * len(known) + codes
+        self.skipped += lines - int(whole.sum())
         self._keys.append((keys * BUCKETS + rows["bucket"].to_numpy(dtype=np.int64))[whole])
         self._counts.append(rows["count"].to_numpy(dtype=np.int32)[whole])
 

@@ -63,14 +63,16 @@ def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
     assert run.damage == ("generator.csv: 4 unreadable lines were left out",)
 
 
-def test_cells_that_cannot_be_are_left_out(tmp_path):
+def test_cells_that_cannot_be_are_left_out_and_counted(tmp_path):
     """An unknown series or outcome, a bucket beyond the last, a negative count."""
     write_run(tmp_path)
     before = int(load_run(tmp_path).intervals["count"].sum())
     good = IntervalRow(1, "steady", "health", "ok", "response", 7, 1)
     bad = [good._replace(series="x"), good._replace(outcome="x"), good._replace(bucket=9999), good._replace(count=-4)]
     append_intervals(tmp_path / files.INTERVALS, bad)
-    assert int(load_run(tmp_path).intervals["count"].sum()) == before
+    run = load_run(tmp_path)
+    assert int(run.intervals["count"].sum()) == before
+    assert run.damage == ("intervals.csv.gz: 4 unreadable lines were left out",)
 
 
 def test_no_manifest_is_no_run(tmp_path):
