@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
-
-
 _LEFT_S: Final = 0.1
 """Who closes a connection after its answer has done so by then."""
 
