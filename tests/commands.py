@@ -81,10 +81,12 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
 
-def loadproof(*arguments: object, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
+def loadproof(
+    *arguments: object, timeout_s: float = 150, program: str = "tests.undrawn", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run to the end in a process of its own; the working directory is the repository."""
     return subprocess.run(
-        [sys.executable, "-m", "loadproof", *map(str, arguments)],
+        [sys.executable, "-m", program, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **environment},
         capture_output=True,

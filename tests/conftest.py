@@ -69,7 +69,8 @@ def http() -> Iterator[requests.Session]:
         yield session
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without their charts, which take most of a report's time; for tests that look at other things."""
-    monkeypatch.setattr("analysis.report.drawing.Drawing.svg", lambda *_: Markup())
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have no charts, which take most of a report's time, but in tests marked `drawn`."""
+    if request.node.get_closest_marker("drawn") is None:
+        monkeypatch.setattr("analysis.report.drawing.Drawing.svg", lambda *_: Markup())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -65,7 +66,8 @@ def _named(directory: Path, prefix: str) -> CsvSet:
 
 def _alone(path: Path) -> CsvSet:
     """A file under a name of its own is known by its first line."""
-    line = next((line for line in lines_of(path) if line.strip(b"\r\n")), b"")
+    with closing(lines_of(path)) as lines:
+        line = next((line for line in lines if line.strip(b"\r\n")), b"")
     header = set(cells_of(line.rstrip(b"\r\n")))
     layout = next((layout for layout in LAYOUTS if set(layout.columns) <= header), None)
     if layout is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -65,9 +66,10 @@ class RowReader:
         """
         if not self.exists:
             return
-        lines = _Lines(lines_of(self.path))
-        if self._read_header(lines):
-            yield from self._read_rows(lines)
+        with closing(lines_of(self.path)) as all_lines:
+            lines = _Lines(all_lines)
+            if self._read_header(lines):
+                yield from self._read_rows(lines)
 
     def reject(self, row: Mapping[str, str]) -> None:
         """A row that has the right columns and the wrong values."""

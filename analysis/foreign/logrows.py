@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -48,7 +49,10 @@ class LogRows:
 
     def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
         """Of the four columns, so many rows at once; InputError where there are none, or where none can be read."""
-        blocks = blocks_of(self.path)
+        with closing(blocks_of(self.path)) as blocks:
+            yield from self._chunks(blocks, most_rows)
+
+    def _chunks(self, blocks: Iterator[list[bytes]], most_rows: int) -> Iterator[pd.DataFrame]:
         header, rest = self._header(blocks)
         records = Records(len(header))
         places = [header.index(name) for name in COLUMNS]

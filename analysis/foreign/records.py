@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import IO, TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
 BLOCK: Final = 1 << 20
@@ -25,15 +25,18 @@ _UTF_8: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """One after the other, as `blocks_of` has them."""
-    return chain.from_iterable(blocks_of(path))
+def lines_of(path: Path) -> Generator[bytes]:
+    """One after the other, as `blocks_of` has them; close it when done, as that one."""
+    with closing(blocks_of(path)) as blocks:
+        for lines in blocks:
+            yield from lines
 
 
-def blocks_of(path: Path) -> Iterator[list[bytes]]:
+def blocks_of(path: Path) -> Generator[list[bytes]]:
     """Lines with what ends them: LF, CR, or CR LF; a byte order mark is left out, and UTF-16 is told by its own.
 
     Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError when it can't be read.
+    The file stays open until the last line is read, or this is closed.
     """
     try:
         with path.open("rb") as file:

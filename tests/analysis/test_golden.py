@@ -23,7 +23,6 @@ EXPECTED = (files.VERDICT, files.SUMMARY, files.JUNIT)
 CAPTURES = sorted(path.parent for path in (ROOT / "tests/captures").glob("*/run_stats.csv"))
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
 def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     """Byte for byte; `make golden` writes the files anew when a change is meant."""

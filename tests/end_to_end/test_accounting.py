@@ -15,7 +15,7 @@ from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.mixtures import ANSWERS, WAYS, Given, answering_by
 from tests.profiles import simulations
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 JOURNAL = "journal"
 ASKING = """

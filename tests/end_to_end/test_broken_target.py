@@ -14,7 +14,7 @@ from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file, verdict_of, words_of
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 FAULTS = {
     "balance": {"delay_ms": 700},

@@ -14,7 +14,7 @@ from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, free_port, in_process, only_run, scenario_file
 from tests.servers import read_request, serving
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.usefixtures("undrawn")]
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 SECRET, OURS, THEIRS = "5" * 64, "what-the-master-may-tell", "what-only-the-worker-knows"
 HOST = "127.1"

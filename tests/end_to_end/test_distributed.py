@@ -23,7 +23,7 @@ from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, only_run, scenario_file
 from tests.quiet import run_when_quiet
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 SECRET = "5" * 64
 WORKER = "from loadproof.cli.app import main; main()"
 

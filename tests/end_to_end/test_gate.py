@@ -12,7 +12,7 @@ import yaml
 from loadproof.cli import judging
 from tests.commands import in_process, scenario_file
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 
 def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):

@@ -13,7 +13,7 @@ from analysis.frames.run import load_run
 from tests.commands import found, in_process, only_run, scenario_file, words_of
 from tests.servers import Script, read_request, serving
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.usefixtures("undrawn")]
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 OK = b'{"status":"ok"}'
 PLAN = {

@@ -18,7 +18,7 @@ from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.loadproof.http.tls import new_certificate, tls_serving
 from tests.servers import Script, read_request, serving
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 PLAN = {
     "mix": {"health": {"share": "100 %", "every": "200 ms"}},

@@ -16,7 +16,7 @@ from loadproof.rundir import files
 from tests.commands import Background, found, free_port, in_process, only_run, scenario_file, word_of
 from tests.end_to_end.notingserver import noting_requests
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 OPEN = {
     "model": "open",

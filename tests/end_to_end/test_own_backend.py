@@ -16,7 +16,7 @@ from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 EXAMPLE = ROOT / "docs/examples/fly-app.yaml"
 SECRETS = {"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from tests.commands import in_process, only_run, scenario_file
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 LOGGING_IN = """
 from locust import task

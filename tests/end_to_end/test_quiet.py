@@ -14,8 +14,6 @@ from simulation.rundirs import write_run
 from tests import quiet
 from tests.commands import in_process
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
     """One run after the other, of generators that were starved or not."""

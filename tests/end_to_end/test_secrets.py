@@ -16,7 +16,7 @@ import yaml
 from tests.commands import Background, in_process, only_run, scenario_file, verdict_of
 from tests.servers import read_request, serving
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 CANARIES = {"API_TOKEN": "c4nary-t0ken", "API_COOKIE": 'c4nary-"c00kie"-é', "HOOK_KEY": "c4nary-h00k"}
 TARGET = {

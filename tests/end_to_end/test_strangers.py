@@ -23,7 +23,7 @@ from analysis.frames.run import load_run
 from loadproof.recording.reports import SecondReport
 from tests.commands import ROOT, Background, free_port, only_run, scenario_file
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 OURS, THEIRS = "a1" * 32, "b2" * 32
 PLAN = {

@@ -11,7 +11,7 @@ from analysis.frames.run import Run, load_run
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 THROTTLED = {
     "expect_throttling": True,

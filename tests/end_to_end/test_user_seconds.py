@@ -13,7 +13,7 @@ from analysis.judge.judgement import Word
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
 
-pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.process
 
 ALIVE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
 USER = """

@@ -18,7 +18,7 @@ from loadproof.run import progress
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, in_process, only_run, scenario_file
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.usefixtures("undrawn")]
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 ABORTING = {"expect": "error_ratio < 50 % for 2 s", "abort": True}
 

@@ -66,7 +66,6 @@ def test_a_file_that_is_none_of_them_is_refused(tmp_path, content):
         csv_set(tmp_path / "requests.csv")
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("given", ["", "_stats.csv"])
 def test_an_empty_prefix_is_one(tmp_path, given):
     """`--csv DIR/` writes DIR/_stats.csv."""
@@ -78,7 +77,6 @@ def test_an_empty_prefix_is_one(tmp_path, given):
     assert (tmp_path / "_report.html").exists()
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_prefix_may_be_called_as_a_directory_is(tmp_path):
     """The directory holds something else."""
     (tmp_path / "run").mkdir()

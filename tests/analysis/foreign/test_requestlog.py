@@ -340,7 +340,6 @@ def test_the_command_reports_and_judges(logged, tmp_path):
     }
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
     """And no word, but facts."""
     done = in_process("report", "--log", logged[1].run.path, "--out", tmp_path / "out")

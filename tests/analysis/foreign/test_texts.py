@@ -50,7 +50,6 @@ def test_no_two_texts_become_one(raw):
     assert all(text.encode("utf-8") is not None for text in shown)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("endpoint", ["/付款", "GET /付款"])
 def test_a_threshold_finds_the_row_that_it_names(tmp_path, endpoint):
     """Its failures are its own, though another name has as many bytes."""

@@ -62,7 +62,6 @@ def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     assert {finding.word for finding in notes(found)} == {Word.PASS}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_concluded_where_the_generator_was_late():
     """No collapse, no metastable state, no slow refusals, no law, no drift, and no capacity: it measured itself."""
     plan = stairs(20, 50, 80, 120, 200, 80, seconds=20)
@@ -125,7 +124,6 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
     assert len(view["drifts"]) == 5
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_was_planned_is_told_beside_what_was_offered():
     """Arrivals are tasks: where each sends two requests, twice as many are offered."""
     plan = stairs(30, 40)
@@ -136,7 +134,6 @@ def test_what_was_planned_is_told_beside_what_was_offered():
     assert view["planned"] == "Arrivals per second, each a task of a user"
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_where_every_goal_held_no_capacity_is_claimed():
     """Only that it held as far as was looked."""
     run = served(stairs(50, 60), capacity_rps=400)

@@ -90,7 +90,6 @@ def test_nothing_is_loaded_from_anywhere(hostile):
     assert "url(http" not in page
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
     """Generator, coordinated omission, rounding, failures, percentiles since the start."""
@@ -102,7 +101,6 @@ def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
         assert ("since the start, which hides" in text) == cumulative
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
     """And 'nothing was seen to turn' nowhere."""
     found = examined(
@@ -114,7 +112,6 @@ def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
         assert "Low load lasted too short" in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path):
     """In the terminal and the summary, too."""
     prefix = write_history(tmp_path / "run", users=lambda s: s % 60, rate_rps=lambda _: 20, seconds=120, restart_s=60)
@@ -139,6 +136,7 @@ def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
     assert {row["failures"] for row in content["endpoints"][:700]} == {6}
 
 
+@pytest.mark.drawn
 def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):
     """Two hours, a row a second."""
     prefix = write_history(tmp_path / "run", users=lambda s: 1 + s / 100, rate_rps=lambda s: s / 50, seconds=2 * 3600)
@@ -169,6 +167,7 @@ def test_an_empty_run_gives_a_report(tmp_path):
     assert found.verdict.word == "INCONCLUSIVE"
 
 
+@pytest.mark.drawn
 def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
     """Fast failures are no answers."""
     prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda _: 50, error_ratio=lambda _: 1.0)

@@ -32,7 +32,6 @@ def test_verdicts_on_csvs_keep_to_the_published_schema(path):
     check(path)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("limit_ms", [None, 1, 1000])
 def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms):
     """From the command line."""
@@ -42,7 +41,6 @@ def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms):
     check(tmp_path / "run_verdict.json")
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("limit_ms", [None, 1, 1000])
 def test_verdicts_on_logs_keep_to_the_published_schema(tmp_path, limit_ms):
     """PASS, FAIL and none."""

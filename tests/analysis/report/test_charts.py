@@ -76,6 +76,7 @@ def test_no_axis_shows_tex(curve, tested):
     assert "$" not in text
 
 
+@pytest.mark.drawn
 def test_no_chart_of_a_page_shows_tex(tmp_path):
     """Neither an axis nor a legend."""
     plan = open_scenario(

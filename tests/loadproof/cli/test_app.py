@@ -51,14 +51,15 @@ def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path):
     for package in ("analysis", "loadproof", "locustfiles"):
         shutil.copytree(ROOT / package, copy / package)
     (copy / "analysis" / "report" / "templates" / "report.html").unlink()
-    done = loadproof("report", write_run(tmp_path / "run"), PYTHONPATH=str(copy), PYTHONSAFEPATH="1")
+    elsewhere = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1"}
+    done = loadproof("report", write_run(tmp_path / "run"), program="loadproof", **elsewhere)
     assert done.returncode == 70, done.stderr
     assert "Traceback" in done.stderr
 
 
 def without_reader(*arguments: object, reader: str = "true") -> subprocess.CompletedProcess[str]:
     """As `loadproof … | true`, which has gone before the first line; the exit code is the program's."""
-    command = " ".join(map(str, [sys.executable, "-m", "loadproof", *arguments]))
+    command = " ".join(map(str, [sys.executable, "-m", "tests.undrawn", *arguments]))
     line = f"{command} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
 
@@ -73,7 +74,7 @@ def test_a_reader_that_goes_away_changes_no_exit_code(arguments):
 def test_a_full_disk_behind_the_output_loses_no_verdict(tmp_path):
     """It is said, without a traceback."""
     run = write_run(tmp_path / "run")
-    line = f"{sys.executable} -m loadproof report {run} > /dev/full"
+    line = f"{sys.executable} -m tests.undrawn report {run} > /dev/full"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert (done.returncode, done.stderr) == (0, "standard output: can't be written: No space left on device\n")
     assert (run / files.REPORT).exists()
@@ -101,7 +102,7 @@ def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
     """Nobody can be told."""
     run = write_run(tmp_path / "run")
     for arguments, code in ((f"report {run}", 0), ("report nowhere", 2)):
-        line = f"{sys.executable} -m loadproof {arguments} > /dev/full 2> /dev/full"
+        line = f"{sys.executable} -m tests.undrawn {arguments} > /dev/full 2> /dev/full"
         done = subprocess.run(["bash", "-c", line], cwd=ROOT, check=False, timeout=100)
         assert done.returncode == code
 

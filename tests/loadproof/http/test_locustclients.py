@@ -101,7 +101,6 @@ def test_no_whole_answer_is_the_same_failure(client):
 
 
 @pytest.mark.process
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("http_client", "faults", "word"),
     [("fasthttp", {}, "PASS"), ("requests", {"balance": {"error_ratio": 0.5}}, "FAIL")],
