@@ -9,8 +9,9 @@ ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 TEST_PROCESSES ?= 4
-UNTRACED = $(BIN)/python -m pytest --durations=10 --durations-min=1
-PYTEST = $(UNTRACED) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
+SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
+TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
@@ -50,17 +51,18 @@ ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded
 target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
+# Simulations are not traced: it would take thrice their time.
 test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter.
-	@$(PYTEST) -m "not quiet and not long and not statistics" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(UNTRACED) -m "statistics and not quiet and not long" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(PYTEST) -m "quiet and not long" $(if $(COVERAGE),--cov-append --cov-report=term --cov-fail-under=90)
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "not quiet and not long $(if $(COVERAGE),and not statistics)" $(TRACED)
+	@$(if $(COVERAGE),$(PYTEST) $(SIDE_BY_SIDE) -m "statistics and not quiet and not long")
+	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=90)
 
 test-long: $(VENV)/developed ## The long ones: real runs of several processes, or of half a minute.
-	@$(PYTEST) -m "long and not quiet" -n $(TEST_PROCESSES) --dist loadgroup
-	@$(PYTEST) -m "long and quiet"
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "long and not quiet"
+	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## The tests that start no program, simulate nothing and open no browser.
-	@$(PYTEST) -m "not process and not statistics and not browser" -n 2
+	@$(PYTEST) -n 2 -m "not process and not statistics and not browser"
 
 check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 import requests
@@ -17,6 +18,7 @@ from tests.targets import RunningTarget, running_target
 
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
 os.environ["COLUMNS"] = "200"
+MOST_QUIET: Final = 10
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +30,13 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What `--dist loadgroup` goes by: xdist 3.8 writes it where pytest 9.2 does not read it any more."""
+    """Few tests are quiet, in the one place where the Makefile looks for them.
+
+    And what `--dist loadgroup` goes by: xdist 3.8 writes it where pytest 9.2 does not read it any more.
+    """
+    quiet = [item.path for item in items if item.get_closest_marker("quiet")]
+    if len(quiet) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in quiet):
+        raise pytest.UsageError(f"at most {MOST_QUIET} tests are marked quiet, all of them in tests/end_to_end")
     for item in items if config.getoption("loadgroup", default=False) else ():
         for mark in item.iter_markers("xdist_group"):
             grouped = f"{item.nodeid}@{mark.args[0]}"

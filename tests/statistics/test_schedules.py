@@ -30,8 +30,6 @@ pytestmark = pytest.mark.statistics
 PARTS = 8
 """Of the seeds, so that several processes may have some each."""
 SEEDS = 10_000 if IS_FULL else 200
-WEIGHED = frozenset({"pause", "lateness"})
-"""In the closed model, users who are late send less: it is weighed by seconds, and decides from a second on."""
 ENDED_BEFORE = frozenset({"interrupted", "terminated", "target_died"})
 """What ended the run had its word before anything got lost."""
 FAILED_ONCE = {
@@ -89,11 +87,11 @@ def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:
         planned = list(ArrivalPlan(run.manifest.scenario, run.manifest.phases, run.manifest.seed))
         measured_s = min(span.start_s for span in run.manifest.phases if not span.warm_up)
         return offered(run) >= 0.99 * sum(int((block.time_s >= measured_s).sum()) for block in planned)
-    if one.only(OF_THE_TARGET | WEIGHED) == one:
+    if one.only(OF_THE_TARGET) == one:
         return True
     twin = path.with_suffix(".calm")
     twin.mkdir()
-    play(one.only(OF_THE_TARGET | WEIGHED), twin)
+    play(one.only(OF_THE_TARGET), twin)
     return offered(run) >= 0.99 * offered(load_run(twin)) - one.workers
 
 
