@@ -55,6 +55,8 @@ def _found(line: str) -> Locustfile:
 
 def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
     """Problems of what is there for these endpoints, and of what Locust would load beside it."""
+    first_of: dict[str, str] = {}
+    """User classes, to the file that had the name first."""
     for file in found_in(directory):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
@@ -62,6 +64,9 @@ def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
         if file.has_shape:
             yield Problem(where, "has a shape class of its own", "remove it: the scenario's phases say how many users")
         for role in file.roles:
+            if (first := first_of.setdefault(role.name, file.stem)) != file.stem:
+                what = f"`{role.name}` is the name of a user in {first}.py, too"
+                yield Problem(where, what, "rename one of them: Locust tells users apart by their class's name")
             if role.is_api_user and role.endpoint in endpoints and role.endpoint != file.stem:
                 what = f"`{role.name}` sends '{role.endpoint}', which is another file's"
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")

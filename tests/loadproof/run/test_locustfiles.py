@@ -29,28 +29,29 @@ class {name}(ApiUser):
 """
 
 
-def user(endpoint: str, name: str = "Shopper", more: str = "") -> str:
-    return USER.format(name=name, endpoint=endpoint, more=more)
+def user(endpoint: str, name: str = "", more: str = "") -> str:
+    return USER.format(name=name or endpoint.title(), endpoint=endpoint, more=more)
 
 
 FILES = {
     "fit": user("fit"),
-    "helped": "from fit import Shopper\n" + user("helped", "Helped"),
-    "http": 'class Shopper(HttpUser):\n    @task\n    def ask(self):\n        self.client.get("/health")\n',
-    "misnamed": user("other"),
+    "helped": "from fit import Fit\n" + user("helped", "Helped"),
+    "http": 'class Http(HttpUser):\n    @task\n    def ask(self):\n        self.client.get("/health")\n',
+    "misnamed": user("other", "Misnamed"),
     "stray": user("fit", "Stray"),
     "twice": user("twice") + user("twice", "Second"),
     "waits": user("waits", more="wait_time = between(1, 3)"),
     "starts": user("starts", more="def on_start(self):\n        pass"),
-    "sets": 'class Shopper(ApiUser):\n    endpoint = "sets"\n    tasks = [type("Set", (TaskSet,), {})]\n',
-    "idle": 'class Shopper(ApiUser):\n    endpoint = "idle"\n',
+    "sets": 'class Sets(ApiUser):\n    endpoint = "sets"\n    tasks = [type("Set", (TaskSet,), {})]\n',
+    "idle": 'class Idle(ApiUser):\n    endpoint = "idle"\n',
     "empty": "",
+    "namesake": user("namesake", "Fit"),
     "typo": "def f(:\n",
     "gone": "import no_such_module_of_anybody\n",
     "leaves": "raise SystemExit(3)\n",
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
-ALWAYS = {"stray", "typo", "gone", "leaves", "shaped"}
+ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
 """What Locust would load, whatever the mix."""
 
 
@@ -73,14 +74,15 @@ def problems(directory: Path, endpoint: str) -> str:
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [
-        ("http", "`Shopper` is no ApiUser"),
-        ("misnamed", "no user whose `endpoint` is 'misnamed', got 'Shopper: other'"),
-        ("twice", "several users of one endpoint, got 'Shopper, Second'"),
-        ("waits", "`Shopper` has a wait_time"),
-        ("sets", "`Shopper` has a task that is no method"),
-        ("idle", "`Shopper` has no task"),
+        ("http", "`Http` is no ApiUser"),
+        ("misnamed", "no user whose `endpoint` is 'misnamed', got 'Misnamed: other'"),
+        ("twice", "several users of one endpoint, got 'Twice, Second'"),
+        ("waits", "`Waits` has a wait_time"),
+        ("sets", "`Sets` has a task that is no method"),
+        ("idle", "`Idle` has no task"),
         ("empty", "no user whose `endpoint` is 'empty', got 'none'"),
         ("stray", "no user whose `endpoint` is 'stray', got 'Stray: fit'"),
+        ("namesake", "`Fit` is the name of a user in fit.py, too"),
         ("typo", "SyntaxError"),
         ("gone", "No module named 'no_such_module_of_anybody'"),
         ("leaves", "SystemExit: 3"),
@@ -127,5 +129,5 @@ def test_the_command_line_refuses_before_the_first_packet(directory, tmp_path, c
     mix = {endpoint: {"share": "50 %", "every": "1 s"} for endpoint in ("http", "misnamed")}
     scenario = scenario_file(tmp_path, mix=mix, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     told = refused(command, scenario, "--locustfiles", directory, TARGET_URL="http://127.0.0.1:1")
-    assert "http.py: `Shopper` is no ApiUser" in told
+    assert "http.py: `Http` is no ApiUser" in told
     assert "misnamed.py: no user" in told
