@@ -15,7 +15,7 @@ TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 
 bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the word right? ROUNDS of the honest ones (20 unless given).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+bench-revisions: $(VENV)/developed ## What the code costs beside an earlier revision: BEFORE=<revision> (needs nginx).
+	@$(BIN)/python -m bench.revisions $(BEFORE)
 
 bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## All benchmarks, and their tables in the documents.
 	@$(BIN)/python -m bench.clients
