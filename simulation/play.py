@@ -43,7 +43,7 @@ from simulation.schedules import LEADER, Schedule
 from simulation.wire import MASTER, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from loadproof.rundir.manifest import Manifest
@@ -66,19 +66,22 @@ class Played:
     """What listeners raised; Locust writes it to its log and goes on."""
 
 
-def play(schedule: Schedule, path: Path) -> Played:
-    """To the end of the watch; AssertionError when there is none."""
-    with closing(_Stage(schedule, path)) as stage:
+def play(schedule: Schedule, path: Path, **habits: object) -> Played:
+    """To the end of the watch; AssertionError when there is none.
+
+    `habits` are attributes of the users of `health`: tasks, an on_start.
+    """
+    with closing(_Stage(schedule, path, habits)) as stage:
         return stage.play()
 
 
 class _Users:
     """The user classes of one process: users wait by its clock, and ask the target for what their class is for."""
 
-    def __init__(self, post: Post, clock: FakeClock) -> None:
+    def __init__(self, post: Post, clock: FakeClock, habits: Mapping[str, object]) -> None:
         self.dispatcher = type("Dispatcher", (ArrivalDispatcher, _Waiting), {"post": post, "clock": clock})
         own = {"post": post, "clock": clock, "host": "http://127.0.0.1:8000"}
-        health = type("HealthUser", (_Waiting, ApiUser), own | {"endpoint": "health", "tasks": [_ask_health]})
+        health = type("HealthUser", (_Waiting, ApiUser), own | {"endpoint": "health", "tasks": [ask_health], **habits})
         balance = type("BalanceUser", (_Waiting, ApiUser), own | {"endpoint": "balance", "tasks": [_read_balance]})
         self.api_users: list[Any] = [health, balance]
 
@@ -93,7 +96,7 @@ class _Waiting(User):
         wait_by(self, self.clock.sleep)
 
 
-def _ask_health(user: Any) -> None:
+def ask_health(user: Any) -> None:
     user.send(user.api.ask_health(), lambda _: None)
 
 
@@ -110,22 +113,25 @@ class _Process:
         self.clock = stage.time.clock(up_s=1000.0 * number, awake_s=awake_s)
         connect = functools.partial(stage.target.connect, max(number, 1), self.clock)
         self.post = Post(self.clock, lambda *_: connect())
-        users = _Users(self.post, self.clock)
+        users = _Users(self.post, self.clock, stage.habits)
         self.dispatcher = users.dispatcher
         self.runner: Any = make_runner(stage.wire, name, self.clock, stage.time)
-        environment: Any = Environment(user_classes=[*users.api_users, users.dispatcher])
+        mix = stage.manifest.scenario.mix
+        mixed = [cls for cls in users.api_users if cls.endpoint in mix]
+        environment: Any = Environment(user_classes=[*mixed, users.dispatcher])
         environment.dispatcher_class = UserAllotment
         environment.runner = self.runner
         self.environment = self.runner.environment = environment
-        for cls in users.api_users:
-            cls.weight = stage.manifest.scenario.mix[cls.endpoint].share * 100
+        for cls in mixed:
+            cls.weight = mix[cls.endpoint].share * 100
 
 
 class _Stage:
     """All that takes part in one run."""
 
-    def __init__(self, schedule: Schedule, path: Path) -> None:
+    def __init__(self, schedule: Schedule, path: Path, habits: Mapping[str, object]) -> None:
         self.schedule = schedule
+        self.habits = habits
         self.path = path
         self.time = FakeTime(schedule.seed)
         self._dice = random.Random(f"wire {schedule.seed}")

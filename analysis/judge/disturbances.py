@@ -20,7 +20,7 @@ from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import value_at_rank
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
-from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
+from loadproof.rundir.rows import LATE_MS, PRESENT_MS, SENT_NOTHING, WANTS
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ _LACKING: Final = {
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _HARMLESS: Final = "; no threshold turns on it"
 _LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
+_EMPTY_TURNS: Final = "let each task send a request before it returns, and the scenario say how often; then run again"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
@@ -252,6 +253,20 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
 
 
+def _empty_turns(run: Run) -> Iterator[Disturbance]:
+    """A turn, or an arrival, whose task sends nothing is load that was planned and never there."""
+    for span in _measured_phases(run):
+        in_phase = run.intervals[run.intervals["phase"] == span.name]
+        for endpoint, rows in in_phase.groupby("endpoint", observed=True):
+            empty = int(rows.loc[rows["series"] == SENT_NOTHING, "count"].sum())
+            counts = tally(rows)
+            requests = counts.offered + counts.unsent + counts.abandoned
+            if empty > LOST_SHARE * (empty + requests):
+                turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
+                what = f"phase {span.name}: {empty:,} {turns} of {endpoint} sent nothing, beside {requests:,} requests"
+                yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({span.name}))
+
+
 def _missing_users(run: Run) -> Iterator[Disturbance]:
     """In the closed model every user is there all the time that was planned, and ready when its turn comes."""
     if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed" or run.user_times.empty:
@@ -339,6 +354,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (
     _dropped_while_free,
     _own_want,
     _not_offered,
+    _empty_turns,
     _missing_users,
     _spread_bursts,
     _clocks,

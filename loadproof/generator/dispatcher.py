@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import gevent
 from gevent.pool import Pool
+from greenlet import GreenletExit
 from locust import User, task
 from locust.exception import StopUser
 
@@ -84,6 +85,7 @@ class ArrivalDispatcher(User):
 
     def stop(self, force: bool = False) -> bool:
         """As Locust's: what is in flight is waited for, unless forced."""
+        self.workload.is_stopping = True
         self._executor.stop()
         if self._setting_up is not None:
             self._setting_up.kill(block=False)
@@ -111,7 +113,9 @@ class ArrivalDispatcher(User):
         except StopUser:
             # 'stop' when throttled ends a waiting user; an arrival doesn't wait.
             pass
-        except Exception as error:  # noqa: BLE001 - a mistake in a task is told as Locust tells it, and costs its arrival
+        except GreenletExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a mistake in a task is told as Locust does; it costs its arrival
             self._tell(user, error)
         finally:
             free.append(user)
@@ -129,7 +133,7 @@ class ArrivalDispatcher(User):
             self._tell(user, error)
         return user
 
-    def _tell(self, user: ApiUser, error: Exception) -> None:
+    def _tell(self, user: ApiUser, error: BaseException) -> None:
         self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Coroutine, Generator
 from hashlib import blake2b
+from inspect import isasyncgen, isawaitable, isgenerator
 from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
+from gevent import Timeout
 from greenlet import GreenletExit
 from locust import User, events
 from locust.exception import StopUser
@@ -82,6 +85,8 @@ class ApiUser(User):
         # What is sent before its first turn, in an on_start say, has none.
         self._due_is_served = True
         self._is_setting_up = True
+        self._is_set_up = False
+        """It has come to its first turn."""
         self._answering_s = 0.0
         """Of this turn, waited for answers."""
         self._requests = 0
@@ -102,8 +107,8 @@ class ApiUser(User):
     def perform(self, due: Due) -> None:
         """Run one task for an arrival of the open model."""
         self._is_setting_up = False
-        self._due, self._due_is_served = due, False
-        self._choose_task()(self)
+        self._due = due
+        self._take_turn()
 
     def start(self, group: Group) -> Greenlet:
         """As Locust's: a life in the closed model, from on_start to on_stop."""
@@ -117,6 +122,8 @@ class ApiUser(User):
     def _leave(self, _: Greenlet) -> None:
         """On the event loop, whatever ended it."""
         now_s = self.workload.now_s()
+        if not self._is_set_up:
+            self._account_setup(now_s)
         self._end_back_off(now_s)
         if self._not_before_s < math.inf:
             self._time.left(self.endpoint, now_s)
@@ -128,13 +135,13 @@ class ApiUser(User):
 
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
-        if self._is_setting_up:
+        if not self._is_set_up:
             # Not when Locust comes again after a mistake in a task, and has waited for the next turn.
             self._await_first_turn()
         try:
             while True:
                 try:
-                    self._choose_task()(self)
+                    self._take_turn()
                 finally:
                     # Also after a mistake in the task, which Locust notes: the next turn has its time.
                     now_s = self.workload.now_s()
@@ -145,6 +152,21 @@ class ApiUser(User):
             # What on_stop sends is as little in the plan as what on_start sent.
             self._is_setting_up = self._due_is_served = True
             raise
+
+    def _take_turn(self) -> None:
+        """One task; what another greenlet sends when it is over belongs to no turn."""
+        self._due_is_served, self._requests = False, 0
+        try:
+            self._choose_task()(self)
+        finally:
+            self._due_is_served = True
+            if not (self._requests or self._is_to_end):
+                self._recorder.sent_nothing(self.endpoint, self._due)
+
+    @property
+    def _is_to_end(self) -> bool:
+        """Our own stop may cut it off."""
+        return self._stopped_s < math.inf or self.workload.is_stopping
 
     def _await_first_turn(self) -> None:
         """Begin somewhere in the first pace, so that users who start together don't send together."""
@@ -167,7 +189,7 @@ class ApiUser(User):
         if due.at_s < self._not_before_s:
             self._held_since_s = due.at_s
             due = Due(self._not_before_s)
-        self._due, self._due_is_served = due, False
+        self._due = due
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
         """A turn that lasted into the next: what was waited for answers is turns missed, and the rest is ours."""
@@ -179,7 +201,8 @@ class ApiUser(User):
 
     def _account_setup(self, now_s: float) -> None:
         """Its answers delay the first turn, which is no loss while they come within the deadline."""
-        expected_s, self._is_setting_up = self._due.at_s, False
+        self._is_setting_up, self._is_set_up = False, True
+        expected_s = self._due.at_s
         until_s = expected_s + self._answering_s
         self._time.late(self.endpoint, until_s, now_s)
         self._keep_waiting(MISSED, expected_s + self.workload.scenario.deadline, min(until_s, now_s))
@@ -208,16 +231,15 @@ class ApiUser(User):
         drawn = self.random.getrandbits(128).to_bytes(16)
         return UUID(bytes=blake2b(drawn, key=self.workload.run_id.encode()[-64:], digest_size=16).digest())
 
-    def send(self, call: Call, check: Callable[[Reply], None]) -> Reply | None:
+    def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
         """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
         due, recorder, timing = self._take_due(), self._recorder, Timing()
         recorder.started(due.burst)
         tested = self._standing.promise and self._standing.take_due(self.workload.monotonic_s())
         try:
             reply, outcome, error = self._exchange(call, check, timing)
-        except BaseException:
-            recorder.abandoned(self.endpoint, due)
-            self._answering_s += max(0.0, self.workload.monotonic_s() - timing.began_s) if timing.began_s else 0.0
+        except BaseException as cut_off:
+            self._end_cut_off(call.request, cut_off, due, timing)
             raise
         self._answering_s += timing.ended_s - timing.began_s
         self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
@@ -232,6 +254,18 @@ class ApiUser(User):
             return reply
         self._let_others_run()
         return None
+
+    def _end_cut_off(self, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
+        """By our own stop, or by the user's own code, which has waited as long as it wanted to."""
+        now_s = self.workload.monotonic_s()
+        self._answering_s += now_s - (timing.began_s or now_s)
+        if isinstance(error, GreenletExit) and self._is_to_end:
+            self._recorder.abandoned(self.endpoint, due)
+            return
+        timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
+        timing.sent_s = timing.sent_s or timing.began_s
+        given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
+        self._record(request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
 
     def _record(
         self,
@@ -272,7 +306,7 @@ class ApiUser(User):
         return due
 
     def _exchange(
-        self, call: Call, check: Callable[[Reply], None], timing: Timing
+        self, call: Call, check: Callable[[Reply], object], timing: Timing
     ) -> tuple[Reply | None, Outcome, Exception | None]:
         try:
             answer = self._connections.exchange(call.request, timing)
@@ -285,17 +319,22 @@ class ApiUser(User):
             return None, Outcome.INVALID, error
         return self._judged(reply, check)
 
-    def _judged(self, reply: Reply, check: Callable[[Reply], None]) -> tuple[Reply | None, Outcome, Exception | None]:
+    def _judged(self, reply: Reply, check: Callable[[Reply], object]) -> tuple[Reply | None, Outcome, Exception | None]:
         status = reply.answer.status
         try:
             if status not in reply.operation.statuses:
                 expect(condition=False, reason=f"{self.endpoint}: status {status}")
-            check(reply)
+            decided = check(reply)
+            if decided is not None and decided is not True:
+                _refuse_undecided(decided)
         except UnexpectedAnswerError as error:
             unexpected: Exception = error
         except WrongBodyError as error:
             unexpected = UnexpectedAnswerError(f"{self.endpoint}: {error}")
-        except Exception as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
+        except (GreenletExit, Timeout, KeyboardInterrupt):
+            # None of the check's own: somebody wants it to end.
+            raise
+        except BaseException as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
             unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
         else:
             return reply, Outcome.OK, None
@@ -342,6 +381,15 @@ class ApiUser(User):
                 wait_s = (asked_s or 0.0) + self.random.uniform(0, self._back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
                 self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
+
+
+def _refuse_undecided(decided: object) -> None:
+    """UnexpectedAnswerError for a check that says no, or that nobody has run: it returned what still had to be."""
+    expect(decided is not False, "the check returned False")
+    is_unrun = isawaitable(decided) or isgenerator(decided) or isasyncgen(decided)
+    if isinstance(decided, Coroutine | Generator):
+        decided.close()
+    expect(not is_unrun, f"the check returned a {type(decided).__name__}, which nobody runs: make it a plain function")
 
 
 # Plain Locust loads nothing else of ours.

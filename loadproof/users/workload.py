@@ -83,6 +83,8 @@ class Workload:
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
         """Second 0, monotonic."""
+        self.is_stopping = False
+        """Our own stop may cut off whatever is in flight."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
         self._made: dict[str, int] = defaultdict(int)

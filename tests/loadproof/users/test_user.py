@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 
+import gevent
 import pytest
 
 from tests import unpatched  # noqa: F401 - before locust
@@ -23,7 +25,7 @@ from locustfiles.health import HealthUser
 from locustfiles.transactions import TransactionUser
 from locustfiles.webhooks import WebhookUser
 from simulation.rundirs import manifest, scenario
-from tests.servers import answering, serving
+from tests.servers import answering, read_request, serving
 
 DEEP = b"[" * 5000 + b"]" * 5000
 LONG = b"9" * 5000
@@ -64,19 +66,18 @@ def noted_of(
     """What such a user's first request left, answered with this."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     with serving(answering(head + body)) as url:
-        post = Post(connect=connect)
-        recorded = manifest(scenario())
-        told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
-        work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
-        work.recorder = Noting()
-        environment = Environment(user_classes=[user_class])
+        return first_of(user_class, url, connect=connect, **endpoints)
 
-        class Tested(user_class):
-            host = url
 
-        Tested.post = post
-        user = Tested(environment)
-        next(iter(user_class.tasks))(user)
+def first_of(user_class, url: str, *, connect=None, **endpoints: object) -> Noting:
+    """What such a user's first request left, sent there."""
+    post = Post(connect=connect)
+    recorded = manifest(scenario())
+    told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
+    work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
+    work.recorder = Noting()
+    tested = type("Tested", (user_class,), {"host": url, "post": post})
+    next(iter(user_class.tasks))(tested(Environment(user_classes=[user_class])))
     return work.recorder
 
 
@@ -236,3 +237,64 @@ def test_a_check_that_raises_anything_is_an_invalid_answer():
             raise ArithmeticError
 
     assert outcome_of(Odd, b'{"status": "ok"}') == "invalid"
+
+
+def leaves(reply) -> None:
+    raise SystemExit(3)
+
+
+def is_right(reply) -> bool:
+    return reply["status"] == "ok"
+
+
+async def is_right_one_day(reply) -> None:
+    expect(reply["status"] == "ok", "not ok")
+
+
+def is_right_step_by_step(reply):
+    yield expect(reply["status"] == "ok", "not ok")
+
+
+@pytest.mark.parametrize("status", ["ok", "no"])
+@pytest.mark.parametrize(
+    ("check", "decides"),
+    [(is_right, True), (leaves, False), (is_right_one_day, False), (is_right_step_by_step, False)],
+)
+def test_a_check_decides_or_the_answer_is_invalid(check, decides, status):
+    """What it returns counts as well; what would still have to be run has decided nothing."""
+
+    class Checked(HealthUser):
+        def _is_alive(self, reply):
+            return check(reply)
+
+    is_ok = decides and status == "ok"
+    assert outcome_of(Checked, json.dumps({"status": status}).encode()) == ("ok" if is_ok else "invalid")
+
+
+def by_a_timeout(ask) -> None:
+    with gevent.Timeout(0.05, False):
+        ask()
+
+
+def by_a_kill(ask) -> None:
+    asking = gevent.spawn(ask)
+    asking.join(0.05)
+    asking.kill()
+
+
+@pytest.mark.parametrize("give_up", [by_a_timeout, by_a_kill])
+def test_a_request_that_the_users_own_code_gives_up_is_a_timeout(give_up):
+    """It was too slow for somebody, and is in each ratio."""
+
+    def impatient(user) -> None:
+        give_up(functools.partial(HealthUser.ask, user))
+
+    class Impatient(HealthUser):
+        tasks = (impatient,)
+
+    def standing(connection, _) -> None:
+        read_request(connection)
+        connection.recv(1)
+
+    with serving(standing) as url:
+        assert first_of(Impatient, url).outcomes == ["timeout"]
