@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.adversary import (
     breakers,
+    habits,
     honest,
     liars,
     logs,
@@ -30,6 +31,7 @@ CASES: tuple[Case, ...] = (
     *resets.CASES,
     *breakers.CASES,
     *plans.CASES,
+    *habits.CASES,
     *neighbours.CASES,
     *surroundings.CASES,
     *stats.CASES,
