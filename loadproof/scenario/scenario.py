@@ -111,7 +111,7 @@ class Settings(Strict):
 
     limiter: Literal["local", "redis", "slowapi", "off"] = Field(
         "local",
-        description="Where it counts requests: in its memory, in the Redis of REDIS_URL, by the library slowapi, nowhere.",
+        description="Where requests are counted: in memory, in the Redis of REDIS_URL, by slowapi, or not at all.",
     )
     limits: dict[Name, LimitText] = Field(
         default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},

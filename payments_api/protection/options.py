@@ -68,6 +68,10 @@ class Options:
     monitoring: frozenset[str] = MONITORING
     """Paths that neither limits nor the bot check look at, for GET and HEAD."""
 
+    def __post_init__(self) -> None:
+        if OTHER not in self.limits:
+            raise ValueError(f"limits: {OTHER} is missing; give paths that have no limit of their own one together")
+
     @property
     def has_files(self) -> bool:
         """Lists or rules that may be reloaded."""
@@ -90,7 +94,7 @@ def read_options(read: Read) -> Options:
         bots_file=read("BOTS_FILE", _file_of(parse_rules)),
         allow_file=read("ALLOW_FILE", _file_of(parse_networks)),
         deny_file=read("DENY_FILE", _file_of(parse_networks)),
-        client_header=read("CLIENT_HEADER", matching(r"[A-Za-z0-9-]{0,64}", "write the name of a header")).lower(),
+        client_header=read("CLIENT_HEADER", matching(r"[A-Za-z0-9-]{0,64}", "write the name of a header")),
         trusted_networks=read("TRUSTED_NETWORKS", networks),
     )
 

@@ -8,7 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_MOST_STRIKES: Final = 100
+"""A factor near 1 would have somebody's violations remembered for ever."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class PenaltyRule:
         """How many are counted: more would not cost more, only take longer to be forgotten."""
         if self.factor <= 1 or self.cap_s <= self.base_s:
             return 1
-        return 1 + math.ceil(math.log(self.cap_s / self.base_s, self.factor) - 1e-9)
+        return min(_MOST_STRIKES, 1 + math.ceil(math.log(self.cap_s / self.base_s, self.factor) - 1e-9))
 
     def penalty_s(self, strikes: int) -> float:
         return min(self.cap_s, self.base_s * self.factor ** (strikes - 1))

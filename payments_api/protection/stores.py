@@ -83,7 +83,7 @@ class LocalStore:
     ) -> None:
         storage = LocalWindows(most_clients * len(limits), clock=clock, on_change=on_change)
         self._windows = Windows(limits, storage, clock)
-        self._penalties = LocalPenalties(penalty, most_clients, clock=clock) if penalty else None
+        self._penalties = LocalPenalties(penalty, most_clients, clock=clock) if penalty is not None else None
 
     async def take(self, endpoint: str, client: str) -> Standing:
         return await self._windows.take(endpoint, client)
@@ -92,7 +92,7 @@ class LocalStore:
         return await self._windows.look(endpoint, client)
 
     async def penalty_left_s(self, client: str) -> float:
-        return self._penalties.left_s(client) if self._penalties else 0.0
+        return self._penalties.left_s(client) if self._penalties is not None else 0.0
 
     async def punish(self, client: str, after_s: float) -> float:
-        return self._penalties.punish(client, after_s) if self._penalties else after_s
+        return self._penalties.punish(client, after_s) if self._penalties is not None else after_s
