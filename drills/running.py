@@ -32,8 +32,8 @@ class Target:
 
     def metric(self, name: str, labels: str = "") -> float:
         """The sum of all samples of this name, or of those with these labels."""
-        pattern = rf"^{name}(?:{{[^}}]*{re.escape(labels)}[^}}]*}})? (\S+)$" if not labels else None
-        pattern = pattern or rf"^{name}{{[^}}]*{re.escape(labels)}[^}}]*}} (\S+)$"
+        inside = rf"{{[^}}]*{re.escape(labels)}[^}}]*}}" if labels else r"(?:{[^}]*})?"
+        pattern = rf"^{name}{inside} (\S+)$"
         return sum(float(value) for value in re.findall(pattern, self.page(), re.MULTILINE))
 
     def wait_for_requests(self) -> None:

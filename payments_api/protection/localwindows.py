@@ -21,7 +21,7 @@ class LocalWindows(Storage, MovingWindowSupport):
     """The library's own keeps all clients of the last window, and looks through all of them for the expired ones.
 
     Here the client that was not seen for the longest is forgotten beyond `most` windows; each new one throws out a
-    few of the expired. Times are those of `clock`, which never jumps; 8 bytes a request and about 250 a window.
+    few of the expired. Times are those of `clock`, which never jumps; 8 to 16 bytes a request and about 350 a window.
     Source for the interface: limits 5.8, 'Custom storage backends'.
     """
 
