@@ -15,7 +15,10 @@ TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose gate ui target
+.PHONY: test test-fast test-long check check-all fuzz format schema sample golden lock clean
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
+.PHONY: flood-1000 redis-drill
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +114,12 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.request_profile
 	@$(BIN)/python -m bench.target_capacity
 	@$(BIN)/python -m bench.tables
+
+flood-1000: $(VENV)/developed ## A minute of 1000 requests per second from one address, beside clients that keep to their limits.
+	@$(BIN)/python -m drills.flood
+
+redis-drill: $(VENV)/developed ## Redis killed, back, hung and continued under load: what clients and limits see of it.
+	@$(BIN)/python -m drills.redis
 
 fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -76,8 +77,13 @@ def main() -> int:
                 directory,
                 exit_with_parent=options.exit_with_parent,
                 stop=stop,
+                passes_on_hangup=settings.protection.has_files,
             )
-        return _serve(make_app(settings, database), listener, exit_with_parent=options.exit_with_parent, stop=stop)
+        app = make_app(settings, database)
+        if settings.protection.has_files:
+            # Without lists there is nothing to reload, and SIGHUP ends the program, as when its terminal closes.
+            signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
+        return _serve(app, listener, exit_with_parent=options.exit_with_parent, stop=stop)
 
 
 def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:

@@ -13,16 +13,18 @@ from payments_api import schemas
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
-from payments_api.limits import LimitMiddleware
 from payments_api.metrics import Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
+from payments_api.protection.middleware import ProtectionMiddleware
+from payments_api.protection.protection import Protection, tell_nobody
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
 from payments_api.webhooks import PROVIDERS
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
-    from starlette.types import ASGIApp
+
+    from payments_api.protection.reloading import OnProblem
 
 router = APIRouter()
 _JSON_BODY: Final = {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}
@@ -129,24 +131,27 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def make_app(settings: Settings, database: str) -> ASGIApp:
-    """The whole application; `database` is the ledger's file."""
+def make_app(settings: Settings, database: str, *, on_problem: OnProblem = tell_nobody) -> FastAPI:
+    """The whole application; `database` is the ledger's file; `on_problem` is told of incidents."""
+    counted = Metrics()
+    protection = Protection(settings.protection, metrics=counted.protection, on_problem=on_problem)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
-        yield
+        async with protection.running():
+            yield
         app.state.ledger.close()
 
     app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
     app.state.settings = settings
-    app.state.metrics = Metrics()
+    app.state.metrics = counted
+    app.state.protection = protection
     app.include_router(router)
     answer_with_problems(app)
     schemas.describe_problems(app)
     app.add_middleware(BodyLimitMiddleware)
-    if settings.limiter != "off":
-        app.add_middleware(LimitMiddleware, settings=settings, metrics=app.state.metrics)
+    app.add_middleware(ProtectionMiddleware, protection=protection)
     if settings.faults is not None:
         _allow_faults(app, dict(settings.faults))
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)

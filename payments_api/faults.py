@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
-from payments_api.limits import endpoint_of
 from payments_api.problems import problem_answer
+from payments_api.protection.options import ENDPOINTS, MONITORING
+from payments_api.protection.paths import Places
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,9 +26,10 @@ class FaultMiddleware:
         self._app = app
         self._faults = faults
         self._random = random.Random(1)
+        self._places = Places(ENDPOINTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = self._faults.get(endpoint_of(scope["path"]) or "") if scope["type"] == "http" else None
+        fault = self._fault(scope) if scope["type"] == "http" else None
         if fault is None:
             await self._app(scope, receive, send)
             return
@@ -43,6 +45,10 @@ class FaultMiddleware:
             await send({"type": "http.response.body", "body": b"cut"})
         else:
             await self._app(scope, receive, _lying(send, fault.retry_after_s) if fault.retry_after_s else send)
+
+    def _fault(self, scope: Scope) -> Fault | None:
+        is_monitoring = scope["path"] in MONITORING
+        return None if is_monitoring else self._faults.get(self._places.endpoint_of(scope["path"]))
 
 
 def _lying(send: Send, retry_after_s: int) -> Send:

@@ -12,6 +12,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from payments_api.protection.metrics import ProtectionMetrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,12 +77,7 @@ class Metrics:
         self.duration = Histogram(
             "http_request_duration_seconds", "Time to answer by route.", ["route"], registry=self._registry
         )
-        self.limited = Counter(
-            "limiter_decisions",
-            "Requests that a limit was asked about.",
-            ["endpoint", "decision"],
-            registry=self._registry,
-        )
+        self.protection = ProtectionMetrics(self._registry)
         self.in_flight = Gauge(
             "http_requests_in_flight",
             "Requests without an answer.",

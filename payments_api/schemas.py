@@ -67,7 +67,11 @@ CREATED_HEADERS: Final = {
     "Idempotent-Replayed": _header("The first answer to this key, again.", {"type": "string", "enum": ["true"]}),
 }
 _PROBLEM_HEADERS: Final = {
-    429: {"Retry-After": _header("Seconds until a request is admitted.", {"type": "integer"}, required=True)}
+    429: {
+        "Retry-After": _header("Seconds until a request is admitted.", {"type": "integer"}, required=True),
+        "RateLimit": _header("What is left of which limit, and when there is more.", {"type": "string"}),
+        "RateLimit-Policy": _header("The limit: requests and seconds.", {"type": "string"}),
+    }
 }
 
 

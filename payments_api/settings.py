@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
+from payments_api.protection import options
+from payments_api.protection.options import ENDPOINTS
+from payments_api.values import matching, whole_number
+
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, for development only
 DEVELOPMENT_TOKEN: Final = "loadproof-development-token"  # noqa: S105 - public, for development only
 _FAULTS_REMEDY: Final = f"write JSON by endpoint ({', '.join(ENDPOINTS)})"
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsError(Exception):
@@ -39,13 +39,10 @@ class Settings:
     port: int
     database: str
     accounts: int
-    limiter: str
-    limits: Mapping[str, str]
     workers: int
     webhook_secret: str
     telegram_secret: str
-    client_header: str
-    trusted_networks: tuple[_Network, ...]
+    protection: options.Options
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
 
@@ -55,83 +52,54 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "PORT": ("8000", "port to listen on; 0 takes a free one"),
     "DATABASE": ("", "SQLite file; a temporary one if empty"),
     "ACCOUNTS": ("2000", "funded accounts to start with"),
-    "LIMITER": ("slowapi", "slowapi or off"),
-    "LIMIT_HEALTH": ("60/min", "requests per client"),
-    "LIMIT_BALANCE": ("30/min", "requests per client"),
-    "LIMIT_TRANSACTIONS": ("10/min", "requests per client"),
-    "LIMIT_WEBHOOKS": ("5/min", "requests per client"),
-    "WORKERS": ("1", "processes that share the port and the database; each keeps limits of its own"),
+    **options.VARIABLES,
+    "WORKERS": (
+        "1",
+        "processes that share the port and the database; each keeps limits of its own unless LIMITER=redis",
+    ),
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
-    "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
-    "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
 }
 """Name to default and meaning; what `python -m payments_api --help` prints."""
 
+_SECRETS: Final = frozenset({"WEBHOOK_SECRET", "TELEGRAM_SECRET", "REDIS_URL"})
 _TOKEN: Final = r"[A-Za-z0-9_-]{1,256}"  # noqa: S105 - a pattern
-_LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
 _SECRET: Final = r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"  # noqa: S105 - a pattern
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that this environment asks for; SettingsError with all that is wrong."""
     values = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
-    problems: list[str] = []
+    problems: dict[str, str] = {}
+
+    def note(name: str, remedy: str) -> None:
+        shown = "a secret" if name in _SECRETS else ascii(values[name])
+        problems[name] = f"{name}: got {shown}; {remedy}"
 
     def read(name: str, parse: Callable[[str], Any]) -> Any:
         try:
             return parse(values[name])
         except ValueError as error:
-            shown = "a secret" if name.endswith("_SECRET") else ascii(values[name])
-            problems.append(f"{name}: got {shown}; {error}")
+            note(name, str(error))
             return None
 
     found = {
         "host": values["HOST"],
-        "port": read("PORT", _whole_number(0, 65_535)),
+        "port": read("PORT", whole_number(0, 65_535)),
         "database": values["DATABASE"],
-        "accounts": read("ACCOUNTS", _whole_number(2, 1_000_000)),
-        "limiter": read("LIMITER", _matching(r"slowapi|off", "use slowapi or off")),
-        "limits": {
-            endpoint: read(f"LIMIT_{endpoint.upper()}", _matching(_LIMIT, "write it like 60/min (s, min, h)"))
-            for endpoint in ENDPOINTS
-        },
-        "workers": read("WORKERS", _whole_number(1, 64)),
-        "telegram_secret": read("TELEGRAM_SECRET", _matching(_TOKEN, "write 1 to 256 of A-Z, a-z, 0-9, _ and -")),
-        "webhook_secret": read("WEBHOOK_SECRET", _matching(_SECRET, "write whsec_ and the key in base64")),
-        "client_header": values["CLIENT_HEADER"].lower(),
-        "trusted_networks": read("TRUSTED_NETWORKS", _networks),
+        "accounts": read("ACCOUNTS", whole_number(2, 1_000_000)),
+        "workers": read("WORKERS", whole_number(1, 64)),
+        "telegram_secret": read("TELEGRAM_SECRET", matching(_TOKEN, "write 1 to 256 of A-Z, a-z, 0-9, _ and -")),
+        "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
+        "protection": options.read_options(read),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
     }
+    for name, remedy in options.contradictions(values, frozenset(problems)):
+        note(name, remedy)
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError("\n".join(problems[name] for name in VARIABLES if name in problems))
     return Settings(**found)
-
-
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,7}", text, re.ASCII) or not low <= int(text) <= high:
-            raise ValueError(f"give a number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _matching(pattern: str, remedy: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(remedy)
-        return text
-
-    return parse
-
-
-def _networks(text: str) -> tuple[_Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise ValueError("write networks like 10.0.0.0/8, comma-separated") from None
 
 
 def parse_faults(text: str | bytes) -> dict[str, Fault]:

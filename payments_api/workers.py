@@ -41,7 +41,14 @@ def tell_ready(listener: socket.socket) -> None:
 
 
 def supervise(
-    workers: int, listener: socket.socket, database: str, directory: str, *, exit_with_parent: bool, stop: Stop
+    workers: int,
+    listener: socket.socket,
+    database: str,
+    directory: str,
+    *,
+    exit_with_parent: bool,
+    stop: Stop,
+    passes_on_hangup: bool = False,
 ) -> int:
     """Run workers until a signal, or until one of them ends by itself; 0 when all ended as they should.
 
@@ -55,6 +62,9 @@ def supervise(
         for _ in range(workers)
     ]
     if all(_is_ready(process) for process in processes) and not stop.is_wanted:
+        if passes_on_hangup:
+            # Only now: a worker that has no handler yet would be ended by it.
+            signal.signal(signal.SIGHUP, lambda *_: _hang_up(processes))
         tell_ready(listener)
     parent = os.getppid()
     while not stop.is_wanted and all(process.poll() is None for process in processes):
@@ -64,6 +74,11 @@ def supervise(
     for process in processes:
         process.terminate()
     return max(abs(process.wait()) for process in processes)
+
+
+def _hang_up(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGHUP)
 
 
 def _is_ready(process: subprocess.Popen[bytes]) -> bool:

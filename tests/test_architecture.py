@@ -15,7 +15,7 @@ import pytest
 from tests.commands import ROOT
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
-TOOLS = ("bench", "simulation", "tests")
+TOOLS = ("bench", "drills", "simulation", "tests")
 """They import the product, which knows nothing of them."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
 PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND
@@ -113,7 +113,7 @@ def test_only_the_command_line_imports_the_analysis():
 def test_the_product_knows_nothing_of_its_tools():
     """Nor do simulation and benchmarks know of tests."""
     assert breaches(lambda name: top_level(imports_of(MODULES[name])) & set(TOOLS), *PACKAGES) == {}
-    for name, file in modules(("bench", "simulation")).items():
+    for name, file in modules(("bench", "drills", "simulation")).items():
         assert not top_level(imports_of(file)) & {"tests"}, name
     for name, file in modules(("simulation",)).items():
         assert not top_level(imports_of(file)) & {"bench"}, name

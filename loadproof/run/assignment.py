@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ def embedded_settings(scenario: Scenario) -> dict[str, str]:
     settings = scenario.settings
     accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
     limits = {f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()}
-    return {"LIMITER": settings.limiter, "ACCOUNTS": str(accounts), **limits}
+    redis = {"REDIS_URL": os.environ.get("REDIS_URL", "")} if settings.limiter == "redis" else {}
+    return {"LIMITER": settings.limiter, "ACCOUNTS": str(accounts), **limits, **redis}
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:

@@ -109,7 +109,10 @@ class Threshold(Strict):
 class Settings(Strict):
     """Of the embedded reference target; ignored when the target is somebody's own."""
 
-    limiter: Literal["slowapi", "off"] = "slowapi"
+    limiter: Literal["local", "redis", "slowapi", "off"] = Field(
+        "local",
+        description="Where requests are counted: in memory, in the Redis of REDIS_URL, by slowapi, or not at all.",
+    )
     limits: dict[Name, LimitText] = Field(
         default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},
         description="Requests that one client may send per endpoint.",

@@ -232,8 +232,8 @@ def test_wrong_settings_are_told_all_at_once_without_secrets():
     assert [line.partition(":")[0] for line in lines] == [
         "PORT",
         "LIMIT_HEALTH",
-        "WEBHOOK_SECRET",
         "TRUSTED_NETWORKS",
+        "WEBHOOK_SECRET",
         "FAULTS",
     ]
     assert "hush" not in done.stderr

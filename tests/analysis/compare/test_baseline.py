@@ -85,7 +85,7 @@ def test_what_else_differs_is_told(pair):
     assert differences(candidate, baseline) == []
     other = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}], settings={"limiter": "off"})
     run = replace(candidate, manifest=candidate.manifest.model_copy(update={"scenario": other}))
-    assert differences(run, baseline) == ['settings.limiter: "slowapi" → "off"']
+    assert differences(run, baseline) == ['settings.limiter: "local" → "off"']
 
 
 def test_the_next_step_is_one_that_can_be_taken(pair):

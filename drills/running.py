@@ -1,0 +1,119 @@
+"""The reference API and loadproof's runs as a drill needs them, and the report at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_PYTHON: Final = sys.executable
+_LONGEST_START_S: Final = 60.0
+
+
+@dataclass
+class Target:
+    url: str
+    process: subprocess.Popen[str]
+
+    def page(self) -> str:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310 - our own, on loopback
+            text: str = answer.read().decode()
+        return text
+
+    def metric(self, name: str, labels: str = "") -> float:
+        """The sum of all samples of this name, or of those with these labels."""
+        inside = rf"{{[^}}]*{re.escape(labels)}[^}}]*}}" if labels else r"(?:{[^}]*})?"
+        pattern = rf"^{name}{inside} (\S+)$"
+        return sum(float(value) for value in re.findall(pattern, self.page(), re.MULTILINE))
+
+    def wait_for_requests(self) -> None:
+        """Until a run has begun to send."""
+        deadline_s = time.monotonic() + _LONGEST_START_S
+        while self.metric("limiter_decisions_total") == 0:
+            if time.monotonic() > deadline_s:
+                raise SystemExit("drill: no request came; see what loadproof printed above")
+            time.sleep(0.2)
+
+
+@contextmanager
+def running_target(**settings: str) -> Iterator[Target]:
+    """`python -m payments_api` on a free loopback port; stopped on the way out."""
+    command = [_PYTHON, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
+    environment = {**os.environ, **settings}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        try:
+            yield Target(process.stdout.readline().split()[-1], process)
+        finally:
+            process.terminate()
+
+
+class LoadRun:
+    """`loadproof run` of one of our scenarios, in the background."""
+
+    def __init__(self, scenario: str, target: Target, out: Path, *changes: str) -> None:
+        self._out = out / scenario
+        options = [option for change in changes for option in ("--set", change)]
+        command = [_PYTHON, "-m", "loadproof", "run", f"drills/{scenario}.yaml", "--out", str(self._out), *options]
+        environment = {**os.environ, "TARGET_URL": target.url}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+
+    def verdict(self, timeout_s: float) -> dict[str, Any]:
+        """What it came to when it has ended; the drill ends when there is none."""
+        try:
+            self.process.wait(timeout_s)
+        finally:
+            self.process.kill()
+        files = list(self._out.glob("*/verdict.json"))
+        if len(files) != 1:
+            raise SystemExit(f"drill: no verdict in {self._out}; see what loadproof printed above")
+        found: dict[str, Any] = json.loads(files[0].read_text())
+        return found
+
+
+def outcomes(verdict: dict[str, Any], phase: str, endpoint: str | None = None) -> dict[str, int]:
+    """How many requests of a phase ended how."""
+    return dict(_row(verdict, phase, endpoint)["outcomes"])
+
+
+def quantile_ms(verdict: dict[str, Any], phase: str, name: str) -> float | None:
+    """Of response times of a phase's correct answers."""
+    value = _row(verdict, phase, None)["response_s"][name]["value"]
+    return None if value is None else value * 1000
+
+
+def _row(verdict: dict[str, Any], phase: str, endpoint: str | None) -> dict[str, Any]:
+    return next(row for row in verdict["summary"] if row["phase"] == phase and row["endpoint"] == endpoint)
+
+
+@dataclass
+class Report:
+    """Lines that a person reads, each a promise that was kept or not."""
+
+    title: str
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        print(f"\n{self.title}")
+
+    def fact(self, text: str) -> None:
+        print(f"        {text}")
+
+    def promise(self, text: str, *, kept: bool) -> None:
+        print(f"  {'kept  ' if kept else 'BROKEN'} {text}")
+        if not kept:
+            self.broken.append(text)
+
+    def exit_code(self) -> int:
+        print(f"{self.title}: {'all promises kept' if not self.broken else f'{len(self.broken)} broken'}")
+        return 1 if self.broken else 0

@@ -1,0 +1,1 @@
+"""Who may ask, how often: clients, networks, bots, limits and growing penalties, ahead of routing."""

@@ -1,0 +1,60 @@
+"""A User-Agent and a set of rules to whether the request is refused as a bot's."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+RULES_FILE: Final = Path(__file__).with_name("bots.txt")
+_ACTIONS: Final = ("allow", "deny", "strict")
+_NONE: Final = "(none)"
+_LONGEST: Final = 512
+_REMEMBERED: Final = 4096
+
+
+class BotRules:
+    """`allow` beats `deny` beats `strict`; what no rule names passes."""
+
+    def __init__(self, parts: dict[str, list[str]]) -> None:
+        self._patterns = {
+            action: re.compile("|".join(map(re.escape, texts)), re.IGNORECASE) if texts else None
+            for action, texts in ((action, [part for part in parts[action] if part != _NONE]) for action in _ACTIONS)
+        }
+        self._without = next((action for action in _ACTIONS if _NONE in parts[action]), None)
+        self._size = sum(map(len, parts.values()))
+        # Of one object only: the next version of the rules starts with nothing remembered.
+        self._action_of = lru_cache(_REMEMBERED)(self._find_action)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def refuses(self, user_agent: bytes | None, *, is_strict: bool) -> bool:
+        """None: the request has none; one of only spaces is none, too."""
+        action = self._action_of(user_agent[:_LONGEST] if user_agent else b"")
+        return action == "deny" or (is_strict and action == "strict")
+
+    def _find_action(self, user_agent: bytes) -> str | None:
+        text = user_agent.decode("latin-1").strip()
+        if not text:
+            return self._without
+        return next((action for action, pattern in self._patterns.items() if pattern and pattern.search(text)), None)
+
+
+def parse_rules(text: str) -> BotRules:
+    """One rule a line: an action and a part of the User-Agent; ValueError names the lines that are wrong."""
+    parts: dict[str, list[str]] = {action: [] for action in _ACTIONS}
+    errors: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.strip()
+        if not content or content.startswith("#"):
+            continue
+        action, _, part = content.partition(" ")
+        if action in parts and part.strip():
+            parts[action].append(part.strip())
+        else:
+            errors.append(f"line {number}: got {content[:60]!a}; write allow, deny or strict, and a part of the name")
+    if errors:
+        raise ValueError("; ".join(errors[:5]))
+    return BotRules(parts)

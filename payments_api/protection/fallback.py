@@ -1,0 +1,112 @@
+"""A shared store while it answers in time, and local counts at once when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from payments_api.protection.stores import Standing, Store
+
+if TYPE_CHECKING:
+    from payments_api.protection.metrics import ProtectionMetrics
+    from payments_api.protection.reloading import OnProblem
+
+_PROBE_EVERY_S: Final = 0.5
+_log: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class SharedStore(Store, Protocol):
+    async def probe(self) -> None:
+        """Raises unless it can be used again."""
+
+    async def aclose(self) -> None: ...
+
+
+class FallbackStore:
+    """A circuit breaker: after one failure no request asks the shared store, until a probe beside them succeeded.
+
+    Each question waits `timeout_s` at most, and only requests that are under way when the store fails wait at all.
+    Whatever goes wrong there, the local store decides: never is a request admitted uncounted, or answered with a 5xx.
+    """
+
+    def __init__(
+        self,
+        shared: SharedStore,
+        local: Store,
+        *,
+        timeout_s: float,
+        metrics: ProtectionMetrics,
+        on_problem: OnProblem,
+        probe_every_s: float = _PROBE_EVERY_S,
+    ) -> None:
+        self._shared = shared
+        self._local = local
+        self._timeout_s = timeout_s
+        self._metrics = metrics
+        self._on_problem = on_problem
+        self._probe_every_s = probe_every_s
+        self._probing: asyncio.Task[None] | None = None
+        metrics.uses_store("redis")
+
+    @property
+    def is_shared(self) -> bool:
+        return self._probing is None
+
+    async def take(self, endpoint: str, client: str) -> Standing:
+        return await self._ask(lambda store: store.take(endpoint, client))
+
+    async def look(self, endpoint: str, client: str) -> Standing:
+        return await self._ask(lambda store: store.look(endpoint, client))
+
+    async def penalty_left_s(self, client: str) -> float:
+        return await self._ask(lambda store: store.penalty_left_s(client))
+
+    async def punish(self, client: str, after_s: float) -> float:
+        return await self._ask(lambda store: store.punish(client, after_s))
+
+    async def aclose(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._probing
+        with suppress(Exception):
+            await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
+
+    async def _ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
+        if self._probing is None:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await question(self._shared)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the request is decided
+                self._lose(error)
+        self._metrics.fallbacks.inc()
+        return await question(self._local)
+
+    def _lose(self, error: Exception) -> None:
+        self._metrics.store_failures.inc()
+        if self._probing is not None:
+            return
+        self._probing = asyncio.create_task(self._probe_until_back())
+        self._metrics.uses_store("local")
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        _log.error("Redis is lost (%s): each process keeps limits of its own until it is back", what)
+        self._on_problem("redis-lost", f"{what}: each process keeps limits of its own until it is back")
+
+    async def _probe_until_back(self) -> None:
+        while True:
+            await asyncio.sleep(self._probe_every_s)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._shared.probe()
+            except Exception:  # noqa: BLE001 - not yet
+                self._metrics.store_failures.inc()
+            else:
+                self._probing = None
+                self._metrics.uses_store("redis")
+                _log.warning("Redis is back: limits are shared again")
+                return

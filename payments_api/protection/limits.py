@@ -1,0 +1,79 @@
+"""A client's request of an endpoint to its decision: admitted, or refused until when."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from payments_api.protection.metrics import ProtectionMetrics
+    from payments_api.protection.stores import Store
+
+
+class Decision(NamedTuple):
+    is_admitted: bool
+    is_penalty: bool
+    remaining: int
+    wait_s: int
+    """Whole seconds, rounded up: until more quota is there, or until a refused client is admitted."""
+
+
+class _Refusal(NamedTuple):
+    until_s: float
+    is_penalty: bool
+
+
+class Limits:
+    """The limits' rule, whichever store counts.
+
+    A refusal holds until its time: nothing that comes in between could end it sooner, so that a flood is refused from
+    memory, without asking the store for each of its requests.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        has_penalties: bool,
+        most_clients: int,
+        metrics: ProtectionMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._has_penalties = has_penalties
+        self._most_clients = most_clients
+        self._metrics = metrics
+        self._clock = clock
+        self._refusals: OrderedDict[tuple[str, str], _Refusal] = OrderedDict()
+
+    async def decide(self, endpoint: str, client: str) -> Decision:
+        refusal = self._refusals.get((endpoint, client))
+        if refusal is not None:
+            if (wait_s := refusal.until_s - self._clock()) > 0:
+                return self._refused(endpoint, wait_s, is_penalty=refusal.is_penalty)
+            del self._refusals[endpoint, client]
+        if self._has_penalties and (left_s := await self._store.penalty_left_s(client)) > 0:
+            # Whoever waits must be admitted, and this endpoint's own window may take longer than the penalty.
+            standing = await self._store.look(endpoint, client)
+            return self._refuse(endpoint, client, max(left_s, standing.reset_s), is_penalty=True)
+        standing = await self._store.take(endpoint, client)
+        if standing.is_admitted:
+            self._metrics.admitted(endpoint)
+            return Decision(True, False, standing.remaining, math.ceil(standing.reset_s))
+        wait_s = standing.reset_s
+        if self._has_penalties:
+            wait_s = max(wait_s, await self._store.punish(client, wait_s))
+        return self._refuse(endpoint, client, wait_s, is_penalty=False)
+
+    def _refuse(self, endpoint: str, client: str, wait_s: float, *, is_penalty: bool) -> Decision:
+        self._refusals[endpoint, client] = _Refusal(self._clock() + wait_s, is_penalty or self._has_penalties)
+        if len(self._refusals) > self._most_clients:
+            self._refusals.popitem(last=False)
+        return self._refused(endpoint, wait_s, is_penalty=is_penalty)
+
+    def _refused(self, endpoint: str, wait_s: float, *, is_penalty: bool) -> Decision:
+        self._metrics.refused(endpoint, is_penalty=is_penalty)
+        return Decision(False, is_penalty, 0, max(1, math.ceil(wait_s)))

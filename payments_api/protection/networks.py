@@ -1,0 +1,76 @@
+"""Lists of networks as text, one a line, to sets that know at once whether an address is in them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from payments_api.values import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+_MOST_ERRORS: Final = 5
+
+
+def plain(address: Address) -> Address:
+    """IPv4 in its own form, where a dual-stack socket shows it mapped into IPv6. Source: RFC 4291, 2.5.5.2."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class NetworkSet:
+    """One set of prefixes for each length that occurs: a look-up costs as many steps as there are lengths."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        by_length: dict[int, dict[int, set[int]]] = {4: defaultdict(set), 6: defaultdict(set)}
+        self._size = 0
+        for network in map(_plain_network, networks):
+            shift = network.max_prefixlen - network.prefixlen
+            by_length[network.version][shift].add(int(network.network_address) >> shift)
+        self._prefixes = {version: list(lengths.items()) for version, lengths in by_length.items()}
+        self._size = sum(len(prefixes) for lengths in self._prefixes.values() for _, prefixes in lengths)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, address: Address) -> bool:
+        """`address` is a plain one."""
+        number = int(address)
+        return any(number >> shift in prefixes for shift, prefixes in self._prefixes[address.version])
+
+
+def _plain_network(network: Network) -> Network:
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        mapped = network.network_address.ipv4_mapped
+        return ipaddress.IPv4Network(f"{mapped}/{network.prefixlen - 96}")
+    return network
+
+
+def parse_networks(text: str) -> NetworkSet:
+    """One network or address a line; `#` starts a comment. ValueError names the lines that are wrong.
+
+    A list without entries is in order, and nobody is in it.
+    """
+    found: list[Network] = []
+    errors: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        try:
+            found.append(ipaddress.ip_network(content))
+        except ValueError:
+            errors.append(f"line {number}: got {content[:60]!a}; {_remedy(content)}")
+    if errors:
+        more = f"; and {len(errors) - _MOST_ERRORS} more" if len(errors) > _MOST_ERRORS else ""
+        raise ValueError("; ".join(errors[:_MOST_ERRORS]) + more)
+    return NetworkSet(found)
+
+
+def _remedy(content: str) -> str:
+    try:
+        return f"did you mean {ipaddress.ip_network(content, strict=False)}?"
+    except ValueError:
+        return "write a network like 10.0.0.0/8 or 2001:db8::/32"

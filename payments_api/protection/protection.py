@@ -1,0 +1,146 @@
+"""Options to all parts of the protection, put together and kept running."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payments_api.protection.bots import BotRules, parse_rules
+from payments_api.protection.client import Clients
+from payments_api.protection.fallback import FallbackStore
+from payments_api.protection.limits import Limits
+from payments_api.protection.metrics import ProtectionMetrics
+from payments_api.protection.networks import Address, NetworkSet, parse_networks
+from payments_api.protection.options import Options, bots_file
+from payments_api.protection.paths import Places
+from payments_api.protection.ratelimitheaders import policy_header
+from payments_api.protection.refusals import Refusal
+from payments_api.protection.reloading import OnProblem, ReloadedFile, Watcher
+from payments_api.protection.stores import LocalStore, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_USER_AGENT = b"user-agent"
+
+
+def tell_nobody(_name: str, _detail: str) -> None:
+    """Unless whoever puts it together wants to know."""
+
+
+class Protection:
+    """What `ProtectionMiddleware` asks; ValueError when a list can't be read."""
+
+    def __init__(
+        self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = tell_nobody
+    ) -> None:
+        self._options = options
+        self._metrics = metrics or ProtectionMetrics()
+        self._on_problem = on_problem
+        self.clients = Clients(options.client_header, options.trusted_networks)
+        self.places = Places(options.limits, monitoring=options.monitoring)
+        self._deny = self._networks("deny", options.deny_file)
+        self._allow = self._networks("allow", options.allow_file)
+        self._bots: ReloadedFile[BotRules] | None = None
+        if options.bots != "off":
+            self._bots = self._file("bots", bots_file(options), parse_rules)
+        self._watcher = Watcher([file for file in (self._deny, self._allow, self._bots) if file is not None])
+        self._fallback: FallbackStore | None = None
+        self.limits = self._limits() if options.limiter != "off" else None
+        self.policies = {name: policy_header(name, limit) for name, limit in options.limits.items()}
+        self.denied = Refusal(403, "address-denied", "This address is not served.")
+        self.bot = Refusal(403, "bot-denied", "Clients with this User-Agent are not served.")
+        self.penalised = Refusal(429, "penalty", "Limits were exceeded again and again; Retry-After says until when.")
+        self.throttled = {
+            name: Refusal(429, "too-many-requests", f"More than {limit} of {name}.")
+            for name, limit in options.limits.items()
+        }
+
+    def is_denied(self, address: Address | None) -> bool:
+        if self._deny is None or address is None or address not in self._deny.value:
+            return False
+        self._metrics.denied.inc()
+        return True
+
+    def is_allowed(self, address: Address | None) -> bool:
+        if self._allow is None or address is None or address not in self._allow.value:
+            return False
+        self._metrics.allowed.inc()
+        return True
+
+    def is_bot(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        if self._bots is None:
+            return False
+        user_agent = next((value for name, value in headers if name == _USER_AGENT), None)
+        if not self._bots.value.refuses(user_agent, is_strict=self._options.bots == "strict"):
+            return False
+        self._metrics.bots.inc()
+        return True
+
+    def reload(self) -> None:
+        """Read all lists again, soon; safe in a signal handler."""
+        self._watcher.reload()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the application runs: lists are followed, and in the end connections to Redis are closed."""
+        self._watcher.start()
+        try:
+            yield
+        finally:
+            self._watcher.stop()
+            if self._fallback is not None:
+                await self._fallback.aclose()
+
+    def _networks(self, name: str, path: str) -> ReloadedFile[NetworkSet] | None:
+        return self._file(name, Path(path), parse_networks) if path else None
+
+    def _file(self, name: str, path: Path, parse: Callable[[str], Any]) -> ReloadedFile[Any]:
+        entries, failures = self._metrics.entries.labels(name), self._metrics.list_failures.labels(name)
+
+        def parse_and_count(text: str) -> Any:
+            value = parse(text)
+            entries.set(len(value))
+            return value
+
+        def count_and_report(name: str, detail: str) -> None:
+            failures.inc()
+            self._on_problem(name, detail)
+
+        return ReloadedFile(path, parse_and_count, on_problem=count_and_report)
+
+    def _limits(self) -> Limits:
+        options = self._options
+        self._metrics.prepare(options.limits)
+        return Limits(
+            self._store(options),
+            has_penalties=options.penalty is not None,
+            most_clients=options.most_clients,
+            metrics=self._metrics,
+        )
+
+    def _store(self, options: Options) -> Store:
+        local = LocalStore(
+            options.limits, options.penalty, most_clients=options.most_clients, on_change=self._metrics.remembers
+        )
+        self._metrics.uses_store(options.limiter)
+        if options.limiter == "local":
+            return local
+        # Only who asks for them needs their libraries.
+        if options.limiter == "slowapi":
+            from payments_api.protection.slowapistore import SlowapiStore
+
+            return SlowapiStore(options, local)
+        from payments_api.protection.redisstore import RedisStore
+
+        shared = RedisStore(options.limits, options.penalty, options.redis_url, options.redis_timeout_s)
+        self._fallback = FallbackStore(
+            shared,
+            local,
+            timeout_s=options.redis_timeout_s,
+            metrics=self._metrics,
+            on_problem=self._on_problem,
+        )
+        return self._fallback

@@ -1,0 +1,108 @@
+"""Requests counted by slowapi, in a way that goes round its traps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from slowapi import Limiter
+from slowapi.errors import RateLimitExceeded
+from starlette.requests import Request
+
+from payments_api.protection.stores import Standing, parsed_limits
+
+if TYPE_CHECKING:
+    from payments_api.protection.options import Options
+    from payments_api.protection.stores import Store
+
+
+class SlowapiStore:
+    """slowapi's limiter, decorators and fallback; only the place from which it is asked is another: ahead of routing.
+
+    slowapi 0.1.10's own places don't hold: its middleware finds no route of an included router (FastAPI 0.137 and
+    later), and its decorators are reached only after the body was validated, so that garbage is free. Here a function
+    per endpoint is decorated, and called by the middleware of this package. Of slowapi's options:
+
+    - `shared_limit` with the endpoint as scope, for `key_style="url"` (the default) has a bucket per path;
+    - `strategy="moving-window"`, for the default fixed one admits 2N - 1 around its edge;
+    - `headers_enabled=False`: it wants a `response: Response` of each route, and writes X-RateLimit-*;
+    - `in_memory_fallback_enabled`, the one option that survives a dead Redis, and socket timeouts, without which one
+      that hangs stops the event loop; a thread for each question keeps the loop free meanwhile.
+
+    Its memory is not bounded by clients, and penalties are local: they are not slowapi's.
+    """
+
+    def __init__(self, options: Options, penalties: Store) -> None:
+        self._is_remote = bool(options.redis_url)
+        self._penalties = penalties
+        self._limits = parsed_limits(options.limits)
+        timeout_s = options.redis_timeout_s
+        remote: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self._limiter = Limiter(
+            key_func=_client_of,
+            strategy="moving-window",
+            headers_enabled=False,
+            key_style="endpoint",
+            storage_uri=options.redis_url or "memory://",
+            storage_options=remote if self._is_remote else {},
+            in_memory_fallback_enabled=self._is_remote,
+        )
+        # slowapi reads RATELIMIT_ENABLED from the environment and from a file .env, wherever it is started.
+        self._limiter.enabled = True
+        self._counters = {name: self._counter(name, limit) for name, limit in self._texts().items()}
+
+    async def take(self, endpoint: str, client: str) -> Standing:
+        if self._is_remote:
+            return await asyncio.to_thread(self._take, endpoint, client)
+        return self._take(endpoint, client)
+
+    async def look(self, endpoint: str, client: str) -> Standing:
+        if self._is_remote:
+            return await asyncio.to_thread(self._look, endpoint, client)
+        return self._look(endpoint, client)
+
+    async def penalty_left_s(self, client: str) -> float:
+        return await self._penalties.penalty_left_s(client)
+
+    async def punish(self, client: str, after_s: float) -> float:
+        return await self._penalties.punish(client, after_s)
+
+    def _texts(self) -> dict[str, str]:
+        return {name: str(limit) for name, limit in self._limits.items()}
+
+    def _counter(self, endpoint: str, limit: str) -> Callable[[Request], None]:
+        def count(request: Request) -> None:  # slowapi finds the request by this name
+            """Nothing but a place for the decorator."""
+
+        # It tells functions apart by module and name: two of one name would share their limits.
+        count.__name__ = f"count_{endpoint}"
+        decorated: Callable[[Request], None] = self._limiter.shared_limit(limit, scope=endpoint)(count)
+        return decorated
+
+    def _take(self, endpoint: str, client: str) -> Standing:
+        request = Request({"type": "http", "path": f"/{endpoint}", "headers": [], "client": (client, 0), "state": {}})
+        try:
+            self._counters[endpoint](request)
+        except RateLimitExceeded:
+            return Standing(False, 0, self._look(endpoint, client).reset_s)
+        seen = self._look(endpoint, client)
+        return Standing(True, seen.remaining, seen.reset_s)
+
+    def _look(self, endpoint: str, client: str) -> Standing:
+        stats = self._limiter.limiter.get_window_stats(self._limits[endpoint], client, endpoint)
+        remaining = max(0, stats.remaining)
+        return Standing(remaining > 0, remaining, max(0.0, stats.reset_time - time.time()))
+
+
+def _client_of(request: Request) -> str:
+    """Whom `Clients` made out; slowapi's own `get_remote_address` is the peer, a proxy included."""
+    assert request.client is not None  # noqa: S101 - put there above
+    return request.client.host

@@ -1,0 +1,98 @@
+"""Where requests and violations are counted: what a store answers, and the one in this process's memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from limits import RateLimitItem, parse
+from limits.aio.strategies import MovingWindowRateLimiter
+
+from payments_api.protection.localwindows import LocalWindows
+from payments_api.protection.penalties import LocalPenalties, PenaltyRule
+
+if TYPE_CHECKING:
+    from limits.aio.storage import Storage
+
+_PERIODS: Final = {"s": "second", "min": "minute", "h": "hour"}
+
+
+class Standing(NamedTuple):
+    """A client's at one limit."""
+
+    is_admitted: bool
+    remaining: int
+    reset_s: float
+    """Until more quota is there; for one that was refused: until it would be admitted."""
+
+
+class Store(Protocol):
+    async def take(self, endpoint: str, client: str) -> Standing:
+        """Count a request, if it is within the limit."""
+
+    async def look(self, endpoint: str, client: str) -> Standing:
+        """Without counting one: whether the next would be admitted."""
+
+    async def penalty_left_s(self, client: str) -> float: ...
+
+    async def punish(self, client: str, after_s: float) -> float:
+        """Note a violation; seconds until its penalty ends, which starts in `after_s`."""
+
+
+def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
+    """`60/min` of an endpoint to what the library calls it."""
+    parts = {endpoint: text.partition("/") for endpoint, text in limits.items()}
+    return {endpoint: parse(f"{amount}/{_PERIODS[period]}") for endpoint, (amount, _, period) in parts.items()}
+
+
+class Windows:
+    """Moving windows in a storage of `limits.aio`: exactly N in any window, where a fixed one admits up to 2N - 1."""
+
+    def __init__(self, limits: Mapping[str, str], storage: Storage, clock: Callable[[], float]) -> None:
+        """`clock` is the storage's: that on the wall for the library's remote ones."""
+        self._limits = parsed_limits(limits)
+        self._limiter = MovingWindowRateLimiter(storage)
+        self._clock = clock
+
+    async def take(self, endpoint: str, client: str) -> Standing:
+        is_admitted = await self._limiter.hit(self._limits[endpoint], endpoint, client)
+        remaining, reset_s = await self._stats(endpoint, client)
+        return Standing(is_admitted, remaining if is_admitted else 0, reset_s)
+
+    async def look(self, endpoint: str, client: str) -> Standing:
+        remaining, reset_s = await self._stats(endpoint, client)
+        return Standing(remaining > 0, remaining, reset_s if remaining == 0 else 0.0)
+
+    async def _stats(self, endpoint: str, client: str) -> tuple[int, float]:
+        stats = await self._limiter.get_window_stats(self._limits[endpoint], endpoint, client)
+        return max(0, stats.remaining), max(0.0, stats.reset_time - self._clock())
+
+
+class LocalStore:
+    """In this process's memory: P processes admit P times as much."""
+
+    def __init__(
+        self,
+        limits: Mapping[str, str],
+        penalty: PenaltyRule | None = None,
+        *,
+        most_clients: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[int, int], object] = lambda _size, _forgotten: None,
+    ) -> None:
+        storage = LocalWindows(most_clients * len(limits), clock=clock, on_change=on_change)
+        self._windows = Windows(limits, storage, clock)
+        self._penalties = LocalPenalties(penalty, most_clients, clock=clock) if penalty is not None else None
+
+    async def take(self, endpoint: str, client: str) -> Standing:
+        return await self._windows.take(endpoint, client)
+
+    async def look(self, endpoint: str, client: str) -> Standing:
+        return await self._windows.look(endpoint, client)
+
+    async def penalty_left_s(self, client: str) -> float:
+        return self._penalties.left_s(client) if self._penalties is not None else 0.0
+
+    async def punish(self, client: str, after_s: float) -> float:
+        return self._penalties.punish(client, after_s) if self._penalties is not None else after_s

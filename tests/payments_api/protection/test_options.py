@@ -1,0 +1,89 @@
+"""Settings of the protection that are wrong, or that contradict each other: all at once, each with its remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments_api.settings import Settings, SettingsError, read_settings
+
+
+def problems(**environment: str) -> dict[str, str]:
+    try:
+        read_settings(environment)
+    except SettingsError as error:
+        return dict(line.split(": ", 1) for line in str(error).splitlines())
+    return {}
+
+
+def test_the_defaults_are_in_order():
+    """Local limits, no penalties, no bot check, no lists: what an embedded run has."""
+    settings: Settings = read_settings({})
+    options = settings.protection
+    assert (options.limiter, options.penalty, options.bots, options.has_files) == ("local", None, "off", False)
+    assert options.limits["balance"] == "30/min"
+
+
+@pytest.mark.parametrize(
+    ("environment", "names"),
+    [
+        ({"LIMITER": "redis"}, ["LIMITER"]),
+        ({"REDIS_URL": "redis://127.0.0.1/0"}, ["REDIS_URL"]),
+        ({"REDIS_URL": "redis://127.0.0.1/0", "LIMITER": "off"}, ["REDIS_URL"]),
+        ({"REDIS_URL": "http://127.0.0.1", "LIMITER": "redis"}, ["REDIS_URL"]),
+        ({"LIMITER": "memcached"}, ["LIMITER"]),
+        ({"CLIENT_HEADER": "Fly-Client-IP"}, ["CLIENT_HEADER"]),
+        ({"CLIENT_HEADER": "Fly-Client-IP", "TRUSTED_NETWORKS": " , "}, ["CLIENT_HEADER"]),
+        ({"TRUSTED_NETWORKS": "10.0.0.0/8"}, ["TRUSTED_NETWORKS"]),
+        ({"CLIENT_HEADER": "Fly Client"}, ["CLIENT_HEADER"]),
+        ({"PENALTY_BASE": "10", "LIMITER": "off"}, ["PENALTY_BASE"]),
+        ({"PENALTY_BASE": "700"}, ["PENALTY_CAP"]),
+        ({"PENALTY_CAP": "60"}, ["PENALTY_BASE"]),
+        ({"PENALTY_BASE": "-1"}, ["PENALTY_BASE"]),
+        ({"PENALTY_BASE": "1e3"}, ["PENALTY_BASE"]),
+        ({"BOTS_FILE": __file__}, ["BOTS_FILE"]),
+        ({"BOTS": "maybe"}, ["BOTS"]),
+        ({"DENY_FILE": "/nowhere/deny.txt"}, ["DENY_FILE"]),
+        ({"ALLOW_FILE": __file__}, ["ALLOW_FILE"]),
+        ({"MOST_CLIENTS": "0"}, ["MOST_CLIENTS"]),
+        ({"REDIS_TIMEOUT": "0", "REDIS_URL": "redis://h", "LIMITER": "redis"}, ["REDIS_TIMEOUT"]),
+        (
+            {
+                "PORT": "x",
+                "LIMITER": "redis",
+                "BOTS": "maybe",
+                "TRUSTED_NETWORKS": "10.0.0.0/8",
+                "DENY_FILE": "/nowhere",
+            },
+            ["PORT", "LIMITER", "BOTS", "DENY_FILE", "TRUSTED_NETWORKS"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_name(environment, names):
+    """Each contradiction once, beside whatever else is wrong."""
+    assert list(problems(**environment)) == names
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LIMITER": "redis", "REDIS_URL": "redis://:secret@127.0.0.1:6379/0"},
+        {"LIMITER": "slowapi", "REDIS_URL": "rediss://h"},
+        {"PENALTY_BASE": "2.5", "PENALTY_CAP": "60", "PENALTY_FACTOR": "3"},
+        {"CLIENT_HEADER": "Fly-Client-IP", "TRUSTED_NETWORKS": "10.0.0.0/8,fdaa::/16"},
+        {"BOTS": "strict"},
+    ],
+)
+def test_what_belongs_together_is_taken(environment):
+    """No remedy without a mistake."""
+    assert problems(**environment) == {}
+
+
+def test_a_url_with_its_password_is_not_shown():
+    """Nor is where it leads."""
+    assert "hush" not in str(problems(REDIS_URL="redis://:hush@h:6379/0"))
+
+
+def test_a_list_that_cannot_be_parsed_is_told_with_its_line(tmp_path):
+    """At the start there is no version before it."""
+    (tmp_path / "deny.txt").write_text("10.0.0.0/8\n10.0.0/33\n")
+    assert "line 2" in problems(DENY_FILE=str(tmp_path / "deny.txt"))["DENY_FILE"]

@@ -1,0 +1,98 @@
+"""Deny before allow before bots before limits: each combination, at a real server, as the README's table says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.commands import ROOT
+from tests.targets import RunningTarget, running_target, session_from
+
+pytestmark = pytest.mark.process
+
+BOT = "sqlmap/1.8"
+PERSON = "Mozilla/5.0"
+
+
+def decision(*, denied: bool, allowed: bool, bot: bool, exceeds: bool) -> str:
+    """What is documented."""
+    if denied:
+        return "403 address-denied"
+    if allowed:
+        return "200"
+    if bot:
+        return "403 bot-denied"
+    return "429 too-many-requests" if exceeds else "200"
+
+
+COMBINATIONS = [
+    dict(zip(("denied", "allowed", "bot", "exceeds"), values, strict=True))
+    for values in itertools.product([False, True], repeat=4)
+]
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory) -> Iterator[RunningTarget]:
+    directory = tmp_path_factory.mktemp("lists")
+    (directory / "deny.txt").write_text("127.6.16.0/20\n")
+    (directory / "allow.txt").write_text("127.6.8.0/21\n127.6.24.0/21\n")
+    with running_target(
+        DENY_FILE=str(directory / "deny.txt"), ALLOW_FILE=str(directory / "allow.txt"), BOTS="on", LIMIT_BALANCE="2/min"
+    ) as target:
+        yield target
+
+
+def answer_of(target: RunningTarget, path: str, number: int, **is_so: bool) -> requests.Response:
+    """Of the third request, or of the first, from an address of its own in the networks wanted."""
+    third_byte = 16 * is_so["denied"] + 8 * is_so["allowed"]
+    with session_from(f"127.6.{third_byte}.{number + 1}") as session:
+        for _ in range(3 if is_so["exceeds"] else 1):
+            agent = BOT if is_so["bot"] else PERSON
+            answer = session.get(target.url + path, headers={"User-Agent": agent}, timeout=5)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "is_so", COMBINATIONS, ids=lambda is_so: "-".join(name for name in is_so if is_so[name]) or "-"
+)
+def test_what_refuses_first(protected, is_so):
+    """403 for addresses and bots, 429 beyond limits, as a problem that says which."""
+    answer = answer_of(protected, "/balance/acct-000001", COMBINATIONS.index(is_so), **is_so)
+    found = str(answer.status_code)
+    if answer.status_code != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        found += " " + answer.json()["type"].removeprefix("urn:problem:")
+    assert found == decision(**is_so)
+
+
+def test_the_readme_has_this_table():
+    """Line by line."""
+    text = (ROOT / "payments_api/README.md").read_text()
+    for is_so in COMBINATIONS:
+        cells = ["yes" if is_so[name] else "no" for name in ("denied", "allowed", "bot", "exceeds")]
+        assert f"| {' | '.join(cells)} | {decision(**is_so)} |" in text
+
+
+def test_monitoring_is_only_refused_by_the_deny_list(protected):
+    """Prometheus is neither throttled nor taken for a bot."""
+    for path in ("/metrics", "/health/ready"):
+        free = {"denied": False, "allowed": False, "bot": True, "exceeds": True}
+        assert answer_of(protected, path, 100, **free).status_code == 200
+        assert answer_of(protected, path, 100, **free | {"denied": True}).status_code == 403
+
+
+def test_refusals_are_counted_by_what_refused(protected):
+    """For alerts and dashboards."""
+    before = {"denied": False, "allowed": False, "bot": False, "exceeds": True}
+    answer_of(protected, "/balance/acct-000001", 200, **before)
+    answer_of(protected, "/balance/acct-000001", 201, **before | {"bot": True})
+    answer_of(protected, "/balance/acct-000001", 202, **before | {"denied": True})
+    page = requests.get(f"{protected.url}/metrics", timeout=5).text
+    for by in ("limit", "bots", "deny-list"):
+        assert f'protection_refusals_total{{by="{by}"}}' in page
+        assert f'protection_refusals_total{{by="{by}"}} 0.0' not in page
+    assert 'protection_list_entries{list="allow"} 2.0' in page

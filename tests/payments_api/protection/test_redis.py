@@ -1,0 +1,217 @@
+"""Limits and penalties shared through a real server, and what happens when it is dead, hung or back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from prometheus_client import CollectorRegistry
+
+from drills.redisserver import RedisServer
+from payments_api.protection.fallback import FallbackStore
+from payments_api.protection.metrics import ProtectionMetrics
+from payments_api.protection.penalties import PenaltyRule
+from payments_api.protection.redisstore import RedisStore
+from payments_api.protection.stores import LocalStore
+from tests.targets import running_target, session_from
+
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
+
+LIMITS = {"health": "3/min"}
+RULE = PenaltyRule(base_s=2, factor=2, cap_s=5, memory_s=60)
+TIMEOUT_S = 0.2
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+def redis_store(server: RedisServer) -> RedisStore:
+    return RedisStore(LIMITS, RULE, server.url, TIMEOUT_S)
+
+
+class Guarded:
+    """A store with its fallback, and what became known of it."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.registry = CollectorRegistry()
+        self.problems: list[str] = []
+        self.store = FallbackStore(
+            redis_store(server),
+            LocalStore(LIMITS, RULE, most_clients=1000),
+            timeout_s=TIMEOUT_S,
+            metrics=ProtectionMetrics(self.registry),
+            on_problem=lambda name, _: self.problems.append(name),
+            probe_every_s=0.05,
+        )
+        self.slowest_s = 0.0
+
+    async def admitted(self, client: str, times: int) -> int:
+        """Of so many requests one after the other; the slowest is noted."""
+        count = 0
+        for _ in range(times):
+            began_s = time.monotonic()
+            count += (await self.store.take("health", client)).is_admitted
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
+        return count
+
+    async def until_shared(self, *, wanted: bool) -> None:
+        async with asyncio.timeout(10):
+            while self.store.is_shared is not wanted:  # noqa: ASYNC110 - as whoever looks at it from outside
+                await asyncio.sleep(0.02)
+
+    def counted(self, name: str) -> float:
+        return self.registry.get_sample_value(name) or 0.0
+
+
+def test_two_processes_admit_what_one_would(server):
+    """Three, whoever of both is asked; and each says the truth about the rest."""
+
+    async def both() -> list[tuple[bool, int]]:
+        stores = [redis_store(server), redis_store(server)]
+        standings = [await stores[number % 2].take("health", "1.2.3.4") for number in range(5)]
+        assert all(55 < standing.reset_s <= 60 for standing in standings)
+        for store in stores:
+            await store.aclose()
+        return [(standing.is_admitted, standing.remaining) for standing in standings]
+
+    assert asyncio.run(both()) == [(True, 2), (True, 1), (True, 0), (False, 0), (False, 0)]
+
+
+def test_penalties_are_shared_grow_and_stop_at_the_cap(server):
+    """Two, four, then the cap of five seconds; a violation while one runs is part of it."""
+
+    async def punished() -> tuple[list[float], float]:
+        first, second = redis_store(server), redis_store(server)
+        penalties = []
+        with server.client() as client:
+            for _ in range(4):
+                racing = await asyncio.gather(*(store.punish("a", 0.0) for store in (first, second) * 5))
+                assert max(racing) - min(racing) < 1
+                penalties.append(max(racing))
+                assert await second.penalty_left_s("a") == pytest.approx(penalties[-1], abs=0.5)
+                # As if the penalty were over, without waiting for it.
+                client.hset("payments:penalty:a", "until", int(time.time() * 1000))
+            assert await first.penalty_left_s("a") == 0
+            assert 120 < client.ttl("payments:penalty:a") <= 3 * 60 + 5
+        left_s = await first.penalty_left_s("b")
+        for store in (first, second):
+            await store.aclose()
+        return penalties, left_s
+
+    penalties, of_others = asyncio.run(punished())
+    assert penalties == pytest.approx([2, 4, 5, 5], abs=0.3)
+    assert of_others == 0
+
+
+def test_penalties_in_redis_decay_as_they_do_locally(server):
+    """One violation back for each memory of quiet."""
+
+    async def after_quiet(strikes: int, quiet_s: int) -> float:
+        store = redis_store(server)
+        with server.client() as client:
+            ended_ms = int((time.time() - quiet_s) * 1000)
+            client.hset("payments:penalty:a", mapping={"strikes": strikes, "until": ended_ms})
+        left_s = await store.punish("a", 1.0)
+        await store.aclose()
+        return left_s
+
+    # Each with the second in which the limit would not have admitted anyway.
+    assert asyncio.run(after_quiet(2, 59)) == pytest.approx(1 + 5, abs=0.3)
+    assert asyncio.run(after_quiet(2, 61)) == pytest.approx(1 + 4, abs=0.3)
+    assert asyncio.run(after_quiet(2, 121)) == pytest.approx(1 + 2, abs=0.3)
+
+
+@pytest.mark.parametrize("incident", ["killed", "hung"])
+def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back(server, incident):
+    """Every request is decided within the timeout, and only the first ones wait; one incident, one report."""
+    lose, bring_back = {"killed": (server.kill, server.start_again), "hung": (server.hang, server.go_on)}[incident]
+
+    async def through_the_incident() -> None:
+        guarded = Guarded(server)
+        assert await guarded.admitted("before", 5) == 3
+        lose()
+        # Six at once: each waits at most once.
+        began_s = time.monotonic()
+        assert sum(await asyncio.gather(*(guarded.admitted("racing", 1) for _ in range(6)))) == 3
+        assert time.monotonic() - began_s < 2 * TIMEOUT_S
+        assert not guarded.store.is_shared
+        guarded.slowest_s = 0.0
+        assert await guarded.admitted("meanwhile", 200) == 3
+        assert guarded.slowest_s < TIMEOUT_S / 2
+        assert guarded.counted("limiter_fallbacks_total") >= 200
+        assert guarded.counted("limiter_store_failures_total") >= 1
+        assert guarded.registry.get_sample_value("limiter_store", {"store": "local"}) == 1
+        bring_back()
+        await guarded.until_shared(wanted=True)
+        assert await guarded.admitted("after", 5) == 3
+        assert guarded.registry.get_sample_value("limiter_store", {"store": "redis"}) == 1
+        assert guarded.problems == ["redis-lost"]
+        await guarded.store.aclose()
+
+    asyncio.run(through_the_incident())
+
+
+def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
+    """Out of memory: PING would say that all is well."""
+
+    async def full() -> None:
+        guarded = Guarded(server)
+        with server.client() as client:
+            client.config_set("maxmemory", "1")
+            client.config_set("maxmemory-policy", "noeviction")
+            assert await guarded.admitted("a", 5) == 3
+            await asyncio.sleep(0.3)
+            assert not guarded.store.is_shared
+            client.config_set("maxmemory", "0")
+        await guarded.until_shared(wanted=True)
+        await guarded.store.aclose()
+
+    asyncio.run(full())
+
+
+def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
+    """Local limits from the first request on."""
+    with (
+        running_target(LIMITER="redis", REDIS_URL="redis://127.0.0.1:9/0", LIMIT_HEALTH="3/min") as target,
+        session_from("127.2.1.1") as session,
+    ):
+        answers = [session.get(f"{target.url}/health", timeout=5).status_code for _ in range(5)]
+        page = requests.get(f"{target.url}/metrics", timeout=5).text
+    assert answers == [200] * 3 + [429] * 2
+    assert 'limiter_store{store="local"} 1.0' in page
+    assert 'limiter_store{store="redis"} 0.0' in page
+
+
+def test_through_the_api_redis_is_shared_by_workers_lost_and_back(server):
+    """Two processes: N together; 2 N while it hangs, as documented, without a 5xx; N again."""
+    settings = {"LIMITER": "redis", "REDIS_URL": server.url, "LIMIT_HEALTH": "4/min", "WORKERS": "2"}
+
+    with running_target(**settings) as target:
+
+        def statuses(address: str) -> list[int]:
+            # A connection each, so that both workers are met.
+            answers = []
+            for _ in range(40):
+                with session_from(address) as session:
+                    answers.append(session.get(f"{target.url}/health", timeout=5).status_code)
+            return answers
+
+        assert statuses("127.2.1.2").count(200) == 4
+        server.hang()
+        meanwhile = statuses("127.2.1.3")
+        assert set(meanwhile) <= {200, 429}
+        assert meanwhile.count(200) in {5, 6, 7, 8}
+        page = requests.get(f"{target.url}/metrics", timeout=5).text
+        assert 'limiter_store{store="local"} 2.0' in page
+        server.go_on()
+        deadline_s = time.monotonic() + 10
+        while 'limiter_store{store="redis"} 2.0' not in requests.get(f"{target.url}/metrics", timeout=5).text:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert statuses("127.2.1.4").count(200) == 4

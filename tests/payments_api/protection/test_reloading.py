@@ -1,0 +1,138 @@
+"""Lists that change while the program runs: a new version is taken, a wrong one leaves the one before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from payments_api.protection.networks import parse_networks
+from payments_api.protection.reloading import ReloadedFile, Watcher
+from tests.targets import running_target, session_from
+
+
+class Listed:
+    """A list on the disk, as a program follows it."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.problems: list[tuple[str, str]] = []
+        path.write_text(text)
+        self.file = ReloadedFile(path, parse_networks, on_problem=lambda *problem: self.problems.append(problem))
+
+    def becomes(self, content: str | bytes) -> int:
+        """How many networks are in the list after the next look."""
+        self.path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return self.look()
+
+    def look(self, **how: bool) -> int:
+        self.file.check(**how)
+        return len(self.file.value)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    return Listed(tmp_path / "deny.txt", "10.0.0.0/8\n")
+
+
+def test_a_new_version_is_taken_at_the_next_look(listed):
+    """Longer, shorter, empty; with a byte order mark and Windows' line ends."""
+    assert [listed.becomes(text) for text in ("10.0.0.0/8\n10.0.0.1\n", "::1\n", "")] == [2, 1, 0]
+    assert listed.becomes(b"\xef\xbb\xbf10.0.0.0/8\r\n::1\r\n") == 2
+    assert listed.problems == []
+
+
+@pytest.mark.parametrize("content", ["10.0.0.0/8\nhere\n", b"\xff\xfe", b"9" * 9_000_000])
+def test_a_wrong_version_leaves_the_one_before_and_is_reported_once(listed, content, caplog):
+    """However often it is looked at; a right one after it is taken."""
+    assert [listed.becomes(content), listed.look(), listed.look()] == [1, 1, 1]
+    assert [name for name, _ in listed.problems] == ["list-not-reloaded"]
+    assert "the version before stays" in listed.problems[0][1]
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+    assert listed.becomes("10.0.0.0/8\n::1\n") == 2
+
+
+def test_a_list_that_is_gone_stays_in_force(listed):
+    """Gone is not empty: an empty allow list locks somebody out, an empty deny list lets somebody in."""
+    listed.path.unlink()
+    assert [listed.look(), listed.look()] == [1, 1]
+    assert "can't read" in listed.problems[0][1]
+    assert len(listed.problems) == 1
+    assert listed.becomes("") == 0
+
+
+def test_who_asks_for_it_has_an_unchanged_file_read_again(listed):
+    """And a wrong version reported again."""
+    listed.becomes("here\n")
+    listed.look(even_if_unchanged=True)
+    assert len(listed.problems) == 2
+
+
+def test_the_watcher_looks_by_itself_and_ends_when_told(listed):
+    """In a thread of its own, of which none is left."""
+    watcher = Watcher([listed.file], poll_s=0.01)
+    watcher.start()
+    listed.path.write_text("10.0.0.0/8\n::1\n")
+    deadline_s = time.monotonic() + 10
+    while len(listed.file.value) != 2:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    watcher.stop()
+    assert "protection-lists" not in {thread.name for thread in threading.enumerate()}
+
+
+def statuses_of(url: str, address: str) -> int:
+    with session_from(address) as session:
+        return session.get(f"{url}/balance/acct-000001", timeout=5).status_code
+
+
+def until_status(url: str, address: str, wanted: int, *, seconds: float = 10) -> None:
+    deadline_s = time.monotonic() + seconds
+    while statuses_of(url, address) != wanted:
+        assert time.monotonic() < deadline_s, f"never {wanted}"
+        time.sleep(0.05)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_running_target_follows_its_lists(tmp_path, workers):
+    """By the file's time, and by SIGHUP, in each of its processes; nobody's connection is lost."""
+    deny = tmp_path / "deny.txt"
+    deny.write_text("127.9.0.1\n")
+    with running_target(DENY_FILE=str(deny), WORKERS=workers, LIMIT_BALANCE="100000/min") as target:
+        with session_from("127.9.0.9") as bystander:
+            ask = f"{target.url}/balance/acct-000001"
+            assert bystander.get(ask, timeout=5).status_code == 200
+            assert statuses_of(target.url, "127.9.0.1") == 403
+            deny.write_text("127.9.0.2\n")
+            until_status(target.url, "127.9.0.1", 200)
+            until_status(target.url, "127.9.0.2", 403)
+            # A wrong version: what was in force stays, and says so.
+            deny.write_text("127.9.0.0/8\n")
+            os.kill(target.process.pid, signal.SIGHUP)
+            deadline_s = time.monotonic() + 10
+            wanted = 'protection_list_failures_total{list="deny"}'
+            while (
+                f"{wanted} 0.0" in (page := requests.get(f"{target.url}/metrics", timeout=5).text) or wanted not in page
+            ):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+            assert {statuses_of(target.url, "127.9.0.2") for _ in range(6)} == {403}
+            assert bystander.get(ask, timeout=5).status_code == 200
+        assert target.process.poll() is None
+        if workers == "2":
+            assert len(psutil.Process(target.process.pid).children()) == 2
+
+
+@pytest.mark.process
+def test_a_hangup_ends_a_target_that_has_nothing_to_reload():
+    """As when its terminal closes."""
+    with running_target() as target:
+        os.kill(target.process.pid, signal.SIGHUP)
+        assert target.process.wait(10) != 0
