@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from payments_api import schemas
+from payments_api.backups.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
@@ -135,7 +136,8 @@ def make_app(settings: Settings, database: str) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
-        yield
+        with backups_of(database, settings.backups):
+            yield
         app.state.ledger.close()
 
     app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)

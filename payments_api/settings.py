@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from payments_api.backups.options import BACKUP_VARIABLES, BackupOptions, read_backup_options
+
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, for development only
 DEVELOPMENT_TOKEN: Final = "loadproof-development-token"  # noqa: S105 - public, for development only
@@ -48,6 +50,8 @@ class Settings:
     trusted_networks: tuple[_Network, ...]
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
+    backups: BackupOptions | None = None
+    """None: no backups by this process."""
 
 
 VARIABLES: Final[dict[str, tuple[str, str]]] = {
@@ -66,6 +70,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
     "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    **BACKUP_VARIABLES,
 }
 """Name to default and meaning; what `python -m payments_api --help` prints."""
 
@@ -103,6 +108,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "client_header": values["CLIENT_HEADER"].lower(),
         "trusted_networks": read("TRUSTED_NETWORKS", _networks),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        # S3's keys aren't settings of ours, and stand in the environment only.
+        "backups": read_backup_options(environment, problems),
     }
     if problems:
         raise SettingsError("\n".join(problems))

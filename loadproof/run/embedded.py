@@ -27,6 +27,8 @@ _NOT_INHERITED: Final = frozenset(
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS"),
         *("TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS"),
+        *("BACKUP_TO", "BACKUP_AT", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
+        *("BACKUP_TIMEOUT_S", "BACKUP_REQUEST_TIMEOUT_S"),
     }
 )
 """Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""
