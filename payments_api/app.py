@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from payments_api import schemas
-from payments_api.backups.background import backups_of
+from payments_api.backups.background import backups_of, print_report
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
@@ -24,6 +24,8 @@ from payments_api.webhooks import PROVIDERS
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
     from starlette.types import ASGIApp
+
+    from payments_api.backups.schedule import Report
 
 router = APIRouter()
 _JSON_BODY: Final = {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}
@@ -130,13 +132,13 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def make_app(settings: Settings, database: str) -> ASGIApp:
-    """The whole application; `database` is the ledger's file."""
+def make_app(settings: Settings, database: str, *, report: Report = print_report) -> ASGIApp:
+    """The whole application; `database` is the ledger's file. `report` hears of backups that fail, or are missing."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
-        with backups_of(database, settings.backups):
+        with backups_of(database, settings.backups, report):
             yield
         app.state.ledger.close()
 

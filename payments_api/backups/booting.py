@@ -36,7 +36,7 @@ def prove_by_boot(database: Path) -> str:
     # Two accounts are the fewest that it makes, and the ledger has them: it gets no money by being tried.
     environment |= {"DATABASE": str(database), "HOST": "127.0.0.1", "LIMITER": "off", "ACCOUNTS": "2"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"],
+        [sys.executable, "-m", "payments_api.backups.underparent", str(os.getpid()), "--port", "0"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

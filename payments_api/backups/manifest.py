@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 _LARGEST_BYTES: Final = 65_536
-_STAMP: Final = "%Y%m%dT%H%M%SZ"
-_NAME: Final = re.compile(r"(?P<ledger>[A-Za-z0-9_.]{1,64})-(?P<stamp>\d{8}T\d{6}Z)-[0-9a-f]{8}")
+_STAMP: Final = "%Y%m%dT%H%M%S.%f"
+_MICROSECONDS: Final = 3
+"""Digits that a name does without."""
+_NAME: Final = re.compile(r"(?P<ledger>[A-Za-z0-9_.]{1,64})-(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}")
 MANIFEST_SUFFIX: Final = ".json"
 PAYLOAD_SUFFIX: Final = ".sqlite3.gz"
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -52,7 +54,7 @@ class Manifest(BaseModel):
 
 
 class BackupName(NamedTuple):
-    """`ledger-20260131T030000Z-0a1b2c3d`: the database's stem, when, and what tells two of one second apart."""
+    """`ledger-20260131T030000.000Z-0a1b2c3d`: the database's stem, when, and what tells two of one moment apart."""
 
     text: str
     ledger: str
@@ -68,7 +70,7 @@ class BackupName(NamedTuple):
 
 
 def new_name(database: Path, taken_at: datetime, unique: str) -> str:
-    return f"{ledger_of(database)}-{taken_at.strftime(_STAMP)}-{unique}"
+    return f"{ledger_of(database)}-{taken_at.strftime(_STAMP)[:-_MICROSECONDS]}Z-{unique}"
 
 
 def ledger_of(database: Path) -> str:

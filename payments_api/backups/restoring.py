@@ -16,7 +16,7 @@ from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, Backu
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
 from payments_api.backups.packing import check_hash, unpack
 from payments_api.backups.places import backups_in
-from payments_api.backups.workshop import disk_errors, workshop
+from payments_api.backups.workshop import disk_errors, workshop_of
 from payments_api.ledger import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def restore(
 ) -> Restored:
     """The latest backup, or the one of this name; WrongInputError, BackupError, and then nothing has changed."""
     refuse_occupied(database)
-    with locked(lock_of(database)), workshop(database.with_name(f".{database.name}.restore")) as work:
+    with locked(lock_of(database)), workshop_of(database) as work:
         backup = choose(place, name)
         file = work / "restored.sqlite3"
         manifest = open_backup(place, backup, file, step=step)

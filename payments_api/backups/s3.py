@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from obstore.store import S3Store
+    from obstore.store import S3Config, S3Store
 
 _BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9_./-]*))?")
 _SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -103,14 +103,19 @@ def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3S
 
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     timeout = _request_timeout(environment.get(_REQUEST_S) or "60")
+    config: S3Config = {
+        "access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+        "region": environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
+    }
+    if token := environment.get("AWS_SESSION_TOKEN"):
+        config["session_token"] = token
+    if endpoint:
+        config["endpoint"] = endpoint
     return S3Store(
         bucket,
-        prefix=prefix or None,
-        access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        session_token=environment.get("AWS_SESSION_TOKEN") or None,
-        region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
-        endpoint=endpoint or None,
+        prefix=prefix,
+        config=config,
         client_options={
             "allow_http": bool(endpoint) and str(endpoint).startswith("http://"),
             "connect_timeout": timedelta(seconds=5),

@@ -18,6 +18,9 @@ _LAST_RETRY_S: Final = 3600.0
 _FUTURE: Final = timedelta(minutes=5)
 """A backup from later than this was made by a clock that was wrong: it proves nothing about today."""
 
+_AT_LEAST: Final = timedelta(hours=1)
+"""Between two backups: a clock that was put back a little would have its time of day twice."""
+
 Report = Callable[[str, str], None]
 """Takes what happened, `backup-failed`, `backup-overdue` or `backup-recovered`, and a sentence about it."""
 
@@ -88,7 +91,7 @@ class Schedule:
             self._failed = True
             self._report("backup-failed", str(error))
             return
-        self._due_s = began_s + (next_at(began, self._at_s) - began).total_seconds()
+        self._due_s = began_s + (next_at(began + _AT_LEAST, self._at_s) - began).total_seconds()
         self._retry_s = _FIRST_RETRY_S
         if self._failed or self._overdue:
             self._failed = self._overdue = False

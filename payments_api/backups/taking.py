@@ -17,7 +17,7 @@ from payments_api.backups.mistakes import BackupError
 from payments_api.backups.packing import hash_file, pack
 from payments_api.backups.places import backups_in, unfinished_in
 from payments_api.backups.retention import Keep, to_delete
-from payments_api.backups.workshop import disk_errors, workshop
+from payments_api.backups.workshop import disk_errors, workshop_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def take_backup(
 ) -> Taken:
     """BackupError, and then there is no new backup, and all others are as they were. `step` is told what comes next."""
     size = size_of(database)
-    with locked(lock_of(database)), workshop(database.with_name(f".{database.name}.backup")) as work, place.writing():
+    with locked(lock_of(database)), workshop_of(database) as work, place.writing():
         _see_to_space(work, size)
         step("copying")
         copy, packed, written = work / "copy.sqlite3", work / "packed.gz", work / "manifest.json"

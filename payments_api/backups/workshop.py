@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def workshop(path: Path) -> Iterator[Path]:
-    """Of this name; whoever asks for it holds a lock, so that what is there is nobody's."""
+def workshop_of(database: Path) -> Iterator[Path]:
+    """Beside it; whoever asks for it holds the database's lock, so that what is there is nobody's."""
+    path = database.with_name(f".{database.name}.backup")
     with disk_errors(path):
         if path.exists():
             shutil.rmtree(path)
