@@ -78,6 +78,12 @@ def ledger_of(database: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", database.stem)[:64] or "_"
 
 
+def missing(file: str, where: str) -> UnusableError:
+    """One of a backup's two files is not there."""
+    name = file.removesuffix(PAYLOAD_SUFFIX).removesuffix(MANIFEST_SUFFIX)
+    return UnusableError(name, f"its file {file} is missing in {where}", "restore another backup")
+
+
 def parse_manifest(text: bytes, *, name: str) -> Manifest:
     """The manifest of the backup of this name; UnusableError."""
     try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from payments_api.backups.copying import sync
 from payments_api.backups.locking import locked
-from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName
-from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
+from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, missing
+from payments_api.backups.mistakes import BackupError, WrongInputError, reason
 from payments_api.backups.s3 import S3Place
 
 if TYPE_CHECKING:
@@ -118,10 +118,6 @@ class DirectoryPlace:
 
     def _failed(self, what: str, error: OSError) -> BackupError:
         return BackupError(self.shown, what, "see to its space, its mount and its rights", got=reason(error))
-
-
-def missing(name: str, where: str) -> UnusableError:
-    return UnusableError(name.partition(".")[0], f"its file {name} is missing in {where}", "restore another backup")
 
 
 def backups_in(place: Place) -> list[BackupName]:

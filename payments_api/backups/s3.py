@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError
+from payments_api.backups.manifest import missing
+from payments_api.backups.mistakes import BackupError, WrongInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,8 +74,7 @@ class S3Place:
                 for chunk in obstore.get(self._store, name).stream(min_chunk_size=_CHUNK_BYTES):
                     written.write(chunk)
         except FileNotFoundError:
-            what = f"its file {name} is missing in {self.shown}"
-            raise UnusableError(name.partition(".")[0], what, "restore another backup") from None
+            raise missing(name, self.shown) from None
         except Exception as error:  # noqa: BLE001 - as above
             raise self._failed(f"{name} can't be read", error) from None
 

@@ -1,7 +1,8 @@
 """Kills a backup or a restore at each line of its code, once, and looks at what that leaves behind.
 
-`python -m tests.payments_api.backups.killing backup|restore DIRECTORY EVERY [s3://bucket]`: each attempt is a fork of this
-process, which has one thread, and so has all that it needs; it kills itself at its line. EVERY leaves lines out, but for 1. Prints how many there were.
+`python -m tests.payments_api.backups.killing backup|restore DIRECTORY EVERY [s3://bucket]`: each attempt is a fork of
+this process, which has one thread, and so has all that it needs; it kills itself at its line. EVERY leaves lines out,
+but for 1. Prints how many there were.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def lines_of(work: Callable[[], None], file: Path) -> list[Line]:
 
     def note() -> None:
         lines: dict[Line, None] = {}
-        traced(work, lambda line: lines.setdefault(line))
+        traced(work, lines.setdefault)
         file.write_text(json.dumps(list(lines)))
 
     assert in_fork(note) == 0, "it fails without being killed"

@@ -42,7 +42,7 @@ class Storage:
             region_name="us-east-1",
         )
 
-    def keys(self) -> list[str]:
+    def listed(self) -> list[str]:
         return [entry["Key"] for entry in self.client().list_objects_v2(Bucket=self.bucket).get("Contents", [])]
 
 

@@ -1,4 +1,4 @@
-"""The API backs itself up: at its start if a day was missed, once however many workers, without a pause in its answers."""
+"""The API backs itself up: at its start if a day was missed, and once however many workers there are."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     """Until it ends: then the other does."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     taken = []
-    monkeypatch.setattr(background._Background, "_take", lambda self: taken.append(self))
+    monkeypatch.setattr(background._Background, "_take", taken.append)
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: taken)
         with backups_of(str(ledger), options(place), hear):
@@ -180,7 +180,7 @@ def test_a_failure_is_told_where_the_api_logs(tmp_path, place):
             os.dup2(saved, 2)
             os.close(saved)
     assert re.search(
-        r"^payments_api: backup-failed: BACKUP_TO: no such directory, got '.*/gone'; make",
+        r"^payments_api: backup-failed: BACKUP_TO: no such directory, got '.*/gone'",
         log.read_text(),
         re.MULTILINE,
     )

@@ -10,7 +10,6 @@ from payments_api.backups.checking import _BROKEN_BY, check_ledger, schema_of
 from payments_api.backups.mistakes import UnusableError
 from tests.payments_api.backups.books import changed, new_ledger
 
-LAST = "(SELECT id FROM transactions ORDER BY created_at DESC LIMIT 1)"
 BREAKS = {
     "a balance is negative": [
         "UPDATE accounts SET balance = -1 WHERE id = 'acct-000002'",
@@ -21,11 +20,11 @@ BREAKS = {
         "UPDATE accounts SET balance = balance + 1 WHERE id = 'acct-000003'",
     ],
     "the balances are not what was paid in": [
-        f"INSERT INTO postings VALUES ({LAST}, 'acct-000002', 7)",
+        "INSERT INTO postings SELECT MAX(id), 'acct-000002', 7 FROM transactions",
         "UPDATE accounts SET balance = balance + 7 WHERE id = 'acct-000002'",
     ],
     "a posting has no account": [
-        f"INSERT INTO postings VALUES ({LAST}, 'nobody', 0)",
+        "INSERT INTO postings SELECT MAX(id), 'nobody', 0 FROM transactions",
     ],
     "a posting has no transaction": [
         "INSERT INTO postings VALUES ('none', 'acct-000002', 7), ('none', 'acct-000003', -7)",
@@ -33,7 +32,7 @@ BREAKS = {
         "UPDATE accounts SET balance = balance - 7 WHERE id = 'acct-000003'",
     ],
     "the postings of a transaction are not its debit and its credit": [
-        f"UPDATE transactions SET amount = 2 WHERE id = {LAST}",
+        "UPDATE transactions SET amount = 2 WHERE id = (SELECT MAX(id) FROM transactions)",
     ],
     "a transaction has no idempotency key": ["DELETE FROM idempotency WHERE key = 'key-1'"],
     "an idempotency key answers with a transaction that is not there": [

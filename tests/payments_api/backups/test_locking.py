@@ -36,7 +36,11 @@ def test_whoever_waits_gets_it_when_it_is_free(tmp_path):
 @pytest.mark.process
 def test_a_killed_process_has_no_lock(tmp_path):
     """The kernel takes it back."""
-    code = f"from pathlib import Path\nfrom payments_api.backups.locking import try_lock\ntry_lock(Path({str(tmp_path / 'lock')!r}))\nprint('locked', flush=True)\ninput()"
+    path = str(tmp_path / "lock")
+    code = (
+        "from pathlib import Path\nfrom payments_api.backups.locking import try_lock\n"
+        f"try_lock(Path({path!r}))\nprint('locked', flush=True)\ninput()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:

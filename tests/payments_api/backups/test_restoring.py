@@ -118,7 +118,7 @@ def test_what_is_not_there_is_not_restored(ledger, place, target):
     name = back_up(ledger, place).manifest.name
     with pytest.raises(WrongInputError, match=f"'other': no such backup in {place}; there are: {name}"):
         restore_unproved(place, target, "other")
-    with pytest.raises(WrongInputError, match="new2/ledger.sqlite3: its directory is not there; make it first"):
+    with pytest.raises(WrongInputError, match=r"new2/ledger.sqlite3: its directory is not there; make it first"):
         restore_unproved(place, target.parent.parent / "new2/ledger.sqlite3")
     back_up(new_ledger(ledger.parent / "other.sqlite3"), place)
     with pytest.raises(WrongInputError, match="backups of several databases, got ledger, other; name the backup"):
@@ -237,7 +237,7 @@ def test_every_flipped_bit_of_a_manifest_is_noticed(ledger, place):
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": "x"}', b"[" * 5000, b'{"format": 1e999}', b"\xff"])
 def test_what_is_no_manifest_is_refused(text):
     """In one line."""
-    with pytest.raises(UnusableError, match="^name: its (manifest can't be read|format is newer)"):
+    with pytest.raises(UnusableError, match=r"^name: its (manifest can't be read|format is newer)"):
         parse_manifest(text, name="name")
 
 
@@ -262,7 +262,7 @@ def test_a_boot_that_changes_the_books_is_noticed(ledger, place, target):
         pay(file, range(100, 101))
         return ""
 
-    with pytest.raises(BackupError, match="^boot: starting the API on it has changed what it holds"):
+    with pytest.raises(BackupError, match=r"^boot: starting the API on it has changed what it holds"):
         restore(DirectoryPlace(place), target, None, prove=cheat)
     assert untouched(target)
     assert leftovers(target.parent) == []
@@ -291,7 +291,7 @@ def test_what_the_api_does_not_start_on_is_not_restored(ledger, place, target, m
     back_up(ledger, place)
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.chdir("/")
-    with pytest.raises(BackupError, match="^boot: the API doesn't start on it, got .*No module named"):
+    with pytest.raises(BackupError, match=r"^boot: the API doesn't start on it, got .*No module named"):
         restore(DirectoryPlace(place), target, None)
     assert untouched(target)
 

@@ -119,7 +119,7 @@ def test_books_that_do_not_balance_are_no_backup_and_throw_out_none(ledger, plac
     good = back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name
     with changed(ledger) as database:
         database.execute("UPDATE accounts SET balance = balance + 1 WHERE id = 'acct-000002'")
-    with pytest.raises(UnusableError, match="the copy of .*: a balance is not the opening balance"):
+    with pytest.raises(UnusableError, match=r"the copy of .*: a balance is not the opening balance"):
         back_up(ledger, place, keep=Keep(1, 0, 0))
     assert names(place) == [good]
     assert leftovers(ledger.parent) == []
@@ -137,7 +137,7 @@ def test_without_room_to_copy_nothing_is_copied(ledger, place, monkeypatch):
     monkeypatch.setattr(taking, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=17_000_000)))
     back_up(ledger, place)
     monkeypatch.setattr(taking, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=16_777_215)))
-    with pytest.raises(BackupError, match="leave 16 MiB: .* bytes needed, got 16777215 free; free some space"):
+    with pytest.raises(BackupError, match=r"leave 16 MiB: .* bytes needed, got 16777215 free; free some space"):
         back_up(ledger, place)
     assert len(names(place)) == 1
     assert leftovers(ledger.parent) == []
