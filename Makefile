@@ -14,7 +14,7 @@ PYTEST = $(UNTRACED) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary backup-drill gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.request_profile
 	@$(BIN)/python -m bench.target_capacity
 	@$(BIN)/python -m bench.tables
+
+backup-drill: $(VENV)/installed ## Back the API up under load, restore, and look for every payment acknowledged before.
+	@$(BIN)/python -m drills.backup
 
 fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

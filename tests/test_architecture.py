@@ -15,7 +15,7 @@ import pytest
 from tests.commands import ROOT
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
-TOOLS = ("bench", "simulation", "tests")
+TOOLS = ("bench", "drills", "simulation", "tests")
 """They import the product, which knows nothing of them."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
 PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND

@@ -153,7 +153,7 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     """Until it ends: then the other does."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     taken = []
-    monkeypatch.setattr(background._Background, "_take", taken.append)
+    monkeypatch.setattr(background._Background, "_take", lambda self: taken.append(self.__class__))
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: taken)
         with backups_of(str(ledger), options(place), hear):
