@@ -12,6 +12,7 @@ from payments_api.backups.copying import sync
 from payments_api.backups.locking import locked
 from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, missing
 from payments_api.backups.mistakes import BackupError, WrongInputError, reason
+from payments_api.backups.owners import give_to_owner
 from payments_api.backups.s3 import S3Place
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ class DirectoryPlace:
     def put(self, source: Path, name: str) -> None:
         partial = self._path / f"{_PARTIAL}{name}"
         try:
-            with source.open("rb") as read, partial.open("wb") as written:
+            with source.open("rb") as read, partial.open("wb", opener=_private) as written:
                 shutil.copyfileobj(read, written, 1 << 20)
                 written.flush()
                 os.fsync(written.fileno())
+            give_to_owner(partial)
             partial.replace(self._path / name)
             sync(self._path)
         except OSError as error:
@@ -118,6 +120,11 @@ class DirectoryPlace:
 
     def _failed(self, what: str, error: OSError) -> BackupError:
         return BackupError(self.shown, what, "see to its space, its mount and its rights", got=reason(error))
+
+
+def _private(path: str, flags: int) -> int:
+    """Whose payments these are is nobody else's business."""
+    return os.open(path, flags, 0o600)
 
 
 def backups_in(place: Place) -> list[BackupName]:

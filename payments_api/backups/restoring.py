@@ -14,6 +14,7 @@ from payments_api.backups.copying import sync
 from payments_api.backups.locking import lock_of, locked
 from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, Manifest, parse_manifest
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
+from payments_api.backups.owners import give_to_owner
 from payments_api.backups.packing import check_hash, unpack
 from payments_api.backups.places import backups_in
 from payments_api.backups.workshop import disk_errors, workshop_of
@@ -156,6 +157,7 @@ def _give_name(file: Path, database: Path) -> None:
     """In one moment, and never in the place of another: a link fails where the name is taken, a rename would not."""
     try:
         os.link(file, database)
+        give_to_owner(database)
         sync(database.parent)
     except FileExistsError:
         raise WrongInputError(database, "came into being meanwhile", "restore to another path") from None

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from payments_api.backups.mistakes import BackupError, reason
+from payments_api.backups.owners import give_to_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ def workshop_of(database: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         path.mkdir(mode=0o700)
+        give_to_owner(path)
     try:
         yield path
     finally:

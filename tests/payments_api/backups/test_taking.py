@@ -168,6 +168,24 @@ def test_what_a_killed_backup_left_in_the_place_goes_with_the_next(ledger, place
     assert {path.name for path in place.iterdir()} == {".backup-lock", f"{name}.json", f"{name}.sqlite3.gz"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for others")
+def test_what_root_makes_belongs_to_whoever_serves(ledger, place):
+    """A backup by hand, in a container's console, must not lock the API out of its next one."""
+    for directory in (ledger.parent, place):
+        os.chown(directory, 10_001, 10_002)
+    back_up(ledger, place)
+    restore_unproved(place, ledger.parent / "restored.sqlite3")
+    made = [*place.iterdir(), *ledger.parent.glob(".*lock"), ledger.parent / "restored.sqlite3"]
+    assert len(made) == 6
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(10_001, 10_002)}
+
+
+def test_nobody_else_can_read_a_backup(ledger, place):
+    """Whatever the umask."""
+    back_up(ledger, place)
+    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
+
+
 def test_a_place_on_the_databases_own_disk_is_told(ledger, place, monkeypatch):
     """It would be lost with it."""
     assert back_up(ledger, place).same_disk
