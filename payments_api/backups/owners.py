@@ -1,4 +1,4 @@
-"""What root makes in somebody's directory, to that somebody: or the API, which isn't root, could not use it any more."""
+"""What root makes in somebody's directory, to that somebody: or the API, which isn't root, couldn't use it any more."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from payments_api.backups.s3 import S3Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
+    from typing import BinaryIO
 
 _PARTIAL: Final = ".partial-"
 _LOCK: Final = ".backup-lock"
@@ -87,7 +88,7 @@ class DirectoryPlace:
     def put(self, source: Path, name: str) -> None:
         partial = self._path / f"{_PARTIAL}{name}"
         try:
-            with source.open("rb") as read, partial.open("wb", opener=_private) as written:
+            with source.open("rb") as read, _private(partial) as written:
                 shutil.copyfileobj(read, written, 1 << 20)
                 written.flush()
                 os.fsync(written.fileno())
@@ -122,9 +123,9 @@ class DirectoryPlace:
         return BackupError(self.shown, what, "see to its space, its mount and its rights", got=reason(error))
 
 
-def _private(path: str, flags: int) -> int:
-    """Whose payments these are is nobody else's business."""
-    return os.open(path, flags, 0o600)
+def _private(path: Path) -> BinaryIO:
+    """Open for writing, new: whose payments these are is nobody else's business."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def backups_in(place: Place) -> list[BackupName]:
