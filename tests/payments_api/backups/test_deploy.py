@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from payments_api.backups.checking import check_ledger
+from payments_api.backups.options import BACKUP_VARIABLES
 from payments_api.settings import VARIABLES, read_settings
 from tests.commands import ROOT
 from tests.payments_api.backups.books import new_ledger, pay, transactions
@@ -97,3 +98,12 @@ def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, stor
     assert done.returncode == 0, done.stderr
     assert transactions(restored) == transactions(tmp_path / "gone")
     assert check_ledger(restored, name="replica").transactions == 20
+
+
+def test_the_readme_names_every_variable_with_its_default():
+    """Of backups."""
+    readme = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
+    for name, (default, _) in BACKUP_VARIABLES.items():
+        short = name.replace("BACKUP_KEEP", "") if name.endswith(("WEEKS", "MONTHS")) else name
+        row = next(line for line in readme.splitlines() if line.startswith("| `BACKUP") and f"`{short}`" in line)
+        assert (default or "none") in row.split("|")[2], name
