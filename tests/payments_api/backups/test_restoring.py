@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from payments_api.backups import restoring
+from payments_api.backups import booting, restoring
+from payments_api.backups.booting import prove_by_boot
 from payments_api.backups.locking import lock_of, locked
 from payments_api.backups.manifest import Manifest, parse_manifest
 from payments_api.backups.mistakes import BackupError, BusyError, UnusableError, WrongInputError
-from payments_api.backups.packing import hash_file, pack
+from payments_api.backups.packing import hash_file, pack, unpack
 from payments_api.backups.places import DirectoryPlace
 from payments_api.backups.restoring import restore
 from tests.payments_api.backups.books import (
@@ -181,7 +182,14 @@ def damage_database(place: Path, name: str) -> None:
         left.unlink()
 
 
+def damage_counts(place: Path, name: str) -> None:
+    """A manifest that is whole, of a database that is whole, and other than it says."""
+    contents = parse_manifest((place / f"{name}.json").read_bytes(), name=name).contents
+    rewrite(place, name, contents=contents.model_copy(update={"transactions": contents.transactions + 1}))
+
+
 DAMAGES = {
+    damage_counts: "holds something else than its manifest says; restore another backup",
     damage_bit: "is damaged, got another SHA-256 than its manifest says",
     damage_end: r"is damaged, got \d+ bytes instead of \d+",
     damage_payload_gone: r"its file \S+.sqlite3.gz is missing in",
@@ -252,6 +260,10 @@ def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place,
     rewrite(place, name, payload=hash_file(payload(place, name)))
     with pytest.raises(UnusableError, match="is damaged, got another database than its manifest says"):
         restore_unproved(place, target)
+    manifest = parse_manifest((place / f"{name}.json").read_bytes(), name=name)
+    with pytest.raises(UnusableError):
+        unpack(payload(place, name), target, expected=manifest.database, name=name)
+    assert target.stat().st_size <= manifest.database.bytes
 
 
 def test_a_boot_that_changes_the_books_is_noticed(ledger, place, target):
@@ -283,6 +295,23 @@ def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, targ
             assert requests.get(f"{api.url}/transactions/{transaction}", timeout=5).status_code == 200
         answer = api.pay("key-1", debit="acct-000000", credit="acct-000001", amount=1)
         assert answer.headers["Idempotent-Replayed"] == "true"
+
+
+def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
+    """Nor is one that never gets ready."""
+    monkeypatch.setattr(booting, "_ask", lambda _: {"balance": 1})
+    monkeypatch.setattr(booting, "_await_ready", lambda _: "http://127.0.0.1:9")
+    monkeypatch.setattr(booting.sys, "executable", "/bin/true")
+    with pytest.raises(BackupError, match="^boot: the API tells another balance of acct-000000 than .*999995, got 1;"):
+        prove_by_boot(ledger)
+    monkeypatch.undo()
+    monkeypatch.setattr(booting, "_START_S", 0.2)
+    silent = ledger.parent / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 100\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(booting.sys, "executable", str(silent))
+    with pytest.raises(BackupError, match="^boot: the API doesn't start on it, got no output; start it by hand"):
+        prove_by_boot(ledger)
 
 
 @pytest.mark.process

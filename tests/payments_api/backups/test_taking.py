@@ -80,6 +80,14 @@ def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
     assert ((killed / "ledger.sqlite3").read_bytes(), log.read_bytes()) == before
 
 
+def test_what_is_acknowledged_before_its_time_is_in_it(ledger, place, monkeypatch):
+    """The time is looked up before the copy is made."""
+    calls = []
+    monkeypatch.setattr(taking, "copy_database", lambda *paths: (calls.append("copied"), copy_database(*paths)))
+    back_up(ledger, place, now=lambda: (calls.append("time"), datetime.now(UTC))[1])
+    assert calls == ["time", "copied"]
+
+
 def test_a_backup_is_two_files_and_nothing_else_is_left(ledger, place):
     """And it restores to what was there."""
     taken = back_up(ledger, place)
