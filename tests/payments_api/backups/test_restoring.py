@@ -302,7 +302,7 @@ def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
     monkeypatch.setattr(booting, "_ask", lambda _: {"balance": 1})
     monkeypatch.setattr(booting, "_await_ready", lambda _: "http://127.0.0.1:9")
     monkeypatch.setattr(booting.sys, "executable", "/bin/true")
-    with pytest.raises(BackupError, match="^boot: the API tells another balance of acct-000000 than .*999995, got 1;"):
+    with pytest.raises(BackupError, match=r"^boot: the API tells another balance of acct-000000 than .*999995, got 1;"):
         prove_by_boot(ledger)
     monkeypatch.undo()
     monkeypatch.setattr(booting, "_START_S", 0.2)
@@ -310,7 +310,7 @@ def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
     silent.write_text("#!/bin/sh\nexec sleep 100\n")
     silent.chmod(0o755)
     monkeypatch.setattr(booting.sys, "executable", str(silent))
-    with pytest.raises(BackupError, match="^boot: the API doesn't start on it, got no output; start it by hand"):
+    with pytest.raises(BackupError, match=r"^boot: the API doesn't start on it, got no output; start it by hand"):
         prove_by_boot(ledger)
 
 

@@ -6,8 +6,9 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,30 @@ def test_a_copy_under_steady_writes_ends_and_its_books_balance(ledger, tmp_path)
             copy_database(ledger, copy)
             assert check_ledger(copy, name="copy").transactions >= 5 + before
         assert acknowledged[0] > 0
+
+
+def test_a_copy_of_many_pages_ends_while_somebody_writes_all_the_time(ledger, tmp_path):
+    """In steps it would begin again with each write."""
+    stopping, written = threading.Event(), []
+    with changed(ledger) as database:
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (bytes(8_000_000),))
+
+    def write() -> None:
+        with closing(sqlite3.connect(ledger, isolation_level=None)) as writer:
+            while not stopping.is_set():
+                writer.execute("INSERT INTO webhook_events VALUES ('standard', ?, 'now', x'00')", (len(written),))
+                written.append(time.monotonic())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        while not written:
+            thread.join(0.01)
+        copy_database(ledger, tmp_path / "copy.sqlite3")
+    finally:
+        stopping.set()
+        thread.join()
+    assert check_ledger(tmp_path / "copy.sqlite3", name="copy").webhook_events >= 2
 
 
 def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
@@ -170,9 +195,10 @@ def test_old_backups_go_and_other_files_stay(ledger, place):
 
 def test_what_a_killed_backup_left_in_the_place_goes_with_the_next(ledger, place):
     """A partial file, and a payload without its manifest."""
+    now = datetime(2026, 1, 1, 3, 0, 1, tzinfo=UTC)
     (place / ".partial-ledger-20260101T030000.000Z-00000000.sqlite3.gz").touch()
     payload(place, "ledger-20260101T030000.000Z-00000000").touch()
-    name = back_up(ledger, place).manifest.name
+    name = back_up(ledger, place, now=lambda: now).manifest.name
     assert {path.name for path in place.iterdir()} == {".backup-lock", f"{name}.json", f"{name}.sqlite3.gz"}
 
 
