@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,27 +65,30 @@ def test_a_copy_under_steady_writes_ends_and_its_books_balance(ledger, tmp_path)
         assert acknowledged[0] > 0
 
 
-def test_a_copy_of_many_pages_ends_while_somebody_writes_all_the_time(ledger, tmp_path):
+WRITER = """
+import sqlite3, sys, time
+writer, number = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30), 0
+writer.execute("PRAGMA synchronous=OFF")
+end_s = time.monotonic() + 15
+while time.monotonic() < end_s:
+    writer.execute("INSERT INTO webhook_events VALUES ('standard', ?, 'now', x'00')", (number,))
+    number += 1
+    number == 1 and print("writing", flush=True)
+"""
+
+
+@pytest.mark.process
+def test_a_copy_of_many_pages_ends_while_another_process_writes_all_the_time(ledger, tmp_path):
     """In steps it would begin again with each write."""
-    stopping, written = threading.Event(), []
     with changed(ledger) as database:
-        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (bytes(8_000_000),))
-
-    def write() -> None:
-        with closing(sqlite3.connect(ledger, isolation_level=None)) as writer:
-            while not stopping.is_set():
-                writer.execute("INSERT INTO webhook_events VALUES ('standard', ?, 'now', x'00')", (len(written),))
-                written.append(time.monotonic())
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        while not written:
-            thread.join(0.01)
-        copy_database(ledger, tmp_path / "copy.sqlite3")
-    finally:
-        stopping.set()
-        thread.join()
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (bytes(20_000_000),))
+    with subprocess.Popen([sys.executable, "-c", WRITER, ledger], stdout=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout.readline() == b"writing\n"
+            copy_database(ledger, tmp_path / "copy.sqlite3")
+            assert writer.poll() is None
+        finally:
+            writer.kill()
     assert check_ledger(tmp_path / "copy.sqlite3", name="copy").webhook_events >= 2
 
 
