@@ -1,1 +1,1 @@
-"""Incidents that are made on purpose, against real servers, with a short report of what the reference API did."""
+"""What goes wrong in operation, done on purpose to a real API under load; each ends with a report and an exit code."""

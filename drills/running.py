@@ -51,7 +51,7 @@ def running_target(**settings: str) -> Iterator[Target]:
     command = [_PYTHON, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
     environment = {**os.environ, **settings}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        assert process.stdout is not None
         try:
             yield Target(process.stdout.readline().split()[-1], process)
         finally:

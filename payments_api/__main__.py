@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from payments_api.app import make_app
+from payments_api.backups.commands import COMMANDS
+from payments_api.backups.commands import main as run_command
 from payments_api.ledger import create_database
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
@@ -55,6 +57,8 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        return run_command(sys.argv[1:])
     options = _parse_arguments()
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
@@ -112,7 +116,7 @@ def _parse_arguments() -> argparse.Namespace:
     ]
     parser = argparse.ArgumentParser(
         prog="python -m payments_api",
-        description="The reference payments API.",
+        description=f"The reference payments API. Also: %(prog)s {'|'.join(COMMANDS)}, each with a --help of its own.",
         epilog="environment variables:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

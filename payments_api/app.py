@@ -10,13 +10,14 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from payments_api import schemas
+from payments_api.backups.background import backups_of, print_report
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
 from payments_api.metrics import Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.protection.middleware import ProtectionMiddleware
-from payments_api.protection.protection import Protection, tell_nobody
+from payments_api.protection.protection import Protection
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
 from payments_api.webhooks import PROVIDERS
@@ -24,7 +25,7 @@ from payments_api.webhooks import PROVIDERS
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
 
-    from payments_api.protection.reloading import OnProblem
+    from payments_api.backups.schedule import Report
 
 router = APIRouter()
 _JSON_BODY: Final = {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}
@@ -131,16 +132,17 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def make_app(settings: Settings, database: str, *, on_problem: OnProblem = tell_nobody) -> FastAPI:
-    """The whole application; `database` is the ledger's file; `on_problem` is told of incidents."""
+def make_app(settings: Settings, database: str, *, report: Report = print_report) -> FastAPI:
+    """The whole application; `database` is the ledger's file; `report` is told of incidents: a name, and a sentence."""
     counted = Metrics()
-    protection = Protection(settings.protection, metrics=counted.protection, on_problem=on_problem)
+    protection = Protection(settings.protection, metrics=counted.protection, on_problem=report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
         async with protection.running():
-            yield
+            with backups_of(database, settings.backups, report):
+                yield
         app.state.ledger.close()
 
     app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)

@@ -22,6 +22,8 @@ from typing import Any, Final
 
 OPENING_BALANCE: Final = 1_000_000
 CURRENCY: Final = "EUR"
+SCHEMA_VERSION: Final = 1
+"""In `PRAGMA user_version`; a backup of a newer one is not restored."""
 _LARGEST_GROUP: Final = 256
 
 _SCHEMA: Final = """
@@ -84,6 +86,8 @@ def create_database(path: str, accounts: int) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.executescript(_SCHEMA)
     connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.executemany(
         "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
         ((f"acct-{number:06d}", CURRENCY, OPENING_BALANCE) for number in range(accounts)),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from payments_api.backups.options import BACKUP_VARIABLES, BackupOptions, read_backup_options
 from payments_api.protection import options
 from payments_api.protection.options import ENDPOINTS
 from payments_api.values import matching, whole_number
@@ -45,6 +46,8 @@ class Settings:
     protection: options.Options
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
+    backups: BackupOptions | None = None
+    """None: no backups by this process."""
 
 
 VARIABLES: Final[dict[str, tuple[str, str]]] = {
@@ -60,6 +63,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    **BACKUP_VARIABLES,
 }
 """Name to default and meaning; what `python -m payments_api --help` prints."""
 
@@ -84,6 +88,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             note(name, str(error))
             return None
 
+    of_backups: list[str] = []
     found = {
         "host": values["HOST"],
         "port": read("PORT", whole_number(0, 65_535)),
@@ -94,11 +99,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
         "protection": options.read_options(read),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        # S3's keys aren't settings of ours, and stand in the environment only.
+        "backups": read_backup_options(environment, of_backups),
     }
     for name, remedy in options.contradictions(values, frozenset(problems)):
         note(name, remedy)
-    if problems:
-        raise SettingsError("\n".join(problems[name] for name in VARIABLES if name in problems))
+    if problems or of_backups:
+        raise SettingsError("\n".join([*(problems[name] for name in VARIABLES if name in problems), *of_backups]))
     return Settings(**found)
 
 

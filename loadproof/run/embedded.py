@@ -29,6 +29,8 @@ _NOT_INHERITED: Final = frozenset(
         *("PENALTY_BASE", "PENALTY_FACTOR", "PENALTY_CAP", "PENALTY_MEMORY"),
         *("REDIS_URL", "REDIS_TIMEOUT", "BOTS", "BOTS_FILE", "ALLOW_FILE", "DENY_FILE"),
         *("TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS"),
+        *("BACKUP_TO", "BACKUP_AT", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
+        *("BACKUP_TIMEOUT_S", "BACKUP_REQUEST_TIMEOUT_S"),
     }
 )
 """Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""

@@ -23,6 +23,8 @@ DOCUMENTS = [
     *(ROOT / "docs").rglob("*.md"),
     ROOT / "scenarios/README.md",
     ROOT / "reports/README.md",
+    ROOT / "payments_api/README.md",
+    ROOT / "deploy/fly/README.md",
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

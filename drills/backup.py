@@ -1,0 +1,221 @@
+"""Backs the API up under load, restores into an empty place, and looks for every payment that was acknowledged before.
+
+`python -m drills.backup [--seconds S] [--rate N] [--payments N]`: exit code 0 when nothing is lost and nobody had to
+wait, 1 otherwise. It reports what it saw of response times without and with a backup at work, on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import requests
+
+from drills.payers import Payers, Payment
+from payments_api.backups.manifest import Manifest, parse_manifest
+from payments_api.backups.places import DirectoryPlace, backups_in
+from payments_api.ledger import Ledger, Order, create_database
+
+_ACCOUNTS: Final = 100
+_BACKUPS: Final = "backed up"
+_READY: Final = "payments_api: ready on "
+_SLOWEST_S: Final = 1.0
+_TIMES_CALM: Final = 3.0
+"""Nobody waits longer than this for a backup, and so many times as long as without one: a busy machine is no stall."""
+
+
+@dataclass
+class Seen:
+    """What the drill was about."""
+
+    payments: list[Payment] = field(default_factory=list)
+    phases: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Name to beginning and end, in `time.monotonic()` seconds."""
+    backups: list[tuple[Manifest, float]] = field(default_factory=list)
+    """Each with the seconds that it took."""
+    restored_s: float = 0.0
+    found: set[str] = field(default_factory=set)
+    """Ids of transactions that the restored API has."""
+    errors: list[str] = field(default_factory=list)
+
+    def acknowledged_before(self, moment: datetime) -> list[Payment]:
+        return [payment for payment in self.payments if payment.id and payment.acknowledged_at < moment.timestamp()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="backup-drill-") as directory:
+        seen = drill(Path(directory), seconds=options.seconds, rate=options.rate, payments=options.payments)
+    lines, is_passed = report(seen)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if is_passed else 1
+
+
+def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Seen:
+    """Calm, backups one after the other, and calm again, each for so many seconds; then the last is restored."""
+    seen = Seen()
+    database, place, target = directory / "ledger.sqlite3", directory / "place", directory / "new/ledger.sqlite3"
+    place.mkdir()
+    target.parent.mkdir()
+    _fill(database, payments)
+    with _serving(database) as url, Payers(url, rate=rate, accounts=_ACCOUNTS) as payers:
+        with _phase(seen, "calm"):
+            time.sleep(seconds)
+        with _phase(seen, _BACKUPS):
+            end_s = time.monotonic() + seconds
+            while time.monotonic() < end_s and not seen.errors:
+                _back_up(seen, database, place)
+        with _phase(seen, "calm after"):
+            time.sleep(seconds)
+    seen.payments = payers.payments
+    if not seen.errors:
+        _restore(seen, place, target)
+    return seen
+
+
+def report(seen: Seen) -> tuple[list[str], bool]:
+    """For people; and whether all is as it should be."""
+    problems = list(seen.errors)
+    failed = [payment for payment in seen.payments if not payment.id]
+    if failed:
+        problems.append(f"{len(failed)} of {len(seen.payments)} payments failed, the first with {failed[0].answer}")
+    lines = ["backup drill", ""]
+    if seen.backups:
+        last = seen.backups[-1][0]
+        before = seen.acknowledged_before(last.created_at)
+        lost = [payment for payment in before if payment.id not in seen.found]
+        took_s = sorted(took_s for _, took_s in seen.backups)
+        lines += [
+            f"backups under load     {len(seen.backups)}, {took_s[0]:.2f} to {took_s[-1]:.2f} s each",
+            f"restored               {last.name} in {seen.restored_s:.2f} s, boot included",
+            f"                       {last.contents.transactions} transactions, {last.database.bytes / 1e6:.1f} MB",
+            f"acknowledged before    {len(before)} of this drill's {len(seen.payments)} payments",
+            f"  of them restored     {len(before) - len(lost)}",
+            f"  of them lost         {len(lost)}",
+        ]
+        if lost:
+            problems.append(f"{len(lost)} acknowledged payments are lost, the first {lost[0].id}")
+        if not before:
+            problems.append("no payment was acknowledged before the backup began: nothing is shown")
+    times, stalls = _response_times(seen)
+    problems += stalls
+    lines += ["", *times, "", *(f"FAIL: {problem}" for problem in problems)]
+    if not problems:
+        lines.append("PASS: every payment that was acknowledged before the backup began is there")
+    return lines, not problems
+
+
+def _response_times(seen: Seen) -> tuple[list[str], list[str]]:
+    """A table, and what is wrong with it."""
+    lines = ["response times         payments       p50       p99   slowest   (ms, from the intended start)"]
+    problems, slowest_s = [], {}
+    for name, (began_s, ended_s) in seen.phases.items():
+        times_s = sorted(payment.took_s for payment in seen.payments if began_s <= payment.intended_s < ended_s)
+        if not times_s:
+            problems.append(f"no payments while {name}: nothing is shown")
+            continue
+        slowest_s[name] = times_s[-1]
+        lines.append(f"  {name:20} {len(times_s):9}" + "".join(f"{at * 1e3:10.1f}" for at in _quantiles(times_s)))
+    allowed_s = max(
+        _SLOWEST_S, _TIMES_CALM * max((slowest_s[name] for name in slowest_s if name != _BACKUPS), default=0)
+    )
+    if slowest_s.get(_BACKUPS, 0) > allowed_s:
+        problems.append(f"a payment took {slowest_s[_BACKUPS]:.2f} s while {_BACKUPS}; {allowed_s:.2f} s are allowed")
+    return lines, problems
+
+
+def _quantiles(times_s: list[float]) -> tuple[float, float, float]:
+    return times_s[len(times_s) // 2], times_s[min(len(times_s) - 1, len(times_s) * 99 // 100)], times_s[-1]
+
+
+@contextmanager
+def _phase(seen: Seen, name: str) -> Iterator[None]:
+    began_s = time.monotonic()
+    yield
+    seen.phases[name] = began_s, time.monotonic()
+
+
+def _fill(database: Path, payments: int) -> None:
+    """A ledger that is worth copying."""
+    create_database(str(database), _ACCOUNTS)
+    ledger = Ledger(str(database))
+
+    async def pay() -> None:
+        for first in range(0, payments, 256):
+            numbers = range(first, min(first + 256, payments))
+            orders = (
+                ledger.pay(f"before-{number}", Order("acct-000000", f"acct-{number % 99 + 1:06d}", 1, "EUR"))
+                for number in numbers
+            )
+            await asyncio.gather(*orders)
+
+    asyncio.run(pay())
+    ledger.close()
+
+
+@contextmanager
+def _serving(database: Path) -> Iterator[str]:
+    environment = {**os.environ, "DATABASE": str(database), "LIMITER": "off", "ACCOUNTS": str(_ACCOUNTS)}
+    command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as api:
+        assert api.stdout is not None
+        try:
+            line = api.stdout.readline()
+            if not line.startswith(_READY):
+                raise SystemExit(f"the API doesn't start, got {line!r}; see above")
+            yield line.removeprefix(_READY).strip()
+        finally:
+            api.terminate()
+
+
+def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    # As the API's own schedule does it: whoever pays goes first.
+    command = ["nice", "-n", "19", sys.executable, "-m", "payments_api.backups", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def _back_up(seen: Seen, database: Path, place: Path) -> None:
+    began_s = time.monotonic()
+    done = _command("backup", "--database", database, "--to", place)
+    if done.returncode != 0:
+        seen.errors.append(done.stderr.strip())
+        return
+    newest = backups_in(DirectoryPlace(place))[0].text
+    manifest = parse_manifest((place / f"{newest}.json").read_bytes(), name=newest)
+    seen.backups.append((manifest, time.monotonic() - began_s))
+
+
+def _restore(seen: Seen, place: Path, target: Path) -> None:
+    began_s = time.monotonic()
+    done = _command("restore", "--from", place, "--database", target)
+    seen.restored_s = time.monotonic() - began_s
+    if done.returncode != 0:
+        seen.errors.append(done.stderr.strip())
+        return
+    with _serving(target) as url, requests.Session() as session:
+        for payment in seen.acknowledged_before(seen.backups[-1][0].created_at):
+            if session.get(f"{url}/transactions/{payment.id}", timeout=10).status_code == 200:
+                seen.found.add(payment.id)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m drills.backup", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each of the three phases (default: 15)")
+    parser.add_argument("--rate", type=float, default=100.0, help="payments per second (default: 100)")
+    parser.add_argument("--payments", type=int, default=20_000, help="in the ledger before (default: 20000)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

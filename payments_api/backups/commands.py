@@ -1,0 +1,180 @@
+"""`backup`, `restore` and `verify`, as people and schedulers type them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from payments_api.backups.deadline import deadline
+from payments_api.backups.mistakes import BackupError, WrongInputError, reason
+from payments_api.backups.options import BACKUP_VARIABLES, read_backup_options
+from payments_api.backups.places import backups_in, open_place
+from payments_api.backups.restoring import check_backup, choose, restore
+from payments_api.backups.taking import take_backup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from payments_api.backups.manifest import Manifest
+
+COMMANDS: Final = ("backup", "restore", "verify")
+_EPILOG: Final = (
+    "exit codes: 0 done; 1 the backup, its check or its restoring failed; 2 wrong input.\n"
+    "S3's keys and endpoint come from the environment alone: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
+    "AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; what was done is on standard output, what went wrong on standard error."""
+    options = _parser().parse_args(arguments)
+    environment = {**os.environ, **_given(options)}
+    run: Callable[[argparse.Namespace, Mapping[str, str], Callable[[str], None]], None] = options.run
+    try:
+        with deadline(options.command, _timeout_s(environment)) as step:
+            run(options, environment, step)
+    except BackupError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except OSError as error:
+        # Where nobody expected it: still one line, and nothing is half done.
+        sys.stderr.write(f"{error.filename or options.command}: {reason(error)}; see to its space and its rights\n")
+        return 1
+    return 0
+
+
+def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
+    problems: list[str] = []
+    found = read_backup_options(environment, problems)
+    if found is None:
+        raise WrongInputError("BACKUP_TO", "no place for the backup", "give --to, or set it")
+    if problems:
+        raise _Problems(problems)
+    database = Path(environment["DATABASE"]).absolute()
+    taken = take_backup(database, open_place(found.place, environment), keep=found.keep, step=step)
+    _say(f"backed up {database} as {taken.manifest.name}: {_described(taken.manifest)}")
+    if taken.deleted:
+        _say(f"threw out {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
+    if taken.same_disk:
+        sys.stderr.write(
+            f"{found.place}: is on the database's own file system, and would be lost with it; copy it elsewhere, too\n"
+        )
+
+
+def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
+    database = environment.get("DATABASE", "")
+    if not database:
+        raise WrongInputError("DATABASE", "no path to restore to", "give --database, or set it")
+    path = Path(database).absolute()
+    manifest, proof = restore(open_place(_place(environment), environment), path, options.name, step=step)
+    _say(f"restored {manifest.name} to {path}: {_described(manifest)}; the API starts on it, {proof}")
+
+
+def _verify(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
+    place = open_place(_place(environment), environment)
+    wanted = backups_in(place) if options.all else [choose(place, options.name)]
+    if not wanted:
+        raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
+    problems = []
+    for backup in wanted:
+        step(f"checking {backup.text}")
+        with tempfile.TemporaryDirectory(prefix="payments-backups-") as work:
+            try:
+                _say(f"{backup.text} is good: {_described(check_backup(place, backup, Path(work)))}")
+            except BackupError as error:
+                problems.append(str(error))
+    if problems:
+        raise _Problems(problems, exit_code=1)
+
+
+class _Problems(WrongInputError):  # noqa: N818 - never leaves this file
+    """Several lines, each complete."""
+
+    def __init__(self, lines: list[str], exit_code: int = WrongInputError.exit_code) -> None:
+        Exception.__init__(self, "\n".join(lines))
+        self.exit_code = exit_code
+
+
+def _described(manifest: Manifest) -> str:
+    held = manifest.contents
+    return (
+        f"taken {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC, {held.transactions} transactions, "
+        f"{held.accounts} accounts, {held.webhook_events} webhook events, "
+        f"{manifest.database.bytes} bytes ({manifest.payload.bytes} packed)"
+    )
+
+
+def _place(environment: Mapping[str, str]) -> str:
+    place = environment.get("BACKUP_TO", "")
+    if not place:
+        raise WrongInputError("BACKUP_TO", "no place to read backups from", "give --from, or set it")
+    return place
+
+
+def _timeout_s(environment: Mapping[str, str]) -> float:
+    text = environment.get("BACKUP_TIMEOUT_S") or BACKUP_VARIABLES["BACKUP_TIMEOUT_S"][0]
+    # What is wrong with it is said with all else that is wrong.
+    return float(text) if text.isascii() and text.isdecimal() and 0 < int(text) <= 86_400 else 86_400.0
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    flags = {"BACKUP_TO": options.place, "DATABASE": getattr(options, "database", None)}
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m payments_api",
+        description="Back up the payments API's ledger while it serves, check backups, and restore one.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
+    backup = _command(commands, "backup", "Copy the live database, check the copy, and keep it in the place.", _backup)
+    backup.add_argument("--database", metavar="FILE", help="the SQLite file that the API serves; overrides DATABASE")
+    backup.add_argument("--to", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
+    _add_variables(backup)
+    restored = _command(
+        commands, "restore", "Restore a backup to where no database is; the API must start on it first.", _restore
+    )
+    restored.add_argument("name", nargs="?", help="of the backup; the latest by default")
+    restored.add_argument("--from", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
+    restored.add_argument("--database", metavar="FILE", help="where to; nothing may be there; overrides DATABASE")
+    verify = _command(commands, "verify", "Check hashes, SQLite's integrity and the books of a backup.", _verify)
+    which = verify.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", help="of the backup; the latest by default")
+    which.add_argument("--all", action="store_true", help="every backup in the place")
+    verify.add_argument("--from", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str, run: object
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose} PLACE is a directory, or s3://bucket/prefix.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_variables(parser: argparse.ArgumentParser) -> None:
+    width = max(map(len, BACKUP_VARIABLES))
+    lines = [
+        f"  {name:{width}}  {meaning} (default: {default or 'none'})"
+        for name, (default, meaning) in BACKUP_VARIABLES.items()
+    ]
+    parser.epilog = "environment variables:\n" + "\n".join(lines) + "\n\n" + _EPILOG

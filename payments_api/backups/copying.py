@@ -1,0 +1,56 @@
+"""A database that others write to, to a copy as of one moment.
+
+The copy is made in one step, inside one read transaction: in steps, SQLite starts again whenever somebody else has
+written, and under steady writes never ends. In WAL mode writers don't wait for it; in the other journal modes they do.
+Source: https://www.sqlite.org/backup.html, 'Example 2'; https://www.sqlite.org/wal.html, 'Concurrency'.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from payments_api.backups.mistakes import BackupError, WrongInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EVERYTHING: Final = -1
+"""Pages a step."""
+_BUSY_S: Final = 30.0
+
+
+def copy_database(source: Path, copy: Path) -> None:
+    """`copy` is new, and on disk when this returns; BackupError."""
+    try:
+        with closing(_open(source)) as live, closing(sqlite3.connect(copy)) as written:
+            written.execute("PRAGMA synchronous=OFF")
+            live.backup(written, pages=_EVERYTHING)
+    except sqlite3.Error as error:
+        raise BackupError(source, "can't be copied", f"look at the database, and at {copy.parent}", got=error) from None
+    sync(copy)
+
+
+def size_of(database: Path) -> int:
+    """Bytes that a copy can take: the file's, and those still in its write-ahead log."""
+    if not database.is_file():
+        raise WrongInputError(database, "there is no such database", "name the SQLite file that the API serves")
+    log = database.with_name(f"{database.name}-wal")
+    return database.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+def sync(path: Path) -> None:
+    """File or directory: what is in it survives a loss of power. Source: fsync(2)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(database: Path) -> sqlite3.Connection:
+    """For reading; a database that isn't there is not made."""
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=_BUSY_S)

@@ -1,0 +1,109 @@
+"""What a backup says of itself: made when, of what, with which hashes; told from a manifest that was tampered with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from payments_api.backups.checking import Contents  # noqa: TC001 - pydantic reads it
+from payments_api.backups.mistakes import UnusableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT: Final = 1
+_LARGEST_BYTES: Final = 65_536
+_STAMP: Final = "%Y%m%dT%H%M%S.%f"
+_MICROSECONDS: Final = 3
+"""Digits that a name does without."""
+_NAME: Final = re.compile(r"(?P<ledger>[A-Za-z0-9_.]{1,64})-(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}")
+MANIFEST_SUFFIX: Final = ".json"
+PAYLOAD_SUFFIX: Final = ".sqlite3.gz"
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class HashedFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: _Digest
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Annotated[int, Field(ge=1)] = FORMAT
+    name: str
+    created_at: AwareDatetime
+    """All that was acknowledged before this is in the copy."""
+    schema_version: Annotated[int, Field(ge=1)]
+    sqlite: str
+    payload: HashedFile
+    """Compressed, as it is in the place."""
+    database: HashedFile
+    contents: Contents
+
+    def to_bytes(self) -> bytes:
+        said = self.model_dump(mode="json")
+        return json.dumps(said | {"sha256": _digest_of(said)}, indent=1).encode() + b"\n"
+
+
+class BackupName(NamedTuple):
+    """`ledger-20260131T030000.000Z-0a1b2c3d`: the database's stem, when, and what tells two of one moment apart."""
+
+    text: str
+    ledger: str
+    taken_at: datetime
+
+    @classmethod
+    def parse(cls, text: str) -> BackupName | None:
+        match = _NAME.fullmatch(text)
+        try:
+            return match and cls(text, match["ledger"], datetime.strptime(f"{match['stamp']}+0000", f"{_STAMP}%z"))
+        except ValueError:
+            return None
+
+
+def new_name(database: Path, taken_at: datetime, unique: str) -> str:
+    return f"{ledger_of(database)}-{taken_at.strftime(_STAMP)[:-_MICROSECONDS]}Z-{unique}"
+
+
+def ledger_of(database: Path) -> str:
+    """What its backups' names begin with."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", database.stem)[:64] or "_"
+
+
+def missing(file: str, where: str) -> UnusableError:
+    """One of a backup's two files is not there."""
+    name = file.removesuffix(PAYLOAD_SUFFIX).removesuffix(MANIFEST_SUFFIX)
+    return UnusableError(name, f"its file {file} is missing in {where}", "restore another backup")
+
+
+def parse_manifest(text: bytes, *, name: str) -> Manifest:
+    """The manifest of the backup of this name; UnusableError."""
+    try:
+        said: Any = json.loads(text[:_LARGEST_BYTES])
+        is_newer = said["format"] > FORMAT
+        is_whole = said.pop("sha256") == _digest_of(said)
+        found = Manifest.model_validate_json(json.dumps(said)) if is_whole and not is_newer else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+        raise UnusableError(name, "its manifest can't be read", "take another backup") from None
+    if is_newer:
+        remedy = "use the version that made it"
+        raise UnusableError(name, f"its format is newer than {FORMAT}", remedy, got=ascii(said["format"])[:20])
+    if found is None:
+        raise UnusableError(name, "its manifest is damaged: its own hash doesn't match", "take another backup")
+    if found.name != name:
+        raise UnusableError(
+            name, "its manifest is another backup's", "take another backup", got=ascii(found.name)[:100]
+        )
+    return found
+
+
+def _digest_of(said: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

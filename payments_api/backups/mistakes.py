@@ -1,0 +1,32 @@
+"""What can go wrong with a backup, each as one line: `where: what is wrong, got X; remedy`."""
+
+from __future__ import annotations
+
+
+class BackupError(Exception):
+    """The backup, its check or its restoring failed; nothing was changed but what the message says."""
+
+    exit_code = 1
+
+    def __init__(self, where: object, what: str, remedy: str, *, got: object = None) -> None:
+        shown = "" if got is None else f", got {got}"
+        super().__init__(f"{where}: {what}{shown}; {remedy}")
+
+
+class WrongInputError(BackupError):
+    """Somebody asked for what can't be done."""
+
+    exit_code = 2
+
+
+class UnusableError(BackupError):
+    """This backup is not to be restored: damaged, or newer than we are; another one may be good."""
+
+
+class BusyError(BackupError):
+    """Another process is at it."""
+
+
+def reason(error: OSError) -> str:
+    """In the system's words, without the path that the message names anyway."""
+    return error.strerror or type(error).__name__

@@ -1,0 +1,82 @@
+"""The variables of backups to checked options: every mistake told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from payments_api.backups.mistakes import WrongInputError
+from payments_api.backups.places import open_place
+from payments_api.backups.retention import Keep
+
+BACKUP_VARIABLES: Final[dict[str, tuple[str, str]]] = {
+    "BACKUP_TO": ("", "directory, or s3://bucket/prefix, for a backup a day; none if empty"),
+    "BACKUP_AT": ("03:00", "when, in UTC"),
+    "BACKUP_KEEP_DAYS": ("14", "the newest backup of so many days is kept"),
+    "BACKUP_KEEP_WEEKS": ("8", "as above"),
+    "BACKUP_KEEP_MONTHS": ("12", "as above"),
+    "BACKUP_TIMEOUT_S": ("3600", "a backup that takes longer is ended"),
+    "BACKUP_REQUEST_TIMEOUT_S": ("60", "as above, for a request to S3"),
+}
+"""Name to default and meaning, as in payments_api.settings. Keys and endpoint are S3's own variables: AWS_..."""
+
+
+@dataclass(frozen=True)
+class BackupOptions:
+    place: str
+    at_s: int
+    """After midnight, UTC."""
+    keep: Keep
+    timeout_s: int
+
+
+def read_backup_options(environment: Mapping[str, str], problems: list[str]) -> BackupOptions | None:
+    """None without BACKUP_TO; appends what is wrong to `problems`, and is then good for nothing."""
+    values = {name: environment.get(name, default) for name, (default, _) in BACKUP_VARIABLES.items()}
+    if not values["BACKUP_TO"]:
+        idle = [name for name in BACKUP_VARIABLES if environment.get(name)]
+        problems += [f"{name}: got {values[name]!a} without BACKUP_TO; set both or neither" for name in idle]
+        return None
+
+    def number(name: str, low: int, high: int) -> int:
+        text = values[name]
+        if re.fullmatch(r"\d{1,7}", text, re.ASCII) and low <= int(text) <= high:
+            return int(text)
+        problems.append(f"{name}: got {text!a}; give a number from {low} to {high}")
+        return low
+
+    _check_place(values["BACKUP_TO"], environment, problems)
+    at = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", values["BACKUP_AT"], re.ASCII)
+    if at is None:
+        problems.append(f"BACKUP_AT: got {values['BACKUP_AT']!a}; write a time like 03:00")
+    return BackupOptions(
+        place=values["BACKUP_TO"],
+        at_s=int(at[1]) * 3600 + int(at[2]) * 60 if at else 0,
+        keep=read_keep(number),
+        timeout_s=number("BACKUP_TIMEOUT_S", 1, 86_400),
+    )
+
+
+def read_keep(number: Callable[[str, int, int], int]) -> Keep:
+    return Keep(
+        number("BACKUP_KEEP_DAYS", 1, 3660),
+        number("BACKUP_KEEP_WEEKS", 0, 520),
+        number("BACKUP_KEEP_MONTHS", 0, 120),
+    )
+
+
+def _check_place(place: str, environment: Mapping[str, str], problems: list[str]) -> None:
+    database = environment.get("DATABASE", "")
+    if not database:
+        problems.append("BACKUP_TO: got a place, but DATABASE is empty; a temporary database has no backups")
+    elif Path(place).resolve() == Path(database).resolve().parent:
+        problems.append(f"BACKUP_TO: got the directory of DATABASE, {place!a}; name one on another disk")
+    try:
+        # A directory that is gone is no reason not to serve: the first backup, at once, will tell.
+        if place.startswith("s3://"):
+            open_place(place, environment)
+    except WrongInputError as error:
+        problems.append(str(error))

@@ -1,0 +1,142 @@
+"""Where backups are kept: a directory, or a bucket of S3-compatible storage; files appear there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from payments_api.backups.copying import sync
+from payments_api.backups.locking import locked
+from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, missing
+from payments_api.backups.mistakes import BackupError, WrongInputError, reason
+from payments_api.backups.owners import give_to_owner
+from payments_api.backups.s3 import S3Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO
+
+_PARTIAL: Final = ".partial-"
+_LOCK: Final = ".backup-lock"
+_OTHERS_S: Final = 60.0
+"""How long to wait for a backup of another database into the same directory."""
+
+
+class Place(Protocol):
+    shown: str
+    """For people; no secret in it."""
+    device: int | None
+    """Of the file system, if it is one of this machine."""
+    is_locked_by_us: bool
+    """Within `writing`, whether what is unfinished there can be nobody else's."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Around whatever changes the place."""
+        ...
+
+    def names(self) -> set[str]:
+        """Of all finished files."""
+        ...
+
+    def put(self, source: Path, name: str) -> None:
+        """All of it, under this name, in one moment, and durably."""
+        ...
+
+    def fetch(self, name: str, target: Path) -> None: ...
+
+    def delete(self, name: str) -> None:
+        """Nothing if it isn't there."""
+        ...
+
+
+def open_place(where: str, environment: Mapping[str, str]) -> Place:
+    """`s3://bucket/prefix`, or a directory that is there; secrets come from the environment. WrongInputError."""
+    if where.startswith("s3://"):
+        return S3Place(where, environment)
+    path = Path(where)
+    if not path.is_dir():
+        # Not made: a volume that isn't mounted would let us write to the disk below it.
+        raise WrongInputError("BACKUP_TO", "no such directory", "make it, or mount what it is on", got=ascii(where))
+    return DirectoryPlace(path)
+
+
+class DirectoryPlace:
+    is_locked_by_us = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.shown = str(path)
+        self.device: int | None = path.stat().st_dev
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with locked(self._path / _LOCK, wait_s=_OTHERS_S):
+            for partial in self._path.glob(f"{_PARTIAL}*"):
+                partial.unlink()
+            yield
+
+    def names(self) -> set[str]:
+        try:
+            return {entry.name for entry in self._path.iterdir() if not entry.name.startswith(".")}
+        except OSError as error:
+            raise self._failed("can't be listed", error) from None
+
+    def put(self, source: Path, name: str) -> None:
+        partial = self._path / f"{_PARTIAL}{name}"
+        try:
+            with source.open("rb") as read, _private(partial) as written:
+                shutil.copyfileobj(read, written, 1 << 20)
+                written.flush()
+                os.fsync(written.fileno())
+            give_to_owner(partial)
+            partial.replace(self._path / name)
+            sync(self._path)
+        except OSError as error:
+            self._remove_quietly(partial)
+            raise self._failed(f"can't take {name}", error) from None
+
+    def fetch(self, name: str, target: Path) -> None:
+        try:
+            shutil.copyfile(self._path / name, target)
+        except FileNotFoundError:
+            raise missing(name, self.shown) from None
+        except OSError as error:
+            raise self._failed(f"{name} can't be read", error) from None
+
+    def delete(self, name: str) -> None:
+        try:
+            (self._path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed(f"{name} can't be removed", error) from None
+
+    def _remove_quietly(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
+
+    def _failed(self, what: str, error: OSError) -> BackupError:
+        return BackupError(self.shown, what, "see to its space, its mount and its rights", got=reason(error))
+
+
+def _private(path: Path) -> BinaryIO:
+    """Open for writing, new: whose payments these are is nobody else's business."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def backups_in(place: Place) -> list[BackupName]:
+    """Those with a manifest, newest first: without one a backup is not finished."""
+    stems = {name.removesuffix(MANIFEST_SUFFIX) for name in place.names() if name.endswith(MANIFEST_SUFFIX)}
+    found = [backup for backup in map(BackupName.parse, stems) if backup is not None]
+    return sorted(found, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
+
+
+def unfinished_in(place: Place) -> list[BackupName]:
+    """Those of which there is only the payload."""
+    finished = {backup.text for backup in backups_in(place)}
+    stems = {name.removesuffix(PAYLOAD_SUFFIX) for name in place.names() if name.endswith(PAYLOAD_SUFFIX)}
+    return [backup for backup in map(BackupName.parse, stems - finished) if backup is not None]

@@ -1,0 +1,177 @@
+"""A backup in its place to a database where none is, which has proved itself before it gets its name."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from payments_api.backups.booting import prove_by_boot
+from payments_api.backups.checking import check_ledger
+from payments_api.backups.copying import sync
+from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, Manifest, parse_manifest
+from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
+from payments_api.backups.owners import give_to_owner
+from payments_api.backups.packing import check_hash, unpack
+from payments_api.backups.places import backups_in
+from payments_api.backups.workshop import disk_errors, workshop_of
+from payments_api.ledger import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payments_api.backups.places import Place
+
+_BESIDE = ("", "-wal", "-shm", "-journal")
+"""What belongs to a database: a log that stays behind would be played into the restored one."""
+_LOOK_AT = 5
+
+
+class Restored(NamedTuple):
+    manifest: Manifest
+    proof: str
+
+
+def restore(
+    place: Place,
+    database: Path,
+    name: str | None,
+    *,
+    prove: Callable[[Path], str] = prove_by_boot,
+    step: Callable[[str], None] = lambda _: None,
+) -> Restored:
+    """The latest backup, or the one of this name; WrongInputError, BackupError, and then nothing has changed."""
+    refuse_occupied(database)
+    with locked(lock_of(database)), workshop_of(database) as work:
+        backup = choose(place, name)
+        file = work / "restored.sqlite3"
+        manifest = open_backup(place, backup, file, step=step)
+        step("starting the API on it")
+        proof = prove(file)
+        _settle(file, manifest)
+        step("giving it its name")
+        refuse_occupied(database)
+        _give_name(file, database)
+    return Restored(manifest, proof)
+
+
+def refuse_occupied(database: Path) -> None:
+    """WrongInputError if anything of a database is there."""
+    if not database.parent.is_dir():
+        raise WrongInputError(database, "its directory is not there", "make it first")
+    for suffix in _BESIDE:
+        path = database.with_name(database.name + suffix)
+        if os.path.lexists(path):
+            who = _users_of(path)
+            what = f"is in use by process {', '.join(who)}" if who else "is there already"
+            remedy = "stop the API, and move the database away with its -wal and -shm, or restore to another path"
+            raise WrongInputError(path, what, remedy)
+
+
+def choose(place: Place, name: str | None) -> BackupName:
+    backups = backups_in(place)
+    if name is not None:
+        found = next((backup for backup in backups if backup.text == name), None)
+        if found is None:
+            there = ", ".join(backup.text for backup in backups[:_LOOK_AT]) or "none"
+            raise WrongInputError(ascii(name), f"no such backup in {place.shown}", f"there are: {there}")
+        return found
+    if not backups:
+        raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
+    if len(ledgers := sorted({backup.ledger for backup in backups})) > 1:
+        raise WrongInputError(
+            place.shown, "it has backups of several databases", "name the backup", got=", ".join(ledgers)
+        )
+    return backups[0]
+
+
+def open_backup(
+    place: Place, backup: BackupName, file: Path, *, step: Callable[[str], None] = lambda _: None
+) -> Manifest:
+    """`file` becomes the ledger of this backup, all of it checked; UnusableError, which names good ones instead."""
+    try:
+        return _open(place, backup, file, step)
+    except UnusableError as error:
+        good = _good_ones(place, backup, file.parent)
+        error.args = (f"{error}; good ones: {', '.join(good) or 'none found'}",)
+        raise
+
+
+def check_backup(place: Place, backup: BackupName, work: Path) -> Manifest:
+    """All that can be checked without a boot; BackupError."""
+    return _open(place, backup, work / "checked.sqlite3", lambda _: None)
+
+
+def _open(place: Place, backup: BackupName, file: Path, step: Callable[[str], None]) -> Manifest:
+    step(f"fetching {backup.text}")
+    manifest = read_manifest(place, backup, file.parent)
+    if manifest.schema_version > SCHEMA_VERSION:
+        remedy = "use the version that made it"
+        what = f"has a schema newer than {SCHEMA_VERSION}"
+        raise UnusableError(backup.text, what, remedy, got=manifest.schema_version)
+    packed = file.with_suffix(".gz")
+    place.fetch(backup.text + PAYLOAD_SUFFIX, packed)
+    step("checking")
+    check_hash(packed, manifest.payload, name=backup.text)
+    with disk_errors(file.parent):
+        unpack(packed, file, expected=manifest.database, name=backup.text)
+        packed.unlink()
+    if check_ledger(file, name=backup.text) != manifest.contents:
+        raise UnusableError(backup.text, "holds something else than its manifest says", "restore another backup")
+    return manifest
+
+
+def read_manifest(place: Place, backup: BackupName, work: Path) -> Manifest:
+    fetched = work / "manifest.json"
+    place.fetch(backup.text + MANIFEST_SUFFIX, fetched)
+    return parse_manifest(fetched.read_bytes(), name=backup.text)
+
+
+def _good_ones(place: Place, bad: BackupName, work: Path) -> list[str]:
+    others = [backup for backup in backups_in(place) if backup.ledger == bad.ledger and backup != bad]
+    good = []
+    for backup in others[:_LOOK_AT]:
+        try:
+            check_backup(place, backup, work)
+        except UnusableError:
+            continue
+        good.append(backup.text)
+    return good
+
+
+def _settle(file: Path, manifest: Manifest) -> None:
+    """The boot has changed nothing, and has left one file."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if any(file.with_name(file.name + suffix).exists() for suffix in _BESIDE[1:]):
+        raise BackupError("boot", "the API has not closed the database", "try again")
+    if check_ledger(file, name=manifest.name) != manifest.contents:
+        raise BackupError("boot", "starting the API on it has changed what it holds", "report this")
+    sync(file)
+
+
+def _give_name(file: Path, database: Path) -> None:
+    """In one moment, and never in the place of another: a link fails where the name is taken, a rename would not."""
+    try:
+        os.link(file, database)
+        give_to_owner(database)
+        sync(database.parent)
+    except FileExistsError:
+        raise WrongInputError(database, "came into being meanwhile", "restore to another path") from None
+    except OSError as error:
+        raise BackupError(database, "can't be named", "use a file system that has links", got=reason(error)) from None
+
+
+def _users_of(path: Path) -> list[str]:
+    """Processes that have it open, as far as we may look."""
+    target, users = os.path.realpath(path), []
+    for descriptors in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            if any(str(entry.readlink()) == target for entry in descriptors.iterdir()):
+                users.append(descriptors.parent.name)
+        except OSError:
+            continue
+    return users

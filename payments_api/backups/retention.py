@@ -1,0 +1,40 @@
+"""The backups there are to those that may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from payments_api.backups.manifest import BackupName
+
+_NEWEST: Final = 3
+"""Kept whatever their day: one that was taken by hand before a migration outlives the scheduled one of that day."""
+
+
+class Keep(NamedTuple):
+    """The newest backup of each of so many days, ISO weeks and months that have one, in UTC."""
+
+    days: int
+    weeks: int
+    months: int
+
+
+def to_delete(backups: Iterable[BackupName], keep: Keep) -> list[BackupName]:
+    """Oldest first. Today's date plays no part: a clock that was years ahead for a day costs one backup, not all."""
+    newest_first = sorted(backups, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
+    kept = set(newest_first[:_NEWEST])
+    kept |= _newest_of_each(newest_first, lambda backup: backup.taken_at.date(), keep.days)
+    kept |= _newest_of_each(newest_first, lambda backup: backup.taken_at.isocalendar()[:2], keep.weeks)
+    kept |= _newest_of_each(newest_first, lambda backup: (backup.taken_at.year, backup.taken_at.month), keep.months)
+    return [backup for backup in reversed(newest_first) if backup not in kept]
+
+
+def _newest_of_each(
+    newest_first: list[BackupName], period_of: Callable[[BackupName], object], count: int
+) -> set[BackupName]:
+    newest: dict[object, BackupName] = {}
+    for backup in newest_first:
+        newest.setdefault(period_of(backup), backup)
+    return set(list(newest.values())[:count])

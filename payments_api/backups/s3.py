@@ -1,0 +1,135 @@
+"""A bucket, by obstore: requests with a deadline each, errors as one line, secrets by the environment alone.
+
+An object is there as soon as its upload is complete, and not before. Source: Amazon S3 User Guide, 'What is Amazon
+S3?', 'Amazon S3 data consistency model'.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from payments_api.backups.manifest import missing
+from payments_api.backups.mistakes import BackupError, WrongInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from obstore.store import S3Config, S3Store
+
+_BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9_./-]*))?")
+_SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_CHUNK_BYTES: Final = 1 << 20
+_REQUEST_S: Final = "BACKUP_REQUEST_TIMEOUT_S"
+_RETRIES: Final = 3
+_REMEDY: Final = "see to the bucket, the endpoint, the keys and the network"
+
+
+class S3Place:
+    is_locked_by_us = False
+    device: int | None = None
+
+    def __init__(self, where: str, environment: Mapping[str, str]) -> None:
+        """WrongInputError for a name that is no bucket's, or without keys: nothing asks the network for some."""
+        match = _BUCKET.fullmatch(where)
+        if match is None:
+            raise WrongInputError("BACKUP_TO", "no bucket and prefix", "write s3://bucket/prefix", got=ascii(where))
+        if lacking := [name for name in _SECRETS if not environment.get(name)]:
+            raise WrongInputError(" and ".join(lacking), "not set", f"{where} needs them in the environment")
+        self.shown = where.rstrip("/")
+        self._hidden = [environment[name] for name in (*_SECRETS, "AWS_SESSION_TOKEN") if environment.get(name)]
+        self._store = _open_store(match["bucket"], (match["prefix"] or "").strip("/"), environment)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """There are no locks: names don't collide, and what is unfinished is tidied when it is old."""
+        yield
+
+    def names(self) -> set[str]:
+        import obstore
+
+        try:
+            # Only what is directly below the prefix.
+            listed = obstore.list_with_delimiter(self._store)["objects"]
+        except Exception as error:  # noqa: BLE001 - obstore's have no base of their own: some are OSErrors
+            raise self._failed("can't be listed", error) from None
+        return {entry["path"].rpartition("/")[2] for entry in listed}
+
+    def put(self, source: Path, name: str) -> None:
+        import obstore
+
+        try:
+            obstore.put(self._store, name, source, max_concurrency=2)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._failed(f"can't take {name}", error) from None
+
+    def fetch(self, name: str, target: Path) -> None:
+        import obstore
+
+        try:
+            with target.open("wb") as written:
+                for chunk in obstore.get(self._store, name).stream(min_chunk_size=_CHUNK_BYTES):
+                    written.write(chunk)
+        except FileNotFoundError:
+            raise missing(name, self.shown) from None
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._failed(f"{name} can't be read", error) from None
+
+    def delete(self, name: str) -> None:
+        import obstore
+
+        try:
+            obstore.delete(self._store, name)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._failed(f"{name} can't be removed", error) from None
+
+    def _failed(self, what: str, error: Exception) -> BackupError:
+        """The error's first line and the service's own code; what it quotes of us stays here."""
+        text = str(error)
+        code = re.search(r"<Code>(\w{1,64})</Code>", text)
+        told = code[1] if code else " ".join(text.partition("Debug source")[0].split())
+        for hidden in self._hidden:
+            told = told.replace(hidden, "…")
+        return BackupError(self.shown, what, _REMEDY, got=told[:300])
+
+
+def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3Store:
+    from obstore.store import S3Store
+
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    timeout = _request_timeout(environment.get(_REQUEST_S) or "60")
+    config: S3Config = {
+        "access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+        "region": environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
+    }
+    if token := environment.get("AWS_SESSION_TOKEN"):
+        config["session_token"] = token
+    if endpoint:
+        config["endpoint"] = endpoint
+    return S3Store(
+        bucket,
+        prefix=prefix,
+        config=config,
+        client_options={
+            "allow_http": bool(endpoint) and str(endpoint).startswith("http://"),
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timeout,
+        },
+        retry_config={
+            "max_retries": _RETRIES,
+            "retry_timeout": 2 * timeout,
+            "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
+        },
+    )
+
+
+def _request_timeout(text: str) -> timedelta:
+    if not re.fullmatch(r"[1-9]\d{0,3}", text, re.ASCII):
+        raise WrongInputError(_REQUEST_S, "no number of seconds", "give one from 1 to 9999", got=ascii(text))
+    return timedelta(seconds=int(text))

@@ -1,0 +1,105 @@
+"""A live database to a backup in its place: copied, checked, packed, put there, and old ones thrown out."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from payments_api.backups.checking import check_ledger, schema_of
+from payments_api.backups.copying import copy_database, size_of
+from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, Manifest, new_name
+from payments_api.backups.mistakes import BackupError
+from payments_api.backups.packing import hash_file, pack
+from payments_api.backups.places import backups_in, unfinished_in
+from payments_api.backups.retention import Keep, to_delete
+from payments_api.backups.workshop import disk_errors, workshop_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from payments_api.backups.places import Place
+
+_RESERVE_BYTES: Final = 16 << 20
+"""What must stay free for the live database beside it: it would fail payments for want of a page."""
+_STALE: Final = timedelta(days=1)
+"""Longer than a backup may take: what is unfinished after that is nobody's."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    manifest: Manifest
+    deleted: int
+    same_disk: bool
+    """The place is on the database's own file system: it would be lost with it."""
+
+
+def take_backup(
+    database: Path,
+    place: Place,
+    *,
+    keep: Keep,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    step: Callable[[str], None] = lambda _: None,
+) -> Taken:
+    """BackupError, and then there is no new backup, and all others are as they were. `step` is told what comes next."""
+    size = size_of(database)
+    with locked(lock_of(database)), workshop_of(database) as work, place.writing():
+        _see_to_space(work, size)
+        step("copying")
+        copy, packed, written = work / "copy.sqlite3", work / "packed.gz", work / "manifest.json"
+        taken_at = now()
+        name = new_name(database, taken_at, secrets.token_hex(4))
+        copy_database(database, copy)
+        step("checking")
+        contents = check_ledger(copy, name=f"the copy of {database}")
+        step("packing")
+        with disk_errors(work):
+            pack(copy, packed)
+            manifest = Manifest(
+                name=name,
+                created_at=taken_at,
+                schema_version=schema_of(copy),
+                sqlite=sqlite3.sqlite_version,
+                payload=hash_file(packed),
+                database=hash_file(copy),
+                contents=contents,
+            )
+            written.write_bytes(manifest.to_bytes())
+        step(f"writing to {place.shown}")
+        _throw_out_unfinished(place, taken_at)
+        place.put(packed, name + PAYLOAD_SUFFIX)
+        # Last: with it the backup is there.
+        place.put(written, name + MANIFEST_SUFFIX)
+        step(f"throwing out old backups in {place.shown}")
+        deleted = _throw_out_old(place, name, keep)
+    return Taken(manifest, deleted, place.device == database.stat().st_dev)
+
+
+def _see_to_space(work: Path, size: int) -> None:
+    needed, free = 2 * size + _RESERVE_BYTES, shutil.disk_usage(work).free
+    if free < needed:
+        what = f"no room to copy the database and leave {_RESERVE_BYTES >> 20} MiB: {needed} bytes needed"
+        raise BackupError(work.parent, what, "free some space there", got=f"{free} free")
+
+
+def _throw_out_unfinished(place: Place, now: datetime) -> None:
+    for backup in unfinished_in(place):
+        if place.is_locked_by_us or now - backup.taken_at > _STALE:
+            place.delete(backup.text + PAYLOAD_SUFFIX)
+
+
+def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
+    ledger = name.rpartition("-")[0].rpartition("-")[0]
+    old = to_delete((backup for backup in backups_in(place) if backup.ledger == ledger), keep)
+    for backup in old:
+        if backup.text != name:
+            # First what makes it a backup: nobody finds half of one.
+            place.delete(backup.text + MANIFEST_SUFFIX)
+            place.delete(backup.text + PAYLOAD_SUFFIX)
+    return len(old)

@@ -1,0 +1,33 @@
+"""The API for as long as one process lives: `python -m payments_api.backups.underparent PID [--port ...]`.
+
+Watched from the first moment: the server's own --exit-with-parent begins when all is imported, and whoever is killed
+before that would leave an API on a file that is nobody's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Final
+
+_POLL_S: Final = 0.1
+
+
+def main() -> int:
+    parent = int(sys.argv.pop(1))
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    from payments_api.__main__ import main as serve
+
+    return serve()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

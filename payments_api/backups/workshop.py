@@ -1,0 +1,38 @@
+"""An empty directory to work in, which a killed process leaves behind and the next one clears."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from payments_api.backups.mistakes import BackupError, reason
+from payments_api.backups.owners import give_to_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def workshop_of(database: Path) -> Iterator[Path]:
+    """Beside it; whoever asks for it holds the database's lock, so that what is there is nobody's."""
+    path = database.with_name(f".{database.name}.backup")
+    with disk_errors(path):
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(mode=0o700)
+        give_to_owner(path)
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(path)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackupError(path, "can't be written", "see to its space and its rights", got=reason(error)) from None

@@ -1,0 +1,186 @@
+"""The API backs itself up: at its start if a day was missed, and once however many workers there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from payments_api.backups import background
+from payments_api.backups.background import backups_of
+from payments_api.backups.options import BackupOptions
+from payments_api.backups.retention import Keep
+from tests.payments_api.backups.books import back_up, names, new_ledger
+from tests.targets import running_target
+
+
+def eventually(holds: Callable[[], object], *, within_s: float = 30.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "never came true"
+        time.sleep(0.05)
+
+
+def options(place: Path | str, timeout_s: int = 60) -> BackupOptions:
+    return BackupOptions(str(place), 0, Keep(14, 8, 12), timeout_s)
+
+
+@pytest.fixture
+def reports() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def hear(reports) -> Callable[[str, str], None]:
+    return lambda name, detail: reports.append((name, detail))
+
+
+def test_without_options_there_is_no_thread_and_no_file(ledger):
+    """The first run of everybody."""
+    before = sorted(ledger.parent.iterdir())
+    with backups_of(str(ledger), None):
+        assert "backups" not in [thread.name for thread in background.threading.enumerate()]
+    assert sorted(ledger.parent.iterdir()) == before
+
+
+@pytest.mark.process
+def test_a_missed_day_is_made_up_for_at_the_start_and_a_restart_takes_none(ledger, place, hear, reports, monkeypatch):
+    """By a process of the lowest priority."""
+    monkeypatch.setenv("BACKUP_TO", str(place))
+    back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(days=2))
+    priorities = []
+
+    def step_back(process: int) -> None:
+        real(process)
+        priorities.append((psutil.Process(process).nice(), psutil.Process(process).ionice().ioclass))
+
+    real = background._step_back
+    monkeypatch.setattr(background, "_step_back", step_back)
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: len(names(place)) == 2)
+    assert priorities == [(19, psutil.IOPRIO_CLASS_IDLE)]
+    monkeypatch.setattr(background, "_TICK_S", 0.01)
+    with backups_of(str(ledger), options(place), hear):
+        time.sleep(0.5)
+    assert len(names(place)) == 2
+    assert reports == []
+
+
+@pytest.mark.process
+def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, reports, monkeypatch):
+    """A place that is gone, and then a database that is."""
+    gone = place / "gone"
+    monkeypatch.setenv("BACKUP_TO", str(gone))
+    with backups_of(str(ledger), options(gone), hear):
+        eventually(lambda: reports)
+    assert reports == [
+        ("backup-failed", f"BACKUP_TO: no such directory, got '{gone}'; make it, or mount what it is on")
+    ]
+    reports.clear()
+    monkeypatch.setenv("BACKUP_TO", str(place))
+    ledger.rename(ledger.with_name("moved"))
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: reports)
+    assert reports == [
+        ("backup-failed", f"{ledger}: there is no such database; name the SQLite file that the API serves")
+    ]
+
+
+def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch):
+    """Also one that does not end itself."""
+    monkeypatch.setattr(background.sys, "executable", "/bin/cat")
+    monkeypatch.setattr(background, "_STOP_S", 0.3)
+    popen = background.subprocess.Popen
+    started = []
+
+    def hanging(_command, **options):
+        started.append(popen(["sleep", "100"], **options))
+        return started[-1]
+
+    monkeypatch.setattr(background.subprocess, "Popen", hanging)
+    with backups_of(str(ledger), options(place, timeout_s=0), hear):
+        eventually(lambda: reports)
+    assert started[0].poll() == -signal.SIGKILL
+    assert reports[0][0] == "backup-failed"
+
+
+def test_the_end_of_the_api_ends_a_backup_at_once(ledger, place, hear, reports, monkeypatch):
+    """It is no failure: the next one tidies up."""
+    popen = background.subprocess.Popen
+    started = []
+
+    def hanging(_command, **options):
+        started.append(popen(["sleep", "100"], **options))
+        return started[-1]
+
+    monkeypatch.setattr(background.subprocess, "Popen", hanging)
+    began_s = time.monotonic()
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: started)
+    assert time.monotonic() - began_s < 5
+    assert started[0].poll() == -signal.SIGKILL
+    assert reports == []
+
+
+@pytest.mark.process
+def test_two_workers_take_one_backup_and_the_other_takes_over(tmp_path, place):
+    """They answer meanwhile; a worker that dies ends the target, whose restart takes none again."""
+    database = tmp_path / "ledger.sqlite3"
+    settings = {"DATABASE": str(database), "BACKUP_TO": str(place), "LIMITER": "off", "WORKERS": "2"}
+    with running_target(**settings) as target:
+        assert target.pay().status_code == 201
+        eventually(lambda: names(place))
+        time.sleep(1)
+        assert len(names(place)) == 1
+        locks = [path.name for path in tmp_path.glob(".*lock")]
+        assert sorted(locks) == [".ledger.sqlite3.backup-lock", ".ledger.sqlite3.schedule-lock"]
+    holder = int((tmp_path / ".ledger.sqlite3.schedule-lock").read_text())
+    with running_target(**settings) as target:
+        assert target.pay().status_code == 201
+        eventually(lambda: int((tmp_path / ".ledger.sqlite3.schedule-lock").read_text()) != holder)
+        time.sleep(1)
+        assert len(names(place)) == 1
+
+
+def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports, monkeypatch):
+    """Until it ends: then the other does."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    taken = []
+    monkeypatch.setattr(background._Background, "_take", lambda self: taken.append(self.__class__))
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: taken)
+        with backups_of(str(ledger), options(place), hear):
+            time.sleep(0.3)
+            assert len(taken) == 1
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: len(taken) == 2)
+    assert reports == []
+
+
+@pytest.mark.process
+def test_a_failure_is_told_where_the_api_logs(tmp_path, place):
+    """Unless somebody else hears of it."""
+    new_ledger(tmp_path / "ledger.sqlite3")
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        saved = os.dup(2)
+        os.dup2(stderr.fileno(), 2)
+        try:
+            with running_target(DATABASE=str(tmp_path / "ledger.sqlite3"), BACKUP_TO=str(place / "gone")) as target:
+                eventually(lambda: "backup-failed" in log.read_text())
+                assert target.balance("acct-000001") == 1_000_005
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+    assert re.search(
+        r"^payments_api: backup-failed: BACKUP_TO: no such directory, got '.*/gone'",
+        log.read_text(),
+        re.MULTILINE,
+    )

@@ -1,0 +1,109 @@
+"""The files in deploy/: settings that the API accepts, and a replication that restores."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+import tomllib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from payments_api.backups.checking import check_ledger
+from payments_api.backups.options import BACKUP_VARIABLES
+from payments_api.settings import VARIABLES, read_settings
+from tests.commands import ROOT
+from tests.payments_api.backups.books import new_ledger, pay, transactions
+
+FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
+KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}
+
+
+def test_the_settings_for_fly_are_accepted_and_know_no_secrets():
+    """With the secrets that its README has set apart."""
+    settings = read_settings(FLY["env"] | KEYS)
+    assert settings.port == FLY["http_service"]["internal_port"]
+    assert settings.backups is not None
+    assert set(FLY["env"]) <= set(VARIABLES) | {"AWS_ENDPOINT_URL_S3", "AWS_REGION"}
+    assert not set(FLY["env"]) & set(KEYS)
+
+
+def test_on_fly_the_database_is_on_the_volume_and_its_backups_are_not():
+    """A copy on the same volume is no backup; and a Machine that is stopped takes none."""
+    assert Path(FLY["env"]["DATABASE"]).is_relative_to(FLY["mounts"]["destination"])
+    assert FLY["env"]["BACKUP_TO"].startswith("s3://")
+    assert FLY["http_service"]["auto_stop_machines"] == "off"
+    assert FLY["http_service"]["min_machines_running"] == 1
+
+
+def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
+    """As fly.toml, and the README's commands, have them."""
+    dockerfile = (ROOT / "deploy/fly" / FLY["build"]["dockerfile"]).resolve()
+    stage = re.search(
+        rf"^FROM base AS {FLY['build']['build-target']}\n(.*?)\n\n", dockerfile.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert 'ENTRYPOINT ["python", "-m", "payments_api"]' in stage[1]
+    user = re.search(r"USER (\S+)", stage[1])[1]
+    readme = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
+    assert f"chown {user} /data" in readme
+    assert set(re.findall(r"python -m payments_api (\w+)", readme)) == {"backup", "restore", "verify"}
+
+
+@pytest.mark.process
+@pytest.mark.xdist_group("storage")
+def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, storage):
+    """With the shipped configuration; the checks of backups find it whole."""
+    litestream = shutil.which("litestream") or shutil.which("litestream", path=Path(os.sys.executable).parent)
+    ledger = new_ledger(tmp_path / "ledger.sqlite3")
+    environment = os.environ | storage.environment | {"DATABASE": str(ledger), "BUCKET_NAME": storage.bucket}
+    # Its AWS library takes no such variable.
+    environment.pop("AWS_CA_BUNDLE", None)
+    config = ["-config", str(ROOT / "deploy/litestream.yml")]
+    with (
+        # Somebody has the database open, as the API does: a last one to close it would end its log.
+        closing(sqlite3.connect(ledger)) as served,
+        subprocess.Popen([litestream, "replicate", *config], env=environment, stdout=subprocess.DEVNULL) as replicating,
+    ):
+        served.execute("SELECT COUNT(*) FROM accounts").fetchone()
+        try:
+            for _ in range(200):
+                if any("/0009/" in key for key in storage.listed()):
+                    break
+                time.sleep(0.05)
+            for first in (100, 200, 300):
+                pay(ledger, range(first, first + 5))
+            before = set(storage.listed())
+            for _ in range(200):
+                if set(storage.listed()) - before:
+                    break
+                time.sleep(0.05)
+        finally:
+            # It sends what is missing before it ends.
+            replicating.terminate()
+    restored = tmp_path / "restored.sqlite3"
+    ledger.rename(tmp_path / "gone")
+    done = subprocess.run(
+        [litestream, "restore", *config, "-o", str(restored), str(ledger)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert transactions(restored) == transactions(tmp_path / "gone")
+    assert check_ledger(restored, name="replica").transactions == 20
+
+
+def test_the_readme_names_every_variable_with_its_default():
+    """Of backups."""
+    readme = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
+    for name, (default, _) in BACKUP_VARIABLES.items():
+        short = name.replace("BACKUP_KEEP", "") if name.endswith(("WEEKS", "MONTHS")) else name
+        row = next(line for line in readme.splitlines() if line.startswith("| `BACKUP") and f"`{short}`" in line)
+        assert (default or "none") in row.split("|")[2], name

@@ -1,0 +1,61 @@
+"""A lock that one process has, and that ends with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from payments_api.backups.locking import locked, try_lock
+from payments_api.backups.mistakes import BackupError, BusyError
+
+
+def test_one_has_it_and_the_next_gets_it_afterwards(tmp_path):
+    """In one process, too: each opens the file anew."""
+    path = tmp_path / "lock"
+    with locked(path):
+        assert try_lock(path) is None
+        with pytest.raises(BusyError, match=f"got process {os.getpid()}"), locked(path, wait_s=0.1):
+            pass
+    with locked(path):
+        pass
+
+
+def test_whoever_waits_gets_it_when_it_is_free(tmp_path):
+    """Within the time."""
+    path = tmp_path / "lock"
+    descriptor = try_lock(path)
+    assert descriptor is not None
+    os.close(descriptor)
+    with locked(path, wait_s=1.0):
+        pass
+
+
+@pytest.mark.process
+def test_a_killed_process_has_no_lock(tmp_path):
+    """The kernel takes it back."""
+    path = str(tmp_path / "lock")
+    code = (
+        "from pathlib import Path\nfrom payments_api.backups.locking import try_lock\n"
+        f"try_lock(Path({path!r}))\nprint('locked', flush=True)\ninput()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(BusyError, match=f"got process {other.pid};"), locked(tmp_path / "lock"):
+            pass
+        other.kill()
+        other.wait()
+        with locked(tmp_path / "lock"):
+            pass
+
+
+def test_a_lock_that_cannot_be_made_is_told(tmp_path):
+    """In one line."""
+    with pytest.raises(
+        BackupError, match="none/lock: can't make the lock file, got No such file or directory; make its"
+    ):
+        try_lock(tmp_path / "none/lock")

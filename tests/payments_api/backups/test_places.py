@@ -1,0 +1,229 @@
+"""Places that work, are full, read-only, gone, slow, or say no."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError
+from payments_api.backups.places import DirectoryPlace, backups_in, open_place
+from payments_api.backups.restoring import restore
+from payments_api.backups.retention import Keep
+from payments_api.backups.taking import take_backup
+from tests.commands import ROOT
+from tests.payments_api.backups.books import KEEP, changed, leftovers, new_ledger, transactions
+from tests.payments_api.backups.storage import KEY_ID, SECRET, Storage, credentials
+from tests.servers import answering, read_request, serving
+
+pytestmark = pytest.mark.xdist_group("storage")
+
+
+def unproved(_: Path) -> str:
+    return "not started"
+
+
+def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
+    """In several parts; the names are those of a directory, and there is nothing else."""
+    with changed(ledger) as database:
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(12_000_000),))
+    name = take_backup(ledger, storage.place, keep=KEEP).manifest.name
+    assert storage.listed() == [f"some/prefix/{name}.json", f"some/prefix/{name}.sqlite3.gz"]
+    restored = tmp_path / "restored.sqlite3"
+    assert restore(storage.place, restored, None, prove=unproved).manifest.name == name
+    assert transactions(restored) == transactions(ledger)
+
+
+def test_old_backups_in_s3_go_and_leftovers_when_they_are_old(ledger, storage):
+    """A payload without a manifest may be somebody's who is just writing it; after a day it is nobody's."""
+    now = datetime(2026, 3, 1, 3, tzinfo=UTC)
+    for name in ("ledger-20260228T040000.000Z-00000000", "ledger-20260228T020000.000Z-00000000"):
+        storage.client().put_object(Bucket=storage.bucket, Key=f"some/prefix/{name}.sqlite3.gz", Body=b"torn")
+    for minute in range(5):
+        at = now + timedelta(minutes=minute)
+        take_backup(ledger, storage.place, keep=Keep(1, 0, 0), now=lambda at=at: at)
+    assert len([key for key in storage.listed() if key.endswith(".json")]) == 3
+    payloads = [key for key in storage.listed() if key.endswith(".gz")]
+    assert len(payloads) == 4
+    assert "some/prefix/ledger-20260228T040000.000Z-00000000.sqlite3.gz" in payloads
+
+
+def test_a_bucket_needs_no_prefix(ledger, tmp_path, storage):
+    """The root of it."""
+    place = open_place(f"s3://{storage.bucket}", storage.environment)
+    name = take_backup(ledger, place, keep=KEEP).manifest.name
+    assert storage.listed() == [f"{name}.json", f"{name}.sqlite3.gz"]
+    assert restore(place, tmp_path / "restored.sqlite3", None, prove=unproved).manifest.name == name
+
+
+def test_other_objects_in_the_bucket_are_no_backups(ledger, storage):
+    """Nor are those deeper down."""
+    for key in (
+        "some/prefix/notes.json",
+        "some/prefix/deeper/ledger-20260228T020000.000Z-00000000.json",
+        "some/other.json",
+    ):
+        storage.client().put_object(Bucket=storage.bucket, Key=key, Body=b"{}")
+    take_backup(ledger, storage.place, keep=KEEP)
+    assert len(backups_in(storage.place)) == 1
+    assert len(storage.listed()) == 5
+
+
+def test_a_payload_that_is_gone_from_s3_is_named(ledger, tmp_path, storage):
+    """Somebody removed it, and not its manifest."""
+    name = take_backup(ledger, storage.place, keep=KEEP).manifest.name
+    storage.client().delete_object(Bucket=storage.bucket, Key=f"some/prefix/{name}.sqlite3.gz")
+    with pytest.raises(UnusableError, match=f"{name}: its file {name}.sqlite3.gz is missing in s3://"):
+        restore(storage.place, tmp_path / "restored.sqlite3", None, prove=unproved)
+
+
+def test_a_bucket_that_is_not_there_is_named(ledger, storage):
+    """In the service's own word."""
+    place = Storage(storage.endpoint, "no-such-bucket").place
+    with pytest.raises(BackupError, match=r"^s3://no-such-bucket/some/prefix: .*, got NoSuchBucket; see to the bucket"):
+        take_backup(ledger, place, keep=KEEP)
+    assert leftovers(ledger.parent) == []
+
+
+REFUSALS = {
+    "403 Forbidden": (f"<Error><Code>InvalidAccessKeyId</Code><Id>{KEY_ID}</Id></Error>", "InvalidAccessKeyId"),
+    "401 Unauthorized": (f"no such key {KEY_ID} with {SECRET}", "no such key … with …"),
+    "507 Insufficient Storage": ("<Error><Code>InsufficientStorage</Code></Error>", "InsufficientStorage"),
+}
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_storage_that_refuses_is_quoted_without_secrets(ledger, status):
+    """Whatever it quotes of ours."""
+    body, told = REFUSALS[status]
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+    with serving(answering(answer)) as url, pytest.raises(BackupError) as caught:
+        take_backup(ledger, Storage(url, "bucket").place, keep=KEEP)
+    line = str(caught.value)
+    assert told in line
+    assert "\n" not in line
+    assert KEY_ID not in line
+    assert SECRET not in line
+
+
+def test_a_storage_that_never_answers_is_given_up(ledger):
+    """After the time for a request, and its repetitions."""
+
+    def silent(connection, _):
+        read_request(connection)
+        time.sleep(8)
+
+    began_s = time.monotonic()
+    with serving(silent) as url:
+        place = open_place("s3://bucket/x", credentials(url) | {"BACKUP_REQUEST_TIMEOUT_S": "1"})
+        with pytest.raises(BackupError, match=r"s3://bucket/x: can't be listed, got .*; see to"):
+            take_backup(ledger, place, keep=KEEP)
+        assert time.monotonic() - began_s < 8
+
+
+def test_a_storage_that_is_not_there_is_told(ledger, storage):
+    """Nobody listens."""
+    with serving(answering()) as url:
+        gone = url
+    with pytest.raises(BackupError, match=r"s3://bucket/some/prefix: can't be listed, got .*error sending request"):
+        take_backup(ledger, Storage(gone, "bucket").place, keep=KEEP)
+
+
+@pytest.mark.parametrize("where", ["s3://", "s3://B", "s3://bucket?key=x", "s3://user:word@bucket"])
+def test_what_is_no_bucket_is_refused(where):
+    """Also where somebody wrote a secret into it."""
+    with pytest.raises(WrongInputError, match="write s3://bucket/prefix"):
+        open_place(where, credentials("http://127.0.0.1:9"))
+
+
+def test_without_keys_nobody_is_asked_for_some():
+    """Not the network's metadata service either."""
+    with pytest.raises(
+        WrongInputError, match=r"^AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not set; s3://bucket needs"
+    ):
+        open_place("s3://bucket", {})
+    with pytest.raises(WrongInputError, match=r"^BACKUP_REQUEST_TIMEOUT_S: no number of seconds, got 'x'"):
+        open_place("s3://bucket", credentials("") | {"BACKUP_REQUEST_TIMEOUT_S": "x"})
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path):
+    """A volume that isn't mounted would be written past."""
+    with pytest.raises(WrongInputError, match=r"BACKUP_TO: no such directory, got '.*/gone'; make it, or mount"):
+        open_place(str(tmp_path / "gone"), {})
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_directory_that_goes_away_meanwhile_is_told(ledger, place):
+    """Between its opening and the writing."""
+    opened = DirectoryPlace(place)
+    place.rmdir()
+    with pytest.raises(BackupError, match=r"place/.backup-lock: can't make the lock file, got No such file"):
+        take_backup(ledger, opened, keep=KEEP)
+    assert leftovers(ledger.parent) == []
+
+
+def in_a_namespace(script: str) -> subprocess.CompletedProcess[str]:
+    """Where mounts are nobody else's; skipped where the system allows none."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-uc"]
+    if subprocess.run([*command, "mount -t tmpfs none /mnt"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces with mounts here")
+    return subprocess.run([*command, script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+BACKUP = f"{sys.executable} -m payments_api.backups backup --database {{ledger}} --to {{place}}"
+
+
+@pytest.mark.process
+def test_a_full_place_keeps_its_backups_and_has_no_half_one(tmp_path, place):
+    """And takes the next one when there is room."""
+    ledger = new_ledger(tmp_path / "ledger.sqlite3")
+    with changed(ledger) as database:
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(100_000),))
+    backup = BACKUP.format(ledger=ledger, place=place)
+    done = in_a_namespace(
+        f"mount -t tmpfs -o size=128k none {place}\n{backup} 2>&1; echo code $?; ls -A {place}\n"
+        f"{backup} 2>&1; echo code $?; ls -A {place}\nmount -o remount,size=1m {place}\n{backup}; echo code $?"
+    )
+    name = re.search(r"as (\S+):", done.stdout)[1]
+    files = f"\\.backup-lock\n{name}\\.json\n{name}\\.sqlite3\\.gz\n"
+    assert re.fullmatch(
+        rf"backed up .*\ncode 0\n{files}"
+        rf"{place}: can't take ledger-\S+\.sqlite3\.gz, got No space left on device; see to .*\ncode 1\n{files}"
+        r"backed up .*\ncode 0\n",
+        done.stdout,
+    ), done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.process
+def test_a_read_only_place_is_told_and_can_be_restored_from(tmp_path, place):
+    """The lock is for writers."""
+    ledger = new_ledger(tmp_path / "ledger.sqlite3")
+    take_backup(ledger, DirectoryPlace(place), keep=KEEP)
+    done = in_a_namespace(
+        f"mount --bind {place} {place} && mount -o remount,bind,ro {place}\n"
+        f"{BACKUP.format(ledger=ledger, place=place)}; echo code $?\n"
+        f"{sys.executable} -m payments_api.backups verify --from {place}; echo code $?"
+    )
+    assert re.fullmatch(r"code 1\nledger-\S+ is good: .*\ncode 0\n", done.stdout), done.stdout + done.stderr
+    assert f"{place}/.backup-lock: can't make the lock file, got Read-only file system; make its" in done.stderr
+
+
+@pytest.mark.process
+def test_a_full_disk_beside_the_database_is_told(tmp_path, place):
+    """It has room for the payments alone."""
+    done = in_a_namespace(
+        f"mkdir {tmp_path}/data && mount -t tmpfs -o size=17m none {tmp_path}/data\n"
+        f"{sys.executable} -c 'from payments_api.ledger import create_database as c; "
+        f'c("{tmp_path}/data/ledger.sqlite3", 20000)\'\n'
+        f"{BACKUP.format(ledger=f'{tmp_path}/data/ledger.sqlite3', place=place)}; echo code $?; ls -A {tmp_path}/data"
+    )
+    assert "code 1\n" in done.stdout, done.stdout + done.stderr
+    assert "no room to copy the database and leave 16 MiB" in done.stderr
+    assert ".ledger.sqlite3.backup\n" not in done.stdout
