@@ -108,7 +108,7 @@ class MasterCrew:
         self._runner.register_message(_SECOND, self._take)
         self._runner.register_message(_ENDED, self._dismiss)
         self._runner.register_message(_REFUSED, self._hear_refusal)
-        environment.events.quit.add_listener(lambda **_: self.writing.finish())
+        environment.events.quit.add_listener(self._finish)
 
     def has_part(self, client_id: str) -> bool:
         """This worker was told its part of the run; one that came later waits for the next."""
@@ -143,8 +143,18 @@ class MasterCrew:
         until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
         while self._at_work and self._clock.now_s() < until_s:
             self._clock.sleep(_END_LOOK_S)
+        self._miss_ends()
+
+    def _miss_ends(self) -> None:
+        """Tell of workers whose last report has not come: nobody waits for them any longer."""
         for rank in self._at_work.values():
             self.writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
+        self._at_work.clear()
+
+    def _finish(self, **_: Any) -> None:
+        """Also when something else stopped this process while it still waited."""
+        self._miss_ends()
+        self.writing.finish()
 
     def _plan_is_over(self) -> bool:
         return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
