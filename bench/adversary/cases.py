@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.adversary import (
     breakers,
+    contradictions,
     honest,
     liars,
     logs,
@@ -33,6 +34,7 @@ CASES: tuple[Case, ...] = (
     *neighbours.CASES,
     *surroundings.CASES,
     *stats.CASES,
+    *contradictions.CASES,
     *logs.CASES,
     *records.CASES,
 )
