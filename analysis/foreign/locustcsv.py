@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from analysis.foreign.csvset import CsvSet, csv_set
-from analysis.foreign.locustentries import SUM, Entry, entry_of, number_of, quantiles_of, split
+from analysis.foreign.locustentries import SUM, Entry, entry_of, is_older, number_of, quantiles_of, split
 from analysis.foreign.locusthistory import History
 from analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, RowReader, refuse_unreadable
 from analysis.foreign.texts import Texts
@@ -60,10 +60,14 @@ class LocustRun:
     exceptions: tuple[Raised, ...]
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
+    repeats: tuple[Entry, ...] = ()
+    """Further rows of an endpoint, or of all together, that are no older state of the first."""
+    seconds: tuple[Entry, ...] = ()
+    """What the history's last rows say of endpoints: none without full history."""
+    second_total: Entry | None = None
+    """What the history's last row says of all together."""
     has_lost_rows: bool = False
-    """Of the totals: what they say of all endpoints together may lack some."""
-    has_false_total: bool = False
-    """Of all endpoints together fewer failures are told than of each."""
+    """Of the file that the totals are from: nobody knows of what."""
     last_run_s: float = 0.0
     """When the last of several runs in one history began; what came before is another story."""
 
@@ -87,13 +91,16 @@ def load_locust_run(path: Path) -> LocustRun:
         names = ", ".join(reader.path.name for reader in readers.values())
         remedy = "give a run directory, or the prefix that Locust's --csv was given"
         raise InputError(Problem(str(path), f"no run directory, and none of {names} is there", remedy))
-    entries = list(_entries(readers[STATS]))
+    entries, repeats = _entries(readers[STATS])
     history = History(readers[HISTORY])
     failures, exceptions = _failures(readers[FAILURES]), _exceptions(readers[EXCEPTIONS])
     refuse_unreadable(list(readers.values()))
     damage = [sentence for reader in readers.values() for sentence in reader.damage]
+    second_total, seconds = split(list(history.entries()), adds_up=False)
+    has_lost_rows = readers[STATS].has_lost
     if not entries and len(history.frame):
         entries = list(history.entries())
+        has_lost_rows |= readers[HISTORY].skipped > 0
         damage.append("the totals are those of the history's last row")
     # The history's percentiles are those of the whole run only where they are since the start.
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
@@ -101,7 +108,8 @@ def load_locust_run(path: Path) -> LocustRun:
         what = "none of its rows tells of all requests"
         raise InputError(Problem(str(readers[HISTORY].path), what, "give the CSVs of a run as Locust wrote them"))
     total, endpoints = split(entries)
-    damage += [*_gaps(total, endpoints), *_disagreement(total, history), *history.damage]
+    damage += [*_gaps(total, endpoints), *_disagreement(total, history), *_contradictions(total, failures, repeats)]
+    damage += history.damage
     run = LocustRun(
         source=source,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
@@ -115,8 +123,10 @@ def load_locust_run(path: Path) -> LocustRun:
         failures=failures,
         exceptions=exceptions,
         damage=tuple(damage),
-        has_lost_rows=total is not None and total.name == SUM and readers[STATS].has_lost,
-        has_false_total=total is not None and total.failures < sum(entry.failures for entry in endpoints),
+        repeats=repeats,
+        seconds=seconds,
+        second_total=second_total,
+        has_lost_rows=has_lost_rows,
         last_run_s=history.last_run_s,
     )
     return _readable(run)
@@ -126,17 +136,23 @@ def _readable(run: LocustRun) -> LocustRun:
     """With texts for people; until here each is its bytes."""
     texts = Texts(
         [
-            *(text for entry in run.entries for text in (entry.method, entry.name)),
+            *(text for entry in (*run.entries, *run.repeats, *run.seconds) for text in (entry.method, entry.name)),
             *(text for failure in run.failures for text in (failure.method, failure.name, failure.error)),
             *(raised.message for raised in run.exceptions),
         ]
     )
+
+    def shown(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        return tuple(
+            replace(entry, method=texts.of(entry.method), name=texts.of(entry.name), written=entry.name)
+            for entry in entries
+        )
+
     return replace(
         run,
-        entries=tuple(
-            replace(entry, method=texts.of(entry.method), name=texts.of(entry.name), written=entry.name)
-            for entry in run.entries
-        ),
+        entries=shown(run.entries),
+        repeats=shown(run.repeats),
+        seconds=shown(run.seconds),
         failures=tuple(
             replace(one, method=texts.of(one.method), name=texts.of(one.name), error=texts.of(one.error))
             for one in run.failures
@@ -170,18 +186,34 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
         yield f"the history lacks the last {ahead:,} requests"
     elif ahead < 0:
         yield f"the stats file lacks the last {-ahead:,} requests"
+    more = history.failures - total.failures if total and len(history.frame) else 0
+    if more > 0:
+        yield f"the history has {more:,} failures more than the stats file"
 
 
-def _entries(reader: RowReader) -> Iterator[Entry]:
-    """Each endpoint once: a crash in the middle of a write can leave an old row behind the new one."""
-    seen: set[tuple[str, str]] = set()
+def _contradictions(total: Entry | None, failures: tuple[Failure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
+    """What can't be a matter of moments."""
+    told = sum(failure.occurrences for failure in failures)
+    if total is not None and told > total.failures:
+        yield f"the failures file has {told:,} failures, all endpoints together {total.failures:,}"
+    if repeats:
+        yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
+
+
+def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
+    """Each endpoint once, and what contradicts it.
+
+    A crash in the middle of a write can leave an old row behind the new one, which has no more of anything.
+    """
+    first: dict[tuple[str, str], Entry] = {}
+    repeats = []
     for row in reader.rows():
         entry = entry_of(row, count="Request Count", failures="Failure Count", prefix="")
         if entry is None:
             reader.reject(row)
-        elif (entry.method, entry.name) not in seen:
-            seen.add((entry.method, entry.name))
-            yield entry
+        elif not is_older(entry, first.setdefault((entry.method, entry.name), entry)):
+            repeats.append(entry)
+    return list(first.values()), tuple(repeats)
 
 
 def _failures(reader: RowReader) -> tuple[Failure, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.estimate import Estimate, exact
@@ -103,12 +103,18 @@ def quantiles_of(row: Mapping[str, str]) -> dict[float, float]:
     return {round(float(match[1]) / 100, 10): number_of(row[name]) for name, match in matches.items() if match}
 
 
-def split(entries: list[Entry]) -> tuple[Entry | None, tuple[Entry, ...]]:
+def is_older(entry: Entry, than: Entry) -> bool:
+    """Whether it may be an earlier state of the same counters, which only grow, or the same one."""
+    longest_s, limit_s = (row.maximum.value if row.maximum else 0.0 for row in (entry, than))
+    return entry.requests <= than.requests and entry.failures <= than.failures and longest_s <= limit_s
+
+
+def split(entries: list[Entry], *, adds_up: bool = True) -> tuple[Entry | None, tuple[Entry, ...]]:
     """The row of all endpoints, and the others; without it counts are added up, and percentiles can't be."""
     total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
     endpoints = tuple(entry for entry in entries if entry is not total)
-    if total is None and endpoints:
-        total = together(endpoints, name=SUM)
+    if total is None and endpoints and adds_up:
+        total = replace(together(endpoints, name=SUM), quantiles={})
     return total, endpoints
 
 

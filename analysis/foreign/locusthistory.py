@@ -31,6 +31,8 @@ class History:
         self.start_unix_s = min((row["time_s"] for row in rows), default=None)
         self.frame = _history_frame(rows)
         self.requests = int(self.frame["requests"].iloc[-1]) if len(self.frame) else 0
+        last_failures = float(self.frame["failures"].iloc[-1]) if len(self.frame) else 0.0
+        self.failures = 0 if math.isnan(last_failures) else int(last_failures)
         self.cumulative = _is_cumulative(self.frame, full_history=bool(self.last))
         self._starts_s = _starts_s(self.frame)
 
@@ -53,16 +55,27 @@ class History:
         for row in reader.rows():
             at_s = number_of(row["Timestamp"])
             if row["Type"] not in NO_METHOD or row["Name"] != AGGREGATED:
-                self.last[row["Type"], row["Name"]] = row
+                self._keep(row, at_s)
             elif math.isnan(at_s) or math.isnan(number_of(row["Total Request Count"])):
                 reader.reject(row)
             else:
-                self._total = row
+                if self._total is None or at_s >= number_of(self._total["Timestamp"]):
+                    self._total = row
                 yield _history_row(row, at_s)
 
+    def _keep(self, row: dict[str, str], at_s: float) -> None:
+        before = self.last.setdefault((row["Type"], row["Name"]), row)
+        if not at_s < number_of(before["Timestamp"]):
+            self.last[row["Type"], row["Name"]] = row
+
     def entries(self) -> Iterator[Entry]:
-        """Totals as the last rows have them; their percentiles only where these are of the whole run."""
-        last = [*self.last.values(), *([self._total] if self._total else [])]
+        """Totals as the last rows have them; their percentiles only where these are of the whole run.
+
+        An endpoint that only an earlier run of the same history had is none of the last one.
+        """
+        began_s = (self.start_unix_s or 0.0) + self.last_run_s
+        rows = [row for row in self.last.values() if not number_of(row["Timestamp"]) < began_s]
+        last = [*rows, *([self._total] if self._total else [])]
         for row in last:
             kept = {name: cell for name, cell in row.items() if self.cumulative or not PERCENTILE.fullmatch(name)}
             # The history's requests/s are those of the last seconds.

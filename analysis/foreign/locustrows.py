@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from analysis.foreign.records import Records, cells_of, lines_of
-from loadproof.errors import InputError, Problem
+from analysis.foreign.records import Records, cells_of, lines_of, repeated
+from loadproof.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -122,6 +122,9 @@ class RowReader:
             remedy = f"it has to begin with {','.join(self.layout.columns[:4])}; give the prefix of Locust's --csv"
             got = line[:_LONGEST_HEADER].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), what, remedy, got=got))
+        if twice := repeated(header):
+            what = f"several columns of the {self.layout.name} file are called {' and '.join(map(printable, twice))}"
+            raise InputError(Problem(str(self.path), what, "save it as Locust wrote it: each column once"))
         self.header = header
         self._unescaped = line.startswith(b'"') and self.layout.texts > 0
         return True

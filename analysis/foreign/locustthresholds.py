@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field, StringConstraints
 
 from analysis.estimates.estimate import Estimate, exact, ratio_estimate
-from analysis.foreign.locustentries import AGGREGATED, Entry, together
+from analysis.foreign.locustdoubts import doubts_of, later_of
+from analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
 from analysis.foreign.texts import could_be
 from analysis.inert import shortened
+from analysis.judge.finding import Finding
+from analysis.judge.health import MOST_RAISED
 from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
 from loadproof.errors import InputError, Problem, printable
@@ -91,14 +94,32 @@ def load_thresholds(path: Path, run: LocustRun) -> tuple[CsvThreshold, ...]:
 def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
     """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
     judgements = tuple(judge(threshold, run) for threshold in thresholds)
-    word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
+    findings = tuple(_raised(run))
+    words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
+    word = next(word for word in PRECEDENCE if word in words)
+    deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         many = f"all {len(judgements)} thresholds hold" if len(judgements) > 1 else "the threshold holds"
         reason = sentence(f"{many}; whether the generator kept up, these files don't tell")
-    else:
+    elif deciding:
         # No capital letter: it may begin with a name.
-        reason = told([judgement for judgement in judgements if judgement.word is word])
-    return Verdict(word, f"{reason}.", _NEXT_STEPS[word], judgements, findings=())
+        reason = told(deciding)
+    else:
+        reason = sentence(findings[0].what)
+    next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
+    return Verdict(word, f"{reason}.", next_step, judgements, findings)
+
+
+def _raised(run: LocustRun) -> Iterator[Finding]:
+    """As in a run of our own: a task that ends in the middle sends less than it was meant to."""
+    times, sent = sum(raised.count for raised in run.exceptions), run.total.requests if run.total else 0
+    if times > MOST_RAISED * sent:
+        first = shortened(run.exceptions[0].message) or "one without a text"
+        what = (
+            f"the users' own code raised {times:,} exceptions, says the exceptions file, for {sent:,} requests, "
+            f"most often {first}"
+        )
+        yield Finding(Word.INCONCLUSIVE, what, "mend the locustfile; the exceptions file has its tracebacks")
 
 
 _NEXT_STEPS: Final = {
@@ -109,36 +130,57 @@ _NEXT_STEPS: Final = {
 
 
 def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
-    """No data is never a pass; a time passes or fails unless its limit lies within Locust's rounding."""
-    rows = rows_of(threshold, run)
-    entry = together(rows, threshold.scope) if rows else None
+    """No data is never a pass; a time passes or fails unless its limit lies within Locust's rounding.
+
+    What the files say besides has to agree: it passes only if it would with all that its rows may lack on the bad side.
+    """
+    expectation, rows = threshold.expectation, rows_of(threshold, run)
+    name = SUM if run.total is not None and rows == (run.total,) and run.total.name == SUM else threshold.scope
+    entry = together(rows, name) if rows else None
+    judgement = _judge_entry(threshold, entry)
+    if entry is None or judgement.estimate is None:
+        return judgement
+    later = later_of(rows, run)
+    then = _judge_entry(threshold, later)
+    if later is not None and then.estimate is not None and then.word is not judgement.word:
+        return _judge_later(judgement, then, later)
+    doubts = [
+        doubt.why for doubt in doubts_of(rows, expectation, run) if doubt.turns(expectation, entry, then.estimate)
+    ]
+    if judgement.word is not Word.PASS or not doubts:
+        return judgement
+    return replace(judgement, word=Word.INCONCLUSIVE, reason="; but ".join((judgement.reason, *dict.fromkeys(doubts))))
+
+
+def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgement:
+    """Of two states that come to two words: the later decides where it is beyond the limit."""
+    why = f"the history file goes on beyond the stats file, to {later.requests:,} requests"
+    if then.word is Word.FAIL:
+        return replace(then, reason=f"{then.reason}; {why}")
+    reason = f"{judgement.reason}; but {why}, and there it is {then.reason}"
+    return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
+
+
+def _judge_entry(threshold: CsvThreshold, entry: Entry | None) -> Judgement:
+    """By these rows alone."""
     metric = threshold.expectation.metric
     estimate = measure(metric, entry) if entry is not None else None
     if entry is None or estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
     needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)
-    if judgement.word is Word.PASS and rows == (run.total,) and (doubt := _doubt(run)):
-        return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; {doubt}")
-    if metric.name == "error_ratio":
-        return judgement
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
         reason = f"{judgement.reason}: every request failed, so these are the times of failures"
         return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
-    if metric.name == "count":
-        return judgement
     return replace(judgement, reason="; ".join((judgement.reason, *_reservations(metric, entry))))
 
 
-def _doubt(run: LocustRun) -> str | None:
-    """Why what the file says of all endpoints together is not to be relied on."""
-    if run.has_lost_rows:
-        return "rows of the stats file are lost, and what they would say is unknown"
-    return "the rows of each endpoint have more failures than that of all together" if run.has_false_total else None
-
-
 def _reservations(metric: Metric, entry: Entry) -> Iterator[str]:
-    """What a reader has to know of a value whose interval is Locust's rounding only."""
+    """What a reader has to know of a value that was added up, or whose interval is Locust's rounding only."""
+    if entry.name == SUM:
+        yield "added up from the rows of each endpoint"
+    if metric.name in {"error_ratio", "count"}:
+        return
     yield "no sampling error known"
     if metric.quantile is not None and entry.requests * (1 - metric.quantile) < SAMPLES_BEYOND_QUANTILE:
         yield f"fewer than {SAMPLES_BEYOND_QUANTILE} of its {entry.requests:,} samples lie beyond it"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from analysis.foreign.records import Records, blocks_of, cells_of
-from loadproof.errors import InputError, Problem
+from analysis.foreign.records import Records, blocks_of, cells_of, repeated
+from loadproof.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,10 @@ _UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"
 _MOST_DIGITS: Final = 100
 _LONGEST_MS: Final = 1e12
 """Thirty years: what is beyond is no time."""
-_STATUS: Final = re.compile(r"\s*(\d{3})\b")
+_STATUS: Final = re.compile(r"^\s*(?:HTTP/[\d.]+ +)?(\d{3})\b")
+_CODE: Final = r"(?<!\d)\d{3}(?!\d)"
+_UPSTREAMS: Final = re.compile(r"\s*(?:\d{3}, )+\d{3}")
+"""nginx's: one after the other was asked, and the last one's is what the client got."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class LogRows:
     requests: int = 0
     unreadable: int = 0
     """Lines that were left out."""
+    untimed: int = 0
+    """Of the requests: with a status, and no time."""
     texts_as_status: int = 0
     """Of what got no answer, like JMeter's 'Non HTTP response code'."""
     unit: str = ""
@@ -45,10 +50,17 @@ class LogRows:
     """Of what could not be read."""
     _statuses: int = 0
     _status_text: str = ""
+    _odd_times: int = 0
+    """Of those without a time: with something in its place."""
+    _first_odd: str = ""
     _divisor: int = field(default=0)
 
     def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
-        """Of the four columns, so many rows at once; InputError where there are none, or where none can be read."""
+        """Of the four columns, so many rows at once; InputError where there are none, or where none can be read.
+
+        `response_ms` is nan where it can't be read. So is `status`: then the line is left out, and its second, where
+        that can't be read either, is that of a neighbour.
+        """
         with closing(blocks_of(self.path)) as blocks:
             yield from self._chunks(blocks, most_rows)
 
@@ -79,24 +91,34 @@ class LogRows:
             remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
             got = line[:200].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
+        if twice := [name for name in repeated(header) if name in COLUMNS]:
+            what = f"several columns are called {' and '.join(map(printable, twice))}"
+            raise InputError(Problem(str(self.path), what, "leave each of them in once: nobody knows which one counts"))
         return header, block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
-        """Its readable rows; lines that pandas made no row of count as the others that are left out."""
-        table["seconds"] = self._seconds(table["seconds"])
-        table["response_ms"] = _numbers(table["response_ms"])
+        """With nan for what can't be read; lines that pandas made no row of count as the others that are left out."""
+        seconds = self._seconds(table["seconds"])
+        times = _numbers(table["response_ms"])
+        is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
-        table["status"] = status
-        known = table["seconds"].between(0, LAST_S) & table["response_ms"].between(0, _LONGEST_MS)
-        known &= status.between(0, 999)
-        rows = table[known]
-        if len(rows) < len(batch) and not self._first:
+        known = seconds.between(0, LAST_S) & (status.fillna(0.0).between(0, 999) & (status.fillna(0.0) % 1 == 0))
+        # Many tools write no time where they got no answer in time, and the status tells enough.
+        known &= is_timed | status.notna()
+        odd = table.loc[known & ~is_timed, "response_ms"].dropna()
+        self._odd_times += len(odd)
+        self._first_odd = self._first_odd or str(next(iter(odd), ""))
+        self.untimed += int((known & ~is_timed).sum())
+        if known.sum() < len(batch) and not self._first:
             bad = known.to_numpy().argmin() if len(table) == len(batch) else 0
             self._first = batch[bad].decode(errors="backslashreplace").rstrip("\r\n")
-        self.requests += len(rows)
-        self.unreadable += len(batch) - len(rows)
+        self.requests += int(known.sum())
+        self.unreadable += len(batch) - int(known.sum())
         self.texts_as_status += int((texts & known).sum())
-        return rows
+        table["seconds"] = seconds.where(seconds.between(0, LAST_S)).ffill().bfill()
+        table["response_ms"] = times.where(is_timed)
+        table["status"] = status.fillna(0.0).where(known)
+        return table
 
     def _seconds(self, written: pd.Series[float]) -> pd.Series[float]:
         """By the unit that the first of them have; a text may be a time of ISO 8601, UTC where it names no zone."""
@@ -113,7 +135,7 @@ class LogRows:
         return times
 
     def _status(self, written: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[bool]]:
-        """The numbers, 0 without an answer; and which of them were texts."""
+        """The numbers, nan without an answer, and -1 where it may be one of several; which of the nan were texts."""
         numbers = _numbers(written)
         texts = numbers.isna() & written.notna()
         if texts.any():
@@ -121,17 +143,23 @@ class LogRows:
         if texts.any():
             found = written[texts].astype(str)
             leading = pd.to_numeric(found.str.extract(_STATUS)[0], errors="coerce")
-            numbers[texts] = leading
+            last = pd.to_numeric(found.where(found.str.fullmatch(_UPSTREAMS)).str[-3:], errors="coerce")
+            codes = found.str.count(_CODE)
+            is_clear = (codes == 0) | ((codes == 1) & leading.notna())
+            numbers[texts] = leading.where(is_clear, -1.0).where(last.isna(), last)
             texts &= numbers.isna()
             self._status_text = self._status_text or str(next(iter(written[texts]), ""))
-        self._statuses += int(numbers.notna().sum())
-        return numbers.fillna(0.0), texts
+        self._statuses += int((numbers >= 0).sum())
+        return numbers, texts
 
     def _refuse(self) -> None:
         where = str(self.path)
         if self.requests and self.texts_as_status and not self._statuses:
             remedy = "give the HTTP status of each answer, and 0 where none came"
             raise InputError(Problem(where, "no status in it is a number", remedy, got=self._status_text))
+        if self._odd_times and self.untimed == self.requests:
+            what = "no `response_ms` in it can be read"
+            raise InputError(Problem(where, what, "give milliseconds, as a number", got=self._first_odd))
         if not self.requests and self.unreadable:
             lines = f"not one of its {self.unreadable:,} lines" if self.unreadable > 1 else "not its only line"
             what = f"{lines} can be read"

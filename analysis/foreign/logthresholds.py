@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field, StringConstraints
 
 from analysis.estimates.metrics import Scope
+from analysis.foreign.leftout import left_out_of, with_untimed
 from analysis.foreign.requestlog import PHASE, RequestLog
 from analysis.foreign.texts import could_be
 from analysis.judge.judgement import Answer, Judgement, Word
 from analysis.judge.thresholds import judge_scope
 from analysis.judge.verdict import PRECEDENCE, Verdict, outage_step, sentence, told
 from loadproof.errors import InputError, Problem, printable
+from loadproof.histogram import BUCKETS
+from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, nearest, read_document, validate
 from loadproof.scenario.vacuous import vacuity
+from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.estimates.estimate import Estimate
+    from loadproof.scenario.expectation import Metric
 
 
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, an empty one, too."""
 _IMPOSSIBLE: Final = frozenset({"goodput", "goodput_ratio", "burn_rate", "spread", "recovery", "drift"})
-_UNREAD_WORTH_A_DOUBT: Final = 0.01
 _UNKNOWN: Final = "a log doesn't tell what was planned, or which answers were correct and in time"
 
 
@@ -121,25 +124,41 @@ def _next_step(judgement: Judgement, threshold: LogThreshold, log: RequestLog) -
 
 
 def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
-    judgement = judge_scope(threshold, log.run, _scope(threshold, log))
-    estimate = judgement.estimate
-    return judgement if estimate is None else _in_doubt(judgement, log, estimate)
+    """PASS and FAIL only where they would stay, had every line that was left out been on the other side."""
+    scope, metric = _scope(threshold, log), threshold.expectation.metric
+    is_time = metric.dimension is Dimension.DURATION
+    run = log.run if is_time else with_untimed(log)
+    judgement = judge_scope(threshold, run, scope)
+    if judgement.word not in {Word.PASS, Word.FAIL}:
+        return judgement
+    is_windowed = threshold.expectation.window_s is not None
+    left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, at_once=is_windowed)
+    if not left_out.count:
+        return judgement
+    is_kept = judgement.word is Word.PASS
+    other = judge_scope(threshold, left_out.added(run, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
+    if other.word is judgement.word:
+        return judgement
+    reason = f"{judgement.reason}; but {left_out.why}, and may hold what would turn it"
+    return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
+
+
+_GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
+"""Series, outcome and bucket of a request that can only help."""
+_BAD_OUTCOMES: Final = {
+    "error_ratio": Outcome.SERVER_ERROR,
+    "throttled_ratio": Outcome.THROTTLED,
+    "rejected_ratio": Outcome.REJECTED,
+}
+
+
+def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
+    """Of one that can only harm; more of them never lower a rate, so that there it is none."""
+    if metric.name in {"throughput", "count"}:
+        return ()
+    return (("response", _BAD_OUTCOMES.get(metric.name, Outcome.OK), BUCKETS - 1),)
 
 
 def _scope(threshold: LogThreshold, log: RequestLog) -> Scope:
     names = [shown for name in threshold.names for shown in _names_of(name, log)]
     return Scope((PHASE,), tuple(names or log.written))
-
-
-def _in_doubt(judgement: Judgement, log: RequestLog, estimate: Estimate) -> Judgement:
-    """A PASS is none where lines that could not be read may have held what would have turned it."""
-    expectation, unread = judgement.threshold.expectation, log.unreadable
-    if expectation.metric.name == "error_ratio":
-        failed = estimate.value * estimate.n + unread
-        turns = not expectation.holds(failed / (estimate.n + unread))
-    else:
-        turns = unread > _UNREAD_WORTH_A_DOUBT * (estimate.n + unread)
-    if judgement.word is not Word.PASS or not turns:
-        return judgement
-    reason = f"{judgement.reason}; but {unread:,} lines could not be read, and may hold what would turn it"
-    return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)

@@ -72,6 +72,11 @@ def cells_of(record: bytes) -> list[str]:
         return []
 
 
+def repeated(header: list[str]) -> list[str]:
+    """Names that several columns have: nobody knows which of them is meant."""
+    return sorted({name for name in header if name and header.count(name) > 1})
+
+
 def _broken(record: bytes) -> Iterator[str]:
     """At line feeds only: what else Python takes for the end of a line may be half of a character."""
     *lines, last = record.decode("latin-1").split("\n")

@@ -6,6 +6,7 @@ It can't tell when requests were meant to start, what was dropped, or how the ge
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,10 @@ class RequestLog:
     requests: int
     unreadable: int
     """Lines that were left out."""
+    untimed: pd.DataFrame
+    """With an IntervalRow's columns: requests without a time, in the highest bucket. `run` has those that failed."""
+    lost: Mapping[tuple[int, str], int]
+    """Of the unreadable lines, how many are of which second of the run and of which name, as its bytes."""
     is_coarse: bool
     """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
     written: Mapping[str, str]
@@ -72,6 +77,8 @@ def read_log(path: Path) -> RequestLog:
         start_s=counted.start_s,
         requests=rows.requests,
         unreadable=rows.unreadable,
+        untimed=counted.untimed_frame(names),
+        lost=counted.lost,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
         notes=(*_notes(rows, apart_s=(counted.last_s - counted.start_s) / rows.requests), *texts.notes),
@@ -83,6 +90,8 @@ def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
         yield f"requests are {apart_s:,.0f} s apart on average: are these milliseconds? Then divide `seconds` by 1,000"
     if rows.unit != "seconds":
         yield f"`seconds` was read as {rows.unit}"
+    if rows.untimed:
+        yield f"{rows.untimed:,} requests have no time that can be read; they count in ratios, not in times"
     if rows.texts_as_status:
         yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
 
@@ -101,8 +110,15 @@ class _Counted:
         self._counts: list[NDArray[np.int32]] = []
         self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         """Whatever they took."""
+        self._untimed: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._lost: Counter[tuple[int, str]] = Counter()
 
     def add(self, rows: pd.DataFrame) -> None:
+        lost = rows["status"].isna()
+        if lost.any():
+            seconds = rows.loc[lost, "seconds"].dropna()
+            self._lost.update(zip(seconds.astype(int), rows["name"].astype(str)[seconds.index], strict=True))
+            rows = rows[~lost]
         if rows.empty:
             return
         self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
@@ -111,8 +127,15 @@ class _Counted:
         codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
         keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
         keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].to_numpy())
-        keys = keys * BUCKETS + buckets_of(rows["response_ms"].to_numpy() / 1000)
-        self._ended.append(np.unique(keys // BUCKETS, return_counts=True))
+        times_s = rows["response_ms"].to_numpy() / 1000
+        is_timed = ~np.isnan(times_s)
+        self._ended.append(np.unique(keys, return_counts=True))
+        if not is_timed.all():
+            self._untimed.append(np.unique(keys[~is_timed], return_counts=True))
+            # An answer that was good and has no time is none of those whose times are known.
+            told = is_timed | (keys % len(_OUTCOMES) != _OUTCOMES.index(Outcome.OK))
+            keys, times_s = keys[told], np.where(is_timed, times_s, math.inf)[told]
+        keys = keys * BUCKETS + buckets_of(times_s)
         unique, counts = np.unique(_coarse(keys) if self.is_coarse else keys, return_counts=True)
         self._keys.append(unique)
         self._counts.append(counts.astype(np.int32))
@@ -137,6 +160,20 @@ class _Counted:
         self._counts.reverse()
         for number in series:
             cells.add(self._keys.pop(), self._counts.pop(), series=number)
+        return cells.frame(names)
+
+    @property
+    def lost(self) -> dict[tuple[int, str], int]:
+        """By the seconds of the run, within it."""
+        lost: Counter[tuple[int, str]] = Counter()
+        for (second, name), count in self._lost.items():
+            lost[int(min(max(second, self.start_s), self.last_s) - self.start_s), name] += count
+        return dict(lost)
+
+    def untimed_frame(self, names: list[str]) -> pd.DataFrame:
+        cells = _Cells(sum(len(keys) for keys, _ in self._untimed), int(self.start_s))
+        for keys, counts in self._untimed:
+            cells.add(keys * BUCKETS + BUCKETS - 1, counts.astype(np.int32), series=0)
         return cells.frame(names)
 
     def _code(self, name: str) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.adversary import (
     breakers,
+    contradictions,
     habits,
     honest,
     liars,
@@ -35,6 +36,7 @@ CASES: tuple[Case, ...] = (
     *neighbours.CASES,
     *surroundings.CASES,
     *stats.CASES,
+    *contradictions.CASES,
     *logs.CASES,
     *records.CASES,
 )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from bench.adversary.case import FAIL, INCONCLUSIVE, PASS, REFUSED, Case, Check, Played
 from bench.adversary.play import Report
 
-ERRORS: list[dict[str, object]] = [{"expect": "error_ratio < 1 %"}]
 NEVER_PASS = (FAIL, INCONCLUSIVE, REFUSED)
 
 
@@ -22,6 +21,17 @@ def requests(count: int, *, bad: int = 0, at: str = "{}", name: str = "/a", stat
     ]
 
 
+def among(count: int, line: str, *, of: int) -> list[str]:
+    """So many of these lines among the good ones, evenly; `{}` is the second."""
+    good = requests(of)
+    step = of // count
+    return [
+        text
+        for number, one in enumerate(good)
+        for text in ([one, line.format(number // 10)] if number % step == 0 and number < step * count else [one])
+    ]
+
+
 def _log(
     name: str,
     tries: str,
@@ -29,9 +39,11 @@ def _log(
     *,
     kind: str | None = None,
     right: tuple[str, ...] = (FAIL,),
+    expect: str = "error_ratio < 1 %",
     also: tuple[Check, ...] = (),
 ) -> Case:
-    play = Report(files={"requests.csv": content}, what=("--log", "DIR/requests.csv"), thresholds=ERRORS)
+    thresholds: list[dict[str, object]] = [{"expect": expect}]
+    play = Report(files={"requests.csv": content}, what=("--log", "DIR/requests.csv"), thresholds=thresholds)
     return Case(name=name, kind=kind or name, tries=tries, right=right, play=play, also=also)
 
 
@@ -136,6 +148,70 @@ CASES = (
         "a third can't be read, and may be the failures",
         log(*requests(1000), *["what is this"] * 500),
         right=NEVER_PASS,
+    ),
+    _log(
+        "refusals without a time",
+        "91 of 10,091 are 429, and nobody wrote how long they took",
+        log(*among(91, "{},/pay,,429", of=10_000)),
+        kind="lines that are not whole",
+        expect="throttled_ratio < 0.5 %",
+    ),
+    _log(
+        "time-outs without a time",
+        "901 of 100,901 are 504",
+        log(*among(901, "{},/pay,,504", of=100_000)),
+        kind="lines that are not whole",
+        expect="p(99.9) < 200 ms",
+        right=NEVER_PASS,
+    ),
+    *(
+        _log(
+            f"times beyond a number, {expect}",
+            "50 of 10,050 took >30000",
+            log(*among(50, "{},/pay,>30000,200", of=10_000)),
+            kind="lines that are not whole",
+            expect=expect,
+            right=NEVER_PASS,
+        )
+        for expect in ("max < 1 s", "p(99.8) < 1 s")
+    ),
+    _log(
+        "a status of -1",
+        "67 of 10,067, where 0.7 % may fail",
+        log(*among(67, "{},/pay,20,-1", of=10_000)),
+        kind="lines that are not whole",
+        expect="error_ratio < 0.7 %",
+        right=NEVER_PASS,
+    ),
+    *(
+        _log(
+            f"two statuses in a cell, {status}",
+            "one of them is 500",
+            log(*requests(2000, bad=400, status=status)),
+            kind="two statuses in a cell",
+            right=NEVER_PASS,
+        )
+        for status in ("200;500", "200 -> 500", '"200, 500"')
+    ),
+    _log(
+        "nginx asked a second upstream",
+        "502, 200: the client got 200",
+        log(*requests(2000, bad=400, status='"502, 200"')),
+        kind="a good log",
+        right=(PASS,),
+    ),
+    _log(
+        "a few lines of rubbish",
+        "3 of 10,003, which can turn nothing",
+        log(*among(3, "what is this", of=10_000)),
+        kind="a good log",
+        right=(PASS,),
+    ),
+    _log(
+        "two columns called status",
+        "200 in the first, 500 in the second",
+        log(*(f"{line},500" for line in requests(2000)), head="seconds,name,response_ms,status,status"),
+        right=(REFUSED,),
     ),
     _log("no line", "the head alone", log(), kind="only the head", right=(INCONCLUSIVE, REFUSED)),
     _log(

@@ -33,7 +33,7 @@ def stats(*rows: str, total: tuple[int, int] | None = None, end: str = "\n") -> 
     return (end.join([COLUMNS, *rows, row("Aggregated", requests, failures, "")]) + end).encode()
 
 
-def _csv(
+def csv_case(
     name: str,
     tries: str,
     content: bytes,
@@ -62,7 +62,7 @@ def _counts(requests_: int, failures: int) -> Check:
     return check
 
 
-def _text(*, has: str = "", never: str = "") -> Check:
+def says(*, has: str = "", never: str = "") -> Check:
     def check(played: Played) -> Iterator[str]:
         if has and not played.told(has):
             yield f"says nothing of '{has}'"
@@ -105,25 +105,25 @@ def history(users: list[int], failed_from: int, mean_ms: list[float], rate: int 
 
 BAD, GOOD = row("/a", 1000, 900), row("/a", 1000, 0)
 STATS = (
-    _csv("stats of a good run", "Locust's own file", stats(GOOD), right=(PASS,), also=(_counts(1000, 0),)),
-    _csv(
+    csv_case("stats of a good run", "Locust's own file", stats(GOOD), right=(PASS,), also=(_counts(1000, 0),)),
+    csv_case(
         "stats with a BOM",
         "as Excel saves them",
         b"\xef\xbb\xbf" + stats(GOOD),
         kind="stats of a good run",
         right=(PASS,),
     ),
-    _csv(
+    csv_case(
         "stats with quoted names",
         "commas and quotes in names",
         stats(row('"/a?x=1,2&y=""b"""', 1000, 0)),
         kind="stats of a good run",
         right=(PASS,),
     ),
-    _csv("CR CR LF", "Locust on Windows", stats(BAD, end="\r\r\n"), also=(_counts(1000, 900),)),
-    _csv("CR alone", "an old editor", stats(BAD, end="\r"), kind="CR CR LF"),
-    _csv("blank lines between", "each other line is empty", stats(BAD, end="\n\n"), kind="CR CR LF"),
-    _csv(
+    csv_case("CR CR LF", "Locust on Windows", stats(BAD, end="\r\r\n"), also=(_counts(1000, 900),)),
+    csv_case("CR alone", "an old editor", stats(BAD, end="\r"), kind="CR CR LF"),
+    csv_case("blank lines between", "each other line is empty", stats(BAD, end="\n\n"), kind="CR CR LF"),
+    csv_case(
         "the web UI's download",
         "…_requests.csv",
         stats(BAD),
@@ -131,8 +131,8 @@ STATS = (
         what="DIR/Locust_2026_file.py_http_x_requests.csv",
         also=(_counts(1000, 900),),
     ),
-    _csv("an empty prefix", "--csv DIR/", stats(BAD), file="it/_stats.csv", what="DIR/it/"),
-    _csv(
+    csv_case("an empty prefix", "--csv DIR/", stats(BAD), file="it/_stats.csv", what="DIR/it/"),
+    csv_case(
         "another code page",
         "two names in GBK, one fails: not one endpoint, and not none",
         stats(row("/N1", 1000, 0), row("/N2", 500, 400))
@@ -140,54 +140,54 @@ STATS = (
         .replace(b"N2", "支付".encode("gbk")),
         also=(_counts(1500, 400),),
     ),
-    _csv("UTF-16", "PowerShell's > file", stats(BAD).decode().encode("utf-16"), right=(FAIL, REFUSED)),
-    _csv("NUL bytes", "a file that a crash left", stats(BAD).replace(b"/a", b"/a\0"), right=NEVER_PASS),
-    _csv(
+    csv_case("UTF-16", "PowerShell's > file", stats(BAD).decode().encode("utf-16"), right=(FAIL, REFUSED)),
+    csv_case("NUL bytes", "a file that a crash left", stats(BAD).replace(b"/a", b"/a\0"), right=NEVER_PASS),
+    csv_case(
         "a total that lies",
         "0 of 2,000 failed, says the last line",
         stats(BAD, GOOD.replace("/a", "/b"), total=(2000, 0)),
         right=NEVER_PASS,
     ),
-    _csv("more failures than requests", "1,100 of 1,000", stats(row("/a", 1000, 1100)), right=NEVER_PASS),
-    _csv("negative failures", "-900 of 1,000", stats(row("/a", 1000, -900)), right=(INCONCLUSIVE, REFUSED)),
-    _csv("only the head", "no row", (COLUMNS + "\n").encode(), right=(INCONCLUSIVE, REFUSED)),
-    _csv("an empty file", "0 bytes", b"", kind="only the head", right=(INCONCLUSIVE, REFUSED)),
-    _csv("another table", "some CSV under this name", b"a;b;c\n1;2;3\n", right=(REFUSED,)),
-    _csv("nothing there", "no file of this prefix", stats(BAD), what="DIR/other", right=(REFUSED,)),
-    _csv(
+    csv_case("more failures than requests", "1,100 of 1,000", stats(row("/a", 1000, 1100)), right=NEVER_PASS),
+    csv_case("negative failures", "-900 of 1,000", stats(row("/a", 1000, -900)), right=(INCONCLUSIVE, REFUSED)),
+    csv_case("only the head", "no row", (COLUMNS + "\n").encode(), right=(INCONCLUSIVE, REFUSED)),
+    csv_case("an empty file", "0 bytes", b"", kind="only the head", right=(INCONCLUSIVE, REFUSED)),
+    csv_case("another table", "some CSV under this name", b"a;b;c\n1;2;3\n", right=(REFUSED,)),
+    csv_case("nothing there", "no file of this prefix", stats(BAD), what="DIR/other", right=(REFUSED,)),
+    csv_case(
         "the failing endpoint is cut off",
         "the file ends amid its row",
         stats(GOOD, row("/pay", 1000, 990))[:-150],
         right=NEVER_PASS,
     ),
-    _csv(
+    csv_case(
         "a threshold of no row",
         "a name that is not there",
         stats(BAD),
         thresholds=[{"endpoint": "/pay", "expect": "error_ratio < 1 %"}],
         right=(INCONCLUSIVE, REFUSED),
     ),
-    _csv("no requests", "a row of 0 requests", stats(row("/a", 0, 0)), right=(INCONCLUSIVE, REFUSED)),
+    csv_case("no requests", "a row of 0 requests", stats(row("/a", 0, 0)), right=(INCONCLUSIVE, REFUSED)),
 )
 TURNS = (
-    _csv(
+    csv_case(
         "fails from the start",
         "99 % fail from second 2 on, all from second 40 on",
         history(list(range(0, 1800, 30)), 2, [2000] * 60),
         file="run_stats_history.csv",
         thresholds=None,
         right=(NO_VERDICT,),
-        also=(_text(has="from the start", never="began at"),),
+        also=(says(has="from the start", never="began at"),),
         more={"run_stats.csv": stats(row("/a", 6000, 5742))},
     ),
-    _csv(
+    csv_case(
         "low load for a second",
         "0 to 1,000 users in 15 s, and 20 ms become 1.7 s",
         history([67 * n for n in range(16)], 99, [20 + 120 * n for n in range(16)], 200),
         file="run_stats_history.csv",
         thresholds=None,
         right=(NO_VERDICT,),
-        also=(_text(never="nothing turned"), _text(never="Nothing turned")),
+        also=(says(never="nothing turned"), says(never="Nothing turned")),
         more={"run_stats.csv": stats(row("/a", 3200, 0))},
     ),
 )

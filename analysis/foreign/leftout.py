@@ -1,0 +1,97 @@
+"""What a request log holds that could not be read, to rows of a run in which all of it went well, or ill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from analysis.foreign.requestlog import RequestLog
+    from analysis.frames.run import Run
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Of these endpoints; shapes (cells,)."""
+
+    endpoint: str
+    """That they are added to: thresholds read their endpoints together."""
+    seconds: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    why: str
+
+    @property
+    def count(self) -> int:
+        return int(self.counts.sum())
+
+    def added(self, run: Run, kinds: Sequence[tuple[str, Outcome, int]]) -> Run:
+        """A run with each of them, once for each kind of series, outcome and bucket."""
+        rows = [
+            pd.DataFrame(
+                {
+                    "second": self.seconds.astype(np.int32),
+                    "phase": run.manifest.phases[0].name,
+                    "endpoint": self.endpoint,
+                    "outcome": str(outcome),
+                    "series": series,
+                    "bucket": np.int16(bucket),
+                    "count": self.counts.astype(np.int32),
+                }
+            )
+            for series, outcome, bucket in kinds
+        ]
+        return _with_rows(run, rows)
+
+
+def with_untimed(log: RequestLog) -> Run:
+    """With the answers that were good and have no time, which count in ratios and among the requests."""
+    untimed = log.untimed[log.untimed["outcome"] == str(Outcome.OK)]
+    return _with_rows(log.run, [untimed] if len(untimed) else [])
+
+
+def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, at_once: bool) -> LeftOut:
+    """Lines that are, or may be, of these endpoints; of times those without one, too.
+
+    Nobody knows when a line was sent of which nothing can be read: where each window counts, `at_once`.
+    """
+    known, own = set(log.written.values()), {log.written[name] for name in endpoints}
+    cells = [(second, count) for (second, name), count in log.lost.items() if name in own or name not in known]
+    nameless = log.unreadable - sum(log.lost.values())
+    why = [f"{lines:,} lines could not be read"] if (lines := nameless + sum(count for _, count in cells)) else []
+    if with_untimed:
+        rows = log.untimed[log.untimed["endpoint"].isin(endpoints)]
+        cells += zip(rows["second"].tolist(), rows["count"].tolist(), strict=True)
+        why += [f"{n:,} requests have no time that can be read"] if (n := int(rows["count"].sum())) else []
+    cells += _spread(log, nameless, at_once=at_once)
+    seconds, counts = np.array(cells, dtype=np.int64).reshape(-1, 2).T
+    return LeftOut(endpoints[0], seconds, counts, " and ".join(why))
+
+
+def _spread(log: RequestLog, count: int, *, at_once: bool) -> Iterable[tuple[int, int]]:
+    """Over all seconds, or in the one with the fewest requests of those that have any."""
+    if not count:
+        return []
+    sent = log.run.intervals[log.run.intervals["series"] == "completed"].groupby("second")["count"].sum()
+    seconds = sent.index.to_numpy(dtype=np.int64)
+    if at_once:
+        return [(int(seconds[sent.to_numpy().argmin()]), count)]
+    shares = np.diff(np.floor(np.linspace(0, count, len(seconds) + 1))).astype(np.int64)
+    return zip(seconds.tolist(), shares.tolist(), strict=True)
+
+
+def _with_rows(run: Run, rows: list[pd.DataFrame]) -> Run:
+    if not rows:
+        return run
+    intervals = run.intervals
+    texts = ("phase", "endpoint", "outcome", "series")
+    types: dict[str, Any] = {name: pd.CategoricalDtype(intervals[name].cat.categories) for name in texts}
+    return replace(run, intervals=pd.concat([intervals, *(part.astype(types) for part in rows)], ignore_index=True))

@@ -1,0 +1,257 @@
+"""Rows of Locust's statistics to what else the files say of them: a later state, and doubts that could turn a word.
+
+Locust's counters only grow, but for --reset-stats, and its files may be of moments a second or so apart. What one file
+has more than another is therefore taken for requests that the rows lack, and a threshold passes only if it would with
+all of them on the bad side.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.estimate import exact, ratio_estimate
+from analysis.foreign.locustentries import SUM, Entry, rounded, together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from analysis.estimates.estimate import Estimate
+    from analysis.foreign.locustcsv import LocustRun
+    from loadproof.scenario.expectation import Expectation
+
+_MS: Final = 1000
+_SLIGHTLY_S: Final = 0.0011
+"""Times that Locust writes here with decimals and there without differ by less."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What these rows may lack: so many requests, of which so many failed, and so many may have taken any time."""
+
+    why: str
+    requests: float
+    failures: float
+    slow: float
+    longest_s: float = math.inf
+    """None of these took longer."""
+    more_s: float = 0.0
+    """By how much longer the run took."""
+    is_judged: bool = False
+    """What they lack is known of a later state; of its percentiles only where these are of all."""
+
+    def turns(self, expectation: Expectation, entry: Entry, later: Estimate | None) -> bool:
+        """Whether a threshold that these rows keep would not be kept, were all that they lack bad.
+
+        A later state has been judged by itself, if it has the metric.
+        """
+        name = expectation.metric.name
+        if name == "count" or (self.is_judged and later is not None):
+            return False
+        keeps = {
+            "p": self._keeps_percentile,
+            "error_ratio": self._keeps_errors,
+            "mean": self._keeps_mean,
+            "throughput": self._keeps_throughput,
+            "max": self._keeps_longest,
+        }[name]
+        return not keeps(expectation, entry)
+
+    def _keeps_percentile(self, expectation: Expectation, entry: Entry) -> bool:
+        """With more requests above it, it is that of these rows at a higher rank, by the next column."""
+        rank = (expectation.metric.quantile or 0.0) * (entry.requests + self.slow) / entry.requests
+        if not self.slow:
+            return True
+        beyond = [quantile for quantile in entry.quantiles if quantile >= rank]
+        return bool(beyond) and expectation.holds(entry.quantiles[min(beyond)].high)
+
+    def _keeps_longest(self, expectation: Expectation, _: Entry) -> bool:
+        return not self.slow or expectation.holds(self.longest_s)
+
+    def _keeps_errors(self, expectation: Expectation, entry: Entry) -> bool:
+        if math.isinf(self.requests):
+            return False
+        estimate = ratio_estimate(entry.failures + int(self.failures), entry.requests + int(self.requests))
+        return estimate is not None and expectation.holds(estimate.high)
+
+    def _keeps_mean(self, expectation: Expectation, entry: Entry) -> bool:
+        if not self.slow or entry.mean is None or math.isinf(self.longest_s):
+            return not self.slow
+        total_s = entry.mean.high * entry.requests + self.longest_s * self.slow
+        return expectation.holds(total_s / (entry.requests + self.slow))
+
+    def _keeps_throughput(self, expectation: Expectation, entry: Entry) -> bool:
+        if not self.more_s or entry.throughput is None or entry.throughput.value <= 0:
+            return True
+        return expectation.holds(entry.requests / (entry.requests / entry.throughput.value + self.more_s))
+
+
+def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
+    """These rows as the history has them, if it went on after the totals; with percentiles where it has any."""
+    pairs = [(row, _second(row, run)) for row in rows]
+    if not any(second is not None and second.requests > row.requests for row, second in pairs):
+        return None
+    newest = tuple(second if second and second.requests > row.requests else row for row, second in pairs)
+    later = newest[0] if len(newest) == 1 else together(newest, name="")
+    throughputs = [row.throughput for row in rows if row.throughput and row.throughput.value > 0]
+    took_s = max((row.n / row.value for row in throughputs), default=0.0)
+    # The history's own are those of the last seconds.
+    throughput = exact(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
+    return replace(later, throughput=throughput)
+
+
+def doubts_of(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:
+    """By the history, by the failures, by further rows, by all endpoints together, and by what was lost."""
+    yield from _of_history(rows, expectation, run)
+    yield from _of_failures(rows, run)
+    for row in run.repeats:
+        if any(_is_of(row, judged) for judged in rows):
+            why = f"the stats file has another row of it, of {_counts(row.requests, row.failures)}"
+            yield Doubt(why, row.requests, row.failures, row.requests)
+    yield from _of_total(run) if rows == (run.total,) else _of_endpoints(run)
+    if any(_contradicts_itself(row) for row in rows):
+        yield Doubt("its row contradicts itself: a higher percentile is below a lower one", 0, 0, math.inf)
+
+
+def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:
+    pairs = [(row, second) for row in rows if (second := _second(row, run)) is not None]
+    is_own = len(pairs) == len(rows)
+    if not is_own and run.total is not None and run.second_total is not None:
+        pairs = [(run.total, run.second_total)]
+    requests = sum(max(0, second.requests - row.requests) for row, second in pairs)
+    failures = sum(max(0, second.failures - row.failures) for row, second in pairs)
+    if requests or failures:
+        kept = requests >= failures and _since_keeps(expectation, run, is_own=rows == (run.total,))
+        lacking = max(requests, failures)
+        why = f"the history file has {_counts(requests, failures)} more than the stats file"
+        yield Doubt(
+            why if is_own else f"{why}, and of which endpoints it doesn't tell",
+            requests=lacking,
+            failures=failures,
+            slow=0 if kept else lacking,
+            longest_s=_longest_s(run.second_total, up=True) if run.second_total else math.inf,
+            more_s=_more_s(run),
+            is_judged=is_own and 0 < requests >= failures,
+        )
+    if is_own and any(_longest_s(second) > _longest_s(row, up=True) + _SLIGHTLY_S for row, second in pairs):
+        longest_s = max(_longest_s(second) for _, second in pairs)
+        if not requests and not expectation.holds(longest_s):
+            yield Doubt("the history file has a longer time than the stats file", 0, 0, math.inf)
+
+
+def _of_failures(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
+    """Locust writes this file in the same moment as the totals, and each failure is in both."""
+    of_all = rows == (run.total,)
+    keys = {(row.method, row.name) for row in rows}
+    found = sum(each.occurrences for each in run.failures if of_all or (each.method, each.name) in keys)
+    seen = max(sum(row.failures for row in rows), later.failures if (later := later_of(rows, run)) else 0)
+    if found > seen:
+        lacking = found - seen
+        yield Doubt(f"the failures file has {found:,} failures, the stats file {seen:,}", lacking, lacking, lacking)
+
+
+def _of_total(run: LocustRun) -> Iterator[Doubt]:
+    total = run.total
+    if total is None:
+        return
+    if total.name == SUM:
+        yield from _of_sum(total, run)
+        return
+    if run.has_lost_rows and run.second_total is not None and total == run.second_total:
+        yield Doubt("lines of the history file are lost, and what they would say is unknown", *(math.inf,) * 3)
+    rows = [*run.entries, *(row for row in run.repeats if not _is_of(row, total))]
+    failures = max(0, sum(row.failures for row in rows) - total.failures)
+    requests = max(0, sum(row.requests for row in rows) - total.requests)
+    if failures or requests:
+        lacking = max(requests, failures)
+        why = f"the rows of each endpoint have {_counts(requests, failures)} more than that of all together"
+        yield Doubt(why, lacking, failures, lacking)
+
+
+def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
+    """Locust ends its totals with all endpoints together: where that row is missing, so may be others."""
+    if run.has_lost_rows:
+        yield Doubt("rows of the stats file are lost, and what they would say is unknown", *(math.inf,) * 3)
+        return
+    names = {(row.method, row.name) for row in run.entries}
+    is_whole = bool(run.seconds) and {(row.method, row.name) for row in run.seconds} <= names
+    if not is_whole and (run.second_total is None or run.second_total.requests < total.requests):
+        why = "there is no row of all endpoints, with which Locust ends the file: rows of others may be missing, too"
+        yield Doubt(why, *(math.inf,) * 3)
+
+
+def _of_endpoints(run: LocustRun) -> Iterator[Doubt]:
+    """What all together have more than the rows of each is of a lost row, or of these."""
+    total, is_whole = run.total, run.total is not None and run.total.name != SUM
+    requests = failures = 0
+    if total is not None and is_whole:
+        requests = max(0, total.requests - sum(row.requests for row in run.entries))
+        failures = max(0, total.failures - sum(row.failures for row in run.entries))
+    if failures > requests:
+        lacking = failures - requests
+        why = f"all endpoints together have {lacking:,} failures more than their rows can have"
+        yield Doubt(why, lacking, lacking, lacking)
+    if run.has_lost_rows:
+        unknown = (requests, failures, requests) if is_whole else (math.inf,) * 3
+        yield Doubt("rows of the stats file are lost, and one may be of this name, too", *unknown)
+
+
+def _since_keeps(expectation: Expectation, run: LocustRun, *, is_own: bool) -> bool:
+    """Whether the history's percentiles, of ten seconds each or of all, keep a threshold in all that the totals lack.
+
+    Of some endpoints that is only known where all of the requests keep it.
+    """
+    if run.second_total is not None and expectation.holds(_longest_s(run.second_total, up=True)):
+        return True
+    quantile = expectation.metric.quantile if is_own else 1.0
+    since = _since(run)
+    if quantile is None or quantile not in since or since.empty or since[quantile].isna().any():
+        return False
+    return all(expectation.holds(rounded(value_s * _MS, 1).high) for value_s in since[quantile])
+
+
+def _since(run: LocustRun) -> pd.DataFrame:
+    """The history's rows that tell of more requests than the totals, in its last run."""
+    most = run.total.requests if run.total is not None else 0
+    return run.history[(run.history["requests"] > most) & (run.history["time_s"] >= run.last_run_s)]
+
+
+def _more_s(run: LocustRun) -> float:
+    """For how long the history goes on."""
+    since = _since(run)
+    if since.empty:
+        return 0.0
+    before = run.history.loc[run.history["time_s"] < since["time_s"].iloc[0], "time_s"]
+    return float(since["time_s"].iloc[-1]) - (float(before.iloc[-1]) if len(before) else 0.0)
+
+
+def _second(row: Entry, run: LocustRun) -> Entry | None:
+    """The same row, in the history."""
+    if row is run.total:
+        return run.second_total
+    return next((second for second in run.seconds if _is_of(second, row)), None)
+
+
+def _is_of(row: Entry, other: Entry) -> bool:
+    return (row.method, row.name) == (other.method, other.name)
+
+
+def _longest_s(row: Entry, *, up: bool = False) -> float:
+    if row.maximum is None:
+        return math.inf if up else 0.0
+    return row.maximum.high if up else row.maximum.low
+
+
+def _contradicts_itself(row: Entry) -> bool:
+    """Percentiles that fall, or one beyond the longest time."""
+    times = [row.quantiles[quantile] for quantile in sorted(row.quantiles)]
+    falls = any(lower.low > higher.high for lower, higher in pairwise(times))
+    return falls or bool(times and times[-1].low > _longest_s(row, up=True) + _SLIGHTLY_S)
+
+
+def _counts(requests: int, failures: int) -> str:
+    return f"{requests:,} requests and {failures:,} failures"

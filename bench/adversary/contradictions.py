@@ -1,0 +1,109 @@
+"""Locust's CSVs that contradict each other, or lack what another of them has, given to `loadproof report`."""
+
+from __future__ import annotations
+
+from bench.adversary.case import INCONCLUSIVE, PASS, REFUSED
+from bench.adversary.stats import BAD, ERRORS, GOOD, NEVER_PASS, csv_case, history, row, says, stats
+
+KILLED_MS = [100.0] * 100 + [5000.0] * 9
+BOTH: list[dict[str, object]] = [*ERRORS, {"expect": "p(95) < 400 ms"}]
+OF_A: list[dict[str, object]] = [{"endpoint": "/a", "expect": "error_ratio < 1 %"}]
+FAILURES = b"Method,Name,Error,Occurrences\nGET,/a,HTTPError('500'),900\n"
+EXCEPTIONS = b"Count,Message,Traceback,Nodes\n99999,KeyError('id'),,local\n"
+CASES = (
+    csv_case(
+        "a run that was killed",
+        "0 of 10,000 failed, says stats; the history goes on to 891 of 10,900",
+        stats(row("/a", 10_000, 0)),
+        kind="files that contradict each other",
+        thresholds=BOTH,
+        more={"run_stats_history.csv": history([10] * 109, 100, KILLED_MS)},
+    ),
+    csv_case(
+        "stats out of date",
+        "0 of 1,000 failed, says stats; 5,940 of 7,000, says the history",
+        stats(GOOD),
+        kind="files that contradict each other",
+        more={"run_stats_history.csv": history([10] * 70, 10, [100.0] * 70)},
+    ),
+    csv_case(
+        "stats out of date for an endpoint",
+        "the same, asked of the one endpoint",
+        stats(GOOD),
+        kind="files that contradict each other",
+        thresholds=OF_A,
+        right=NEVER_PASS,
+        more={"run_stats_history.csv": history([10] * 70, 10, [100.0] * 70)},
+    ),
+    csv_case(
+        "failures that stats deny",
+        "900 in the failures file, 0 of 1,000 in stats",
+        stats(GOOD),
+        kind="files that contradict each other",
+        right=NEVER_PASS,
+        more={"run_failures.csv": FAILURES},
+        also=(says(has="900 failures"),),
+    ),
+    csv_case(
+        "failures that stats and history deny",
+        "the same, and the history has none either",
+        stats(GOOD),
+        kind="files that contradict each other",
+        thresholds=OF_A,
+        right=NEVER_PASS,
+        more={"run_failures.csv": FAILURES, "run_stats_history.csv": history([10] * 10, 99, [100.0] * 10)},
+    ),
+    csv_case(
+        "an endpoint twice",
+        "0 of 1,000, then 900 of 1,000",
+        stats(GOOD, BAD),
+        kind="rows that contradict each other",
+        thresholds=OF_A,
+        right=NEVER_PASS,
+    ),
+    csv_case(
+        "two files in one",
+        "a good run, and behind it one that failed",
+        stats(GOOD) + stats(BAD),
+        kind="rows that contradict each other",
+        right=NEVER_PASS,
+    ),
+    csv_case(
+        "two files in one, for an endpoint",
+        "the same, asked of the one endpoint",
+        stats(GOOD) + stats(BAD),
+        kind="rows that contradict each other",
+        thresholds=OF_A,
+        right=NEVER_PASS,
+    ),
+    csv_case(
+        "no row of all",
+        "the file ends behind the row of one endpoint",
+        stats(GOOD).rpartition(b",Aggregated")[0],
+        thresholds=BOTH,
+        right=(INCONCLUSIVE,),
+    ),
+    csv_case(
+        "exceptions without number",
+        "99,999 for 1,000 requests",
+        stats(GOOD),
+        right=(INCONCLUSIVE,),
+        more={"run_exceptions.csv": EXCEPTIONS},
+        also=(says(has="99,999"),),
+    ),
+    csv_case(
+        "a column twice",
+        "two failure counts, 900 and 0",
+        stats(BAD).replace(b"Failure Count", b"Failure Count,Failure Count").replace(b"1000,900", b"1000,900,0"),
+        right=(REFUSED,),
+    ),
+    csv_case(
+        "files of neighbouring seconds",
+        "a good run whose history is a second ahead",
+        stats(row("/a", 10_000, 0)),
+        kind="stats of a good run",
+        thresholds=[*ERRORS, {"expect": "p(95) < 400 ms"}, {"expect": "max < 1 s"}],
+        right=(PASS,),
+        more={"run_stats_history.csv": history([10] * 101, 999, [100.0] * 101)},
+    ),
+)

@@ -1,0 +1,156 @@
+"""Request logs with lines that can't be read, or not whole: never a PASS that these could turn, nor a FAIL."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from analysis.foreign.logthresholds import decide, load_thresholds
+from analysis.foreign.requestlog import read_log
+from analysis.report.log_page import facts, write_outputs
+from loadproof.errors import InputError
+
+HEAD = "seconds,name,response_ms,status"
+
+
+def log_of(tmp_path, bad: str, *, bads: int, good: int = 10_000, name: str = "/pay", end: str = ""):
+    """So many good requests of /pay and, evenly among them, bad lines; `{}` is the second."""
+    every = good // bads if bads else good + 1
+    lines = [HEAD]
+    for number in range(good):
+        lines.append(f"{number * 600 // good},/pay,20.5,200")
+        if number % every == every - 1 and bads > 0:
+            bads -= 1
+            lines.append(bad.format(number * 600 // good, name=name))
+    path = tmp_path / "requests.csv"
+    path.write_text("\n".join([*lines, end]))
+    return read_log(path)
+
+
+def verdict_of(tmp_path, log, **threshold):
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(json.dumps({"thresholds": [threshold]}))
+    return decide(load_thresholds(file, log), log)
+
+
+def test_a_refusal_without_a_time_is_a_refusal(tmp_path):
+    """91 of some 10,000; they had been left out, and the ratio was 0."""
+    verdict = verdict_of(tmp_path, log_of(tmp_path, "{},/pay,,429", bads=91), expect="throttled_ratio < 0.5 %")
+    assert verdict.word == "FAIL"
+    assert verdict.judgements[0].estimate.value == pytest.approx(91 / 10_091)
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "bads", "expect"),
+    [
+        ("{},/pay,,504", 100_000, 901, "p(99.9) < 200 ms"),
+        ("{},/pay,>30000,200", 10_000, 50, "max < 1 s"),
+        ("{},/pay,>30000,200", 10_000, 50, "p(99.8) < 1 s"),
+        ("{},/pay,20,-1", 10_000, 67, "error_ratio < 0.7 %"),
+        ("{},/pay,20,-1", 50_000, 900, "error_ratio < 2 % for 60 s"),
+        ("what is this", 10_000, 67, "error_ratio < 0.7 %"),
+        ("what is this", 10_000, 67, "throttled_ratio < 0.7 %"),
+        ("what is this", 10_000, 67, "rejected_ratio < 0.7 %"),
+        ("what is this", 10_000, 67, "error_ratio < 10 % for 10 s"),
+        ("what is this", 10_000, 1, "max < 1 s"),
+        ("what is this", 10_000, 67, "mean < 200 ms"),
+        ("when,/pay,20,500", 10_000, 67, "error_ratio < 0.7 %"),
+        ("{},/pay,20,200;500", 10_000, 67, "error_ratio < 0.7 %"),
+        ("{},/pay,20,200.5", 10_000, 67, "error_ratio < 0.7 %"),
+    ],
+)
+def test_what_could_not_be_read_passes_nothing_that_it_could_turn(tmp_path, bad, good, bads, expect):
+    """However few they are, where the limit is as fine."""
+    log = log_of(tmp_path, bad, bads=bads, good=good)
+    verdict = verdict_of(tmp_path, log, expect=expect)
+    assert verdict.word == "INCONCLUSIVE", verdict.reason
+    assert f"{bads:,} " in verdict.reason
+    assert "may hold what would turn it" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("bad", "expect"),
+    [
+        ("{},/pay,20,-1", "error_ratio < 2 %"),
+        ("what is this", "error_ratio < 2 %"),
+        ("{},/pay,,504", "error_ratio < 2 %"),
+        ("{},/pay,,200", "error_ratio < 0.5 %"),
+        ("{},/pay,,200", "p(95) < 1 s"),
+        ("what is this", "p(99) < 1 s"),
+        ("what is this", "throughput >= 10 rps"),
+        ("what is this", "count >= 5000"),
+        ("{},/other,20,500", "p(99.9) < 1 s"),
+    ],
+)
+def test_what_it_could_not_turn_passes(tmp_path, bad, expect):
+    """Nobody is to cry wolf for a stray line."""
+    verdict = verdict_of(tmp_path, log_of(tmp_path, bad, bads=50), expect=expect)
+    assert verdict.word == "PASS", verdict.reason
+
+
+def test_a_line_of_another_endpoint_is_not_held_against_this_one(tmp_path):
+    """If its name can be read, and is that of another."""
+    log = log_of(tmp_path, "{},/other,,200", bads=100, end="1,/other,20,-1\n" * 100)
+    assert verdict_of(tmp_path, log, endpoint="/pay", expect="max < 1 s").word == "PASS"
+    assert verdict_of(tmp_path, log, endpoint="/pay", expect="error_ratio < 0.5 %").word == "PASS"
+    assert verdict_of(tmp_path, log, endpoint="/other", expect="error_ratio < 20 %").word == "INCONCLUSIVE"
+    assert verdict_of(tmp_path, log, expect="max < 1 s").word == "INCONCLUSIVE"
+
+
+def test_a_fail_that_unread_lines_could_turn_is_none(tmp_path):
+    """Of 200 lines that could be read, 100 failed; of 20,000 others nobody knows."""
+    log = log_of(tmp_path, "{},/pay,20,500", bads=100, good=100, end="?\n" * 20_000)
+    assert verdict_of(tmp_path, log, expect="error_ratio < 5 %").word == "INCONCLUSIVE"
+    log = log_of(tmp_path, "{},/pay,20,500", bads=100, good=100, end="?\n" * 20)
+    assert verdict_of(tmp_path, log, expect="error_ratio < 5 %").word == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcomes"),
+    [
+        ('"502, 200"', {"ok"}),
+        ('"200, 500"', {"server_error"}),
+        ("200 OK", {"ok"}),
+        ("HTTP/1.1 200 OK", {"ok"}),
+        ("404 Not Found: /item/17", {"invalid"}),
+        ("Non HTTP response code: java.net.SocketTimeoutException", {"connection"}),
+        ("200;500", set()),
+        ("200 -> 500", set()),
+        ("200/500", set()),
+        ('"200,500"', set()),
+        ("200 500", set()),
+        ("Read timed out after 200 ms", set()),
+    ],
+)
+def test_a_status_is_one_number(tmp_path, status, outcomes):
+    """Of nginx's list of upstreams the last; a cell that may mean several is not guessed at."""
+    log = log_of(tmp_path, f"{{}},/bad,20,{status}", bads=10, good=100)
+    rows = log.run.intervals
+    assert set(rows.loc[rows["endpoint"] == "/bad", "outcome"]) == outcomes
+    assert log.unreadable == (0 if outcomes else 10)
+
+
+@pytest.mark.parametrize("twice", ["status", "name", "seconds", "response_ms"])
+def test_two_columns_of_one_name_are_refused(tmp_path, twice):
+    """Nobody knows which of them counts."""
+    path = tmp_path / "requests.csv"
+    path.write_text(f"{HEAD},{twice}\n1,/pay,5,200,500\n")
+    with pytest.raises(InputError, match=f"several columns are called '{twice}'"):
+        read_log(path)
+
+
+def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
+    """Each line has a status, and none a time; where a text stands instead, it is refused."""
+    log = log_of(tmp_path, "", bads=0, good=1, end="1,/pay,,504\n" * 1000)
+    assert verdict_of(tmp_path, log, expect="error_ratio < 1 %").word == "FAIL"
+    path = tmp_path / "requests.csv"
+    path.write_text("\n".join([HEAD, *["1,/pay,,504"] * 1000, *["1,/pay,,200"] * 10]))
+    log = read_log(path)
+    assert verdict_of(tmp_path, log, expect="error_ratio < 1 %").word == "FAIL"
+    assert verdict_of(tmp_path, log, expect="p(50) < 1 s").word == "INCONCLUSIVE"
+    assert "1,010 requests have no time that can be read" in facts(log)
+    assert write_outputs(log, None, tmp_path / "out").exists()
+    path.write_text("\n".join([HEAD, *["1,/pay,20 ms,200"] * 10]))
+    with pytest.raises(InputError, match="no `response_ms` in it can be read, got '20 ms'"):
+        read_log(path)

@@ -1,0 +1,206 @@
+"""Locust's CSVs that contradict each other, or lack what another has: never a PASS that it could turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.foreign.locustcsv import load_locust_run
+from analysis.foreign.locustthresholds import CsvThreshold, decide
+from loadproof.errors import InputError
+from tests.locusthistory import HISTORY, PERCENTILES, START_UNIX_S, STATS, stats_row, write, write_stats
+
+FAILURES = ["Method", "Name", "Error", "Occurrences"]
+EXCEPTIONS = ["Count", "Message", "Traceback", "Nodes"]
+ERRORS, TIMES = "error_ratio < 1 %", "p(95) < 200 ms"
+
+
+def total_row(requests: int, failures: int = 0, **more) -> list:
+    return stats_row("Aggregated", method="", requests=requests, failures=failures, **more)
+
+
+def history_row(second: int, requests: int, failures: int = 0, *, name: str = "", p95_ms: int = 40) -> list:
+    """Of all endpoints without a name; ten seconds' percentiles, below the longest time so far."""
+    head = [START_UNIX_S + second, 10, "GET" if name else "", name or "Aggregated", 100.0, 0.0]
+    quantiles = [round(p95_ms * (0.5 + q) / 1.45) for q in PERCENTILES]
+    return [*head, *quantiles, requests, failures, p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0, 20.0]
+
+
+def steady(seconds: int) -> list[list]:
+    return [history_row(second, 100 * second) for second in range(1, seconds + 1)]
+
+
+def words(tmp_path, thresholds, *, rows=(), history=(), failures=(), exceptions=()):
+    """Of these files, and their verdict: `thresholds` are pairs of an endpoint (None: all) and what is expected."""
+    prefix = tmp_path / "run"
+    if rows:
+        write_stats(prefix, rows)
+    if history:
+        write(prefix, "stats_history", HISTORY, history)
+    if failures:
+        write(prefix, "failures", FAILURES, failures)
+    if exceptions:
+        write(prefix, "exceptions", EXCEPTIONS, exceptions)
+    run = load_locust_run(prefix)
+    return decide(tuple(CsvThreshold(expect=expect, endpoint=endpoint) for endpoint, expect in thresholds), run)
+
+
+def judged(tmp_path, endpoint, expect, **files) -> tuple[str, str]:
+    verdict = words(tmp_path, [(endpoint, expect)], **files)
+    return str(verdict.word), verdict.reason
+
+
+GOOD = [stats_row("/a", requests=10_000), total_row(10_000)]
+KILLED = [*steady(100), *(history_row(100 + n, 10_000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 10))]
+OUT_OF_DATE = [*steady(10), *(history_row(10 + n, 1000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 61))]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expect", "word", "why"),
+    [
+        (None, ERRORS, "FAIL", "the history file goes on beyond the stats file, to 10,900 requests"),
+        (None, TIMES, "INCONCLUSIVE", "the history file has 900 requests and 900 failures more than the stats file"),
+        (None, "max < 1 s", "FAIL", "to 10,900 requests"),
+        (None, "mean < 40 ms", "FAIL", "to 10,900 requests"),
+        (None, "throughput >= 60 rps", "PASS", ""),
+        ("/a", ERRORS, "INCONCLUSIVE", "of which endpoints it doesn't tell"),
+        ("/a", TIMES, "INCONCLUSIVE", "of which endpoints it doesn't tell"),
+        ("/a", "max < 1 s", "INCONCLUSIVE", "of which endpoints it doesn't tell"),
+        ("/a", "count >= 10000", "PASS", ""),
+    ],
+)
+def test_a_history_that_goes_on_to_failures_passes_nothing(tmp_path, endpoint, expect, word, why):
+    """A run that was killed before its totals were written."""
+    found, reason = judged(tmp_path, endpoint, expect, rows=GOOD, history=KILLED)
+    assert (found, why in reason) == (word, True), reason
+
+
+@pytest.mark.parametrize("endpoint", [None, "/a"])
+def test_totals_that_are_out_of_date_pass_nothing(tmp_path, endpoint):
+    """1,000 requests there, 7,000 in the history; with full history the endpoint's own rows decide."""
+    rows = [stats_row("/a"), total_row(1000)]
+    assert (
+        judged(tmp_path, endpoint, ERRORS, rows=rows, history=OUT_OF_DATE)[0]
+        == ("FAIL", "INCONCLUSIVE")[bool(endpoint)]
+    )
+    full = [[*row[:2], "GET", "/a", *row[4:]] for row in OUT_OF_DATE]
+    both = [row for pair in zip(full, OUT_OF_DATE, strict=True) for row in pair]
+    assert judged(tmp_path, endpoint, ERRORS, rows=rows, history=both)[0] == "FAIL"
+
+
+def test_a_history_that_went_on_slowly_turns_a_throughput(tmp_path):
+    """Requests per second are of the time that the totals know."""
+    history = [*steady(10), *(history_row(10 + n, 1000 + n) for n in range(1, 91))]
+    rows = [stats_row("/a"), total_row(1000)]
+    rows[0][9] = rows[1][9] = 100.0
+    assert judged(tmp_path, None, "throughput >= 90 rps", rows=rows, history=history)[0] == "FAIL"
+    assert judged(tmp_path, "/a", "throughput >= 90 rps", rows=rows, history=history)[0] == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("endpoint", [None, "/a"])
+@pytest.mark.parametrize(
+    "expect", [ERRORS, TIMES, "max < 1 s", "mean < 100 ms", "throughput >= 50 rps", "count >= 5000"]
+)
+@pytest.mark.parametrize("seconds", [95, 99, 100, 101, 102])
+def test_healthy_files_of_neighbouring_moments_pass(tmp_path, endpoint, expect, seconds):
+    """The history a second or more behind the totals, or ahead of them."""
+    assert judged(tmp_path, endpoint, expect, rows=GOOD, history=steady(seconds))[0] == "PASS"
+
+
+def test_a_history_behind_its_totals_with_more_failures_passes_nothing(tmp_path):
+    """Counters only grow."""
+    word, reason = judged(tmp_path, None, ERRORS, rows=GOOD, history=[history_row(90, 9_000, 900)])
+    assert (word, "900 failures more than the stats file" in reason) == ("INCONCLUSIVE", True)
+    word, reason = judged(tmp_path, None, TIMES, rows=GOOD, history=[history_row(90, 9_000, p95_ms=4_000)])
+    assert (word, "a longer time than the stats file" in reason) == ("INCONCLUSIVE", True)
+
+
+@pytest.mark.parametrize("history", [[], steady(100)])
+@pytest.mark.parametrize("endpoint", [None, "/a"])
+@pytest.mark.parametrize("expect", [ERRORS, TIMES])
+def test_failures_that_the_totals_deny_pass_nothing(tmp_path, endpoint, expect, history):
+    """900 of them in the file of failures, none in that of the totals; one more is written in between."""
+    failures = [["GET", "/a", "HTTPError('500')", 900]]
+    word, reason = judged(tmp_path, endpoint, expect, rows=GOOD, history=history, failures=failures)
+    assert (word, "the failures file has 900 failures, the stats file 0" in reason) == ("INCONCLUSIVE", True), reason
+    failures = [["GET", "/a", "HTTPError('500')", 1]]
+    assert judged(tmp_path, endpoint, expect, rows=GOOD, history=history, failures=failures)[0] == "PASS"
+
+
+def test_failures_of_another_endpoint_are_its_own(tmp_path):
+    """And the totals'."""
+    failures = [["GET", "/b", "HTTPError('500')", 900]]
+    verdict = words(tmp_path, [("/a", ERRORS), (None, ERRORS)], rows=GOOD, failures=failures)
+    assert [judgement.word for judgement in verdict.judgements] == ["PASS", "INCONCLUSIVE"]
+
+
+@pytest.mark.parametrize("expect", [ERRORS, TIMES])
+def test_two_rows_of_one_endpoint_that_differ_pass_nothing(tmp_path, expect):
+    """Whichever stands first; an older state of the same row does no harm."""
+    good, bad = stats_row("/a"), stats_row("/a", failures=900)
+    rows = [good, bad, total_row(2000, 900)]
+    word, reason = judged(tmp_path, "/a", expect, rows=rows)
+    assert (word, "another row of it, of 1,000 requests and 900 failures" in reason) == ("INCONCLUSIVE", True)
+    assert judged(tmp_path, None, ERRORS, rows=rows)[0] == "FAIL"
+    older = stats_row("/a", requests=900)
+    assert judged(tmp_path, "/a", expect, rows=[good, total_row(1000), older])[0] == "PASS"
+    slower = stats_row("/a", requests=900, p95_ms=5_000)
+    assert judged(tmp_path, "/a", TIMES, rows=[good, total_row(1000), slower])[0] == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("endpoint", [None, "/a"])
+@pytest.mark.parametrize("expect", [ERRORS, TIMES])
+def test_two_files_in_one_pass_nothing(tmp_path, endpoint, expect):
+    """The second of them failed."""
+    rows = [stats_row("/a"), total_row(1000), STATS, stats_row("/a", failures=900), total_row(1000, 900)]
+    assert judged(tmp_path, endpoint, expect, rows=rows)[0] == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("expect", [ERRORS, TIMES, "max < 1 s", "mean < 100 ms"])
+def test_without_the_row_of_all_nothing_of_all_passes(tmp_path, expect):
+    """Locust ends its file with it: what else is missing, only a history can tell, and of percentiles not even that."""
+    word, reason = judged(tmp_path, None, expect, rows=GOOD[:1])
+    assert word == "INCONCLUSIVE"
+    assert ("rows of others may be missing" in reason) == (expect != TIMES)
+    assert judged(tmp_path, "/a", expect, rows=GOOD[:1])[0] == "PASS"
+    word, reason = judged(tmp_path, None, expect, rows=GOOD[:1], history=steady(100))
+    assert word == ("INCONCLUSIVE" if expect == TIMES else "PASS")
+    assert ("added up from the rows of each endpoint" in reason) is False
+    verdict = words(tmp_path, [(None, ERRORS)], rows=GOOD[:1], history=steady(100))
+    assert "added up from the rows of each endpoint" in verdict.judgements[0].reason
+
+
+def test_a_lost_row_may_be_of_the_same_name(tmp_path):
+    """With another method."""
+    rows = [stats_row("/a"), stats_row("/a", method="POST", failures=1100), total_row(2000, 900)]
+    verdict = words(tmp_path, [("/a", ERRORS), ("/a", "count >= 500")], rows=rows)
+    assert [judgement.word for judgement in verdict.judgements] == ["INCONCLUSIVE", "PASS"]
+
+
+def test_failures_of_all_that_no_row_has_are_somebodys(tmp_path):
+    """All together have no more requests than the rows, and 900 failures more."""
+    assert judged(tmp_path, "/a", ERRORS, rows=[stats_row("/a"), total_row(1000, 900)])[0] == "INCONCLUSIVE"
+
+
+def test_percentiles_that_fall_pass_nothing(tmp_path):
+    """A row that contradicts itself."""
+    row = stats_row("/a")
+    row[15] = 5_000
+    word, reason = judged(tmp_path, "/a", TIMES, rows=[row, total_row(1000)])
+    assert (word, "its row contradicts itself" in reason) == ("INCONCLUSIVE", True)
+
+
+@pytest.mark.parametrize(("raised", "word"), [(99_999, "INCONCLUSIVE"), (11, "INCONCLUSIVE"), (10, "PASS")])
+def test_exceptions_of_the_users_code_weaken_a_pass_as_in_a_run_of_our_own(tmp_path, raised, word):
+    """From 1 % of the requests on; they end what was to be sent."""
+    rows = [stats_row("/a"), total_row(1000)]
+    verdict = words(tmp_path, [(None, TIMES)], rows=rows, exceptions=[[raised, "KeyError('x')", "", "local"]])
+    assert verdict.word == word
+    assert (f"{raised:,} exceptions" in verdict.reason) == (word != "PASS")
+    assert words(tmp_path, [(None, "max < 1 ms")], rows=rows).word == "FAIL"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    """Nobody knows which of them counts."""
+    write(tmp_path / "run", "stats", [*STATS, "Failure Count"], [[*stats_row("/a", failures=900), 0]])
+    with pytest.raises(InputError, match="several columns of the stats file are called 'Failure Count'"):
+        load_locust_run(tmp_path / "run")
