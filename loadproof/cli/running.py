@@ -18,6 +18,7 @@ from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
+from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import INTERVALS, create_run_directory
@@ -62,6 +63,14 @@ def tell_faults(target: TargetFile | None) -> None:
     if target is None and (faults := deliberate_faults()):
         what, remedy = "the embedded target goes wrong on purpose", "unset it to measure the API as it is"
         sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
+
+
+def tell_ignored_settings() -> None:
+    """Locust's own settings that are there, by their names: who set them may wonder why they do nothing."""
+    found = list(settings_found())
+    if found:
+        why = "what is sent is said by the command line, the scenario and the locustfiles alone"
+        sys.stderr.write(f"{escaped(', '.join(found))} {'is' if len(found) == 1 else 'are'} ignored: {why}\n")
 
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
