@@ -41,6 +41,14 @@ class Shopper(HttpUser):
 TASK_SET = file(more='    tasks = [type("Set", (TaskSet,), {})]\n')
 SHAPE = file() + "\n\nclass Shape(LoadTestShape):\n    def tick(self):\n        return (100, 100)\n"
 TWO = file() + "\n\n" + file(name="Second").removeprefix(IMPORTS)
+PAY = """
+    @task
+    {define} pay(self):
+        {body}
+"""
+COROUTINE = file(more=PAY.format(define="async def", body=CART))
+GENERATOR = file(more=PAY.format(define="def", body=f"yield {CART}"))
+"""Beside a task that is one."""
 TAGGED = file(
     GET.format(path="/items"),
     more=f"""

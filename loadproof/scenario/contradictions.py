@@ -46,10 +46,33 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     for index, threshold in enumerate(scenario.thresholds):
         for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
             yield ("thresholds", index, key), what, got, remedy
-    if not any(threshold.expectation.metric.name.startswith("goodput") for threshold in scenario.thresholds):
+    yield from _unread(scenario)
+    yield from idle_keys(scenario)
+
+
+def expects_goodput(threshold: Threshold) -> bool:
+    """A limit that who refuses everything breaks; a part of what a baseline had may be nothing."""
+    expectation = threshold.expectation
+    return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
+
+
+def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
+    """What a target could refuse altogether without breaking a threshold."""
+    read = {
+        name
+        for threshold in scenario.thresholds
+        if expects_goodput(threshold)
+        for name in scenario.endpoints_of(threshold)
+    }
+    unread = [name for name in scenario.mix if name not in read]
+    if unread == list(scenario.mix):
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
         yield ("thresholds",), "no goodput is expected", None, remedy
-    yield from idle_keys(scenario)
+    elif unread:
+        endpoint = unread[0] if len(unread) == 1 else f"[{', '.join(unread)}]"
+        line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
+        remedy = f"add `{line}`: a target that refuses all of it must not pass"
+        yield ("thresholds",), f"no goodput is expected of {', '.join(unread)}", None, remedy
 
 
 def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
