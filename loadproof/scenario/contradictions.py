@@ -33,14 +33,6 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
             yield ("phases", index, "name"), "stands for what on_start and on_stop send", SETUP, "give it another name"
         if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
             yield ("phases", index, "name"), "a phase of this name stands above", phase.name, "give it another name"
-    if scenario.timeouts.keep_alive_idle is not None and scenario.http_client != "loadproof":
-        what = "Locust's clients keep connections in their own way"
-        yield (
-            ("timeouts", "keep_alive_idle"),
-            what,
-            scenario.http_client,
-            "leave it out, or use `http_client: loadproof`",
-        )
     if all(phase.warm_up for phase in scenario.phases):
         yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
     for index, threshold in enumerate(scenario.thresholds):

@@ -99,7 +99,10 @@ def test_the_default_mix_is_half_balance():
         ({"thresholds": [{"expect": "goodput > 1 rps", "endpoint": "ballance"}]}, "did you mean 'balance'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "stedy"}]}, "did you mean 'steady'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "warm-up"}]}, "thresholds never read warm-up"),
-        ({"http_client": "requests", "timeouts": {"keep_alive_idle": "1 s"}}, "keep connections in their own way"),
+        (
+            {"http_client": "fasthttp"},
+            "http_client: unknown key, got 'http_client'; remove it: loadproof's own client makes all requests",
+        ),
         ({"thresholds": [{"expect": "spread < 1 s", "phase": "steady"}]}, "only a phase of bursts has a spread"),
         ({"thresholds": [{"expect": "drift(spread) < 10 %"}]}, "drift needs a metric like"),
         ({"thresholds": [{"expect": "p(95) < 1 s", "outcome": "fine"}]}, "thresholds[0].outcome: not accepted"),
