@@ -82,7 +82,7 @@ def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]
         total_s = 0.0
         for process in psutil.Process(run.pid).children(recursive=True):
             try:
-                if "locust" in process.cmdline():
+                if "loadproof.generator.locust" in process.cmdline():
                     total_s += sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
@@ -114,7 +114,7 @@ def _memory_kb(url: str, users: int) -> float:
         try:
             # All have sent once by then, and most have nothing to do.
             time.sleep(26)
-            generator = process_of(run.pid, "locust")
+            generator = process_of(run.pid, "loadproof.generator.locust")
             connections = len(generator.net_connections("tcp"))
             if connections < users:
                 raise Unmeasured(f"{connections} of {users} connections")

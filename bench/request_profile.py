@@ -50,7 +50,7 @@ def shares_under_load(url: str) -> dict[str, float]:
         run = subprocess.Popen(loadproof_run(SCENARIO, url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             time.sleep(5)
-            profile(process_of(run.pid, "locust").pid, raw)
+            profile(process_of(run.pid, "loadproof.generator.locust").pid, raw)
         finally:
             run.wait(60)
         saturated_run(out)

@@ -63,7 +63,7 @@ class Experiment:
 
 def busy_core(run: BackgroundRun) -> None:
     """Others want the generator's core as much as it does."""
-    (core,) = run.child("locust").cpu_affinity()
+    (core,) = run.child("loadproof.generator.locust").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
 
@@ -83,7 +83,7 @@ def rivals(core: int) -> Iterator[None]:
 
 
 def stopped_generator(run: BackgroundRun) -> None:
-    stop_for(run.child("locust"), 2.0)
+    stop_for(run.child("loadproof.generator.locust"), 2.0)
 
 
 def stopped_target(run: BackgroundRun) -> None:

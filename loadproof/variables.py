@@ -1,4 +1,4 @@
-"""Environment variables by which the runner tells its Locust processes what to do; nothing else passes to them."""
+"""Environment variables that tell Locust's processes what to do, and those that are kept from them."""
 
 from typing import Final
 
@@ -14,3 +14,5 @@ LISTENER_FD: Final = "LOADPROOF_LISTENER_FD"
 """The descriptor of a socket on which the master listens for its workers."""
 WEBHOOK_SECRET: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 """The key of webhook signatures; the target reads the same variable."""
+LOCUSTS_OWN: Final = "LOCUST_"
+"""What the names of Locust's own settings begin with: none is handed on."""

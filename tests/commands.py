@@ -24,6 +24,8 @@ from loadproof.cli import app
 from loadproof.rundir import files
 
 ROOT = Path(__file__).parent.parent
+GENERATOR = "loadproof.generator.locust"
+"""The module that each process of a generator runs."""
 QUICK = {
     "name": "quick",
     "model": "closed",
@@ -179,7 +181,7 @@ def finished_run(path: Path, *arguments: object) -> FinishedRun:
     reports = path / "reports"
     run = Background("run", scenario_file(path), "--out", reports, *arguments, program="loadproof")
     run.wait_for(reports / "*/target.csv")
-    cores = {module: set(run.child(module).cpu_affinity()) for module in ("locust", "payments_api")}
+    cores = {module: set(run.child(module).cpu_affinity()) for module in (GENERATOR, "payments_api")}
     run.end()
     found = FinishedRun(only_run(reports), run.output, cores, run.survivors())
     assert verdict_of(found.path)["ending"] == "completed", run.output

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import NullFormatter
 
 from analysis.estimates.metrics import QUANTILES, busiest
 from analysis.estimates.overtime import broken_at_gaps, counts_over_time, outcomes_over_time, quantiles_over_time
@@ -27,6 +26,7 @@ from analysis.report.drawing import (
     thinned,
 )
 from analysis.report.heatmap import draw_heat
+from analysis.report.plotting import NullFormatter
 from loadproof.errors import escaped
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome

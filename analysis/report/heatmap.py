@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
 
 from analysis.estimates.overtime import answered
 from analysis.frames.cellsums import blocks
 from analysis.report.drawing import HEAT
+from analysis.report.plotting import Path, PathPatch
 from loadproof.histogram import MIDPOINT_US
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Any
 from bench.adversary import users
 from bench.adversary.case import INCONCLUSIVE, INVALID, REFUSED, Case, Check, Played
 from bench.adversary.play import Run, running
-from bench.adversary.scenarios import MIX, closed, open_
+from bench.adversary.scenarios import MIX, closed, of, open_
+from bench.adversary.scripts import always, only, paths, says
 
 CANARY = "s3cret-canary-91f4"
 SHOP = closed(mix=users.SHOP_MIX)
@@ -75,6 +76,14 @@ LOCUSTFILES = (
         users.file(more="    wait_time = between(1, 3)\n"),
     ),
     _user("a TaskSet", "tasks that are a class", users.TASK_SET),
+    _user("a coroutine", "Locust calls it, and nobody awaits it", users.COROUTINE, "Shopper.pay", "coroutine"),
+    _user("a generator", "Locust calls it, and nobody takes its steps", users.GENERATOR, "Shopper.pay", "generator"),
+    _user(
+        "an on_start that is a coroutine",
+        "the login is never sent",
+        users.file(more=users.method("on_start", "pass").replace("def ", "async def ")),
+        "Shopper.on_start",
+    ),
     _user("a shape class", "somebody else's load profile", users.SHAPE),
     _user("a syntax error", "no Python", "def f(:\n", "SyntaxError"),
     _user(
@@ -168,6 +177,28 @@ THRESHOLDS = (
             ],
             thresholds=[{"phase": "warm-up", "expect": GOODPUT}],
         ),
+    ),
+    _refused(
+        "nothing about goodput",
+        "goodput of one endpoint",
+        "another refuses everything",
+        "transactions",
+        scenario=of("balance", "transactions")
+        | {
+            "thresholds": [
+                {"expect": "p(90) < 300 ms"},
+                {"expect": "error_ratio < 10 %"},
+                {"endpoint": "balance", "expect": GOODPUT},
+            ]
+        },
+        script=only(paths("/transactions"), says('{"title": "no"}', 403)),
+    ),
+    _refused(
+        "nothing about goodput",
+        "goodput beside a baseline alone",
+        "which may have been nothing",
+        scenario=_thresholds("goodput_ratio >= 0.9 * baseline", "p(90) < 300 ms"),
+        script=only(always, says('{"title": "no"}', 403)),
     ),
     _refused(
         "thresholds of nothing",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from bench.adversary import deeds
+from bench.adversary import deeds, users
 from bench.adversary.bank import Answer, Honest
 from bench.adversary.case import FAIL, PASS, Case
 from bench.adversary.deeds import CANARY
 from bench.adversary.play import During, running
 from bench.adversary.scenarios import closed, open_
-from bench.adversary.scripts import always, calls, only, says, share
+from bench.adversary.scripts import always, calls, only, paths, says, share
 from bench.serving import ROOT
 
 if TYPE_CHECKING:
@@ -144,4 +144,36 @@ SECRETS = (
         scenario=open_(settings={"limiter": "off"}),
     ),
 )
-CASES = ENDINGS + SECRETS
+_BROKEN_CART = only(paths("/cart"), ERROR)
+LOCUSTS_SETTINGS = tuple(
+    _beside(
+        "settings of Locust's",
+        name,
+        f"{tries}: the task that is broken must be run all the same",
+        FAIL,
+        script=_BROKEN_CART,
+        users={"shop": users.TAGGED},
+        scenario=closed(mix=users.SHOP_MIX),
+        also=(deeds.tells("ignored"),),
+        **run,
+    )
+    for name, tries, run in (
+        ("LOCUST_EXCLUDE_TAGS", "in the environment", {"environment": {"LOCUST_EXCLUDE_TAGS": "slow"}}),
+        (
+            "LOCUST_EXCLUDE_TAGS, two workers",
+            "in the environment of workers, too",
+            {"environment": {"LOCUST_EXCLUDE_TAGS": "slow"}, "options": ("--workers", "2")},
+        ),
+        (
+            "a user's weight by LOCUST_CONFIG_USERS",
+            "in the environment, a list of tasks",
+            {"environment": {"LOCUST_CONFIG_USERS": '[{"user_class_name": "Shopper", "tasks": ["ask"]}]'}},
+        ),
+        (
+            "locust.conf at home",
+            "exclude-tags in ~/.locust.conf",
+            {"environment": {"HOME": "home"}, "around": {"home/.locust.conf": "exclude-tags = slow\n"}},
+        ),
+    )
+)
+CASES = ENDINGS + SECRETS + LOCUSTS_SETTINGS

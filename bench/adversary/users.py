@@ -5,7 +5,7 @@ from __future__ import annotations
 IMPORTS = """
 import time
 import gevent
-from locust import HttpUser, LoadTestShape, TaskSet, between, task
+from locust import HttpUser, LoadTestShape, TaskSet, between, tag, task
 from loadproof.users.user import ApiUser, expect
 
 """
@@ -41,5 +41,23 @@ class Shopper(HttpUser):
 TASK_SET = file(more='    tasks = [type("Set", (TaskSet,), {})]\n')
 SHAPE = file() + "\n\nclass Shape(LoadTestShape):\n    def tick(self):\n        return (100, 100)\n"
 TWO = file() + "\n\n" + file(name="Second").removeprefix(IMPORTS)
+PAY = """
+    @task
+    {define} pay(self):
+        {body}
+"""
+COROUTINE = file(more=PAY.format(define="async def", body=CART))
+GENERATOR = file(more=PAY.format(define="def", body=f"yield {CART}"))
+"""Beside a task that is one."""
+TAGGED = file(
+    GET.format(path="/items"),
+    more=f"""
+    @tag("slow")
+    @task
+    def fill(self):
+        {CART}
+""",
+)
+"""Two tasks, and a word by which Locust could leave one of them out."""
 SHOP_MIX = {"shop": {"share": "100 %", "every": "200 ms"}}
 OPEN_SHOP_MIX = {"shop": {"share": "100 %"}}

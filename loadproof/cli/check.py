@@ -17,7 +17,7 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
-from loadproof.cli.running import look
+from loadproof.cli.running import look, tell_ignored_settings
 from loadproof.run.locust import CrewOptions
 from loadproof.scenario.targetfile import load_target
 
@@ -32,6 +32,7 @@ def check(
     dry_run: DryRunOption = False,
 ) -> None:
     """Check scenarios, and tell what they would do to whom, and which samples each threshold can expect."""
+    tell_ignored_settings()
     target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
     crew = CrewOptions(checked_locustfiles(locustfiles))
     assignments = prepare_all(files, target_file, settings=overrides(settings), seed=seed, crew=crew)

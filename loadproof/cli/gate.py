@@ -26,7 +26,7 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
-from loadproof.cli.running import run_into, tell_closing
+from loadproof.cli.running import run_into, tell_closing, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.probe import probe
@@ -57,6 +57,7 @@ def gate(
 
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate)
+    tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)

@@ -10,9 +10,13 @@ from rich.text import Text
 
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.refusals import refusable
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.errors import Problem
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
@@ -34,6 +38,13 @@ def plan_sentence(assignment: Assignment) -> str:
         f"up to {peak_rps:,.0f} tasks/s on average over a phase, from {scenario.client_total:,} clients "
         f"({scenario.model} model, {identity})"
     )
+
+
+def plan_notes(assignment: Assignment) -> Iterator[Problem]:
+    """What its thresholds leave unsaid."""
+    scenario = assignment.scenario
+    expected = expected_requests(scenario, plan_phases(scenario))
+    return refusable(scenario, expected, where=str(assignment.scenario_file))
 
 
 def plan_table(scenario: Scenario) -> Table:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 from loadproof.cli.options import console
-from loadproof.cli.planview import plan_sentence, plan_table
+from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.preflight import has_many_addresses, preflight
@@ -101,6 +101,8 @@ def prepare_all(
             assignments.append(assignment)
             console.print(Text(plan_sentence(assignment)))
             console.print(plan_table(assignment.scenario))
+            for problem in plan_notes(assignment):
+                console.print(Text(f"note: {problem}"), soft_wrap=True)
     if problems:
         raise InputError(problems)
     return assignments

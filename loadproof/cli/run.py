@@ -28,7 +28,7 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare
-from loadproof.cli.running import look, run_into, tell_closing
+from loadproof.cli.running import look, run_into, tell_closing, tell_ignored_settings
 from loadproof.run.locust import LOOPBACK, CrewOptions
 from loadproof.run.ports import check_free_ports
 from loadproof.run.probe import probe
@@ -59,6 +59,7 @@ def run(
 ) -> None:
     """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = StopSignal()
+    tell_ignored_settings()
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
         secret = shared_secret("--listen") if listen else ""

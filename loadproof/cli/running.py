@@ -14,10 +14,12 @@ from loadproof.cli import judging
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.options import console
 from loadproof.errors import ExitCode, Problem, escaped
+from loadproof.generator.look import SENT_NOTHING
 from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
+from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import INTERVALS, create_run_directory
@@ -64,6 +66,14 @@ def tell_faults(target: TargetFile | None) -> None:
         sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
 
 
+def tell_ignored_settings() -> None:
+    """Locust's own settings that are there, by their names: who set them may wonder why they do nothing."""
+    found = list(settings_found())
+    if found:
+        why = "what is sent is said by the command line, the scenario and the locustfiles alone"
+        sys.stderr.write(f"{escaped(', '.join(found))} {'is' if len(found) == 1 else 'are'} ignored: {why}\n")
+
+
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
     """That the target closes each connection, if it does: a plan may need more ports than this machine has."""
     if target is not None and not keeps:
@@ -71,15 +81,17 @@ def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) 
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show each request of each task and its answer; FAIL when one is not as expected."""
+    """Show each request of each task and its answer; FAIL when one is not as expected, or a task sends none."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(seen.closes for seen in looks))
     for seen in looks:
         style = "green" if seen.outcome == Outcome.OK else "red"
-        status = "no answer" if seen.status is None else str(seen.status)
-        head = f"  {escaped(seen.request)} → {status} in {format_duration(seen.response_s)}"
-        console.print(Text.assemble((f"{seen.outcome:12}", style), f"{seen.endpoint:14}", head), soft_wrap=True)
+        head = f"  {escaped(seen.request)}"
+        if seen.outcome != SENT_NOTHING:
+            status = "no answer" if seen.status is None else str(seen.status)
+            head += f" → {status} in {format_duration(seen.response_s)}"
+        console.print(Text.assemble((f"{seen.outcome:14}", style), f"{seen.endpoint:14}", head), soft_wrap=True)
         for text in filter(None, (seen.reason, seen.body)):
             console.print(Text(f"{'':14}{escaped(text)}"), soft_wrap=True)
     return ExitCode.PASS if all(seen.outcome == Outcome.OK for seen in looks) else ExitCode.FAIL

@@ -16,7 +16,7 @@ from loadproof.cli.options import (
     console,
 )
 from loadproof.cli.preparing import allowed_target
-from loadproof.cli.running import tell_faults
+from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.run import webui
 from loadproof.run.locust import LOOPBACK
 from loadproof.run.ports import check_free_ports
@@ -31,6 +31,7 @@ def ui(
 ) -> None:
     """Serve Locust's web UI on the same users."""
     stop_signal = StopSignal()
+    tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         check_free_ports({"--port": (LOOPBACK, port)})

@@ -9,6 +9,7 @@ import typer
 
 from loadproof import variables
 from loadproof.cli.options import DEFAULT_LOCUSTFILES, HostsOption, LocustfilesOption, address, checked_locustfiles
+from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
 from loadproof.run.secret import shared_secret
@@ -31,6 +32,7 @@ def worker(
     allowed = permit(allow_host or [], allow_variable or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()
+    tell_ignored_settings()
     with stop_signal.installed():
         options = WorkerOptions(host, port, checked_locustfiles(locustfiles), environment)
         code = work_for(options, stop_signal, once=once)

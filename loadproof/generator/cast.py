@@ -15,6 +15,8 @@ class Role:
     has_tasks: bool
     has_task_sets: bool
     has_wait_time: bool
+    never_run: dict[str, str] = field(default_factory=dict)
+    """Methods of it that Locust would call in vain, each to what it is."""
 
 
 @dataclass(frozen=True)

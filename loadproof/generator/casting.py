@@ -7,9 +7,10 @@ import json
 import sys
 import traceback
 from dataclasses import asdict
-from inspect import isfunction
+from functools import partial, partialmethod
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from locust.util.load_locustfile import load_locustfile
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from locust import User
+
+_CALLED_BY_LOCUST: Final = ("on_start", "on_stop")
+"""Beside the tasks."""
+_UNRUN: Final = {
+    "coroutine": iscoroutinefunction,
+    "generator": isgeneratorfunction,
+    "asynchronous generator": isasyncgenfunction,
+}
+"""What a call makes, and does not run."""
 
 
 def cast(directory: Path) -> Iterator[Locustfile]:
@@ -46,7 +56,26 @@ def _role(user: type[User]) -> Role:
         has_tasks=bool(user.tasks),
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
+        never_run=_never_run(user),
     )
+
+
+def _never_run(user: type[User]) -> dict[str, str]:
+    """Names of methods that Locust would call, to what the call would make instead of doing what stands there."""
+    called = [(getattr(task, "__name__", repr(task)), task) for task in user.tasks]
+    called += [(name, getattr(user, name)) for name in _CALLED_BY_LOCUST]
+    return {name: kind for name, method in called if (kind := _made_by(method))}
+
+
+def _made_by(method: Any) -> str | None:
+    """The same behind what wraps it: who hands on what was made runs it as little."""
+    while method is not None:
+        for kind, makes in _UNRUN.items():
+            if makes(method):
+                return kind
+        is_partial = isinstance(method, partial | partialmethod)
+        method = method.func if is_partial else getattr(method, "__wrapped__", None)
+    return None
 
 
 if __name__ == "__main__":

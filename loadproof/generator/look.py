@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+SENT_NOTHING: Final = "sent nothing"
+"""In the place of an outcome."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One request, its answer, and how it would be counted."""
+    """One request, its answer, and how it would be counted; or a task that sent none."""
 
     endpoint: str
     request: str
-    """Method and path."""
+    """Method and path; of a task that sent nothing its name."""
     outcome: str
     status: int | None
     response_s: float

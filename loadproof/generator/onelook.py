@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
-from loadproof.generator.look import Look
+from loadproof.generator.look import SENT_NOTHING, Look
 from loadproof.recording.recorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
 from loadproof.scenario.targetvariables import redacted
@@ -70,6 +70,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
             user.post.clock.sleep(_LEFT_S)
             closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
             seen = [_seen(outcome, told, manifest.target) for outcome, told in answers]
+            looks += [] if seen else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
             looks += [replace(look, closes=look.status is not None and closes) for look in seen]
             answers.clear()
     return looks
@@ -82,6 +83,10 @@ def _user_class(file: Path, base_url: str) -> Any:
             user_class.host = base_url
             return user_class
     raise LookupError(file.stem)
+
+
+def _nothing(endpoint: str, task: str) -> Look:
+    return Look(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
 
 
 def _seen(outcome: str, told: dict[str, Any], target: TargetFacts) -> Look:
@@ -110,5 +115,8 @@ def _text_of(answer: Answer) -> str:
 
 
 if __name__ == "__main__":
-    for look in _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1])):
+    # What a user prints is none of ours.
+    with redirect_stdout(sys.stderr):
+        looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
+    for look in looks:
         sys.stdout.write(json.dumps(asdict(look)) + "\n")

@@ -39,7 +39,7 @@ class ClientConnections:
 
     @property
     def are_kept(self) -> bool:
-        """No server has closed one of them; Locust's own clients don't tell."""
+        """No server has closed one of them, as far as they tell."""
         return all(getattr(connection, "is_open", True) for connection in self._free)
 
     def exchange(self, request: Request, timing: Timing) -> Answer:

@@ -70,6 +70,20 @@ def send_statistics(runner: WorkerRunner) -> None:
     runner._send_stats()
 
 
+def ignore_setting_files() -> None:
+    """Have Locust read no configuration file: neither in the home directory nor where it is started.
+
+    Source: locust/argument_parser.py, DEFAULT_CONFIG_FILES, which its parsers hand on to configargparse.
+    """
+    parser: Any = argument_parser.LocustArgumentParser
+    make = parser.__init__
+
+    def make_without(self: Any, *positional: Any, **named: Any) -> None:
+        make(self, *positional, **named | {"default_config_files": ()})
+
+    parser.__init__ = make_without
+
+
 def keep_default_arguments() -> None:
     """Build Locust's argument parser once.
 

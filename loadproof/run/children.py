@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 import loadproof
 from loadproof import variables
 from loadproof.errors import OutputError, Problem
+from loadproof.run.locustsettings import without_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -98,13 +99,13 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """Our environment for a child that works elsewhere: paths in it mean there what they mean here.
 
-    It imports the very code that this process runs, wherever that was found.
+    It imports the very code that this process runs, wherever that was found. Locust's own settings are not handed on.
     """
     absolute = {name: str(Path(os.environ[name]).absolute()) for name in _PATHS if os.environ.get(name)}
     places = [str(Path(place).absolute()) for place in os.environ.get(_MODULES, "").split(os.pathsep) if place]
     if _ROOT not in {*map(Path, places), *map(Path, site.getsitepackages())}:
         places.insert(0, str(_ROOT))
-    return {**os.environ, **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
+    return {**without_settings(os.environ), **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:

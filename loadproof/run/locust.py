@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LISTEN_PORT: Final = 5557
 LOOPBACK: Final = "127.0.0.1"
 _POLL_S: Final = 0.2
+MODULE: Final = "loadproof.generator.locust"
+"""What each of Locust's processes runs."""
 _OUR_LOCUSTFILE: Final = Path(loadproof.__file__).parent / "generator/locustfile.py"
 """Loaded by Locust from its path: nothing on this side of the processes imports it."""
 
@@ -147,7 +149,7 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
 
 def _locust(locustfiles: Path) -> list[str]:
     files = f"{locustfiles.resolve()},{_OUR_LOCUSTFILE}"
-    return children.python("locust", "-f", files, "--exit-code-on-error", "0")
+    return children.python(MODULE, "-f", files, "--exit-code-on-error", "0")
 
 
 def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:

@@ -96,5 +96,8 @@ def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
     if role.has_task_sets:
         yield Problem(where, f"`{role.name}` has a task that is no method", "write its tasks as methods")
+    for name, kind in role.never_run.items():
+        what = f"`{role.name}.{name}` is {'an' if kind.startswith('a') else 'a'} {kind}"
+        yield Problem(where, f"{what}: Locust would call it and never run it", "write it as a plain method")
     if role.has_wait_time:
         yield Problem(where, f"`{role.name}` has a wait_time", "remove it: `every` in the scenario's mix is its pace")

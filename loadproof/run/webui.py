@@ -10,7 +10,7 @@ from loadproof import variables
 from loadproof.api import signing
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
-from loadproof.run.locust import LOOPBACK
+from loadproof.run.locust import LOOPBACK, MODULE
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.scenario.safety import permit_target
 
@@ -40,7 +40,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
         else:
             base_url = target.base_url
         address = ("--host", base_url, "--web-host", LOOPBACK, "--web-port", str(port))
-        command = children.python("locust", "-f", str(locustfiles.resolve()), *address)
+        command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
         environment = secret | permit_target(base_url)
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)

@@ -33,23 +33,38 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
             yield ("phases", index, "name"), "stands for what on_start and on_stop send", SETUP, "give it another name"
         if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
             yield ("phases", index, "name"), "a phase of this name stands above", phase.name, "give it another name"
-    if scenario.timeouts.keep_alive_idle is not None and scenario.http_client != "loadproof":
-        what = "Locust's clients keep connections in their own way"
-        yield (
-            ("timeouts", "keep_alive_idle"),
-            what,
-            scenario.http_client,
-            "leave it out, or use `http_client: loadproof`",
-        )
     if all(phase.warm_up for phase in scenario.phases):
         yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
     for index, threshold in enumerate(scenario.thresholds):
         for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
             yield ("thresholds", index, key), what, got, remedy
-    if not any(threshold.expectation.metric.name.startswith("goodput") for threshold in scenario.thresholds):
+    yield from _unread(scenario)
+    yield from idle_keys(scenario)
+
+
+def expects_goodput(threshold: Threshold) -> bool:
+    """A limit that who refuses everything breaks; a part of what a baseline had may be nothing."""
+    expectation = threshold.expectation
+    return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
+
+
+def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
+    """What a target could refuse altogether without breaking a threshold."""
+    read = {
+        name
+        for threshold in scenario.thresholds
+        if expects_goodput(threshold)
+        for name in scenario.endpoints_of(threshold)
+    }
+    unread = [name for name in scenario.mix if name not in read]
+    if unread == list(scenario.mix):
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
         yield ("thresholds",), "no goodput is expected", None, remedy
-    yield from idle_keys(scenario)
+    elif unread:
+        endpoint = unread[0] if len(unread) == 1 else f"[{', '.join(unread)}]"
+        line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
+        remedy = f"add `{line}`: a target that refuses all of it must not pass"
+        yield ("thresholds",), f"no goodput is expected of {', '.join(unread)}", None, remedy
 
 
 def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:

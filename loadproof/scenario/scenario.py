@@ -44,9 +44,6 @@ class HeaderClients(Strict):
     )
 
 
-HttpClient = Literal["loadproof", "fasthttp", "requests"]
-
-
 class Timeouts(Strict):
     connect: Duration = Field(2.0, description="Until the connection stands.")
     first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
@@ -140,10 +137,6 @@ class Scenario(Strict):
         "honour", description="Wait for Retry-After, longer each time; send on regardless; or send no more."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
-    http_client: HttpClient = Field(
-        "loadproof",
-        description="What sends: loadproof's own, or that of Locust's FastHttpUser or HttpUser, to compare.",
-    )
     timeouts: Timeouts = Timeouts()
     deadline: Duration = Field(description="A correct answer later than this is no goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_NO_MORE: Final[dict[YamlPath, str]] = {
+    ("http_client",): "remove it: loadproof's own client makes all requests",
+}
+"""Keys that there were, to what to do about them."""
 _WEEK_S: Final = 7 * 86_400.0
 
 
@@ -122,7 +126,7 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
     message = details["msg"][0].lower() + details["msg"][1:]
     match details["type"]:
         case "extra_forbidden":
-            return "unknown key", "correct or remove it"
+            return "unknown key", _NO_MORE.get(details["loc"], "correct or remove it")
         case "missing":
             return "missing", "add it"
         case "value_error":

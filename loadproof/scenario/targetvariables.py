@@ -47,6 +47,9 @@ def _problems(where: str, variable: str, check: Callable[[str], str | None], *, 
     if variable in {variables.SECRET, variables.SECRET_FILE}:
         refusal = "the secret of master and workers is not for the target"
         yield Problem(where, refusal, "name another environment variable", got=variable)
+    elif variable.startswith(variables.LOCUSTS_OWN):
+        refusal = "variables of this name are Locust's settings, which no process of a run is given"
+        yield Problem(where, refusal, "name another environment variable", got=variable)
     elif value:
         if what := check(value):
             yield Problem(where, f"there is {what} in the environment variable {variable}", "set it without")

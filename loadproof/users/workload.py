@@ -26,7 +26,7 @@ from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
-from loadproof.scenario.scenario import HttpClient, Scenario
+from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetvariables import redacted
 from loadproof.users.retryafter import Standing
 
@@ -150,7 +150,7 @@ class Workload:
     def _open_connection(self, client: Client, base_url: str) -> Exchanging:
         timeouts, origin = self.scenario.timeouts, self._origin_of(base_url)
         address, marks = marks_of(client.index, self.scenario.clients, origin.host)
-        return _connection_class(self.scenario.http_client)(
+        return Connection(
             origin,
             Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
             source_address=address,
@@ -166,14 +166,6 @@ def _allowed_origin(base_url: str) -> Origin:
     """UnsafeTargetError here too, in each process: Locust's own options and messages can name another host."""
     check_host(base_url, ())
     return Origin.of(base_url)
-
-
-def _connection_class(http_client: HttpClient) -> Callable[..., Exchanging]:
-    if http_client == "loadproof":
-        return Connection
-    from loadproof.http import locustclients
-
-    return locustclients.FastHttp if http_client == "fasthttp" else locustclients.Requests
 
 
 class Post:

@@ -12,7 +12,7 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, QUICK, Background, found, in_process, only_run, scenario_file, verdict_of
+from tests.commands import ENDLESS, GENERATOR, QUICK, Background, found, in_process, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.process
 
@@ -68,7 +68,7 @@ def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
     """However orderly it ends: what it did not send is no pass."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
-    run.child("locust").send_signal(number)
+    run.child(GENERATOR).send_signal(number)
     assert run.end() == 4, run.output
     path = only_run(tmp_path / "out")
     assert read_manifest(path).ending == "generator_died"
@@ -85,7 +85,7 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_tar
         **{"TARGET_URL": shared_target.url, **environment},
     )
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
-    resource.prlimit(run.child("locust").pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    resource.prlimit(run.child(GENERATOR).pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     assert run.end() == 4
     path = only_run(tmp_path / "out")
     assert "Traceback" not in run.output

@@ -16,7 +16,7 @@ from loadproof.cli import judging
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from simulation.rundirs import write_run
-from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file, verdict_of
+from tests.commands import ENDLESS, GENERATOR, ROOT, Background, found, in_process, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.process
 
@@ -61,7 +61,7 @@ def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_targ
 def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
     """From second 0 on nothing of it is 'nothing was measured', and what was there before stays."""
     run = run_of(tmp_path, shared_target.url, **ENDLESS)
-    run.child("locust")
+    run.child(GENERATOR)
     fill_up(run.process.pid, 10)
     assert run.end() == 4, run.output
     assert "INVALID" in run.output
@@ -111,7 +111,7 @@ def test_a_target_that_dies_before_second_0_is_its_own_death(tmp_path):
     """FAIL: there is no request for it to have answered."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", "2")
     target = run.child("payments_api")
-    run.child("locust")
+    run.child(GENERATOR)
     target.kill()
     assert run.end() == 1, run.output
     path = only_run(tmp_path / "out")

@@ -13,7 +13,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.rundir import files
-from tests.commands import in_process, verdict_of
+from tests.commands import GENERATOR, in_process, verdict_of
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("healthy")]
 ALL_FILES = {
@@ -105,7 +105,7 @@ def test_generator_and_target_have_cores_of_their_own(healthy):
     """With two or more cores they don't compete."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
-    assert not healthy.cores["locust"] & healthy.cores["payments_api"]
+    assert not healthy.cores[GENERATOR] & healthy.cores["payments_api"]
 
 
 def test_no_secret_enters_the_run_directory(healthy):

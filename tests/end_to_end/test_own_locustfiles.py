@@ -6,6 +6,7 @@ import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
+from loadproof.outcome import Outcome
 from tests.commands import in_process, only_run, scenario_file
 
 pytestmark = pytest.mark.process
@@ -40,3 +41,42 @@ def test_a_login_leaves_the_pace_as_it_is(tmp_path):
     done = in_process("run", scenario, "--locustfiles", files, "--out", tmp_path / "out")
     counts = tally(load_run(only_run(tmp_path / "out")).intervals)
     assert 30 <= counts.sent <= 50, done.stdout + done.stderr
+
+
+TAGGED = """
+from locust import tag, task
+from loadproof.users.user import ApiUser
+
+class ShopUser(ApiUser):
+    endpoint = "shop"
+
+    @tag("fast")
+    @task
+    def ask(self):
+        self.send(self.api.ask_health(), lambda reply: None)
+
+    @tag("slow")
+    @task
+    def find_it_broken(self):
+        self.send(self.api.call("GET", "/nowhere"), lambda reply: None)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
+def test_settings_of_locusts_take_no_task_away(tmp_path, workers):
+    """Neither those of the environment nor those of a file at home; in one process and in a crew."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/shop.py").write_text(TAGGED)
+    (tmp_path / ".locust.conf").write_text("tags = fast\n")
+    scenario = scenario_file(
+        tmp_path,
+        mix={"shop": {"share": "100 %", "every": "200 ms"}},
+        phases=[{"name": "steady", "duration": "3 s", "users": 10}],
+        thresholds=[{"expect": "goodput_ratio >= 90 %"}],
+    )
+    where = ("--locustfiles", tmp_path / "own", "--out", tmp_path / "out", "--workers", workers)
+    done = in_process("run", scenario, *where, LOCUST_EXCLUDE_TAGS="slow", HOME=str(tmp_path))
+    counts = tally(load_run(only_run(tmp_path / "out")).intervals)
+    assert counts.outcomes[Outcome.INVALID] > 20, done.stdout + done.stderr
+    assert "LOCUST_EXCLUDE_TAGS, ~/.locust.conf are ignored" in done.stderr

@@ -10,7 +10,7 @@ import sys
 import pytest
 import requests
 
-from tests.commands import ROOT, Background, free_port
+from tests.commands import GENERATOR, ROOT, Background, free_port
 from tests.targets import running_target
 
 pytestmark = pytest.mark.process
@@ -38,7 +38,7 @@ def test_the_web_ui_is_served_until_ctrl_c():
     """On the same users; both children end with it."""
     port = free_port()
     run = Background("ui", "--port", port)
-    run.child("locust")
+    run.child(GENERATOR)
     assert "Locust" in run.eventually(lambda: page_of(f"http://127.0.0.1:{port}/"))
     assert run.signalled(signal.SIGINT) == 0
     assert run.survivors() == []

@@ -101,13 +101,10 @@ def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, comma
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-@pytest.mark.parametrize(
-    "http_client", ["loadproof", *(pytest.param(each, marks=pytest.mark.long) for each in ("fasthttp", "requests"))]
-)
-def test_a_run_leaves_no_secret_behind(target, tmp_path, http_client, workers):
+def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     """In any of its files, in what it prints, or in the list of processes while it runs."""
     file, _ = target
-    plan = scenario_file(tmp_path, http_client=http_client, **PLAN)
+    plan = scenario_file(tmp_path, **PLAN)
     reports = tmp_path / "reports"
     arguments = ("run", plan, "--target", file, "--out", reports, "--workers", workers, "--annotate", "github")
     run = Background(*arguments, GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"), **CANARIES)

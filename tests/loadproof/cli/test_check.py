@@ -92,6 +92,53 @@ def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
     assert done.returncode == 1
 
 
+IDLING = """
+from locust import task
+from loadproof.users.user import ApiUser
+
+print("a word of the file's own")
+
+class ShopUser(ApiUser):
+    endpoint = "shop"
+
+    @task
+    def ask(self):
+        print("and one of its user's")
+        self.send(self.api.ask_health(), lambda reply: None)
+
+    @task
+    def think(self):
+        pass
+"""
+
+
+@pytest.mark.process
+def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_target):
+    """A plan counts it as a request; and what users print is not taken for requests."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/shop.py").write_text(IDLING)
+    changes = {
+        "mix": {"shop": {"share": "100 %", "every": "1 s"}},
+        "phases": [{"name": "steady", "duration": "60 s", "users": 10}],
+        "thresholds": [{"expect": "goodput_ratio >= 50 %"}],
+    }
+    file = scenario_file(tmp_path, **changes)
+    done = in_process("check", file, "--locustfiles", tmp_path / "own", "--dry-run", TARGET_URL=shared_target.url)
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert [line for line in lines if line.startswith("ok ")], done.stdout + done.stderr
+    assert lines[-2:] == ["sent nothing shop ShopUser.think", "the task ended without a request"]
+    assert done.returncode == 1
+
+
+def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
+    """As a note: it may be meant so."""
+    done = in_process("check", scenario_file(tmp_path))
+    assert done.returncode == 0
+    unread, refusable = (line for line in done.stdout.splitlines() if line.startswith("note: "))
+    assert "quick.yaml thresholds: no goodput is expected in bursts; `phase: bursts`" in unread
+    assert "who refuses all of webhooks would keep what is expected of goodput" in refusable
+
+
 def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):
     """`expect_throttling: true` says so."""
     assert in_process("check", scenario_file(tmp_path, settings={}, expect_throttling=True)).returncode == 0

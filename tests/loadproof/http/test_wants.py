@@ -11,14 +11,13 @@ from tests.unpatched import locust  # isort: skip
 
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.connection import Connection
-from loadproof.http.locustclients import FastHttp, Requests
 from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing, WantError
 from loadproof.http.origin import Origin
 from loadproof.http.stream import failure_of
 from tests.loadproof.http.connections import OK
 from tests.servers import answering, serving
 
-CLIENTS = pytest.mark.parametrize("client", [Connection, BlockingConnection, FastHttp, Requests])
+CLIENTS = pytest.mark.parametrize("client", [Connection, BlockingConnection])
 assert locust
 ELSEWHERE = "192.0.2.1"
 """An address that no machine has."""

@@ -122,6 +122,37 @@ def test_a_worker_sends_its_statistics_on_demand():
         assert [(one.type, one.data["seen"], one.node_id) for one in sent] == [("stats", 1, "w")]
 
 
+FILES = {
+    "home/.locust.conf": "tags = fast\n",
+    "locust.conf": "exclude-tags = slow\n",
+    "pyproject.toml": "[tool.locust]\nusers = 5\n",
+}
+
+
+def test_files_of_settings_are_not_read(tmp_path, monkeypatch):
+    """By neither of its parsers, wherever they stand; plain Locust reads them. `ignore_setting_files`."""
+    (tmp_path / "home").mkdir()
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["locust", "-f", "x.py"])
+    parser = argument_parser.LocustArgumentParser
+    with unchanged(
+        "its parsers hand `default_config_files` to LocustArgumentParser.__init__",
+        "internals/locust.py ignore_setting_files: files that nobody named take tasks out of a run without it",
+    ):
+        read = argument_parser.get_parser().parse_args()
+        assert (read.tags, read.exclude_tags, read.num_users) == (["fast"], ["slow"], 5)
+        monkeypatch.setattr(parser, "__init__", parser.__init__)
+        ours.ignore_setting_files()
+        read = argument_parser.get_parser().parse_args()
+        assert (read.tags, read.exclude_tags, read.num_users) == (None, None, None)
+        # The parser that looks for locustfiles ends the process over a file that it can't read.
+        (tmp_path / "home/.locust.conf").write_bytes(b"\xff")
+        assert argument_parser.parse_locustfile_option().locustfile == "x.py"
+
+
 def test_default_arguments_are_built_once(monkeypatch):
     """The worker asks for them by the name that we replace; `keep_default_arguments`."""
     built = []

@@ -1,10 +1,9 @@
-"""gevent and geventhttpclient are what we take them for, and private parts of others stand in one file each."""
+"""gevent is what we take it for, and private parts of others stand in one file each."""
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,8 @@ from greenlet import GreenletExit, greenlet
 
 from tests.unpatched import locust  # isort: skip
 
-from geventhttpclient.url import URL
-
-from loadproof.internals.geventhttpclient import BoundPool
 from tests.commands import ROOT
-from tests.servers import answering, serving
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 assert locust
 
 
@@ -105,26 +99,6 @@ def test_callbacks_switch_and_throw_but_never_wait():
             hub.loop.run_callback(call, *arguments)
         gevent.sleep(0)
         assert seen == [1, 2, 3, "ended", "must not wait"]
-
-
-def test_a_pool_of_geventhttpclient_comes_from_one_address():
-    """By the place where its pool makes a socket."""
-    peers = []
-
-    def script(connection: socket.socket, number: int) -> None:
-        peers.append(connection.getpeername()[0])
-        answering(OK)(connection, number)
-
-    with (
-        serving(script) as url,
-        unchanged(
-            "geventhttpclient", "HTTPClient._connection_pool._create_tcp_socket", "internals/geventhttpclient.py"
-        ),
-    ):
-        pool = BoundPool("127.8.9.1", concurrency=1)
-        assert pool.get_client(URL(url)).get("/").read() == b"hi"
-        assert peers == ["127.8.9.1"]
-        pool.close()
 
 
 def test_private_parts_of_others_stand_in_one_file_each():

@@ -15,6 +15,7 @@ from tests.loadproof.cli.refusals import refused
 pytestmark = pytest.mark.process
 
 IMPORTS = """
+import functools
 from locust import HttpUser, LoadTestShape, TaskSet, between, task
 from loadproof.users.user import ApiUser
 """
@@ -49,6 +50,16 @@ FILES = {
     "typo": "def f(:\n",
     "gone": "import no_such_module_of_anybody\n",
     "leaves": "raise SystemExit(3)\n",
+    "awaits": user("awaits", more="@task\n    async def pay(self):\n        pass"),
+    "yields": user("yields", more="@task\n    def pay(self):\n        yield"),
+    "streams": user("streams", more="@task\n    async def pay(self):\n        yield"),
+    "wraps": (
+        "def wrapped(f):\n    return functools.wraps(f)(lambda self: f(self))\n"
+        + user("wraps", more="@task\n    @wrapped\n    async def pay(self):\n        pass")
+    ),
+    "part": "async def pay(user, n):\n    pass\n" + user("part", more="tasks = [functools.partial(pay, n=1)]"),
+    "begins": user("begins", more="async def on_start(self):\n        pass"),
+    "ends": user("ends", more="def on_stop(self):\n        yield"),
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
 ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
@@ -79,6 +90,12 @@ def problems(directory: Path, endpoint: str) -> str:
         ("twice", "several users of one endpoint, got 'Twice, Second'"),
         ("waits", "`Waits` has a wait_time"),
         ("sets", "`Sets` has a task that is no method"),
+        ("awaits", "`Awaits.pay` is a coroutine: Locust would call it and never run it; write it as a plain method"),
+        ("yields", "`Yields.pay` is a generator: Locust would call it"),
+        ("streams", "`Streams.pay` is an asynchronous generator: Locust would call it"),
+        ("wraps", "`Wraps.pay` is a coroutine: Locust would call it"),
+        ("begins", "`Begins.on_start` is a coroutine: Locust would call it"),
+        ("ends", "`Ends.on_stop` is a generator: Locust would call it"),
         ("idle", "`Idle` has no task"),
         ("empty", "no user whose `endpoint` is 'empty', got 'none'"),
         ("stray", "no user whose `endpoint` is 'stray', got 'Stray: fit'"),
@@ -92,6 +109,13 @@ def problems(directory: Path, endpoint: str) -> str:
 def test_each_file_is_refused_for_its_reason(directory, endpoint, reason):
     """Once, and in a line."""
     assert re.fullmatch(rf"locustfiles/{endpoint}\.py: .*{re.escape(reason)}.*", problems(directory, endpoint))
+
+
+def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
+    """It is no method, either."""
+    told = problems(directory, "part")
+    assert "`Part` has a task that is no method" in told
+    assert "is a coroutine: Locust would call it" in told
 
 
 def test_what_is_fit_is_left_alone(directory):

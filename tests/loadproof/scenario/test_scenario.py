@@ -83,11 +83,26 @@ def test_the_default_mix_is_half_balance():
         ({"phases": [{"name": "steady", "users": 5, "duration": "5 s", "warm_up": True}]}, "every phase is warm-up"),
         ({"phases": [{"name": "steady", "users": 5, "duration": "5 s"}] * 2}, "a phase of this name stands above"),
         ({"thresholds": [{"expect": "error_ratio < 1 %"}]}, "no goodput is expected"),
+        (
+            {"thresholds": [{"endpoint": "balance", "expect": "goodput_ratio >= 98 %"}, {"expect": "p(95) < 1 s"}]},
+            "of transactions, health, webhooks; add `{endpoint: [transactions, health, webhooks], expect: goodput_",
+        ),
+        (
+            {"thresholds": [{"endpoint": ["balance", "health", "webhooks"], "expect": "goodput > 1 rps"}]},
+            "no goodput is expected of transactions; add `{endpoint: transactions, expect: goodput_ratio >= 99 %}`",
+        ),
+        (
+            {"thresholds": [{"expect": "goodput_ratio >= 0.9 * baseline"}]},
+            "no goodput is expected; add `expect: goodput_ratio >= 99 %`",
+        ),
         ({"thresholds": [{"expect": "goodput_ratio < 1 %"}]}, "an upper limit on what should be high"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "endpoint": "ballance"}]}, "did you mean 'balance'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "stedy"}]}, "did you mean 'steady'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "warm-up"}]}, "thresholds never read warm-up"),
-        ({"http_client": "requests", "timeouts": {"keep_alive_idle": "1 s"}}, "keep connections in their own way"),
+        (
+            {"http_client": "fasthttp"},
+            "http_client: unknown key, got 'http_client'; remove it: loadproof's own client makes all requests",
+        ),
         ({"thresholds": [{"expect": "spread < 1 s", "phase": "steady"}]}, "only a phase of bursts has a spread"),
         ({"thresholds": [{"expect": "drift(spread) < 10 %"}]}, "drift needs a metric like"),
         ({"thresholds": [{"expect": "p(95) < 1 s", "outcome": "fine"}]}, "thresholds[0].outcome: not accepted"),
@@ -98,6 +113,16 @@ def test_the_default_mix_is_half_balance():
 def test_each_mistake_is_told_with_its_place(tmp_path, changes, message):
     """File, path, what was found, and the remedy."""
     assert any(message in problem for problem in problems_of(written(tmp_path, **changes)))
+
+
+def test_endpoints_may_share_out_their_goodput_thresholds(tmp_path):
+    """In whichever phases."""
+    thresholds = [
+        {"endpoint": ["balance", "health"], "expect": "goodput_ratio >= 90 %", "phase": "steady"},
+        {"endpoint": "transactions", "expect": "goodput > 1 rps", "phase": "bursts"},
+        {"endpoint": "webhooks", "expect": "goodput_ratio >= 90 % for 10 s", "phase": "steady"},
+    ]
+    assert load_scenario(written(tmp_path, thresholds=thresholds))
 
 
 def test_a_burst_needs_the_closed_model(tmp_path):

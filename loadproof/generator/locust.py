@@ -1,0 +1,11 @@
+"""The process that is Locust: as `python -m locust`, with the settings of its command line and no others."""
+
+from __future__ import annotations
+
+from locust.main import main
+
+from loadproof.internals.locust import ignore_setting_files
+
+if __name__ == "__main__":
+    ignore_setting_files()
+    main()

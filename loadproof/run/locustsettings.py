@@ -1,0 +1,42 @@
+"""Locust's own settings in the environment and in files: none decides anything in a process that we start.
+
+One of them can take tasks away, or whole users. What is sent would be neither what the scenario says nor what a dry run
+showed, and what isn't sent is never found broken.
+Source: locust/argument_parser.py and locust/__init__.py, 2.47.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from loadproof import variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FILES: Final = ("~/.locust.conf", "locust.conf")
+_PROJECT: Final = "pyproject.toml"
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """This environment as Locust is to see it."""
+    return {name: value for name, value in environment.items() if not name.startswith(variables.LOCUSTS_OWN)}
+
+
+def settings_found() -> Iterator[str]:
+    """The names of variables that are set, and of files that Locust by itself would read here."""
+    yield from sorted(name for name in os.environ if name.startswith(variables.LOCUSTS_OWN))
+    yield from (name for name in _FILES if os.path.lexists(Path(name).expanduser()))
+    if _has_section(Path(_PROJECT)):
+        yield _PROJECT
+
+
+def _has_section(project: Path) -> bool:
+    try:
+        tools = tomllib.loads(project.read_text(encoding="utf-8")).get("tool")
+    except (OSError, ValueError):
+        return False
+    return isinstance(tools, dict) and "locust" in tools

@@ -1,0 +1,52 @@
+"""What thresholds on goodput leave open is told: phases that none reads, and traffic that could be refused whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.refusals import refusable
+from loadproof.scenario.scenario import Scenario
+from tests.commands import QUICK
+
+
+def notes(**changes: object) -> list[str]:
+    scenario = Scenario.model_validate(QUICK | changes)
+    return [str(note) for note in refusable(scenario, expected_requests(scenario, plan_phases(scenario)), where="x")]
+
+
+def test_a_phase_without_goodput_is_told_in_one_line():
+    """But for warm-up, which nothing reads."""
+    (told,) = notes(thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 99.9 %"}])
+    assert told == (
+        "x thresholds: no goodput is expected in bursts; `phase: bursts` with `goodput_ratio >= 99 %` would be one"
+    )
+    assert notes(thresholds=[{"expect": "goodput_ratio >= 99.9 %"}]) == []
+
+
+HALVES = {"ping": {"share": "50 %", "every": "1 s"}, "pay": {"share": "50 %", "every": "1 s"}}
+
+
+@pytest.mark.parametrize(
+    ("expects", "refused"),
+    [
+        (["goodput_ratio >= 50 %"], ["ping", "pay"]),
+        (["goodput_ratio >= 51 %"], []),
+        (["goodput_ratio >= 20 %", "goodput_ratio >= 51 %"], []),
+        (["goodput >= 9 rps"], ["ping", "pay"]),
+        (["goodput >= 11 rps"], []),
+    ],
+)
+def test_traffic_that_could_be_refused_whole_is_told(expects, refused):
+    """Where all that read it have room for that; ten of twenty requests a second."""
+    phases = [{"name": "steady", "duration": "10 s", "users": 20}]
+    told = notes(mix=HALVES, phases=phases, thresholds=[{"expect": expect} for expect in expects])
+    assert len(told) == bool(refused)
+    assert [name for name in HALVES if f"all of {name} " in " ".join(told)] == refused
+
+
+def test_what_is_alone_in_a_threshold_cannot_be_refused():
+    """Of any limit above nothing."""
+    phases = [{"name": "steady", "duration": "10 s", "users": 20}]
+    thresholds = [{"endpoint": name, "expect": "goodput_ratio >= 1 %"} for name in HALVES]
+    assert notes(mix=HALVES, phases=phases, thresholds=thresholds) == []

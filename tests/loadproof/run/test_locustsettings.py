@@ -1,0 +1,60 @@
+"""Locust's own settings decide nothing in a run: what is set is told by its name, and not handed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.run import children
+from loadproof.run.locustsettings import settings_found
+from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.targetvariables import variable_problems
+from tests.commands import in_process, scenario_file
+
+SET = {"LOCUST_EXCLUDE_TAGS": "slow", "LOCUST_SKIP_MONKEY_PATCH": "1", "LOCUST_OF_TOMORROW": "x"}
+
+
+def test_no_child_is_given_a_variable_of_locusts(monkeypatch):
+    """Whatever it does, those that a later Locust may have included; others are left."""
+    for name, value in (SET | {"LOCUSTS": "x"}).items():
+        monkeypatch.setenv(name, value)
+    for given in (children.inherited(), children.environment_with({})):
+        assert not given.keys() & SET.keys()
+        assert given["LOCUSTS"] == "x"
+
+
+def test_settings_in_the_environment_are_told_in_one_line(tmp_path):
+    """By name and never by value: one of them is a password."""
+    told = in_process("check", scenario_file(tmp_path), **SET, LOCUST_WEB_AUTH="me:canary").stderr
+    (line,) = told.splitlines()
+    assert line.startswith("LOCUST_EXCLUDE_TAGS, LOCUST_OF_TOMORROW, LOCUST_SKIP_MONKEY_PATCH, LOCUST_WEB_AUTH are ign")
+    assert "canary" not in told
+    assert in_process("check", scenario_file(tmp_path), LOCUST_TAGS="a").stderr.startswith("LOCUST_TAGS is ignored: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("home/.locust.conf", "tags = fast\n", "~/.locust.conf"),
+        ("locust.conf", "tags = fast\n", "locust.conf"),
+        ("pyproject.toml", "[tool.locust]\ntags = ['fast']\n", "pyproject.toml"),
+        ("pyproject.toml", "[tool.other]\n", ""),
+        ("pyproject.toml", "tool = 1\n", ""),
+        ("pyproject.toml", "no TOML", ""),
+    ],
+)
+def test_files_that_locust_would_read_are_told(tmp_path, monkeypatch, file, text, told):
+    """Where they have something for it."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / file).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert list(settings_found()) == ([told] if told else [])
+
+
+def test_a_target_file_cannot_name_a_variable_of_locusts(tmp_path, monkeypatch):
+    """The processes that send don't have it."""
+    monkeypatch.setenv("LOCUST_TOKEN", "x")
+    file = tmp_path / "target.yaml"
+    file.write_text("base_url: http://127.0.0.1:9\nheaders: {Authorization: 'Bearer ${LOCUST_TOKEN}'}\n")
+    (problem,) = variable_problems(load_target(file), set())
+    assert "variables of this name are Locust's settings" in str(problem)
