@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,11 +11,13 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from payments_api import schemas
+from payments_api.alerts.alerts import Alerts
+from payments_api.alerts.sentry import start_sentry
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
 from payments_api.limits import LimitMiddleware
-from payments_api.metrics import Metrics, MetricsMiddleware
+from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
@@ -131,16 +134,20 @@ async def metrics(request: Request) -> Response:
 
 def make_app(settings: Settings, database: str) -> ASGIApp:
     """The whole application; `database` is the ledger's file."""
+    start_sentry(settings.alerts.sentry, secrets_of(settings))
+    counted = Metrics()
+    alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
-        yield
+        async with alerts.running(database, counted.answers_and_errors):
+            yield
         app.state.ledger.close()
 
     app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
     app.state.settings = settings
-    app.state.metrics = Metrics()
+    app.state.metrics = counted
     app.include_router(router)
     answer_with_problems(app)
     schemas.describe_problems(app)
@@ -151,6 +158,12 @@ def make_app(settings: Settings, database: str) -> ASGIApp:
         _allow_faults(app, dict(settings.faults))
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
     return app
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Texts that may stand in no message of ours."""
+    telegram = settings.alerts.telegram
+    return [settings.webhook_secret, settings.telegram_secret, *([telegram.token] if telegram else [])]
 
 
 def _name(route: APIRoute) -> str:

@@ -6,8 +6,10 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
+
+from payments_api.alerts.options import ALERT_SECRETS, ALERT_VARIABLES, AlertOptions, read_alert_options
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, for development only
@@ -48,6 +50,7 @@ class Settings:
     trusted_networks: tuple[_Network, ...]
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
+    alerts: AlertOptions = field(default_factory=AlertOptions)
 
 
 VARIABLES: Final[dict[str, tuple[str, str]]] = {
@@ -66,6 +69,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
     "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    **ALERT_VARIABLES,
 }
 """Name to default and meaning; what `python -m payments_api --help` prints."""
 
@@ -79,13 +83,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
     problems: list[str] = []
 
+    def note(name: str, remedy: object) -> None:
+        shown = "a secret" if name.endswith("_SECRET") or name in ALERT_SECRETS else ascii(values[name])
+        problems.append(f"{name}: got {shown if values[name] else 'nothing'}; {remedy}")
+
     def read(name: str, parse: Callable[[str], Any]) -> Any:
         try:
             return parse(values[name])
         except ValueError as error:
-            shown = "a secret" if name.endswith("_SECRET") else ascii(values[name])
-            problems.append(f"{name}: got {shown}; {error}")
+            note(name, error)
             return None
+
+    alerts, remedies = read_alert_options(values)
 
     found = {
         "host": values["HOST"],
@@ -103,7 +112,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "client_header": values["CLIENT_HEADER"].lower(),
         "trusted_networks": read("TRUSTED_NETWORKS", _networks),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        "alerts": alerts,
     }
+    for name, remedy in remedies.items():
+        note(name, remedy)
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**found)

@@ -27,6 +27,9 @@ _NOT_INHERITED: Final = frozenset(
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS"),
         *("TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS"),
+        *("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE"),
+        *("TELEGRAM_ALERT_TOKEN", "TELEGRAM_ALERT_CHAT", "TELEGRAM_API_URL"),
+        *("ALERT_ERROR_RATIO", "ALERT_WINDOW", "ALERT_DISK_FREE", "ALERT_STALL"),
     }
 )
 """Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""
