@@ -115,7 +115,7 @@ def _contradictions(values: Mapping[str, str]) -> dict[str, str]:
     if chat and not token:
         found["TELEGRAM_ALERT_TOKEN"] = "TELEGRAM_ALERT_CHAT needs it: set both, or none"  # noqa: S105 - a remedy
     if values["TELEGRAM_API_URL"] != _TELEGRAM and not token and not chat:
-        found["TELEGRAM_API_URL"] = "without TELEGRAM_ALERT_TOKEN nothing is sent there: set it, or leave this out"
+        found["TELEGRAM_API_URL"] = "nothing is sent there: set TELEGRAM_ALERT_TOKEN, or leave this out"
     return found
 
 
