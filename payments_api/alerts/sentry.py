@@ -55,7 +55,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
         ],
         auto_session_tracking=False,
         # Else Brotli where that happens to be installed, which not every server takes that speaks Sentry's protocol.
-        _experiments={"transport_compression_algo": "gzip"},
+        _experiments=cast("Any", {"transport_compression_algo": "gzip"}),
         shutdown_timeout=_SHUTDOWN_S,
         before_send=lambda event, _hint: cast("Event", scrubbed(cast("dict[str, Any]", event), hidden)),
     )
