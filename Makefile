@@ -14,7 +14,7 @@ PYTEST = $(UNTRACED) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target alerts-drill test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded
 
 target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
+
+alerts-drill: $(VENV)/developed ## A ledger that can't be read: what Telegram and Sentry are told of it; half a minute.
+	@$(BIN)/python -m drills.alerts
 
 test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter.
 	@$(PYTEST) -m "not quiet and not long and not statistics" -n $(TEST_PROCESSES) --dist loadgroup

@@ -38,10 +38,16 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
         dsn=options.dsn,
         environment=options.environment,
         release=options.release or None,
-        send_default_pii=False,
+        data_collection={
+            "user_info": False,
+            "cookies": {"mode": "off"},
+            "http_headers": {"request": {"mode": "off"}},
+            "http_bodies": [],
+            "url_query_params": {"mode": "off"},
+            # Those of a handler are its request: orders, keys, accounts.
+            "stack_frame_variables": False,
+        },
         max_request_body_size="never",
-        # Variables of a handler are its request: orders, keys, accounts.
-        include_local_variables=False,
         max_breadcrumbs=0,
         # Named one by one: the default ones send the command line, log lines and the addresses that are called.
         default_integrations=False,
