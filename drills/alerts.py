@@ -40,7 +40,7 @@ class Length(NamedTuple):
 
 
 LONG: Final = Length(5.0, 10.0, 5)
-SHORT: Final = Length(1.0, 3.0, 1)
+SHORT: Final = Length(1.0, 5.0, 2)
 
 
 class Seen(NamedTuple):

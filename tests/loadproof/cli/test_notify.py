@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from contextlib import contextmanager
 
 import pytest
 
 from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram
+from loadproof.cli.preparing import prepare
+from loadproof.run.locust import CrewOptions
+from loadproof.run.preflight import SHIPPED
 from simulation.rundirs import write_run
 from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
@@ -106,3 +110,10 @@ def test_whom_nobody_can_tell_is_refused_before_anything_is_sent(tmp_path, comma
     text = refused(command, file, *options, "--notify", f"telegram:{CHAT}", LOADPROOF_TELEGRAM_TOKEN="")
     assert text == "LOADPROOF_TELEGRAM_TOKEN: no token of a bot; set it as BotFather gave it, 123456:ABC…\n"
     assert not (tmp_path / "reports").exists()
+
+
+def test_the_command_that_a_manifest_keeps_shows_of_a_webhook_the_host_only(tmp_path, monkeypatch):
+    """Its path may be all that keeps others out."""
+    monkeypatch.setattr(sys, "argv", ["loadproof", "run", "x.yaml", "--notify", "https://example.org/secret-path"])
+    assignment = prepare(scenario_file(tmp_path), None, settings={}, seed=1, crew=CrewOptions(SHIPPED, 1))
+    assert assignment.command == "loadproof run x.yaml --notify https://example.org/…"

@@ -17,6 +17,8 @@ from tests.targets import running_target
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 TOKEN = "telegram-secret-token"
+SLOW_S = 3.0
+"""A busy machine is faster; the SDK would wait for longer."""
 
 
 def lose_accounts(path) -> None:
@@ -113,10 +115,10 @@ def slowest_s(dsn: str, tmp_path) -> float:
 
 @pytest.mark.process
 def test_a_sentry_that_is_down_slows_no_request(tmp_path):
-    assert slowest_s("http://public@127.0.0.1:1/1", tmp_path) < 1.0
+    assert slowest_s("http://public@127.0.0.1:1/1", tmp_path) < SLOW_S
 
 
 @pytest.mark.process
 def test_a_sentry_that_hangs_slows_no_request(tmp_path):
     with serving(hang) as url:
-        assert slowest_s(url.replace("http://", "http://public@") + "/1", tmp_path) < 1.0
+        assert slowest_s(url.replace("http://", "http://public@") + "/1", tmp_path) < SLOW_S

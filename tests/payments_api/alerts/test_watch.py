@@ -129,26 +129,19 @@ def test_the_free_share_is_what_the_machine_says(tmp_path):
 
 
 def test_the_pulse_tells_how_long_the_loop_stood_still():
-    """A blocking call in it, while it lasts and afterwards; then once no more."""
+    """By the real clock, for as long as a call blocks it."""
 
-    async def stall() -> tuple[float, float, float]:
+    async def stall() -> float:
         pulse = Pulse()
         beating = asyncio.create_task(pulse.beat())
         await asyncio.sleep(0.3)
-        calm_s = pulse.take_worst_s()
-        time.sleep(0.8)  # noqa: ASYNC251 - this is the stall
-        during_s = pulse.take_worst_s()
-        await asyncio.sleep(0.3)
         pulse.take_worst_s()
-        await asyncio.sleep(0.3)
-        after_s = pulse.take_worst_s()
+        time.sleep(0.8)  # noqa: ASYNC251 - this is the stall
+        worst_s = pulse.take_worst_s()
         beating.cancel()
-        return calm_s, during_s, after_s
+        return worst_s
 
-    calm_s, during_s, after_s = asyncio.run(stall())
-    assert calm_s < 0.3
-    assert 0.4 < during_s < 1.5
-    assert after_s < 0.3
+    assert asyncio.run(stall()) > 0.4
 
 
 def test_the_pulse_tells_a_stall_that_is_over():
