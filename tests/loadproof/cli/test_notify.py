@@ -116,4 +116,4 @@ def test_the_command_that_a_manifest_keeps_shows_of_a_webhook_the_host_only(tmp_
     """Its path may be all that keeps others out."""
     monkeypatch.setattr(sys, "argv", ["loadproof", "run", "x.yaml", "--notify", "https://example.org/secret-path"])
     assignment = prepare(scenario_file(tmp_path), None, settings={}, seed=1, crew=CrewOptions(SHIPPED, 1))
-    assert assignment.command == "loadproof run x.yaml --notify https://example.org/…"
+    assert assignment.command == "loadproof run x.yaml --notify 'https://example.org/…'"

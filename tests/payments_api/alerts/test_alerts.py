@@ -125,8 +125,10 @@ def test_reporting_never_waits_for_a_chat_that_hangs(server):
 def test_more_reports_than_the_queue_holds_are_counted_as_dropped():
     registry = CollectorRegistry()
     alerts = Alerts(AlertOptions(), AlertMetrics(registry))
+    began_s = time.monotonic()
     for number in range(1010):
         alerts.report(f"incident-{number}", "x")
+    assert time.monotonic() - began_s < 1
     assert registry.get_sample_value("alert_messages_total", {"result": "dropped"}) == 10
     alerts.start()
     alerts.stop()
