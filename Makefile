@@ -18,7 +18,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
-.PHONY: flood-1000 redis-drill backup-drill
+.PHONY: flood-1000 redis-drill backup-drill alerts-drill
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ flood-1000: $(VENV)/developed ## A minute of 1000 requests per second from one a
 
 redis-drill: $(VENV)/developed ## Redis killed, back, hung and continued under load: what clients and limits see of it.
 	@$(BIN)/python -m drills.redis
+
+alerts-drill: $(VENV)/developed ## A ledger that can't be read: what Telegram and Sentry are told of it; half a minute.
+	@$(BIN)/python -m drills.alerts
 
 backup-drill: $(VENV)/installed ## Back the API up under load, restore, and look for every payment acknowledged before.
 	@$(BIN)/python -m drills.backup

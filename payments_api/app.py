@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,11 +11,13 @@ from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from payments_api import schemas
+from payments_api.alerts.alerts import Alerts
+from payments_api.alerts.sentry import start_sentry
 from payments_api.backups.background import backups_of, print_report
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
-from payments_api.metrics import Metrics, MetricsMiddleware
+from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.protection.middleware import ProtectionMiddleware
 from payments_api.protection.protection import Protection
@@ -25,7 +28,6 @@ from payments_api.webhooks import PROVIDERS
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
 
-    from payments_api.backups.schedule import Report
 
 router = APIRouter()
 _JSON_BODY: Final = {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}
@@ -132,15 +134,22 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def make_app(settings: Settings, database: str, *, report: Report = print_report) -> FastAPI:
-    """The whole application; `database` is the ledger's file; `report` is told of incidents: a name, and a sentence."""
+def make_app(settings: Settings, database: str) -> FastAPI:
+    """The whole application; `database` is the ledger's file."""
+    start_sentry(settings.alerts.sentry, secrets_of(settings))
     counted = Metrics()
+    alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))
+
+    def report(name: str, detail: str) -> None:
+        print_report(name, detail)
+        alerts.report(name, detail)
+
     protection = Protection(settings.protection, metrics=counted.protection, on_problem=report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
-        async with protection.running():
+        async with alerts.running(database, counted.answers_and_errors), protection.running():
             with backups_of(database, settings.backups, report):
                 yield
         app.state.ledger.close()
@@ -158,6 +167,12 @@ def make_app(settings: Settings, database: str, *, report: Report = print_report
         _allow_faults(app, dict(settings.faults))
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
     return app
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Texts that may stand in no message of ours."""
+    telegram = settings.alerts.telegram
+    return [settings.webhook_secret, settings.telegram_secret, *([telegram.token] if telegram else [])]
 
 
 def _name(route: APIRoute) -> str:

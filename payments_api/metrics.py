@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from payments_api.alerts.metrics import AlertMetrics
 from payments_api.protection.metrics import ProtectionMetrics
 
 if TYPE_CHECKING:
@@ -84,13 +85,25 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self.alerts = AlertMetrics(self._registry)
         self._page_registry = CollectorRegistry() if SHARED_DIRECTORY in os.environ else self._registry
         if self._page_registry is not self._registry:
             MultiProcessCollector(self._page_registry)  # type: ignore[no-untyped-call]
         self._page_registry.register(self._process)
+        self._page_registry.register(self.alerts)
 
     def page(self) -> bytes:
         return generate_latest(self._page_registry)
+
+    def answers_and_errors(self) -> tuple[int, int]:
+        """Answers of this process so far, and those of them with 5xx."""
+        answers = errors = 0.0
+        for family in self.requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    answers += sample.value
+                    errors += sample.value if sample.labels["status"].startswith("5") else 0.0
+        return round(answers), round(errors)
 
 
 class MetricsMiddleware:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from payments_api.alerts.options import ALERT_SECRETS, ALERT_VARIABLES, AlertOptions, read_alert_options
 from payments_api.backups.options import BACKUP_VARIABLES, BackupOptions, read_backup_options
 from payments_api.protection import options
 from payments_api.protection.options import ENDPOINTS
@@ -48,6 +49,7 @@ class Settings:
     """None: no faults, and no way to switch them on."""
     backups: BackupOptions | None = None
     """None: no backups by this process."""
+    alerts: AlertOptions = field(default_factory=AlertOptions)
 
 
 VARIABLES: Final[dict[str, tuple[str, str]]] = {
@@ -64,6 +66,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
     **BACKUP_VARIABLES,
+    **ALERT_VARIABLES,
 }
 """Name to default and meaning; what `python -m payments_api --help` prints."""
 
@@ -77,17 +80,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
     problems: dict[str, str] = {}
 
-    def note(name: str, remedy: str) -> None:
-        shown = "a secret" if name in _SECRETS else ascii(values[name])
-        problems[name] = f"{name}: got {shown}; {remedy}"
+    def note(name: str, remedy: object) -> None:
+        shown = "a secret" if name in _SECRETS | ALERT_SECRETS else ascii(values[name])
+        problems[name] = f"{name}: got {shown if values[name] else 'nothing'}; {remedy}"
 
     def read(name: str, parse: Callable[[str], Any]) -> Any:
         try:
             return parse(values[name])
         except ValueError as error:
-            note(name, str(error))
+            note(name, error)
             return None
 
+    alerts, remedies = read_alert_options(values)
     of_backups: list[str] = []
     found = {
         "host": values["HOST"],
@@ -101,8 +105,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
         # S3's keys aren't settings of ours, and stand in the environment only.
         "backups": read_backup_options(environment, of_backups),
+        "alerts": alerts,
     }
-    for name, remedy in options.contradictions(values, frozenset(problems)):
+    for name, remedy in [*options.contradictions(values, frozenset(problems)), *remedies.items()]:
         note(name, remedy)
     if problems or of_backups:
         raise SettingsError("\n".join([*(problems[name] for name in VARIABLES if name in problems), *of_backups]))

@@ -176,6 +176,7 @@ def loaded_by(*names: str) -> set[str]:
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "prometheus_client": "prometheus-client",
+    "sentry_sdk": "sentry-sdk",
     "uvicorn": "uvicorn[standard]",
     "zmq": "pyzmq",
 }

@@ -16,6 +16,7 @@ from loadproof.cli.options import (
     HostsOption,
     InconclusiveOption,
     LocustfilesOption,
+    NotifyOption,
     OutOption,
     SeedOption,
     SettingsOption,
@@ -29,6 +30,7 @@ from loadproof.cli.preparing import allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_closing, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.locust import CrewOptions
+from loadproof.run.notify import channels_of
 from loadproof.run.probe import probe
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
@@ -50,13 +52,14 @@ def gate(
     workers: WorkersOption = 1,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
     from analysis.outputs import gate as gates
 
     stop_signal = StopSignal()
-    policy = judging.Policy(inconclusive, annotate)
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
@@ -71,7 +74,8 @@ def gate(
             # Whatever ends the gate, those that it did not come to are in its files.
             unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
     _show(gated, directory)
-    policy.tell_ci(gated, directory / SUMMARY)
+    told = gated if unwritten is None else [*gated, _unwritten(unwritten)]
+    policy.tell_all(told, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
     code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
     if unwritten is not None:
         console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
@@ -98,6 +102,13 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
     except OutputError as error:
         return error
     return None
+
+
+def _unwritten(error: OutputError) -> Gated:
+    """The gate's own files, as whoever reads none of them is told."""
+    from analysis.outputs.gate import Gated
+
+    return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
-from loadproof.errors import ExitCode, OutputError, Problem, escaped
+from loadproof.errors import ExitCode, LoadproofError, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
+from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
@@ -36,10 +37,38 @@ class Policy:
 
     inconclusive: Literal["fail", "pass"]
     annotate: Literal["github"] | None
+    channels: Sequence[Channel] = ()
+    """Who is told besides."""
 
     @property
     def is_lenient(self) -> bool:
         return self.inconclusive == "pass"
+
+    def tell_all(
+        self, gated: Sequence[Gated], *, summary: Path | None, report: Path | None, is_gate: bool = False
+    ) -> None:
+        """The CI server, and whoever is to be notified; that one can't be told changes no verdict."""
+        self.tell_ci(gated, summary)
+        if not self.channels:
+            return
+        from analysis.outputs.notice import notice_json, notice_text
+
+        problems = tell(
+            self.channels,
+            content=notice_json(gated, report, is_gate=is_gate, lenient=self.is_lenient),
+            text=notice_text(gated, report, is_gate=is_gate, lenient=self.is_lenient),
+        )
+        for problem in problems:
+            sys.stderr.write(f"{problem}\n")
+
+    def tell_trouble(self, name: str, error: LoadproofError) -> None:
+        """That nothing could be measured."""
+        if self.channels:
+            from analysis.outputs.gate import Gated
+
+            trouble = "; ".join(map(str, error.problems))
+            gated = Gated(name, trouble=trouble, unmeasured_code=error.exit_code)
+            self.tell_all([gated], summary=None, report=None)
 
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
         """Each threshold that did not pass, and the summary for the page of a workflow's run."""
@@ -100,7 +129,8 @@ def judge(
 
     run, verdict = judged(run_directory, baseline, console, ended=ended)
     gated = Gated(run.manifest.scenario.name, run, verdict)
-    policy.tell_ci([gated], run_directory / files.SUMMARY)
+    report = run_directory / files.REPORT
+    policy.tell_all([gated], summary=run_directory / files.SUMMARY, report=report if report.exists() else run_directory)
     return gated.exit_code(lenient=policy.is_lenient)
 
 
@@ -207,5 +237,6 @@ def _told(name: str, verdict: Verdict | None, report_path: Path, policy: Policy)
     from analysis.outputs.gate import Gated
 
     gated = Gated(name, verdict=verdict)
-    policy.tell_ci([gated], report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY)))
+    summary = report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY))
+    policy.tell_all([gated], summary=summary, report=report_path)
     return gated.exit_code(lenient=policy.is_lenient)

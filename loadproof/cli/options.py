@@ -40,6 +40,10 @@ InconclusiveOption = Annotated[
 AnnotateOption = Annotated[
     Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
 ]
+NotifyOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL|telegram:CHAT", help="Also tell the verdict to this webhook or Telegram chat."),
+]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'.")
 ]

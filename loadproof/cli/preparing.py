@@ -13,6 +13,7 @@ from loadproof.cli.options import console
 from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
+from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight import has_many_addresses, preflight
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import check_host
@@ -65,7 +66,7 @@ def prepare(
         scenario_file=file,
         target=target,
         seed=seed,
-        command=shlex.join(["loadproof", *sys.argv[1:]]),
+        command=shlex.join(["loadproof", *shown_arguments(sys.argv[1:])]),
         crew=crew,
     )
 

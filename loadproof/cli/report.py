@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, console
+from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, NotifyOption, console
 from loadproof.errors import InputError, Problem
+from loadproof.run.notify import channels_of
 from loadproof.rundir.manifest import read_manifest
 
 
@@ -32,11 +33,12 @@ def report(
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
 ) -> None:
     """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
-    policy = judging.Policy(inconclusive, annotate)
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
         before = judging.load_baseline(baseline, read_manifest(source).scenario)

@@ -16,6 +16,7 @@ from loadproof.cli.options import (
     HostsOption,
     InconclusiveOption,
     LocustfilesOption,
+    NotifyOption,
     OutOption,
     ScenarioArgument,
     SeedOption,
@@ -29,7 +30,9 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_closing, tell_ignored_settings
+from loadproof.errors import LoadproofError
 from loadproof.run.locust import LOOPBACK, CrewOptions
+from loadproof.run.notify import channels_of
 from loadproof.run.ports import check_free_ports
 from loadproof.run.probe import probe
 from loadproof.run.secret import shared_secret
@@ -54,11 +57,13 @@ def run(
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
     settings: SettingsOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = StopSignal()
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
@@ -68,11 +73,16 @@ def run(
         target_file = allowed_target(target, allow_host)
         assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
         before = judging.load_baseline(baseline, assignment.scenario)
-        keeps = target_file is None or probe(target_file, assignment.scenario)
         if dry_run:
+            if target_file is not None:
+                probe(target_file, assignment.scenario)
             raise typer.Exit(look(assignment))
-        tell_closing(target_file, assignment.scenario, keeps=keeps)
-        policy = judging.Policy(inconclusive, annotate)
-        run_directory, ended = run_into(out, assignment, stop_signal)
-        code = judging.judge(run_directory, before, console, policy, ended=ended)
+        try:
+            keeps = target_file is None or probe(target_file, assignment.scenario)
+            tell_closing(target_file, assignment.scenario, keeps=keeps)
+            run_directory, ended = run_into(out, assignment, stop_signal)
+            code = judging.judge(run_directory, before, console, policy, ended=ended)
+        except LoadproofError as error:
+            policy.tell_trouble(assignment.scenario.name, error)
+            raise
     raise typer.Exit(code)

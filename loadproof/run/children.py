@@ -99,13 +99,15 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """Our environment for a child that works elsewhere: paths in it mean there what they mean here.
 
-    It imports the very code that this process runs, wherever that was found. Locust's own settings are not handed on.
+    Secrets of ours alone and Locust's own settings stay here. It imports the very code that this process runs, wherever
+    that was found.
     """
     absolute = {name: str(Path(os.environ[name]).absolute()) for name in _PATHS if os.environ.get(name)}
     places = [str(Path(place).absolute()) for place in os.environ.get(_MODULES, "").split(os.pathsep) if place]
     if _ROOT not in {*map(Path, places), *map(Path, site.getsitepackages())}:
         places.insert(0, str(_ROOT))
-    return {**without_settings(os.environ), **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
+    own = {name: value for name, value in without_settings(os.environ).items() if name not in variables.FOR_NO_CHILD}
+    return {**own, **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:

@@ -31,6 +31,9 @@ _NOT_INHERITED: Final = frozenset(
         *("TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS"),
         *("BACKUP_TO", "BACKUP_AT", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
         *("BACKUP_TIMEOUT_S", "BACKUP_REQUEST_TIMEOUT_S"),
+        *("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE"),
+        *("TELEGRAM_ALERT_TOKEN", "TELEGRAM_ALERT_CHAT", "TELEGRAM_API_URL"),
+        *("ALERT_ERROR_RATIO", "ALERT_WINDOW", "ALERT_DISK_FREE", "ALERT_STALL"),
     }
 )
 """Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""

@@ -109,4 +109,5 @@ class FallbackStore:
                 self._probing = None
                 self._metrics.uses_store("redis")
                 _log.warning("Redis is back: limits are shared again")
+                self._on_problem("redis-recovered", "limits are shared again")
                 return

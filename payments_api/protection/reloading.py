@@ -42,6 +42,8 @@ class ReloadedFile(Generic[T]):
         self.path = path
         self._parse = parse
         self._on_problem = on_problem
+        self._is_wrong = False
+        """The last version that was looked at."""
         self._seen = self._signature()
         self.value = parse(read_file(path))
 
@@ -53,13 +55,16 @@ class ReloadedFile(Generic[T]):
         try:
             value = self._parse(read_file(self.path))
         except ValueError as error:
-            self._seen = signature
+            self._seen, self._is_wrong = signature, True
             _log.error("%s: not reloaded, the version before stays: %s", self.path, error)
             self._on_problem("list-not-reloaded", f"{self.path}: the version before stays: {error}")
             return
         # Somebody wrote while we read: half a list is not taken for a list, the next look tells.
         if self._signature() == signature:
             self._seen, self.value = signature, value
+            if self._is_wrong:
+                self._is_wrong = False
+                self._on_problem("list-recovered", f"{self.path} is in force again")
 
     def _signature(self) -> tuple[int, ...]:
         try:

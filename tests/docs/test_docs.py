@@ -21,6 +21,7 @@ from tests.commands import ROOT, in_process
 DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
+    ROOT / "payments_api/README.md",
     ROOT / "scenarios/README.md",
     ROOT / "reports/README.md",
     ROOT / "payments_api/README.md",

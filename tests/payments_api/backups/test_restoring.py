@@ -318,8 +318,10 @@ def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
 def test_what_the_api_does_not_start_on_is_not_restored(ledger, place, target, monkeypatch):
     """With its last words."""
     back_up(ledger, place)
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    monkeypatch.chdir("/")
+    broken = ledger.parent / "broken"
+    broken.write_text("#!/bin/sh\necho 'No module named payments_api' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(booting.sys, "executable", str(broken))
     with pytest.raises(BackupError, match=r"^boot: the API doesn't start on it, got .*No module named"):
         restore(DirectoryPlace(place), target, None)
     assert untouched(target)

@@ -151,7 +151,7 @@ def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back
         await guarded.until_shared(wanted=True)
         assert await guarded.admitted("after", 5) == 3
         assert guarded.registry.get_sample_value("limiter_store", {"store": "redis"}) == 1
-        assert guarded.problems == ["redis-lost"]
+        assert guarded.problems == ["redis-lost", "redis-recovered"]
         await guarded.store.aclose()
 
     asyncio.run(through_the_incident())

@@ -1,0 +1,85 @@
+"""Verdicts to what is told about them elsewhere: JSON for a webhook, a few lines for a chat."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from analysis.estimates.metrics import summary
+from analysis.inert import shortened
+from analysis.outputs.gate import worst_exit_code
+from loadproof.errors import escaped
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from analysis.frames.run import Run
+    from analysis.outputs.gate import Gated
+
+FORMAT: Final = 1
+VERDICT: Final = "loadproof.verdict"
+GATE: Final = "loadproof.gate"
+LONGEST_TEXT: Final = 3500
+"""Characters of a chat's message: Telegram takes 4096."""
+_LONGEST_REASON: Final = 600
+_SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️", "INVALID": "🚫"}
+
+
+def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
+    """One verdict at the top, or a gate's worst with all of them below `scenarios`.
+
+    `counts` are requests by outcome of the whole run, warm-up included; null where there is no run.
+    """
+    code = worst_exit_code(gated, lenient=lenient)
+    worst = _deciding(gated, lenient=lenient)
+    at = str(shown_at) if shown_at else None
+    content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": FORMAT, "exit_code": int(code)}
+    if is_gate:
+        content |= {"word": worst.word, "reason": f"{worst.scenario}: {worst.reason}", "report": at}
+        content["scenarios"] = [_verdict(each) for each in gated]
+    else:
+        content |= {**_verdict(worst), "report": at}
+    return json.dumps(content)
+
+
+def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
+    """Plain text, whatever names and reasons hold."""
+    worst = _deciding(gated, lenient=lenient)
+    lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
+    for each in gated:
+        target = f" against {each.run.manifest.target.base_url}" if each.run else ""
+        lines.append(f"{_SIGNS.get(each.word, '❔')} {each.scenario}: {each.word}{target}")
+        lines.append(shortened(each.reason, _LONGEST_REASON))
+        if each.run and (counts := _counts(each.run)):
+            lines.append(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
+    if shown_at:
+        lines.append(f"report: {shown_at}")
+    return shortened("\n".join(map(escaped, lines)), LONGEST_TEXT)
+
+
+def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
+    """The first whose exit code is that of all."""
+    code = worst_exit_code(gated, lenient=lenient)
+    return next((each for each in gated if each.exit_code(lenient=lenient) == code), gated[0])
+
+
+def _verdict(gated: Gated) -> dict[str, Any]:
+    return {
+        "word": gated.word,
+        "reason": gated.reason,
+        "next_step": gated.verdict.next_step if gated.verdict else None,
+        "scenario": gated.scenario,
+        "target": gated.run.manifest.target.base_url if gated.run else None,
+        "run": gated.run.path.name if gated.run else None,
+        "counts": _counts(gated.run) if gated.run else None,
+    }
+
+
+def _counts(run: Run) -> dict[str, int]:
+    """Requests sent, by outcome, and dropped."""
+    tallies = [row.tally for row in summary(run) if row.endpoint is None]
+    counts = {"sent": sum(tally.sent for tally in tallies)}
+    counts |= {str(outcome): sum(tally.outcomes[outcome] for tally in tallies) for outcome in Outcome}
+    return counts | {"dropped": sum(tally.dropped for tally in tallies)}

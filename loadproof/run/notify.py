@@ -1,0 +1,206 @@
+"""Whom to tell a verdict, as `--notify` names them, and telling them: a webhook or a Telegram chat.
+
+The flag names the host on purpose, so no allow list is asked; nothing but the notice goes there, and a redirect is an
+answer that didn't take it. Secrets come from the environment, and stand in no message, no log and no command shown.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+import re
+import time
+import uuid
+from base64 import b64decode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+from loadproof import variables
+from loadproof.api.signing import standard_headers
+from loadproof.errors import InputError, Problem
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.messages import Request, Timeouts, Timing, TransportError
+from loadproof.http.origin import Origin
+from loadproof.scenario.safety import check_base_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loadproof.http.answers import Answer
+
+FLAG: Final = "--notify"
+_TELEGRAM: Final = "telegram:"
+_TELEGRAM_URL: Final = "https://api.telegram.org"
+_TIMEOUTS: Final = Timeouts(connect_s=5.0, total_s=10.0)
+_TRIES: Final = 3
+_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 10.0
+_TOKEN: Final = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{20,100}", re.ASCII)
+_CHAT: Final = re.compile(r"-?\d{1,20}|@\w{4,32}", re.ASCII)
+_HOW_TO_WRITE: Final = "write telegram:CHAT, or a URL like https://example.org/hooks/loadproof"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One that is told: `shown` names it without what may be secret."""
+
+    shown: str
+    base_url: str
+    path: str = field(repr=False)
+    chat: str | None
+    """Of Telegram; None is a webhook, which is told JSON."""
+    secret: str = field(repr=False)
+    """The webhook's key or the bot's token; '' where a webhook has none."""
+
+
+def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
+    """InputError with all that can't be told."""
+    problems: list[Problem] = []
+    channels = []
+    for text in texts:
+        try:
+            channels.append(_telegram(text) if text.startswith("telegram") else _webhook(text))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return tuple(channels)
+
+
+def shown_text(text: str) -> str:
+    """A `--notify` value for logs: a webhook's path and query may be all that keeps others out."""
+    if text.startswith(_TELEGRAM):
+        return text
+    try:
+        url = urlsplit(text)
+        host = url.hostname
+        port = f":{url.port}" if url.port else ""
+    except ValueError:
+        host = None
+    return f"{url.scheme}://{host}{port}/…" if host else "…"
+
+
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments as a run directory may have them."""
+    shown = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        flag, equals, value = argument.partition("=")
+        if before == FLAG:
+            shown.append(shown_text(argument))
+        elif flag == FLAG and equals:
+            shown.append(f"{FLAG}={shown_text(value)}")
+        else:
+            shown.append(argument)
+    return shown
+
+
+def tell(
+    channels: Sequence[Channel], *, content: str, text: str, sleep: Callable[[float], None] = time.sleep
+) -> list[Problem]:
+    """JSON to webhooks and text to chats, three times at most; what each that was not told has wrong."""
+    problems = []
+    for channel in channels:
+        body = content if channel.chat is None else _message(channel.chat, text)
+        reason = _tell(channel, body.encode(), sleep)
+        if reason:
+            what = "was not told the verdict, which stands"
+            problems.append(Problem(f"{FLAG} {channel.shown}", what, "see that it takes the notice", got=reason))
+    return problems
+
+
+def _message(chat: str, text: str) -> str:
+    """Source: https://core.telegram.org/bots/api#sendmessage."""
+    return json.dumps({"chat_id": chat, "text": text, "link_preview_options": {"is_disabled": True}})
+
+
+def _tell(channel: Channel, body: bytes, sleep: Callable[[float], None]) -> str:
+    """Why it was not told; '' when it was."""
+    event_id = f"msg_{uuid.uuid4().hex}"
+    reason = ""
+    for number in range(1, _TRIES + 1):
+        wait_s = _PAUSE_S * number
+        try:
+            answer = _send(channel, event_id, body)
+        except TransportError as error:
+            reason = str(error)
+        else:
+            if 200 <= answer.status < 300:
+                return ""
+            reason = str(answer.status)
+            if answer.status < 500 and answer.status not in {408, 425, 429}:
+                break
+            wait_s = _asked_s(answer) or wait_s
+        if number < _TRIES:
+            sleep(min(wait_s, _LONGEST_PAUSE_S))
+    return reason.replace(channel.secret, "…") if channel.secret else reason
+
+
+def _send(channel: Channel, event_id: str, body: bytes) -> Answer:
+    headers = {"content-type": "application/json", "user-agent": "loadproof"}
+    if channel.chat is None and channel.secret:
+        headers |= standard_headers(event_id, body, channel.secret)
+    connection = BlockingConnection(Origin.of(channel.base_url), _TIMEOUTS)
+    try:
+        return connection.exchange(Request("POST", channel.path, headers=headers, body=body), Timing())
+    finally:
+        connection.close()
+
+
+def _asked_s(answer: Answer) -> float:
+    """Seconds that a Retry-After asks for; 0 where it says nothing that we read."""
+    text = answer.headers.get("retry-after", "")
+    return float(text) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else 0.0
+
+
+def _telegram(text: str) -> Channel:
+    chat = text.removeprefix(_TELEGRAM)
+    problems = []
+    if not text.startswith(_TELEGRAM) or not _CHAT.fullmatch(chat):
+        problems.append(Problem(FLAG, "not a Telegram chat", "write it like telegram:-1001234567890", got=text))
+    token = os.environ.get(variables.TELEGRAM_TOKEN, "")
+    if not _TOKEN.fullmatch(token):
+        what = "no token of a bot" if not token else "not a token of a bot"
+        problems.append(Problem(variables.TELEGRAM_TOKEN, what, "set it as BotFather gave it, 123456:ABC…"))
+    base_url = os.environ.get(variables.TELEGRAM_API_URL) or _TELEGRAM_URL
+    try:
+        check_base_url(base_url, variables.TELEGRAM_API_URL)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return Channel(text, base_url, f"/bot{token}/sendMessage", chat, token)
+
+
+def _webhook(text: str) -> Channel:
+    """The secret is checked here, or a run would be told to nobody in the end."""
+    url = _url(text)
+    secret = os.environ.get(variables.NOTIFY_SECRET, "")
+    if secret and not _is_key(secret):
+        what = "not a key of Standard Webhooks"
+        raise InputError(Problem(variables.NOTIFY_SECRET, what, "write whsec_ and the key in base64"))
+    root = f"{url.scheme}://{url.netloc}"
+    path = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
+    return Channel(shown_text(text), root, path, None, secret)
+
+
+def _url(text: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        well_formed = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and not url.fragment
+    except ValueError:
+        well_formed = False
+    if "@" in text.partition("?")[0]:
+        remedy = f"leave them out: {variables.NOTIFY_SECRET} signs what is sent"
+        raise InputError(Problem(FLAG, "credentials in a URL end up in logs", remedy))
+    if not well_formed or not text.isascii() or not text.isprintable() or " " in text:
+        raise InputError(Problem(FLAG, "can't be told", _HOW_TO_WRITE, got=shown_text(text)))
+    return url
+
+
+def _is_key(secret: str) -> bool:
+    try:
+        return secret.startswith("whsec_") and bool(b64decode(secret.removeprefix("whsec_"), validate=True))
+    except binascii.Error:
+        return False

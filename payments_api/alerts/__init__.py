@@ -1,0 +1,1 @@
+"""What goes wrong, to people: incidents by Telegram, errors by Sentry, both as metrics."""

@@ -1,0 +1,148 @@
+"""Reports of incidents from anywhere in the process to one message each; no caller ever waits, or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import shutil
+import socket
+import sqlite3
+import tempfile
+import threading
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from payments_api.alerts.delivery import Delivery
+from payments_api.alerts.incidents import FILE, Incidents
+from payments_api.alerts.telegram import Telegram
+from payments_api.alerts.watch import Pulse, Watch, probes_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from payments_api.alerts.metrics import AlertMetrics
+    from payments_api.alerts.options import AlertOptions
+
+_MOST_QUEUED: Final = 1000
+_STOP_S: Final = 2.0
+_RECOVERED: Final = "-recovered"
+_LOCK: Final = "incidents.lock"
+_log: Final = logging.getLogger(__name__)
+
+
+class Alerts:
+    """One a process. Hand `report` on to whoever may have trouble.
+
+    `report("redis-lost", "…")` begins an incident, unless it goes on already; `recovered("redis-lost")` ends it. For
+    parts that know one function only, `report("redis-recovered", "…")` ends all of this process's that begin with
+    `redis-`. The incident is over when no worker reports it any more.
+    """
+
+    def __init__(self, options: AlertOptions, metrics: AlertMetrics, *, directory: str | None = None) -> None:
+        """`directory` is what workers share; None: this process is alone, and has one of its own."""
+        self._options = options
+        self._metrics = metrics
+        self._own_directory = tempfile.mkdtemp(prefix="payments-api-alerts-") if directory is None else None
+        shared = Path(directory or self._own_directory or "")
+        self._where = f"payments_api on {socket.gethostname()}"
+        telegram = Telegram(options.telegram) if options.telegram else None
+        self._incidents = Incidents(str(shared / FILE), reporter=str(os.getpid()), keeps_messages=telegram is not None)
+        self._delivery = None
+        if telegram is not None:
+            self._delivery = Delivery(
+                self._incidents,
+                lambda text: telegram.send(f"{self._where}\n{text}"),
+                shared / _LOCK,
+                lambda result: metrics.messages.labels(result).inc(),
+            )
+        self._reports: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_QUEUED)
+        self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
+        metrics.open_incidents = self.open
+        metrics.channels = {"sentry": options.sentry is not None, "telegram": telegram is not None}
+
+    def report(self, name: str, detail: str) -> None:
+        """Something is wrong; from any thread, and as often as it is noticed."""
+        if name.endswith(_RECOVERED):
+            prefix = name.removesuffix(_RECOVERED) + "-"
+            self._later(lambda: self._recover_all(prefix))
+        else:
+            self._later(lambda: self._open(name, detail))
+
+    def recovered(self, name: str) -> None:
+        """It is well again, as far as this process sees."""
+        self._later(lambda: self._recover(name))
+
+    def open(self) -> dict[str, float]:
+        """Incidents that go on, and for how many seconds; none when they can't be read."""
+        with suppress(sqlite3.Error):
+            return self._incidents.open()
+        return {}
+
+    @asynccontextmanager
+    async def running(self, database: str, answers_and_errors: Callable[[], tuple[int, int]]) -> AsyncIterator[None]:
+        """While the application runs: what it sees itself is watched, and messages are sent."""
+        pulse = Pulse()
+        watch = Watch(self._options, probes_of(database, answers_and_errors, pulse), self)
+        beating = asyncio.create_task(pulse.beat())
+        self.start()
+        watch.start()
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.to_thread(watch.stop)
+            await asyncio.to_thread(self.stop)
+
+    def start(self) -> None:
+        self._thread.start()
+        if self._delivery is not None:
+            self._delivery.start()
+
+    def stop(self) -> None:
+        """What was reported before is sent, if that takes no longer than two seconds."""
+        with suppress(queue.Full):
+            self._reports.put_nowait(None)
+        self._thread.join(_STOP_S)
+        if self._delivery is not None:
+            self._delivery.stop(within_s=_STOP_S)
+        self._incidents.close()
+        if self._own_directory is not None:
+            shutil.rmtree(self._own_directory, ignore_errors=True)
+
+    def _later(self, work: Callable[[], None]) -> None:
+        try:
+            self._reports.put_nowait(work)
+        except queue.Full:
+            self._metrics.messages.labels("dropped").inc()
+
+    def _work(self) -> None:
+        while (work := self._reports.get()) is not None:
+            try:
+                work()
+            except sqlite3.Error as error:
+                # A full disk, say: the log still has it.
+                _log.warning("an incident can't be kept: %s", error)
+
+    def _open(self, name: str, detail: str) -> None:
+        message, dropped = self._incidents.report(name, detail)
+        if message:
+            self._metrics.opened.labels(name).inc()
+        self._tell(message, dropped)
+
+    def _recover(self, name: str) -> None:
+        self._tell(*self._incidents.recovered(name))
+
+    def _recover_all(self, prefix: str) -> None:
+        for name in self._incidents.reported_by_us(prefix):
+            self._recover(name)
+
+    def _tell(self, message: str, dropped: int) -> None:
+        if not message:
+            return
+        _log.warning("incident: %s", message)
+        self._metrics.messages.labels("dropped").inc(dropped)
+        if self._delivery is not None:
+            self._delivery.look()

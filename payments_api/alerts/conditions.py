@@ -1,0 +1,52 @@
+"""Looks at a thing, now and then, to when it begins to be wrong and when it is well again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+FEWEST_ERRORS: Final = 5
+"""Answers with 5xx in a window: one failed request of two is no incident yet."""
+
+
+class Condition:
+    """Wrong at the first look that says so; well only when no look has said so for a while, or it would flap."""
+
+    def __init__(self, name: str, *, calm_s: float) -> None:
+        self.name = name
+        self._calm_s = calm_s
+        self._wrong_s: float | None = None
+        """When it was last seen to be wrong, while it counts as wrong."""
+
+    def look(self, trouble: str, now_s: float) -> bool | None:
+        """True when it begins to be wrong, False when it is well again, None when nothing changes; '' is no trouble."""
+        if trouble:
+            begins = self._wrong_s is None
+            self._wrong_s = now_s
+            return True if begins else None
+        if self._wrong_s is None or now_s - self._wrong_s < self._calm_s:
+            return None
+        self._wrong_s = None
+        return False
+
+
+class ErrorRatio:
+    """Counts that only grow to the share of errors in a sliding window."""
+
+    def __init__(self, *, highest: float, window_s: float) -> None:
+        self._highest = highest
+        self._window_s = window_s
+        self._looks: deque[tuple[float, int, int]] = deque()
+        """Time, answers and errors until then; the first is from before the window, or its beginning."""
+
+    def trouble(self, answers: int, errors: int, now_s: float) -> str:
+        """What is wrong when errors are a larger share of the window's answers than they may be, else ''."""
+        self._looks.append((now_s, answers, errors))
+        while len(self._looks) > 2 and now_s - self._looks[1][0] >= self._window_s:
+            self._looks.popleft()
+        since_s, answers_before, errors_before = self._looks[0]
+        answered, failed = answers - answers_before, errors - errors_before
+        if failed < FEWEST_ERRORS or failed <= self._highest * answered:
+            return ""
+        seconds = round(min(now_s - since_s, self._window_s)) or 1
+        return f"{failed} of {answered} answers in {seconds} s were 5xx ({failed / answered:.0%})"

@@ -1,0 +1,113 @@
+"""Waiting messages to a chat, in order, by one of the processes that share them.
+
+Who holds the lock file sends; the kernel takes the lock from a process that dies, and another goes on. A message is
+taken off the list when it was sent, so what a dying process was about to send is sent by the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import sqlite3
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from payments_api.alerts.telegram import NotSentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payments_api.alerts.incidents import Incidents, Waiting
+
+MOST_TRIES: Final = 10
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
+_LONGEST_ASKED_S: Final = 3600.0
+"""Of what Telegram asks us to wait."""
+_POLL_S: Final = 0.5
+_log: Final = logging.getLogger(__name__)
+
+
+def deliver(text: str, send: Callable[[str], None], wait: Callable[[float], bool]) -> bool | None:
+    """True when it was sent, False when it can't be; None when `wait`, which waits so many seconds, is to stop.
+
+    Ten tries with pauses that double from 1 s to 60 s, or as long as a 429 asks, up to an hour.
+    """
+    pause_s = _FIRST_PAUSE_S
+    for number in range(1, MOST_TRIES + 1):
+        try:
+            send(text)
+        except NotSentError as error:
+            if error.is_final or number == MOST_TRIES:
+                _log.warning("an alert was not sent to Telegram, and won't be: %s", error)
+                return False
+            if wait(min(error.wait_s, _LONGEST_ASKED_S) or pause_s):
+                return None
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+class Delivery:
+    """A thread that sends what waits, if no other process does."""
+
+    def __init__(
+        self, incidents: Incidents, send: Callable[[str], None], lock: Path, on_done: Callable[[str], None]
+    ) -> None:
+        """`on_done` is told 'sent' or 'failed' for each message."""
+        self._incidents = incidents
+        self._send = send
+        self._lock = lock
+        self._on_done = on_done
+        self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts-delivery", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, within_s: float) -> None:
+        """What waits is sent if that takes no longer than this; a message that Telegram doesn't take is given up."""
+        self._stopping.set()
+        self._news.set()
+        self._thread.join(within_s)
+
+    def look(self) -> None:
+        """There may be something to send."""
+        self._news.set()
+
+    def _run(self) -> None:
+        with self._lock.open("a") as lock, suppress(sqlite3.Error):
+            is_ours = False
+            while True:
+                is_last = self._stopping.is_set()
+                is_ours = is_ours or _try_lock(lock.fileno())
+                message = self._incidents.first_waiting() if is_ours else None
+                if message is not None:
+                    if not self._deliver(message):
+                        return
+                elif is_last:
+                    return
+                else:
+                    self._news.wait(_POLL_S)
+                    self._news.clear()
+
+    def _deliver(self, message: Waiting) -> bool:
+        """Whether to go on."""
+        is_sent = deliver(message.text, self._send, self._stopping.wait)
+        if is_sent is None:
+            return False
+        self._on_done("sent" if is_sent else "failed")
+        self._incidents.done_with(message)
+        return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

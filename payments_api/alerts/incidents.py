@@ -1,0 +1,133 @@
+"""What processes report to incidents, each opened once and ended once, and the messages about them in order.
+
+A file in a directory that the workers share holds both, so that several workers make one incident and one message.
+An incident is open while any process says so. Times are of the machine's steady clock, which they share, too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+MOST_WAITING: Final = 100
+"""Messages; beyond it the oldest is dropped."""
+LONGEST_DETAIL: Final = 1000
+FILE: Final = "incidents.sqlite3"
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS incidents (name TEXT PRIMARY KEY, began_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS reporters (name TEXT NOT NULL, reporter TEXT NOT NULL, PRIMARY KEY (name, reporter));
+CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message that nobody has been sent yet."""
+
+    id: int
+    text: str
+
+
+class Incidents:
+    """One a process, on a file that they share; its methods may be called from any thread."""
+
+    def __init__(
+        self, path: str, *, reporter: str, keeps_messages: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`keeps_messages`: somebody will take them."""
+        self._reporter = reporter
+        self._keeps_messages = keeps_messages
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        # It lives as long as the API runs: nothing has to survive the machine's power.
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def report(self, name: str, detail: str) -> tuple[str, int]:
+        """The message with which this opens an incident, or '' when it is open; and how many messages were dropped."""
+        with self._lock, self._transaction() as connection:
+            opens = connection.execute("INSERT OR IGNORE INTO incidents VALUES (?, ?)", (name, self._clock()))
+            connection.execute("INSERT OR IGNORE INTO reporters VALUES (?, ?)", (name, self._reporter))
+            if opens.rowcount == 0:
+                return "", 0
+            text = f"{name}: {detail[:LONGEST_DETAIL]}"
+            return text, self._keep(text)
+
+    def recovered(self, name: str) -> tuple[str, int]:
+        """The message with which this ends an incident, or '' while others report it or nobody did; dropped."""
+        with self._lock, self._transaction() as connection:
+            left = connection.execute("DELETE FROM reporters WHERE name = ? AND reporter = ?", (name, self._reporter))
+            reported = connection.execute("SELECT 1 FROM reporters WHERE name = ? LIMIT 1", (name,)).fetchone()
+            if left.rowcount == 0 or reported:
+                return "", 0
+            began_s = connection.execute("DELETE FROM incidents WHERE name = ? RETURNING began_s", (name,)).fetchone()
+            text = f"{name}: recovered after {_duration(self._clock() - began_s[0])}"
+            return text, self._keep(text)
+
+    def reported_by_us(self, prefix: str) -> list[str]:
+        """Names of those that this process reports, with this beginning."""
+        with self._lock:
+            rows = self._connection.execute("SELECT name FROM reporters WHERE reporter = ?", (self._reporter,))
+            return [name for (name,) in rows if name.startswith(prefix)]
+
+    def open(self) -> dict[str, float]:
+        """Open incidents, and for how many seconds."""
+        with self._lock:
+            rows = self._connection.execute("SELECT name, began_s FROM incidents ORDER BY name").fetchall()
+        return {name: self._clock() - began_s for name, began_s in rows}
+
+    def first_waiting(self) -> Waiting | None:
+        with self._lock:
+            row = self._connection.execute("SELECT id, text FROM messages ORDER BY id LIMIT 1").fetchone()
+        return Waiting(*row) if row else None
+
+    def done_with(self, message: Waiting) -> None:
+        with self._lock:
+            self._connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
+
+    def _keep(self, text: str) -> int:
+        """Within a transaction; how many older ones had to go."""
+        if not self._keeps_messages:
+            return 0
+        self._connection.execute("INSERT INTO messages (text) VALUES (?)", (text,))
+        return self._connection.execute(
+            "DELETE FROM messages WHERE id NOT IN (SELECT id FROM messages ORDER BY id DESC LIMIT ?)", (MOST_WAITING,)
+        ).rowcount
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection)
+
+
+class _Transaction:
+    """All of it or nothing, and nobody else's in between."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _duration(seconds: float) -> str:
+    """Like '45 s', '3 min 5 s', '2 h 4 min'."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

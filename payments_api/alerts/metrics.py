@@ -1,0 +1,48 @@
+"""Incidents, messages and channels to Prometheus metrics that are right whichever worker is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+_RESULTS: Final = ("sent", "failed", "dropped")
+
+
+class AlertMetrics(Collector):
+    """Counters are sums over the workers; what is open stands in the file that they share.
+
+    A gauge of each worker's own would be added up to as many incidents as there are workers.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.opened = Counter("alert_incidents", "Incidents that began.", ["incident"], registry=registry)
+        self.messages = Counter(
+            "alert_messages", "Alerts by what became of them: sent, failed, dropped.", ["result"], registry=registry
+        )
+        for result in _RESULTS:
+            self.messages.labels(result)
+        self.open_incidents: Callable[[], dict[str, float]] = dict
+        """By name; for how many seconds."""
+        self.channels: dict[str, bool] = {}
+        """By name; whether it is set up."""
+
+    def collect(self) -> Iterator[Metric]:
+        found = self.open_incidents()
+        count = GaugeMetricFamily("alert_incidents_open", "Incidents that go on.", len(found))
+        yield count
+        durations = GaugeMetricFamily("alert_incident_open_seconds", "How long it has gone on.", labels=["incident"])
+        for name, open_s in found.items():
+            durations.add_metric([name], open_s)
+        yield durations
+        channels = GaugeMetricFamily("alert_channel_enabled", "1 when it is set up.", labels=["channel"])
+        for name, is_on in self.channels.items():
+            channels.add_metric([name], float(is_on))
+        yield channels

@@ -1,0 +1,93 @@
+"""Errors of handlers to Sentry: where they happened and what they were, and nothing about the request's people.
+
+The SDK has a queue of bounded length and sends from a thread of its own: a Sentry that hangs holds no request up.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sentry_sdk.types import Event
+
+    from payments_api.alerts.options import Sentry
+
+_LONGEST_VALUE: Final = 300
+_ACCOUNTS: Final = re.compile(r"acct-\w+")
+_KEPT_OF_REQUEST: Final = ("method",)
+_SHUTDOWN_S: Final = 2
+
+
+def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
+    """Before the application is built; `secrets` are texts that must not leave. Does nothing without options."""
+    if options is None:
+        return
+    # Whoever doesn't ask for it needn't load it.
+    import sentry_sdk
+    from sentry_sdk.integrations.dedupe import DedupeIntegration
+    from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+    from sentry_sdk.integrations.fastapi import FastApiIntegration
+    from sentry_sdk.integrations.starlette import StarletteIntegration
+    from sentry_sdk.integrations.threading import ThreadingIntegration
+
+    hidden = [secret for secret in secrets if secret]
+    sentry_sdk.init(
+        dsn=options.dsn,
+        environment=options.environment,
+        release=options.release or None,
+        data_collection={
+            "user_info": False,
+            "cookies": {"mode": "off"},
+            "http_headers": {"request": {"mode": "off"}},
+            "http_bodies": [],
+            "url_query_params": {"mode": "off"},
+            # Those of a handler are its request: orders, keys, accounts.
+            "stack_frame_variables": False,
+        },
+        max_request_body_size="never",
+        max_breadcrumbs=0,
+        # Named one by one: the default ones send the command line, log lines and the addresses that are called.
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        integrations=[
+            StarletteIntegration(transaction_style="endpoint"),
+            FastApiIntegration(transaction_style="endpoint"),
+            DedupeIntegration(),
+            ExcepthookIntegration(),
+            ThreadingIntegration(),
+        ],
+        auto_session_tracking=False,
+        # Else Brotli where that happens to be installed, which not every server takes that speaks Sentry's protocol.
+        _experiments=cast("Any", {"transport_compression_algo": "gzip"}),
+        shutdown_timeout=_SHUTDOWN_S,
+        before_send=lambda event, _hint: cast("Event", scrubbed(cast("dict[str, Any]", event), hidden)),
+    )
+
+
+def scrubbed(event: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """Of the request only its method; no user; texts shortened, without account numbers and these secrets."""
+    request = event.pop("request", None)
+    if isinstance(request, dict):
+        event["request"] = {name: request[name] for name in _KEPT_OF_REQUEST if name in request}
+    for name in ("user", "breadcrumbs", "extra"):
+        event.pop(name, None)
+    hidden = tuple(secrets)
+    for exception in (event.get("exception") or {}).get("values") or []:
+        if isinstance(exception.get("value"), str):
+            exception["value"] = exception["value"][:_LONGEST_VALUE]
+    return {name: _clean(value, hidden) for name, value in event.items()}
+
+
+def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "[secret]")
+        return _ACCOUNTS.sub("[account]", value)
+    if isinstance(value, dict):
+        return {name: _clean(inner, secrets) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(inner, secrets) for inner in value]
+    return value

@@ -1,0 +1,155 @@
+"""The API's own state to incidents: 5xx answers, database, disk, event loop; by a thread, ahead of no request."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from payments_api.alerts.conditions import Condition, ErrorRatio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payments_api.alerts.options import AlertOptions
+
+ERRORS: Final = "server-errors"
+DATABASE: Final = "database-unreadable"
+DISK: Final = "disk-nearly-full"
+STALL: Final = "event-loop-stalled"
+
+_BEAT_S: Final = 0.25
+_LONGEST_TICK_S: Final = 5.0
+_TICKS_A_WINDOW: Final = 10
+_DATABASE_WAIT_S: Final = 1.0
+
+
+class Reporting(Protocol):
+    """What is told of incidents, from any thread, without being held up."""
+
+    def report(self, name: str, detail: str) -> None: ...
+
+    def recovered(self, name: str) -> None: ...
+
+
+class Pulse:
+    """A coroutine that should run often; how long it couldn't is how long every request waited."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._beat_s = clock()
+        self._worst_s = 0.0
+
+    async def beat(self) -> None:
+        """For ever."""
+        while True:
+            self.note()
+            await asyncio.sleep(_BEAT_S)
+
+    def note(self) -> None:
+        now_s = self._clock()
+        self._worst_s = max(self._worst_s, now_s - self._beat_s - _BEAT_S)
+        self._beat_s = now_s
+
+    def take_worst_s(self) -> float:
+        """The longest time that the loop stood still since the last call; it may still do."""
+        worst_s = max(self._worst_s, self._clock() - self._beat_s - _BEAT_S)
+        self._worst_s = 0.0
+        return worst_s
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the watch looks at."""
+
+    answers_and_errors: Callable[[], tuple[int, int]]
+    """All answers of this process so far, and those with 5xx."""
+    database_trouble: Callable[[], str]
+    disk_free_ratio: Callable[[], float]
+    worst_stall_s: Callable[[], float]
+
+
+def probes_of(database: str, answers_and_errors: Callable[[], tuple[int, int]], pulse: Pulse) -> Probes:
+    """The real ones."""
+    return Probes(
+        answers_and_errors,
+        lambda: database_trouble(Path(database)),
+        lambda: disk_free_ratio(Path(database).parent),
+        pulse.take_worst_s,
+    )
+
+
+def database_trouble(path: Path) -> str:
+    """Why accounts can't be read, by a connection of its own; '' when they can."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_DATABASE_WAIT_S)) as connection:
+            connection.execute("SELECT 1 FROM accounts LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        return f"the ledger can't be read: {error}"
+    return ""
+
+
+def disk_free_ratio(directory: Path) -> float:
+    """What is left for us of the directory's disk, 0–1; 1 where that is not known."""
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError:
+        return 1.0
+    return usage.free / usage.total if usage.total else 1.0
+
+
+class Watch:
+    """Looks again and again, and reports what begins and ends."""
+
+    def __init__(
+        self, options: AlertOptions, probes: Probes, alerts: Reporting, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._options = options
+        self._probes = probes
+        self._alerts = alerts
+        self._clock = clock
+        self._ratio = ErrorRatio(highest=options.error_ratio, window_s=options.window_s)
+        self._conditions = [Condition(name, calm_s=options.window_s) for name in (ERRORS, DATABASE, DISK, STALL)]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(2 * _DATABASE_WAIT_S)
+
+    def look(self) -> None:
+        """Once at everything."""
+        troubles = (self._errors(), self._probes.database_trouble(), self._disk(), self._stall())
+        now_s = self._clock()
+        for condition, trouble in zip(self._conditions, troubles, strict=True):
+            begins = condition.look(trouble, now_s)
+            if begins:
+                self._alerts.report(condition.name, trouble)
+            elif begins is False:
+                self._alerts.recovered(condition.name)
+
+    def _run(self) -> None:
+        tick_s = min(_LONGEST_TICK_S, self._options.window_s / _TICKS_A_WINDOW)
+        while not self._stopping.wait(tick_s):
+            self.look()
+
+    def _errors(self) -> str:
+        return self._ratio.trouble(*self._probes.answers_and_errors(), self._clock())
+
+    def _disk(self) -> str:
+        free = self._probes.disk_free_ratio()
+        return f"{free:.1%} of the database's disk is free" if free < self._options.disk_free_ratio else ""
+
+    def _stall(self) -> str:
+        worst_s = self._probes.worst_stall_s()
+        return f"the event loop stood still for {worst_s:.1f} s" if worst_s >= self._options.stall_s else ""

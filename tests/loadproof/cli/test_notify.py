@@ -1,0 +1,119 @@
+"""`--notify` of report, run and gate: the verdict's exit code stays, whatever becomes of the notice."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram
+from loadproof.cli.preparing import prepare
+from loadproof.run.locust import CrewOptions
+from loadproof.run.preflight import SHIPPED
+from simulation.rundirs import write_run
+from tests.commands import ROOT, in_process, scenario_file
+from tests.loadproof.cli.refusals import refused
+from tests.servers import read_request, serving
+
+CSVS = ROOT / "tests/captures/2.2.3"
+
+
+@contextmanager
+def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
+    """Its URL, and the bodies that it took."""
+    bodies: list[bytes] = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        bodies.append(read_request(connection).partition(b"\r\n\r\n")[2])
+        connection.sendall(answer)
+
+    with serving(script) as url:
+        yield f"{url}/hooks/secret-path", bodies
+
+
+def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path, undrawn):
+    """One notice each, with the exit code that the command has."""
+    run = write_run(tmp_path / "run")
+    with webhook() as (url, bodies), fake_telegram() as telegram:
+        environment = {"LOADPROOF_TELEGRAM_TOKEN": TOKEN, "LOADPROOF_TELEGRAM_API_URL": telegram.url}
+        done = in_process("report", run, "--notify", url, "--notify", f"telegram:{CHAT}", **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    (notice,) = map(json.loads, bodies)
+    assert (notice["word"], notice["exit_code"], notice["scenario"]) == ("PASS", 0, "synthetic")
+    assert notice["report"] == str(run / "report.html")
+    assert telegram.texts[0].startswith("✅ synthetic: PASS against ")
+
+
+@pytest.mark.parametrize("thresholds", [True, False], ids=["with a verdict", "without"])
+def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, undrawn, thresholds):
+    (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: error_ratio < 50 %}]")
+    options = ["--thresholds", tmp_path / "thresholds.yaml"] if thresholds else []
+    with webhook() as (url, bodies):
+        in_process("report", CSVS / "run", "--out", tmp_path / "out", "--notify", url, *options)
+    assert len(bodies) == thresholds
+
+
+def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path, undrawn):
+    run = write_run(tmp_path / "run")
+    with webhook(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n") as (url, _), fake_telegram() as telegram:
+        telegram.next_answers.append(Answer(400, {"ok": False}))
+        environment = {"LOADPROOF_TELEGRAM_TOKEN": TOKEN, "LOADPROOF_TELEGRAM_API_URL": telegram.url}
+        done = in_process("report", run, "--notify", url, "--notify", f"telegram:{CHAT}", **environment)
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("/…: was not told the verdict, which stands, got '403'; see that it takes the notice")
+    assert TOKEN not in done.stderr + done.stdout
+    assert "secret-path" not in done.stderr + done.stdout
+
+
+def test_a_run_that_could_not_be_measured_is_told_too(tmp_path):
+    """Its target is down: exit code 2, and who waits for the verdict knows why there is none."""
+    with webhook() as (url, bodies):
+        text = refused(
+            *("run", scenario_file(tmp_path), "--out", tmp_path / "reports", "--notify", url),
+            TARGET_URL="http://127.0.0.1:1",
+        )
+    assert "no HTTP answer" in text
+    (notice,) = map(json.loads, bodies)
+    assert (notice["word"], notice["exit_code"], notice["scenario"]) == ("NOT MEASURED", 2, "quick")
+    assert "no HTTP answer" in notice["reason"]
+
+
+def test_a_gate_is_told_once_with_all_its_scenarios(tmp_path):
+    with webhook() as (url, bodies):
+        done = in_process(
+            *("gate", scenario_file(tmp_path), ROOT / "scenarios/smoke.yaml"),
+            *("--out", tmp_path / "reports", "--notify", url),
+            TARGET_URL="http://127.0.0.1:1",
+        )
+    assert done.returncode == 2
+    (notice,) = map(json.loads, bodies)
+    assert (notice["type"], notice["word"]) == ("loadproof.gate", "NOT MEASURED")
+    assert [each["scenario"] for each in notice["scenarios"]] == ["quick", "smoke"]
+
+
+def test_a_dry_run_tells_nobody(tmp_path):
+    with webhook() as (url, bodies):
+        refused("run", scenario_file(tmp_path), "--dry-run", "--notify", url, TARGET_URL="http://127.0.0.1:1")
+    assert bodies == []
+
+
+@pytest.mark.parametrize("command", ["run", "gate", "report"])
+def test_whom_nobody_can_tell_is_refused_before_anything_is_sent(tmp_path, command):
+    """A missing token must not cost a verdict in the end."""
+    file = write_run(tmp_path / "run") if command == "report" else scenario_file(tmp_path)
+    options = () if command == "report" else ("--out", tmp_path / "reports")
+    text = refused(command, file, *options, "--notify", f"telegram:{CHAT}", LOADPROOF_TELEGRAM_TOKEN="")
+    assert text == "LOADPROOF_TELEGRAM_TOKEN: no token of a bot; set it as BotFather gave it, 123456:ABC…\n"
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_command_that_a_manifest_keeps_shows_of_a_webhook_the_host_only(tmp_path, monkeypatch):
+    """Its path may be all that keeps others out."""
+    monkeypatch.setattr(sys, "argv", ["loadproof", "run", "x.yaml", "--notify", "https://example.org/secret-path"])
+    assignment = prepare(scenario_file(tmp_path), None, settings={}, seed=1, crew=CrewOptions(SHIPPED, 1))
+    assert assignment.command == "loadproof run x.yaml --notify 'https://example.org/…'"

@@ -1,0 +1,232 @@
+"""`--notify`: whom it names, what they are sent, and what is said when they don't take it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+
+import pytest
+
+from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram, too_many
+from loadproof import variables
+from loadproof.errors import InputError
+from loadproof.run.children import environment_with, inherited
+from loadproof.run.notify import channels_of, shown_arguments, shown_text, tell
+from tests.servers import read_request, serving
+
+SECRET = "whsec_bG9hZHByb29mLW5vdGlmeS1rZXk="
+CONTENT = '{"word": "FAIL"}'
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in variables.FOR_NO_CHILD:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def telegram(monkeypatch):
+    with fake_telegram() as server:
+        monkeypatch.setenv(variables.TELEGRAM_API_URL, server.url)
+        monkeypatch.setenv(variables.TELEGRAM_TOKEN, TOKEN)
+        yield server
+
+
+class Webhook:
+    """What it was sent, head and body, and what it answers in turn; 204 after that."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self._answers = list(answers)
+        self.requests: list[bytes] = []
+
+    def __call__(self, connection: socket.socket, _: int) -> None:
+        self.requests.append(read_request(connection))
+        connection.sendall(self._answers.pop(0) if self._answers else b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    def headers(self, number: int = -1) -> dict[str, str]:
+        head, _, _ = self.requests[number].partition(b"\r\n\r\n")
+        pairs = (line.decode().partition(": ") for line in head.split(b"\r\n")[1:])
+        return {name.lower(): value for name, _, value in pairs}
+
+    def body(self, number: int = -1) -> bytes:
+        return self.requests[number].partition(b"\r\n\r\n")[2]
+
+
+def told(*texts: str) -> tuple[list[str], list[float]]:
+    """What is said on standard error, and the pauses."""
+    pauses: list[float] = []
+    problems = tell(channels_of(texts), content=CONTENT, text="a text", sleep=pauses.append)
+    return [str(problem) for problem in problems], pauses
+
+
+def status(line: str, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {line}", *headers, "content-length: 0", "", ""]).encode()
+
+
+def test_a_webhook_is_sent_the_json_at_its_path_and_query():
+    webhook = Webhook()
+    with serving(webhook) as url:
+        assert told(f"{url}/hooks/loadproof?key=1") == ([], [])
+    assert webhook.requests[0].startswith(b"POST /hooks/loadproof?key=1 HTTP/1.1\r\n")
+    assert webhook.body() == CONTENT.encode()
+    assert webhook.headers()["content-type"] == "application/json"
+    assert "webhook-signature" not in webhook.headers()
+
+
+def test_with_a_secret_it_is_signed_as_standard_webhooks(monkeypatch):
+    """By the key, over id, time and body; the secret itself is not sent."""
+    monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
+    webhook = Webhook()
+    with serving(webhook) as url:
+        assert told(url) == ([], [])
+    headers = webhook.headers()
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + webhook.body()
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert SECRET.encode() not in webhook.requests[0]
+
+
+def test_a_chat_is_sent_the_text(telegram, monkeypatch):
+    """The webhooks' secret is not its."""
+    monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
+    assert told(f"telegram:{CHAT}") == ([], [])
+    assert telegram.paths == [f"/bot{TOKEN}/sendMessage"]
+    assert (telegram.bodies[0]["chat_id"], telegram.texts) == (CHAT, ["a text"])
+
+
+def test_several_are_told_and_one_that_fails_keeps_nothing_from_the_others(telegram):
+    webhook = Webhook()
+    with serving(webhook) as url:
+        lines, _ = told("http://127.0.0.1:1/x", url, f"telegram:{CHAT}")
+    assert len(lines) == 1
+    assert (len(webhook.requests), len(telegram.bodies)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests", "line_end", "pauses"),
+    [
+        ([status("500 Oops")], 2, None, [1]),
+        ([status("500 Oops")] * 3, 3, "got '500'", [1, 2]),
+        ([status("429 Slow", "retry-after: 4")], 2, None, [4]),
+        ([status("429 Slow", "retry-after: 9999")], 2, None, [10]),
+        ([status("429 Slow", "retry-after: soon")], 2, None, [1]),
+        ([status("404 Not Found")], 1, "got '404'", []),
+        ([b"garbage\r\n\r\n"] * 3, 3, "got '", [1, 2]),
+    ],
+)
+def test_what_may_pass_is_tried_three_times_and_what_stays_wrong_once(answers, requests, line_end, pauses):
+    webhook = Webhook(*answers)
+    with serving(webhook) as url:
+        lines, slept = told(f"{url}/secret-path")
+    assert (len(webhook.requests), slept) == (requests, pauses)
+    if line_end is None:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert line.startswith(f"--notify {url}/…: was not told the verdict, which stands, {line_end}")
+        assert "secret-path" not in line
+
+
+def test_each_try_is_the_same_message(monkeypatch):
+    """So that whoever took it, and could not say so, knows it again."""
+    monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
+    webhook = Webhook(status("503 Later"))
+    with serving(webhook) as url:
+        told(url)
+    assert webhook.headers(0)["webhook-id"] == webhook.headers(1)["webhook-id"]
+
+
+def test_a_redirect_is_not_followed(monkeypatch):
+    """Neither elsewhere nor to the same host: what is sent there is signed for one address."""
+    elsewhere = Webhook()
+    with serving(elsewhere) as other:
+        webhook = Webhook(status("307 Elsewhere", f"location: {other}/"))
+        with serving(webhook) as url:
+            lines, _ = told(url)
+    assert "got '307'" in lines[0]
+    assert (len(webhook.requests), len(elsewhere.requests)) == (1, 0)
+
+
+def test_telegrams_refusal_is_told_without_the_token(telegram):
+    telegram.next_answers.extend([too_many(3), Answer(401, {"ok": False, "description": f"no bot {TOKEN}"})])
+    lines, _ = told(f"telegram:{CHAT}")
+    assert lines == [
+        f"--notify telegram:{CHAT}: was not told the verdict, which stands, got '401'; see that it takes the notice"
+    ]
+
+
+def test_a_server_that_is_not_there_is_told_without_the_token(telegram, monkeypatch):
+    monkeypatch.setenv(variables.TELEGRAM_API_URL, "http://127.0.0.1:1")
+    lines, pauses = told(f"telegram:{CHAT}")
+    assert "Connection refused" in lines[0]
+    assert TOKEN not in lines[0]
+    assert pauses == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "told_line"),
+    [
+        ("telegram", "--notify: not a Telegram chat, got 'telegram'; write it like telegram:-1001234567890"),
+        ("telegram:some one", "--notify: not a Telegram chat, got 'telegram:some one'"),
+        (
+            "ftp://example.org/x",
+            "--notify: can't be told, got 'ftp://example.org/…'; write telegram:CHAT, or a URL like",
+        ),
+        ("example.org", "--notify: can't be told, got '…'"),
+        ("https://user:pass@example.org/x", "--notify: credentials in a URL end up in logs"),
+        ("https://[::1/x", "--notify: can't be told, got '…'"),
+        ("https://example.org/\r\nx", "--notify: can't be told"),
+        ("https://example.org:0/", "--notify: can't be told"),
+    ],
+)
+def test_what_can_not_be_told_is_one_line_before_the_run(telegram, text, told_line):
+    with pytest.raises(InputError) as raised:
+        channels_of([text])
+    assert str(raised.value).startswith(told_line)
+    assert "pass" not in str(raised.value)
+
+
+def test_all_that_is_missing_is_told_at_once(monkeypatch):
+    monkeypatch.setenv(variables.NOTIFY_SECRET, "whsec_not base64")
+    monkeypatch.setenv(variables.TELEGRAM_API_URL, "nowhere")
+    with pytest.raises(InputError) as raised:
+        channels_of(["telegram:1", "https://example.org", "telegram:x"])
+    assert [line.partition(":")[0] for line in str(raised.value).splitlines()] == [
+        variables.TELEGRAM_TOKEN,
+        variables.TELEGRAM_API_URL,
+        variables.NOTIFY_SECRET,
+        "--notify",
+    ]
+    assert "not base64" not in str(raised.value)
+
+
+def test_of_a_webhook_only_the_host_is_shown():
+    """In the command that a manifest keeps, too."""
+    assert shown_text("https://hooks.example.org:8443/services/T0/B0/secret?token=1") == (
+        "https://hooks.example.org:8443/…"
+    )
+    arguments = ["run", "x.yaml", "--notify", "https://a.org/secret", "--notify=https://b.org/secret", "--seed", "1"]
+    assert shown_arguments(arguments) == [
+        *("run", "x.yaml", "--notify", "https://a.org/…", "--notify=https://b.org/…", "--seed", "1")
+    ]
+    assert shown_arguments(["--notify", "telegram:1"]) == ["--notify", "telegram:1"]
+    (channel,) = channels_of(["https://a.org/secret"])
+    assert "secret" not in repr(channel).replace("secret=", "")
+
+
+def test_no_child_inherits_the_secrets(monkeypatch):
+    for name in variables.FOR_NO_CHILD:
+        monkeypatch.setenv(name, "x")
+    assert variables.FOR_NO_CHILD.isdisjoint(inherited())
+    assert variables.FOR_NO_CHILD.isdisjoint(environment_with({}))
+
+
+def test_the_json_is_what_arrives():
+    webhook = Webhook()
+    with serving(webhook) as url:
+        told(url)
+    assert json.loads(webhook.body()) == {"word": "FAIL"}

@@ -1,0 +1,158 @@
+"""Messages that wait, to a chat: tried again with pauses, in order, by one of several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram, too_many
+from payments_api.alerts.delivery import MOST_TRIES, Delivery, deliver
+from payments_api.alerts.incidents import FILE, Incidents
+from payments_api.alerts.options import Chat
+from payments_api.alerts.telegram import NotSentError, Telegram
+
+
+class Attempts:
+    """A send that fails as told, and the pauses between."""
+
+    def __init__(self, *failures: NotSentError) -> None:
+        self._failures = list(failures)
+        self.texts: list[str] = []
+        self.pauses: list[float] = []
+        self.stops_at: int | None = None
+
+    def send(self, text: str) -> None:
+        self.texts.append(text)
+        if self._failures:
+            raise self._failures.pop(0)
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        return len(self.pauses) == self.stops_at
+
+
+def down(**changes) -> NotSentError:
+    return NotSentError("down", **changes)
+
+
+def test_pauses_between_tries_double_up_to_a_minute():
+    attempts = Attempts(*[down()] * 8)
+    assert deliver("x", attempts.send, attempts.wait) is True
+    assert attempts.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_429_is_waited_for_as_long_as_it_asks_but_no_longer_than_an_hour():
+    attempts = Attempts(down(wait_s=35), down(wait_s=10**9))
+    assert deliver("x", attempts.send, attempts.wait) is True
+    assert attempts.pauses == [35, 3600]
+
+
+def test_tries_are_bounded():
+    attempts = Attempts(*[down()] * 100)
+    assert deliver("x", attempts.send, attempts.wait) is False
+    assert len(attempts.texts) == MOST_TRIES
+    assert len(attempts.pauses) == MOST_TRIES - 1
+
+
+def test_a_final_refusal_is_not_tried_again():
+    attempts = Attempts(down(is_final=True))
+    assert deliver("x", attempts.send, attempts.wait) is False
+    assert (len(attempts.texts), attempts.pauses) == (1, [])
+
+
+def test_a_stop_ends_the_waiting():
+    attempts = Attempts(*[down()] * 100)
+    attempts.stops_at = 2
+    assert deliver("x", attempts.send, attempts.wait) is None
+    assert len(attempts.texts) == 2
+
+
+@pytest.fixture
+def server():
+    with fake_telegram() as telegram:
+        yield telegram
+
+
+@pytest.fixture
+def incidents(tmp_path):
+    found = Incidents(str(tmp_path / FILE), reporter="1", keeps_messages=True)
+    yield found
+    found.close()
+
+
+def delivery(incidents, server, path, results=None) -> Delivery:
+    telegram = Telegram(Chat(TOKEN, CHAT, server.url))
+    results = results if results is not None else []
+    return Delivery(incidents, telegram.send, path / "lock", results.append)
+
+
+def test_messages_are_sent_in_order_and_once_by_two_that_share_them(incidents, server, tmp_path):
+    """Both are told that there is something to send."""
+    results: list[str] = []
+    both = [delivery(incidents, server, tmp_path, results) for _ in range(2)]
+    for each in both:
+        each.start()
+    for number in range(10):
+        incidents.report(f"incident-{number}", "x")
+        for each in both:
+            each.look()
+    for each in both:
+        each.stop(within_s=10)
+    assert server.texts == [f"incident-{number}: x" for number in range(10)]
+    assert results == ["sent"] * 10
+
+
+def test_a_message_that_is_refused_for_good_does_not_hold_up_the_next(incidents, server, tmp_path):
+    server.next_answers.append(Answer(400, {"ok": False, "description": "no"}))
+    results: list[str] = []
+    incidents.report("first", "x")
+    incidents.report("second", "x")
+    only = delivery(incidents, server, tmp_path, results)
+    only.start()
+    only.stop(within_s=10)
+    assert results == ["failed", "sent"]
+    assert server.texts == ["second: x"]
+
+
+def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):
+    """For the second that it asks, in real time."""
+    server.next_answers.append(too_many(1))
+    incidents.report("first", "x")
+    only = delivery(incidents, server, tmp_path)
+    only.start()
+    assert server.wait_for(lambda telegram: telegram.asked == 1)
+    assert not server.wait_for(lambda telegram: telegram.asked == 2, within_s=0.7)
+    assert server.wait_for(lambda telegram: telegram.texts == ["first: x"])
+    only.stop(within_s=5)
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_end(incidents, server, tmp_path):
+    server.next_answers.append(Answer(200, {"ok": True}, delay_s=3))
+    incidents.report("first", "x")
+    only = delivery(incidents, server, tmp_path)
+    only.start()
+    assert server.wait_for(lambda telegram: telegram.asked == 1)
+    only.stop(within_s=0.2)
+
+
+@pytest.mark.process
+def test_what_a_killed_process_was_about_to_send_another_sends(incidents, server, tmp_path):
+    """It holds the lock until its death, not longer."""
+    holds = (
+        "import fcntl, sys, time; lock = open(sys.argv[1], 'a'); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holds, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as holder:
+        holder.stdout.readline()
+        incidents.report("first", "x")
+        only = delivery(incidents, server, tmp_path)
+        only.start()
+        assert not server.wait_for(lambda telegram: telegram.asked, within_s=0.8)
+        holder.kill()
+        holder.wait(5)
+    assert server.wait_for(lambda telegram: telegram.texts == ["first: x"])
+    only.stop(within_s=5)

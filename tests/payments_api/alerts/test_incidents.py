@@ -1,0 +1,120 @@
+"""One message when an incident begins, one when it ends, whoever reports it how often."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments_api.alerts.incidents import LONGEST_DETAIL, MOST_WAITING, Incidents
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def worker(tmp_path, clock):
+    """Makes processes that share a file."""
+    made = []
+
+    def make(reporter: str, *, keeps_messages: bool = True) -> Incidents:
+        made.append(Incidents(str(tmp_path / "shared"), reporter=reporter, keeps_messages=keeps_messages, clock=clock))
+        return made[-1]
+
+    yield make
+    for incidents in made:
+        incidents.close()
+
+
+def waiting(incidents: Incidents) -> list[str]:
+    texts = []
+    while (message := incidents.first_waiting()) is not None:
+        texts.append(message.text)
+        incidents.done_with(message)
+    return texts
+
+
+def test_an_incident_is_told_once_however_often_it_is_reported(worker):
+    first = worker("1")
+    assert first.report("disk", "1 % free") == ("disk: 1 % free", 0)
+    assert first.report("disk", "0 % free") == ("", 0)
+    assert waiting(first) == ["disk: 1 % free"]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "told"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (7440, "2 h 4 min"), (-5, "0 s")],
+)
+def test_its_end_is_told_once_with_how_long_it_took(worker, clock, took_s, told):
+    first = worker("1")
+    first.report("disk", "full")
+    clock.now_s += took_s
+    assert first.recovered("disk") == (f"disk: recovered after {told}", 0)
+    assert first.recovered("disk") == ("", 0)
+    assert waiting(first) == ["disk: full", f"disk: recovered after {told}"]
+
+
+def test_what_nobody_reported_does_not_recover(worker):
+    first = worker("1")
+    assert first.recovered("disk") == ("", 0)
+    assert waiting(first) == []
+
+
+def test_an_incident_that_comes_back_is_another_one(worker):
+    first = worker("1")
+    for _ in range(2):
+        assert first.report("disk", "full")[0]
+        assert first.recovered("disk")[0]
+    assert len(waiting(first)) == 4
+
+
+def test_several_workers_make_one_incident_that_ends_with_the_last_of_them(worker, clock):
+    """The first to report it opens it; the last to take its report back ends it."""
+    one, other = worker("1"), worker("2")
+    assert one.report("redis-lost", "refused")[0]
+    assert other.report("redis-lost", "refused") == ("", 0)
+    clock.now_s += 30
+    assert one.recovered("redis-lost") == ("", 0)
+    assert other.open() == {"redis-lost": 30.0}
+    clock.now_s += 30
+    assert other.recovered("redis-lost")[0] == "redis-lost: recovered after 1 min 0 s"
+    assert one.open() == {}
+    assert waiting(one) == ["redis-lost: refused", "redis-lost: recovered after 1 min 0 s"]
+
+
+def test_a_worker_does_not_end_what_only_others_report(worker):
+    one, other = worker("1"), worker("2")
+    one.report("stall", "5 s")
+    assert other.recovered("stall") == ("", 0)
+    assert set(one.open()) == {"stall"}
+    assert one.reported_by_us("st") == ["stall"]
+    assert other.reported_by_us("st") == []
+
+
+def test_messages_wait_in_bounded_number_and_the_oldest_goes_first(worker):
+    first = worker("1")
+    dropped = [first.report(f"incident-{number}", "x")[1] for number in range(MOST_WAITING + 3)]
+    assert dropped == [0] * MOST_WAITING + [1, 1, 1]
+    texts = waiting(first)
+    assert len(texts) == MOST_WAITING
+    assert texts[0] == "incident-3: x"
+
+
+def test_where_nobody_takes_messages_none_are_kept(worker):
+    """But what is open is known."""
+    first = worker("1", keeps_messages=False)
+    assert first.report("disk", "full") == ("disk: full", 0)
+    assert waiting(first) == []
+    assert set(first.open()) == {"disk"}
+
+
+def test_a_long_detail_is_cut(worker):
+    text, _ = worker("1").report("disk", "x" * 10_000)
+    assert len(text) == len("disk: ") + LONGEST_DETAIL

@@ -1,0 +1,101 @@
+"""The table of metrics, the rules that use it, and the page agree; and the page is right with several workers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.commands import ROOT
+from tests.targets import running_target
+
+README = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
+RULES = ROOT / "deploy/prometheus/alerts.yml"
+ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+TABLE = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in ROW.findall(README)}
+BEGAN = 'alert_incidents_total{incident="disk-nearly-full"} 1.0'
+OF_THE_LIBRARY = {"le", "pid"}
+
+
+def on_page(page: str) -> dict[str, tuple[str, set[str]]]:
+    """Kind and labels of each metric, by the name that one writes in a query."""
+    found = {}
+    for family in text_string_to_metric_families(page):
+        if family.name.endswith("_created"):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - OF_THE_LIBRARY
+        # What has not happened yet has no labels on the page.
+        found[name] = (family.type, labels if family.samples else TABLE[name][1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def page():
+    """After a request and with an incident open."""
+    with running_target(ALERT_DISK_FREE="1", ALERT_WINDOW="1") as target:
+        requests.get(f"{target.url}/balance/acct-000001", timeout=5)
+        for _ in range(100):
+            text = requests.get(f"{target.url}/metrics", timeout=5).text
+            if BEGAN in text:
+                return text
+            time.sleep(0.1)
+    return pytest.fail("the disk was never nearly full")
+
+
+@pytest.mark.process
+def test_the_table_names_every_metric_of_the_page_with_its_type_and_labels(page):
+    assert on_page(page) == TABLE
+
+
+@pytest.mark.process
+def test_an_incident_and_the_channels_are_on_the_page(page):
+    assert re.search(r'^alert_incident_open_seconds\{incident="disk-nearly-full"\} ', page, re.MULTILINE)
+    assert "alert_incidents_open 1.0" in page
+    assert 'alert_channel_enabled{channel="sentry"} 0.0' in page
+    assert 'alert_channel_enabled{channel="telegram"} 0.0' in page
+    assert 'alert_messages_total{result="sent"} 0.0' in page
+
+
+@pytest.mark.process
+@pytest.mark.xdist_group("two workers")
+def test_two_workers_that_see_the_same_have_one_incident_on_either_page():
+    with running_target(ALERT_DISK_FREE="1", ALERT_WINDOW="1", WORKERS="2") as target:
+        for _ in range(100):
+            if BEGAN in requests.get(f"{target.url}/metrics", timeout=5).text:
+                break
+            time.sleep(0.1)
+        # Time for the other to see it, too; new connections reach both.
+        time.sleep(1)
+        pages = [requests.get(f"{target.url}/metrics", timeout=5).text for _ in range(8)]
+    for page in pages:
+        assert "alert_incidents_open 1.0" in page
+        assert BEGAN in page
+        assert page.count("alert_incident_open_seconds{") == 1
+
+
+def test_every_rule_asks_for_metrics_of_the_table():
+    (group,) = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    assert [rule["alert"] for rule in group["rules"]] == ["PaymentsDown", "PaymentsIncident", "PaymentsAlertsNotSent"]
+    for rule in group["rules"]:
+        (name, matchers), *others = re.findall(r"(\w+)\{([^}]*)\}", rule["expr"])
+        assert not others
+        labels = set(re.findall(r"(\w+)=", matchers)) - {"job"}
+        assert name == "up" or labels <= TABLE[name][1], rule["expr"]
+        assert rule["annotations"]["summary"]
+
+
+@pytest.mark.process
+def test_the_examples_for_your_own_app_run():
+    """Each block that makes an app."""
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    monitoring = [block for block in blocks if "FastAPI(" in block and "payments_api.alerts" in block]
+    assert len(monitoring) == 2
+    for block in monitoring:
+        subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=ROOT, check=True, timeout=60)

@@ -1,0 +1,153 @@
+"""What the API sees of itself: answers, database, disk, event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import time
+
+import pytest
+
+from payments_api.alerts.options import AlertOptions
+from payments_api.alerts.watch import Probes, Pulse, Watch, database_trouble, disk_free_ratio
+from payments_api.ledger import create_database
+
+
+class Heard:
+    """What was reported, in order; `None` as detail is a recovery."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str | None]] = []
+
+    def report(self, name: str, detail: str) -> None:
+        self.calls.append((name, detail))
+
+    def recovered(self, name: str) -> None:
+        self.calls.append((name, None))
+
+
+class World:
+    """Everything that the watch looks at, and its clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.counts = (0, 0)
+        self.database = ""
+        self.free = 0.5
+        self.stall_s = 0.0
+        self.heard = Heard()
+        probes = Probes(lambda: self.counts, lambda: self.database, lambda: self.free, lambda: self.stall_s)
+        self.watch = Watch(AlertOptions(window_s=60), probes, self.heard, clock=lambda: self.now_s)
+
+    def after(self, seconds: float) -> list[tuple[str, str | None]]:
+        """What is heard of looks every five seconds of this time."""
+        self.heard.calls.clear()
+        for _ in range(round(seconds / 5)):
+            self.now_s += 5
+            self.watch.look()
+        return list(self.heard.calls)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_a_healthy_api_reports_nothing(world):
+    world.counts = (10_000, 100)
+    assert world.after(300) == []
+
+
+def test_a_database_that_cannot_be_read_is_one_incident_until_a_minute_after_it_can(world):
+    world.database = "the ledger can't be read: disk I/O error"
+    assert world.after(600) == [("database-unreadable", "the ledger can't be read: disk I/O error")]
+    world.database = ""
+    assert world.after(50) == []
+    assert world.after(10) == [("database-unreadable", None)]
+
+
+def test_a_disk_that_is_nearly_full_is_an_incident(world):
+    world.free = 0.0499
+    assert world.after(10) == [("disk-nearly-full", "5.0% of the database's disk is free")]
+    world.free = 0.05
+    assert world.after(60) == [("disk-nearly-full", None)]
+
+
+def test_a_stalled_loop_is_an_incident(world):
+    world.stall_s = 0.99
+    assert world.after(10) == []
+    world.stall_s = 1.0
+    assert world.after(10) == [("event-loop-stalled", "the event loop stood still for 1.0 s")]
+
+
+def test_too_many_5xx_answers_are_an_incident(world):
+    world.after(5)
+    world.counts = (100, 10)
+    assert world.after(60) == [("server-errors", "10 of 100 answers in 5 s were 5xx (10%)")]
+    world.counts = (200, 10)
+    assert world.after(120) == [("server-errors", None)]
+
+
+def test_several_incidents_at_once_are_told_each(world):
+    world.database, world.free = "broken", 0.0
+    assert [name for name, _ in world.after(30)] == ["database-unreadable", "disk-nearly-full"]
+
+
+def test_a_database_is_readable_until_it_is_not(tmp_path):
+    """Its table or the whole file may be gone, or it may be no database."""
+    path = tmp_path / "ledger ü?.sqlite3"
+    create_database(str(path), 2)
+    assert database_trouble(path) == ""
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE accounts RENAME TO gone")
+    connection.close()
+    assert database_trouble(path) == "the ledger can't be read: no such table: accounts"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    assert database_trouble(path) == "the ledger can't be read: file is not a database"
+    path.unlink()
+    assert "unable to open" in database_trouble(path)
+    assert not path.exists()
+
+
+def test_a_database_that_is_being_written_is_readable(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    create_database(str(path), 2)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE accounts SET balance = 0")
+    began_s = time.monotonic()
+    assert database_trouble(path) == ""
+    assert time.monotonic() - began_s < 0.5
+    writer.close()
+
+
+def test_the_free_share_is_what_the_machine_says(tmp_path):
+    usage = shutil.disk_usage(tmp_path)
+    assert disk_free_ratio(tmp_path) == pytest.approx(usage.free / usage.total, abs=0.01)
+    assert disk_free_ratio(tmp_path / "none") == 1.0
+
+
+def test_the_pulse_tells_how_long_the_loop_stood_still():
+    """By the real clock, for as long as a call blocks it."""
+
+    async def stall() -> float:
+        pulse = Pulse()
+        beating = asyncio.create_task(pulse.beat())
+        await asyncio.sleep(0.3)
+        pulse.take_worst_s()
+        time.sleep(0.8)  # noqa: ASYNC251 - this is the stall
+        worst_s = pulse.take_worst_s()
+        beating.cancel()
+        return worst_s
+
+    assert asyncio.run(stall()) > 0.4
+
+
+def test_the_pulse_tells_a_stall_that_is_over():
+    times_s = iter([0.0, 0.25, 3.25, 3.5, 3.5, 3.5])
+    pulse = Pulse(clock=lambda: next(times_s))
+    for _ in range(3):
+        pulse.note()
+    assert pulse.take_worst_s() == pytest.approx(2.75)
+    assert pulse.take_worst_s() == 0.0
