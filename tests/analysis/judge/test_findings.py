@@ -103,6 +103,8 @@ def test_a_run_that_was_ended_for_a_window_fails_if_the_window_is_broken(thresho
             [NO_RECORD],
         ),
         ("interrupted", {"generator"}, []),
+        ("terminated", {"intervals", "generator"}, []),
+        ("running", {"intervals", "generator"}, []),
         ("aborted", {"intervals", "generator"}, []),
         ("target_died", {"intervals", "generator"}, []),
         ("generator_died", {"intervals", "generator"}, ["no request was recorded"]),
@@ -132,7 +134,7 @@ def test_every_request_is_accounted_for(difference):
     assert told(replace(run, generator=run.generator.assign(sent=sent))) == [("INVALID", what, DEFECT)]
 
 
-@pytest.mark.parametrize("ending", ["interrupted", "generator_died", "disk_full"])
+@pytest.mark.parametrize("ending", ["interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"])
 def test_of_a_run_that_was_cut_short_no_account_is_asked(ending):
     """What was in flight went with it."""
     run = calm(ending=ending)

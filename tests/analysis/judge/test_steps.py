@@ -117,3 +117,15 @@ def test_two_loads_make_a_curve_of_whole_seconds():
     assert {each.throughput_rps for each in curve.rising} == {50, 100}
     assert {(each.word, each.broken) for each in curve.rising} == {(Word.PASS, "")}
     assert curve.is_closed is False
+
+
+def test_a_step_that_was_cut_off_counts_the_seconds_that_it_had():
+    """And not those that were planned."""
+    phases = [
+        {"name": "low", "duration": "10 s", "rate": "50 rps"},
+        {"name": "high", "duration": "10 s", "rate": "100 rps"},
+    ]
+    plan = open_scenario(phases=phases, mix=BOTH, thresholds=[{"expect": "goodput_ratio >= 50 %"}])
+    run = run_of_seconds(plan, {("balance", "ok"): np.repeat([50, 100, 0], [10, 4, 6])})
+    run = replace(run, generator=run.generator[run.generator["second"] < 14])
+    assert [each.offered_rps for each in load_curve(run).rising] == [50, 100]

@@ -9,13 +9,25 @@ import pytest
 
 from analysis.estimates.changes import Move
 from analysis.estimates.estimate import Estimate
-from analysis.estimates.metrics import summary
+from analysis.estimates.metrics import Scope, summary
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
-from analysis.judge.verdict import Verdict, _beside, _next_after_pass, _next_step, badness, decide, told, unwritten
+from analysis.judge.thresholds import judge
+from analysis.judge.verdict import (
+    Verdict,
+    _beside,
+    _next_after_pass,
+    _next_step,
+    badness,
+    decide,
+    outage_step,
+    told,
+    unwritten,
+)
 from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds
+from tests.analysis.judge.counted import run_with as counted
 
 MIX = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
 GOODPUT = {"expect": "goodput_ratio >= 50 %"}
@@ -163,3 +175,26 @@ def test_an_invalid_verdict_keeps_its_reason_when_it_cannot_be_written():
     verdict = unwritten(Verdict(Word.INVALID, "Before.", "Do.", (), ()), "the disk is full", "free some space")
     assert (verdict.word, verdict.reason, verdict.next_step) == (Word.INVALID, "Before.", "Do.")
     assert [finding.what for finding in verdict.findings] == ["the disk is full"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "names_it"),
+    [("error_ratio < 1 %", True), ("error_ratio < 5 % for 5 s", False), ("p(95) <= 1.1 * baseline", False)],
+)
+def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
+    """A window's reason has its time already; beside a baseline there is no limit to go by."""
+    run = with_outage(expect)
+    threshold = run.manifest.scenario.thresholds[0]
+    step = outage_step(judge(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
+    assert step == (
+        (
+            "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "
+            "of balance. Find out from the target's logs what it did then, and mend it, or correct the threshold."
+        )
+        if names_it
+        else None
+    )
+
+
+def with_outage(expect: str):
+    return counted([0] * 10 + [50] * 5 + [0] * 15, expect)

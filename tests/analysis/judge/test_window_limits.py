@@ -51,6 +51,8 @@ def test_the_first_window_that_is_broken_decides_once_it_is_over(failed, until_s
         ("goodput <= 130 rps for 5 s", Word.PASS),
         ("burn_rate(90) < 1 x for 5 s", Word.PASS),
         ("burn_rate(90) > 1 x for 5 s", Word.FAIL),
+        ("burn_rate(90) <= 1 x for 5 s", Word.PASS),
+        ("burn_rate(90) >= 1 x for 5 s", Word.FAIL),
         ("p(90) < 200 ms for 5 s", Word.PASS),
         ("p(90) > 200 ms for 5 s", Word.FAIL),
         ("p(90) < 10 ms for 5 s", Word.FAIL),
@@ -62,11 +64,12 @@ def test_either_side_of_a_limit_can_be_the_good_one(expect, word):
     assert window_of([0] * 10, expect).word is word
 
 
-def test_an_empty_window_passes_nothing_and_is_no_failure():
+@pytest.mark.parametrize("expect", ["error_ratio < 15 %", "error_ratio < 99 %", "goodput_ratio >= 99 %"])
+def test_an_empty_window_passes_nothing_and_is_no_failure(expect):
     """It is the one that decides where no other fails."""
     run = run_with([0] * 20)
     silent = run.intervals[~run.intervals["second"].between(5, 12)]
-    found = window_of([0] * 20, "error_ratio < 15 % for 5 s", run=replace(run, intervals=silent))
+    found = window_of([0] * 20, f"{expect} for 5 s", run=replace(run, intervals=silent))
     assert (found.start_s, found.word, found.share) == (5, Word.INCONCLUSIVE, None)
 
 
