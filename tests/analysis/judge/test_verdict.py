@@ -71,6 +71,7 @@ def moved(worse: float, what: str) -> Move:
 
 
 WORSE, BETTER = moved(0.5, "p95 rose by 50 %"), moved(-0.2, "p95 fell by 20 %")
+SAME = moved(0.0, "nothing")
 NOISE = "; one run a side can't tell a change from noise."
 
 
@@ -81,7 +82,7 @@ NOISE = "; one run a side can't tell a change from noise."
         ([WORSE], f"p95 rose by 50 %{NOISE}"),
         ([WORSE, BETTER], f"p95 rose by 50 %, and 1 more changed by 5% or more{NOISE}"),
         ([moved(-0.1, "p50 fell by 10 %"), BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
-        ([moved(0.0, "nothing"), BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
+        ([SAME, BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
     ],
 )
 def test_beside_a_baseline_the_worst_change_is_told(moves, text):
@@ -89,7 +90,7 @@ def test_beside_a_baseline_the_worst_change_is_told(moves, text):
     assert _beside(moves, run_with(plan_of(), ok=50)) == f"Beside 20261123T060000Z-synthetic: {text}"
 
 
-@pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([WORSE], True)])
+@pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([SAME], False), ([WORSE], True)])
 def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed):
     """A pass, beside a better run."""
     told_next = _next_after_pass(moves)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from analysis.estimates.metrics import Scope
 from analysis.judge.judgement import Word
-from analysis.judge.windows import count_seconds, deciding_window, judge_windows
+from analysis.judge.windows import _starts, count_seconds, deciding_window, judge_windows
+from loadproof.plan.phases import plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
-from tests.analysis.judge.counted import run_with
+from simulation.rundirs import open_scenario
+from tests.analysis.judge.counted import BOTH, run_with
 
 
 def window_of(failed, expect: str, until_s: float = 1e9, run=None):
@@ -109,3 +112,13 @@ def test_a_quantiles_window_is_shown_as_a_time():
     assert judgement.estimate.value == pytest.approx(0.02, rel=0.01)
     assert judgement.estimate.n == 500
     assert judgement.reason == "at worst 20 ms from 0 s to 5 s (20 ms to 20.1 ms)"
+
+
+def test_windows_are_of_the_whole_seconds_of_each_phase():
+    """A second that two phases share is in no window of either."""
+    phases = [{"name": name, "duration": "10500 ms", "rate": "100 rps"} for name in ("first", "second")]
+    plan = open_scenario(phases=phases, mix=BOTH, thresholds=[{"expect": "error_ratio < 15 %"}])
+    first, second = plan_phases(plan)
+    assert _starts(first, 5, math.inf).tolist() == [0, 1, 2, 3, 4, 5]
+    assert _starts(second, 5, math.inf).tolist() == [11, 12, 13, 14, 15, 16]
+    assert _starts(second, 5, 17.9).tolist() == [11, 12]
