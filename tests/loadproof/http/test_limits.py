@@ -283,6 +283,9 @@ def test_codings_have_their_short_names():
     """In their order, without those that change nothing."""
     assert codings_of("x-gzip, \tBR , identity,") == ("gzip", "br")
     assert unreadable_codings("gzip, zstd, dcb;q=0, odd") == ["zstd"]
+    known = ["aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "zstd"]
+    assert unreadable_codings(", ".join(known)) == known
+    assert bodies.READABLE_CODINGS == "gzip, deflate, br"
 
 
 @pytest.mark.parametrize(
