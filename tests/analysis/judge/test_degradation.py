@@ -175,3 +175,18 @@ def test_settling_is_told_of_a_phase_in_which_the_target_was_measured():
     run = run_of_seconds(plan, {("balance", "ok"): np.full(70, 20)})
     assert degradation_of(run).settling.phase == "steady"
     assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).settling is None
+
+
+def test_refusals_of_the_warm_up_say_nothing():
+    """Nor do those of a phase in which the generator was late."""
+    phases = [
+        {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "20 rps"},
+        {"name": "steady", "duration": "10 s", "rate": "20 rps"},
+    ]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    refused = np.repeat([9, 0], 10)
+    run = run_of_seconds(plan, {("balance", "ok"): 20 - refused, ("balance", "throttled"): refused})
+    assert degradation_of(run).shedding is None
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(20, 11), ("balance", "throttled"): np.full(20, 9)})
+    assert degradation_of(run).shedding.refused == 90
+    assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).shedding is None

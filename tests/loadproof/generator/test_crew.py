@@ -47,6 +47,7 @@ def test_every_worker_is_told_its_part(three):
     works = [worker.post.workload() for worker in three.workers]
     assert [(work.rank, work.workers) for work in works] == [(0, 3), (1, 3), (2, 3)]
     assert all(work.seed == three.manifest.seed for work in works)
+    assert three.crew.in_flight == 0, "workers wait for their own"
     three.time.advance_to(10.0)
     assert [work.now_s() for work in works] == pytest.approx([8.0] * 3, abs=0.002)
     assert three.wire.failures == []
