@@ -240,7 +240,9 @@ def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_us
         assert run.workers[0].post.workload().scenario.name == "plain-locust"
         assert run.end() < 0.1
         assert run.wire.failures == []
-    assert "with --allow-host 192.0.2.1" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "with --allow-host 192.0.2.1" in error
+    assert error.endswith("\n")
 
 
 def test_the_master_waits_for_the_last_words_only_so_long(three):

@@ -138,6 +138,10 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     assert post.workload() is plain
     assert (plain.scenario.name, plain.seed, plain.rank, plain.workers) == ("plain-locust", 0, 0, 1)
     assert isinstance(plain.recorder, NoRecorder)
+    assert plain.monotonic_s == post.clock.now_s
+    connect = object()
+    assert Post(connect=connect).workload()._connect is connect
+    assert Post(connect=connect).assign(manifest(scenario()), rank=0, workers=1)._connect is connect
     assert len(plain.run_id) == 64
     assert plain.run_id != Post().workload().run_id
     recorded = manifest(scenario()).model_copy(update={"seed": 7})
