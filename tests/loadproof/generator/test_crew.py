@@ -38,6 +38,9 @@ def test_one_process_measures_and_writes(tmp_path):
         run = local.run()
         assert run.generator["sent"].tolist() == [1, 1, 1]
         assert tally(run.intervals).sent == 3
+        told = len(local.told)
+        local.time.advance_to(9.0)
+        assert len(local.told) == told, "nothing is told after the end"
         assert local.wire.failures == []
 
 
@@ -51,6 +54,14 @@ def test_every_worker_is_told_its_part(three):
     three.time.advance_to(10.0)
     assert [work.now_s() for work in works] == pytest.approx([8.0] * 3, abs=0.002)
     assert three.wire.failures == []
+
+
+def test_the_plan_is_over_when_its_last_phase_is(three):
+    """Only then do workers wait for what is in flight before they stop their users."""
+    three.begin()
+    for at_s, is_over in ((36.0, False), (44.9, False), (45.0, True)):
+        three.time.advance_to(2.0 + at_s)
+        assert three.crew._plan_is_over() is is_over
 
 
 def test_workers_report_at_each_full_second_of_the_run(three):

@@ -241,7 +241,7 @@ def test_a_wait_is_as_long_as_the_next_turn_is_away():
 def test_an_id_is_of_its_run_and_of_its_draw():
     """The same choices of another run on the same target have other ids."""
     ids = []
-    for run_id in ("a", "b"):
+    for run_id in ("a", "b" * 100):
         played = Played()
         played.work.run_id = run_id
         ids += [played.user.new_id(), played.user.new_id()]

@@ -74,6 +74,7 @@ def test_limits_hold_unless_throttling_is_expected():
 def test_a_promise_is_of_whom_the_limits_see():
     """Each client for itself, and each endpoint; all of them together where they share an address."""
     own, shared = work_of(), work_of(clients="shared")
+    assert (own.client(1).address is None, shared.client(1).address is None) == (False, True)
     first, second = own.client(1), own.client(2)
     assert own.standing(first, "health") is own.standing(first, "health")
     assert own.standing(first, "health") is not own.standing(second, "health")
@@ -149,6 +150,7 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     assert post.workload() is work
     assert (work.seed, work.rank, work.workers, work.run_id) == (7, 2, 3, recorded.run_id)
     assert isinstance(work.recorder, Recorder)
+    assert work.recorder._worker == "3"
     post.leave()
     assert post.workload() is not work
     assert post.workload().scenario.name == "plain-locust"
