@@ -11,6 +11,8 @@ import pytest
 from analysis.judge.judgement import Answer, Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import bucket_of
+from simulation.rundirs import open_scenario
+from simulation.traffic import run_of_seconds
 from tests.analysis.judge.counted import run_with
 
 STEADY = [10] * 20
@@ -147,3 +149,25 @@ def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
     assert found.word is Word.INCONCLUSIVE
     needed = int(np.ceil(1.96**2 * 0.06 * 0.94 / 0.01**2))
     assert found.reason.endswith(f", straddles the limit; about {needed:,} samples would decide"), found.reason
+
+
+@pytest.mark.parametrize(
+    ("failed", "reason"),
+    [
+        (30, "nothing to recover to: "),
+        (0, "0 s"),
+    ],
+)
+def test_a_recovery_needs_a_calm_before(failed, reason):
+    """Where there was none, it is said why nothing can be judged."""
+    phases = [{"name": name, "duration": "20 s", "rate": f"{rps} rps"} for name, rps in STAIRS.items()]
+    thresholds = [{"phase": "after", "expect": "recovery <= 5 s"}, {"expect": "goodput_ratio >= 1 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    sent, bad = np.repeat([100, 200, 100], 20), np.repeat([failed, 0, 0], 20)
+    run = run_of_seconds(plan, {("balance", "ok"): sent - bad, ("balance", "server_error"): bad})
+    found = judge(plan.thresholds[0], run)
+    assert found.reason.startswith(reason)
+    assert (found.word is Word.PASS) == (failed == 0)
+
+
+STAIRS = {"calm": 100, "spike": 200, "after": 100}

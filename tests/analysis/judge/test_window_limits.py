@@ -81,9 +81,13 @@ def test_an_empty_window_passes_nothing_and_is_no_failure(expect):
     [
         ([0] * 20, "error_ratio < 15 % for 5 s", "at worst 0 % from 0 s to 5 s (0 % to 1.7 %)"),
         ([0] * 9 + [100] * 11, "goodput >= 70 rps for 5 s", "beyond the limit"),
-        ([0] * 20, "error_ratio < 1 % for 5 s", "samples in the window, needs "),
-        ([10] * 20, "error_ratio < 12 % for 5 s", ", straddles the limit; about "),
-        ([10] * 20, "goodput >= 88 rps for 5 s", "windows of about "),
+        (
+            [0] * 20,
+            "error_ratio < 1 % for 5 s",
+            "0 % from 0 s to 5 s (0 % to 1.7 %): 500 samples in the window, needs 865",
+        ),
+        ([10] * 20, "error_ratio < 12 % for 5 s", ", straddles the limit; about 2,306 samples a window would decide"),
+        ([10] * 20, "goodput >= 88 rps for 5 s", ", straddles the limit; windows of about 197 s would decide"),
     ],
 )
 def test_a_windows_reason_has_its_value_and_its_seconds(failed, expect, reason):
