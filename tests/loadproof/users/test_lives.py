@@ -100,3 +100,28 @@ def test_an_answer_of_set_up_that_is_cut_off_by_the_first_turn_is_missed_to_now(
     counted = played.recorder.user_time.take(8.0)
     # Of 3 s, half a second was within the deadline.
     assert sum(row[-1] for row in counted if row[3] == "missed") == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "outcome"), [({}, Outcome.SERVER_ERROR), ({"retry-after": "1"}, Outcome.THROTTLED)]
+)
+def test_a_503_is_a_refusal_if_it_says_when_to_come_back(headers, outcome):
+    """Else the server's error."""
+    played = Played(statuses=[503], headers=headers, when_throttled="ignore", expect_throttling=True)
+    told: list[Outcome] = []
+    played.user._record = lambda *_, **how: told.append(how["outcome"])
+    gevent.spawn(ask, played.user)
+    played.time.advance_to(1.0)
+    assert told == [outcome]
+
+
+def test_others_have_their_turn_after_a_failure():
+    """Meanwhile the user counts as one that yields, and not as free."""
+    played = Played(statuses=[500])
+    yielding: list[int] = []
+    sleep = played.user.post.clock.sleep
+    played.user.post.clock.sleep = lambda s: (yielding.append(played.recorder.yielding), sleep(s))
+    gevent.spawn(ask, played.user)
+    played.time.advance_to(1.0)
+    assert yielding == [0, 1]
+    assert played.recorder.yielding == 0

@@ -61,7 +61,7 @@ class Played:
         self.clock.sleep(self.takes_s(len(self.sent_s)))
         timing.ended_s = self.clock.now_s()
         status = self.statuses.pop(0) if self.statuses else 200
-        return Answer(status, self.headers if status == 429 else {}, b'{"status": "ok"}')
+        return Answer(status, self.headers if status in {429, 503} else {}, b'{"status": "ok"}')
 
     def live(self, until_s: float) -> Counter:
         """What was counted, in ms and turns, by series and outcome."""
