@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import gevent
 import pytest
 from gevent.pool import Group
@@ -9,6 +11,8 @@ from gevent.pool import Group
 from tests import unpatched  # noqa: F401 - before locust
 
 from loadproof.outcome import Outcome  # isort: skip
+from loadproof.plan.pacing import Due
+from loadproof.rundir.rows import LATE_MS
 from tests.loadproof.users.test_turns import Played, ask
 
 
@@ -125,3 +129,16 @@ def test_others_have_their_turn_after_a_failure():
     played.time.advance_to(1.0)
     assert yielding == [0, 1]
     assert played.recorder.yielding == 0
+
+
+def test_set_up_may_take_as_long_as_an_answer_may():
+    """Of an answer of 4 s, 2 s were within the deadline; what the user's own code takes after it is ours."""
+    played = Played(takes_s=lambda number: 4.0 if number == 1 else 0.1, expect_throttling=True, deadline="2 s")
+    user = played.user
+    user._due = Due(0.0)
+    gevent.spawn(lambda: (ask(user), user.clock.sleep(4.0), user._take_turns()))
+    played.time.advance_to(12.0)
+    counted: Counter = Counter()
+    for _, _, _, outcome, series, _, count in played.recorder.user_time.take(12.0):
+        counted[outcome or series] += count
+    assert counted == {"missed": 1, LATE_MS: 4_000}
