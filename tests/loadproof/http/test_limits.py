@@ -16,6 +16,7 @@ from loadproof.http.connection import Connection
 from loadproof.http.head import BeyondLimitError, MalformedAnswerError, cached_head, possible_head, read_head
 from loadproof.http.messages import Request, Timing, WantError
 from tests.loadproof.http.connections import connection_to
+from tests.servers import answering, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -277,6 +278,40 @@ def test_deflate_comes_with_a_header_or_without():
     raw = zlib.compressobj(wbits=-15)
     for content in (zlib.compress(b"a" * 100), raw.compress(b"a" * 100) + raw.flush()):
         assert wrapped(content, "deflate") == b"a" * 100
+
+
+def test_what_looks_like_a_header_by_half_is_none():
+    """By chance it is divisible by 31, or names the method."""
+    found = 0
+    for number in range(400):
+        content = b"%d" % number * 3
+        packer = zlib.compressobj(wbits=-15)
+        packed = packer.compress(content) + packer.flush()
+        found += int.from_bytes(packed[:2]) % 31 == 0
+        assert wrapped(packed, "deflate") == content
+    assert found
+    stored = b"\x08" + (5).to_bytes(2, "little") + (0xFFFF - 5).to_bytes(2, "little") + b"12345"
+    assert wrapped(stored + b"\x01\x00\x00\xff\xff", "deflate") == b"12345"
+
+
+def test_a_connection_is_open_from_its_first_request_to_its_end():
+    """As far as was heard."""
+    with serving(answering(OK, then_close=False)) as url:
+        connection = connection_to(url)
+        states = [connection.is_open]
+        connection.exchange(Request("GET", "/"), Timing())
+        states.append(connection.is_open)
+        connection.close()
+        states.append(connection.is_open)
+    assert states == [False, True, False]
+
+
+def test_a_head_without_its_end_is_none():
+    """Nobody cuts it there; and what is wrong with a whole one is what httptools says."""
+    with pytest.raises(MalformedAnswerError, match=r"^not HTTP: [A-Z]"):
+        read_head(HEAD + b"A\r\n\r\n")
+    with pytest.raises(MalformedAnswerError, match=r"^not HTTP: no whole head$"):
+        read_head(HEAD)
 
 
 def test_codings_have_their_short_names():
