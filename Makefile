@@ -8,13 +8,14 @@ FUZZ_S ?= 600
 ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
+MUTATION_S ?= 600
 TEST_PROCESSES ?= 4
 UNTRACED = $(BIN)/python -m pytest --durations=10 --durations-min=1
 PYTEST = $(UNTRACED) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary gate fuzz format schema sample golden lock clean
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose ui target test test-fast test-long check check-all bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary mutation gate fuzz format schema sample golden lock clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,9 +69,13 @@ check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## As check, with all simulations, and the long tests.
+check-all: $(VENV)/developed ## As check, with all simulations, the long tests, and mutation.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-long
+	@$(MAKE) --no-print-directory mutation
+
+mutation: $(VENV)/developed ## Plant faults in what judges and counts, MUTATION_S seconds for each part (600 unless given): do tests notice?
+	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, hey and wrk (needs them and nginx).
 	@$(BIN)/python -m bench.throughput
