@@ -8,6 +8,7 @@ FUZZ_S ?= 600
 ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
+MUTATION_S ?= 600
 TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
@@ -16,7 +17,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose gate ui target
-.PHONY: test test-fast test-long check check-all fuzz format schema sample golden lock clean
+.PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 redis-drill backup-drill alerts-drill
 
@@ -73,9 +74,13 @@ check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## As check, with all simulations, and the long tests.
+check-all: $(VENV)/developed ## As check, with all simulations, the long tests, and mutation.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-long
+	@$(MAKE) --no-print-directory mutation
+
+mutation: $(VENV)/developed ## Plant faults in what judges and counts, MUTATION_S seconds for each part (600 unless given): do tests notice?
+	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, hey and wrk (needs them and nginx).
 	@$(BIN)/python -m bench.throughput

@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bench.adversary import table as adversary_table
+from bench.mutation import table as mutation_table
 from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
 from bench.serving import ROOT, read_results
 
 DOCUMENTS = tuple(
     ROOT / "docs" / name
-    for name in ("adversary.md", "performance.md", "target-performance.md", "truth.md", "validity.md", "statistics.md")
+    for name in (
+        "adversary.md",
+        "mutation.md",
+        "performance.md",
+        "target-performance.md",
+        "truth.md",
+        "validity.md",
+        "statistics.md",
+    )
 )
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -281,8 +290,13 @@ def adversary() -> str:
     return adversary_table.shown(read_results("adversary"))
 
 
+def mutation() -> str:
+    return mutation_table.shown(read_results("mutation"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": adversary,
+    "mutation": mutation,
     "throughput": throughput,
     "clients": clients,
     "parts": parts,

@@ -187,7 +187,8 @@ class ApiUser(User):
             self._account_overrun(previous.at_s, now_s, took_burst=due.late)
         self._answering_s, self._requests = 0.0, 0
         if due.at_s < self._not_before_s:
-            self._held_since_s = due.at_s
+            # Who never comes back has let all its turns pass already.
+            self._held_since_s = due.at_s if self._not_before_s < math.inf else None
             due = Due(self._not_before_s)
         self._due = due
 

@@ -114,6 +114,7 @@ def test_no_secret_enters_the_run_directory(healthy):
         assert b"whsec" not in path.read_bytes()
 
 
+@pytest.mark.drawn
 def test_reporting_again_gives_the_same_bytes(healthy):
     """The report is a function of the run directory."""
     names = (files.VERDICT, files.JUNIT, files.SUMMARY, files.REPORT)

@@ -13,7 +13,7 @@ from analysis.judge.judgement import Word
 from analysis.report.degradationview import degradation_view
 from loadproof.scenario.expectation import parse_expectation
 from simulation.rundirs import open_scenario
-from simulation.traffic import poisson, queue, run_of
+from simulation.traffic import poisson, queue, run_of, run_of_seconds
 
 
 def stairs(*rates: int, seconds: int = 20):
@@ -152,3 +152,38 @@ def test_a_burn_rate_is_in_its_interval():
     )
     assert estimate.value == pytest.approx(10, rel=0.05)
     assert estimate.low < estimate.value < estimate.high
+
+
+@pytest.mark.parametrize(("seconds", "drifts"), [(119, 0), (120, 4)])
+def test_what_may_drift_lasts_two_minutes(seconds, drifts):
+    """Of quantiles and errors; of a phase in which the generator was late, nothing is said."""
+    plan = stairs(20, seconds=seconds)
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(seconds, 20)})
+    assert len(degradation_of(run).drifts) == drifts
+    late = replace(run, generator=run.generator.assign(cpu_ratio=1.0))
+    assert degradation_of(late).drifts == ()
+
+
+def test_settling_is_told_of_a_phase_in_which_the_target_was_measured():
+    """Not where the generator was late."""
+    warm_up = {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "20 rps"}
+    phases = [warm_up, {"name": "steady", "duration": "60 s", "rate": "20 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(70, 20)})
+    assert degradation_of(run).settling.phase == "steady"
+    assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).settling is None
+
+
+def test_refusals_of_the_warm_up_say_nothing():
+    """Nor do those of a phase in which the generator was late."""
+    phases = [
+        {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "20 rps"},
+        {"name": "steady", "duration": "10 s", "rate": "20 rps"},
+    ]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
+    refused = np.repeat([9, 0], 10)
+    run = run_of_seconds(plan, {("balance", "ok"): 20 - refused, ("balance", "throttled"): refused})
+    assert degradation_of(run).shedding is None
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(20, 11), ("balance", "throttled"): np.full(20, 9)})
+    assert degradation_of(run).shedding.refused == 90
+    assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).shedding is None

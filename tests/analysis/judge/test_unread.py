@@ -60,3 +60,11 @@ def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
     verdict = decide(run)
     assert (verdict.word, found(verdict)) == (Word.INVALID, [Word.INVALID])
     assert tally(run.intervals).outcomes["invalid"] >= 400
+
+
+@pytest.mark.parametrize(("answer_s", "word"), [(0.02, Word.INVALID), (0.499, Word.INVALID), (0.51, Word.FAIL)])
+def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_s, word):
+    """Beyond the deadline of 500 ms it would have been none, whatever was in it."""
+    plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
+    verdict = decide(run_with(tmp_path, unread=500, answer_s=answer_s, plan=plan))
+    assert verdict.word is word, verdict.reason

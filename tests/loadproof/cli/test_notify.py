@@ -34,7 +34,7 @@ def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
         yield f"{url}/hooks/secret-path", bodies
 
 
-def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path, undrawn):
+def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path):
     """One notice each, with the exit code that the command has."""
     run = write_run(tmp_path / "run")
     with webhook() as (url, bodies), fake_telegram() as telegram:
@@ -48,7 +48,7 @@ def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path, undrawn):
 
 
 @pytest.mark.parametrize("thresholds", [True, False], ids=["with a verdict", "without"])
-def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, undrawn, thresholds):
+def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, thresholds):
     (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: error_ratio < 50 %}]")
     options = ["--thresholds", tmp_path / "thresholds.yaml"] if thresholds else []
     with webhook() as (url, bodies):
@@ -56,7 +56,7 @@ def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, undrawn, thre
     assert len(bodies) == thresholds
 
 
-def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path, undrawn):
+def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
     run = write_run(tmp_path / "run")
     with webhook(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n") as (url, _), fake_telegram() as telegram:
         telegram.next_answers.append(Answer(400, {"ok": False}))

@@ -38,6 +38,9 @@ def test_one_process_measures_and_writes(tmp_path):
         run = local.run()
         assert run.generator["sent"].tolist() == [1, 1, 1]
         assert tally(run.intervals).sent == 3
+        told = len(local.told)
+        local.time.advance_to(9.0)
+        assert len(local.told) == told, "nothing is told after the end"
         assert local.wire.failures == []
 
 
@@ -47,9 +50,18 @@ def test_every_worker_is_told_its_part(three):
     works = [worker.post.workload() for worker in three.workers]
     assert [(work.rank, work.workers) for work in works] == [(0, 3), (1, 3), (2, 3)]
     assert all(work.seed == three.manifest.seed for work in works)
+    assert three.crew.in_flight == 0, "workers wait for their own"
     three.time.advance_to(10.0)
     assert [work.now_s() for work in works] == pytest.approx([8.0] * 3, abs=0.002)
     assert three.wire.failures == []
+
+
+def test_the_plan_is_over_when_its_last_phase_is(three):
+    """Only then do workers wait for what is in flight before they stop their users."""
+    three.begin()
+    for at_s, is_over in ((36.0, False), (44.9, False), (45.0, True)):
+        three.time.advance_to(2.0 + at_s)
+        assert three.crew._plan_is_over() is is_over
 
 
 def test_workers_report_at_each_full_second_of_the_run(three):
@@ -239,7 +251,9 @@ def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_us
         assert run.workers[0].post.workload().scenario.name == "plain-locust"
         assert run.end() < 0.1
         assert run.wire.failures == []
-    assert "with --allow-host 192.0.2.1" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "with --allow-host 192.0.2.1" in error
+    assert error.endswith("\n")
 
 
 def test_the_master_waits_for_the_last_words_only_so_long(three):

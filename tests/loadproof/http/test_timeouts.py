@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import nullcontext
 
 import gevent
 import pytest
 
-from loadproof.http.messages import RequestTimeoutError, Timeouts
-from tests.loadproof.http.connections import OK, get
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
 
 
@@ -91,3 +92,19 @@ def test_connecting_has_a_timeout_of_its_own():
     finally:
         for one in (*fillers, listener):
             one.close()
+
+
+@pytest.mark.parametrize("answer", [b"", OK])
+def test_whoever_has_an_answer_or_a_failure_waits_for_no_timeout_any_more(answer):
+    """It would come later, in the middle of something else."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(answer)
+
+    with serving(script) as url:
+        connection = connection_to(url, Timeouts(20.0, 20.0, first_byte_s=20.0))
+        with nullcontext() if answer else pytest.raises(ConnectionFailedError):
+            connection.exchange(Request("GET", "/"), Timing())
+    for waiting in (connection._connect, connection._first_byte, connection._total):
+        assert gevent.getcurrent() not in waiting.waiting

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.errors import UnsafeTargetError
+from tests import unpatched  # noqa: F401 - before locust's own clients
+
+from loadproof.errors import UnsafeTargetError  # isort: skip
+from loadproof.http.connection import Connection
+from loadproof.http.locustclients import FastHttp, Requests
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from loadproof.plan.clients import marks_of
+from loadproof.plan.pacing import Due
+from loadproof.recording.recorder import NoRecorder, Recorder
 from loadproof.users.workload import Post
+from simulation.clock import FakeTime
+from simulation.rundirs import manifest, scenario
 
 
 def exchange(base_url: str) -> None:
@@ -28,3 +37,120 @@ def test_a_host_that_this_process_may_load_is_connected_to(monkeypatch):
     for base_url in ("http://127.1:1", "http://127.0.0.1:1"):
         with pytest.raises(ConnectionFailedError):
             exchange(base_url)
+
+
+def work_of(rank: int = 0, workers: int = 1, run=None, **plan: object):
+    return Post(FakeTime().clock()).assign(run or manifest(scenario(**plan)), rank=rank, workers=workers)
+
+
+MIX = {"balance": {"share": "50 %", "every": "2 s"}, "health": {"share": "50 %"}}
+
+
+def test_no_client_comes_twice_and_the_number_of_workers_changes_none():
+    """Endpoints take turns, and so do workers; beside the mix, clients begin far from the others'."""
+    alone = work_of(mix=MIX)
+    assert [alone.next_client("health").index for _ in range(4)] == [1, 3, 5, 7]
+    assert [alone.next_client("balance").index for _ in range(4)] == [0, 2, 4, 6]
+    shared = [work_of(rank, 3, mix=MIX) for rank in range(3)]
+    assert [work.next_client("health").index for _ in range(2) for work in shared] == [1, 3, 5, 7, 9, 11]
+    assert [work.next_client("webhooks").index for _ in range(2) for work in shared] == [
+        *range(40_000, 40_006),
+    ]
+
+
+def test_the_pace_is_the_mixs_or_a_second():
+    """Beside the mix, too."""
+    work = work_of(mix=MIX)
+    assert (work.every_s("balance"), work.every_s("health"), work.every_s("webhooks")) == (2.0, 1.0, 1.0)
+
+
+def test_limits_hold_unless_throttling_is_expected():
+    """Those that the target declares."""
+    work = work_of()
+    assert (work.is_limited("health"), work.is_limited("balance")) == (True, False)
+    assert not work_of(expect_throttling=True).is_limited("health")
+
+
+def test_a_promise_is_of_whom_the_limits_see():
+    """Each client for itself, and each endpoint; all of them together where they share an address."""
+    own, shared = work_of(), work_of(clients="shared")
+    assert (own.client(1).address is None, shared.client(1).address is None) == (False, True)
+    first, second = own.client(1), own.client(2)
+    assert own.standing(first, "health") is own.standing(first, "health")
+    assert own.standing(first, "health") is not own.standing(second, "health")
+    assert own.standing(first, "health") is not own.standing(first, "balance")
+    assert shared.standing(first, "health") is shared.standing(second, "health")
+    assert own.connections(first, "http://127.0.0.1:1") is own.connections(first, "http://127.0.0.1:1")
+    assert own.connections(first, "http://127.0.0.1:1") is not own.connections(second, "http://127.0.0.1:1")
+
+
+def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
+    """And of Locust's own clients what they take."""
+    timeouts = {"connect": "3 s", "first_byte": "4 s", "total": "5 s", "keep_alive_idle": "6 s"}
+    work = work_of(timeouts=timeouts)
+    client = work.client(1)
+    made = work._open_connection(client, "http://127.0.0.1:1")
+    assert (type(made), made.origin.host) == (Connection, "127.0.0.1")
+    assert (made._connect._duration_s, made._first_byte._duration_s, made._total._duration_s) == (3.0, 4.0, 5.0)
+    assert made._keep_alive_idle_s == 6.0
+    assert made._source_address == marks_of(1, "source-address", "127.0.0.1")[0] is not None
+    marked = work_of(clients={"header": "X-Client"})._open_connection(client, "http://127.0.0.1:1")
+    assert (marked._source_address, list(marked._headers)) == (None, ["X-Client"])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fasthttp", FastHttp), ("requests", Requests)])
+def test_locusts_own_clients_stand_in_where_the_scenario_says(name, kind):
+    """To be compared with."""
+    made = work_of(http_client=name)._open_connection(work_of().client(1), "http://127.0.0.1:1")
+    assert type(made) is kind
+
+
+def test_second_0_is_where_the_run_says():
+    """Times before it are below 0."""
+    time = FakeTime()
+    work = Post(time.clock()).assign(manifest(scenario()), rank=0, workers=1)
+    work.begin(3.0)
+    assert work.now_s() == pytest.approx(-3.0, abs=1e-6)
+    assert work.recorder.start_s == work.start_s
+    time.advance_to(4.0)
+    assert work.now_s() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("previous_s", "now_s", "due"),
+    [
+        (1.0, 1.5, Due(3.0)),
+        (1.0, 3.5, Due(3.5)),
+        (31.0, 32.0, Due(33.0)),
+        (33.0, 33.5, Due(37.5, burst=1)),
+        (33.0, 43.0, Due(43.0, burst=2, late=True)),
+    ],
+)
+def test_a_user_is_due_at_its_pace_or_at_the_next_burst(previous_s, now_s, due):
+    """Late where it was busy."""
+    found = work_of().next_due(2.0, previous_s=previous_s, now_s=now_s, offset_s=0.5)
+    assert found == due
+
+
+def test_a_process_has_what_was_assigned_and_else_plain_locusts():
+    """Under another run's id each time, so that no id comes twice on one target."""
+    post = Post(FakeTime().clock())
+    plain = post.workload()
+    assert post.workload() is plain
+    assert (plain.scenario.name, plain.seed, plain.rank, plain.workers) == ("plain-locust", 0, 0, 1)
+    assert isinstance(plain.recorder, NoRecorder)
+    assert plain.monotonic_s == post.clock.now_s
+    connect = object()
+    assert Post(connect=connect).workload()._connect is connect
+    assert Post(connect=connect).assign(manifest(scenario()), rank=0, workers=1)._connect is connect
+    assert len(plain.run_id) == 64
+    assert plain.run_id != Post().workload().run_id
+    recorded = manifest(scenario()).model_copy(update={"seed": 7})
+    work = post.assign(recorded, rank=2, workers=3)
+    assert post.workload() is work
+    assert (work.seed, work.rank, work.workers, work.run_id) == (7, 2, 3, recorded.run_id)
+    assert isinstance(work.recorder, Recorder)
+    assert work.recorder._worker == "3"
+    post.leave()
+    assert post.workload() is not work
+    assert post.workload().scenario.name == "plain-locust"

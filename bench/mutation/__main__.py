@@ -1,0 +1,82 @@
+"""Plants faults for a while in each group of files, and says how many of them the tests notice.
+
+python -m bench.mutation                    all groups; exit code 1 where too few are noticed
+python -m bench.mutation judge --seconds 60
+python -m bench.mutation judge --again      only those that survived the last time; `--tests PATH` if by new tests alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from bench.mutation.groups import ENOUGH, GROUPS, QUICK
+from bench.mutation.runner import MutationRun
+from bench.mutation.table import is_noticed, share
+from bench.serving import has_results, machine, read_results, write_results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--seconds", type=float, default=600.0, help="for each group (default: 600)")
+    parser.add_argument("--seed", type=int, default=1, help="of the order in which they come (default: 1)")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
+    parser.add_argument("--tests", nargs="*", help="these instead of the group's")
+    asked = parser.parse_args()
+    if len(asked.groups) == 1:
+        sys.exit(_play(asked.groups[0], asked))
+    # A process for each: what the tests of one import is no matter of another.
+    options = ["--seconds", str(asked.seconds), "--seed", str(asked.seed), *(["--again"] if asked.again else [])]
+    codes = [
+        subprocess.run([sys.executable, "-m", "bench.mutation", group, *options], check=False).returncode
+        for group in asked.groups
+    ]
+    sys.exit(max(codes))
+
+
+def _play(name: str, asked: argparse.Namespace) -> int:
+    group = GROUPS[name]
+    before = _kept().get(name, {}).get("fates", [])
+    only = {_key(fate) for fate in before if not is_noticed(fate)} if asked.again else None
+    run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=asked.seed, lasts_s=asked.seconds)
+    # Quick, and the same each time.
+    os.environ.pop("LOADPROOF_SIMULATIONS", None)
+    code = pytest.main(
+        ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(asked.tests or group.tests)], plugins=[run]
+    )
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} or not run.fates:
+        return 2
+    played = [fate._asdict() for fate in run.fates]
+    tried = {_key(fate) for fate in played}
+    fates = sorted([*played, *(fate for fate in before if asked.again and _key(fate) not in tried)], key=_key)
+    kept = _kept()
+    kept[name] = {
+        **machine(),
+        "seed": asked.seed,
+        "planned": run.planned,
+        "fates": fates,
+    }
+    write_results("mutation", kept)
+    for path in run.planned:
+        own = [fate for fate in fates if fate["path"] == path]
+        sys.stdout.write(f"{path}: {share(own):.1%} of {len(own)} noticed, {run.planned[path]} planned\n")
+    sys.stdout.write(f"{name}: {share(fates):.1%} of {len(fates)} noticed\n")
+    return int(share(fates) < ENOUGH)
+
+
+def _kept() -> dict[str, Any]:
+    return read_results("mutation") if has_results("mutation") else {}
+
+
+def _key(fate: dict[str, Any]) -> tuple[str, str, int, str]:
+    return fate["path"], fate["within"], fate["line"], fate["told"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What is mutated, and which tests have to notice: those in process that are quick, of the folder beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ENOUGH: Final = 0.85
+"""Of the mutants of each group."""
+QUICK: Final = "not process and not browser and not long and not quiet"
+_WHOLE_RUNS: Final = (
+    "tests/statistics/test_schedules.py::test_what_went_wrong_once_does_not_go_wrong_again",
+    "tests/statistics/test_schedules.py::test_a_seed_has_one_course_and_one_word",
+)
+"""On simulated time."""
+
+
+class Group(NamedTuple):
+    """Files with their tests."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+    confirms: bool
+    """A test that fails has to fail twice: it has sockets and waits, and may fail by chance on a busy machine."""
+
+    @property
+    def paths(self) -> list[Path]:
+        return sorted(path for pattern in self.files for path in Path().glob(pattern) if path.name != "__init__.py")
+
+
+GROUPS: Final = {
+    "judge": Group(("analysis/judge/*.py",), ("tests/analysis/judge",), confirms=False),
+    "outcomes": Group(
+        (
+            "loadproof/outcome.py",
+            *(
+                f"loadproof/http/{name}.py"
+                for name in ("answers", "bodies", "chunked", "connection", "head", "messages")
+            ),
+        ),
+        ("tests/loadproof/test_outcome.py", "tests/loadproof/http"),
+        confirms=True,
+    ),
+    "users": Group(("loadproof/users/*.py",), ("tests/loadproof/users", *_WHOLE_RUNS), confirms=True),
+    "crew": Group(
+        tuple(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring")),
+        ("tests/loadproof/generator", "tests/loadproof/recording", *_WHOLE_RUNS),
+        confirms=True,
+    ),
+}

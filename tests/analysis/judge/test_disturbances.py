@@ -1,0 +1,419 @@
+"""What disturbs a measurement, at its limit and just beyond it; and which of it decides, and for which phase."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.judge import disturbances
+from analysis.judge.disturbances import Disturbance, disturbed_phases
+from analysis.judge.judgement import Word
+from loadproof.histogram import bucket_of
+from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
+from simulation.rundirs import open_scenario, scenario
+from simulation.traffic import run_of_seconds
+
+PHASES = [
+    {"name": "warm-up", "warm_up": True, "duration": "5 s", "rate": "50 rps"},
+    {"name": "steady", "duration": "40 s", "rate": "50 rps"},
+    {"name": "after", "duration": "40 s", "rate": "50 rps"},
+]
+GOALS = ({"expect": "p(95) < 400 ms"}, {"expect": "error_ratio < 10 %"}, {"expect": "goodput_ratio >= 50 %"})
+CLOSED = [{"name": "steady", "duration": "40 s", "users": 10}, {"name": "after", "duration": "40 s", "users": 10}]
+
+
+def calm(*thresholds: dict[str, str], **changes: Any):
+    """50 requests a second of 20 ms each, and a generator that had nothing to do."""
+    content = {"phases": PHASES, "mix": {"balance": {"share": "100 %"}}, "thresholds": list(thresholds or GOALS)}
+    plan = open_scenario(**content | changes)
+    return run_of_seconds(plan, {("balance", "ok"): np.full(85, 50)})
+
+
+def disturbed(seconds: range, run=None, **columns: float):
+    """The same, with these values in the generator's record of these seconds."""
+    run = run or calm()
+    inside = run.generator["second"].isin(seconds)
+    values = {name: np.where(inside, value, run.generator[name]) for name, value in columns.items()}
+    return replace(run, generator=run.generator.assign(**values))
+
+
+def found(run) -> list[tuple[str, bool, frozenset[int]]]:
+    every = [disturbance for rule in disturbances.RULES for disturbance in rule(run)]
+    return [(disturbance.what, disturbance.decides, disturbance.seconds) for disturbance in every]
+
+
+def told(run) -> list[tuple[str, str]]:
+    return [(str(finding.word), finding.what) for finding in disturbances.disturbances(run)]
+
+
+def test_a_calm_run_has_none():
+    """And no phase that is not what was planned."""
+    assert found(calm()) == []
+    assert told(calm()) == []
+    assert disturbed_phases(calm()) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "columns", "what", "harmful"),
+    [
+        (
+            range(9, 12),
+            {"cpu_ratio": 0.95, "lag_p99_s": 0.01},
+            "worker local at 95% CPU for 3 s, p99 start lag 10 ms",
+            3,
+        ),
+        (range(9, 12), {"cpu_ratio": 0.949}, None, 0),
+        (range(9, 11), {"cpu_ratio": 1.0}, None, 0),
+        (range(5), {"cpu_ratio": 1.0}, None, 0),
+        (range(3, 8), {"cpu_ratio": 1.0}, "worker local at 100% CPU for 3 s, p99 start lag 0 s", 3),
+        (
+            range(9, 12),
+            {"wait_ratio": 0.1, "cpu_ratio": 0.3},
+            "worker local waited for its core in 3 s, for up to 25% of the time that it was ready to run",
+            0,
+        ),
+        (
+            range(9, 12),
+            {"wait_ratio": 0.2, "cpu_ratio": 0.2},
+            "worker local waited for its core in 3 s, for up to 50% of the time that it was ready to run",
+            3,
+        ),
+        (
+            range(9, 12),
+            {"wait_ratio": 0.19, "cpu_ratio": 0.2},
+            "worker local waited for its core in 3 s, for up to 49% of the time that it was ready to run",
+            0,
+        ),
+        (range(9, 12), {"wait_ratio": 0.1, "cpu_ratio": 0.31}, None, 0),
+        (range(9, 11), {"wait_ratio": 0.5, "cpu_ratio": 0.1}, None, 0),
+        (range(9, 12), {"wait_ratio": 0.004, "cpu_ratio": 0.0}, None, 0),
+        (range(9, 10), {"loop_delay_s": 0.25}, None, 0),
+        (range(9, 10), {"loop_delay_s": 0.26}, "worker local: the event loop stood still once, for up to 260 ms", 1),
+        (range(9, 11), {"loop_delay_s": 1.0}, "worker local: the event loop stood still 2 times, for up to 1 s", 2),
+        (range(9, 10), {"steal_ratio": 0.1}, "10% of the machine's CPU time was stolen in 1 s", 0),
+        (range(9, 11), {"steal_ratio": 0.2}, "20% of the machine's CPU time was stolen in 2 s", 0),
+        (range(9, 10), {"steal_ratio": 0.099}, None, 0),
+        (range(5), {"steal_ratio": 0.5}, None, 0),
+        (range(9, 10), {"clock_step_s": 0.5}, None, 0),
+        (range(9, 11), {"clock_step_s": -0.6}, "worker local's wall clock was set by 1.2 s", 0),
+    ],
+    ids=str,
+)
+def test_what_is_seen_in_seconds_is_told_from_its_limit_on(seconds, columns, what, harmful):
+    """None of it decides by itself; outside of warm-up, and with the seconds in which it may have done harm."""
+    every = found(disturbed(seconds, **columns))
+    assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, False)])
+    assert [len(spoiled) for _, _, spoiled in every] == ([] if what is None else [harmful])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "columns", "what"),
+    [
+        (range(9, 10), {"loop_delay_s": 1.01}, "worker local: the event loop stood still once, for up to 1.01 s"),
+        (range(85), {"clock_skew_s": 0.101}, "worker local's clock is 101 ms ahead of the master's"),
+        (range(85), {"clock_skew_s": -0.101}, "worker local's clock is 101 ms behind the master's"),
+        (range(85), {"clock_skew_s": 0.1}, None),
+        (range(84), {"clock_skew_s": 0.5}, None),
+        (range(9, 10), {"asleep_s": 0.51}, "the machine slept for 510 ms"),
+        (range(9, 10), {"asleep_s": 0.5}, None),
+    ],
+    ids=str,
+)
+def test_what_decides_by_itself_is_told_beyond_its_limit(seconds, columns, what):
+    """Whatever the thresholds say; a clock's skew by its last and best guess."""
+    every = found(disturbed(seconds, **columns))
+    assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, True)])
+
+
+@pytest.mark.parametrize(("missing", "what"), [(2, None), (3, "worker local was frozen for 3 s")])
+def test_a_gap_in_the_record_is_a_frozen_process(missing, what):
+    """Two seconds may get lost between two reports."""
+    run = calm()
+    rows = run.generator[~run.generator["second"].isin(range(20, 20 + missing))]
+    every = found(replace(run, generator=rows.iloc[::-1]))
+    assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, True)])
+
+
+def test_each_worker_is_looked_at_for_itself():
+    """Two workers who are busy for two seconds each are not one that is busy for four."""
+    run = disturbed(range(9, 11), cpu_ratio=1.0)
+    other = disturbed(range(11, 13), cpu_ratio=1.0).generator.assign(worker="2")
+    assert found(replace(run, generator=pd.concat([run.generator, other]))) == []
+
+
+def with_lag(run, lag_s: float, seconds: range):
+    """Requests of these seconds were sent so late."""
+    rows = run.intervals[(run.intervals["series"] == "response") & run.intervals["second"].isin(seconds)]
+    lags = rows.assign(series="lag", bucket=bucket_of(round(lag_s * 1e6)))
+    return replace(run, intervals=pd.concat([run.intervals, lags]))
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "limit"),
+    [
+        (GOALS, "100 ms"),
+        (({"expect": "p(95) < 400 ms"}, {"expect": "max < 200 ms"}, *GOALS[1:]), "50 ms"),
+        (({"expect": "p(95) < 400 ms", "series": "service"}, *GOALS[1:]), "50 ms"),
+        (({"expect": "p(95) < 400 ms", "phase": "after"}, *GOALS[1:]), "50 ms"),
+        (({"expect": "p(95) <= 1.1 * baseline"}, *GOALS[1:]), "50 ms"),
+        (({"expect": "mean < 800 ms"}, *GOALS[1:]), "200 ms"),
+        (GOALS[1:], "50 ms"),
+    ],
+    ids=str,
+)
+def test_start_lag_may_be_a_quarter_of_the_tightest_time_that_a_threshold_allows(thresholds, limit):
+    """Of response times in that phase; 50 ms where none is limited."""
+    run = with_lag(calm(*thresholds), 0.3, range(5, 45))
+    assert [text for text, _, _ in found(run)] == [
+        f"phase steady: p99 start lag 300 ms, more than {limit}",
+    ]
+
+
+@pytest.mark.parametrize(("lag_s", "is_told"), [(0.098, False), (0.102, True)])
+def test_start_lag_at_its_limit_is_none(lag_s, is_told):
+    """Beyond it, it is."""
+    assert bool(found(with_lag(calm(), lag_s, range(5, 45)))) == is_told
+
+
+def test_start_lag_that_no_second_explains_decides_for_its_phase():
+    """Where the record says in which seconds, they are weighed; of those of its own phase."""
+    run = with_lag(calm(), 0.3, range(5, 45))
+    assert [(decides, seconds) for _, decides, seconds in found(run)] == [(True, frozenset())]
+    assert disturbed_phases(run) == {"steady"}
+    late = disturbed(range(43, 47), run, lag_p99_s=0.2)
+    assert [(decides, seconds) for _, decides, seconds in found(late)] == [(False, frozenset({43, 44}))]
+
+
+@pytest.mark.parametrize(("late", "is_told"), [(20, False), (21, True)])
+def test_one_in_a_hundred_may_be_late(late, is_told):
+    """Of 2,000, the 1,980th decides."""
+    run = calm()
+    cell = run.intervals[run.intervals["series"] == "response"].iloc[[5]].assign(series="lag")
+    lags = [cell.assign(bucket=bucket_of(us), count=n) for us, n in ((1_000, 2000 - late), (300_000, late))]
+    assert bool(found(replace(run, intervals=pd.concat([run.intervals, *lags])))) == is_told
+
+
+@pytest.mark.parametrize(
+    ("workers", "in_flight", "is_told"), [(1, 10, False), (1, 9, True), (2, 5, False), (2, 4, True), (3, 3, True)]
+)
+def test_a_worker_drops_only_when_its_share_is_in_flight(workers, in_flight, is_told):
+    """Ten may be, shared out and rounded up."""
+    run = disturbed(range(9, 10), calm(max_in_flight=10), dropped=1200, in_flight=in_flight)
+    run = replace(run, manifest=run.manifest.model_copy(update={"workers": workers}))
+    every = found(run)
+    assert every == ([("1,200 arrivals were dropped while users were free", True, frozenset())] if is_told else [])
+
+
+@pytest.mark.parametrize(("unsent", "decides"), [(2, False), (3, True)])
+def test_wants_of_more_than_one_request_in_a_thousand_decide(unsent, decides):
+    """Of 2,000 and those; by phase, and the seconds of fewer are weighed."""
+    run = calm()
+    cell = run.intervals[run.intervals["series"] == "response"].iloc[[5]]
+    rows = cell.assign(outcome="", series=WANTS["files"], bucket=0, count=unsent)
+    kinds = run.intervals["series"].cat.categories
+    rows["series"] = pd.Categorical(rows["series"], categories=kinds)
+    ((what, does_decide, seconds),) = found(replace(run, intervals=pd.concat([run.intervals, rows])))
+    lacking = "the generator's machine had no file left to open"
+    assert what == f"phase steady: {unsent} of {2000 + unsent:,} requests were not sent: {lacking}"
+    assert (does_decide, seconds) == (decides, frozenset({5}))
+
+
+@pytest.mark.parametrize(("missing", "what"), [(20, None), (21, "phase steady: 1,979 of 2,000 planned arrivals were")])
+def test_one_planned_arrival_in_a_hundred_may_be_missing(missing, what):
+    """Not more; and only a run that was to reach its end has to have them all."""
+    run = calm()
+    at = run.intervals.index[(run.intervals["series"] == "response") & (run.intervals["second"] == 5)]
+    run.intervals.loc[at, "count"] -= missing
+    assert [text[: len(what or "")] for text, _, _ in found(run)] == ([] if what is None else [what])
+    ended = replace(run, manifest=run.manifest.model_copy(update={"ending": "interrupted"}))
+    assert found(ended) == []
+
+
+def with_bursts(run, *bursts: tuple[float, float, int]):
+    details = [
+        json.dumps({"burst": number, "sent": 10, "spread_s": spread_s, "peak_in_flight": 9, "late": late})
+        for number, (_, spread_s, late) in enumerate(bursts, 1)
+    ]
+    times_s = [at_s for at_s, _, _ in bursts]
+    return replace(run, events=pd.DataFrame({"time_s": times_s, "kind": "burst", "detail": details}))
+
+
+def test_a_burst_that_is_spread_was_none():
+    """Beyond 50 ms, unless its users still waited for answers, which is the target's doing."""
+    run = with_bursts(calm(), (10.0, 0.05, 0), (11.0, 0.051, 0), (12.0, 0.08, 1))
+    assert found(run) == [("burst 2: 10 sends spread over 51 ms: no simultaneous load", True, frozenset())]
+
+
+def crowd(present_ms: float = 10_000, late_ms: float = 0, *, seconds: range = range(40), ending: str = "completed"):
+    """Ten users in two phases of 40 s; in these seconds so much of their time was there, and late."""
+    thresholds = [{"expect": "goodput_ratio >= 50 %"}]
+    plan = scenario(phases=CLOSED, mix={"balance": {"share": "100 %", "every": "1 s"}}, thresholds=thresholds)
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(80, 10)})
+    rows = [
+        {"second": second, "phase": "steady" if second < 40 else "after", "series": series, "count": ms}
+        for second in range(80)
+        for series, ms in (
+            (PRESENT_MS, present_ms if second in seconds else 10_000),
+            (LATE_MS, late_ms if second in seconds else 0),
+        )
+    ]
+    manifest = run.manifest.model_copy(update={"ending": ending})
+    return replace(run, manifest=manifest, user_times=pd.DataFrame(rows).assign(endpoint="balance"))
+
+
+ABSENT = "most because users were not there: too slow to come, or ended by an exception"
+NOT_READY = "most because users were not ready at their turn: their own code took too long, or the event loop"
+
+
+@pytest.mark.parametrize(
+    ("run", "lost", "why"),
+    [
+        (crowd(9_900), None, None),
+        (crowd(9_890), "1.1%", ABSENT),
+        (crowd(late_ms=99), None, None),
+        (crowd(late_ms=200), "2.0%", NOT_READY),
+        (crowd(9_900, 100), "2.0%", NOT_READY),
+        (crowd(9_800, 100), "3.0%", ABSENT),
+        (crowd(0, seconds=range(20)), "50.0%", ABSENT),
+        (crowd(0, seconds=range(20), ending="interrupted"), None, None),
+        (crowd(12_000, seconds=range(20)), None, None),
+    ],
+    ids=lambda value: str(value)[:9] if isinstance(value, str) else "",
+)
+def test_user_seconds_are_lost_beyond_one_in_a_hundred(run, lost, why):
+    """Absent and late ones together; of a run that was to reach its end."""
+    every = found(run)
+    what = f"phase steady: {lost} of the planned user-seconds were lost, {why}"
+    assert [(text, decides) for text, decides, _ in every] == ([] if lost is None else [(what, True)])
+    assert disturbed_phases(run) == (frozenset() if lost is None else {"steady"})
+
+
+def test_users_too_many_at_one_time_do_not_stand_in_for_others():
+    """Whoever ought to be gone and waits for an answer is no substitute."""
+    run = crowd(12_000, seconds=range(20))
+    few = crowd(8_000, seconds=range(20, 40)).user_times
+    mixed = pd.concat([run.user_times[run.user_times["second"] < 20], few[few["second"] >= 20]])
+    ((what, _, _),) = found(replace(run, user_times=mixed))
+    assert "10.0% of the planned user-seconds" in what
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phases"),
+    [
+        (range(10, 12), frozenset()),
+        (range(10, 13), {"steady"}),
+        (range(43, 46), frozenset()),
+        (range(43, 48), {"after"}),
+        (range(42, 48), {"steady", "after"}),
+        (range(5), frozenset()),
+    ],
+)
+def test_a_phase_is_disturbed_by_more_than_a_twentieth_of_its_seconds(seconds, phases):
+    """Of 40 s, by three; each phase by its own."""
+    assert disturbed_phases(disturbed(seconds, loop_delay_s=0.5)) == phases
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "seconds", "word"),
+    [
+        (GOALS, range(10, 12), "PASS"),
+        (GOALS, range(10, 13), "INVALID"),
+        (({"expect": "goodput_ratio >= 50 %", "phase": "after"},), range(10, 20), "PASS"),
+    ],
+)
+def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
+    """Too much of a phase that a threshold reads could; of one that none reads it couldn't."""
+    run = disturbed(seconds, calm(*thresholds), loop_delay_s=0.5)
+    times = f"{len(seconds)} times"
+    what = f"worker local: the event loop stood still {times}, for up to 500 ms"
+    assert told(run) == [(word, what if word == "INVALID" else f"{what}; no threshold turns on it")]
+
+
+def test_a_note_without_seconds_is_told_as_it_is():
+    """Nothing was weighed."""
+    what = "10% of the machine's CPU time was stolen in 1 s"
+    assert told(disturbed(range(9, 10), steal_ratio=0.1)) == [("PASS", what)]
+
+
+@pytest.mark.parametrize("second", [9, 10, 11])
+def test_seconds_around_a_disturbed_one_are_weighed_with_it(second):
+    """Who was to be answered in it was sent before it, and who was late was sent after it."""
+    run = calm({"expect": "error_ratio < 1 %"}, {"expect": "goodput_ratio >= 50 %"})
+    failed = np.zeros(85, dtype=int)
+    failed[second] = 50
+    run = run_of_seconds(run.manifest.scenario, {("balance", "ok"): 50 - failed, ("balance", "server_error"): failed})
+    ((word, _),) = told(disturbed(range(10, 11), run, loop_delay_s=0.5))
+    assert word == "INVALID"
+
+
+@pytest.mark.parametrize("second", [8, 12])
+def test_seconds_further_away_are_not(second):
+    """What happened there stays the target's."""
+    run = calm({"expect": "error_ratio < 1 %"}, {"expect": "goodput_ratio >= 50 %"})
+    failed = np.zeros(85, dtype=int)
+    failed[second] = 50
+    run = run_of_seconds(run.manifest.scenario, {("balance", "ok"): 50 - failed, ("balance", "server_error"): failed})
+    ((word, _),) = told(disturbed(range(10, 11), run, loop_delay_s=0.5))
+    assert word == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("row", "seconds"),
+    [
+        ({"second": 7, "length_s": 1.0}, {7}),
+        ({"second": 7, "length_s": 1.1}, {7}),
+        ({"second": 7, "length_s": 1.11}, {7, 8}),
+        ({"second": 7, "length_s": 0.05}, {7}),
+        ({"second": 7, "length_s": -5.0}, {7}),
+        ({"second": 7, "length_s": 3.0}, {7, 8, 9}),
+        ({"second": 0, "length_s": 1e9}, set(range(60))),
+    ],
+    ids=str,
+)
+def test_a_row_tells_of_all_seconds_that_it_reaches_into(row, seconds):
+    """But for jitter; a damaged length is no longer than a minute."""
+    assert disturbances._seconds(pd.DataFrame([row])) == seconds
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "spoils"),
+    [
+        (Disturbance("x", "y", decides=True), [True, True]),
+        (Disturbance("x", "y", frozenset({10}), decides=True), [True, False]),
+        (Disturbance("x", "y", frozenset({44}), decides=True), [True, False]),
+        (Disturbance("x", "y", frozenset({45}), decides=True), [False, True]),
+        (Disturbance("x", "y", frozenset({10})), [False, False]),
+        (Disturbance("x", "y", decides=True, phases=frozenset({"after"})), [False, True]),
+        (Disturbance("x", "y", frozenset({10}), decides=True, phases=frozenset({"after"})), [True, True]),
+    ],
+    ids=str,
+)
+def test_what_decides_spoils_the_phases_that_it_was_in(disturbance, spoils):
+    """All of them where nobody knows."""
+    assert [disturbance.spoils(span) for span in calm().manifest.phases[1:]] == spoils
+
+
+def test_each_disturbance_has_its_remedy():
+    """The one that fits."""
+    runs = {
+        "free the generator's core, add workers, or lower the load, then run again": disturbed(
+            range(9, 12), cpu_ratio=1
+        ),
+        "keep other work off the generator's core, then run again": disturbed(range(9, 12), wait_ratio=0.9),
+        "don't suspend the machine or the process, and run again": disturbed(range(9, 10), asleep_s=9.0),
+        "synchronise the machines' clocks (NTP), then run again": disturbed(range(85), clock_skew_s=9.0),
+        "nothing is timed by it during a run": disturbed(range(9, 10), clock_step_s=9.0),
+        "a quieter machine gives narrower intervals": disturbed(range(9, 10), steal_ratio=0.5),
+        "look into generator.log and at what the locustfile does between requests, then run again": crowd(0),
+    }
+    for remedy, run in runs.items():
+        assert [finding.remedy for finding in disturbances.disturbances(run)] == [remedy]
+    assert {finding.word for run in runs.values() for finding in disturbances.disturbances(run)} == {
+        Word.INVALID,
+        Word.PASS,
+    }

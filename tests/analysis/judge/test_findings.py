@@ -1,0 +1,226 @@
+"""What a run's record tells beside its thresholds: word for word, at each limit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.frames.failures import Raised
+from analysis.judge.health import examine
+from loadproof.rundir.rows import REPEATED
+from simulation.rundirs import open_scenario
+from simulation.traffic import run_of_seconds
+
+PHASES = [{"name": "steady", "duration": "40 s", "rate": "50 rps"}]
+RESTART = "look into generator.log, then run again"
+MEMORY = "look into target.log and its memory, then run again"
+NO_RECORD = "the generator left no record of its own health: nobody knows whether it kept up"
+DEFECT = "this is a defect of loadproof: keep the run directory and report it"
+
+
+def calm(*, seconds: int = 40, thresholds: list[dict[str, object]] | None = None, **manifest: Any):
+    """50 requests a second, 2,000 in all, of which none was in flight at the end."""
+    content = {"phases": PHASES, "mix": {"balance": {"share": "100 %"}}}
+    plan = open_scenario(**content, thresholds=thresholds or [{"expect": "goodput_ratio >= 50 %"}])
+    run = run_of_seconds(plan, {("balance", "ok"): np.where(np.arange(40) < seconds, 50, 0)})
+    run = replace(run, generator=run.generator[run.generator["second"] < seconds].assign(in_flight=5))
+    return replace(run, manifest=run.manifest.model_copy(update=manifest))
+
+
+def told(run) -> list[tuple[str, str, str]]:
+    return [(str(finding.word), finding.what, finding.remedy) for finding in examine(run)]
+
+
+def cell(run, *, series: str, count: int, outcome: str = "ok") -> pd.DataFrame:
+    row = run.intervals[run.intervals["series"] == "response"].iloc[[0]]
+    return row.assign(outcome=outcome, series=series, bucket=0, count=count)
+
+
+def with_cells(run, **counted: int):
+    return replace(
+        run, intervals=pd.concat([run.intervals, *(cell(run, series=s, count=n) for s, n in counted.items())])
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "word", "what", "remedy"),
+    [
+        (
+            "target_died",
+            "FAIL",
+            "the target died after 20 s of 40 s (x)",
+            "look into target.log and its memory, then run again",
+        ),
+        ("generator_died", "INVALID", "the generator died after 20 s of 40 s (x)", RESTART),
+        ("disk_full", "INVALID", "recording stopped after 20 s of 40 s (x)", "free what it lacked and run again"),
+        ("interrupted", "INCONCLUSIVE", "interrupted after 20 s of 40 s", "run it to its end"),
+        ("terminated", "INCONCLUSIVE", "terminated after 20 s of 40 s", "run it to its end"),
+        ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: it never ended in order", "run it to its end"),
+    ],
+)
+def test_each_ending_is_told_with_how_far_it_came(ending, word, what, remedy):
+    """And with what is known of it."""
+    assert told(calm(seconds=20, ending=ending, ending_detail="x"))[0] == (word, what, remedy)
+    assert told(calm(seconds=20, ending=ending))[0][1] == what.replace(" (x)", "")
+
+
+ABORT = [{"expect": "goodput >= 40 rps for 5 s", "abort": True}, {"expect": "error_ratio < 50 %"}]
+GOES_ON = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "error_ratio < 50 %"}]
+OTHER = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "goodput >= 9000 rps"}]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "word", "more", "remedy"),
+    [
+        (
+            [{"expect": "goodput >= 200 rps for 5 s", "abort": True}, *ABORT],
+            "FAIL",
+            "",
+            "look at that window in the report, mend the target, and run again",
+        ),
+        (GOES_ON, "INCONCLUSIVE", "; in the whole record that window is not broken", "run it again, to its end"),
+        (OTHER, "INCONCLUSIVE", "; in the whole record that window is not broken", "run it again, to its end"),
+    ],
+)
+def test_a_run_that_was_ended_for_a_window_fails_if_the_window_is_broken(thresholds, word, more, remedy):
+    """One of those that end a run, and in the whole record."""
+    found = told(calm(thresholds=thresholds, seconds=20, ending="aborted", ending_detail="x"))[0]
+    assert found == (word, f"ended early, after 20 s of 40 s (x){more}", remedy)
+
+
+@pytest.mark.parametrize(
+    ("ending", "empty", "whats"),
+    [
+        ("completed", {"intervals", "generator"}, ["no request was recorded"]),
+        (
+            "completed",
+            {"generator"},
+            [NO_RECORD],
+        ),
+        ("interrupted", {"generator"}, []),
+        ("terminated", {"intervals", "generator"}, []),
+        ("running", {"intervals", "generator"}, []),
+        ("aborted", {"intervals", "generator"}, []),
+        ("target_died", {"intervals", "generator"}, []),
+        ("generator_died", {"intervals", "generator"}, ["no request was recorded"]),
+    ],
+)
+def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
+    """Unless the run was cut short."""
+    run = calm(ending=ending)
+    run = replace(run, **{name: getattr(run, name).iloc[:0] for name in empty})
+    found = [(word, what, remedy) for word, what, remedy in told(run) if "record" in what and "whole" not in what]
+    assert found == [("INVALID", what, RESTART) for what in whats]
+
+
+def test_damage_is_a_note():
+    """As it was found."""
+    assert told(replace(calm(), damage=("x is missing",))) == [
+        ("PASS", "x is missing", "nothing to do if the run was cut off")
+    ]
+
+
+@pytest.mark.parametrize("difference", [1, -1])
+def test_every_request_is_accounted_for(difference):
+    """Of those that were sent, neither fewer nor more."""
+    run = calm()
+    sent = run.generator["sent"].where(run.generator["second"] != 3, 50 + difference)
+    what = f"{2000 + difference:,} requests were sent, 2,000 are accounted for"
+    assert told(replace(run, generator=run.generator.assign(sent=sent))) == [("INVALID", what, DEFECT)]
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"])
+def test_of_a_run_that_was_cut_short_no_account_is_asked(ending):
+    """What was in flight went with it."""
+    run = calm(ending=ending)
+    assert DEFECT not in str(told(replace(run, generator=run.generator.assign(sent=1))))
+
+
+@pytest.mark.parametrize(
+    ("series", "setup"), [("want_ports", False), ("abandoned", False), ("want_ports", True), ("abandoned", True)]
+)
+def test_what_was_unsent_or_cut_off_is_accounted_for(series, setup):
+    """In the plan, and in set-up."""
+    run = calm()
+    rows = cell(run, series=series, count=1)
+    run = replace(run, setup=rows) if setup else replace(run, intervals=pd.concat([run.intervals, rows]))
+    assert DEFECT in str(told(run))
+    sent = run.generator["sent"].where(run.generator["second"] != 3, 51)
+    assert DEFECT not in str(told(replace(run, generator=run.generator.assign(sent=sent))))
+
+
+@pytest.mark.parametrize(
+    ("workers", "abandoned", "is_told"), [(1, 5, False), (1, 6, True), (2, 10, False), (2, 11, True)]
+)
+def test_no_more_are_cut_off_than_were_in_flight(workers, abandoned, is_told):
+    """Of all workers together, each at its most."""
+    run = with_cells(calm(), abandoned=abandoned)
+    idle = run.generator.assign(sent=0, worker="2")
+    rows = [run.generator, *([idle] if workers == 2 else [])]
+    generator = pd.concat(rows).reset_index(drop=True)
+    generator.loc[3, "sent"] += abandoned
+    generator.loc[4:39, "in_flight"] = 1
+    what = f"{abandoned} requests were cut off, and never more than {5 * workers} were in flight at once"
+    assert told(replace(run, generator=generator)) == ([("INVALID", what, DEFECT)] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("ended", "word", "what"),
+    [
+        ({"ok": 100}, "PASS", ""),
+        ({"ok": 99, "timeout": 1}, "PASS", ", of which 1 ended timeout"),
+        ({"ok": 98, "timeout": 1, "invalid": 1}, "INCONCLUSIVE", ", of which 1 ended invalid and 1 ended timeout"),
+    ],
+)
+def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
+    """Where more than one in a hundred of it failed, what came after it may not be what was meant."""
+    run = calm()
+    rows = pd.concat([cell(run, series="response", count=count, outcome=outcome) for outcome, count in ended.items()])
+    generator = run.generator.assign(sent=np.where(run.generator["second"] == 3, 150, 50))
+    remedy = "mend the target, or what on_start and on_stop send, then run again" if what else "nothing to do"
+    text = f"on_start and on_stop sent 100 requests beside the plan{what}"
+    assert told(replace(run, setup=rows, generator=generator)) == [(word, text, remedy)]
+
+
+@pytest.mark.parametrize(("spread_s", "late", "is_told"), [(0.05, 3, False), (0.06, 3, True), (0.05, 0, False)])
+def test_a_burst_whose_users_still_waited_is_the_targets_doing(spread_s, late, is_told):
+    """The pace before it was too much."""
+    detail = json.dumps({"burst": 2, "sent": 10, "spread_s": spread_s, "peak_in_flight": 9, "late": late})
+    events = pd.DataFrame({"time_s": [10.0], "kind": ["burst"], "detail": [detail]})
+    what = "burst 2: 10 sends spread over 60 ms, 3 users were still waiting for an answer"
+    remedy = "the target is too slow for the pace before the burst"
+    assert told(replace(calm(), events=events)) == ([("FAIL", what, remedy)] if is_told else [])
+
+
+@pytest.mark.parametrize(("repeated", "is_told"), [(2, False), (3, True)])
+def test_repetitions_above_one_in_a_thousand_are_told(repeated, is_told):
+    """Of 2,000; a note."""
+    what = "3 of 2,000 requests were sent twice: the target closed their connection"
+    remedy = "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle"
+    assert told(with_cells(calm(), **{REPEATED: repeated})) == ([("PASS", what, remedy)] if is_told else [])
+
+
+@pytest.mark.parametrize(("times", "word"), [(20, "PASS"), (21, "INCONCLUSIVE")])
+def test_exceptions_of_the_users_own_code_are_told(times, word):
+    """More than one for a hundred requests is another load than was meant; the most frequent is named."""
+    raised = (Raised(times=times - 1, message="no", place="a.py, line 1"), Raised(times=1, message="", place=""))
+    what = f"the users' own code raised {times} exceptions, most often no (a.py, line 1)"
+    remedy = "mend the locustfile; locust_exceptions.csv has the tracebacks"
+    assert told(replace(calm(), raised=raised)) == [(word, what, remedy)]
+    what = "the users' own code raised 1 exceptions, most often one without a text"
+    assert told(replace(calm(), raised=raised[1:])) == [("PASS", what, remedy)]
+
+
+def test_faults_on_purpose_are_told_in_one_line():
+    """Whatever is in them."""
+    run = calm()
+    target = run.manifest.target.model_copy(update={"faults": "a\nb"})
+    ((word, what, remedy),) = told(replace(run, manifest=run.manifest.model_copy(update={"target": target})))
+    assert what.startswith("the embedded target was told to go wrong: FAULTS='a")
+    assert "\n" not in what
+    assert (word, remedy) == ("PASS", "unset FAULTS to measure the API as it is")

@@ -1,0 +1,142 @@
+"""An interval to a word and a sentence, at the limit and on both sides of it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from analysis.estimates.estimate import Estimate
+from analysis.judge.judgement import (
+    Answer,
+    Judgement,
+    Word,
+    deciding_text,
+    judge_beside,
+    judge_estimate,
+    seen_text,
+    side_of,
+    word_of,
+)
+from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.scenario import Threshold
+
+BELOW = Threshold.model_validate({"expect": "p(95) < 200 ms"})
+
+
+@pytest.mark.parametrize(
+    ("in_this_run", "next_time", "word"),
+    [
+        (Answer.KEPT, Answer.KEPT, Word.PASS),
+        (Answer.KEPT, None, Word.PASS),
+        (Answer.KEPT, Answer.UNSURE, Word.INCONCLUSIVE),
+        (Answer.UNSURE, Answer.KEPT, Word.INCONCLUSIVE),
+        (Answer.MISSED, Answer.KEPT, Word.INCONCLUSIVE),
+        (Answer.MISSED, None, Word.INCONCLUSIVE),
+        (Answer.BROKEN, Answer.KEPT, Word.FAIL),
+        (Answer.BROKEN, None, Word.FAIL),
+        (Answer.KEPT, Answer.BROKEN, Word.FAIL),
+    ],
+)
+def test_pass_needs_both_answers_and_fail_one(in_this_run, next_time, word):
+    """What was only just missed, or is unsure, is neither."""
+    assert word_of(in_this_run, next_time) is word
+
+
+@pytest.mark.parametrize(
+    ("word", "in_this_run", "next_time", "decided_by"),
+    [
+        (Word.FAIL, Answer.BROKEN, Answer.UNSURE, "in this run"),
+        (Word.FAIL, Answer.BROKEN, None, "in this run"),
+        (Word.FAIL, Answer.UNSURE, Answer.BROKEN, "next time"),
+        (Word.FAIL, None, None, None),
+        (Word.INCONCLUSIVE, Answer.KEPT, Answer.UNSURE, "next time"),
+        (Word.INCONCLUSIVE, Answer.MISSED, Answer.UNSURE, "in this run"),
+        (Word.INCONCLUSIVE, None, None, None),
+        (Word.PASS, Answer.KEPT, Answer.KEPT, None),
+    ],
+)
+def test_the_question_that_decided_is_named(word, in_this_run, next_time, decided_by):
+    """Only where one of the two did."""
+    judgement = Judgement(BELOW, word, None, "", in_this_run, next_time)
+    assert judgement.decided_by == decided_by
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side"),
+    [(0.1, 0.199, Answer.KEPT), (0.1, 0.2, Answer.UNSURE), (0.2, 0.3, Answer.MISSED), (0.199, 0.3, Answer.UNSURE)],
+)
+def test_an_interval_is_on_a_side_with_both_its_ends(low, high, side):
+    """An end that is the limit is beyond it where the limit itself is."""
+    assert side_of(Estimate(low, low, high, 1), BELOW.expectation, beyond=Answer.MISSED) is side
+
+
+@pytest.mark.parametrize(
+    ("interval", "n", "word", "reason"),
+    [
+        ((0.1, 0.09, 0.11), 200, Word.PASS, "100 ms (90 ms to 110 ms)"),
+        ((0.1, 0.09, 0.11), 199, Word.INCONCLUSIVE, "100 ms (90 ms to 110 ms): 199 samples, needs 200"),
+        ((0.2, 0.19, 0.21), 200, Word.INCONCLUSIVE, "200 ms (190 ms to 210 ms), straddles the limit"),
+        ((0.3, 0.29, 0.31), 5, Word.FAIL, "300 ms (290 ms to 310 ms), beyond the limit"),
+        ((0.2, 0.2, 0.2), 200, Word.FAIL, "200 ms, beyond the limit"),
+    ],
+)
+def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
+    """Few samples keep nothing from failing."""
+    found = judge_estimate(BELOW, Estimate(*interval, n), needed=200)
+    assert (found.word, found.reason, found.estimate.n) == (word, reason, n)
+
+
+@pytest.mark.parametrize(
+    ("before", "is_given", "reason"),
+    [
+        (None, False, "100 ms, and no baseline was given; add --baseline RUN"),
+        (None, True, "100 ms, and the baseline has no samples of it"),
+        (
+            Estimate(0.08, 0.07, 0.09, 100),
+            True,
+            "100 ms, 1.25 x the baseline's 80 ms (70 ms to 90 ms): one run a side can't tell a change from noise",
+        ),
+        (
+            Estimate(0.0, 0.0, 0.0, 100),
+            True,
+            "100 ms, the baseline's 0 s (0 s to 0 s): one run a side can't tell a change from noise",
+        ),
+    ],
+)
+def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is_given, reason):
+    """However large it is."""
+    candidate = Estimate(0.1, 0.09, 0.11, 200)
+    found = judge_beside(BELOW, candidate, before, is_given=is_given)
+    assert (found.word, found.reason, found.estimate) == (Word.INCONCLUSIVE, reason, candidate)
+
+
+@pytest.mark.parametrize(
+    ("needed", "n", "text"),
+    [
+        (100, 1, "; about 100 samples would decide"),
+        (1234.5, 100, "; about 1,235 samples would decide"),
+        (3.2, 5, "; about 6 samples would decide"),
+        (100.1, 1, ", too close to it for any longer run to decide"),
+        (math.inf, 1, ", too close to it for any longer run to decide"),
+        (math.nan, 1, ", too close to it for any longer run to decide"),
+    ],
+)
+def test_how_many_samples_would_decide_is_told_up_to_a_hundred_times_as_many(needed, n, text):
+    """And never fewer than there were, which did not."""
+    assert deciding_text(needed, n, "about {} samples") == text
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(math.inf, 0.2, math.inf, 5), "not within 200 ms"),
+        (Estimate(0.1, 0.09, math.inf, 5), "100 ms (from 90 ms)"),
+        (Estimate(0.1, 0.09, 0.2, 5, below=0.2), "100 ms (below 200 ms)"),
+        (Estimate(0.1, 0.09, 0.11, 5), "100 ms (90 ms to 110 ms)"),
+        (Estimate(0.1, 0.1, 0.1, 5), "100 ms"),
+    ],
+)
+def test_what_was_seen_is_told_with_its_interval(estimate, text):
+    """Open where the samples gave no upper end."""
+    assert seen_text(estimate, parse_expectation("p(95) < 200 ms")) == text

@@ -1,0 +1,117 @@
+"""What is worth a word beside the thresholds, word for word and with its remedy."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from analysis.estimates.recovery import Recovery
+from analysis.estimates.shedding import Shedding
+from analysis.estimates.steady import Alike, Settling
+from analysis.judge.degradation import Degradation, notes
+from analysis.judge.judgement import Word
+
+
+def nothing(**changes) -> Degradation:
+    empty = {
+        "curve": None,
+        "recoveries": (),
+        "unrest": (),
+        "drifts": (),
+        "settling": None,
+        "too_alike": (),
+        "too_short": (),
+        "shedding": None,
+    }
+    return Degradation(**empty | changes)
+
+
+def recovery(took_s: float | None) -> Recovery:
+    known = dict.fromkeys(Recovery.__dataclass_fields__, None)
+    return Recovery(**known | {"trigger": "spike", "took_s": took_s, "looked_s": 30})
+
+
+COLLAPSE = SimpleNamespace(
+    peak=SimpleNamespace(phase="at-100", goodput_rps=100), step=SimpleNamespace(phase="at-200", goodput_rps=60)
+)
+KEEP = "refuse before any work, and say in Retry-After when a client is admitted again"
+ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
+
+
+@pytest.mark.parametrize(
+    ("degradation", "told"),
+    [
+        (nothing(), []),
+        (
+            nothing(curve=SimpleNamespace(collapse=COLLAPSE)),
+            [
+                (
+                    "goodput collapsed: 100 rps in at-100, 60 rps in at-200 under more load",
+                    "refuse what is too much early, before it costs anything",
+                )
+            ],
+        ),
+        (nothing(shedding=Shedding(1000, 0.01, 0.1, 10, 0, 0, 0)), []),
+        (
+            nothing(shedding=Shedding(1000, 0.5, 0.1, 10, 0, 0, 0)),
+            [("1,000 requests were refused, not gracefully: refused slowly, p95 500 ms", KEEP)],
+        ),
+        (nothing(recoveries=(recovery(3.0),)), []),
+        (
+            nothing(recoveries=(recovery(None),)),
+            [
+                (
+                    "metastable: not as before spike in 30 s after it",
+                    "look for retries, full queues and lost caches that keep the load up",
+                )
+            ],
+        ),
+        (nothing(unrest=("a reason",)), [("a reason", "compare with a phase in which the target keeps up")]),
+        (
+            nothing(too_short=("a", "b")),
+            [
+                (
+                    "a, b: too few seconds to see how alike they are, and taken as independent",
+                    "let a phase last 10 s at least where a verdict hangs on it",
+                )
+            ],
+        ),
+        (nothing(settling=Settling(15, 10.0, "steady")), []),
+        (
+            nothing(settling=Settling(16, 10.0, "steady")),
+            [
+                (
+                    "response times: settled after 16 s; the warm-up ended at 10 s",
+                    "warm up longer, or look at what drifts",
+                )
+            ],
+        ),
+        (
+            nothing(settling=Settling(None, 10.0, "steady"), too_alike=(ALIKE,)),
+            [
+                (
+                    "response times: no steady state; the warm-up ended at 10 s",
+                    "warm up longer, or look at what drifts",
+                )
+            ],
+        ),
+        (
+            nothing(too_alike=(ALIKE,)),
+            [
+                (
+                    (
+                        "neighbouring seconds of steady are alike (correlation 0.50): "
+                        "from 20 s of them intervals come out too narrow"
+                    ),
+                    "let it last 2 min where the verdict is close",
+                )
+            ],
+        ),
+    ],
+    ids=lambda value: value[0][0][:24] if isinstance(value, list) and value else "",
+)
+def test_what_is_worth_a_word_is_a_note_with_its_remedy(degradation, told):
+    """None of them decides."""
+    assert [(note.what, note.remedy) for note in notes(degradation)] == told
+    assert all(note.word is Word.PASS for note in notes(degradation))

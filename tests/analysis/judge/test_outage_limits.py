@@ -1,0 +1,137 @@
+"""Where an outage begins and ends, at the limits of what is one, and word for word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.estimates.metrics import Scope
+from analysis.estimates.misses import misses_of
+from analysis.judge.outage import _worst_stretch, outage_of
+from simulation.traffic import run_of_seconds
+from tests.analysis.judge.counted import run_with
+
+
+def outage_in(run):
+    threshold = run.manifest.scenario.thresholds[0]
+    return outage_of(misses_of(threshold.expectation, run, Scope.of(threshold, run.manifest.scenario)), run)
+
+
+def outage_text(run) -> str:
+    return outage_in(run).told(run, run.manifest.scenario.thresholds[0].expectation)
+
+
+@pytest.mark.parametrize(
+    ("failed", "seconds"),
+    [
+        ([0] * 10 + [50] * 5 + [0] * 10, (10, 15)),
+        ([50] * 5 + [0] * 20, (0, 5)),
+        ([0] * 20 + [50] * 5, (20, 25)),
+        ([50] * 18 + [0] * 2, (0, 18)),
+        ([50] * 19 + [0] * 1, None),
+        ([50] * 20, None),
+        ([0] * 20, None),
+        ([1] * 20, None),
+        ([0, 0, 0, 0, 2] * 4, None),
+        ([0, 60, *[0, 0, 0, 40, 0, 0, 0, 40] * 3], None),
+        ([0, 60, 0, 0, 0, 20, 0, 0, 0, 20], (1, 10)),
+    ],
+)
+def test_an_outage_is_where_most_of_what_was_wrong_crowds(failed, seconds):
+    """In up to nine tenths of the seconds, holding half of it, and by no chance."""
+    outage = outage_in(run_with(failed))
+    assert (outage and (outage.start_s, outage.end_s)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("excess", "numbers", "stretch"),
+    [
+        ([1.0, 2.0, -1.0, 3.0], range(4), (0, 4)),
+        ([1.0, -2.0, 3.0, 1.0], range(4), (2, 4)),
+        ([3.0, -1.0, 1.0], range(3), (0, 1)),
+        ([-1.0, -2.0], range(2), (0, 0)),
+        ([0.0, 0.0], range(2), (0, 0)),
+        ([2.0, 2.0, 3.0], [0, 1, 5], (0, 2)),
+        ([2.0, 2.0, 5.0], [0, 1, 5], (2, 3)),
+        ([1.0, -1.0, 2.0], range(3), (2, 3)),
+    ],
+)
+def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers, stretch):
+    """The shortest and first of those with the largest sum."""
+    assert _worst_stretch(np.array(excess), np.array(list(numbers))) == stretch
+
+
+@pytest.mark.parametrize(
+    ("run", "text"),
+    [
+        (
+            run_with([0] * 10 + [50] * 5 + [0] * 10),
+            (
+                "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests "
+                "ended server_error, "
+                "of balance"
+            ),
+        ),
+        (
+            run_with([0] * 20 + [50] * 5, mix={"balance": {"share": "100 %"}}),
+            (
+                "an outage began 20 s into the run (06:00:20 UTC) and lasted until the run ended, 5 s later: "
+                "250 of 500 requests ended server_error"
+            ),
+        ),
+        (
+            run_with([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="dropped"),
+            (
+                "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: "
+                "250 of 500 requests ended dropped, never sent, of balance"
+            ),
+        ),
+        (
+            run_with([0] * 10 + [50] * 5 + [0] * 10, outcome="timeout", health=100),
+            (
+                "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 1,000 requests ended timeout, "
+                "of balance"
+            ),
+        ),
+    ],
+    ids=["middle", "end", "dropped", "timeout"],
+)
+def test_an_outage_is_told_in_one_sentence(run, text):
+    """When it began, how long it lasted, what became of how many, and of which endpoint nearly all of them were."""
+    if "dropped" in text:
+        kinds = run.intervals["series"].where(run.intervals["outcome"] != "dropped", "dropped")
+        run = replace(
+            run, intervals=run.intervals.assign(series=kinds).drop_duplicates(["second", "series", "outcome"])
+        )
+    assert outage_text(run) == text
+
+
+@pytest.mark.parametrize(("other", "where"), [(5, ", of balance"), (6, "")])
+def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
+    """Of those that were wrong; and the kinds are told where there are several, the most frequent first."""
+    hurt = np.repeat([0, 1, 0], [10, 5, 10])
+    plan = run_with(hurt).manifest.scenario
+    counted = {
+        ("balance", "ok"): 100 - 50 * hurt,
+        ("balance", "server_error"): 35 * hurt,
+        ("balance", "timeout"): 15 * hurt,
+        ("health", "ok"): 100 - other * hurt,
+        ("health", "timeout"): other * hurt,
+    }
+    text = outage_text(run_of_seconds(plan, counted))
+    timeouts, every = 5 * (15 + other), 5 * (50 + other)
+    assert text.endswith(f"{every} of 1,000 requests ended badly (175 server_error, {timeouts} timeout){where}")
+
+
+def test_slow_answers_are_a_slow_stretch():
+    """Of those that ended as they should."""
+    run = run_with([0] * 25, "p(95) < 200 ms")
+    slow = run.intervals["second"].between(10, 14) & (run.intervals["series"] == "response")
+    bucket = run.intervals["bucket"].where(~slow, 1700)
+    text = outage_text(replace(run, intervals=run.intervals.assign(bucket=bucket)))
+    assert text == (
+        "a slow stretch began 10 s into the run (06:00:10 UTC) and lasted 5 s: "
+        "500 of 500 requests took longer than 200 ms, of balance"
+    )

@@ -1,0 +1,201 @@
+"""The sentences of a verdict: what decided, with its numbers, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.estimates.changes import Move
+from analysis.estimates.estimate import Estimate
+from analysis.estimates.metrics import Scope, summary
+from analysis.judge.finding import Finding
+from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from analysis.judge.thresholds import judge
+from analysis.judge.verdict import (
+    Verdict,
+    _beside,
+    _next_after_pass,
+    _next_step,
+    badness,
+    decide,
+    outage_step,
+    told,
+    unwritten,
+)
+from loadproof.scenario.scenario import Threshold
+from simulation.rundirs import open_scenario
+from simulation.traffic import run_of, run_of_seconds
+from tests.analysis.judge.counted import run_with as counted
+
+MIX = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
+GOODPUT = {"expect": "goodput_ratio >= 50 %"}
+
+
+def plan_of(*thresholds: dict[str, object], seconds: int = 30):
+    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "100 rps"}]
+    return open_scenario(phases=phases, mix=MIX, thresholds=list(thresholds) or [GOODPUT])
+
+
+def run_with(plan, **per_second: int):
+    """Each second alike: so many of each outcome, of `balance`; 50 good ones of `health`."""
+    seconds = int(plan.phases[-1].duration)
+    counted = {("balance", outcome): np.full(seconds, count) for outcome, count in per_second.items()}
+    return run_of_seconds(plan, {("health", "ok"): np.full(seconds, 50), **counted})
+
+
+def judged(expect: str, word: Word, reason: str, in_this_run: Answer | None = None) -> tuple[Threshold, Judgement]:
+    threshold = Threshold.model_validate({"expect": expect})
+    return threshold, Judgement(threshold, word, Estimate(0.1, 0.1, 0.1, 1), reason, in_this_run)
+
+
+@pytest.mark.parametrize(("others", "more"), [(0, ""), (1, " (and 1 more threshold)"), (2, " (and 2 more thresholds)")])
+def test_the_first_that_decides_is_told_and_how_many_more(others, more):
+    """With its scope, what was seen, and what was expected."""
+    _, judgement = judged("p(95) < 20 ms", Word.FAIL, "100 ms, beyond the limit")
+    text = "all endpoints · all phases: p(95) is 100 ms, beyond the limit (expected p(95) < 20 ms)"
+    assert told([judgement] * (others + 1)) == text + more
+
+
+def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
+    """There is nothing to do."""
+    verdict = decide(run_with(plan_of(GOODPUT, {"expect": "error_ratio < 10 %"}), ok=50))
+    assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds hold, and the generator kept up.")
+    assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
+    assert verdict.beside is None
+
+
+def moved(worse: float, what: str) -> Move:
+    return Move(what, worse, is_clear=True)
+
+
+WORSE, BETTER = moved(0.5, "p95 rose by 50 %"), moved(-0.2, "p95 fell by 20 %")
+SAME = moved(0.0, "nothing")
+NOISE = "; one run a side can't tell a change from noise."
+
+
+@pytest.mark.parametrize(
+    ("moves", "text"),
+    [
+        ([], "no time changed by 5% or more, nor the goodput ratio."),
+        ([WORSE], f"p95 rose by 50 %{NOISE}"),
+        ([WORSE, BETTER], f"p95 rose by 50 %, and 1 more changed by 5% or more{NOISE}"),
+        ([moved(-0.1, "p50 fell by 10 %"), BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
+        ([SAME, BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
+    ],
+)
+def test_beside_a_baseline_the_worst_change_is_told(moves, text):
+    """Or the best, where none is worse; and how many more there are."""
+    assert _beside(moves, run_with(plan_of(), ok=50)) == f"Beside 20261123T060000Z-synthetic: {text}"
+
+
+@pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([SAME], False), ([WORSE], True)])
+def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed):
+    """A pass, beside a better run."""
+    told_next = _next_after_pass(moves)
+    if is_weighed:
+        assert told_next == (
+            "Weigh what became worse before you keep this run as a baseline: p95 rose by 50 %. "
+            "Several runs of each release tell whether that is more than noise."
+        )
+    else:
+        assert told_next == "Nothing to do. Keep this run as the baseline of the next release."
+
+
+LOOK = "Look at balance in steady, where p95 is 100 ms. "
+
+
+@pytest.mark.parametrize(
+    ("expect", "word", "reason", "answer", "has_baseline", "step"),
+    [
+        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, False, "Add --baseline RUN, with a run of the last"),
+        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "Weigh the difference beside the baseline"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target lies on its limit: correct"),
+        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Look why the phase before the trigger was not calm"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.KEPT, False, "Run longer or with more requests, then judge"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.MISSED, False, f"{LOOK}A longer run tells whether it is so"),
+        ("p(95) < 1 s", Word.FAIL, "x", Answer.BROKEN, False, f"{LOOK}Then mend the target, or correct the threshold."),
+        ("recovery <= 1 s", Word.FAIL, "x", None, False, "Look at Recovery in the report, and for what kept the load"),
+        ("drift(p(95)) < 10 %", Word.FAIL, "x", None, False, "Look at the drift in the report, and for what grows all"),
+    ],
+)
+def test_each_reason_has_its_next_step(expect, word, reason, answer, has_baseline, step):
+    """Never more load where the target has missed its limit already."""
+    plan = plan_of()
+    at_s = np.arange(0, 30, 0.02)
+    run = run_of(plan, at_s, np.full(at_s.size, 0.1))
+    assert _next_step([judged(expect, word, reason, answer)], run, has_baseline=has_baseline).startswith(step)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "place"),
+    [
+        ({"ok": 20, "server_error": 20, "timeout": 10}, "where 600 of 1,500 requests ended server_error."),
+        ({"ok": 20, "server_error": 10, "timeout": 20}, "where 600 of 1,500 requests ended timeout."),
+        ({"ok": 40, "dropped": 10}, "where 300 of 1,500 requests could not even be sent."),
+    ],
+)
+def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, place):
+    """Of the endpoint where most is wrong."""
+    run = run_with(plan_of(), **per_second)
+    if "dropped" in per_second:
+        dropped = run.intervals["outcome"] == "dropped"
+        renamed = run.intervals["series"].where(~dropped, "dropped")
+        run = replace(run, intervals=run.intervals.assign(series=renamed)[~dropped | renamed.ne("completed")])
+    threshold, judgement = judged("goodput >= 1 rps", Word.FAIL, "x")
+    step = _next_step([(threshold, judgement)], run, has_baseline=False)
+    assert step.startswith("Look at balance in steady, where "), step
+
+
+def test_what_did_not_end_ok_is_worse_than_what_was_slow():
+    """By its share of what was offered; nothing of nothing."""
+    rows = {row.endpoint: row for row in summary(run_with(plan_of(), ok=40, server_error=10))}
+    bad, p95_s = badness(rows["balance"])
+    assert (bad, p95_s) == (pytest.approx(0.2), pytest.approx(0.02, rel=0.01))
+    assert badness(rows["health"])[0] == 0
+    empty = {row.endpoint: row for row in summary(run_with(plan_of()))}["balance"]
+    assert badness(empty) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("word", [Word.PASS, Word.FAIL, Word.INCONCLUSIVE])
+def test_a_verdict_that_cannot_be_written_is_invalid(word):
+    """For nobody could look at the evidence; what was found stays."""
+    note = Finding(Word.PASS, "a note", "nothing")
+    verdict = unwritten(Verdict(word, "Before.", "Do.", (), (note,)), "the disk is full", "free some space")
+    assert (verdict.word, verdict.reason, verdict.next_step) == (
+        Word.INVALID,
+        "The disk is full.",
+        "Free some space.",
+    )
+    assert verdict.findings == (note, Finding(Word.INVALID, "the disk is full", "free some space"))
+
+
+def test_an_invalid_verdict_keeps_its_reason_when_it_cannot_be_written():
+    """The first reason is the better one; the second is a finding."""
+    verdict = unwritten(Verdict(Word.INVALID, "Before.", "Do.", (), ()), "the disk is full", "free some space")
+    assert (verdict.word, verdict.reason, verdict.next_step) == (Word.INVALID, "Before.", "Do.")
+    assert [finding.what for finding in verdict.findings] == ["the disk is full"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "names_it"),
+    [("error_ratio < 1 %", True), ("error_ratio < 5 % for 5 s", False), ("p(95) <= 1.1 * baseline", False)],
+)
+def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
+    """A window's reason has its time already; beside a baseline there is no limit to go by."""
+    run = with_outage(expect)
+    threshold = run.manifest.scenario.thresholds[0]
+    step = outage_step(judge(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
+    assert step == (
+        (
+            "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "
+            "of balance. Find out from the target's logs what it did then, and mend it, or correct the threshold."
+        )
+        if names_it
+        else None
+    )
+
+
+def with_outage(expect: str):
+    return counted([0] * 10 + [50] * 5 + [0] * 15, expect)

@@ -1,0 +1,124 @@
+"""What Locust is told of a user's requests, and which of a user's requests are in the plan."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from tests import unpatched  # noqa: F401 - before locust
+
+from locust.exception import StopUser  # isort: skip
+
+from loadproof.plan.pacing import Due
+from loadproof.users.user import UnexpectedAnswerError, api_users, expect, sets_up
+from tests.loadproof.users.test_turns import Played, Waiting, ask
+
+
+def told_of(played: Played, task) -> list[dict]:
+    """Locust's events of one task's requests."""
+    told: list[dict] = []
+    played.user.environment.events.request.add_listener(lambda **event: told.append(event))
+    played.time.advance_to(1.0)
+    performing = gevent.spawn(task, played.user)
+    played.time.advance_to(5.0)
+    performing.get()
+    return told
+
+
+def test_locust_is_told_of_each_request_while_nobody_feeds_its_statistics():
+    """With its time in ms from its beginning, its length and its answer."""
+    played = Played(takes_s=lambda _: 0.25)
+    (event,) = told_of(played, ask)
+    assert event["response_time"] == pytest.approx(250)
+    assert event["start_time"] == pytest.approx(played.clock.unix_s() - 4.0, abs=0.01)
+    assert {name: event[name] for name in ("request_type", "name", "response_length", "exception", "url")} == {
+        "request_type": "GET",
+        "name": "health",
+        "response_length": 16,
+        "exception": None,
+        "url": "/health",
+    }
+    assert event["response"].status == 200
+    assert event["context"] == {}
+
+
+def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
+    """And a failure is kept as an example."""
+    played = Played()
+    played.recorder.feeds_locust = True
+    failed: list[tuple] = []
+    played.recorder.failed = lambda *what: failed.append(what)
+    assert told_of(played, ask) == []
+    assert failed == []
+
+    def wrong(user) -> None:
+        assert user.send(user.api.ask_health(), lambda _: expect(condition=False, reason="no")) is None
+
+    played = Played()
+    played.recorder.feeds_locust = True
+    played.recorder.failed = lambda *what: failed.append(what)
+    (event,) = told_of(played, wrong)
+    assert isinstance(event["exception"], UnexpectedAnswerError)
+    ((endpoint, request, answer, error),) = failed
+    assert (endpoint, request.path, answer.status, str(error)) == ("health", "/health", 200, "no")
+
+
+def test_each_task_has_its_turns():
+    """By the user's own seeded choices."""
+    seen: list[str] = []
+    played = Played()
+    type(played.user).tasks = [lambda _: seen.append("first"), lambda _: seen.append("second")]
+    for _ in range(20):
+        played.user._choose_task()(played.user)
+    assert set(seen) == {"first", "second"}
+
+
+def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
+    """It is due when it gets there, and outside the plan; so is nothing in between."""
+    played = Played(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
+    user = played.user
+    assert user._take_due().is_setup
+    user._requests = 0
+    user._due = Due(0.0)
+    dues: list[Due] = []
+    take = user._take_due
+    user._take_due = lambda: dues.append(take()) or dues[-1]
+
+    def live() -> None:
+        with pytest.raises(StopUser):
+            user._take_turns()
+
+    living = gevent.spawn(live)
+    played.time.advance_to(10.0)
+    living.get()
+    assert [(round(due.at_s, 3), due.is_setup) for due in dues] == [(0.5, False), (2.5, False)]
+    assert take().is_setup
+
+
+def test_a_tasks_second_request_is_due_when_it_gets_there():
+    """Its first one serves the turn."""
+    played = Played()
+    dues: list[Due] = []
+    take = played.user._take_due
+    played.user._take_due = lambda: dues.append(take()) or dues[-1]
+    performing = gevent.spawn(played.user.perform, Due(-1.0, burst=3))
+    played.time.advance_to(1.0)
+    performing.get()
+    assert dues == [Due(-1.0, burst=3)]
+    assert take() == Due(pytest.approx(1.0), is_setup=False)
+
+
+def test_users_of_ours_are_known_and_what_sets_up():
+    """Among whatever else Locust found."""
+    played = Played()
+
+    class Starting(Waiting):
+        abstract = True
+
+        def on_start(self) -> None:
+            pass
+
+    environment = played.user.environment
+    environment.user_classes = [*environment.user_classes, object]
+    assert api_users(environment) == [type(played.user)]
+    assert (sets_up(Starting), sets_up(type(played.user))) == (True, False)
