@@ -64,6 +64,7 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
     assert (path / files.SUMMARY).read_text().startswith(f"## {verdict_of(path)['verdict']}: quick\n")
 
 
+@pytest.mark.long
 def test_a_broken_window_ends_the_run(tmp_path):
     """With what was broken in the verdict, the events and the manifest, and the rest of the plan not run."""
     thresholds = [{"expect": "error_ratio < 5 % for 3 s", "abort": True}, *ENDLESS["thresholds"]]
@@ -80,6 +81,7 @@ def test_a_broken_window_ends_the_run(tmp_path):
     assert len(run.events[run.events["kind"] == "aborted"]) == 1
 
 
+@pytest.mark.long
 def test_a_target_that_dies_midway_fails(tmp_path):
     """With the reason, and what was measured kept."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")

@@ -111,6 +111,7 @@ def wait_until_it_listens(port: int) -> None:
     raise AssertionError("it never listened")
 
 
+@pytest.mark.long
 def test_workers_that_never_come_are_told(tmp_path):
     """After the wait that was asked for, with a reason and no zero."""
     done = in_process(
@@ -122,6 +123,7 @@ def test_workers_that_never_come_are_told(tmp_path):
     assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
 
 
+@pytest.mark.long
 def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp_path):
     """Whoever looks for a free port meanwhile gets another one: it listens as soon as there is a process to ask."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", "--workers", 2)

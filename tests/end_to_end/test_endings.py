@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
     ("moment", "number", "code", "ending"),
     [
         ("starting", signal.SIGINT, 130, "interrupted"),
-        ("target up", signal.SIGTERM, 143, "terminated"),
+        pytest.param("target up", signal.SIGTERM, 143, "terminated", marks=pytest.mark.long),
         ("bursts", signal.SIGINT, 130, "interrupted"),
     ],
 )
@@ -76,6 +76,7 @@ def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
     assert run.survivors() == []
 
 
+@pytest.mark.long
 def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_target):
     """The generator's files may not grow any more once it has begun: the recording stops, and says so."""
     # Coverage could not write its own file.

@@ -129,6 +129,7 @@ def on_a_small_disk(path: Path, script: str, *, size: str = "10m") -> subprocess
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
 
 
+@pytest.mark.long
 def test_a_report_on_a_read_only_disk_is_one_line(tmp_path):
     """Nothing was measured, and what is there stays; no traceback."""
     run, disk = write_run(tmp_path / "run"), tmp_path / "disk"

@@ -38,6 +38,7 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     assert shown.read_text() == (directory / "summary.md").read_text()
 
 
+@pytest.mark.long
 def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypatch):
     """What it had not come to is listed; the code is the signal's."""
     judged = judging.judged

@@ -123,6 +123,7 @@ def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variab
     assert f"{variable}: {what}" in done.stderr
 
 
+@pytest.mark.long
 def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path):
     """Those of the reference API that happen to be set were meant for others: a database, an address to listen on."""
     others = {"HOST": "nowhere.invalid", "DATABASE": str(tmp_path / "theirs.db"), "WORKERS": "nonsense"}

@@ -82,6 +82,7 @@ def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
     assert not ids & others
 
 
+@pytest.mark.long
 def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_path):
     """A hanging target: each allowed request times out, those in flight in the end, too; the others are never sent."""
     changes = {

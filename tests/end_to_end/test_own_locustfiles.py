@@ -27,6 +27,7 @@ class ShopUser(ApiUser):
 """
 
 
+@pytest.mark.long
 def test_a_login_leaves_the_pace_as_it_is(tmp_path):
     """Ten users, one request a second each for three seconds, and one login each."""
     files = tmp_path / "own"

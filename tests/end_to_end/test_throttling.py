@@ -31,6 +31,7 @@ def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) ->
     return seen
 
 
+@pytest.mark.long
 def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
     """Three a second are let in again after a second; five a minute aren't, whatever they are told."""
     seen = run(

@@ -101,6 +101,7 @@ def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tm
     assert "missed" not in set(run.intervals["outcome"][run.intervals["count"] > 0])
 
 
+@pytest.mark.long
 def test_a_task_that_raises_leaves_the_pace_as_it_is(tmp_path):
     """Every time: as much is sent as without the mistake, and none of it is set-up."""
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:

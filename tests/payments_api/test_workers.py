@@ -90,6 +90,7 @@ def test_all_workers_end_together():
     assert target.process.returncode == 0
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_ends_the_target():
     """Half a target would be measured as a whole one."""
     with running_target(LIMITER="off", WORKERS="2") as target:
@@ -114,6 +115,7 @@ def ended_by(code: str, **settings: str) -> int:
 TERMINATE = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
+@pytest.mark.long
 def test_a_signal_that_comes_while_the_supervisor_looks_for_its_parent_is_not_lost():
     """Each time that it looks: there is no moment at which it may not come."""
     code = f"real = os.getppid\ndef look():\n    {TERMINATE}\n    return real()\nos.getppid = look"

@@ -80,6 +80,7 @@ def test_a_full_disk_behind_the_output_loses_no_verdict(tmp_path):
     assert (run / files.REPORT).exists()
 
 
+@pytest.mark.long
 def test_the_path_stays_whole_in_a_narrow_log(tmp_path):
     """On one line, to be copied or read by a program."""
     run = write_run(tmp_path / "a directory of some length")
@@ -98,6 +99,7 @@ def test_a_terminal_of_few_characters_is_written_what_it_can_show(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.long
 def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
     """Nobody can be told."""
     run = write_run(tmp_path / "run")
@@ -107,6 +109,7 @@ def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
         assert done.returncode == code
 
 
+@pytest.mark.long
 def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
     """PASS, and the files are written."""
     run = write_run(tmp_path / "run")
@@ -115,6 +118,7 @@ def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_a_run_whose_reader_goes_away_ends_with_its_verdict(tmp_path):
     """`loadproof run … | head -n 1`, in a script that only wants to see it begin."""
     phases = [{"name": "steady", "duration": "2 s", "users": 10}]

@@ -50,6 +50,7 @@ def test_who_does_not_say_what_tells_clients_apart_gets_what_fits_the_host(host,
     assert ("all users share one" in done.stderr) == identity.startswith("one")
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_is_right_each_time(shared_target):
     """Its payments and events are new ones, whatever earlier looks have left on the target."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests import unpatched  # noqa: F401 - before locust's own clients
+from tests import unpatched  # noqa: F401 - before locust
 
 from loadproof.errors import UnsafeTargetError  # isort: skip
 from loadproof.http.connection import Connection
-from loadproof.http.locustclients import FastHttp, Requests
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
 from loadproof.plan.clients import marks_of
 from loadproof.plan.pacing import Due
@@ -85,7 +84,7 @@ def test_a_promise_is_of_whom_the_limits_see():
 
 
 def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
-    """And of Locust's own clients what they take."""
+    """Or the header that its marks are in."""
     timeouts = {"connect": "3 s", "first_byte": "4 s", "total": "5 s", "keep_alive_idle": "6 s"}
     work = work_of(timeouts=timeouts)
     client = work.client(1)
@@ -96,13 +95,6 @@ def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
     assert made._source_address == marks_of(1, "source-address", "127.0.0.1")[0] is not None
     marked = work_of(clients={"header": "X-Client"})._open_connection(client, "http://127.0.0.1:1")
     assert (marked._source_address, list(marked._headers)) == (None, ["X-Client"])
-
-
-@pytest.mark.parametrize(("name", "kind"), [("fasthttp", FastHttp), ("requests", Requests)])
-def test_locusts_own_clients_stand_in_where_the_scenario_says(name, kind):
-    """To be compared with."""
-    made = work_of(http_client=name)._open_connection(work_of().client(1), "http://127.0.0.1:1")
-    assert type(made) is kind
 
 
 def test_second_0_is_where_the_run_says():

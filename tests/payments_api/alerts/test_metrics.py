@@ -63,6 +63,7 @@ def test_an_incident_and_the_channels_are_on_the_page(page):
     assert 'alert_messages_total{result="sent"} 0.0' in page
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.xdist_group("two workers")
 def test_two_workers_that_see_the_same_have_one_incident_on_either_page():

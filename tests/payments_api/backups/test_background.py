@@ -129,6 +129,7 @@ def test_the_end_of_the_api_ends_a_backup_at_once(ledger, place, hear, reports, 
     assert reports == []
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_two_workers_take_one_backup_and_the_other_takes_over(tmp_path, place):
     """They answer meanwhile; a worker that dies ends the target, whose restart takes none again."""

@@ -61,6 +61,7 @@ def test_killed_at_one_line_of_four_of_a_backup_to_s3_nothing_is_lost(storage):
     assert kill_at_lines("backup", every=4, bucket=bucket, **storage.environment) > 100
 
 
+@pytest.mark.long
 def test_killed_while_the_api_proves_itself_on_the_restored_file_nothing_stays(ledger, place, tmp_path):
     """The API that it has started ends, too, and the next restore works."""
     name = back_up(ledger, place).manifest.name

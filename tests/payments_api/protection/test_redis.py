@@ -188,6 +188,7 @@ def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
     assert 'limiter_store{store="redis"} 0.0' in page
 
 
+@pytest.mark.long
 def test_through_the_api_redis_is_shared_by_workers_lost_and_back(server):
     """Two processes: N together; 2 N while it hangs, as documented, without a 5xx; N again."""
     settings = {"LIMITER": "redis", "REDIS_URL": server.url, "LIMIT_HEALTH": "4/min", "WORKERS": "2"}
