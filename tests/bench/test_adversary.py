@@ -127,6 +127,7 @@ def test_quick_cases_come_out_right(name):
     assert found.said.keys() <= set(named(name).right)
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_case_whose_right_word_is_wrong_is_counted_as_wrong():
     """Through the command line: a failing log that 'must' pass."""
@@ -151,6 +152,7 @@ def test_a_command_that_hangs_is_ended(tmp_path):
     assert Played(None, "", tmp_path).said == HUNG
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_report_may_have_no_verdict(tmp_path):
     """Without thresholds."""

@@ -120,7 +120,9 @@ def check(directory, ways: list[str], seed: int, workers: int) -> None:
     assert (run.path / files.REPORT).exists()
 
 
-@pytest.mark.parametrize("seed", range(simulations(8)))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, simulations(8)))]
+)
 def test_a_process_reports_what_the_server_logged(tmp_path, seed):
     """Request by request; and never PASS where the server's log breaks a threshold."""
     check(tmp_path, mixture_of(seed), seed, 1)

@@ -15,6 +15,7 @@ from tests.commands import in_process, scenario_file
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.long
 def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     """GitHub gets the summary, and an annotation for what did not pass."""
     phases = [{"name": "steady", "duration": "2 s", "users": 20}]

@@ -16,6 +16,7 @@ from tests.targets import running_target
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.long
 def test_plain_locust_runs_the_same_users():
     """`locust -f locustfiles` needs nothing of ours but the files."""
     command = (sys.executable, "-m", "locust", "-f", "locustfiles", "--headless", "-u", "20", "-r", "20", "-t", "6s")
@@ -34,6 +35,7 @@ def test_plain_locust_runs_the_same_users():
     assert sum(entry["num_failures"] for entry in stats) == 0, done.stderr
 
 
+@pytest.mark.long
 def test_the_web_ui_is_served_until_ctrl_c():
     """On the same users; both children end with it."""
     port = free_port()

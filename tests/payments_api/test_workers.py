@@ -81,6 +81,7 @@ def test_metrics_are_sums_over_the_workers(two_workers):
         assert metric(page, "process_cpu_seconds_total") > 0.1
 
 
+@pytest.mark.long
 def test_all_workers_end_together():
     """SIGTERM to the first process is enough."""
     with running_target(LIMITER="off", WORKERS="2") as target:
@@ -122,7 +123,7 @@ def test_a_signal_that_comes_while_the_supervisor_looks_for_its_parent_is_not_lo
     assert ended_by(code, WORKERS="2") == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_signal_that_comes_before_it_serves_ends_it(workers):
     """While the ledger is made, say."""
     code = f"make = api.create_database\ndef made(*told):\n    make(*told)\n    {TERMINATE}\napi.create_database = made"

@@ -12,6 +12,7 @@ from tests.profiles import simulations
 pytestmark = pytest.mark.statistics
 
 
+@pytest.mark.long
 def test_the_capacity_of_a_queue_lies_between_the_steps_that_enclose_it():
     """M/M/4 of 200 rps: held below, broke above, whatever the seed."""
     plan = stairs()

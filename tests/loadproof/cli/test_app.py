@@ -64,13 +64,16 @@ def without_reader(*arguments: object, reader: str = "true") -> subprocess.Compl
     return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
 
 
-@pytest.mark.parametrize("arguments", ["schema", "check scenarios/smoke.yaml", "--help"])
+@pytest.mark.parametrize(
+    "arguments", ["schema", pytest.param("check scenarios/smoke.yaml", marks=pytest.mark.long), "--help"]
+)
 def test_a_reader_that_goes_away_changes_no_exit_code(arguments):
     """What was asked for was done."""
     done = without_reader(*arguments.split())
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_a_full_disk_behind_the_output_loses_no_verdict(tmp_path):
     """It is said, without a traceback."""
     run = write_run(tmp_path / "run")
@@ -87,6 +90,7 @@ def test_the_path_stays_whole_in_a_narrow_log(tmp_path):
     assert f"report: {run / files.REPORT}" in loadproof("report", run, COLUMNS="40").stdout.splitlines()
 
 
+@pytest.mark.long
 def test_a_terminal_of_few_characters_is_written_what_it_can_show(tmp_path):
     """`LC_ALL=C`, as in many a cron job: on neither output anything is lost but a dash."""
     few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

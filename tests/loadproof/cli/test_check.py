@@ -74,6 +74,7 @@ class ShopUser(ApiUser):
 """
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
     """In the order in which they were sent; the plan counts tasks, and says so."""

@@ -119,6 +119,7 @@ def test_a_sentry_that_is_down_slows_no_request(tmp_path):
     assert slowest_s("http://public@127.0.0.1:1/1", tmp_path) < SLOW_S
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_sentry_that_hangs_slows_no_request(tmp_path):
     with serving(hang) as url:

@@ -130,6 +130,7 @@ def python(*arguments: object, **environment: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_the_api_has_the_commands_beside_its_serving(ledger, place):
     """`python -m payments_api restore` and the rest; its own --help names them."""

@@ -174,6 +174,7 @@ def test_what_slowapi_reads_from_the_environment_does_not_turn_limits_off():
         assert statuses(session, [f"{target.url}/health"] * 4) == [200] * 3 + [429]
 
 
+@pytest.mark.long
 def test_slowapi_survives_a_redis_that_hangs_and_one_that_dies():
     """Its fallback counts; no request waits long, and none ends as 5xx."""
     with RedisServer() as server, session_from("127.2.0.14") as session:
