@@ -9,7 +9,7 @@ ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 MUTATION_S ?= 600
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
 TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)

@@ -69,7 +69,7 @@ def noted_of(
         return first_of(user_class, url, connect=connect, **endpoints)
 
 
-def first_of(user_class, url: str, *, connect=None, **endpoints: object) -> Noting:
+def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: object) -> Noting:
     """What such a user's first request left, sent there."""
     post = Post(connect=connect)
     recorded = manifest(scenario())
@@ -77,7 +77,7 @@ def first_of(user_class, url: str, *, connect=None, **endpoints: object) -> Noti
     work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
     work.recorder = Noting()
     tested = type("Tested", (user_class,), {"host": url, "post": post})
-    next(iter(user_class.tasks))(tested(Environment(user_classes=[user_class])))
+    (task or next(iter(user_class.tasks)))(tested(Environment(user_classes=[user_class])))
     return work.recorder
 
 
@@ -289,12 +289,9 @@ def test_a_request_that_the_users_own_code_gives_up_is_a_timeout(give_up):
     def impatient(user) -> None:
         give_up(functools.partial(HealthUser.ask, user))
 
-    class Impatient(HealthUser):
-        tasks = (impatient,)
-
     def standing(connection, _) -> None:
         read_request(connection)
         connection.recv(1)
 
     with serving(standing) as url:
-        assert first_of(Impatient, url).outcomes == ["timeout"]
+        assert first_of(HealthUser, url, task=impatient).outcomes == ["timeout"]
