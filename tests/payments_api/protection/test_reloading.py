@@ -50,12 +50,13 @@ def test_a_new_version_is_taken_at_the_next_look(listed):
 
 @pytest.mark.parametrize("content", ["10.0.0.0/8\nhere\n", b"\xff\xfe", b"9" * 9_000_000])
 def test_a_wrong_version_leaves_the_one_before_and_is_reported_once(listed, content, caplog):
-    """However often it is looked at; a right one after it is taken."""
+    """However often it is looked at; a right one after it is taken, and ends the incident."""
     assert [listed.becomes(content), listed.look(), listed.look()] == [1, 1, 1]
     assert [name for name, _ in listed.problems] == ["list-not-reloaded"]
     assert "the version before stays" in listed.problems[0][1]
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
-    assert listed.becomes("10.0.0.0/8\n::1\n") == 2
+    assert [listed.becomes(text) for text in ("10.0.0.0/8\n::1\n", "::1\n")] == [2, 1]
+    assert [name for name, _ in listed.problems] == ["list-not-reloaded", "list-recovered"]
 
 
 def test_a_list_that_is_gone_stays_in_force(listed):
