@@ -118,6 +118,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.request_profile
 	@$(BIN)/python -m bench.target_capacity
+	@$(BIN)/python -m bench.protection
 	@$(BIN)/python -m bench.tables
 
 flood-1000: $(VENV)/developed ## A minute of 1000 requests per second from one address, beside clients that keep to their limits.

@@ -262,6 +262,17 @@ def target_rounds() -> str:
     return f"{conditions(found)}\n\n{table(head, rows)}"
 
 
+def protection() -> str:
+    found = read_results("protection")
+    base = found["median_us"]["no protection"]
+    rows = [
+        (title, f"{cost:,.0f} µs", f"{cost - base:+,.0f} µs" if cost != base else "")
+        for title, cost in found["median_us"].items()
+    ]
+    told = f"{conditions(found)} Medians of {len(found['rounds_us']['no protection'])} rounds."
+    return f"{told}\n\n{table(('one GET of a balance', 'CPU time', 'beside no protection'), rows)}"
+
+
 def target_frames() -> str:
     rows = [(f"`{one['frame']}`", f"{one['share']:.1%}") for one in read_results("target-capacity")["widest_frames"]]
     return table(("frame", "share"), rows)
@@ -308,6 +319,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "analysis": analysis,
     "target-rounds": target_rounds,
     "target-frames": target_frames,
+    "protection": protection,
 }
 
 

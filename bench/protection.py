@@ -1,0 +1,111 @@
+"""What each protection of the reference API costs a request, in CPU time, and what refusing one costs.
+
+    python -m bench.protection [ROUNDS]        writes bench/results/protection.json
+
+The application is called as a server calls it, without a socket, in one process: GET /balance/{account} of many
+clients. The configurations take turns; a figure is the median of the rounds. Redis is a real server on another core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.serving import machine, write_results
+from drills.redisserver import RedisServer
+from payments_api.app import make_app
+from payments_api.ledger import create_database
+from payments_api.settings import read_settings
+
+REQUESTS = 2_000
+CLIENTS = 500
+WIDE = {f"LIMIT_{name}": "1000000/min" for name in ("HEALTH", "BALANCE", "TRANSACTIONS", "WEBHOOKS")}
+Scope = dict[str, Any]
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    with tempfile.TemporaryDirectory() as name, RedisServer() as server:
+        directory = Path(name)
+        create_database(str(directory / "ledger.sqlite3"), 10)
+        configurations = configured(directory, server.url)
+        rounds: dict[str, list[float]] = {title: [] for title in configurations}
+        for number in range(count):
+            for title, settings in configurations.items():
+                rounds[title].append(round(asyncio.run(cost_us(settings, directory)), 1))
+                sys.stderr.write(f"round {number + 1} of {count}: {title}: {rounds[title][-1]:.0f} µs\n")
+    medians = {title: statistics.median(costs) for title, costs in rounds.items()}
+    write_results("protection", {**machine(), "command": "make bench", "rounds_us": rounds, "median_us": medians})
+
+
+def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
+    """Settings by what they are called in the table."""
+    networks = directory / "networks.txt"
+    networks.write_text("".join(f"10.{number // 250}.{number % 250}.0/24\n" for number in range(10_000)))
+    lists = {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks), "BOTS": "on"}
+    penalties = {"PENALTY_BASE": "10"}
+    return {
+        "no protection": {"LIMITER": "off"},
+        "limits in memory": {"LIMITER": "local", **WIDE},
+        "limits, penalties, bots, 20,000 networks": {"LIMITER": "local", **WIDE, **lists, **penalties},
+        "limits by slowapi": {"LIMITER": "slowapi", **WIDE},
+        "limits and penalties in Redis": {"LIMITER": "redis", "REDIS_URL": redis_url, **WIDE, **penalties},
+        "refused by a limit": {"LIMITER": "local", "LIMIT_BALANCE": "1/min"},
+        "refused by a limit in Redis": {"LIMITER": "redis", "REDIS_URL": redis_url, "LIMIT_BALANCE": "1/min"},
+        "refused by the deny list": {"LIMITER": "local", **WIDE, "DENY_FILE": str(everybody(directory))},
+    }
+
+
+def everybody(directory: Path) -> Path:
+    path = directory / "everybody.txt"
+    path.write_text("127.0.0.0/8\n")
+    return path
+
+
+async def cost_us(settings: dict[str, str], directory: Path) -> float:
+    """CPU time of a request, µs; the first round of all clients is not timed."""
+    app = make_app(read_settings(settings), str(directory / "ledger.sqlite3"))
+    async with app.router.lifespan_context(app):
+        for number in range(CLIENTS):
+            await ask(app, number)
+        began_s = time.process_time()
+        for number in range(REQUESTS):
+            await ask(app, number)
+        return (time.process_time() - began_s) / REQUESTS * 1e6
+
+
+async def ask(app: Callable[..., Any], number: int) -> None:
+    client = number % CLIENTS
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/balance/acct-000001",
+        "raw_path": b"/balance/acct-000001",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1"), (b"user-agent", b"bench")],
+        "client": (f"127.9.{client // 250}.{client % 250 + 1}", 40_000),
+        "server": ("127.0.0.1", 8000),
+    }
+    await app(scope, _nothing_more, _ignore)
+
+
+async def _nothing_more() -> dict[str, object]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _ignore(_: object) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()
