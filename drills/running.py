@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -58,10 +59,21 @@ def running_target(**settings: str) -> Iterator[Target]:
             process.terminate()
 
 
+@contextmanager
+def run_directories(drill: str, *, kept: bool) -> Iterator[Path]:
+    """Where the drill's runs and their reports go: below reports/ for people to look at, or away with the drill."""
+    if kept:
+        yield ROOT / "reports" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-drill-{drill}"
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            yield Path(directory)
+
+
 class LoadRun:
     """`loadproof run` of one of our scenarios, in the background."""
 
     def __init__(self, scenario: str, target: Target, out: Path, *changes: str) -> None:
+        self.scenario = scenario
         self._out = out / scenario
         options = [option for change in changes for option in ("--set", change)]
         command = [_PYTHON, "-m", "loadproof", "run", f"drills/{scenario}.yaml", "--out", str(self._out), *options]
@@ -78,6 +90,7 @@ class LoadRun:
         if len(files) != 1:
             raise SystemExit(f"drill: no verdict in {self._out}; see what loadproof printed above")
         found: dict[str, Any] = json.loads(files[0].read_text())
+        self.page = files[0].with_name("report.html")
         return found
 
 
@@ -102,6 +115,7 @@ class Report:
 
     title: str
     broken: list[str] = field(default_factory=list)
+    unmeasured: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         print(f"\n{self.title}")
@@ -114,6 +128,23 @@ class Report:
         if not kept:
             self.broken.append(text)
 
+    def judged(self, run: LoadRun, verdict: dict[str, Any]) -> None:
+        """Loadproof's own word on a run, which its thresholds decide."""
+        word = verdict["verdict"]
+        if word == "INVALID":
+            print(f"  INVALID the run {run.scenario}: {verdict['reason']}")
+            self.unmeasured.append(run.scenario)
+        else:
+            self.promise(f"the run {run.scenario} keeps its thresholds: {word}", kept=word == "PASS")
+        self.fact(f"report: {run.page}")
+
     def exit_code(self) -> int:
-        print(f"{self.title}: {'all promises kept' if not self.broken else f'{len(self.broken)} broken'}")
-        return 1 if self.broken else 0
+        """0 all kept, 1 broken, 4 if the generator was disturbed, and nothing is known to be broken."""
+        if self.broken:
+            told = f"{len(self.broken)} broken"
+        elif self.unmeasured:
+            told = "not measured: a busy machine disturbed the load; run it again"
+        else:
+            told = "all promises kept"
+        print(f"{self.title}: {told}")
+        return 1 if self.broken else 4 if self.unmeasured else 0

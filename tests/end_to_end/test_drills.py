@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.commands import ROOT
+from tests.quiet import SKIPPED
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -23,6 +24,8 @@ def test_every_promise_is_kept(drill):
         timeout=170,
         check=False,
     )
+    if done.returncode == 4:
+        pytest.skip(f"{SKIPPED}: {done.stdout}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BROKEN" not in done.stdout
     assert done.stdout.count("kept  ") >= 7
