@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,10 @@ def with_untimed(log: RequestLog) -> Run:
     return _with_rows(log.run, [untimed] if len(untimed) else [])
 
 
-def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, at_once: bool) -> LeftOut:
+def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, window_s: float | None) -> LeftOut:
     """Lines that are, or may be, of these endpoints; of times those without one, too.
 
-    Nobody knows when a line was sent of which nothing can be read: where each window counts, `at_once`.
+    Nobody knows when a line was sent of which nothing can be read: where windows of `window_s` count, in any of them.
     """
     known, own = set(log.written.values()), {log.written[name] for name in endpoints}
     cells = [(second, count) for (second, name), count in log.lost.items() if name in own or name not in known]
@@ -71,19 +72,20 @@ def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool
         rows = log.untimed[log.untimed["endpoint"].isin(endpoints)]
         cells += zip(rows["second"].tolist(), rows["count"].tolist(), strict=True)
         why += [f"{n:,} requests have no time that can be read"] if (n := int(rows["count"].sum())) else []
-    cells += _spread(log, nameless, at_once=at_once)
+    cells += _spread(log, nameless, window_s)
     seconds, counts = np.array(cells, dtype=np.int64).reshape(-1, 2).T
     return LeftOut(endpoints[0], seconds, counts, " and ".join(why))
 
 
-def _spread(log: RequestLog, count: int, *, at_once: bool) -> Iterable[tuple[int, int]]:
-    """Over all seconds, or in the one with the fewest requests of those that have any."""
+def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tuple[int, int]]:
+    """Over all seconds; or all of them once in each window, whichever it is."""
     if not count:
         return []
     sent = log.run.intervals[log.run.intervals["series"] == "completed"].groupby("second")["count"].sum()
     seconds = sent.index.to_numpy(dtype=np.int64)
-    if at_once:
-        return [(int(seconds[sent.to_numpy().argmin()]), count)]
+    if window_s is not None:
+        # Windows begin with each full second: one in so many seconds is in every window, and in none twice.
+        return [(second, count) for second in range(int(seconds[0]), int(seconds[-1]) + 1, math.ceil(window_s))]
     shares = np.diff(np.floor(np.linspace(0, count, len(seconds) + 1))).astype(np.int64)
     return zip(seconds.tolist(), shares.tolist(), strict=True)
 

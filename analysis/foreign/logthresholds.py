@@ -131,8 +131,8 @@ def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
     judgement = judge_scope(threshold, run, scope)
     if judgement.word not in {Word.PASS, Word.FAIL}:
         return judgement
-    is_windowed = threshold.expectation.window_s is not None
-    left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, at_once=is_windowed)
+    window_s = threshold.expectation.window_s
+    left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, window_s=window_s)
     if not left_out.count:
         return judgement
     is_kept = judgement.word is Word.PASS

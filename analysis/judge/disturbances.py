@@ -19,8 +19,9 @@ from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import value_at_rank
+from loadproof.outcome import DROPPED
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
-from loadproof.rundir.rows import LATE_MS, PRESENT_MS, SENT_NOTHING, WANTS
+from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, WANTS
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
         # As many as the plan has: a part of an arrival is none.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         rows = run.intervals[run.intervals["phase"] == span.name]
-        met = int(rows.loc[rows["series"].isin(["response", "dropped", "abandoned", *WANTS.values()]), "count"].sum())
+        met = _turns_in(rows) + _count(rows, SENT_NOTHING)
         if not span.warm_up and met < 0.99 * planned:
             what = f"phase {span.name}: {met:,} of {planned:,} planned arrivals were offered"
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
@@ -258,13 +259,21 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
     for span in _measured_phases(run):
         in_phase = run.intervals[run.intervals["phase"] == span.name]
         for endpoint, rows in in_phase.groupby("endpoint", observed=True):
-            empty = int(rows.loc[rows["series"] == SENT_NOTHING, "count"].sum())
-            counts = tally(rows)
-            requests = counts.offered + counts.unsent + counts.abandoned
-            if empty > LOST_SHARE * (empty + requests):
+            empty, others = _count(rows, SENT_NOTHING), _turns_in(rows)
+            if empty > LOST_SHARE * (empty + others):
                 turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
-                what = f"phase {span.name}: {empty:,} {turns} of {endpoint} sent nothing, beside {requests:,} requests"
+                what = f"phase {span.name}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
                 yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({span.name}))
+
+
+def _turns_in(rows: pd.DataFrame) -> int:
+    """Turns, or arrivals, that began with a request, and dropped arrivals; turns that were missed are none of these."""
+    began = _count(rows, "response", "abandoned", *WANTS.values()) - _count(rows, FOLLOWED)
+    return max(0, began) + _count(rows[rows["outcome"] == DROPPED], NEVER_SENT)
+
+
+def _count(rows: pd.DataFrame, *series: str) -> int:
+    return int(rows.loc[rows["series"].isin(series), "count"].sum())
 
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
@@ -279,8 +288,10 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
             asked_s = users_asked_at(run.manifest.phases, max(second, span.start_s)) * length_s
             planned_s += asked_s
             # Those who ought to be gone, and still wait for an answer, don't stand in for others.
-            absent_s += max(0.0, asked_s - times.get((second, span.name, PRESENT_MS), 0) / 1000)
-            late_s += times.get((second, span.name, LATE_MS), 0) / 1000
+            beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s
+            absent_s += max(0.0, -beyond_s)
+            # Of those who are to be gone nobody asks whether they are ready.
+            late_s += max(0.0, times.get((second, span.name, LATE_MS), 0) / 1000 - max(0.0, beyond_s))
         if absent_s + late_s > LOST_SHARE * planned_s:
             what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
             what += f"{_absent_or_late(absent_s, late_s)}"

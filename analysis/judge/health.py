@@ -89,7 +89,8 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     abandoned = planned.abandoned + setup.abandoned
     accounted = planned.sent + planned.unsent + setup.sent + setup.unsent + abandoned
     if sent != accounted:
-        yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", _OUR_DEFECT)
+        remedy = f"end what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
+        yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
         what = f"{abandoned:,} requests were cut off, and never more than {most:,} were in flight at once"

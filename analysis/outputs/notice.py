@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analysis.estimates.metrics import summary
 from analysis.inert import shortened
+from analysis.judge.verdict import PRECEDENCE
 from analysis.outputs.gate import worst_exit_code
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
@@ -60,9 +61,10 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 
 
 def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
-    """The first whose exit code is that of all."""
+    """The worst of those whose exit code is that of all."""
     code = worst_exit_code(gated, lenient=lenient)
-    return next((each for each in gated if each.exit_code(lenient=lenient) == code), gated[0])
+    deciding = [each for each in gated if each.exit_code(lenient=lenient) == code] or list(gated)
+    return min(deciding, key=lambda each: PRECEDENCE.index(each.word) if each.word in PRECEDENCE else -1)
 
 
 def _verdict(gated: Gated) -> dict[str, Any]:

@@ -68,13 +68,12 @@ def _never_run(user: type[User]) -> dict[str, str]:
 
 
 def _made_by(method: Any) -> str | None:
-    """The same behind what wraps it: who hands on what was made runs it as little."""
+    """The same behind a partial; what wraps it otherwise may run it."""
     while method is not None:
         for kind, makes in _UNRUN.items():
             if makes(method):
                 return kind
-        is_partial = isinstance(method, partial | partialmethod)
-        method = method.func if is_partial else getattr(method, "__wrapped__", None)
+        method = method.func if isinstance(method, partial | partialmethod) else None
     return None
 
 

@@ -10,7 +10,7 @@ import gevent
 from gevent.pool import Pool
 from greenlet import GreenletExit
 from locust import User, task
-from locust.exception import StopUser
+from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 
 from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, AlarmClock
 from loadproof.generator.executor import Arrival, Executor
@@ -110,8 +110,8 @@ class ArrivalDispatcher(User):
             due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
         try:
             user.perform(Due(due_s))
-        except StopUser:
-            # 'stop' when throttled ends a waiting user; an arrival doesn't wait.
+        except (StopUser, RescheduleTask, RescheduleTaskImmediately):
+            # A task's own way to end; 'stop' when throttled ends a waiting user, and an arrival doesn't wait.
             pass
         except GreenletExit:
             raise
@@ -129,7 +129,9 @@ class ArrivalDispatcher(User):
             user.on_start()
         except StopUser:
             pass
-        except Exception as error:  # noqa: BLE001 - as in a task
+        except GreenletExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in a task
             self._tell(user, error)
         return user
 

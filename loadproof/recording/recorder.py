@@ -21,7 +21,7 @@ from loadproof.recording.examples import Examples
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.usertime import UserTime
 from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import NEVER_SENT, REPEATED, SENT_NOTHING, UNREAD, WANTS, GeneratorRow
+from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, UNREAD, WANTS, GeneratorRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -150,6 +150,10 @@ class Recorder:
     def sent_nothing(self, endpoint: str, due: Due) -> None:
         """A task is over that had this turn, and made no request."""
         self._second.cells[*self._place(due), endpoint, "", SENT_NOTHING, 0] += 1
+
+    def followed(self, endpoint: str, due: Due) -> None:
+        """A request begins that is not its turn's first: of turns and arrivals it is none."""
+        self._second.cells[*self._place(due), endpoint, "", FOLLOWED, 0] += 1
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         """It was begun, and this machine had nothing left to send it with: which of rundir's wants."""
@@ -340,6 +344,9 @@ class NoRecorder:
         pass
 
     def sent_nothing(self, endpoint: str, due: Due) -> None:
+        pass
+
+    def followed(self, endpoint: str, due: Due) -> None:
         pass
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:

@@ -9,7 +9,7 @@ from inspect import isasyncgen, isawaitable, isgenerator
 from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
-from gevent import Timeout
+from gevent import Greenlet, Timeout
 from greenlet import GreenletExit
 from locust import User, events
 from locust.exception import StopUser
@@ -34,7 +34,6 @@ from loadproof.users.workload import THIS_PROCESS, Post
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gevent import Greenlet
     from gevent.pool import Group
     from locust.env import Environment
 
@@ -88,7 +87,9 @@ class ApiUser(User):
         self._is_set_up = False
         """It has come to its first turn."""
         self._answering_s = 0.0
-        """Of this turn, waited for answers."""
+        """Of this turn, waited for answers; once, where several were waited for at a time."""
+        self._answered_s = -math.inf
+        """Until when that is counted, monotonic."""
         self._requests = 0
         """That this turn sent."""
         self._held_since_s: float | None = None
@@ -136,19 +137,20 @@ class ApiUser(User):
     def _take_turns(self) -> None:
         """Task after task at this user's pace, until Locust wants it to stop."""
         if not self._is_set_up:
-            # Not when Locust comes again after a mistake in a task, and has waited for the next turn.
-            self._await_first_turn()
+            # Not when Locust comes again after a mistake in a task.
+            self._plan_first_turn()
+        self._is_setting_up = False
         try:
             while True:
+                # A wait may end early, and Locust comes again without one where a task wants it to.
+                while self._due.at_s > self.workload.now_s() or is_stopping(self):
+                    self.wait()
                 try:
                     self._take_turn()
                 finally:
                     # Also after a mistake in the task, which Locust notes: the next turn has its time.
-                    now_s = self.workload.now_s()
-                    self._plan_next(now_s)
-                if self._due.at_s > now_s or is_stopping(self):
-                    self.wait()
-        except (GreenletExit, StopUser):
+                    self._plan_next(self.workload.now_s())
+        except BaseException:
             # What on_stop sends is as little in the plan as what on_start sent.
             self._is_setting_up = self._due_is_served = True
             raise
@@ -168,7 +170,7 @@ class ApiUser(User):
         """Our own stop may cut it off."""
         return self._stopped_s < math.inf or self.workload.is_stopping
 
-    def _await_first_turn(self) -> None:
+    def _plan_first_turn(self) -> None:
         """Begin somewhere in the first pace, so that users who start together don't send together."""
         now_s = self.workload.now_s()
         self._account_setup(now_s)
@@ -177,7 +179,6 @@ class ApiUser(User):
         first_s = self.workload.first_step(now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
         self._plan_next(now_s)
-        self.wait()
 
     def _plan_next(self, now_s: float) -> None:
         previous = self._due
@@ -204,7 +205,7 @@ class ApiUser(User):
         """Its answers delay the first turn, which is no loss while they come within the deadline."""
         self._is_setting_up, self._is_set_up = False, True
         expected_s = self._due.at_s
-        until_s = expected_s + self._answering_s
+        until_s, now_s = expected_s + self._answering_s, min(now_s, self._stopped_s)
         self._time.late(self.endpoint, until_s, now_s)
         self._keep_waiting(MISSED, expected_s + self.workload.scenario.deadline, min(until_s, now_s))
 
@@ -242,7 +243,7 @@ class ApiUser(User):
         except BaseException as cut_off:
             self._end_cut_off(call.request, cut_off, due, timing)
             raise
-        self._answering_s += timing.ended_s - timing.began_s
+        self._count_answering(timing.began_s, timing.ended_s)
         self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
@@ -256,10 +257,14 @@ class ApiUser(User):
         self._let_others_run()
         return None
 
+    def _count_answering(self, began_s: float, ended_s: float) -> None:
+        self._answering_s += max(0.0, ended_s - max(began_s, self._answered_s))
+        self._answered_s = max(self._answered_s, ended_s)
+
     def _end_cut_off(self, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
         """By our own stop, or by the user's own code, which has waited as long as it wanted to."""
         now_s = self.workload.monotonic_s()
-        self._answering_s += now_s - (timing.began_s or now_s)
+        self._count_answering(timing.began_s or now_s, now_s)
         if isinstance(error, GreenletExit) and self._is_to_end:
             self._recorder.abandoned(self.endpoint, due)
             return
@@ -301,9 +306,13 @@ class ApiUser(User):
 
     def _take_due(self) -> Due:
         """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
-        due = Due(self.workload.now_s(), is_setup=self._is_setting_up) if self._due_is_served else self._due
-        self._due_is_served = True
         self._requests += 1
+        if not self._due_is_served:
+            self._due_is_served = True
+            return self._due
+        due = Due(self.workload.now_s(), is_setup=self._is_setting_up)
+        if not due.is_setup:
+            self._recorder.followed(self.endpoint, due)
         return due
 
     def _exchange(
@@ -372,6 +381,9 @@ class ApiUser(User):
         else:
             self._standing.promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.scenario.when_throttled:
+            case "stop" if self._not_before_s == math.inf:
+                # Another request of the same turn has told it before.
+                raise StopUser
             case "stop":
                 # It stays one of the planned users, and takes no turns any more.
                 self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
@@ -386,11 +398,11 @@ class ApiUser(User):
 
 def _refuse_undecided(decided: object) -> None:
     """UnexpectedAnswerError for a check that says no, or that nobody has run: it returned what still had to be."""
-    expect(decided is not False, "the check returned False")
-    is_unrun = isawaitable(decided) or isgenerator(decided) or isasyncgen(decided)
+    is_unrun = isawaitable(decided) or isgenerator(decided) or isasyncgen(decided) or isinstance(decided, Greenlet)
     if isinstance(decided, Coroutine | Generator):
         decided.close()
     expect(not is_unrun, f"the check returned a {type(decided).__name__}, which nobody runs: make it a plain function")
+    expect(decided, f"the check returned a {type(decided).__name__} that is not true; return None or True")
 
 
 # Plain Locust loads nothing else of ours.

@@ -21,6 +21,7 @@ RESTART = "look into generator.log, then run again"
 MEMORY = "look into target.log and its memory, then run again"
 NO_RECORD = "the generator left no record of its own health: nobody knows whether it kept up"
 DEFECT = "this is a defect of loadproof: keep the run directory and report it"
+BACKGROUND = f"end what the locustfile leaves running in the background; if there is nothing, {DEFECT}"
 
 
 def calm(*, seconds: int = 40, thresholds: list[dict[str, object]] | None = None, **manifest: Any):
@@ -131,7 +132,7 @@ def test_every_request_is_accounted_for(difference):
     run = calm()
     sent = run.generator["sent"].where(run.generator["second"] != 3, 50 + difference)
     what = f"{2000 + difference:,} requests were sent, 2,000 are accounted for"
-    assert told(replace(run, generator=run.generator.assign(sent=sent))) == [("INVALID", what, DEFECT)]
+    assert told(replace(run, generator=run.generator.assign(sent=sent))) == [("INVALID", what, BACKGROUND)]
 
 
 @pytest.mark.parametrize("ending", ["interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"])

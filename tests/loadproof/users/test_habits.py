@@ -7,6 +7,7 @@ import pytest
 from gevent.event import Event
 
 from tests.unpatched import locust  # noqa: F401  # isort: skip
+from locust.exception import RescheduleTaskImmediately  # isort: skip
 
 from analysis.estimates.metrics import tally
 from analysis.frames.cellsums import histogram
@@ -55,11 +56,32 @@ def sends_two_at_once(user) -> None:
     gevent.joinall([gevent.spawn(ask_health, user) for _ in range(2)])
 
 
-def run_of(path, plan, *, slow: bool = False, workers: int = 1, **habits):
+def begins_anew_at_once(user) -> None:
+    ask_health(user)
+    raise RescheduleTaskImmediately
+
+
+def dawdles(user) -> None:
+    """Five requests side by side, and then a time of its own that is longer than its pace."""
+    gevent.joinall([gevent.spawn(ask_health, user) for _ in range(5)])
+    user.post.clock.sleep(0.55)
+
+
+def fails_at_last(user) -> None:
+    ask_health(user)
+    raise ValueError("mine")
+
+
+def run_of(path, plan, *, slow: bool = False, workers: int = 1, phases=None, **habits):
     """Of ten users, or as many clients."""
+    path.mkdir(exist_ok=True)
     faults = (Fault("slow", 0.0, size=SLOW_S),) if slow else ()
     whole = {"timeouts": {"connect": "1 s", "total": "1 s"}, "thresholds": [{"expect": "goodput_ratio >= 90 %"}]}
-    play(Schedule(1, scenario(**whole | PLANS[plan]), workers, faults), path, **habits)
+    play(
+        Schedule(1, scenario(**whole | PLANS[plan] | ({"phases": phases} if phases else {})), workers, faults),
+        path,
+        **habits,
+    )
     return load_run(path)
 
 
@@ -83,6 +105,69 @@ def test_requests_of_one_task_make_up_for_no_arrival_of_another(tmp_path):
     run = run_of(tmp_path, "open", tasks=[sends_twice, sends_nothing])
     assert tally(run.intervals).sent == pytest.approx(80, abs=25)
     assert "arrivals of health sent nothing" in invalid(run)
+
+
+@pytest.mark.parametrize("plan", ["closed", "open"])
+def test_many_requests_of_one_task_hide_no_turn_of_another(tmp_path, plan):
+    """What counts are turns and arrivals, not what they send."""
+    run = run_of(tmp_path, plan, tasks=[lambda user: [ask_health(user) for _ in range(120)], sends_nothing])
+    assert "of health sent nothing" in invalid(run)
+
+
+def test_whoever_begins_anew_at_once_waits_for_its_turn(tmp_path):
+    """Locust comes again without a wait: nothing is sent ahead of its time, and nothing beyond the plan."""
+    run = run_of(tmp_path, "closed", slow=True, tasks=[begins_anew_at_once])
+    assert median_s(run) == pytest.approx(SLOW_S, rel=0.02)
+    assert tally(run.intervals).sent == pytest.approx(80, abs=2)
+
+
+def test_requests_side_by_side_hide_no_slowness_of_the_users_own(tmp_path):
+    """Their answers are waited for at the same time, and that is counted once."""
+    assert "of the planned user-seconds were lost" in invalid(run_of(tmp_path, "closed", slow=True, tasks=[dawdles]))
+
+
+def test_what_on_stop_sends_is_set_up_also_after_a_mistake_in_the_last_task(tmp_path):
+    """Outside the plan."""
+    planned = run_of(tmp_path / "right", "closed")
+    run = run_of(tmp_path / "wrong", "closed", tasks=[fails_at_last], on_stop=sends_twice)
+    assert tally(run.intervals).sent == pytest.approx(tally(planned.intervals).sent, abs=1)
+    assert tally(run.setup).sent == 20
+
+
+def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_path):
+    """A warm-up of many who are slow to begin says nothing of the few that are measured."""
+    phases = [
+        {"name": "few", "warm_up": True, "duration": "1 s", "users": 2},
+        {"name": "many", "warm_up": True, "duration": "1 s", "users": 20},
+        {"name": "measured", "duration": "20 s", "users": 2},
+    ]
+    made = iter(range(100))
+
+    def on_start(user) -> None:
+        # The last two stay.
+        user.post.clock.sleep(1.9 if 2 <= next(made) < 18 else 0.0)
+
+    assert invalid(run_of(tmp_path, "closed", on_start=on_start, phases=phases)) == ""
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), gevent.Timeout(1)])
+def test_whatever_ends_an_on_start_costs_no_arrival_of_others(tmp_path, error):
+    """In the open model a user may be made when its arrival comes."""
+    made = iter(range(100))
+
+    def on_start(_) -> None:
+        # The second user of a client, who is made while the first one waits.
+        if next(made) == 12:
+            raise error
+
+    run = run_of(
+        tmp_path,
+        "open",
+        slow=True,
+        on_start=on_start,
+        phases=[{"name": "steady", "duration": "10 s", "rate": "40 rps"}],
+    )
+    assert tally(run.intervals).sent == 400
 
 
 @pytest.mark.parametrize("plan", PLANS)
