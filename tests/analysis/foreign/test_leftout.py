@@ -154,3 +154,15 @@ def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
     path.write_text("\n".join([HEAD, *["1,/pay,20 ms,200"] * 10]))
     with pytest.raises(InputError, match="no `response_ms` in it can be read, got '20 ms'"):
         read_log(path)
+
+
+def test_lines_without_a_second_may_all_belong_to_the_worst_window(tmp_path):
+    """130 that were torn; ten seconds have 8 % of errors, and one second elsewhere is the quietest of all."""
+    lines = [HEAD]
+    for second in range(60):
+        requests, failed = (30 if second == 55 else 100), (8 if 20 <= second < 30 else 0)
+        lines += [f"{second},/pay,20,{500 if number < failed else 200}" for number in range(requests)]
+        lines += ["xx###garbage"] * (13 if 20 <= second < 30 else 0)
+    path = tmp_path / "requests.csv"
+    path.write_text("\n".join([*lines, ""]))
+    assert verdict_of(tmp_path, read_log(path), expect="error_ratio < 16 % for 10 s").word == "INCONCLUSIVE"

@@ -13,7 +13,7 @@ from analysis.outputs.gate import Gated
 from analysis.outputs.notice import LONGEST_TEXT, notice_json, notice_text
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
-from simulation.rundirs import outcomes, write_run
+from simulation.rundirs import outcomes, scenario, write_run
 
 REPORT = Path("reports/run/report.html")
 
@@ -28,6 +28,13 @@ def passed(tmp_path_factory):
 def failed(tmp_path_factory):
     run = load_run(write_run(tmp_path_factory.mktemp("failed"), outcomes_of=outcomes(server_error=0.2)))
     return Gated("bad", run, decide(run))
+
+
+@pytest.fixture(scope="module")
+def thin(tmp_path_factory):
+    thresholds = [{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}]
+    run = load_run(write_run(tmp_path_factory.mktemp("thin"), plan=scenario(thresholds=thresholds)))
+    return Gated("thin", run, decide(run))
 
 
 DOWN = Gated("down", trouble="http://127.0.0.1:1: no HTTP answer", unmeasured_code=ExitCode.NOTHING_MEASURED)
@@ -104,3 +111,9 @@ def test_the_text_is_inert_and_of_bounded_length():
     assert "\x1b" not in text
     assert len(text) <= LONGEST_TEXT
     assert "\\x1b[31mred\\nline" in text
+
+
+def test_the_worst_word_is_told_whatever_the_order(passed, thin):
+    """Where both let the gate pass, too."""
+    for order in ((passed, thin), (thin, passed)):
+        assert told(*order, is_gate=True, lenient=True)["word"] == "INCONCLUSIVE"
