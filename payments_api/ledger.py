@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import queue
+import secrets
 import sqlite3
 import threading
 import time
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE TABLE IF NOT EXISTS webhook_events (
     provider TEXT NOT NULL, id TEXT NOT NULL, received_at TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (provider, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), ledger_id TEXT NOT NULL);
 """
 
 
@@ -81,19 +83,29 @@ _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
 def create_database(path: str, accounts: int) -> None:
-    """The schema, and as many funded accounts; what is there already stays."""
+    """The schema, an id of its own, and as many funded accounts; what is there already stays."""
     connection = _connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.executescript(_SCHEMA)
     connection.execute("BEGIN IMMEDIATE")
     if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # Additive, and older versions don't look at it: it makes no newer schema.
+    connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (secrets.token_hex(8),))
     connection.executemany(
         "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
         ((f"acct-{number:06d}", CURRENCY, OPENING_BALANCE) for number in range(accounts)),
     )
     connection.execute("COMMIT")
     connection.close()
+
+
+def ledger_id(connection: sqlite3.Connection) -> str | None:
+    """16 hexadecimal digits that no other ledger has; None for one that no version with ids has opened."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'identity'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT ledger_id FROM identity").fetchone()
+    return None if row is None else str(row[0])
 
 
 class Ledger:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from payments_api.backups.checking import ledger_id_of
 from payments_api.backups.locking import lock_of, try_lock
-from payments_api.backups.manifest import ledger_of
+from payments_api.backups.manifest import ledger_key, stem_of
 from payments_api.backups.mistakes import BackupError
-from payments_api.backups.places import backups_in, open_place
+from payments_api.backups.places import backups_of_ledger, open_place
 from payments_api.backups.restoring import read_manifest
 from payments_api.backups.schedule import Report, Schedule
 
@@ -114,7 +115,9 @@ class _Background:
         """The newest good one's time, or a few that can't be told from it."""
         place = open_place(self._options.place, os.environ)
         with tempfile.TemporaryDirectory(prefix="payments-backups-") as work:
-            ours = [backup for backup in backups_in(place) if backup.ledger == ledger_of(self._database)]
+            ours = backups_of_ledger(
+                place, ledger_key(stem_of(self._database), ledger_id_of(self._database, live=True))
+            )
             found = []
             for backup in ours[:_LOOK_AT]:
                 with suppress(BackupError):

@@ -16,7 +16,7 @@ from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, Backu
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
 from payments_api.backups.owners import give_to_owner
 from payments_api.backups.packing import check_hash, unpack
-from payments_api.backups.places import backups_in
+from payments_api.backups.places import backups_in, backups_of_ledger
 from payments_api.backups.workshop import disk_errors, workshop_of
 from payments_api.ledger import SCHEMA_VERSION
 
@@ -81,11 +81,19 @@ def choose(place: Place, name: str | None) -> BackupName:
         return found
     if not backups:
         raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
-    if len(ledgers := sorted({backup.ledger for backup in backups})) > 1:
-        raise WrongInputError(
-            place.shown, "it has backups of several databases", "name the backup", got=", ".join(ledgers)
-        )
-    return backups[0]
+    latest = _latest_of_each_ledger(backups)
+    if len(latest) > 1:
+        shown = ", ".join(f"{backup.stem} {backup.ledger_id or 'without id'} ({backup.text})" for backup in latest)
+        what = "it has backups of several databases"
+        raise WrongInputError(place.shown, what, "name the backup; the latest of each is in parentheses", got=shown)
+    return latest[0]
+
+
+def _latest_of_each_ledger(backups: list[BackupName]) -> list[BackupName]:
+    latest: dict[str, BackupName] = {}
+    for backup in sorted(backups, key=lambda backup: backup.order):
+        latest[backup.ledger] = backup
+    return [latest[ledger] for ledger in sorted(latest)]
 
 
 def open_backup(
@@ -131,7 +139,7 @@ def read_manifest(place: Place, backup: BackupName, work: Path) -> Manifest:
 
 
 def _good_ones(place: Place, bad: BackupName, work: Path) -> list[str]:
-    others = [backup for backup in backups_in(place) if backup.ledger == bad.ledger and backup != bad]
+    others = [backup for backup in backups_of_ledger(place, bad.ledger) if backup != bad]
     good = []
     for backup in others[:_LOOK_AT]:
         try:
