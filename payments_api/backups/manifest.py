@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = 1
+FUTURE: Final = timedelta(minutes=5)
+"""A backup from later than this was made by a clock that was wrong: its date proves nothing."""
 _LARGEST_BYTES: Final = 65_536
 _STAMP: Final = "%Y%m%dT%H%M%S.%f"
 _MICROSECONDS: Final = 3

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from payments_api.backups.manifest import FUTURE
+
 OVERDUE_S: Final = 26 * 3600.0
 _FIRST_RETRY_S: Final = 300.0
 _LAST_RETRY_S: Final = 3600.0
-_FUTURE: Final = timedelta(minutes=5)
-"""A backup from later than this was made by a clock that was wrong: it proves nothing about today."""
-
 _AT_LEAST: Final = timedelta(hours=1)
 """Between two backups: a clock that was put back a little would have its time of day twice."""
 
@@ -99,7 +98,7 @@ class Schedule:
 
     def _is_due_at_start(self, now: datetime, now_s: float) -> bool:
         """Nothing is due when the place has one from after the last time of day; a missed one is made up for."""
-        last = max((at for at in self._good_backups() if at <= now + _FUTURE), default=None)
+        last = max((at for at in self._good_backups() if at <= now + FUTURE), default=None)
         if last is None:
             return True
         self._good_s = min(now_s, now_s - (now - last).total_seconds())
