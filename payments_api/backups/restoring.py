@@ -110,7 +110,7 @@ def _latest_of_each_ledger(backups: list[BackupName], soon: datetime) -> list[Ba
         backups, key=lambda one: (one.sequence, one.taken_at <= soon or bool(one.sequence), one.order)
     ):
         latest[backup.ledger] = backup
-    return [latest[ledger] for ledger in sorted(latest)]
+    return sorted(latest.values(), key=lambda backup: (backup.stem, backup.ledger))
 
 
 def _tell_of_dates(latest: BackupName, backups: list[BackupName], soon: datetime, tell: Callable[[str], None]) -> None:
