@@ -74,10 +74,15 @@ class _Background:
         descriptor = None
         while not self._stopping.is_set():
             # Whoever has it keeps it until its end; then another takes over.
-            with suppress(BackupError):
+            try:
                 descriptor = descriptor if descriptor is not None else try_lock(lock)
-            if descriptor is not None:
-                self._schedule.tick()
+            except BackupError as error:
+                self._schedule.blocked(str(error))
+            else:
+                if descriptor is not None:
+                    self._schedule.tick()
+                else:
+                    self._schedule.left_to_another()
             self._stopping.wait(_TICK_S)
         if descriptor is not None:
             os.close(descriptor)

@@ -165,6 +165,37 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     assert reports == []
 
 
+def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
+    ledger, place, hear, reports, monkeypatch
+):
+    """Something stands where the lock's file should be."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    taken = []
+    monkeypatch.setattr(background._Background, "_take", lambda _: taken.append(1))
+    lock = ledger.with_name(".ledger.sqlite3.schedule-lock")
+    lock.mkdir()
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: reports, within_s=5)
+        time.sleep(0.2)
+        line = f"{lock}: can't make the lock file, got Is a directory; make its directory writable"
+        assert reports == [("backup-failed", line)]
+        assert taken == []
+        lock.rmdir()
+        eventually(lambda: len(reports) == 2)
+    assert taken == [1]
+    assert reports[1][0] == "backup-recovered"
+
+
+def test_a_lock_that_cannot_be_had_leaves_the_watch_for_overdue_ones(ledger, place, hear, reports, monkeypatch):
+    """By what the place has."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(hours=30))
+    ledger.with_name(".ledger.sqlite3.schedule-lock").mkdir()
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: len(reports) == 2, within_s=5)
+    assert [name for name, _ in reports] == ["backup-failed", "backup-overdue"]
+
+
 @pytest.mark.process
 def test_a_failure_is_told_where_the_api_logs(tmp_path, place):
     """Unless somebody else hears of it."""
