@@ -57,6 +57,7 @@ class _Background:
         self._database = database
         self._options = options
         self._stopping = threading.Event()
+        self._passed_on: set[str] = set()
         self._schedule = Schedule(at_s=options.at_s, take=self._take, good_backups=self._good_backups, report=report)
         self._thread = threading.Thread(target=self._run, name="backups", daemon=True)
 
@@ -103,6 +104,11 @@ class _Background:
             return
         if code != 0:
             raise _Failed(lines[-1] if lines else f"backup: ended with {code}, and said nothing; run it by hand")
+        # Not an incident: a backup was taken. But whoever reads the log should know, and not each day.
+        for line in dict.fromkeys(lines):
+            if line not in self._passed_on:
+                self._passed_on.add(line)
+                print_report("backup", line)
 
     def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
         waited_s = 0.0

@@ -165,6 +165,22 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     assert reports == []
 
 
+def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear, reports, monkeypatch, capfd):
+    """Such as a place on the database's own disk; another warning is another line."""
+    popen = background.subprocess.Popen
+    said = ["on the same disk", "on the same disk", "on the same disk\nslow"]
+
+    def warning(_command, **options):
+        return popen(["sh", "-c", 'printf "%s\\n" "$1" >&2', "sh", said.pop(0)], **options)
+
+    monkeypatch.setattr(background.subprocess, "Popen", warning)
+    schedule = background._Background(ledger, options(place), hear)
+    for _ in range(3):
+        schedule._take()
+    assert capfd.readouterr().err == "payments_api: backup: on the same disk\npayments_api: backup: slow\n"
+    assert reports == []
+
+
 def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
     ledger, place, hear, reports, monkeypatch
 ):
