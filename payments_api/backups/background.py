@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,8 @@ from payments_api.backups.schedule import Report, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
+    from payments_api.backups.metrics import BackupMetrics
     from payments_api.backups.options import BackupOptions
 
 _TICK_S: Final = 5.0
@@ -39,12 +40,18 @@ def print_report(name: str, detail: str) -> None:
 
 
 @contextmanager
-def backups_of(database: str, options: BackupOptions | None, report: Report = print_report) -> Iterator[None]:
+def backups_of(
+    database: str,
+    options: BackupOptions | None,
+    report: Report = print_report,
+    *,
+    metrics: BackupMetrics | None = None,
+) -> Iterator[None]:
     """Daily backups while this runs; none without options. Of several processes on one database, one takes them."""
     if options is None:
         yield
         return
-    background = _Background(Path(database), options, report)
+    background = _Background(Path(database), options, report, metrics)
     background.start()
     try:
         yield
@@ -53,12 +60,18 @@ def backups_of(database: str, options: BackupOptions | None, report: Report = pr
 
 
 class _Background:
-    def __init__(self, database: Path, options: BackupOptions, report: Report) -> None:
+    def __init__(
+        self, database: Path, options: BackupOptions, report: Report, metrics: BackupMetrics | None = None
+    ) -> None:
         self._database = database
         self._options = options
         self._stopping = threading.Event()
         self._passed_on: set[str] = set()
-        self._schedule = Schedule(at_s=options.at_s, take=self._take, good_backups=self._good_backups, report=report)
+        self._report = report
+        self._metrics = metrics
+        self._schedule = Schedule(
+            at_s=options.at_s, take=self._take_counted, good_backups=self._good_backups, report=self._report_counted
+        )
         self._thread = threading.Thread(target=self._run, name="backups", daemon=True)
 
     def start(self) -> None:
@@ -87,6 +100,18 @@ class _Background:
             self._stopping.wait(_TICK_S)
         if descriptor is not None:
             os.close(descriptor)
+
+    def _report_counted(self, name: str, detail: str) -> None:
+        if self._metrics is not None and name == "backup-failed":
+            self._metrics.failed()
+        self._report(name, detail)
+
+    def _take_counted(self) -> None:
+        began = datetime.now(UTC)
+        self._take()
+        # One that the API's end cut short is none.
+        if self._metrics is not None and not self._stopping.is_set():
+            self._metrics.taken(began, datetime.now(UTC))
 
     def _take(self) -> None:
         command = [sys.executable, "-m", "payments_api.backups", "backup"]
@@ -133,6 +158,8 @@ class _Background:
             for backup in ours[:_LOOK_AT]:
                 with suppress(BackupError):
                     found.append(read_manifest(place, backup, Path(work)).created_at)
+        if self._metrics is not None:
+            self._metrics.found(found, datetime.now(UTC))
         return found
 
 
