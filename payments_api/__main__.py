@@ -17,7 +17,7 @@ import uvicorn
 from payments_api.app import make_app
 from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
-from payments_api.ledger import create_database
+from payments_api.ledger import UnusableDatabaseError, create_database
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
 
@@ -72,7 +72,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="loadproof-target-") as directory:
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
         if options.fd is None:
-            create_database(database, settings.accounts)
+            try:
+                create_database(database, settings.accounts)
+            except UnusableDatabaseError as error:
+                listener.close()
+                sys.stderr.write(f"{error}\n")
+                return 2
         if settings.workers > 1 and options.fd is None:
             return supervise(
                 settings.workers,

@@ -150,7 +150,7 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
         async with alerts.running(database, counted.answers_and_errors), protection.running():
-            with backups_of(database, settings.backups, report):
+            with backups_of(database, settings.backups, report, metrics=counted.backups):
                 yield
         app.state.ledger.close()
 

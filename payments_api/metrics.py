@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from payments_api.alerts.metrics import AlertMetrics
+from payments_api.backups.metrics import BackupMetrics
 from payments_api.protection.metrics import ProtectionMetrics
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.alerts = AlertMetrics(self._registry)
+        self.backups = BackupMetrics(self._registry)
         self._page_registry = CollectorRegistry() if SHARED_DIRECTORY in os.environ else self._registry
         if self._page_registry is not self._registry:
             MultiProcessCollector(self._page_registry)  # type: ignore[no-untyped-call]

@@ -8,22 +8,24 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from payments_api.backups.checking import ledger_id_of
 from payments_api.backups.locking import lock_of, try_lock
-from payments_api.backups.manifest import ledger_of
+from payments_api.backups.manifest import ledger_key, stem_of
 from payments_api.backups.mistakes import BackupError
-from payments_api.backups.places import backups_in, open_place
+from payments_api.backups.places import backups_of_ledger, open_place
 from payments_api.backups.restoring import read_manifest
 from payments_api.backups.schedule import Report, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
+    from payments_api.backups.metrics import BackupMetrics
     from payments_api.backups.options import BackupOptions
 
 _TICK_S: Final = 5.0
@@ -38,12 +40,18 @@ def print_report(name: str, detail: str) -> None:
 
 
 @contextmanager
-def backups_of(database: str, options: BackupOptions | None, report: Report = print_report) -> Iterator[None]:
+def backups_of(
+    database: str,
+    options: BackupOptions | None,
+    report: Report = print_report,
+    *,
+    metrics: BackupMetrics | None = None,
+) -> Iterator[None]:
     """Daily backups while this runs; none without options. Of several processes on one database, one takes them."""
     if options is None:
         yield
         return
-    background = _Background(Path(database), options, report)
+    background = _Background(Path(database), options, report, metrics)
     background.start()
     try:
         yield
@@ -52,11 +60,18 @@ def backups_of(database: str, options: BackupOptions | None, report: Report = pr
 
 
 class _Background:
-    def __init__(self, database: Path, options: BackupOptions, report: Report) -> None:
+    def __init__(
+        self, database: Path, options: BackupOptions, report: Report, metrics: BackupMetrics | None = None
+    ) -> None:
         self._database = database
         self._options = options
         self._stopping = threading.Event()
-        self._schedule = Schedule(at_s=options.at_s, take=self._take, good_backups=self._good_backups, report=report)
+        self._passed_on: set[str] = set()
+        self._report = report
+        self._metrics = metrics
+        self._schedule = Schedule(
+            at_s=options.at_s, take=self._take_counted, good_backups=self._good_backups, report=self._report_counted
+        )
         self._thread = threading.Thread(target=self._run, name="backups", daemon=True)
 
     def start(self) -> None:
@@ -73,13 +88,30 @@ class _Background:
         descriptor = None
         while not self._stopping.is_set():
             # Whoever has it keeps it until its end; then another takes over.
-            with suppress(BackupError):
+            try:
                 descriptor = descriptor if descriptor is not None else try_lock(lock)
-            if descriptor is not None:
-                self._schedule.tick()
+            except BackupError as error:
+                self._schedule.blocked(str(error))
+            else:
+                if descriptor is not None:
+                    self._schedule.tick()
+                else:
+                    self._schedule.left_to_another()
             self._stopping.wait(_TICK_S)
         if descriptor is not None:
             os.close(descriptor)
+
+    def _report_counted(self, name: str, detail: str) -> None:
+        if self._metrics is not None and name == "backup-failed":
+            self._metrics.failed()
+        self._report(name, detail)
+
+    def _take_counted(self) -> None:
+        began = datetime.now(UTC)
+        self._take()
+        # One that the API's end cut short is none.
+        if self._metrics is not None and not self._stopping.is_set():
+            self._metrics.taken(began, datetime.now(UTC))
 
     def _take(self) -> None:
         command = [sys.executable, "-m", "payments_api.backups", "backup"]
@@ -97,6 +129,11 @@ class _Background:
             return
         if code != 0:
             raise _Failed(lines[-1] if lines else f"backup: ended with {code}, and said nothing; run it by hand")
+        # Not an incident: a backup was taken. But whoever reads the log should know, and not each day.
+        for line in dict.fromkeys(lines):
+            if line not in self._passed_on:
+                self._passed_on.add(line)
+                print_report("backup", line)
 
     def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
         waited_s = 0.0
@@ -114,11 +151,15 @@ class _Background:
         """The newest good one's time, or a few that can't be told from it."""
         place = open_place(self._options.place, os.environ)
         with tempfile.TemporaryDirectory(prefix="payments-backups-") as work:
-            ours = [backup for backup in backups_in(place) if backup.ledger == ledger_of(self._database)]
+            ours = backups_of_ledger(
+                place, ledger_key(stem_of(self._database), ledger_id_of(self._database, live=True))
+            )
             found = []
             for backup in ours[:_LOOK_AT]:
                 with suppress(BackupError):
                     found.append(read_manifest(place, backup, Path(work)).created_at)
+        if self._metrics is not None:
+            self._metrics.found(found, datetime.now(UTC))
         return found
 
 

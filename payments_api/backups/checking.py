@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict
 
 from payments_api.backups.mistakes import UnusableError
-from payments_api.ledger import OPENING_BALANCE, SCHEMA_VERSION
+from payments_api.ledger import OPENING_BALANCE, SCHEMA_VERSION, ledger_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,16 @@ def schema_of(file: Path) -> int:
     with closing(sqlite3.connect(f"file:{quote(str(file))}?immutable=1", uri=True)) as database:
         version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version or 1
+
+
+def ledger_id_of(file: Path, *, live: bool = False) -> str | None:
+    """None where there is none, or no database that can be read. `live`: others may have it open."""
+    how = "mode=ro" if live else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?{how}", uri=True)) as database:
+            return ledger_id(database)
+    except sqlite3.Error:
+        return None
 
 
 def _check_file(database: sqlite3.Connection, name: str) -> None:

@@ -60,9 +60,7 @@ def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callabl
     if taken.deleted:
         _say(f"threw out {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
     if taken.same_disk:
-        sys.stderr.write(
-            f"{found.place}: is on the database's own file system, and would be lost with it; copy it elsewhere, too\n"
-        )
+        _warn(f"{found.place}: is on the database's own file system, and would be lost with it; copy it elsewhere, too")
 
 
 def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
@@ -70,13 +68,13 @@ def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: 
     if not database:
         raise WrongInputError("DATABASE", "no path to restore to", "give --database, or set it")
     path = Path(database).absolute()
-    manifest, proof = restore(open_place(_place(environment), environment), path, options.name, step=step)
+    manifest, proof = restore(open_place(_place(environment), environment), path, options.name, step=step, tell=_warn)
     _say(f"restored {manifest.name} to {path}: {_described(manifest)}; the API starts on it, {proof}")
 
 
 def _verify(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
     place = open_place(_place(environment), environment)
-    wanted = backups_in(place) if options.all else [choose(place, options.name)]
+    wanted = backups_in(place) if options.all else [choose(place, options.name, tell=_warn)]
     if not wanted:
         raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
     problems = []
@@ -129,6 +127,11 @@ def _given(options: argparse.Namespace) -> dict[str, str]:
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _warn(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

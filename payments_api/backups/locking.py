@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from payments_api.backups.mistakes import BackupError, BusyError, reason
@@ -35,11 +35,16 @@ def try_lock(path: Path) -> int | None:
     give_to_owner(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         return None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        os.close(descriptor)
+        raise BackupError(path, "can't be locked", "use a file system with locks", got=reason(error)) from None
+    # For messages alone: a full disk takes no lock away.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = 1
+FUTURE: Final = timedelta(minutes=5)
+"""A backup from later than this was made by a clock that was wrong: its date proves nothing."""
 _LARGEST_BYTES: Final = 65_536
 _STAMP: Final = "%Y%m%dT%H%M%S.%f"
 _MICROSECONDS: Final = 3
 """Digits that a name does without."""
-_NAME: Final = re.compile(r"(?P<ledger>[A-Za-z0-9_.]{1,64})-(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}")
+_NAME: Final = re.compile(
+    r"(?P<stem>[A-Za-z0-9_.]{1,64})-(?:(?P<ledger_id>[0-9a-f]{16})-(?P<sequence>\d{6,9})-)?"
+    r"(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}",
+    re.ASCII,
+)
 MANIFEST_SUFFIX: Final = ".json"
 PAYLOAD_SUFFIX: Final = ".sqlite3.gz"
+_LedgerId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -41,6 +48,8 @@ class Manifest(BaseModel):
     name: str
     created_at: AwareDatetime
     """All that was acknowledged before this is in the copy."""
+    ledger_id: _LedgerId | None = None
+    """The database's own; None in backups of ledgers that had none yet."""
     schema_version: Annotated[int, Field(ge=1)]
     sqlite: str
     payload: HashedFile
@@ -54,26 +63,53 @@ class Manifest(BaseModel):
 
 
 class BackupName(NamedTuple):
-    """`ledger-20260131T030000.000Z-0a1b2c3d`: the database's stem, when, and what tells two of one moment apart."""
+    """`ledger-5f0c6a1b2d3e4f50-000042-20260131T030000.000Z-0a1b2c3d`.
+
+    The database's stem, its id, the number of the backup in its place, when, and what tells two of one moment
+    apart. Id and number are missing where the ledger had no id.
+    """
 
     text: str
-    ledger: str
+    stem: str
+    ledger_id: str | None
+    sequence: int
     taken_at: datetime
 
     @classmethod
     def parse(cls, text: str) -> BackupName | None:
         match = _NAME.fullmatch(text)
         try:
-            return match and cls(text, match["ledger"], datetime.strptime(f"{match['stamp']}+0000", f"{_STAMP}%z"))
+            taken_at = match and datetime.strptime(f"{match['stamp']}+0000", f"{_STAMP}%z")
         except ValueError:
             return None
+        if match is None or taken_at is None:
+            return None
+        return cls(text, match["stem"], match["ledger_id"], int(match["sequence"] or 0), taken_at)
+
+    @property
+    def ledger(self) -> str:
+        """Equal for backups of one database, whatever its file was called; by the file's name where it has no id."""
+        return ledger_key(self.stem, self.ledger_id)
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Of backups of one ledger: in the order in which they were taken, whatever clocks said."""
+        return self.sequence, self.taken_at, self.text
 
 
-def new_name(database: Path, taken_at: datetime, unique: str) -> str:
-    return f"{ledger_of(database)}-{taken_at.strftime(_STAMP)[:-_MICROSECONDS]}Z-{unique}"
+def ledger_key(stem: str, ledger_id: str | None) -> str:
+    # No stem has a space in it: none is taken for an id.
+    return stem if ledger_id is None else f"id {ledger_id}"
 
 
-def ledger_of(database: Path) -> str:
+def new_name(
+    database: Path, taken_at: datetime, unique: str, *, ledger_id: str | None = None, sequence: int = 0
+) -> str:
+    whose = "" if ledger_id is None else f"{ledger_id}-{sequence:06d}-"
+    return f"{stem_of(database)}-{whose}{taken_at.strftime(_STAMP)[:-_MICROSECONDS]}Z-{unique}"
+
+
+def stem_of(database: Path) -> str:
     """What its backups' names begin with."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", database.stem)[:64] or "_"
 

@@ -135,6 +135,12 @@ def backups_in(place: Place) -> list[BackupName]:
     return sorted(found, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
 
 
+def backups_of_ledger(place: Place, ledger: str) -> list[BackupName]:
+    """As `backups_in`, of one ledger alone, in the order in which they were taken, newest first."""
+    ours = [backup for backup in backups_in(place) if backup.ledger == ledger]
+    return sorted(ours, key=lambda backup: backup.order, reverse=True)
+
+
 def unfinished_in(place: Place) -> list[BackupName]:
     """Those of which there is only the payload."""
     finished = {backup.text for backup in backups_in(place)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,11 +13,11 @@ from payments_api.backups.booting import prove_by_boot
 from payments_api.backups.checking import check_ledger
 from payments_api.backups.copying import sync
 from payments_api.backups.locking import lock_of, locked
-from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, Manifest, parse_manifest
+from payments_api.backups.manifest import FUTURE, MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, Manifest, parse_manifest
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
 from payments_api.backups.owners import give_to_owner
 from payments_api.backups.packing import check_hash, unpack
-from payments_api.backups.places import backups_in
+from payments_api.backups.places import backups_in, backups_of_ledger
 from payments_api.backups.workshop import disk_errors, workshop_of
 from payments_api.ledger import SCHEMA_VERSION
 
@@ -42,11 +43,15 @@ def restore(
     *,
     prove: Callable[[Path], str] = prove_by_boot,
     step: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Restored:
-    """The latest backup, or the one of this name; WrongInputError, BackupError, and then nothing has changed."""
+    """The latest backup, or the one of this name; `tell` as in `choose`.
+
+    WrongInputError, BackupError, and then nothing has changed.
+    """
     refuse_occupied(database)
     with locked(lock_of(database)), workshop_of(database) as work:
-        backup = choose(place, name)
+        backup = choose(place, name, tell=tell)
         file = work / "restored.sqlite3"
         manifest = open_backup(place, backup, file, step=step)
         step("starting the API on it")
@@ -71,7 +76,14 @@ def refuse_occupied(database: Path) -> None:
             raise WrongInputError(path, what, remedy)
 
 
-def choose(place: Place, name: str | None) -> BackupName:
+def choose(
+    place: Place,
+    name: str | None,
+    *,
+    now: datetime | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> BackupName:
+    """The one of this name, or the latest of the only ledger there; `tell` gets a line about dates that are wrong."""
     backups = backups_in(place)
     if name is not None:
         found = next((backup for backup in backups if backup.text == name), None)
@@ -81,11 +93,33 @@ def choose(place: Place, name: str | None) -> BackupName:
         return found
     if not backups:
         raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
-    if len(ledgers := sorted({backup.ledger for backup in backups})) > 1:
-        raise WrongInputError(
-            place.shown, "it has backups of several databases", "name the backup", got=", ".join(ledgers)
-        )
-    return backups[0]
+    soon = (now or datetime.now(UTC)) + FUTURE
+    latest = _latest_of_each_ledger(backups, soon)
+    if len(latest) > 1:
+        shown = ", ".join(f"{backup.stem} {backup.ledger_id or 'without id'} ({backup.text})" for backup in latest)
+        what = "it has backups of several databases"
+        raise WrongInputError(place.shown, what, "name the backup; the latest of each is in parentheses", got=shown)
+    _tell_of_dates(latest[0], backups, soon, tell)
+    return latest[0]
+
+
+def _latest_of_each_ledger(backups: list[BackupName], soon: datetime) -> list[BackupName]:
+    """By number; of those that have none, by date, and one from after `soon` only if there is no other."""
+    latest: dict[str, BackupName] = {}
+    for backup in sorted(
+        backups, key=lambda one: (one.sequence, one.taken_at <= soon or bool(one.sequence), one.order)
+    ):
+        latest[backup.ledger] = backup
+    return sorted(latest.values(), key=lambda backup: (backup.stem, backup.ledger))
+
+
+def _tell_of_dates(latest: BackupName, backups: list[BackupName], soon: datetime, tell: Callable[[str], None]) -> None:
+    skipped = [backup.text for backup in backups if not backup.sequence and backup.taken_at > soon]
+    if latest.taken_at > soon:
+        how = "number" if latest.sequence else "date"
+        tell(f"{latest.text}: is dated in the future; it is the latest by its {how}")
+    elif skipped:
+        tell(f"{', '.join(skipped)}: dated in the future, and passed over; to take one all the same, name it")
 
 
 def open_backup(
@@ -131,7 +165,7 @@ def read_manifest(place: Place, backup: BackupName, work: Path) -> Manifest:
 
 
 def _good_ones(place: Place, bad: BackupName, work: Path) -> list[str]:
-    others = [backup for backup in backups_in(place) if backup.ledger == bad.ledger and backup != bad]
+    others = [backup for backup in backups_of_ledger(place, bad.ledger) if backup != bad]
     good = []
     for backup in others[:_LOOK_AT]:
         try:

@@ -22,8 +22,11 @@ class Keep(NamedTuple):
 
 
 def to_delete(backups: Iterable[BackupName], keep: Keep) -> list[BackupName]:
-    """Oldest first. Today's date plays no part: a clock that was years ahead for a day costs one backup, not all."""
-    newest_first = sorted(backups, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
+    """Of one ledger's, oldest first.
+
+    Today's date plays no part: a clock that was years ahead for a day costs one backup, not all.
+    """
+    newest_first = sorted(backups, key=lambda backup: backup.order, reverse=True)
     kept = set(newest_first[:_NEWEST])
     kept |= _newest_of_each(newest_first, lambda backup: backup.taken_at.date(), keep.days)
     kept |= _newest_of_each(newest_first, lambda backup: backup.taken_at.isocalendar()[:2], keep.weeks)

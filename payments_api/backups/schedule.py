@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from payments_api.backups.manifest import FUTURE
+
 OVERDUE_S: Final = 26 * 3600.0
 _FIRST_RETRY_S: Final = 300.0
 _LAST_RETRY_S: Final = 3600.0
-_FUTURE: Final = timedelta(minutes=5)
-"""A backup from later than this was made by a clock that was wrong: it proves nothing about today."""
-
+_LOOK_EVERY_S: Final = 3600.0
 _AT_LEAST: Final = timedelta(hours=1)
 """Between two backups: a clock that was put back a little would have its time of day twice."""
 
@@ -63,6 +64,7 @@ class Schedule:
         self._good_s = clocks.steady_s()
         """When the last good backup was, or this began."""
         self._has_looked = False
+        self._look_s = self._good_s
         self._due_s = self._good_s
         self._retry_s = _FIRST_RETRY_S
         self._failed = False
@@ -71,6 +73,27 @@ class Schedule:
     def tick(self) -> None:
         if self._clocks.steady_s() >= self._due_s:
             self._work()
+        self._see_to_overdue()
+
+    def blocked(self, why: str) -> None:
+        """`tick`, for who can't back up: says so once, and still says when backups are missing."""
+        if not self._failed:
+            self._failed = True
+            self._report("backup-failed", why)
+        now_s = self._clocks.steady_s()
+        if now_s >= self._look_s:
+            self._look_s = now_s + _LOOK_EVERY_S
+            # A place that can't be read has no newer one for us; the age goes on.
+            with suppress(Exception):
+                self._look(self._clocks.wall(), now_s)
+        self._see_to_overdue()
+
+    def left_to_another(self) -> None:
+        """`tick`, for who finds another at work: what was wrong here no longer matters."""
+        if self._failed or self._overdue:
+            self._recover("another process takes the backups")
+
+    def _see_to_overdue(self) -> None:
         age_s = self._clocks.steady_s() - self._good_s
         if age_s >= OVERDUE_S and not self._overdue:
             self._overdue = True
@@ -94,13 +117,19 @@ class Schedule:
         self._due_s = began_s + (next_at(began + _AT_LEAST, self._at_s) - began).total_seconds()
         self._retry_s = _FIRST_RETRY_S
         if self._failed or self._overdue:
-            self._failed = self._overdue = False
-            self._report("backup-recovered", "a backup was taken and is good")
+            self._recover("a backup was taken and is good")
+
+    def _recover(self, how: str) -> None:
+        self._failed = self._overdue = False
+        self._report("backup-recovered", how)
 
     def _is_due_at_start(self, now: datetime, now_s: float) -> bool:
         """Nothing is due when the place has one from after the last time of day; a missed one is made up for."""
-        last = max((at for at in self._good_backups() if at <= now + _FUTURE), default=None)
-        if last is None:
-            return True
-        self._good_s = min(now_s, now_s - (now - last).total_seconds())
-        return last < next_at(now, self._at_s) - timedelta(days=1)
+        last = self._look(now, now_s)
+        return last is None or last < next_at(now, self._at_s) - timedelta(days=1)
+
+    def _look(self, now: datetime, now_s: float) -> datetime | None:
+        last = max((at for at in self._good_backups() if at <= now + FUTURE), default=None)
+        if last is not None:
+            self._good_s = min(now_s, now_s - (now - last).total_seconds())
+        return last

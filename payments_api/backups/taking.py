@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from payments_api.backups.checking import check_ledger, schema_of
+from payments_api.backups.checking import check_ledger, ledger_id_of, schema_of
 from payments_api.backups.copying import copy_database, size_of
 from payments_api.backups.locking import lock_of, locked
-from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, Manifest, new_name
+from payments_api.backups.manifest import (
+    MANIFEST_SUFFIX,
+    PAYLOAD_SUFFIX,
+    BackupName,
+    Manifest,
+    ledger_key,
+    new_name,
+    stem_of,
+)
 from payments_api.backups.mistakes import BackupError
 from payments_api.backups.packing import hash_file, pack
-from payments_api.backups.places import backups_in, unfinished_in
+from payments_api.backups.places import backups_of_ledger, unfinished_in
 from payments_api.backups.retention import Keep, to_delete
 from payments_api.backups.workshop import disk_errors, workshop_of
 
@@ -54,16 +62,20 @@ def take_backup(
         step("copying")
         copy, packed, written = work / "copy.sqlite3", work / "packed.gz", work / "manifest.json"
         taken_at = now()
-        name = new_name(database, taken_at, secrets.token_hex(4))
         copy_database(database, copy)
         step("checking")
         contents = check_ledger(copy, name=f"the copy of {database}")
         step("packing")
         with disk_errors(work):
             pack(copy, packed)
+        step(f"writing to {place.shown}")
+        _throw_out_unfinished(place, taken_at)
+        name = _next_name(database, copy, place, taken_at)
+        with disk_errors(work):
             manifest = Manifest(
                 name=name,
                 created_at=taken_at,
+                ledger_id=ledger_id_of(copy),
                 schema_version=schema_of(copy),
                 sqlite=sqlite3.sqlite_version,
                 payload=hash_file(packed),
@@ -71,14 +83,19 @@ def take_backup(
                 contents=contents,
             )
             written.write_bytes(manifest.to_bytes())
-        step(f"writing to {place.shown}")
-        _throw_out_unfinished(place, taken_at)
         place.put(packed, name + PAYLOAD_SUFFIX)
         # Last: with it the backup is there.
         place.put(written, name + MANIFEST_SUFFIX)
         step(f"throwing out old backups in {place.shown}")
         deleted = _throw_out_old(place, name, keep)
     return Taken(manifest, deleted, place.device == database.stat().st_dev)
+
+
+def _next_name(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
+    """Numbered by what the place has: a clock that was wrong makes no backup newer or older than it is."""
+    stem, ledger_id = stem_of(database), ledger_id_of(copy)
+    last = max((backup.sequence for backup in backups_of_ledger(place, ledger_key(stem, ledger_id))), default=0)
+    return new_name(database, taken_at, secrets.token_hex(4), ledger_id=ledger_id, sequence=last + 1)
 
 
 def _see_to_space(work: Path, size: int) -> None:
@@ -95,8 +112,9 @@ def _throw_out_unfinished(place: Place, now: datetime) -> None:
 
 
 def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
-    ledger = name.rpartition("-")[0].rpartition("-")[0]
-    old = to_delete((backup for backup in backups_in(place) if backup.ledger == ledger), keep)
+    new = BackupName.parse(name)
+    assert new is not None  # noqa: S101 - we made it
+    old = to_delete(backups_of_ledger(place, new.ledger), keep)
     for backup in old:
         if backup.text != name:
             # First what makes it a backup: nobody finds half of one.

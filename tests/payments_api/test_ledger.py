@@ -14,6 +14,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+import payments_api.__main__ as program
 from payments_api.ledger import KeyReusedError, Ledger, Order, create_database
 from tests.targets import running_target
 
@@ -115,3 +116,48 @@ def test_what_got_201_survives_sigkill(tmp_path):
         for paid in acknowledged:
             assert requests.get(f"{target.url}/transactions/{paid['id']}", timeout=5).json() == paid
         assert target.balance("acct-000001") + target.balance("acct-000002") == 2_000_000
+
+
+def sqlite_of(path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+        database.execute("CREATE TABLE IF NOT EXISTS notes (text)")
+
+
+UNUSABLE = {
+    "no directory": (lambda path: path / "none/x.sqlite3", "unable to open database file"),
+    "a directory": (lambda path: path, "unable to open database file"),
+    "no database": (lambda path: path / "text", "file is not a database"),
+    "a newer one": (lambda path: path / "newer", "a ledger of schema 2, and this version knows 1"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_is_no_ledger_is_refused_in_one_line_and_stays_as_it_is(tmp_path, kind, monkeypatch, capsys):
+    """With 2, before anything is written to it."""
+    (tmp_path / "text").write_bytes(b"no database at all\n" * 100)
+    sqlite_of(tmp_path / "newer", 2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    where, got = UNUSABLE[kind]
+    database = where(tmp_path)
+    monkeypatch.setenv("DATABASE", str(database))
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setattr(program.sys, "argv", ["payments_api"])
+    monkeypatch.setattr(program, "Stop", lambda: None)
+    monkeypatch.setattr(program, "_serve", lambda *_, **__: 0)
+    assert program.main() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"{database}: can't be served, got {got}; ")
+    assert captured.err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_ledger_from_before_versions_is_taken_over(tmp_path):
+    """It is the first version."""
+    path = tmp_path / "ledger.sqlite3"
+    create_database(str(path), ACCOUNTS)
+    sqlite_of(path, 0)
+    create_database(str(path), ACCOUNTS)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone()[0] == 1

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import CollectorRegistry
 
 from payments_api.backups import background
 from payments_api.backups.background import backups_of
+from payments_api.backups.metrics import BackupMetrics
 from payments_api.backups.options import BackupOptions
 from payments_api.backups.retention import Keep
 from tests.payments_api.backups.books import back_up, names, new_ledger
@@ -163,6 +165,76 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: len(taken) == 2)
     assert reports == []
+
+
+def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear, reports, monkeypatch, capfd):
+    """Such as a place on the database's own disk; another warning is another line."""
+    popen = background.subprocess.Popen
+    said = ["on the same disk", "on the same disk", "on the same disk\nslow"]
+
+    def warning(_command, **options):
+        return popen(["sh", "-c", 'printf "%s\\n" "$1" >&2', "sh", said.pop(0)], **options)
+
+    monkeypatch.setattr(background.subprocess, "Popen", warning)
+    schedule = background._Background(ledger, options(place), hear)
+    for _ in range(3):
+        schedule._take()
+    assert capfd.readouterr().err == "payments_api: backup: on the same disk\npayments_api: backup: slow\n"
+    assert reports == []
+
+
+def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledger, place, hear, monkeypatch):
+    """The newest one also where it was there before; one from the future is none."""
+    registry = CollectorRegistry()
+    value = registry.get_sample_value
+    metrics = BackupMetrics(registry)
+    monkeypatch.setattr(background._Background, "_take", lambda _: None)
+    before = datetime.now(UTC) - timedelta(days=3)
+    with backups_of(str(ledger), options(place / "gone"), hear, metrics=metrics):
+        eventually(lambda: value("backup_failures_total") == 1)
+    assert value("backup_newest_good_timestamp_seconds") == 0
+    back_up(ledger, place, now=lambda: before)
+    back_up(ledger, place, now=lambda: before + timedelta(days=900))
+    work = background._Background(ledger, options(place), hear, metrics)
+    work._good_backups()
+    assert value("backup_newest_good_timestamp_seconds") == pytest.approx(before.timestamp())
+    assert value("backup_last_success_timestamp_seconds") == 0
+    began_s = time.time()
+    with backups_of(str(ledger), options(place), hear, metrics=metrics):
+        eventually(lambda: value("backup_last_success_timestamp_seconds"))
+    assert value("backup_last_success_timestamp_seconds") >= value("backup_newest_good_timestamp_seconds") >= began_s
+    assert value("backup_failures_total") == 1
+
+
+def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
+    ledger, place, hear, reports, monkeypatch
+):
+    """Something stands where the lock's file should be."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    taken = []
+    monkeypatch.setattr(background._Background, "_take", lambda _: taken.append(1))
+    lock = ledger.with_name(".ledger.sqlite3.schedule-lock")
+    lock.mkdir()
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: reports, within_s=5)
+        time.sleep(0.2)
+        line = f"{lock}: can't make the lock file, got Is a directory; make its directory writable"
+        assert reports == [("backup-failed", line)]
+        assert taken == []
+        lock.rmdir()
+        eventually(lambda: len(reports) == 2)
+    assert taken == [1]
+    assert reports[1][0] == "backup-recovered"
+
+
+def test_a_lock_that_cannot_be_had_leaves_the_watch_for_overdue_ones(ledger, place, hear, reports, monkeypatch):
+    """By what the place has."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(hours=30))
+    ledger.with_name(".ledger.sqlite3.schedule-lock").mkdir()
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: len(reports) == 2, within_s=5)
+    assert [name for name, _ in reports] == ["backup-failed", "backup-overdue"]
 
 
 @pytest.mark.process

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -59,3 +61,25 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path):
         BackupError, match="none/lock: can't make the lock file, got No such file or directory; make its"
     ):
         try_lock(tmp_path / "none/lock")
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    """It isn't taken for another process that holds the lock, for ever."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(BackupError, match="lock: can't be locked, got No locks available; use a file system with"):
+        try_lock(tmp_path / "lock")
+
+
+def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
+    """Who has it is then unknown."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with locked(tmp_path / "lock"), pytest.raises(BusyError, match="got process unknown"), locked(tmp_path / "lock"):
+        pass

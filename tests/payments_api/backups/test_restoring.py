@@ -122,7 +122,7 @@ def test_what_is_not_there_is_not_restored(ledger, place, target):
     with pytest.raises(WrongInputError, match=r"new2/ledger.sqlite3: its directory is not there; make it first"):
         restore_unproved(place, target.parent.parent / "new2/ledger.sqlite3")
     back_up(new_ledger(ledger.parent / "other.sqlite3"), place)
-    with pytest.raises(WrongInputError, match="backups of several databases, got ledger, other; name the backup"):
+    with pytest.raises(WrongInputError, match=r"several databases, got ledger .*, other .*; name the backup"):
         restore_unproved(place, target)
     assert untouched(target)
 

@@ -229,3 +229,38 @@ def test_the_next_time_of_day_is_after_now():
     at_three = START.replace(hour=3)
     assert next_at(at_three, THREE) == at_three + timedelta(days=1)
     assert next_at(at_three - timedelta(seconds=1), THREE) == at_three
+
+
+def test_a_schedule_that_is_blocked_tells_it_once_and_what_is_overdue():
+    """It takes none itself; those that somebody else takes meanwhile count."""
+    world = World(place=[START - timedelta(hours=9)])
+
+    def live(hours: int) -> None:
+        for _ in range(hours):
+            world.schedule.blocked("no lock")
+            world.live(0)
+            world.steady_s += HOUR
+            world.wall += timedelta(hours=1)
+
+    live(10)
+    world.place.append(world.wall)
+    live(26)
+    assert world.reports == [("backup-failed", "no lock")]
+    live(2)
+    assert world.reports[1:] == [("backup-overdue", "the last good backup is 26 hours old")]
+    live(30)
+    assert len(world.reports) == 2
+    assert world.taken_s == []
+    world.live(HOUR)
+    assert world.reports[2:] == [("backup-recovered", "a backup was taken and is good")]
+
+
+def test_a_schedule_that_was_blocked_and_finds_another_at_work_is_no_longer_failing():
+    """The other tells what becomes of it."""
+    world = World()
+    world.schedule.left_to_another()
+    assert world.reports == []
+    world.schedule.blocked("no lock")
+    world.schedule.left_to_another()
+    world.schedule.left_to_another()
+    assert world.reports[1:] == [("backup-recovered", "another process takes the backups")]

@@ -21,6 +21,7 @@ from payments_api.backups import taking
 from payments_api.backups.checking import check_ledger
 from payments_api.backups.copying import copy_database
 from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.manifest import BackupName
 from payments_api.backups.mistakes import BackupError, BusyError, UnusableError, WrongInputError
 from payments_api.backups.retention import Keep
 from tests.payments_api.backups.books import (
@@ -197,7 +198,8 @@ def test_old_backups_go_and_other_files_stay(ledger, place):
         taken = back_up(ledger, place, keep=Keep(5, 0, 0), now=lambda day=day: now + timedelta(days=day))
     assert taken.deleted == 1
     kept = [name for name in names(place) if name.startswith("ledger-")]
-    assert [name[7:15] for name in kept] == ["20260308", "20260307", "20260306", "20260305", "20260304"]
+    days = [f"{BackupName.parse(name).taken_at:%Y%m%d}" for name in kept]
+    assert days == ["20260308", "20260307", "20260306", "20260305", "20260304"]
     assert all(payload(place, name).exists() for name in kept)
     assert len(list(place.glob("[!.]*"))) == 2 * 5 + 2 + 2
     assert len([name for name in names(place) if name.startswith("other-")]) == 1

@@ -1,0 +1,113 @@
+"""Several databases in one place, whatever their files are called: each has its own backups."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from payments_api.backups.background import _Background, print_report
+from payments_api.backups.manifest import BackupName, parse_manifest
+from payments_api.backups.mistakes import WrongInputError
+from payments_api.backups.options import BackupOptions
+from payments_api.backups.retention import Keep
+from payments_api.ledger import create_database
+from tests.payments_api.backups.books import (
+    back_up,
+    changed,
+    names,
+    new_ledger,
+    pay,
+    restore_unproved,
+    transactions,
+)
+
+ONE = Keep(1, 0, 0)
+
+
+@pytest.fixture
+def namesake(tmp_path) -> Path:
+    """Another database whose file has the ledger's name."""
+    (tmp_path / "staging").mkdir()
+    return new_ledger(tmp_path / "staging/ledger.sqlite3")
+
+
+def good_backups(database: Path, place: Path) -> list[object]:
+    return list(_Background(database, BackupOptions(str(place), 0, ONE, 60), print_report)._good_backups())
+
+
+def identity(database: Path) -> str:
+    with closing(sqlite3.connect(database)) as opened:
+        return str(opened.execute("SELECT ledger_id FROM identity").fetchone()[0])
+
+
+def forget_identity(database: Path) -> None:
+    """As a version without ids left it."""
+    with changed(database) as opened:
+        opened.execute("DROP TABLE identity")
+
+
+def test_a_namesakes_retention_deletes_no_other_ledgers_backups(ledger, namesake, place):
+    """Only its own."""
+    ours = back_up(ledger, place, keep=ONE).manifest.name
+    theirs = [back_up(namesake, place, keep=ONE).manifest.name for _ in range(5)]
+    assert set(names(place)) == {ours, *theirs[2:]}
+
+
+def test_a_schedule_counts_its_own_ledgers_backups_alone(ledger, namesake, place):
+    """A namesake's backup is none."""
+    taken = back_up(ledger, place).manifest
+    assert good_backups(ledger, place) == [taken.created_at]
+    assert good_backups(namesake, place) == []
+
+
+def test_a_restore_without_a_name_refuses_between_namesakes_and_names_them(ledger, namesake, place, tmp_path):
+    """With the latest backup of each, which can be named."""
+    ours = back_up(ledger, place).manifest.name
+    back_up(namesake, place)
+    theirs = back_up(namesake, place).manifest.name
+    pay(ledger, range(100, 103))
+    with pytest.raises(WrongInputError, match="it has backups of several databases, got ") as caught:
+        restore_unproved(place, tmp_path / "restored.sqlite3")
+    for database, name in ((ledger, ours), (namesake, theirs)):
+        assert f"ledger {identity(database)} ({name})" in str(caught.value)
+    restore_unproved(place, tmp_path / "restored.sqlite3", theirs)
+    assert transactions(tmp_path / "restored.sqlite3") == transactions(namesake)
+
+
+def test_a_ledger_keeps_its_id_when_it_is_started_again_moved_or_restored(ledger, place, tmp_path):
+    """So it finds its backups again; a copy of it is the same ledger."""
+    before = identity(ledger)
+    create_database(str(ledger), 4)
+    assert identity(ledger) == before
+    back_up(ledger, place)
+    moved = ledger.rename(ledger.with_name("books.sqlite3"))
+    assert len(good_backups(moved, place)) == 1
+    restore_unproved(place, tmp_path / "restored.sqlite3")
+    assert identity(tmp_path / "restored.sqlite3") == before
+
+
+def test_a_ledger_without_an_id_gets_one_at_its_next_start(ledger, place):
+    """Its backups from before are a ledger of that stem: read and verified, and thrown out by nobody else."""
+    forget_identity(ledger)
+    old = back_up(ledger, place, keep=ONE).manifest
+    assert old.ledger_id is None
+    assert BackupName.parse(old.name).ledger == "ledger"
+    create_database(str(ledger), 4)
+    new = [back_up(ledger, place, keep=ONE).manifest.name for _ in range(4)]
+    assert set(names(place)) == {old.name, *new[1:]}
+    with pytest.raises(WrongInputError, match=rf"several databases, got .*, ledger without id \({old.name}\);"):
+        restore_unproved(place, ledger.with_name("restored.sqlite3"))
+    assert restore_unproved(place, ledger.with_name("restored.sqlite3"), old.name) == old.name
+
+
+def test_a_manifest_and_its_name_tell_the_ledgers_id(ledger, place):
+    """And the number of the backup."""
+    back_up(ledger, place)
+    name = back_up(ledger, place).manifest.name
+    manifest = parse_manifest((place / f"{name}.json").read_bytes(), name=name)
+    assert manifest.ledger_id == identity(ledger)
+    assert name.startswith(f"ledger-{identity(ledger)}-000002-")
+    assert BackupName.parse(name).sequence == 2
