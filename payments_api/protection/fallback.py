@@ -42,16 +42,19 @@ class FallbackStore:
         timeout_s: float,
         metrics: ProtectionMetrics,
         on_problem: OnProblem,
+        name: str = "redis",
         probe_every_s: float = _PROBE_EVERY_S,
     ) -> None:
+        """`name` is the shared store's in the metrics."""
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
         self._metrics = metrics
         self._on_problem = on_problem
+        self._name = name
         self._probe_every_s = probe_every_s
         self._probing: asyncio.Task[None] | None = None
-        metrics.uses_store("redis")
+        metrics.uses_store(self._name)
 
     @property
     def is_shared(self) -> bool:
@@ -107,7 +110,7 @@ class FallbackStore:
                 self._metrics.store_failures.inc()
             else:
                 self._probing = None
-                self._metrics.uses_store("redis")
+                self._metrics.uses_store(self._name)
                 _log.warning("Redis is back: limits are shared again")
                 self._on_problem("redis-recovered", "limits are shared again")
                 return
