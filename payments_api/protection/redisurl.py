@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _REMEDY: Final = (
@@ -41,8 +41,9 @@ def _makes_connections(text: str) -> bool:
         # A path that is no number is passed over by the library: `user:12/3@host` would be a server called user.
         if not _DATABASE.fullmatch(urlsplit(text).path):
             return False
-        redis.ConnectionPool.from_url(text).make_connection()
-        redis.asyncio.ConnectionPool.from_url(text).make_connection()
+        pools: list[Any] = [redis.ConnectionPool.from_url(text), redis.asyncio.ConnectionPool.from_url(text)]
+        for pool in pools:
+            pool.make_connection()
     except Exception:  # noqa: BLE001 - whatever the library raises for it
         return False
     return True
