@@ -51,6 +51,7 @@ class Guarded:
             metrics=ProtectionMetrics(self.registry),
             on_problem=lambda name, _: self.problems.append(name),
             probe_every_s=0.05,
+            calm_s=0.0,
         )
         self.slowest_s = 0.0
 
@@ -154,10 +155,83 @@ def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back
         await guarded.until_shared(wanted=True)
         assert await guarded.admitted("after", 5) == 3
         assert guarded.registry.get_sample_value("limiter_store", {"store": "redis"}) == 1
+        await asyncio.sleep(0)
         assert guarded.problems == ["redis-lost", "redis-recovered"]
         await guarded.store.aclose()
 
     asyncio.run(through_the_incident())
+
+
+def test_a_redis_that_runs_no_scripts_of_penalties_is_lost_too(server):
+    """Not to be found out by the next violation again and again; and the probe leaves nothing behind."""
+
+    async def forbidden() -> None:
+        guarded = Guarded(server)
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-hset")
+            await guarded.store.punish("a", 1.0)
+            await asyncio.sleep(0.5)
+            assert not guarded.store.is_shared
+            client.execute_command("ACL", "SETUSER", "default", "+hset")
+            await guarded.until_shared(wanted=True)
+            assert await guarded.store.punish("a", 1.0) == pytest.approx(3.0, abs=0.1)
+            assert guarded.problems[0] == "redis-lost"
+            await asyncio.sleep(0.05)
+            assert not client.exists("payments:probe")
+        await guarded.store.aclose()
+
+    asyncio.run(forbidden())
+
+
+class Flapping(LocalStore):
+    """Well for a probe, and not for a request."""
+
+    is_well = False
+
+    async def penalty_left_s(self, client: str) -> float:
+        if not self.is_well:
+            raise ConnectionError("slow")
+        return await super().penalty_left_s(client)
+
+    async def probe(self) -> None:
+        """It answers."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_while():
+    """However often it seemed to be back; counts are shared again meanwhile."""
+    problems, registry = [], CollectorRegistry()
+
+    async def flap() -> None:
+        shared = Flapping(LIMITS, most_clients=9)
+        store = FallbackStore(
+            shared,
+            LocalStore(LIMITS, most_clients=9),
+            timeout_s=TIMEOUT_S,
+            metrics=ProtectionMetrics(registry),
+            on_problem=lambda name, _: problems.append(name),
+            probe_every_s=0.01,
+            calm_s=0.3,
+        )
+        for _ in range(20):
+            await store.penalty_left_s("c")
+            await asyncio.sleep(0.03)
+        assert registry.get_sample_value("limiter_store_failures_total") >= 5
+        assert problems == ["redis-lost"]
+        shared.is_well = True
+        await asyncio.sleep(0.1)
+        assert store.is_shared
+        assert problems == ["redis-lost"]
+        await asyncio.sleep(0.4)
+        assert problems == ["redis-lost", "redis-recovered"]
+        shared.is_well = False
+        await store.penalty_left_s("c")
+        assert problems == ["redis-lost", "redis-recovered", "redis-lost"]
+        await store.aclose()
+
+    asyncio.run(flap())
 
 
 def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
