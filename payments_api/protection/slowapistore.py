@@ -14,7 +14,7 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 
-from payments_api.protection.stores import Standing, parsed_limits
+from payments_api.protection.stores import Standing, parsed_limits, until_s
 
 if TYPE_CHECKING:
     from payments_api.protection.options import Options
@@ -114,9 +114,10 @@ class SlowapiStore:
         return Standing(True, seen.remaining, seen.reset_s)
 
     def _look(self, endpoint: str, client: str) -> Standing:
-        stats = self._limiter.limiter.get_window_stats(self._limits[endpoint], client, endpoint)
+        limit = self._limits[endpoint]
+        stats = self._limiter.limiter.get_window_stats(limit, client, endpoint)
         remaining = max(0, stats.remaining)
-        return Standing(remaining > 0, remaining, max(0.0, stats.reset_time - time.time()))
+        return Standing(remaining > 0, remaining, until_s(stats.reset_time, time.time(), limit))
 
 
 def _client_of(request: Request) -> str:
