@@ -105,11 +105,13 @@ class Protection:
             entries.set(len(value))
             return value
 
-        def count_and_report(name: str, detail: str) -> None:
-            failures.inc()
-            self._on_problem(name, detail)
+        def count_and_report(incident: str, detail: str) -> None:
+            # Its end is reported, too, and is no failure.
+            if not incident.endswith("-recovered"):
+                failures.inc()
+            self._on_problem(incident, detail)
 
-        return ReloadedFile(path, parse_and_count, on_problem=count_and_report)
+        return ReloadedFile(path, parse_and_count, name=name, on_problem=count_and_report)
 
     def _limits(self) -> Limits:
         options = self._options
