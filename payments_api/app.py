@@ -21,6 +21,7 @@ from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.protection.middleware import ProtectionMiddleware
 from payments_api.protection.protection import Protection
+from payments_api.protection.redisurl import secrets_of_url
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
 from payments_api.webhooks import PROVIDERS
@@ -172,7 +173,12 @@ def make_app(settings: Settings, database: str) -> FastAPI:
 def secrets_of(settings: Settings) -> list[str]:
     """Texts that may stand in no message of ours."""
     telegram = settings.alerts.telegram
-    return [settings.webhook_secret, settings.telegram_secret, *([telegram.token] if telegram else [])]
+    return [
+        settings.webhook_secret,
+        settings.telegram_secret,
+        *([telegram.token] if telegram else []),
+        *secrets_of_url(settings.protection.redis_url),
+    ]
 
 
 def _name(route: APIRoute) -> str:

@@ -108,6 +108,8 @@ class Alerts:
         self._thread.join(_STOP_S)
         if self._delivery is not None:
             self._delivery.stop(within_s=_STOP_S)
+        with suppress(sqlite3.Error):
+            self._incidents.withdraw()
         self._incidents.close()
         if self._own_directory is not None:
             shutil.rmtree(self._own_directory, ignore_errors=True)

@@ -10,7 +10,6 @@ import fcntl
 import logging
 import sqlite3
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,11 +56,15 @@ class Delivery:
     def __init__(
         self, incidents: Incidents, send: Callable[[str], None], lock: Path, on_done: Callable[[str], None]
     ) -> None:
-        """`on_done` is told 'sent' or 'failed' for each message."""
+        """`on_done` is told 'sent' or 'failed' for each message, and 'postponed' whenever their file is unusable."""
         self._incidents = incidents
         self._send = send
         self._lock = lock
         self._on_done = on_done
+        self._is_ours = False
+        self._is_stuck = False
+        self._tried = 0
+        """Id of the last message that was sent, or can't be: it may still be on the list, and is not sent twice."""
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts-delivery", daemon=True)
@@ -80,26 +83,49 @@ class Delivery:
         self._news.set()
 
     def _run(self) -> None:
-        with self._lock.open("a") as lock, suppress(sqlite3.Error):
-            is_ours = False
-            while True:
-                is_last = self._stopping.is_set()
-                is_ours = is_ours or _try_lock(lock.fileno())
-                message = self._incidents.first_waiting() if is_ours else None
-                if message is not None:
-                    if not self._deliver(message):
-                        return
-                elif is_last:
-                    return
-                else:
-                    self._news.wait(_POLL_S)
-                    self._news.clear()
+        with self._lock.open("a") as lock:
+            while self._step(lock.fileno()):
+                pass
+
+    def _step(self, descriptor: int) -> bool:
+        """Whether to go on; a full disk, or a file that stays locked, is waited for."""
+        is_last = self._stopping.is_set()
+        self._is_ours = self._is_ours or _try_lock(descriptor)
+        try:
+            message = self._next() if self._is_ours else None
+            goes_on = message is None or self._deliver(message)
+            self._is_stuck = False
+        except sqlite3.Error as error:
+            self._postpone(error)
+            self._stopping.wait(_POLL_S)
+            return not is_last
+        if message is not None:
+            return goes_on
+        if is_last:
+            return False
+        self._news.wait(_POLL_S)
+        self._news.clear()
+        return True
+
+    def _postpone(self, error: sqlite3.Error) -> None:
+        if not self._is_stuck:
+            # Once for all the looks that fail in a row.
+            _log.warning("messages that wait can't be read, or taken off the list; trying again: %s", error)
+        self._is_stuck = True
+        self._on_done("postponed")
+
+    def _next(self) -> Waiting | None:
+        """The first that was not tried yet; one that was is only taken off the list."""
+        while (message := self._incidents.first_waiting()) is not None and message.id == self._tried:
+            self._incidents.done_with(message)
+        return message
 
     def _deliver(self, message: Waiting) -> bool:
         """Whether to go on."""
         is_sent = deliver(message.text, self._send, self._stopping.wait)
         if is_sent is None:
             return False
+        self._tried = message.id
         self._on_done("sent" if is_sent else "failed")
         self._incidents.done_with(message)
         return True

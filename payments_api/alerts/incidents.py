@@ -6,10 +6,11 @@ An incident is open while any process says so. Times are of the machine's steady
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ MOST_WAITING: Final = 100
 """Messages; beyond it the oldest is dropped."""
 LONGEST_DETAIL: Final = 1000
 FILE: Final = "incidents.sqlite3"
+_SET_UP_S: Final = 5.0
+_RETRY_S: Final = 0.01
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS incidents (name TEXT PRIMARY KEY, began_s REAL NOT NULL);
@@ -39,16 +42,21 @@ class Incidents:
     def __init__(
         self, path: str, *, reporter: str, keeps_messages: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`keeps_messages`: somebody will take them."""
+        """`reporter` is the process's id, `keeps_messages`: somebody will take them.
+
+        What processes reported that are gone by now is forgotten, and what one of this id did before.
+        """
         self._reporter = reporter
         self._keeps_messages = keeps_messages
         self._clock = clock
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        # It lives as long as the API runs: nothing has to survive the machine's power.
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.executescript(_SCHEMA)
+        self._set_up(time.monotonic() + _SET_UP_S)
+        self._forget({reporter, *self._gone()})
+
+    def withdraw(self) -> None:
+        """Take all reports of this process back: it ends, and what goes on is told again by whoever is next."""
+        self._forget({self._reporter})
 
     def close(self) -> None:
         with self._lock:
@@ -96,6 +104,33 @@ class Incidents:
         with self._lock:
             self._connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
 
+    def _set_up(self, until_s: float) -> None:
+        """A fresh file goes over to its log only while nobody else writes, and SQLite doesn't wait for that."""
+        while True:
+            try:
+                # It lives as long as the API runs: nothing has to survive the machine's power.
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=OFF")
+                self._connection.executescript(_SCHEMA)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                    self._connection.close()
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+
+    def _gone(self) -> list[str]:
+        """Reporters whose process has ended without a word."""
+        rows = self._connection.execute("SELECT DISTINCT reporter FROM reporters").fetchall()
+        return [reporter for (reporter,) in rows if reporter.isdecimal() and not _is_running(int(reporter))]
+
+    def _forget(self, reporters: Collection[str]) -> None:
+        """What only these report is over without a message: nobody knows when it ended, or whether."""
+        with self._lock, self._transaction() as connection:
+            connection.executemany("DELETE FROM reporters WHERE reporter = ?", [(reporter,) for reporter in reporters])
+            connection.execute("DELETE FROM incidents WHERE name NOT IN (SELECT name FROM reporters)")
+
     def _keep(self, text: str) -> int:
         """Within a transaction; how many older ones had to go."""
         if not self._keeps_messages:
@@ -121,6 +156,16 @@ class _Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        """It is somebody else's, or no number of a process."""
+    return True
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-_RESULTS: Final = ("sent", "failed", "dropped")
+_RESULTS: Final = ("sent", "failed", "dropped", "postponed")
 
 
 class AlertMetrics(Collector):
@@ -25,7 +25,10 @@ class AlertMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self.opened = Counter("alert_incidents", "Incidents that began.", ["incident"], registry=registry)
         self.messages = Counter(
-            "alert_messages", "Alerts by what became of them: sent, failed, dropped.", ["result"], registry=registry
+            "alert_messages",
+            "Alerts by what became of them; postponed: looks that failed.",
+            ["result"],
+            registry=registry,
         )
         for result in _RESULTS:
             self.messages.labels(result)

@@ -62,7 +62,8 @@ class Telegram:
     def _check(self, status: int, body: bytes, retry_after: str) -> None:
         try:
             told: Any = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
+            # Not of Telegram's; the second when it nests without end.
             told = None
         told = told if isinstance(told, dict) else {}
         if 200 <= status < 300 and told.get("ok") is True:

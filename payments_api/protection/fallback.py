@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from payments_api.protection.reloading import OnProblem
 
 _PROBE_EVERY_S: Final = 0.5
+_CALM_S: Final = 10.0
+"""Without a failure until it counts as well again, or a Redis that flaps would be an alert a second."""
 _log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ class FallbackStore:
 
     Each question waits `timeout_s` at most, and only requests that are under way when the store fails wait at all.
     Whatever goes wrong there, the local store decides: never is a request admitted uncounted, or answered with a 5xx.
+    It is used again at once when it is back, and told to be back when it has been for `calm_s`.
     """
 
     def __init__(
@@ -42,16 +45,23 @@ class FallbackStore:
         timeout_s: float,
         metrics: ProtectionMetrics,
         on_problem: OnProblem,
+        name: str = "redis",
         probe_every_s: float = _PROBE_EVERY_S,
+        calm_s: float = _CALM_S,
     ) -> None:
+        """`name` is the shared store's in the metrics."""
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
         self._metrics = metrics
         self._on_problem = on_problem
+        self._name = name
         self._probe_every_s = probe_every_s
+        self._calm_s = calm_s
         self._probing: asyncio.Task[None] | None = None
-        metrics.uses_store("redis")
+        self._calming: asyncio.Task[None] | None = None
+        """While it is used again, and not yet told to be well."""
+        metrics.uses_store(self._name)
 
     @property
     def is_shared(self) -> bool:
@@ -70,10 +80,11 @@ class FallbackStore:
         return await self._ask(lambda store: store.punish(client, after_s))
 
     async def aclose(self) -> None:
-        if self._probing is not None:
-            self._probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probing
+        for task in (self._probing, self._calming):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         with suppress(Exception):
             await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
 
@@ -93,6 +104,11 @@ class FallbackStore:
             return
         self._probing = asyncio.create_task(self._probe_until_back())
         self._metrics.uses_store("local")
+        if self._calming is not None:
+            # Not well in between: the same incident goes on.
+            self._calming.cancel()
+            self._calming = None
+            return
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         _log.error("Redis is lost (%s): each process keeps limits of its own until it is back", what)
         self._on_problem("redis-lost", f"{what}: each process keeps limits of its own until it is back")
@@ -107,7 +123,12 @@ class FallbackStore:
                 self._metrics.store_failures.inc()
             else:
                 self._probing = None
-                self._metrics.uses_store("redis")
-                _log.warning("Redis is back: limits are shared again")
-                self._on_problem("redis-recovered", "limits are shared again")
+                self._metrics.uses_store(self._name)
+                self._calming = asyncio.create_task(self._tell_when_calm())
                 return
+
+    async def _tell_when_calm(self) -> None:
+        await asyncio.sleep(self._calm_s)
+        self._calming = None
+        _log.warning("Redis is back: limits are shared again")
+        self._on_problem("redis-recovered", "limits are shared again")

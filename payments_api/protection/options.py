@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from payments_api.protection.bots import RULES_FILE, parse_rules
 from payments_api.protection.networks import parse_networks
 from payments_api.protection.penalties import PenaltyRule
+from payments_api.protection.redisurl import checked_redis_url
 from payments_api.protection.reloading import read_file
 from payments_api.values import Network, Read, matching, networks, number, whole_number
 
@@ -45,7 +46,6 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
 """Name to default and meaning."""
 
 _LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
-_REDIS_URL: Final = r"rediss?://\S+"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def read_options(read: Read) -> Options:
             for name in (*ENDPOINTS, OTHER)
         },
         most_clients=read("MOST_CLIENTS", whole_number(100, 5_000_000)),
-        redis_url=read("REDIS_URL", matching(rf"({_REDIS_URL})?", "write it like redis://127.0.0.1:6379/0")),
+        redis_url=read("REDIS_URL", checked_redis_url),
         redis_timeout_s=read("REDIS_TIMEOUT", number(0.01, 5)),
         penalty=_penalty(read),
         bots=read("BOTS", matching("off|on|strict", "use off, on or strict")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from payments_api.protection.bots import BotRules, parse_rules
 from payments_api.protection.client import Clients
-from payments_api.protection.fallback import FallbackStore
+from payments_api.protection.fallback import FallbackStore, SharedStore
 from payments_api.protection.limits import Limits
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.networks import Address, NetworkSet, parse_networks
@@ -105,11 +105,13 @@ class Protection:
             entries.set(len(value))
             return value
 
-        def count_and_report(name: str, detail: str) -> None:
-            failures.inc()
-            self._on_problem(name, detail)
+        def count_and_report(incident: str, detail: str) -> None:
+            # Its end is reported, too, and is no failure.
+            if not incident.endswith("-recovered"):
+                failures.inc()
+            self._on_problem(incident, detail)
 
-        return ReloadedFile(path, parse_and_count, on_problem=count_and_report)
+        return ReloadedFile(path, parse_and_count, name=name, on_problem=count_and_report)
 
     def _limits(self) -> Limits:
         options = self._options
@@ -128,6 +130,20 @@ class Protection:
         self._metrics.uses_store(options.limiter)
         if options.limiter == "local":
             return local
+        shared = self._shared_store(options, local)
+        if not options.redis_url:
+            return shared
+        self._fallback = FallbackStore(
+            shared,
+            local,
+            timeout_s=options.redis_timeout_s,
+            metrics=self._metrics,
+            on_problem=self._on_problem,
+            name=options.limiter,
+        )
+        return self._fallback
+
+    def _shared_store(self, options: Options, local: Store) -> SharedStore:
         # Only who asks for them needs their libraries.
         if options.limiter == "slowapi":
             from payments_api.protection.slowapistore import SlowapiStore
@@ -135,12 +151,4 @@ class Protection:
             return SlowapiStore(options, local)
         from payments_api.protection.redisstore import RedisStore
 
-        shared = RedisStore(options.limits, options.penalty, options.redis_url, options.redis_timeout_s)
-        self._fallback = FallbackStore(
-            shared,
-            local,
-            timeout_s=options.redis_timeout_s,
-            metrics=self._metrics,
-            on_problem=self._on_problem,
-        )
-        return self._fallback
+        return RedisStore(options.limits, options.penalty, options.redis_url, options.redis_timeout_s)

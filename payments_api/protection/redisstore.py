@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CONNECTIONS: Final = 64
 _PREFIX: Final = "payments"
 _PROBE: Final = parse("1000000/second")
+_PROBE_KEY: Final = f"{_PREFIX}:probe"
+"""Apart from penalties: a trusted proxy may call a client anything."""
 
 _PUNISH: Final = """
 local time = redis.call('TIME')
@@ -85,8 +87,11 @@ class RedisStore:
         return int(await self._punish(keys=[_penalty_key(client)], args=numbers)) / 1000
 
     async def probe(self) -> None:
-        """As a request would: a server that answers but can't write has not come back."""
+        """As a request would, and a violation: a server that answers but can't write, or run scripts, is not back."""
         await self._probe.hit(_PROBE, "probe")
+        if self._rule is not None:
+            await self._punish(keys=[_PROBE_KEY], args=[0, *[1] * 5])
+            await self._left(keys=[_PROBE_KEY])
 
     async def aclose(self) -> None:
         await self._client.aclose()

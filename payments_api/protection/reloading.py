@@ -37,9 +37,10 @@ def read_file(path: Path) -> str:
 class ReloadedFile(Generic[T]):
     """`value` is that of the last version that could be parsed."""
 
-    def __init__(self, path: Path, parse: Callable[[str], T], *, on_problem: OnProblem) -> None:
-        """ValueError when the first version is wrong: there is nothing to go on with."""
+    def __init__(self, path: Path, parse: Callable[[str], T], *, name: str, on_problem: OnProblem) -> None:
+        """`name` is in the incident's; ValueError when the first version is wrong: there is nothing to go on with."""
         self.path = path
+        self._incident = f"list-{name}"
         self._parse = parse
         self._on_problem = on_problem
         self._is_wrong = False
@@ -57,14 +58,14 @@ class ReloadedFile(Generic[T]):
         except ValueError as error:
             self._seen, self._is_wrong = signature, True
             _log.error("%s: not reloaded, the version before stays: %s", self.path, error)
-            self._on_problem("list-not-reloaded", f"{self.path}: the version before stays: {error}")
+            self._on_problem(f"{self._incident}-not-reloaded", f"{self.path}: the version before stays: {error}")
             return
         # Somebody wrote while we read: half a list is not taken for a list, the next look tells.
         if self._signature() == signature:
             self._seen, self.value = signature, value
             if self._is_wrong:
                 self._is_wrong = False
-                self._on_problem("list-recovered", f"{self.path} is in force again")
+                self._on_problem(f"{self._incident}-recovered", f"{self.path} is in force again")
 
     def _signature(self) -> tuple[int, ...]:
         try:

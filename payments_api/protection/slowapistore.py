@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from limits import parse
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 
-from payments_api.protection.stores import Standing, parsed_limits
+from payments_api.protection.stores import Standing, parsed_limits, until_s
 
 if TYPE_CHECKING:
     from payments_api.protection.options import Options
     from payments_api.protection.stores import Store
+
+_PROBE: Final = parse("1000000/second")
 
 
 class SlowapiStore:
@@ -30,8 +33,11 @@ class SlowapiStore:
     - `shared_limit` with the endpoint as scope, for `key_style="url"` (the default) has a bucket per path;
     - `strategy="moving-window"`, for the default fixed one admits 2N - 1 around its edge;
     - `headers_enabled=False`: it wants a `response: Response` of each route, and writes X-RateLimit-*;
-    - `in_memory_fallback_enabled`, the one option that survives a dead Redis, and socket timeouts, without which one
-      that hangs stops the event loop; a thread for each question keeps the loop free meanwhile.
+    - neither `in_memory_fallback_enabled` nor `swallow_errors`: the first only covers the counting, so that a look at
+      what is left raises all the same, and the second lets everybody in. What Redis leaves open is raised, for
+      `FallbackStore` to decide, as with LIMITER=redis;
+    - socket timeouts, without which a Redis that hangs stops the event loop; a thread for each question keeps the loop
+      free meanwhile.
 
     Its memory is not bounded by clients, and penalties are local: they are not slowapi's.
     """
@@ -53,7 +59,8 @@ class SlowapiStore:
             key_style="endpoint",
             storage_uri=options.redis_url or "memory://",
             storage_options=remote if self._is_remote else {},
-            in_memory_fallback_enabled=self._is_remote,
+            in_memory_fallback_enabled=False,
+            swallow_errors=False,
         )
         # slowapi reads RATELIMIT_ENABLED from the environment and from a file .env, wherever it is started.
         self._limiter.enabled = True
@@ -74,6 +81,16 @@ class SlowapiStore:
 
     async def punish(self, client: str, after_s: float) -> float:
         return await self._penalties.punish(client, after_s)
+
+    async def probe(self) -> None:
+        """As a request would: a server that answers but can't write has not come back."""
+        await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
+
+    async def aclose(self) -> None:
+        """Connections are closed; what is under way in a thread ends with its socket's timeout."""
+        if self._is_remote:
+            storage: Any = self._limiter.limiter.storage
+            storage.storage.connection_pool.disconnect()
 
     def _texts(self) -> dict[str, str]:
         return {name: str(limit) for name, limit in self._limits.items()}
@@ -97,9 +114,10 @@ class SlowapiStore:
         return Standing(True, seen.remaining, seen.reset_s)
 
     def _look(self, endpoint: str, client: str) -> Standing:
-        stats = self._limiter.limiter.get_window_stats(self._limits[endpoint], client, endpoint)
+        limit = self._limits[endpoint]
+        stats = self._limiter.limiter.get_window_stats(limit, client, endpoint)
         remaining = max(0, stats.remaining)
-        return Standing(remaining > 0, remaining, max(0.0, stats.reset_time - time.time()))
+        return Standing(remaining > 0, remaining, until_s(stats.reset_time, time.time(), limit))
 
 
 def _client_of(request: Request) -> str:

@@ -46,6 +46,11 @@ def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
     return {endpoint: parse(f"{amount}/{_PERIODS[period]}") for endpoint, (amount, _, period) in parts.items()}
 
 
+def until_s(reset_time_s: float, now_s: float, limit: RateLimitItem) -> float:
+    """From now to a reset; at most a window, or a clock on the wall that is set back would lock clients out."""
+    return min(max(0.0, reset_time_s - now_s), float(limit.get_expiry()))
+
+
 class Windows:
     """Moving windows in a storage of `limits.aio`: exactly N in any window, where a fixed one admits up to 2N - 1."""
 
@@ -65,8 +70,9 @@ class Windows:
         return Standing(remaining > 0, remaining, reset_s if remaining == 0 else 0.0)
 
     async def _stats(self, endpoint: str, client: str) -> tuple[int, float]:
-        stats = await self._limiter.get_window_stats(self._limits[endpoint], endpoint, client)
-        return max(0, stats.remaining), max(0.0, stats.reset_time - self._clock())
+        limit = self._limits[endpoint]
+        stats = await self._limiter.get_window_stats(limit, endpoint, client)
+        return max(0, stats.remaining), until_s(stats.reset_time, self._clock(), limit)
 
 
 class LocalStore:

@@ -152,6 +152,15 @@ def test_a_place_for_incidents_that_breaks_ends_nothing(caplog):
         assert eventually(lambda: set(alerts.open()) == {"second"})
 
 
+def test_what_a_process_reported_is_not_open_when_it_has_stopped(tmp_path):
+    """Others that share the directory go on, and would call it open for ever."""
+    with running(directory=str(tmp_path), reporter="2") as (other, _):
+        with running(directory=str(tmp_path), reporter="1") as (one, _):
+            one.report("redis-lost", "refused")
+            assert eventually(lambda: set(other.open()) == {"redis-lost"})
+        assert other.open() == {}
+
+
 def test_its_own_directory_is_gone_afterwards():
     with running() as (alerts, _):
         directory = Path(alerts._own_directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 
@@ -115,6 +116,41 @@ def test_a_message_that_is_refused_for_good_does_not_hold_up_the_next(incidents,
     only.stop(within_s=10)
     assert results == ["failed", "sent"]
     assert server.texts == ["second: x"]
+
+
+@pytest.mark.parametrize("broken", ["first_waiting", "done_with"])
+def test_a_file_that_is_unusable_for_a_while_ends_nothing_and_repeats_nothing(incidents, server, tmp_path, broken):
+    """A full disk, or a long lock, before or after a message was sent: the rest follows, each once."""
+    works, results = getattr(incidents, broken), []
+    failures = [sqlite3.OperationalError("database or disk is full")]
+
+    def fails_once(*arguments):
+        if failures:
+            raise failures.pop()
+        return works(*arguments)
+
+    setattr(incidents, broken, fails_once)
+    incidents.report("first", "x")
+    only = delivery(incidents, server, tmp_path, results)
+    only.start()
+    assert server.wait_for(lambda telegram: telegram.texts == ["first: x"])
+    incidents.report("second", "y")
+    only.look()
+    assert server.wait_for(lambda telegram: telegram.texts == ["first: x", "second: y"], within_s=3)
+    only.stop(within_s=5)
+    assert sorted(results) == ["postponed", "sent", "sent"]
+    assert incidents.first_waiting() is None
+
+
+def test_a_file_that_stays_unusable_does_not_hold_up_the_end(incidents, server, tmp_path):
+    """Nor is each look at it told in the log; but counted."""
+    incidents.first_waiting = lambda: (_ for _ in ()).throw(sqlite3.OperationalError("database is locked"))
+    results: list[str] = []
+    only = delivery(incidents, server, tmp_path, results)
+    only.start()
+    only.stop(within_s=5)
+    assert set(results) == {"postponed"}
+    assert not only._thread.is_alive()
 
 
 def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):

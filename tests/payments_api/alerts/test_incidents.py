@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from payments_api.alerts.incidents import LONGEST_DETAIL, MOST_WAITING, Incidents
@@ -118,3 +126,55 @@ def test_where_nobody_takes_messages_none_are_kept(worker):
 def test_a_long_detail_is_cut(worker):
     text, _ = worker("1").report("disk", "x" * 10_000)
     assert len(text) == len("disk: ") + LONGEST_DETAIL
+
+
+def test_what_a_worker_reported_ends_with_it_and_is_told_again_by_the_next(worker):
+    """Else it would never end, nor be told again."""
+    first, other = worker("1"), worker("2")
+    first.report("redis-lost", "refused")
+    first.report("disk", "full")
+    other.report("disk", "full")
+    first.withdraw()
+    assert set(other.open()) == {"disk"}
+    assert other.report("redis-lost", "refused")[0]
+    assert other.recovered("redis-lost")[0]
+    assert waiting(other)[:2] == ["redis-lost: refused", "disk: full"]
+
+
+def test_what_a_worker_reported_that_died_is_forgotten_at_the_next_start(worker):
+    """And what one of the same number did; whoever runs still has a say."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait(10)
+    dead, running, again = worker(str(process.pid)), worker(str(os.getpid())), worker("1")
+    dead.report("redis-lost", "refused")
+    running.report("disk", "full")
+    again.report("stall", "5 s")
+    assert set(worker("1").open()) == {"disk"}
+    assert running.report("redis-lost", "refused")[0]
+
+
+def written_by_another(path: Path) -> sqlite3.Connection:
+    """As by a worker that starts at the same time; it goes on until told."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def test_a_fresh_file_that_another_worker_just_sets_up_is_waited_for(tmp_path):
+    """Going over to a log wants the file for itself, and SQLite refuses that at once, whatever its timeout."""
+    with closing(written_by_another(tmp_path / "shared")) as other:
+        done = threading.Timer(0.2, other.rollback)
+        done.start()
+        shared = Incidents(str(tmp_path / "shared"), reporter="1", keeps_messages=True)
+        done.join()
+    assert shared.report("disk", "full")[0]
+    shared.close()
+
+
+def test_a_file_that_stays_locked_is_waited_for_within_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("payments_api.alerts.incidents._SET_UP_S", 0.1)
+    with (
+        closing(written_by_another(tmp_path / "shared")),
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        Incidents(str(tmp_path / "shared"), reporter="1", keeps_messages=True)

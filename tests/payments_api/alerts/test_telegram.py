@@ -94,6 +94,12 @@ def test_other_refusals_are_final_where_another_try_is_no_use(server, answer, is
     assert server.asked == 1
 
 
+def test_an_answer_that_nests_without_end_is_no_answer(server):
+    """The parser's own limit is no end of the thread that sends."""
+    server.next_answers.append(Answer(502, b"[" * 60_000))
+    assert refusal(server.url).is_final is False
+
+
 def test_a_server_that_hangs_is_left_in_time(server):
     server.next_answers.append(Answer(200, {"ok": True}, delay_s=2.0))
     began_s = time.monotonic()

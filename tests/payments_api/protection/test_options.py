@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from payments_api.app import secrets_of
 from payments_api.settings import Settings, SettingsError, read_settings
 
 
@@ -68,6 +69,11 @@ def test_what_is_wrong_is_told_by_name(environment, names):
     [
         {"LIMITER": "redis", "REDIS_URL": "redis://:secret@127.0.0.1:6379/0"},
         {"LIMITER": "slowapi", "REDIS_URL": "rediss://h"},
+        {
+            "LIMITER": "redis",
+            "REDIS_URL": "rediss://name:se%2Fcret@h:6380/3?ssl_cert_reqs=none&health_check_interval=3",
+        },
+        {"LIMITER": "redis", "REDIS_URL": "redis://h/0?socket_timeout=1"},
         {"PENALTY_BASE": "2.5", "PENALTY_CAP": "60", "PENALTY_FACTOR": "3"},
         {"CLIENT_HEADER": "Fly-Client-IP", "TRUSTED_NETWORKS": "10.0.0.0/8,fdaa::/16"},
         {"BOTS": "strict"},
@@ -81,6 +87,37 @@ def test_what_belongs_together_is_taken(environment):
 def test_a_url_with_its_password_is_not_shown():
     """Nor is where it leads."""
     assert "hush" not in str(problems(REDIS_URL="redis://:hush@h:6379/0"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3cret/x@h:6379/0",
+        "redis://:s3cret?x@h",
+        "redis://:s3cret#x@h",
+        "redis://name:123/s3cret@h",
+        "redis://h/0?s3cret=1",
+        "redis://h/0?socket_timeout=s3cret",
+        "redis://h/0?retry=s3cret",
+        "rediss://h/0?ssl_cert_reqs=s3cret",
+        "redis://h:99999/s3cret",
+        "redis://[::1/s3cret",
+    ],
+)
+@pytest.mark.parametrize("limiter", ["redis", "slowapi"])
+def test_a_url_of_which_redis_py_makes_no_connection_is_refused_at_the_start(limiter, url):
+    """In one line, which quotes nothing of it: the library's own errors quote half a password as the port."""
+    found = problems(LIMITER=limiter, REDIS_URL=url)
+    assert list(found) == ["REDIS_URL"]
+    assert "percent-encode the password, and give only options that redis-py knows" in found["REDIS_URL"]
+    assert "s3cret" not in str(found)
+
+
+def test_the_password_of_redis_is_among_the_secrets_that_leave_in_no_message():
+    """As it is written, and as it is sent."""
+    with_password = read_settings({"LIMITER": "redis", "REDIS_URL": "redis://:se%2Fcret@h/0?password=other"})
+    assert {"se%2Fcret", "se/cret", "other"} <= set(secrets_of(with_password))
+    assert all(secrets_of(read_settings({"LIMITER": "redis", "REDIS_URL": "redis://h/0"})))
 
 
 def test_a_list_that_cannot_be_parsed_is_told_with_its_line(tmp_path):

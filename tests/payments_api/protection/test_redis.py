@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -13,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from drills.redisserver import RedisServer
 from payments_api.protection.fallback import FallbackStore
 from payments_api.protection.metrics import ProtectionMetrics
+from payments_api.protection.options import Options
 from payments_api.protection.penalties import PenaltyRule
+from payments_api.protection.protection import Protection
 from payments_api.protection.redisstore import RedisStore
 from payments_api.protection.stores import LocalStore
 from tests.targets import running_target, session_from
@@ -48,6 +51,7 @@ class Guarded:
             metrics=ProtectionMetrics(self.registry),
             on_problem=lambda name, _: self.problems.append(name),
             probe_every_s=0.05,
+            calm_s=0.0,
         )
         self.slowest_s = 0.0
 
@@ -151,10 +155,83 @@ def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back
         await guarded.until_shared(wanted=True)
         assert await guarded.admitted("after", 5) == 3
         assert guarded.registry.get_sample_value("limiter_store", {"store": "redis"}) == 1
+        await asyncio.sleep(0)
         assert guarded.problems == ["redis-lost", "redis-recovered"]
         await guarded.store.aclose()
 
     asyncio.run(through_the_incident())
+
+
+def test_a_redis_that_runs_no_scripts_of_penalties_is_lost_too(server):
+    """Not to be found out by the next violation again and again; and the probe leaves nothing behind."""
+
+    async def forbidden() -> None:
+        guarded = Guarded(server)
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-hset")
+            await guarded.store.punish("a", 1.0)
+            await asyncio.sleep(0.5)
+            assert not guarded.store.is_shared
+            client.execute_command("ACL", "SETUSER", "default", "+hset")
+            await guarded.until_shared(wanted=True)
+            assert await guarded.store.punish("a", 1.0) == pytest.approx(3.0, abs=0.1)
+            assert guarded.problems[0] == "redis-lost"
+            await asyncio.sleep(0.05)
+            assert not client.exists("payments:probe")
+        await guarded.store.aclose()
+
+    asyncio.run(forbidden())
+
+
+class Flapping(LocalStore):
+    """Well for a probe, and not for a request."""
+
+    is_well = False
+
+    async def penalty_left_s(self, client: str) -> float:
+        if not self.is_well:
+            raise ConnectionError("slow")
+        return await super().penalty_left_s(client)
+
+    async def probe(self) -> None:
+        """It answers."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_while():
+    """However often it seemed to be back; counts are shared again meanwhile."""
+    problems, registry = [], CollectorRegistry()
+
+    async def flap() -> None:
+        shared = Flapping(LIMITS, most_clients=9)
+        store = FallbackStore(
+            shared,
+            LocalStore(LIMITS, most_clients=9),
+            timeout_s=TIMEOUT_S,
+            metrics=ProtectionMetrics(registry),
+            on_problem=lambda name, _: problems.append(name),
+            probe_every_s=0.01,
+            calm_s=0.3,
+        )
+        for _ in range(20):
+            await store.penalty_left_s("c")
+            await asyncio.sleep(0.03)
+        assert registry.get_sample_value("limiter_store_failures_total") >= 5
+        assert problems == ["redis-lost"]
+        shared.is_well = True
+        await asyncio.sleep(0.1)
+        assert store.is_shared
+        assert problems == ["redis-lost"]
+        await asyncio.sleep(0.4)
+        assert problems == ["redis-lost", "redis-recovered"]
+        shared.is_well = False
+        await store.penalty_left_s("c")
+        assert problems == ["redis-lost", "redis-recovered", "redis-lost"]
+        await store.aclose()
+
+    asyncio.run(flap())
 
 
 def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
@@ -173,6 +250,63 @@ def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
         await guarded.store.aclose()
 
     asyncio.run(full())
+
+
+@pytest.mark.parametrize("limiter", ["redis", "slowapi"])
+@pytest.mark.parametrize("incident", ["killed", "hung"])
+def test_whoever_counts_in_redis_a_lost_one_leaves_no_request_undecided(server, limiter, incident):
+    """Even while a penalty runs, when the limit of another endpoint is only looked at; told and counted alike."""
+    registry, problems = CollectorRegistry(), []
+    options = Options(
+        limiter=limiter,
+        limits={"a": "2/min", "b": "5/min", "other": "60/min"},
+        redis_url=server.url,
+        redis_timeout_s=TIMEOUT_S,
+        penalty=PenaltyRule(base_s=10),
+    )
+
+    async def decisions() -> list[Any]:
+        protection = Protection(
+            options, metrics=ProtectionMetrics(registry), on_problem=lambda name, _: problems.append(name)
+        )
+        async with protection.running():
+            before = [(await protection.limits.decide("a", "c")).is_admitted for _ in range(4)]
+            assert before == [True, True, False, False]
+            assert registry.get_sample_value("limiter_store", {"store": limiter}) == 1
+            assert problems == []
+            (server.kill if incident == "killed" else server.hang)()
+            return [await protection.limits.decide("b", client) for client in ["c", "d", *["e"] * 6]]
+
+    found = asyncio.run(decisions())
+    # Penalties of slowapi are local, and stay; those in Redis are out of reach.
+    assert found[0].is_penalty is (limiter == "slowapi")
+    assert [decision.is_admitted for decision in found[1:]] == [True] * 6 + [False]
+    assert problems == ["redis-lost"]
+    assert registry.get_sample_value("limiter_store", {"store": "local"}) == 1
+    assert registry.get_sample_value("limiter_fallbacks_total") >= 7
+
+
+def test_slowapi_counts_in_redis_again_when_it_is_back(server):
+    """What was counted locally meanwhile is not transferred."""
+    limits = LIMITS | {"other": "60/min"}
+    options = Options(limiter="slowapi", limits=limits, redis_url=server.url, redis_timeout_s=TIMEOUT_S)
+
+    async def back() -> None:
+        protection = Protection(options, metrics=ProtectionMetrics(CollectorRegistry()))
+        store = protection._fallback
+        server.kill()
+        assert [(await protection.limits.decide("health", "c")).is_admitted for _ in range(4)] == [True] * 3 + [False]
+        assert not store.is_shared
+        server.start_again()
+        async with asyncio.timeout(10):
+            while not store.is_shared:  # noqa: ASYNC110 - as whoever looks at it from outside
+                await asyncio.sleep(0.02)
+        assert (await store.take("health", "c")).remaining == 2
+        with server.client() as client:
+            assert any(b"health" in key for key in client.scan_iter())
+        await store.aclose()
+
+    asyncio.run(back())
 
 
 def test_a_redis_that_was_never_there_is_no_reason_not_to_start():

@@ -11,8 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from prometheus_client import CollectorRegistry
 
+from payments_api.alerts.alerts import Alerts
+from payments_api.alerts.metrics import AlertMetrics
+from payments_api.alerts.options import AlertOptions
+from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.networks import parse_networks
+from payments_api.protection.options import Options
+from payments_api.protection.protection import Protection
 from payments_api.protection.reloading import ReloadedFile, Watcher
 from tests.targets import running_target, session_from
 
@@ -24,7 +31,9 @@ class Listed:
         self.path = path
         self.problems: list[tuple[str, str]] = []
         path.write_text(text)
-        self.file = ReloadedFile(path, parse_networks, on_problem=lambda *problem: self.problems.append(problem))
+        self.file = ReloadedFile(
+            path, parse_networks, name="deny", on_problem=lambda *problem: self.problems.append(problem)
+        )
 
     def becomes(self, content: str | bytes) -> int:
         """How many networks are in the list after the next look."""
@@ -52,11 +61,39 @@ def test_a_new_version_is_taken_at_the_next_look(listed):
 def test_a_wrong_version_leaves_the_one_before_and_is_reported_once(listed, content, caplog):
     """However often it is looked at; a right one after it is taken, and ends the incident."""
     assert [listed.becomes(content), listed.look(), listed.look()] == [1, 1, 1]
-    assert [name for name, _ in listed.problems] == ["list-not-reloaded"]
+    assert [name for name, _ in listed.problems] == ["list-deny-not-reloaded"]
     assert "the version before stays" in listed.problems[0][1]
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
     assert [listed.becomes(text) for text in ("10.0.0.0/8\n::1\n", "::1\n")] == [2, 1]
-    assert [name for name, _ in listed.problems] == ["list-not-reloaded", "list-recovered"]
+    assert [name for name, _ in listed.problems] == ["list-deny-not-reloaded", "list-deny-recovered"]
+
+
+def test_two_wrong_lists_are_two_incidents_and_only_what_is_wrong_counts_as_a_failure(tmp_path):
+    """One that is mended ends its own; the other goes on."""
+    deny, allow = tmp_path / "deny.txt", tmp_path / "allow.txt"
+    deny.write_text("10.0.0.0/8\n")
+    allow.write_text("10.1.0.0/16\n")
+    registry = CollectorRegistry()
+    alerts = Alerts(AlertOptions(), AlertMetrics(CollectorRegistry()), directory=str(tmp_path))
+    alerts.start()
+    protection = Protection(
+        Options(deny_file=str(deny), allow_file=str(allow)),
+        metrics=ProtectionMetrics(registry),
+        on_problem=alerts.report,
+    )
+    deny.write_text("here\n")
+    allow.write_text("there\n")
+    for file in (protection._deny, protection._allow):
+        file.check()
+    deny.write_text("10.0.0.0/9\n")
+    protection._deny.check()
+    deadline_s = time.monotonic() + 5
+    while set(alerts.open()) != {"list-allow-not-reloaded"}:
+        assert time.monotonic() < deadline_s, alerts.open()
+        time.sleep(0.01)
+    for name in ("deny", "allow"):
+        assert registry.get_sample_value("protection_list_failures_total", {"list": name}) == 1
+    alerts.stop()
 
 
 def test_a_list_that_is_gone_stays_in_force(listed):

@@ -1,0 +1,49 @@
+"""The address of a Redis server: whether redis-py can make connections of it, without connecting."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_REMEDY: Final = (
+    "write it like redis://127.0.0.1:6379/0; percent-encode the password, and give only options that redis-py knows"
+)
+_DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
+
+
+def checked_redis_url(text: str) -> str:
+    """The same text, '' included; ValueError with a remedy that quotes nothing of it.
+
+    Raised here and not by the first request: the client library makes connections late, so that a mistyped option would
+    count as a lost Redis for ever; and its own errors quote what it takes for a port, which may be a password's half.
+    """
+    if text and not _makes_connections(text):
+        raise ValueError(_REMEDY)
+    return text
+
+
+def secrets_of_url(text: str) -> list[str]:
+    """The password as it is written and as it is sent; none where the address has none."""
+    parts = urlsplit(text)
+    asked = [value for name, value in parse_qsl(parts.query) if name == "password"]
+    return [secret for written in (parts.password, *asked) if written for secret in (written, unquote(written))]
+
+
+def _makes_connections(text: str) -> bool:
+    # Only who counts in Redis needs its library.
+    import redis
+    import redis.asyncio
+
+    if not re.fullmatch(r"rediss?://\S+", text, re.ASCII):
+        return False
+    try:
+        # A path that is no number is passed over by the library: `user:12/3@host` would be a server called user.
+        if not _DATABASE.fullmatch(urlsplit(text).path):
+            return False
+        pools: list[Any] = [redis.ConnectionPool.from_url(text), redis.asyncio.ConnectionPool.from_url(text)]
+        for pool in pools:
+            pool.make_connection()
+    except Exception:  # noqa: BLE001 - whatever the library raises for it
+        return False
+    return True
