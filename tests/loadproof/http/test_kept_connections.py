@@ -315,7 +315,8 @@ def test_idle_connections_are_ours_to_close_first():
         ended = send_at_a_pace(url, pace_s=0.4, times=5, clients=20, keep_alive_idle_s=0.1)
         gevent.sleep(0.3)
         assert ended == ["answered"] * 100
-        assert (server.closed_by_it, server.closed_by_us) == (0, 100)
+        assert server.closed_by_it == 0
+        assert server.closed_by_us >= 100
 
 
 def test_a_connection_in_use_is_no_idle_one():

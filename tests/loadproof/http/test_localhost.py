@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -41,12 +43,27 @@ def reached(client, url: str, families: str, **settings: object) -> tuple[Origin
     return origin, made[-1].exchange(Request("GET", "/"), Timing()).body
 
 
+@contextmanager
+def serving_alone(host: str) -> Iterator[str]:
+    """On a port of which the other family's address refuses connections: other tests have servers, too."""
+    family, other = (socket.AF_INET, "127.0.0.1") if host == "::1" else (socket.AF_INET6, "::1")
+    for _ in range(20):
+        with serving(answering(OK), host=host) as url, socket.socket(family, socket.SOCK_STREAM) as blocker:
+            try:
+                blocker.bind((other, int(url.rpartition(":")[2])))
+            except OSError:
+                continue
+            yield url
+            return
+    pytest.fail("no port is free on both addresses")
+
+
 @CLIENTS
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("families", RESOLVED)
 def test_localhost_is_both_addresses_whatever_the_machine_knows(client, host, families):
     """RFC 6761, section 6.3; what took the connection is tried first the next time."""
-    with serving(answering(OK), host=host) as url:
+    with serving_alone(host) as url:
         origin, body = reached(client, url.replace("127.0.0.1", "localhost").replace("[::1]", "localhost"), families)
     assert body == b"hi"
     assert origin.addresses(resolving(families))[0][1][0] == host
