@@ -26,6 +26,12 @@ class UserTime:
 
     def __init__(self, spans: Sequence[PhaseSpan]) -> None:
         self._spans = spans
+        self._bursts = [(at_s, span) for span in spans for at_s in span.bursts_s]
+        self._latest = (0, 0.0, 0.0, "")
+        """A second of a phase without bursts: number, begin, end, the phase's name.
+
+        A saturated user asks for the same one again and again; working it out would take a fifth of its time.
+        """
         self._users: Counter[str] = Counter()
         """By endpoint, of those who are there."""
         self._counted_s = 0.0
@@ -50,18 +56,29 @@ class UserTime:
 
     def late(self, endpoint: str, from_s: float, until_s: float) -> None:
         """A user was there and ought to have sent, and its own code or the event loop kept it."""
+        second, begin_s, end_s, phase = self._latest
+        if begin_s <= from_s <= until_s <= end_s:
+            self._amounts[second, phase, endpoint, "", LATE_MS] += (until_s - from_s) * 1000
+            return
         for second, span, length_s in self._parts(from_s, until_s):
             self._amounts[second, span.name, endpoint, "", LATE_MS] += length_s * 1000
 
     def kept_waiting(self, endpoint: str, why: str, from_s: float, until_s: float, *, every_s: float) -> None:
         """A user could not take its turns of this time, for the reason that `why` names."""
+        second, begin_s, end_s, phase = self._latest
+        if begin_s <= from_s <= until_s <= end_s:
+            self._amounts[second, phase, endpoint, why, NEVER_SENT] += (until_s - from_s) / every_s
+            return
         for second, span, length_s in self._parts(from_s, until_s):
             if not span.bursts_s:
                 self._amounts[second, span.name, endpoint, why, NEVER_SENT] += length_s / every_s
+                self._latest = (second, max(second, span.start_s), min(second + 1.0, span.end_s), span.name)
 
     def missed_bursts(self, endpoint: str, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
         """The bursts in (after, until] came while a user was busy; it may take the last one late."""
-        bursts = [(at_s, span) for span in self._spans for at_s in span.bursts_s if after_s < at_s <= until_s]
+        if not self._bursts:
+            return
+        bursts = [(at_s, span) for at_s, span in self._bursts if after_s < at_s <= until_s]
         for at_s, span in bursts[: len(bursts) - took_last]:
             self._amounts[int(at_s), span.name, endpoint, why, NEVER_SENT] += 1
 

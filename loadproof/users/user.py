@@ -197,7 +197,8 @@ class ApiUser(User):
         """A turn that lasted into the next: what was waited for answers is turns missed, and the rest is ours."""
         until_s, free_s = min(now_s, self._stopped_s), begun_s + self._every_s
         own_s = max(0.0, min(until_s - free_s, now_s - begun_s - self._answering_s))
-        self._time.late(self.endpoint, until_s - own_s, until_s)
+        if own_s > 0:
+            self._time.late(self.endpoint, until_s - own_s, until_s)
         self._keep_waiting(MISSED, free_s, until_s - own_s)
         self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
 
