@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
-from loadproof.plan.phases import expected_requests, phase_at, plan_phases
+from loadproof.plan.phases import PhaseSpan, expected_requests, phase_at, plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import Ending, Manifest, TargetFacts, write_manifest
@@ -98,34 +98,18 @@ def write_run(
     path.mkdir(parents=True, exist_ok=True)
     plan = plan or scenario()
     spans = plan_phases(plan)
-    random = np.random.default_rng(seed)
     lived = min(lived_s if lived_s is not None else spans[-1].end_s, spans[-1].end_s)
-    cells: Counter[tuple[Any, ...]] = Counter()
-    sent_in: Counter[int] = Counter()
-    for (phase, endpoint), expected in expected_requests(plan, spans).items():
-        span = next(span for span in spans if span.name == phase)
-        n = round(expected)
-        times = np.sort(random.uniform(span.start_s, span.end_s, n))
-        if span.bursts_s:
-            times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
-        times = times[times < lived]
-        responses_s = random.lognormal(np.log((median_ms or {}).get(endpoint, 20.0) / 1000), 0.4, len(times))
-        for at_s, response_s, outcome in zip(
-            times, responses_s, outcomes_of(random, endpoint, len(times)), strict=True
-        ):
-            second = int(at_s)
-            sent_in[second] += 1
-            key = (second, phase_at(spans, at_s).name, endpoint, outcome)
-            cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
-            cells[*key, "service", bucket_of(round((response_s - lag_ms / 1000) * 1e6))] += 1
-            cells[*key, "lag", bucket_of(round(lag_ms * 1000))] += 1
-            if outcome == Outcome.OK and response_s <= plan.deadline:
-                cells[*key, "good", 0] += 1
-            cells[int(at_s + response_s), *key[1:], "completed", 0] += 1
+    cells, sent_in = _cells_of(
+        plan,
+        np.random.default_rng(seed),
+        median_ms=median_ms or {},
+        outcomes_of=outcomes_of,
+        lag_ms=lag_ms,
+        lived=lived,
+    )
     for number in range(dropped):
-        cells[
-            int(spans[-1].start_s), spans[-1].name, list(plan.mix)[number % len(plan.mix)], "dropped", "dropped", 0
-        ] += 1
+        endpoint = list(plan.mix)[number % len(plan.mix)]
+        cells[int(spans[-1].start_s), spans[-1].name, endpoint, "dropped", "dropped", 0] += 1
     if cells:
         rows = [IntervalRow._make((*key, count)) for key, count in sorted(cells.items())]
         append_intervals(path / files.INTERVALS, rows)
@@ -159,26 +143,69 @@ def write_run(
             if second not in frozen
         ],
     )
-    files.append_rows(
-        path / files.TARGET,
-        [
-            row
-            for second in range(int(lived))
-            for row in (
-                TargetRow(second + 0.5, "process_resident_memory_bytes", 60e6 + 1e4 * second),
-                TargetRow(second + 0.5, "process_cpu_seconds_total", 0.2 * second),
-                TargetRow(second + 0.5, "process_open_fds", 40 + second % 7),
-            )
-        ],
-    )
+    files.append_rows(path / files.TARGET, _target_rows(int(lived)))
+    files.append_rows(path / files.EVENTS, _event_rows(spans, lived=lived, spread_s=spread_s, late=late))
+    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
+    return path
+
+
+def _cells_of(
+    plan: Scenario,
+    random: np.random.Generator,
+    *,
+    median_ms: dict[str, float],
+    outcomes_of: Callable[[np.random.Generator, str, int], list[str]],
+    lag_ms: float,
+    lived: float,
+) -> tuple[Counter[tuple[Any, ...]], Counter[int]]:
+    """The intervals of as many requests as planned, and how many were sent in each second."""
+    spans = plan_phases(plan)
+    cells: Counter[tuple[Any, ...]] = Counter()
+    sent_in: Counter[int] = Counter()
+    for (phase, endpoint), expected in expected_requests(plan, spans).items():
+        span = next(span for span in spans if span.name == phase)
+        n = round(expected)
+        times = np.sort(random.uniform(span.start_s, span.end_s, n))
+        if span.bursts_s:
+            times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
+        times = times[times < lived]
+        responses_s = random.lognormal(np.log(median_ms.get(endpoint, 20.0) / 1000), 0.4, len(times))
+        for at_s, response_s, outcome in zip(
+            times, responses_s, outcomes_of(random, endpoint, len(times)), strict=True
+        ):
+            second = int(at_s)
+            sent_in[second] += 1
+            key = (second, phase_at(spans, at_s).name, endpoint, outcome)
+            cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
+            cells[*key, "service", bucket_of(round((response_s - lag_ms / 1000) * 1e6))] += 1
+            cells[*key, "lag", bucket_of(round(lag_ms * 1000))] += 1
+            if outcome == Outcome.OK and response_s <= plan.deadline:
+                cells[*key, "good", 0] += 1
+            cells[int(at_s + response_s), *key[1:], "completed", 0] += 1
+    return cells, sent_in
+
+
+def _target_rows(seconds: int) -> list[TargetRow]:
+    """Memory that grows a little, CPU, and descriptors that come and go."""
+    return [
+        row
+        for second in range(seconds)
+        for row in (
+            TargetRow(second + 0.5, "process_resident_memory_bytes", 60e6 + 1e4 * second),
+            TargetRow(second + 0.5, "process_cpu_seconds_total", 0.2 * second),
+            TargetRow(second + 0.5, "process_open_fds", 40 + second % 7),
+        )
+    ]
+
+
+def _event_rows(spans: Sequence[PhaseSpan], *, lived: float, spread_s: float, late: int) -> list[EventRow]:
+    """Phases and bursts as far as the run came."""
     events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived]
     bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived]
     for number, at_s in enumerate(bursts_s, start=1):
         detail = {"burst": number, "sent": 100, "spread_s": spread_s, "peak_in_flight": 97, "late": late}
         events.append(EventRow(at_s, "burst", json.dumps(detail)))
-    files.append_rows(path / files.EVENTS, events)
-    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
-    return path
+    return events
 
 
 def manifest(plan: Scenario, *, ending: Ending = "completed", end_unix_s: float = START_UNIX_S) -> Manifest:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
-from analysis.judge.disturbances import BURST_SPREAD_S, disturbances
+from analysis.judge.disturbances import disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
+from analysis.judge.planned import BURST_SPREAD_S
 from analysis.judge.thresholds import judge
 from analysis.judge.unread import unread
 from loadproof.errors import printable

@@ -17,7 +17,7 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.look import SENT_NOTHING, Look
-from loadproof.recording.recorder import NoRecorder
+from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
 from loadproof.scenario.targetvariables import redacted
 from loadproof.users import workload

@@ -145,43 +145,45 @@ class Recorder:
         """Our own stop cut the request off."""
         self._in_flight -= 1
         self._second.abandoned += 1
-        self._second.cells[*self._place(due), endpoint, "", "abandoned", 0] += 1
+        self._count(endpoint, due, "abandoned")
 
     def sent_nothing(self, endpoint: str, due: Due) -> None:
         """A task is over that had this turn, and made no request."""
-        self._second.cells[*self._place(due), endpoint, "", SENT_NOTHING, 0] += 1
+        self._count(endpoint, due, SENT_NOTHING)
 
     def followed(self, endpoint: str, due: Due) -> None:
         """A request begins that is not its turn's first: of turns and arrivals it is none."""
-        self._second.cells[*self._place(due), endpoint, "", FOLLOWED, 0] += 1
+        self._count(endpoint, due, FOLLOWED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         """It was begun, and this machine had nothing left to send it with: which of rundir's wants."""
         self._in_flight -= 1
-        self._second.cells[*self._place(due), endpoint, "", WANTS[want], 0] += 1
+        self._count(endpoint, due, WANTS[want])
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
         """An arrival found no free user and was never sent."""
         second = self._second
         second.dropped += 1
         second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
-        second.cells[*self._place(Due(intended_s)), endpoint, DROPPED, NEVER_SENT, 0] += 1
+        self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended so."""
-        self._second.cells[*self._place(due), endpoint, outcome, REPEATED, 0] += 1
+        self._count(endpoint, due, REPEATED, outcome)
 
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
         """Its answer, which counts as invalid, is one that loadproof doesn't read; told with its response time."""
         bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
-        self._second.cells[*self._place(due), endpoint, Outcome.INVALID, UNREAD, bucket] += 1
+        self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's four counters."""
-        self._second.cells[*self._place(Due(intended_s)), endpoint, Outcome.THROTTLED, became, 0] += 1
+        self._count(endpoint, Due(intended_s), became, Outcome.THROTTLED)
 
-    def _place(self, due: Due) -> tuple[int, str]:
-        return max(0, int(due.at_s)), SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
+    def _count(self, endpoint: str, due: Due, series: str, outcome: str = "", bucket: int = 0) -> None:
+        """One more of what has no row of moments, in the second and phase of its turn."""
+        phase = SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
+        self._second.cells[max(0, int(due.at_s)), phase, endpoint, outcome, series, bucket] += 1
 
     def probe_event_loop(self) -> None:
         """Watch for ever how late a short timer fires; runs in a greenlet of its own."""
@@ -320,49 +322,6 @@ class Recorder:
             clock_step_s=vitals.clock_step_s,
             asleep_s=vitals.asleep_s,
         )
-
-
-class NoRecorder:
-    """Stands in for Recorder where no run directory is kept: plain `locust -f locustfiles`."""
-
-    in_flight = 0
-    feeds_locust = False
-    start_s = 0.0
-    user_time = UserTime(())
-    yielding = 0
-
-    def started(self, burst: int | None = None) -> None:
-        pass
-
-    def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
-        pass
-
-    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
-        pass
-
-    def abandoned(self, endpoint: str, due: Due) -> None:
-        pass
-
-    def sent_nothing(self, endpoint: str, due: Due) -> None:
-        pass
-
-    def followed(self, endpoint: str, due: Due) -> None:
-        pass
-
-    def unsent(self, endpoint: str, want: str, due: Due) -> None:
-        pass
-
-    def dropped(self, endpoint: str, *, intended_s: float) -> None:
-        pass
-
-    def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        pass
-
-    def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
-        pass
-
-    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        pass
 
 
 def _lag_p99_s(tables: _Tables) -> float:

@@ -56,23 +56,24 @@ class UserTime:
 
     def late(self, endpoint: str, from_s: float, until_s: float) -> None:
         """A user was there and ought to have sent, and its own code or the event loop kept it."""
-        second, begin_s, end_s, phase = self._latest
-        if begin_s <= from_s <= until_s <= end_s:
-            self._amounts[second, phase, endpoint, "", LATE_MS] += (until_s - from_s) * 1000
-            return
-        for second, span, length_s in self._parts(from_s, until_s):
-            self._amounts[second, span.name, endpoint, "", LATE_MS] += length_s * 1000
+        self._add((endpoint, "", LATE_MS), from_s, until_s, per_s=1000)
 
     def kept_waiting(self, endpoint: str, why: str, from_s: float, until_s: float, *, every_s: float) -> None:
-        """A user could not take its turns of this time, for the reason that `why` names."""
+        """A user could not take its turns of this time, for the reason that `why` names; bursts are counted apart."""
+        self._add((endpoint, why, NEVER_SENT), from_s, until_s, per_s=1 / every_s)
+
+    def _add(self, kind: tuple[str, str, str], from_s: float, until_s: float, *, per_s: float) -> None:
+        """To each second's amount of this kind what its part of the time is worth."""
         second, begin_s, end_s, phase = self._latest
         if begin_s <= from_s <= until_s <= end_s:
-            self._amounts[second, phase, endpoint, why, NEVER_SENT] += (until_s - from_s) / every_s
+            self._amounts[second, phase, *kind] += (until_s - from_s) * per_s
             return
         for second, span, length_s in self._parts(from_s, until_s):
             if not span.bursts_s:
-                self._amounts[second, span.name, endpoint, why, NEVER_SENT] += length_s / every_s
                 self._latest = (second, max(second, span.start_s), min(second + 1.0, span.end_s), span.name)
+            elif kind[2] == NEVER_SENT:
+                continue
+            self._amounts[second, span.name, *kind] += length_s * per_s
 
     def missed_bursts(self, endpoint: str, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
         """The bursts in (after, until] came while a user was busy; it may take the last one late."""

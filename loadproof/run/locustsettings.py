@@ -29,7 +29,8 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def settings_found() -> Iterator[str]:
     """The names of variables that are set, and of files that Locust by itself would read here."""
     yield from sorted(name for name in os.environ if name.startswith(variables.LOCUSTS_OWN))
-    yield from (name for name in _FILES if os.path.lexists(os.path.expanduser(name)))  # noqa: PTH111 - Path's raises for whom there is no home
+    # Path's own expanduser raises for whom there is no home.
+    yield from (name for name in _FILES if os.path.lexists(os.path.expanduser(name)))  # noqa: PTH111
     if _has_section(Path(_PROJECT)):
         yield _PROJECT
 

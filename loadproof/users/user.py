@@ -259,8 +259,12 @@ class ApiUser(User):
         return None
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:
-        self._answering_s += max(0.0, ended_s - max(began_s, self._answered_s))
-        self._answered_s = max(self._answered_s, ended_s)
+        """Once, where several are waited for at a time."""
+        # Without `max`, whose calls each request would pay for.
+        began_s = max(began_s, self._answered_s)
+        if began_s < ended_s:
+            self._answering_s += ended_s - began_s
+            self._answered_s = ended_s
 
     def _end_cut_off(self, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
         """By our own stop, or by the user's own code, which has waited as long as it wanted to."""

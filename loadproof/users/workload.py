@@ -23,7 +23,8 @@ from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
-from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.scenario import Scenario

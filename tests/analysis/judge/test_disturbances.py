@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.judge import disturbances
-from analysis.judge.disturbances import Disturbance, disturbed_phases
+from analysis.judge.disturbance import Disturbance, seconds_of_rows
+from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
@@ -377,7 +378,7 @@ def test_seconds_further_away_are_not(second):
 )
 def test_a_row_tells_of_all_seconds_that_it_reaches_into(row, seconds):
     """But for jitter; a damaged length is no longer than a minute."""
-    assert disturbances._seconds(pd.DataFrame([row])) == seconds
+    assert seconds_of_rows(pd.DataFrame([row])) == seconds
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.estimates.estimate import ratio_estimate
 from analysis.estimates.metrics import Scope, Tally, summary
-from analysis.judge.disturbances import Disturbance, disturbances
+from analysis.judge.disturbance import Disturbance
+from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from analysis.judge.thresholds import estimate_of, judge

@@ -74,19 +74,24 @@ class ShopUser(ApiUser):
 """
 
 
-@pytest.mark.long
-@pytest.mark.process
-def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
-    """In the order in which they were sent; the plan counts tasks, and says so."""
+def dry_run_of(tmp_path, shop: str, url: str):
+    """Of ten users of this locustfile, once a second for a minute."""
     (tmp_path / "own").mkdir()
-    (tmp_path / "own/shop.py").write_text(PAYING_AND_LOOKING)
+    (tmp_path / "own/shop.py").write_text(shop)
     changes = {
         "mix": {"shop": {"share": "100 %", "every": "1 s"}},
         "phases": [{"name": "steady", "duration": "60 s", "users": 10}],
         "thresholds": [{"expect": "goodput_ratio >= 50 %"}],
     }
     file = scenario_file(tmp_path, **changes)
-    done = in_process("check", file, "--locustfiles", tmp_path / "own", "--dry-run", TARGET_URL=shared_target.url)
+    return in_process("check", file, "--locustfiles", tmp_path / "own", "--dry-run", TARGET_URL=url)
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
+    """In the order in which they were sent; the plan counts tasks, and says so."""
+    done = dry_run_of(tmp_path, PAYING_AND_LOOKING, shared_target.url)
     assert "600 tasks of a request or more in 60 s" in done.stdout, done.stdout + done.stderr
     seen = [line.split()[:4] for line in done.stdout.splitlines() if " → " in line]
     health = ["ok", "shop", "GET", "/health"]
@@ -117,15 +122,7 @@ class ShopUser(ApiUser):
 @pytest.mark.process
 def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_target):
     """A plan counts it as a request; and what users print is not taken for requests."""
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/shop.py").write_text(IDLING)
-    changes = {
-        "mix": {"shop": {"share": "100 %", "every": "1 s"}},
-        "phases": [{"name": "steady", "duration": "60 s", "users": 10}],
-        "thresholds": [{"expect": "goodput_ratio >= 50 %"}],
-    }
-    file = scenario_file(tmp_path, **changes)
-    done = in_process("check", file, "--locustfiles", tmp_path / "own", "--dry-run", TARGET_URL=shared_target.url)
+    done = dry_run_of(tmp_path, IDLING, shared_target.url)
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert [line for line in lines if line.startswith("ok ")], done.stdout + done.stderr
     assert lines[-2:] == ["sent nothing shop ShopUser.think", "the task ended without a request"]

@@ -19,7 +19,8 @@ from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
-from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import write_manifest

@@ -16,7 +16,7 @@ from locust.env import Environment  # isort: skip
 from loadproof.http.connection import Connection
 from loadproof.http.messages import Timeouts
 from loadproof.http.origin import Origin
-from loadproof.recording.recorder import NoRecorder
+from loadproof.recording.norecorder import NoRecorder
 from loadproof.scenario.targetfile import Endpoints
 from loadproof.users.user import expect
 from loadproof.users.workload import Post

@@ -11,7 +11,8 @@ from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
 from loadproof.plan.clients import marks_of
 from loadproof.plan.pacing import Due
-from loadproof.recording.recorder import NoRecorder, Recorder
+from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.recorder import Recorder
 from loadproof.users.workload import Post
 from simulation.clock import FakeTime
 from simulation.rundirs import manifest, scenario

@@ -1,0 +1,145 @@
+"""What was sent, held against what was planned: rules that yield what of the planned load was never there.
+
+What a slow target kept from being sent is not among it: that counts against its goodput.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from analysis.estimates.metrics import tally
+from analysis.frames.bursts import bursts
+from analysis.frames.cellsums import sums_by
+from analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
+from loadproof.outcome import DROPPED
+from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
+from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, WANTS
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+    from analysis.frames.run import Run
+
+LOST_SHARE: Final = 0.01
+"""Of a phase's user-seconds, for whatever reason that is not the target's."""
+BURST_SPREAD_S: Final = 0.05
+_FEW_UNSENT: Final = 0.001
+"""Of a phase's requests; more of them unsent were another load than planned."""
+_LACKING: Final = {
+    WANTS["ports"]: (
+        "no free port",
+        "widen net.ipv4.ip_local_port_range, add client addresses, keep connections open, or lower the load",
+    ),
+    WANTS["files"]: ("no file left to open", "raise the limit of open files (`ulimit -n`, fs.file-max)"),
+    WANTS["memory"]: ("no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
+}
+_LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
+_EMPTY_TURNS: Final = "let each task send a request before it returns, and the scenario say how often; then run again"
+
+
+def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
+    """A worker drops an arrival only when as many are in flight as it may have."""
+    allowed = math.ceil(run.manifest.scenario.max_in_flight / max(run.manifest.workers, 1))
+    wrong = run.generator[(run.generator["dropped"] > 0) & (run.generator["in_flight"] < allowed)]
+    if len(wrong):
+        what = f"{int(wrong['dropped'].sum()):,} arrivals were dropped while users were free"
+        yield Disturbance(what, LESS_LOAD, decides=True)
+
+
+def _own_want(run: Run) -> Iterator[Disturbance]:
+    """What this machine had no port, file or memory for says nothing of the target."""
+    wanting = run.intervals[run.intervals["series"].isin(WANTS.values())]
+    for (phase, series), rows in wanting.groupby(["phase", "series"], observed=True):
+        counts = tally(run.intervals[run.intervals["phase"] == phase])
+        unsent, begun = int(rows["count"].sum()), counts.offered + counts.unsent
+        lacking, remedy = _LACKING[str(series)]
+        what = f"phase {phase}: {unsent:,} of {begun:,} requests were not sent: the generator's machine had {lacking}"
+        decides = unsent > _FEW_UNSENT * begun
+        yield Disturbance(what, remedy, seconds_of_rows(rows.assign(length_s=1.0)), decides, frozenset({str(phase)}))
+
+
+def _not_offered(run: Run) -> Iterator[Disturbance]:
+    """In the open model every planned arrival of a whole phase is sent or dropped, if only late."""
+    if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
+        return
+    level_rps = 0.0
+    for span in run.manifest.phases:
+        # As many as the plan has: a part of an arrival is none.
+        planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
+        rows = run.intervals[run.intervals["phase"] == span.name]
+        met = _turns_in(rows) + _count(rows, SENT_NOTHING)
+        if not span.warm_up and met < 0.99 * planned:
+            what = f"phase {span.name}: {met:,} of {planned:,} planned arrivals were offered"
+            yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
+
+
+def _empty_turns(run: Run) -> Iterator[Disturbance]:
+    """A turn, or an arrival, whose task sends nothing is load that was planned and never there."""
+    for span in measured_phases(run):
+        in_phase = run.intervals[run.intervals["phase"] == span.name]
+        for endpoint, rows in in_phase.groupby("endpoint", observed=True):
+            empty, others = _count(rows, SENT_NOTHING), _turns_in(rows)
+            if empty > LOST_SHARE * (empty + others):
+                turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
+                what = f"phase {span.name}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
+                yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({span.name}))
+
+
+def _turns_in(rows: pd.DataFrame) -> int:
+    """Turns, or arrivals, that began with a request, and dropped arrivals; turns that were missed are none of these."""
+    began = _count(rows, "response", "abandoned", *WANTS.values()) - _count(rows, FOLLOWED)
+    return max(0, began) + _count(rows[rows["outcome"] == DROPPED], NEVER_SENT)
+
+
+def _count(rows: pd.DataFrame, *series: str) -> int:
+    return int(rows.loc[rows["series"].isin(series), "count"].sum())
+
+
+def _missing_users(run: Run) -> Iterator[Disturbance]:
+    """In the closed model every user is there all the time that was planned, and ready when its turn comes."""
+    if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed" or run.user_times.empty:
+        # Earlier versions did not record it; of a run without any user, nothing is recorded at all.
+        return
+    times = sums_by(run.user_times, "second", "phase", "series").to_dict()
+    for span in measured_phases(run):
+        planned_s, absent_s, late_s = 0.0, 0.0, 0.0
+        for second, length_s in seconds_of(span):
+            asked_s = users_asked_at(run.manifest.phases, max(second, span.start_s)) * length_s
+            planned_s += asked_s
+            # Those who ought to be gone, and still wait for an answer, don't stand in for others.
+            beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s
+            absent_s += max(0.0, -beyond_s)
+            # Of those who are to be gone nobody asks whether they are ready.
+            late_s += max(0.0, times.get((second, span.name, LATE_MS), 0) / 1000 - max(0.0, beyond_s))
+        if absent_s + late_s > LOST_SHARE * planned_s:
+            what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
+            what += f"{_absent_or_late(absent_s, late_s)}"
+            yield Disturbance(what, _LOST_USERS, decides=True, phases=frozenset({span.name}))
+
+
+def _absent_or_late(absent_s: float, late_s: float) -> str:
+    if absent_s > late_s:
+        return "most because users were not there: too slow to come, or ended by an exception"
+    return "most because users were not ready at their turn: their own code took too long, or the event loop"
+
+
+def _spread_bursts(run: Run) -> Iterator[Disturbance]:
+    """Of a burst whose users were all free; docs/validity.md on the others."""
+    for burst in bursts(run):
+        if burst.spread_s > BURST_SPREAD_S and not burst.late:
+            what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
+            yield Disturbance(f"{what}: no simultaneous load", LESS_LOAD, decides=True)
+
+
+RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (
+    _dropped_while_free,
+    _own_want,
+    _not_offered,
+    _empty_turns,
+    _missing_users,
+    _spread_bursts,
+)
