@@ -90,7 +90,7 @@ class Connection:
             self._idle.waiting.pop(self, None)
         timing.began_s = self._total.waiting[waiting] = time.monotonic()
         try:
-            return self._exchange(request, timing)
+            return self._exchange(request, timing, waiting)
         except (OSError, MalformedAnswerError, MemoryError) as error:
             self.close()
             raise failure_of(error) from error
@@ -113,13 +113,13 @@ class Connection:
             self._socket.close()
             self._socket = None
 
-    def _exchange(self, request: Request, timing: Timing) -> Answer:
+    def _exchange(self, request: Request, timing: Timing, waiting: greenlet) -> Answer:
         packet = self._packet
         if packet is None or packet.request is not request:
             # Users who send the same request again and again have it made once.
             packet = self._packet = make_packet(self.origin, self._headers, request)
         idle_s = timing.began_s - self._idle_since_s
-        if self._socket is not None and (idle_s > _IDLE_S or not request.may_be_repeated):
+        if self._socket is not None and (idle_s > _IDLE_S or not packet.may_be_repeated):
             # Nothing should go out on a connection that the server has left, or may be about to leave.
             if idle_s < self._keep_alive_idle_s:
                 self._on_readable()
@@ -129,14 +129,14 @@ class Connection:
         if is_fresh:
             self._open(timing)
         try:
-            return self._send_and_wait(packet, timing)
+            return self._send_and_wait(packet, timing, waiting)
         except (ConnectionError, MalformedAnswerError):
-            if is_fresh or not request.may_be_repeated or not self._has_crossed(timing):
+            if is_fresh or not packet.may_be_repeated or not self._has_crossed(timing):
                 raise
         self.close()
         self._open(timing)
         timing.sent_s, timing.ended_s, timing.is_repeated = 0.0, 0.0, True
-        return self._send_and_wait(packet, timing)
+        return self._send_and_wait(packet, timing, waiting)
 
     def _has_crossed(self, timing: Timing) -> bool:
         """The server closed an idle connection just as we sent, and can't have begun to work on the request.
@@ -147,22 +147,22 @@ class Connection:
         after_s = time.monotonic() - timing.sent_s
         return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
 
-    def _send_and_wait(self, packet: Packet, timing: Timing) -> Answer:
+    def _send_and_wait(self, packet: Packet, timing: Timing, waiting: greenlet) -> Answer:
         self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._ended = None
         self._has_received = False
-        self._waiting = getcurrent()
+        self._waiting = waiting
         if not timing.sent_s:
             timing.sent_s = time.monotonic()
         if self._first_byte:
-            self._first_byte.waiting[getcurrent()] = time.monotonic()
+            self._first_byte.waiting[waiting] = time.monotonic()
         try:
             is_sent = self._send(packet.content)
             while self._ended is None:
                 self._hub.switch()
         finally:
             if self._first_byte:
-                self._first_byte.waiting.pop(getcurrent(), None)
+                self._first_byte.waiting.pop(waiting, None)
         ended, self._ended = self._ended, None
         if isinstance(ended, Exception):
             try:

@@ -21,6 +21,7 @@ class Packet(NamedTuple):
     request: Request
     content: bytes
     is_head: bool
+    may_be_repeated: bool
     accepted: str | None
     """Its Accept-Encoding."""
 
@@ -36,5 +37,6 @@ def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) ->
         request,
         content=head + request.body,
         is_head=request.method == "HEAD",
+        may_be_repeated=request.may_be_repeated,
         accepted=next((value for name, value in sent.items() if name.lower() == "accept-encoding"), None),
     )

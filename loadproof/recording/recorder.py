@@ -114,7 +114,8 @@ class Recorder:
         second = self._second
         second.sent += 1
         self._in_flight += 1
-        second.peak_in_flight = max(second.peak_in_flight, self._in_flight)
+        if self._in_flight > second.peak_in_flight:
+            second.peak_in_flight = self._in_flight
         if burst is not None:
             seen = self._bursts.setdefault(burst, BurstSeen(burst))
             seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from loadproof.outcome import MISSED
 from loadproof.rundir.rows import LATE_MS, NEVER_SENT, PRESENT_MS
 
 if TYPE_CHECKING:
@@ -21,17 +22,28 @@ _Key = tuple[int, str, str, str, str]
 """Second, phase, endpoint, outcome, series."""
 
 
+class _Overruns:
+    """What turns that were too long cost within one second of a phase without bursts.
+
+    Saturated users add to the same one again and again; working it out for each turn would take a tenth of their time.
+    """
+
+    def __init__(self, second: int = 0, span: PhaseSpan | None = None) -> None:
+        self.second = second
+        self.phase = span.name if span else ""
+        self.begin_s = max(second, span.start_s) if span else math.inf
+        self.end_s = min(second + 1.0, span.end_s) if span else -math.inf
+        self.sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        """By endpoint: seconds that users were late, and requests that they missed."""
+
+
 class UserTime:
     """One a process. Times are seconds from the run's start; what is before it or beyond the plan doesn't count."""
 
     def __init__(self, spans: Sequence[PhaseSpan]) -> None:
         self._spans = spans
         self._bursts = [(at_s, span) for span in spans for at_s in span.bursts_s]
-        self._latest = (0, 0.0, 0.0, "")
-        """A second of a phase without bursts: number, begin, end, the phase's name.
-
-        A saturated user asks for the same one again and again; working it out would take a fifth of its time.
-        """
+        self._overruns = _Overruns()
         self._users: Counter[str] = Counter()
         """By endpoint, of those who are there."""
         self._counted_s = 0.0
@@ -62,18 +74,33 @@ class UserTime:
         """A user could not take its turns of this time, for the reason that `why` names; bursts are counted apart."""
         self._add((endpoint, why, NEVER_SENT), from_s, until_s, per_s=1 / every_s)
 
+    def overran(self, endpoint: str, from_s: float, own_s: float, until_s: float, every_s: float) -> None:
+        """A turn lasted beyond its pace: until `own_s` it waited for answers, and from then on it was late."""
+        overruns = self._overruns
+        if overruns.begin_s <= from_s <= until_s <= overruns.end_s:
+            sums = overruns.sums[endpoint]
+            sums[0] += until_s - own_s
+            sums[1] += (own_s - from_s) / every_s
+            return
+        self.late(endpoint, own_s, until_s)
+        self.kept_waiting(endpoint, MISSED, from_s, own_s, every_s=every_s)
+        self._end_overruns()
+        for second, span, _ in self._parts(from_s, until_s):
+            if not span.bursts_s:
+                self._overruns = _Overruns(second, span)
+
+    def _end_overruns(self) -> None:
+        second, phase = self._overruns.second, self._overruns.phase
+        for endpoint, (late_s, missed) in self._overruns.sums.items():
+            self._amounts[second, phase, endpoint, "", LATE_MS] += late_s * 1000
+            self._amounts[second, phase, endpoint, MISSED, NEVER_SENT] += missed
+        self._overruns.sums.clear()
+
     def _add(self, kind: tuple[str, str, str], from_s: float, until_s: float, *, per_s: float) -> None:
         """To each second's amount of this kind what its part of the time is worth."""
-        second, begin_s, end_s, phase = self._latest
-        if begin_s <= from_s <= until_s <= end_s:
-            self._amounts[second, phase, *kind] += (until_s - from_s) * per_s
-            return
         for second, span, length_s in self._parts(from_s, until_s):
-            if not span.bursts_s:
-                self._latest = (second, max(second, span.start_s), min(second + 1.0, span.end_s), span.name)
-            elif kind[2] == NEVER_SENT:
-                continue
-            self._amounts[second, span.name, *kind] += length_s * per_s
+            if kind[2] != NEVER_SENT or not span.bursts_s:
+                self._amounts[second, span.name, *kind] += length_s * per_s
 
     def missed_bursts(self, endpoint: str, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
         """The bursts in (after, until] came while a user was busy; it may take the last one late."""
@@ -86,6 +113,7 @@ class UserTime:
     def take(self, now_s: float) -> list[Sequence[Any]]:
         """Rows of IntervalRow since the last time."""
         self.count_until(now_s)
+        self._end_overruns()
         amounts, self._amounts = self._amounts, defaultdict(float)
         cells: list[Sequence[Any]] = []
         for (second, phase, endpoint, outcome, series), amount in sorted(amounts.items()):

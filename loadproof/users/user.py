@@ -140,16 +140,19 @@ class ApiUser(User):
             # Not when Locust comes again after a mistake in a task.
             self._plan_first_turn()
         self._is_setting_up = False
+        now_s = self.workload.now_s()
         try:
             while True:
                 # A wait may end early, and Locust comes again without one where a task wants it to.
-                while self._due.at_s > self.workload.now_s() or is_stopping(self):
+                while self._due.at_s > now_s or is_stopping(self):
                     self.wait()
+                    now_s = self.workload.now_s()
                 try:
                     self._take_turn()
                 finally:
                     # Also after a mistake in the task, which Locust notes: the next turn has its time.
-                    self._plan_next(self.workload.now_s())
+                    now_s = self.workload.now_s()
+                    self._plan_next(now_s)
         except BaseException:
             # What on_stop sends is as little in the plan as what on_start sent.
             self._is_setting_up = self._due_is_served = True
@@ -181,11 +184,12 @@ class ApiUser(User):
         self._plan_next(now_s)
 
     def _plan_next(self, now_s: float) -> None:
-        previous = self._due
-        self._end_back_off(now_s)
-        due = self.workload.next_due(self._every_s, previous_s=previous.at_s, now_s=now_s, offset_s=self._offset_s)
-        if due.late or now_s > previous.at_s + self._every_s:
-            self._account_overrun(previous.at_s, now_s, took_burst=due.late)
+        begun_s = self._due.at_s
+        if self._held_since_s is not None:
+            self._end_back_off(now_s)
+        due = self.workload.next_due(self._every_s, previous_s=begun_s, now_s=now_s, offset_s=self._offset_s)
+        if due.late or now_s > begun_s + self._every_s:
+            self._account_overrun(begun_s, now_s, took_burst=due.late)
         self._answering_s, self._requests = 0.0, 0
         if due.at_s < self._not_before_s:
             # Who never comes back has let all its turns pass already.
@@ -195,12 +199,16 @@ class ApiUser(User):
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
         """A turn that lasted into the next: what was waited for answers is turns missed, and the rest is ours."""
-        until_s, free_s = min(now_s, self._stopped_s), begun_s + self._every_s
-        own_s = max(0.0, min(until_s - free_s, now_s - begun_s - self._answering_s))
-        if own_s > 0:
-            self._time.late(self.endpoint, until_s - own_s, until_s)
-        self._keep_waiting(MISSED, free_s, until_s - own_s)
-        self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
+        until_s = now_s if now_s < self._stopped_s else self._stopped_s
+        free_s = begun_s + self._every_s
+        own_s = now_s - begun_s - self._answering_s
+        if own_s > until_s - free_s:
+            own_s = until_s - free_s
+        if own_s < 0:
+            own_s = 0.0
+        self._time.overran(self.endpoint, free_s, until_s - own_s, until_s, self._every_s / (self._requests or 1))
+        if self.workload.has_bursts:
+            self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
 
     def _account_setup(self, now_s: float) -> None:
         """Its answers delay the first turn, which is no loss while they come within the deadline."""
@@ -217,13 +225,14 @@ class ApiUser(User):
 
     def _end_back_off(self, now_s: float) -> None:
         """The turns that it let pass as it was asked to."""
-        if self._held_since_s is not None:
-            until_s = min(now_s, self._not_before_s, self._stopped_s)
-            self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
-            # A burst may be the turn that it waited for.
-            after_s = math.nextafter(self._held_since_s, -math.inf)
-            self._time.missed_bursts(self.endpoint, BACKED_OFF, after_s, until_s, took_last=False)
-            self._held_since_s = None
+        if self._held_since_s is None:
+            return
+        until_s = min(now_s, self._not_before_s, self._stopped_s)
+        self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
+        # A burst may be the turn that it waited for.
+        after_s = math.nextafter(self._held_since_s, -math.inf)
+        self._time.missed_bursts(self.endpoint, BACKED_OFF, after_s, until_s, took_last=False)
+        self._held_since_s = None
 
     def _choose_task(self) -> Callable[[ApiUser], None]:
         tasks: list[Callable[[ApiUser], None]] = type(self).tasks  # type: ignore[assignment]  # no task sets
@@ -245,7 +254,10 @@ class ApiUser(User):
             self._end_cut_off(call.request, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
-        self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
+        if error is None and reply is not None and recorder.feeds_locust and not timing.is_repeated:
+            recorder.finished(self.endpoint, call.request.method, outcome, due, timing, reply.answer.size)
+        else:
+            self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
@@ -260,8 +272,8 @@ class ApiUser(User):
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:
         """Once, where several are waited for at a time."""
-        # Without `max`, whose calls each request would pay for.
-        began_s = max(began_s, self._answered_s)
+        if began_s < self._answered_s:
+            began_s = self._answered_s
         if began_s < ended_s:
             self._answering_s += ended_s - began_s
             self._answered_s = ended_s

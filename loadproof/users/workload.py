@@ -88,6 +88,7 @@ class Workload:
         """Our own stop may cut off whatever is in flight."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
+        self.has_bursts = any(span.bursts_s for span in self.spans)
         self._made: dict[str, int] = defaultdict(int)
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
@@ -119,7 +120,8 @@ class Workload:
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
         """When a closed-model user who is free now sends next."""
         due_s = previous_s + every_s
-        due_s = max(due_s, now_s)
+        if due_s < now_s:
+            due_s = now_s
         if due_s < self._plain_until_s:
             return Due(due_s)
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)

@@ -61,6 +61,25 @@ def test_turns_that_were_not_taken_add_up_to_the_time_by_the_pace(waits):
     assert total(time, NEVER_SENT, MISSED) == pytest.approx(truth_s / 0.4, abs=1)
 
 
+@given(
+    turns=st.lists(
+        st.tuples(st.tuples(moment, moment, moment).map(sorted), st.sampled_from(["shop", "bank"])), max_size=20
+    ),
+    again=st.integers(1, 4),
+)
+def test_a_turn_that_was_too_long_is_first_missed_and_then_late(turns, again):
+    """Added up beside others of its second or one by one, the sums are the same."""
+    time, plain = UserTime(SPANS), UserTime(SPANS)
+    for (from_s, own_s, until_s), endpoint in turns * again:
+        time.overran(endpoint, from_s, own_s, until_s, 0.4)
+        plain.kept_waiting(endpoint, MISSED, from_s, own_s, every_s=0.4)
+        plain.late(endpoint, own_s, until_s)
+    time._end_overruns()
+    assert {key: amount for key, amount in time._amounts.items() if amount} == pytest.approx(
+        {key: amount for key, amount in plain._amounts.items() if amount}
+    )
+
+
 def test_what_was_lost_stands_in_its_own_second_and_phase():
     """Late time likewise."""
     time = UserTime(SPANS)
