@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine, Generator
 from hashlib import blake2b
-from inspect import isasyncgen, isawaitable, isgenerator
 from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
-from gevent import Greenlet, Timeout
 from greenlet import GreenletExit
 from locust import User, events
 from locust.exception import StopUser
 
 from loadproof.api.calls import Call, Reply
-from loadproof.http.bodies import WrongBodyError
 from loadproof.http.messages import (
     ConnectionFailedError,
     Request,
@@ -25,35 +21,29 @@ from loadproof.http.messages import (
     WantError,
 )
 from loadproof.internals.locust import is_stopping
-from loadproof.outcome import BACKED_OFF, MISSED, Outcome, classify
+from loadproof.outcome import BACKED_OFF, MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.users import entrance
+from loadproof.users.judging import expect, judged
 from loadproof.users.retryafter import Promise, promising_nothing, retry_after_s
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gevent import Greenlet
     from gevent.pool import Group
     from locust.env import Environment
 
     from loadproof.http.answers import Answer
     from loadproof.plan.clients import Client
 
+__all__ = ["ApiUser", "api_users", "expect", "sets_up"]
+
 _FIRST_BACK_OFF_S: Final = 1.0
 _LONGEST_BACK_OFF_S: Final = 60.0
 _IDLE_S: Final = 3600.0
 """How long a user sleeps who has nothing more to send; the end of the run wakes it."""
-
-
-class UnexpectedAnswerError(Exception):
-    """Not what this user expects; the text is a reason without values, so that equal ones add up."""
-
-
-def expect(condition: object, reason: str) -> None:
-    """Raise UnexpectedAnswerError unless the condition holds."""
-    if not condition:
-        raise UnexpectedAnswerError(reason)
 
 
 class ApiUser(User):
@@ -344,34 +334,7 @@ class ApiUser(User):
             return None, Outcome.CONNECTION, error
         except UnreadAnswerError as error:
             return None, Outcome.INVALID, error
-        return self._judged(reply, check)
-
-    def _judged(self, reply: Reply, check: Callable[[Reply], object]) -> tuple[Reply | None, Outcome, Exception | None]:
-        status = reply.answer.status
-        try:
-            if status not in reply.operation.statuses:
-                expect(condition=False, reason=f"{self.endpoint}: status {status}")
-            decided = check(reply)
-            if decided is not None and decided is not True:
-                _refuse_undecided(decided)
-        except UnexpectedAnswerError as error:
-            unexpected: Exception = error
-        except WrongBodyError as error:
-            unexpected = UnexpectedAnswerError(f"{self.endpoint}: {error}")
-        except (GreenletExit, Timeout, KeyboardInterrupt):
-            # None of the check's own: somebody wants it to end.
-            raise
-        except BaseException as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
-            unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
-        else:
-            return reply, Outcome.OK, None
-        outcome = classify(status, as_expected=False, has_retry_after="retry-after" in reply.answer.headers)
-        if outcome is not Outcome.INVALID:
-            unexpected = UnexpectedAnswerError(f"{outcome}: status {status}")
-        elif reply.answer.unread:
-            # Whatever the check made of it: it asked for what we don't read.
-            unexpected = UnreadAnswerError(f"{self.endpoint}: {reply.answer.unread}")
-        return reply, outcome, unexpected
+        return judged(reply, check, self.endpoint)
 
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
         answer = reply.answer if reply else None
@@ -411,15 +374,6 @@ class ApiUser(User):
                 wait_s = (asked_s or 0.0) + self.random.uniform(0, self._back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
                 self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
-
-
-def _refuse_undecided(decided: object) -> None:
-    """UnexpectedAnswerError for a check that says no, or that nobody has run: it returned what still had to be."""
-    is_unrun = isawaitable(decided) or isgenerator(decided) or isasyncgen(decided) or isinstance(decided, Greenlet)
-    if isinstance(decided, Coroutine | Generator):
-        decided.close()
-    expect(not is_unrun, f"the check returned a {type(decided).__name__}, which nobody runs: make it a plain function")
-    expect(decided, f"the check returned a {type(decided).__name__} that is not true; return None or True")
 
 
 # Plain Locust loads nothing else of ours.

@@ -22,7 +22,8 @@ ASKING = """
 import json, os
 from dataclasses import replace
 from locust import events, task
-from loadproof.users.user import ApiUser, UnexpectedAnswerError, expect
+from loadproof.users.judging import UnexpectedAnswerError
+from loadproof.users.user import ApiUser, expect
 
 JOURNAL = open(os.path.join({directory!r}, f"{journal}.{{os.getpid()}}"), "a", buffering=1)
 

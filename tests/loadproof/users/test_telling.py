@@ -10,7 +10,8 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.exception import StopUser  # isort: skip
 
 from loadproof.plan.pacing import Due
-from loadproof.users.user import UnexpectedAnswerError, api_users, expect, sets_up
+from loadproof.users.judging import UnexpectedAnswerError
+from loadproof.users.user import api_users, expect, sets_up
 from tests.loadproof.users.test_turns import Played, Waiting, ask
 
 
