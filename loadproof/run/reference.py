@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.run.embedded import embedded_target
-from loadproof.run.sharedredis import VARIABLE, redis_facts, shared_redis
+from loadproof.run.sharedredis import shared_redis
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from loadproof.rundir.manifest import RedisFacts
@@ -36,22 +36,21 @@ class ReferenceTarget:
 def reference_target(
     scenario: Scenario,
     *,
-    secret: Mapping[str, str],
+    secret: dict[str, str],
     cores: set[int],
     directory: Path,
     stop_requested: Callable[[], bool],
 ) -> Iterator[ReferenceTarget]:
     """Up with all that it needs, and gone with it on the way out; logs and lists are left in `directory`."""
-    with shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis_url:
-        if redis_url is None:
+    with shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis:
+        if redis is None:
             yield ReferenceTarget(None, "", None)
             return
-        redis = {VARIABLE: redis_url} if redis_url else {}
-        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | redis | dict(secret)
+        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | redis.environment | secret
         log = directory / "target.log"
         with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as (process, base_url):
             # By now it has refused an address of which it can make nothing, and in which a password may stand anywhere.
-            yield ReferenceTarget(process, base_url, redis_facts(redis_url) if base_url else None)
+            yield ReferenceTarget(process, base_url, redis.facts if base_url else None)
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:

@@ -1,16 +1,17 @@
-"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID`.
+"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY`.
 
-It is the server's parent, and not the run itself, because a run that is killed can't stop what it started.
+It is the server's parent, and not the run itself, because a run that is killed can't stop what it started. The
+directory is the server's, and goes with it.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -40,21 +41,26 @@ class _Stop:
 
 
 def main() -> int:
-    parent = int(sys.argv[1])
+    parent, directory = int(sys.argv[1]), Path(sys.argv[2])
     stop = _Stop()
-    with tempfile.TemporaryDirectory(prefix="loadproof-redis-") as directory:
-        try:
-            server, process = _started(Path(directory))
-        except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
-            sys.stderr.write(f"{' '.join(str(error).split())[-300:]}\n")
-            return 2
-        try:
-            sys.stdout.write(f"{READY_PREFIX}redis://{_HOST}:{server.port}/0\n")
-            sys.stdout.flush()
-            _wait(parent, process, stop)
-        finally:
-            # Nothing of it is worth a farewell: there is no persistence.
-            server.terminate()
+    try:
+        return _serve(parent, directory, stop)
+    except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
+        sys.stderr.write(f"{' '.join(str(error).split())[-300:]}\n")
+        return 2
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _serve(parent: int, directory: Path, stop: _Stop) -> int:
+    server, process = _started(directory)
+    try:
+        sys.stdout.write(f"{READY_PREFIX}redis://{_HOST}:{server.port}/0\n")
+        sys.stdout.flush()
+        _wait(parent, process, stop)
+    finally:
+        # Nothing of it is worth a farewell: there is no persistence.
+        server.terminate()
     return 0 if stop.is_wanted else 1
 
 

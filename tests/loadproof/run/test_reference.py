@@ -6,7 +6,8 @@ import pytest
 
 from loadproof.run import sharedredis
 from loadproof.run.reference import embedded_settings, reference_target
-from loadproof.run.sharedredis import redis_facts
+from loadproof.run.sharedredis import SharedRedis
+from loadproof.rundir.manifest import RedisFacts
 from loadproof.scenario.loading import load_scenario
 from payments_api.protection.penalties import PenaltyRule
 from payments_api.settings import read_settings
@@ -26,7 +27,9 @@ def test_only_a_scenario_that_asks_for_redis_gets_it(tmp_path, monkeypatch, limi
     monkeypatch.setenv("REDIS_URL", REDIS)
     scenario, log = wanted(tmp_path, limiter=limiter), tmp_path / "log"
     with sharedredis.shared_redis(scenario, cores=set(), log=log, stop_requested=lambda: True) as found:
-        assert found == url
+        assert found == sharedredis.SharedRedis(url, started_by_run=False)
+        assert found.environment == ({"REDIS_URL": url} if url else {})
+        assert (found.facts is None) == (url == "")
     assert not log.exists()
 
 
@@ -59,10 +62,9 @@ def test_penalties_have_the_targets_own_defaults(tmp_path):
         ("redis://:hunter2@[::1]:6379", "redis://[::1]:6379"),
     ],
 )
-def test_the_manifest_says_which_redis_without_its_secrets(monkeypatch, url, address):
+def test_the_manifest_says_which_redis_without_its_secrets(url, address):
     """Nor its options, one of which may be the password."""
-    monkeypatch.setenv("REDIS_URL", url)
-    assert redis_facts(url) == sharedredis.RedisFacts(address=address, started_by_run=False)
+    assert SharedRedis(url).facts == RedisFacts(address=address, started_by_run=False)
 
 
 @pytest.mark.process

@@ -27,8 +27,8 @@ def own_redis(tmp_path, monkeypatch):
     scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
     with sharedredis.shared_redis(
         scenario, cores=set(), log=tmp_path / "redis.log", stop_requested=lambda: False
-    ) as url:
-        yield url
+    ) as found:
+        yield found.url
 
 
 def offspring() -> list[psutil.Process]:
@@ -58,9 +58,11 @@ def test_a_server_whose_keeper_was_killed_is_gone_all_the_same(tmp_path, monkeyp
     with own_redis(tmp_path, monkeypatch):
         started = [process for process in offspring() if process not in before]
         (keeper,) = (process for process in started if "loadproof.run.valkeyprocess" in process.cmdline())
+        (directory,) = (Path(process.cwd()) for process in started if process != keeper)
         keeper.kill()
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
+    assert not directory.exists()
 
 
 @pytest.mark.process
@@ -68,15 +70,17 @@ def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path):
     """By more than a moment; its directory goes with it."""
     code = (
         "import os, subprocess, sys\n"
-        "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid())]\n"
+        "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1]]\n"
         "keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
         "print(keeper.pid, keeper.stdout.readline(), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with subprocess.Popen([sys.executable, "-c", code, directory], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         keeper = psutil.Process(int(run.stdout.readline().split()[0]))
     (server,) = keeper.children()
-    directory = Path(server.cwd())
+    assert Path(server.cwd()) == directory
     started = [keeper, server]
     _, alive = psutil.wait_procs(started, timeout=20)
     assert alive == []
