@@ -26,6 +26,7 @@ READY_PREFIX: Final = "valkey: ready on "
 _HOST: Final = "127.0.0.1"
 _ATTEMPTS: Final = 5
 _POLL_S: Final = 0.1
+_LOG_CHARACTERS: Final = 100_000
 _OUTLIVE_PARENT_S: Final = 5.0
 """A target that lost the same parent stops first, or its last requests would be counted by each process alone."""
 
@@ -61,7 +62,14 @@ def _serve(parent: int, directory: Path, stop: _Stop) -> int:
     finally:
         # Nothing of it is worth a farewell: there is no persistence.
         server.terminate()
+        _tell(server.log_path)
     return 0 if stop.is_wanted else 1
+
+
+def _tell(log: Path) -> None:
+    """What the server wrote, for whoever looks into ours: its own goes with the directory."""
+    with suppress(OSError):
+        sys.stderr.write(log.read_text(errors="replace")[-_LOG_CHARACTERS:])
 
 
 def _wait(parent: int, process: int, stop: _Stop) -> None:

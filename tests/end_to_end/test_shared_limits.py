@@ -9,8 +9,9 @@ import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
+from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import Background, only_run, scenario_file
+from tests.commands import Background, found, only_run, scenario_file
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -30,6 +31,7 @@ def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):
     """The client gets its quota once; the Redis was started for the run, and is gone with its directory."""
     run = Background("run", scenario_file(tmp_path, **SHARED), "--out", tmp_path / "out", REDIS_URL="")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    run.wait_for(tmp_path / "out/*/target.csv")
     (server,) = (child for child in run.children() if child.name() == "valkey-server")
     directory = Path(server.cwd())
     assert run.signalled(signal.SIGINT) == 130, run.output
@@ -37,7 +39,10 @@ def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):
     assert run.survivors() == []
     assert not directory.exists()
     path = only_run(tmp_path / "out")
-    counts = tally(load_run(path).intervals)
+    seen = load_run(path)
+    assert files.FALLBACKS in set(seen.target["metric"])
+    assert found(path, "Redis was lost") == set()
+    counts = tally(seen.intervals)
     assert counts.outcomes["throttled"] > 50
     assert counts.outcomes["ok"] == 30
     redis = read_manifest(path).target.redis

@@ -49,6 +49,7 @@ def test_a_server_answers_on_loopback_until_it_is_wanted_no_more(tmp_path, monke
         assert len(started) == 2
     assert [process for process in started if process.is_running()] == []
     assert not directory.exists()
+    assert "Ready to accept connections" in (tmp_path / "redis.log").read_text()
 
 
 @pytest.mark.process
@@ -97,6 +98,18 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path, monk
     message = "limiter: redis: did not get ready, got 'no program'"
     with pytest.raises(TargetError, match=message), own_redis(tmp_path, monkeypatch):
         pass
+
+
+@pytest.mark.process
+def test_a_server_that_dies_is_not_waited_for(tmp_path, monkeypatch):
+    """Its keeper ends with it, and its last words are kept."""
+    before = offspring()
+    with own_redis(tmp_path, monkeypatch) as url, redis.Redis.from_url(url, socket_timeout=5) as client:
+        started = [process for process in offspring() if process not in before]
+        client.shutdown(nosave=True)
+        _, alive = psutil.wait_procs(started, timeout=10)
+        assert [process.name() for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert "User requested shutdown" in (tmp_path / "redis.log").read_text()
 
 
 def test_without_a_server_and_without_the_package_nothing_starts(tmp_path, monkeypatch):
