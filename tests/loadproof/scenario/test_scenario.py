@@ -113,6 +113,7 @@ def test_the_default_mix_is_half_balance():
             "settings.penalties.base: not understood, got '10'; expected a dur",
         ),
         ({"settings": {"penalties": {"base": "0 s"}}}, "settings.penalties.base: not accepted, got '0 s'"),
+        ({"settings": {"penalties": {"base": "100 us"}}}, "settings.penalties.base: not accepted, got '100 us'"),
         ({"settings": {"penalties": {"base": "1 s", "cap": "500 ms"}}}, "settings.penalties.cap: not accepted"),
         ({"settings": {"penalties": {"base": "1 s", "memory": "25 h"}}}, "settings.penalties.memory: not accepted"),
         ({"settings": {"penalties": {"base": "1 s", "factor": 0.5}}}, "settings.penalties.factor: not accepted"),
