@@ -134,6 +134,15 @@ def test_whoever_asks_for_no_redis_needs_none(tmp_path, monkeypatch, settings):
     assert "there is no Redis" not in done.stderr
 
 
+def test_a_target_of_somebodys_own_needs_none(tmp_path, monkeypatch):
+    """The settings are the embedded one's."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
+    file = scenario_file(tmp_path, settings=WANTED)
+    done = in_process("check", file, TARGET_URL="http://127.0.0.1:1")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_server_that_is_named_makes_the_package_unnecessary(tmp_path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
