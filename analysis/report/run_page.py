@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from analysis.estimates.estimate import Estimate
     from analysis.frames.run import Run
     from analysis.judge.verdict import Verdict
+    from loadproof.rundir.manifest import RedisFacts
 
 
 LATE_US: Final = 10_000
@@ -194,12 +195,19 @@ def _resources(run: Run) -> Iterator[tuple[str, ...]]:
             yield name, *(told(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
 
 
+def _shared_in(redis: RedisFacts | None) -> str:
+    if redis is None:
+        return ""
+    return "a Redis server of this run" if redis.started_by_run else redis.address
+
+
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
     limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
     only_here = {
         "certificates verified against": " and ".join(manifest.target.authorities.values()),
         "FAULTS of the target": manifest.target.faults or "",
+        "limits shared in": _shared_in(manifest.target.redis),
     }
     return {
         "run": manifest.run_id,

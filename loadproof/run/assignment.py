@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadproof.http.stream import authorities
-from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.plan.phases import plan_phases
 from loadproof.run import environment
 from loadproof.run.embedded import deliberate_faults
@@ -35,15 +33,6 @@ class Assignment:
 
 def _told_by(target: TargetFile) -> dict[str, Any]:
     return {"headers": target.headers, "account_ids": target.account_ids, "endpoints": target.endpoints}
-
-
-def embedded_settings(scenario: Scenario) -> dict[str, str]:
-    """The scenario's `settings:` as the reference target's environment."""
-    settings = scenario.settings
-    accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
-    limits = {f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()}
-    redis = {"REDIS_URL": os.environ.get("REDIS_URL", "")} if settings.limiter == "redis" else {}
-    return {"LIMITER": settings.limiter, "ACCOUNTS": str(accounts), **limits, **redis}
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:

@@ -12,8 +12,8 @@ from loadproof.api import signing
 from loadproof.errors import Problem, TargetError
 from loadproof.generator.look import Look
 from loadproof.run import children
-from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
-from loadproof.run.embedded import embedded_target
+from loadproof.run.assignment import Assignment, new_manifest
+from loadproof.run.reference import reference_target
 from loadproof.scenario.safety import permit_target
 
 
@@ -24,10 +24,10 @@ def dry_run(assignment: Assignment) -> list[Look]:
     with ExitStack() as stack:
         directory = stack.enter_context(children.empty_directory())
         if target is None:
-            log = directory / "target.log"
-            settings = embedded_settings(assignment.scenario) | secret
-            embedded = embedded_target(settings, cores=set(), log=log, stop_requested=lambda: False)
-            _, base_url = stack.enter_context(embedded)
+            reference = reference_target(
+                assignment.scenario, secret=secret, cores=set(), directory=directory, stop_requested=lambda: False
+            )
+            base_url = stack.enter_context(reference).base_url
         else:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)

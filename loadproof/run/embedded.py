@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
-import threading
-import time
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-from loadproof.errors import Problem, TargetError
+from loadproof.run import readiness
+from loadproof.run.children import python, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-from loadproof.run.children import python, start, stop
-from loadproof.rundir.files import append
 
 READY_PREFIX: Final = "payments_api: ready on "
-_READY_TIMEOUT_S: Final = 20.0
-_CHUNK_BYTES: Final = 65_536
 _FAULTS: Final = "FAULTS"
 _NOT_INHERITED: Final = frozenset(
     {
@@ -63,45 +57,11 @@ def embedded_target(
         without=_NOT_INHERITED,
     )
     try:
-        yield child, _await_ready(child, log, stop_requested)
+        yield (
+            child,
+            readiness.address(child, READY_PREFIX, what="embedded target", log=log, stop_requested=stop_requested),
+        )
     finally:
         stop(child)
         if child.stdout is not None:
             child.stdout.close()
-
-
-def _await_ready(child: subprocess.Popen[bytes], log: Path, stop_requested: Callable[[], bool]) -> str:
-    output = child.stdout
-    assert output is not None  # noqa: S101 - it was started with a pipe
-    deadline_s = time.monotonic() + _READY_TIMEOUT_S
-    unread = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(output, selectors.EVENT_READ)
-        while time.monotonic() < deadline_s:
-            if stop_requested():
-                return ""
-            if not selector.select(timeout=0.1):
-                continue
-            # Not by lines: those that came together would wait in a buffer of which the selector knows nothing.
-            chunk = os.read(output.fileno(), _CHUNK_BYTES)
-            if not chunk:
-                break
-            *lines, unread = (unread + chunk).split(b"\n")
-            for line in lines:
-                if line.startswith(READY_PREFIX.encode()):
-                    threading.Thread(target=_keep, args=[output, log], daemon=True).start()
-                    return line.removeprefix(READY_PREFIX.encode()).decode(errors="replace").strip()
-                append(log, line + b"\n")
-    raise TargetError(Problem("embedded target", "did not get ready", f"see {log}", got=_last_line(log)))
-
-
-def _keep(output: IO[bytes], log: Path) -> None:
-    """What it prints later: a pipe that nobody reads is full one day, and who writes to it waits."""
-    with suppress(OSError, ValueError):
-        while chunk := os.read(output.fileno(), _CHUNK_BYTES):
-            append(log, chunk)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"

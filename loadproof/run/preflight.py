@@ -18,6 +18,7 @@ from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
+from loadproof.run.sharedredis import redis_problems
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
@@ -53,6 +54,8 @@ def preflight(
     if target is not None:
         yield from _authority_problems(target)
         yield from variable_problems(target, set(scenario.mix))
+    else:
+        yield from redis_problems(scenario, where)
     yield from _client_header_problems(scenario, target, where)
     known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:

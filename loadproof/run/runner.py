@@ -14,9 +14,9 @@ from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
-from loadproof.run.assignment import Assignment, embedded_settings, new_manifest
-from loadproof.run.embedded import embedded_target
+from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.openfiles import allow_open_files, connections_needed
+from loadproof.run.reference import reference_target
 from loadproof.run.stopping import UnheededStopError
 from loadproof.run.watch import Broken, Watch, ended, stop_patience_s
 from loadproof.rundir import files
@@ -58,14 +58,17 @@ def run(
     with ExitStack() as stack:
         target_process = None
         if assignment.target is None:
-            embedded = embedded_target(
-                embedded_settings(scenario) | secret,
-                cores=target_cores,
-                log=path / "target.log",
-                stop_requested=stop_signal.__bool__,
+            reference = stack.enter_context(
+                reference_target(
+                    scenario,
+                    secret=secret,
+                    cores=target_cores,
+                    directory=path,
+                    stop_requested=stop_signal.__bool__,
+                )
             )
-            target_process, base_url = stack.enter_context(embedded)
-            target = manifest.target.model_copy(update={"base_url": base_url})
+            target_process = reference.process
+            target = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
             manifest = manifest.model_copy(update={"target": target})
             write_manifest(path, manifest)
         if stop_signal:

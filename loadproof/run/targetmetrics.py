@@ -1,4 +1,4 @@
-"""The target's /metrics once a second to target.csv: its memory, descriptors, threads and CPU time."""
+"""The target's /metrics once a second to target.csv: memory, descriptors, threads, CPU time; whether Redis was lost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MetricsSampler(threading.Thread):
                 TargetRow(time_s, sample.name, sample.value)
                 for family in text_string_to_metric_families(answer.body.decode())
                 for sample in family.samples
-                if sample.name.startswith(_PREFIX) and not sample.labels
+                if (sample.name.startswith(_PREFIX) or sample.name == files.FALLBACKS) and not sample.labels
             ]
         except (TransportError, ValueError):
             return []

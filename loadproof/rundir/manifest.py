@@ -18,6 +18,15 @@ from loadproof.scenario.targetfile import Endpoints
 FORMAT: Final = 1
 
 
+class RedisFacts(Strict):
+    """Where the limits of an embedded target were shared."""
+
+    address: str
+    """Without user, password and options."""
+    started_by_run: bool
+    """Started for this run, not the one of REDIS_URL."""
+
+
 class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
@@ -31,6 +40,8 @@ class TargetFacts(Strict):
     """File and directory of the certificates that an https target was verified against."""
     faults: str | None = None
     """What an embedded target was told to do wrong."""
+    redis: RedisFacts | None = None
+    """None: each process of it counted by itself, or it is somebody's own."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from loadproof.scenario.document import YamlPath
-from loadproof.scenario.strict import nearest
+from loadproof.scenario.idlesettings import idle_settings
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _OF_TIMES: Final = frozenset({"p", "mean", "max"})
 """Metrics that read the answers of one outcome, and one part of their times."""
 _OF_OPEN: Final = ("client_count", "max_in_flight", "arrivals")
-_EMBEDDED: Final = ("health", "balance", "transactions", "webhooks")
-"""Whose limits the embedded target keeps."""
 _LEAVE: Final = "leave it out"
 _IdleKey = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
@@ -26,7 +24,7 @@ def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
     yield from _of_the_other_model(scenario)
     yield from _timeouts(scenario)
     yield from _ramps(scenario)
-    yield from _settings(scenario)
+    yield from idle_settings(scenario)
     for index, threshold in enumerate(scenario.thresholds):
         for key, what, got, remedy in _threshold_keys(threshold):
             yield ("thresholds", index, key), what, got, remedy
@@ -68,23 +66,6 @@ def _ramps(scenario: Scenario) -> Iterator[_IdleKey]:
         if phase.ramp is not None and level == before:
             yield ("phases", index, "ramp"), "the level before is the same", f"{level:g}", _LEAVE
         before = level
-
-
-def _settings(scenario: Scenario) -> Iterator[_IdleKey]:
-    settings = scenario.settings
-    if "limits" not in settings.model_fields_set:
-        return
-    if settings.limiter == "off":
-        remedy = "remove one of `limits` and `limiter`"
-        yield ("settings", "limits"), "no effect while the limiter is off", None, remedy
-    for name in settings.limits:
-        if name not in _EMBEDDED:
-            yield (
-                ("settings", "limits", name),
-                "the embedded target has no such limit",
-                name,
-                nearest(name, [*_EMBEDDED]),
-            )
 
 
 def _threshold_keys(threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:

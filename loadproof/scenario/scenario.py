@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
-LimitText = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8}/(s|min|h)$")]
 
 
 def _checked_expectation(text: str) -> str:
@@ -101,22 +101,6 @@ class Threshold(Strict):
     def scope(self) -> str:
         endpoints = " + ".join(_names(self.endpoint)) or "all endpoints"
         return f"{endpoints} · {' + '.join(_names(self.phase)) or 'all phases'}"
-
-
-class Settings(Strict):
-    """Of the embedded reference target; ignored when the target is somebody's own."""
-
-    limiter: Literal["local", "redis", "slowapi", "off"] = Field(
-        "local",
-        description="Where requests are counted: in memory, in the Redis of REDIS_URL, by slowapi, or not at all.",
-    )
-    limits: dict[Name, LimitText] = Field(
-        default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},
-        description="Requests that one client may send per endpoint.",
-    )
-    accounts: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
-        None, description="Funded accounts; enough for all clients if left out."
-    )
 
 
 class Scenario(Strict):

@@ -19,7 +19,7 @@ from pydantic import Field, StringConstraints
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.safety import check_base_url
-from loadproof.scenario.scenario import LimitText  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetheaders import header_problems
 

@@ -12,9 +12,11 @@ import pytest
 from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
 from loadproof.outcome import UNSENT, Outcome
+from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
+from loadproof.scenario.settings import Penalties, Settings
 from loadproof.scenario.targetfile import TargetFile
 from tests.commands import ROOT, in_process
 
@@ -103,6 +105,17 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
     done = in_process("check", file)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_of_the_embedded_target_is_explained_and_in_the_example():
+    """In scenarios/README.md; the example is valid as it stands."""
+    text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8").partition("## Settings of")[2]
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    settings = Settings.model_validate(parse_yaml(example, "README").value["settings"])
+    for name in Settings.model_fields:
+        assert re.search(rf"^\| .*`{name}`.* \|", text, re.MULTILINE), name
+    assert settings.model_fields_set == Settings.model_fields.keys() - {"accounts"}
+    assert settings.penalties == Penalties(base="10 s")
 
 
 def test_the_committed_schema_of_verdicts_is_the_current_one():

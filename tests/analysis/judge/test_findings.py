@@ -12,6 +12,7 @@ import pytest
 
 from analysis.frames.failures import Raised
 from analysis.judge.health import examine
+from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import REPEATED
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
@@ -215,6 +216,22 @@ def test_exceptions_of_the_users_own_code_are_told(times, word):
     assert told(replace(calm(), raised=raised)) == [(word, what, remedy)]
     what = "the users' own code raised 1 exceptions, most often one without a text"
     assert told(replace(calm(), raised=raised[1:])) == [("PASS", what, remedy)]
+
+
+@pytest.mark.parametrize(
+    ("redis", "samples", "is_told"), [(True, [0, 0], False), (True, [0, 1234], True), (False, [0, 1234], False)]
+)
+def test_a_redis_that_was_lost_is_told_where_limits_were_to_be_shared(redis, samples, is_told):
+    """They weren't, for as long; a Redis that a target of somebody's own lost is none of our business."""
+    facts = RedisFacts(address="redis://127.0.0.1:1/0", started_by_run=True) if redis else None
+    run = calm()
+    manifest = run.manifest.model_copy(update={"target": run.manifest.target.model_copy(update={"redis": facts})})
+    rows = pd.DataFrame({"time_s": [1.0, 2.0], "metric": "limiter_fallbacks_total", "value": samples})
+    findings = told(replace(run, manifest=manifest, target=rows))
+    assert [word for word, *_ in findings] == ["PASS"] * is_told
+    for _, what, remedy in findings:
+        assert what == "the embedded target's Redis was lost for a while: 1,234 times limits were asked of memory"
+        assert remedy.startswith("look into redis.log")
 
 
 def test_faults_on_purpose_are_told_in_one_line():

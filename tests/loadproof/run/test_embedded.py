@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from loadproof.errors import TargetError
-from loadproof.run import embedded
+from loadproof.run import embedded, readiness
 
 pytestmark = pytest.mark.process
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
     """The base URL of one whose Python does this first."""
     (tmp_path / "sitecustomize.py").write_text(at_start)
-    monkeypatch.setattr(embedded, "_READY_TIMEOUT_S", 10.0)
+    monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
     settings = {"PYTHONPATH": str(tmp_path)}
     with embedded.embedded_target(settings, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
         yield found[1]

@@ -117,6 +117,23 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
         ({"phases": [{**STEADY, "ramp": "0 s"}]}, "phases[0].ramp: not accepted, got '0 s'"),
         ({"settings": {"limiter": "off", "limits": {"health": "9/s"}}}, "settings.limits: no effect while the limiter"),
         ({"settings": {"limits": {"helth": "9/s"}}}, "no such limit, got 'helth'; did you mean 'health'?"),
+        (
+            {"settings": {"limiter": "off", "penalties": {"base": "1 s"}}},
+            "settings.penalties: no effect while the limiter is off; remove one of `penalties` and `limiter`",
+        ),
+        (
+            {"settings": {"penalties": {"base": "2 min", "cap": "1 min"}}},
+            "settings.penalties.base: the first penalty is longer than the longest, got '120 s'; make it `cap` at most",
+        ),
+        (
+            {"settings": {"deny": ["127.0.1.0/24"], "allow": ["::1", "127.0.1.9"]}},
+            "settings.allow[1]: no effect: the deny list is asked first, got '127.0.1.9/32'; take it off one",
+        ),
+        (
+            {"settings": {"deny": ["127.0.1.9", "127.0.1.0/24"]}},
+            "settings.deny[0]: no effect: 127.0.1.0/24 is on the list, too, got '127.0.1.9/32'; remove one of them",
+        ),
+        ({"settings": {"allow": ["::1", "::1"]}}, "settings.allow[1]: no effect: ::1/128 is on the list, too"),
         ({"settings": {"limiter": "off"}, "when_throttled": "honour"}, "when_throttled: no effect: the embedded"),
         ({"settings": {"limiter": "off"}, "expect_throttling": True}, "expect_throttling: no effect: the embedded"),
         (
@@ -132,6 +149,20 @@ def test_check_refuses_what_changes_nothing(tmp_path, changes, message):
     thresholds = {"thresholds": [GOOD]} if "phases" in changes else {}
     settings = {"settings": {}, "expect_throttling": True, "timeouts": {}}
     assert message in refused("check", scenario_file(tmp_path, **settings | thresholds | changes))
+
+
+def test_settings_that_each_have_an_effect_pass_the_check(tmp_path):
+    """Networks beside each other, a wider one that is let through around a narrower one that isn't."""
+    settings = {
+        "limiter": "redis",
+        "processes": 2,
+        "penalties": {"base": "1 s", "cap": "1 s"},
+        "bots": "strict",
+        "deny": ["127.0.1.0/24", "127.0.2.0/24", "2001:db8::/32"],
+        "allow": ["127.0.0.0/8", "2001:db9::/32"],
+    }
+    done = in_process("check", scenario_file(tmp_path, settings=settings, expect_throttling=True))
+    assert done.returncode == 0, done.stderr
 
 
 def test_all_of_it_is_told_at_once_with_what_is_wrong_besides(tmp_path):

