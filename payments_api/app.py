@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from payments_api import schemas
 from payments_api.alerts.alerts import Alerts
 from payments_api.alerts.sentry import start_sentry
-from payments_api.backups.background import backups_of, print_report
+from payments_api.backups.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
@@ -140,18 +140,13 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     start_sentry(settings.alerts.sentry, secrets_of(settings))
     counted = Metrics()
     alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))
-
-    def report(name: str, detail: str) -> None:
-        print_report(name, detail)
-        alerts.report(name, detail)
-
-    protection = Protection(settings.protection, metrics=counted.protection, on_problem=report)
+    protection = Protection(settings.protection, metrics=counted.protection, on_problem=alerts.report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
         async with alerts.running(database, counted.answers_and_errors), protection.running():
-            with backups_of(database, settings.backups, report, metrics=counted.backups):
+            with backups_of(database, settings.backups, alerts.report, metrics=counted.backups):
                 yield
         app.state.ledger.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _USER_AGENT = b"user-agent"
+_log = logging.getLogger(__name__)
 
 
-def tell_nobody(_name: str, _detail: str) -> None:
-    """Unless whoever puts it together wants to know."""
+def log_problem(name: str, detail: str) -> None:
+    """Unless whoever puts it together has somebody to tell, who then logs it, too."""
+    _log.warning("%s: %s", name, detail)
 
 
 class Protection:
     """What `ProtectionMiddleware` asks; ValueError when a list can't be read."""
 
     def __init__(
-        self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = tell_nobody
+        self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = log_problem
     ) -> None:
         self._options = options
         self._metrics = metrics or ProtectionMetrics()
