@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -28,6 +28,7 @@ from payments_api.webhooks import PROVIDERS
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
+    from starlette.types import ASGIApp
 
 
 router = APIRouter()
@@ -135,6 +136,24 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+class _Api(FastAPI):
+    """With middleware around the framework's own, too: a request that is refused costs nothing there."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._around: list[Callable[[ASGIApp], ASGIApp]] = []
+
+    def put_around(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
+        """The last is the outermost; before the first request."""
+        self._around.append(middleware)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        for middleware in self._around:
+            stack = middleware(stack)
+        return stack
+
+
 def make_app(settings: Settings, database: str) -> FastAPI:
     """The whole application; `database` is the ledger's file."""
     start_sentry(settings.alerts.sentry, secrets_of(settings))
@@ -150,7 +169,7 @@ def make_app(settings: Settings, database: str) -> FastAPI:
                 yield
         app.state.ledger.close()
 
-    app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
+    app = _Api(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
     app.state.settings = settings
     app.state.metrics = counted
     app.state.protection = protection
@@ -158,10 +177,10 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     answer_with_problems(app)
     schemas.describe_problems(app)
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(ProtectionMiddleware, protection=protection)
+    app.put_around(lambda inner: ProtectionMiddleware(inner, protection))
     if settings.faults is not None:
         _allow_faults(app, dict(settings.faults))
-    app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
+    app.put_around(lambda inner: MetricsMiddleware(inner, counted))
     return app
 
 
@@ -181,8 +200,8 @@ def _name(route: APIRoute) -> str:
     return route.name
 
 
-def _allow_faults(app: FastAPI, faults: dict[str, Fault]) -> None:
-    app.add_middleware(FaultMiddleware, faults=faults)
+def _allow_faults(app: _Api, faults: dict[str, Fault]) -> None:
+    app.put_around(lambda inner: FaultMiddleware(inner, faults))
 
     @app.put("/faults", status_code=204, include_in_schema=False)
     async def set_faults(request: Request) -> Response:
