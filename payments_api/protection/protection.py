@@ -24,6 +24,8 @@ from payments_api.protection.stores import LocalStore, Store
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from starlette.types import Scope
+
 _USER_AGENT = b"user-agent"
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Protection:
         self.limits = self._limits() if options.limiter != "off" else None
         self.policies = {name: policy_header(name, limit) for name, limit in options.limits.items()}
         self.denied = Refusal(403, "address-denied", "This address is not served.")
+        self.hidden = Refusal(404, "not-found", "Not Found")
         self.bot = Refusal(403, "bot-denied", "Clients with this User-Agent are not served.")
         self.penalised = Refusal(429, "penalty", "Limits were exceeded again and again; Retry-After says until when.")
         self.throttled = {
@@ -65,6 +68,13 @@ class Protection:
         if self._deny is None or address is None or address not in self._deny.value:
             return False
         self._metrics.denied.inc()
+        return True
+
+    def is_hidden(self, scope: Scope) -> bool:
+        """A private path, asked for through the proxy; whether its header is believed doesn't matter."""
+        if scope["path"] not in self._options.private or not self.clients.has_header(scope):
+            return False
+        self._metrics.hidden.inc()
         return True
 
     def is_allowed(self, address: Address | None) -> bool:
