@@ -18,7 +18,7 @@ import uvicorn
 from payments_api.app import make_app
 from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
-from payments_api.ledger import UnusableDatabaseError, create_database
+from payments_api.ledgerfile import UnusableDatabaseError, create_database
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
 
