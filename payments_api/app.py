@@ -28,7 +28,7 @@ from payments_api.webhooks import PROVIDERS
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 router = APIRouter()
@@ -137,21 +137,18 @@ async def metrics(request: Request) -> Response:
 
 
 class _Api(FastAPI):
-    """With middleware around the framework's own, too: a request that is refused costs nothing there."""
+    """With middleware around the framework itself: a request that is refused costs nothing there."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._around: list[Callable[[ASGIApp], ASGIApp]] = []
+        self._outermost: ASGIApp = super().__call__
 
     def put_around(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
-        """The last is the outermost; before the first request."""
-        self._around.append(middleware)
+        """The last is the outermost."""
+        self._outermost = middleware(self._outermost)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        stack = super().build_middleware_stack()
-        for middleware in self._around:
-            stack = middleware(stack)
-        return stack
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outermost(scope, receive, send)
 
 
 def make_app(settings: Settings, database: str) -> FastAPI:
