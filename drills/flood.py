@@ -50,12 +50,17 @@ class Length(NamedTuple):
         return self.flood_s - self.rise_s
 
 
-_MORE_NEIGHBOURS: Final = (
-    "client_count=400",
-    *(f"phases.{phase}.rate=200 rps" for phase in ("calm", "rise", "flood")),
-)
+_SHORTEST_S: Final = 12
+"""With fewer requests of the neighbours their thresholds could not be decided."""
+
+
+def _neighbours(rps: int) -> tuple[str, ...]:
+    """More of them, since there is less time."""
+    return "client_count=400", *(f"phases.{phase}.rate={rps} rps" for phase in ("calm", "rise", "flood"))
+
+
 LONG: Final = Length(20, 65, 10)
-SHORT: Final = Length(5, 15, 5, _MORE_NEIGHBOURS)
+SHORT: Final = Length(5, 15, 5, _neighbours(200))
 
 
 class Sent(NamedTuple):
@@ -122,10 +127,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rps", type=int, help="requests a second of the flooder (default: 1000, by loadproof)")
     parser.add_argument("--seconds", type=int, default=15, help="with --rps: length of the calm, and of the flood")
     options = parser.parse_args(arguments)
+    if options.seconds < _SHORTEST_S:
+        parser.error(f"--seconds: too short to tell anything, got {options.seconds}; give at least {_SHORTEST_S}")
     length, rps = SHORT if options.short else LONG, options.rps or 1000
     if options.rps is not None:
         rise_s = _SETTLED_S + _MARGIN_S
-        length = Length(options.seconds, options.seconds + rise_s, rise_s, _MORE_NEIGHBOURS)
+        length = Length(options.seconds, options.seconds + rise_s, rise_s, _neighbours(130))
     report = Report(f"flood of {rps:,} rps from one address")
     with run_directories("flood", kept=not options.short) as out, running_target() as target:
         changes = (
