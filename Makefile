@@ -19,7 +19,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
-.PHONY: flood-1000 redis-drill backup-drill alerts-drill
+.PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 
 flood-1000: $(VENV)/developed ## A minute of 1000 requests per second from one address, beside clients that keep to their limits.
 	@$(BIN)/python -m drills.flood
+
+flood-5000: $(VENV)/developed ## 5000 requests per second from one address for 15 seconds: the neighbours' p(95) against their calm one.
+	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15
 
 redis-drill: $(VENV)/developed ## Redis killed, back, hung and continued under load: what clients and limits see of it.
 	@$(BIN)/python -m drills.redis

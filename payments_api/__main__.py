@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -17,7 +18,7 @@ import uvicorn
 from payments_api.app import make_app
 from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
-from payments_api.ledger import UnusableDatabaseError, create_database
+from payments_api.ledgerfile import UnusableDatabaseError, create_database
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
 
@@ -69,7 +70,7 @@ def main() -> int:
         return 2
     # uvicorn has handlers of its own while it serves, and raises a signal again when it has stopped in an orderly way.
     stop = Stop()
-    with tempfile.TemporaryDirectory(prefix="loadproof-target-") as directory:
+    with _temporary_directory(settings, is_worker=options.fd is not None) as directory:
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
         if options.fd is None:
             try:
@@ -90,9 +91,16 @@ def main() -> int:
             )
         app = make_app(settings, database)
         if settings.protection.has_files:
-            # Without lists there is nothing to reload, and SIGHUP ends the program, as when its terminal closes.
+            # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
             signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
         return _serve(app, listener, exit_with_parent=options.exit_with_parent, stop=stop)
+
+
+def _temporary_directory(settings: Settings, *, is_worker: bool) -> AbstractContextManager[str]:
+    """For the ledger, and for what workers share; none is made for who needs neither."""
+    if settings.database and (is_worker or settings.workers == 1):
+        return nullcontext("")
+    return tempfile.TemporaryDirectory(prefix="loadproof-target-")
 
 
 def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:

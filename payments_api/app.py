@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from payments_api import schemas
 from payments_api.alerts.alerts import Alerts
 from payments_api.alerts.sentry import start_sentry
-from payments_api.backups.background import backups_of, print_report
+from payments_api.backups.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
@@ -28,6 +28,7 @@ from payments_api.webhooks import PROVIDERS
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 router = APIRouter()
@@ -135,27 +136,37 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+class _Api(FastAPI):
+    """With middleware around the framework itself: a request that is refused costs nothing there."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._outermost: ASGIApp = super().__call__
+
+    def put_around(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
+        """The last is the outermost."""
+        self._outermost = middleware(self._outermost)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outermost(scope, receive, send)
+
+
 def make_app(settings: Settings, database: str) -> FastAPI:
     """The whole application; `database` is the ledger's file."""
     start_sentry(settings.alerts.sentry, secrets_of(settings))
     counted = Metrics()
     alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))
-
-    def report(name: str, detail: str) -> None:
-        print_report(name, detail)
-        alerts.report(name, detail)
-
-    protection = Protection(settings.protection, metrics=counted.protection, on_problem=report)
+    protection = Protection(settings.protection, metrics=counted.protection, on_problem=alerts.report)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = Ledger(database)
         async with alerts.running(database, counted.answers_and_errors), protection.running():
-            with backups_of(database, settings.backups, report, metrics=counted.backups):
+            with backups_of(database, settings.backups, alerts.report, metrics=counted.backups):
                 yield
         app.state.ledger.close()
 
-    app = FastAPI(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
+    app = _Api(title="Reference payments API", version="1", lifespan=lifespan, generate_unique_id_function=_name)
     app.state.settings = settings
     app.state.metrics = counted
     app.state.protection = protection
@@ -163,10 +174,10 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     answer_with_problems(app)
     schemas.describe_problems(app)
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(ProtectionMiddleware, protection=protection)
+    app.put_around(lambda inner: ProtectionMiddleware(inner, protection))
     if settings.faults is not None:
         _allow_faults(app, dict(settings.faults))
-    app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
+    app.put_around(lambda inner: MetricsMiddleware(inner, counted))
     return app
 
 
@@ -186,8 +197,8 @@ def _name(route: APIRoute) -> str:
     return route.name
 
 
-def _allow_faults(app: FastAPI, faults: dict[str, Fault]) -> None:
-    app.add_middleware(FaultMiddleware, faults=faults)
+def _allow_faults(app: _Api, faults: dict[str, Fault]) -> None:
+    app.put_around(lambda inner: FaultMiddleware(inner, faults))
 
     @app.put("/faults", status_code=204, include_in_schema=False)
     async def set_faults(request: Request) -> Response:

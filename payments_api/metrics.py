@@ -80,6 +80,7 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer by route.", ["route"], registry=self._registry
         )
         self.protection = ProtectionMetrics(self._registry)
+        self._by_answer: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.in_flight = Gauge(
             "http_requests_in_flight",
             "Requests without an answer.",
@@ -93,6 +94,15 @@ class Metrics:
             MultiProcessCollector(self._page_registry)  # type: ignore[no-untyped-call]
         self._page_registry.register(self._process)
         self._page_registry.register(self.alerts)
+
+    def answered(self, route: str, method: str, status: int, *, duration_s: float) -> None:
+        """Count an answer. Looking labels up costs more than counting, and a flood is counted, too."""
+        counting = self._by_answer.get((route, method, status))
+        if counting is None:
+            counting = self.requests.labels(route, method, str(status)), self.duration.labels(route)
+            self._by_answer[route, method, status] = counting
+        counting[0].inc()
+        counting[1].observe(duration_s)
 
     def page(self) -> bytes:
         return generate_latest(self._page_registry)
@@ -133,5 +143,4 @@ class MetricsMiddleware:
             self._metrics.in_flight.dec()
             # Paths that no route took share one label, or a scanner would grow the page without bound.
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.requests.labels(route, scope["method"], str(status)).inc()
-            self._metrics.duration.labels(route).observe(time.perf_counter() - began_s)
+            self._metrics.answered(route, scope["method"], status, duration_s=time.perf_counter() - began_s)

@@ -19,13 +19,16 @@ _POLL_S: Final = 0.2
 
 
 class Stop:
-    """SIGINT and SIGTERM, remembered from the program's start: whenever one comes, it is not lost."""
+    """Signals that end the program, remembered from its start: whenever one comes, it is not lost.
+
+    SIGHUP, of a terminal that closes, and SIGQUIT are among them, or the temporary files would stay.
+    """
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.is_wanted = False
         self.then = then
         """Called for each."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, self._remember)
 
     def _remember(self, *_: object) -> None:

@@ -8,6 +8,7 @@ import hmac
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -54,21 +55,25 @@ def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[
 
 @contextmanager
 def running_target(*arguments: str, **settings: str) -> Iterator[RunningTarget]:
-    """Start `python -m payments_api` on a free port, wait until it is ready, stop it in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "payments_api", "--port", "0", *arguments],
-        env={**os.environ, "ACCOUNTS": "50", **settings},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        line = process.stdout.readline().strip()
-        assert line.startswith(READY), line
-        yield RunningTarget(line.removeprefix(READY), process)
-    finally:
-        process.terminate()
-        process.wait(15)
-        process.stdout.close()
+    """Start `python -m payments_api` on a free port, wait until it is ready, stop it in the end.
+
+    What it leaves in its temporary directory when a test kills it is removed.
+    """
+    with tempfile.TemporaryDirectory(prefix="target-") as directory:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payments_api", "--port", "0", *arguments],
+            env={**os.environ, "TMPDIR": directory, "ACCOUNTS": "50", **settings},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            line = process.stdout.readline().strip()
+            assert line.startswith(READY), line
+            yield RunningTarget(line.removeprefix(READY), process)
+        finally:
+            process.terminate()
+            process.wait(15)
+            process.stdout.close()
 
 
 def session_from(address: str) -> requests.Session:

@@ -6,17 +6,15 @@ import asyncio
 import logging
 import os
 import queue
-import shutil
 import socket
 import sqlite3
-import tempfile
 import threading
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from payments_api.alerts.delivery import Delivery
-from payments_api.alerts.incidents import FILE, Incidents
+from payments_api.alerts.incidents import FILE, IN_MEMORY, Incidents
 from payments_api.alerts.telegram import Telegram
 from payments_api.alerts.watch import Pulse, Watch, probes_of
 
@@ -42,20 +40,20 @@ class Alerts:
     """
 
     def __init__(self, options: AlertOptions, metrics: AlertMetrics, *, directory: str | None = None) -> None:
-        """`directory` is what workers share; None: this process is alone, and has one of its own."""
+        """`directory` is what workers share; None: this process is alone, and leaves nothing on the disk."""
         self._options = options
         self._metrics = metrics
-        self._own_directory = tempfile.mkdtemp(prefix="payments-api-alerts-") if directory is None else None
-        shared = Path(directory or self._own_directory or "")
+        shared = Path(directory) if directory is not None else None
         self._where = f"payments_api on {socket.gethostname()}"
         telegram = Telegram(options.telegram) if options.telegram else None
-        self._incidents = Incidents(str(shared / FILE), reporter=str(os.getpid()), keeps_messages=telegram is not None)
+        path = str(shared / FILE) if shared is not None else IN_MEMORY
+        self._incidents = Incidents(path, reporter=str(os.getpid()), keeps_messages=telegram is not None)
         self._delivery = None
         if telegram is not None:
             self._delivery = Delivery(
                 self._incidents,
                 lambda text: telegram.send(f"{self._where}\n{text}"),
-                shared / _LOCK,
+                shared / _LOCK if shared is not None else None,
                 lambda result: metrics.messages.labels(result).inc(),
             )
         self._reports: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_QUEUED)
@@ -111,8 +109,6 @@ class Alerts:
         with suppress(sqlite3.Error):
             self._incidents.withdraw()
         self._incidents.close()
-        if self._own_directory is not None:
-            shutil.rmtree(self._own_directory, ignore_errors=True)
 
     def _later(self, work: Callable[[], None]) -> None:
         try:
@@ -125,11 +121,15 @@ class Alerts:
             try:
                 work()
             except sqlite3.Error as error:
-                # A full disk, say: the log still has it.
                 _log.warning("an incident can't be kept: %s", error)
 
     def _open(self, name: str, detail: str) -> None:
-        message, dropped = self._incidents.report(name, detail)
+        try:
+            message, dropped = self._incidents.report(name, detail)
+        except sqlite3.Error:
+            # A full disk, say: the log still has it.
+            _log.warning("incident: %s: %s", name, detail)
+            raise
         if message:
             self._metrics.opened.labels(name).inc()
         self._tell(message, dropped)

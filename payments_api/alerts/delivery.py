@@ -10,8 +10,9 @@ import fcntl
 import logging
 import sqlite3
 import threading
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from payments_api.alerts.telegram import NotSentError
 
@@ -54,14 +55,17 @@ class Delivery:
     """A thread that sends what waits, if no other process does."""
 
     def __init__(
-        self, incidents: Incidents, send: Callable[[str], None], lock: Path, on_done: Callable[[str], None]
+        self, incidents: Incidents, send: Callable[[str], None], lock: Path | None, on_done: Callable[[str], None]
     ) -> None:
-        """`on_done` is told 'sent' or 'failed' for each message, and 'postponed' whenever their file is unusable."""
+        """`lock` is None for a process that shares its messages with no other.
+
+        `on_done` is told 'sent' or 'failed' for each message, and 'postponed' whenever their file is unusable.
+        """
         self._incidents = incidents
         self._send = send
         self._lock = lock
         self._on_done = on_done
-        self._is_ours = False
+        self._is_ours = lock is None
         self._is_stuck = False
         self._tried = 0
         """Id of the last message that was sent, or can't be: it may still be on the list, and is not sent twice."""
@@ -83,14 +87,14 @@ class Delivery:
         self._news.set()
 
     def _run(self) -> None:
-        with self._lock.open("a") as lock:
-            while self._step(lock.fileno()):
+        with self._lock.open("a") if self._lock is not None else nullcontext() as lock:
+            while self._step(lock):
                 pass
 
-    def _step(self, descriptor: int) -> bool:
+    def _step(self, lock: TextIO | None) -> bool:
         """Whether to go on; a full disk, or a file that stays locked, is waited for."""
         is_last = self._stopping.is_set()
-        self._is_ours = self._is_ours or _try_lock(descriptor)
+        self._is_ours = self._is_ours or (lock is not None and _try_lock(lock.fileno()))
         try:
             message = self._next() if self._is_ours else None
             goes_on = message is None or self._deliver(message)

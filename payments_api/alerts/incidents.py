@@ -18,6 +18,8 @@ MOST_WAITING: Final = 100
 """Messages; beyond it the oldest is dropped."""
 LONGEST_DETAIL: Final = 1000
 FILE: Final = "incidents.sqlite3"
+IN_MEMORY: Final = ":memory:"
+"""Instead of a path, for a process that shares them with no other."""
 _SET_UP_S: Final = 5.0
 _RETRY_S: Final = 0.01
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict
 
 from payments_api.backups.mistakes import UnusableError
-from payments_api.ledger import OPENING_BALANCE, SCHEMA_VERSION, ledger_id
+from payments_api.ledgerfile import OPENING_BALANCE, SCHEMA_VERSION, ledger_id
 
 if TYPE_CHECKING:
     from pathlib import Path

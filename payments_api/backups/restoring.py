@@ -19,7 +19,7 @@ from payments_api.backups.owners import give_to_owner
 from payments_api.backups.packing import check_hash, unpack
 from payments_api.backups.places import backups_in, backups_of_ledger
 from payments_api.backups.workshop import disk_errors, workshop_of
-from payments_api.ledger import SCHEMA_VERSION
+from payments_api.ledgerfile import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -76,6 +76,10 @@ class Clients:
             return _by_address(self._forwarded(",".join(lines), peer))
         return self._named(lines[-1].strip(), peer) if lines else _by_address(peer)
 
+    def has_header(self, scope: Scope) -> bool:
+        """Whoever sent it, and whatever it says."""
+        return any(name == self._header_bytes for name, _ in scope["headers"])
+
     def _named(self, text: str, peer: Address) -> Client:
         """The last of several lines is the proxy's own: it can only have been added by whom we trust."""
         address = _parsed(text) if len(text) <= _LONGEST else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 _PROBE_EVERY_S: Final = 0.5
 _CALM_S: Final = 10.0
 """Without a failure until it counts as well again, or a Redis that flaps would be an alert a second."""
-_log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -110,7 +108,6 @@ class FallbackStore:
             self._calming = None
             return
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        _log.error("Redis is lost (%s): each process keeps limits of its own until it is back", what)
         self._on_problem("redis-lost", f"{what}: each process keeps limits of its own until it is back")
 
     async def _probe_until_back(self) -> None:
@@ -130,5 +127,4 @@ class FallbackStore:
     async def _tell_when_calm(self) -> None:
         await asyncio.sleep(self._calm_s)
         self._calming = None
-        _log.warning("Redis is back: limits are shared again")
         self._on_problem("redis-recovered", "limits are shared again")

@@ -25,6 +25,7 @@ class ProtectionMetrics:
             "protection_refusals", "Requests refused, by what refused them.", ["by"], registry=registry
         )
         self.denied = self._refusals.labels("deny-list")
+        self.hidden = self._refusals.labels("private")
         self.bots = self._refusals.labels("bots")
         self._limit = self._refusals.labels("limit")
         self._penalty = self._refusals.labels("penalty")

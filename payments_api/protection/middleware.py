@@ -1,4 +1,4 @@
-"""The order: the deny list before the allow list, before bots, before penalties and limits; all ahead of routing."""
+"""The order: deny list, private paths, allow list, bots, then penalties and limits; all ahead of routing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProtectionMiddleware:
-    """Refuses with 403 (deny list, bots) or 429 (penalties, limits), with bytes that were made before."""
+    """Refuses with 403 (deny list, bots), 404 (private paths) or 429 (penalties, limits), with bytes made before."""
 
     def __init__(self, app: ASGIApp, protection: Protection) -> None:
         self._app = app
@@ -27,6 +27,8 @@ class ProtectionMiddleware:
         client = ours.clients.of(scope)
         if ours.is_denied(client.address):
             await ours.denied.answer(scope, receive, send)
+        elif ours.is_hidden(scope):
+            await ours.hidden.answer(scope, receive, send)
         elif ours.is_allowed(client.address) or ours.places.is_monitoring(scope["path"], scope.get("method", "")):
             await self._app(scope, receive, send)
         elif ours.is_bot(scope["headers"]):

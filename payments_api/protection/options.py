@@ -17,7 +17,8 @@ from payments_api.values import Network, Read, matching, networks, number, whole
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 OTHER: Final = "other"
 """What is no endpoint at all: unknown paths, documentation."""
-MONITORING: Final = frozenset({"/metrics", "/health/ready"})
+METRICS: Final = "/metrics"
+MONITORING: Final = frozenset({METRICS, "/health/ready"})
 
 VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "LIMITER": ("local", "local, redis (shared by all processes), slowapi (the library) or off"),
@@ -42,9 +43,11 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "DENY_FILE": ("", "file of networks that are refused, one a line"),
     "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
     "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
+    "METRICS": ("public", "public, or private: /metrics is not there for requests with CLIENT_HEADER, the proxy's"),
 }
 """Name to default and meaning."""
 
+_PRIVATE: Final = {"private": frozenset({METRICS})}
 _LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
 
 
@@ -67,6 +70,8 @@ class Options:
     trusted_networks: tuple[Network, ...] = ()
     monitoring: frozenset[str] = MONITORING
     """Paths that neither limits nor the bot check look at, for GET and HEAD."""
+    private: frozenset[str] = frozenset()
+    """Paths that are not there for whoever comes through the proxy, and so with `client_header`."""
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
@@ -96,6 +101,7 @@ def read_options(read: Read) -> Options:
         deny_file=read("DENY_FILE", _file_of(parse_networks)),
         client_header=read("CLIENT_HEADER", matching(r"[A-Za-z0-9-]{0,64}", "write the name of a header")),
         trusted_networks=read("TRUSTED_NETWORKS", networks),
+        private=_PRIVATE.get(read("METRICS", matching("public|private", "use public or private")), frozenset()),
     )
 
 
@@ -176,6 +182,12 @@ _CONTRADICTIONS: Final = (
         ("CLIENT_HEADER",),
         lambda of: _has_networks(of) and not of["CLIENT_HEADER"],
         "no effect without CLIENT_HEADER; name the header that these proxies send",
+    ),
+    _Contradiction(
+        "METRICS",
+        ("CLIENT_HEADER",),
+        lambda of: of["METRICS"] == "private" and not of["CLIENT_HEADER"],
+        "nothing tells who comes through the proxy; name by CLIENT_HEADER the header that it sends",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,18 +24,22 @@ from payments_api.protection.stores import LocalStore, Store
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from starlette.types import Scope
+
 _USER_AGENT = b"user-agent"
+_log = logging.getLogger(__name__)
 
 
-def tell_nobody(_name: str, _detail: str) -> None:
-    """Unless whoever puts it together wants to know."""
+def log_problem(name: str, detail: str) -> None:
+    """Unless whoever puts it together has somebody to tell, who then logs it, too."""
+    _log.warning("%s: %s", name, detail)
 
 
 class Protection:
     """What `ProtectionMiddleware` asks; ValueError when a list can't be read."""
 
     def __init__(
-        self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = tell_nobody
+        self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = log_problem
     ) -> None:
         self._options = options
         self._metrics = metrics or ProtectionMetrics()
@@ -51,6 +56,7 @@ class Protection:
         self.limits = self._limits() if options.limiter != "off" else None
         self.policies = {name: policy_header(name, limit) for name, limit in options.limits.items()}
         self.denied = Refusal(403, "address-denied", "This address is not served.")
+        self.hidden = Refusal(404, "not-found", "Not Found")
         self.bot = Refusal(403, "bot-denied", "Clients with this User-Agent are not served.")
         self.penalised = Refusal(429, "penalty", "Limits were exceeded again and again; Retry-After says until when.")
         self.throttled = {
@@ -62,6 +68,13 @@ class Protection:
         if self._deny is None or address is None or address not in self._deny.value:
             return False
         self._metrics.denied.inc()
+        return True
+
+    def is_hidden(self, scope: Scope) -> bool:
+        """A private path, asked for through the proxy; whether its header is believed doesn't matter."""
+        if scope["path"] not in self._options.private or not self.clients.has_header(scope):
+            return False
+        self._metrics.hidden.inc()
         return True
 
     def is_allowed(self, address: Address | None) -> bool:

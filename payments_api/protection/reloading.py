@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 1.0
 _LARGEST_BYTES: Final = 8_388_608
-_log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 OnProblem = Callable[[str, str], object]
@@ -57,7 +55,6 @@ class ReloadedFile(Generic[T]):
             value = self._parse(read_file(self.path))
         except ValueError as error:
             self._seen, self._is_wrong = signature, True
-            _log.error("%s: not reloaded, the version before stays: %s", self.path, error)
             self._on_problem(f"{self._incident}-not-reloaded", f"{self.path}: the version before stays: {error}")
             return
         # Somebody wrote while we read: half a list is not taken for a list, the next look tells.

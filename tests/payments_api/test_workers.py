@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -128,3 +129,28 @@ def test_a_signal_that_comes_before_it_serves_ends_it(workers):
     """While the ledger is made, say."""
     code = f"make = api.create_database\ndef made(*told):\n    make(*told)\n    {TERMINATE}\napi.create_database = made"
     assert ended_by(code, WORKERS=workers) == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_target_that_is_stopped_leaves_no_files(tmp_path, number, workers):
+    """A terminal that closes stops it, too."""
+    with running_target(TMPDIR=str(tmp_path), WORKERS=workers) as target:
+        assert requests.get(f"{target.url}/health", timeout=5).status_code == 200
+        assert [path.name.startswith("loadproof-target-") for path in tmp_path.iterdir()] == [True]
+        target.process.send_signal(number)
+        assert target.process.wait(15) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.process
+def test_a_target_with_a_database_makes_no_temporary_files(tmp_path):
+    """So that one which is killed leaves none."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with running_target(TMPDIR=str(temporary), DATABASE=str(tmp_path / "ledger.sqlite3")) as target:
+        assert requests.get(f"{target.url}/health", timeout=5).status_code == 200
+        target.process.kill()
+        target.process.wait(15)
+    assert list(temporary.iterdir()) == []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -161,12 +161,22 @@ def test_what_a_process_reported_is_not_open_when_it_has_stopped(tmp_path):
         assert other.open() == {}
 
 
-def test_its_own_directory_is_gone_afterwards():
-    with running() as (alerts, _):
-        directory = Path(alerts._own_directory)
-        assert list(directory.iterdir())
-    assert not directory.exists()
+def test_a_process_alone_keeps_its_incidents_off_the_disk(server, tmp_path, monkeypatch):
+    """So that one which is killed leaves nothing, and a full disk is told of all the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with running(server) as (alerts, _):
+        alerts.report("disk-nearly-full", "1 % free")
+        assert server.wait_for(lambda telegram: len(telegram.texts) == 1)
+        assert set(alerts.open()) == {"disk-nearly-full"}
+        assert list(tmp_path.iterdir()) == []
     assert alerts.open() == {}
+
+
+def test_an_incident_that_cannot_be_kept_is_in_the_log_all_the_same(caplog):
+    with running() as (alerts, _):
+        alerts._incidents.report = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))
+        alerts.report("redis-lost", "refused")
+        assert eventually(lambda: "incident: redis-lost: refused" in caplog.text)
 
 
 def test_while_the_application_runs_it_is_watched(server, tmp_path):

@@ -81,9 +81,38 @@ def test_two_workers_that_see_the_same_have_one_incident_on_either_page():
         assert page.count("alert_incident_open_seconds{") == 1
 
 
+RULE = {rule["alert"]: rule for rule in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]}
+OF_PROMETHEUS = {"up"}
+
+
+def asked_for() -> list[tuple[str, str]]:
+    """Every metric of the rules, with its matchers."""
+    return [found for rule in RULE.values() for found in re.findall(r"(\w+)\{([^}]*)\}", rule["expr"])]
+
+
+@pytest.mark.process
+def test_every_metric_of_the_rules_is_on_the_page(page):
+    """A rule that asks for another never fires, and says nothing."""
+    names = {name for name, _ in asked_for()} - OF_PROMETHEUS
+    assert len(names) >= 3
+    assert names <= set(on_page(page))
+
+
+@pytest.mark.process
+def test_the_results_of_messages_that_the_rules_ask_for_are_those_that_there_are(page):
+    """Each is somebody's trouble, but for what was sent."""
+    there_are = set(re.findall(r'^alert_messages_total\{result="(\w+)"\}', page, re.MULTILINE))
+    matched = [re.search(r'result=~?"([\w|]+)"', matchers) for _, matchers in asked_for()]
+    wanted = {result for found in matched if found for result in found[1].split("|")}
+    assert wanted == there_are - {"sent"}
+
+
 def test_every_rule_asks_for_metrics_of_the_table():
     (group,) = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-    assert [rule["alert"] for rule in group["rules"]] == ["PaymentsDown", "PaymentsIncident", "PaymentsAlertsNotSent"]
+    assert [rule["alert"] for rule in group["rules"]] == [
+        *("PaymentsDown", "PaymentsIncident", "PaymentsAlertsNotSent"),
+        *("PaymentsAlertsPostponed", "PaymentsBackupOld"),
+    ]
     for rule in group["rules"]:
         (name, matchers), *others = re.findall(r"(\w+)\{([^}]*)\}", rule["expr"])
         assert not others

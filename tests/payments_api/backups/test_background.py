@@ -253,7 +253,8 @@ def test_a_failure_is_told_where_the_api_logs(tmp_path, place):
             os.dup2(saved, 2)
             os.close(saved)
     assert re.search(
-        r"^payments_api: backup-failed: BACKUP_TO: no such directory, got '.*/gone'",
+        r"^incident: backup-failed: BACKUP_TO: no such directory, got '.*/gone'",
         log.read_text(),
         re.MULTILINE,
     )
+    assert log.read_text().count("backup-failed") == 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import tomllib
 
 import pytest
+import requests
 from prometheus_client import CollectorRegistry
 
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.protection import Protection
 from payments_api.settings import read_settings
 from tests.commands import ROOT
+from tests.targets import running_target
 
 FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}
@@ -45,7 +49,54 @@ def test_who_comes_past_flys_proxy_says_in_vain_who_he_is():
 
 
 def test_its_readme_says_how_to_check_the_networks_and_what_is_public():
-    """Neither was seen on Fly, and /metrics is served where everything is."""
+    """Neither was seen on Fly."""
     readme = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
     for needed in ("TRUSTED_NETWORKS", "ratelimit", "/metrics", "/health/ready"):
         assert needed in readme
+
+
+@pytest.fixture(scope="module")
+def behind_fly():
+    """With its settings of who the client is."""
+    settings = {name: FLY["env"][name] for name in ("CLIENT_HEADER", "TRUSTED_NETWORKS", "METRICS")}
+    with running_target(**settings) as target:
+        yield target
+
+
+FROM_PROXY = {"Fly-Client-IP": "203.0.113.5", "Fly-Forwarded-Port": "443"}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/metrics?x=1", "/./metrics"])
+@pytest.mark.parametrize("headers", [FROM_PROXY, {"fly-client-ip": ""}])
+def test_metrics_are_not_there_for_who_comes_through_the_proxy(behind_fly, path, headers):
+    """However the path is written, and whatever the header says."""
+    answer = asked(behind_fly.url, "GET", path, headers)
+    assert b" 404 " in answer or b" 307 " in answer
+    assert b"http_requests_total" not in answer
+
+
+@pytest.mark.process
+def test_metrics_are_there_for_who_comes_past_the_proxy(behind_fly):
+    """Fly's scrape; and its check of readiness succeeds either way."""
+    page = requests.get(f"{behind_fly.url}/metrics", timeout=5)
+    assert page.status_code == 200
+    before = re.search(r'^protection_refusals_total\{by="private"\} (\S+)$', page.text, re.MULTILINE)
+    assert requests.get(f"{behind_fly.url}/metrics", headers=FROM_PROXY, timeout=5).status_code == 404
+    after = requests.get(f"{behind_fly.url}/metrics", timeout=5).text
+    assert f'protection_refusals_total{{by="private"}} {float(before[1]) + 1}' in after
+    for headers in ({}, FROM_PROXY):
+        assert requests.get(f"{behind_fly.url}/health/ready", headers=headers, timeout=5).status_code == 200
+
+
+def test_the_scrape_asks_the_port_that_is_served():
+    assert FLY["metrics"] == {"port": FLY["http_service"]["internal_port"], "path": "/metrics"}
+
+
+def asked(url: str, method: str, path: str, headers: dict[str, str]) -> bytes:
+    """The path as it is written here: clients would tidy it up."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall("\r\n".join([*lines, "connection: close", "", ""]).encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b""))

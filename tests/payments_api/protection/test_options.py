@@ -36,6 +36,8 @@ def test_the_defaults_are_in_order():
         ({"CLIENT_HEADER": "Fly-Client-IP", "TRUSTED_NETWORKS": " , "}, ["CLIENT_HEADER"]),
         ({"TRUSTED_NETWORKS": "10.0.0.0/8"}, ["TRUSTED_NETWORKS"]),
         ({"CLIENT_HEADER": "Fly Client"}, ["CLIENT_HEADER"]),
+        ({"METRICS": "private"}, ["METRICS"]),
+        ({"METRICS": "hidden"}, ["METRICS"]),
         ({"PENALTY_BASE": "10", "LIMITER": "off"}, ["PENALTY_BASE"]),
         ({"PENALTY_BASE": "700"}, ["PENALTY_CAP"]),
         ({"PENALTY_CAP": "60"}, ["PENALTY_BASE"]),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 
 import pytest
 import requests
 
+from payments_api.app import make_app
+from payments_api.ledger import create_database
+from payments_api.settings import read_settings
 from tests.commands import ROOT
 from tests.targets import RunningTarget, running_target, session_from
 
@@ -96,3 +100,49 @@ def test_refusals_are_counted_by_what_refused(protected):
         assert f'protection_refusals_total{{by="{by}"}}' in page
         assert f'protection_refusals_total{{by="{by}"}} 0.0' not in page
     assert 'protection_list_entries{list="allow"} 2.0' in page
+
+
+def test_a_refused_request_passes_nothing_of_the_framework(tmp_path):
+    """Its middleware, ours in it included, is inside: a flood would pay for it by each request."""
+    passed = []
+
+    class Noting:
+        def __init__(self, app):
+            self._app = app
+
+        async def __call__(self, scope, receive, send):
+            if scope["type"] == "http":
+                passed.append(scope["path"])
+            await self._app(scope, receive, send)
+
+    create_database(str(tmp_path / "ledger.sqlite3"), 2)
+    app = make_app(read_settings({"LIMIT_HEALTH": "1/min"}), str(tmp_path / "ledger.sqlite3"))
+    app.add_middleware(Noting)
+
+    async def asked(path):
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "headers": [],
+            "query_string": b"",
+            "client": ("::1", 1),
+        }
+        await app(scope, None, send)
+        return sent[0]["status"], sent[1]["body"].decode()
+
+    async def ask():
+        async with app.router.lifespan_context(app):
+            statuses = [(await asked("/health"))[0] for _ in range(3)]
+            return statuses, (await asked("/metrics"))[1]
+
+    statuses, page = asyncio.run(ask())
+    assert statuses == [200, 429, 429]
+    assert passed == ["/health", "/metrics"]
+    # It is counted all the same.
+    assert 'http_requests_total{method="GET",route="none",status="429"} 2.0' in page

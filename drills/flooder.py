@@ -1,0 +1,140 @@
+"""One address that sends requests at a rate, whatever it is told, and counts what became of them by endpoint.
+
+    python -m drills.flooder http://127.0.0.1:8000 --rps 5000 --seconds 15
+
+Prints JSON: `{"balance": {"200": 30, "429": 44970}, …}`. Much cheaper a request than a load generator that measures: on
+a machine that it shares with its target, that is what leaves the target the time to answer. It takes no times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import selectors
+import socket
+import time
+from collections import Counter, deque
+from itertools import count
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from payments_api.settings import DEVELOPMENT_TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ADDRESS: Final = "127.66.0.1"
+_CONNECTIONS: Final = 64
+"""As many requests are under way at most: a target that can't keep up is asked as fast as it answers."""
+_WAIT_S: Final = 0.001
+_LAST_ANSWERS_S: Final = 5.0
+_CHUNK_BYTES: Final = 65_536
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"content-length: "
+_MIX: Final = ("balance",) * 12 + ("transactions",) * 5 + ("webhooks",) * 3
+
+Counts = dict[str, Counter[str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Flood a target on loopback from one address.")
+    parser.add_argument("url")
+    parser.add_argument("--rps", type=float, default=5000)
+    parser.add_argument("--seconds", type=float, default=15)
+    options = parser.parse_args()
+    print(json.dumps(flood(options.url, rps=options.rps, seconds=options.seconds)))
+
+
+def flood(url: str, *, rps: float, seconds: float) -> Counts:
+    """How many requests of each endpoint were answered with which status."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    with selectors.DefaultSelector() as selector:
+        idle = deque(_Asking.connected(host or "", port or 80, selector) for _ in range(_CONNECTIONS))
+        counts: Counts = {endpoint: Counter() for endpoint in _REQUESTS}
+        endpoints = _in_turn()
+        began_s, sent, answered = time.monotonic(), 0, 0
+        while (passed_s := time.monotonic() - began_s) < seconds + _LAST_ANSWERS_S:
+            due = int(min(passed_s, seconds) * rps) - sent
+            for _ in range(min(due, len(idle))):
+                idle.popleft().ask(next(endpoints))
+                sent += 1
+            if passed_s >= seconds and answered == sent:
+                break
+            for key, _ in selector.select(_WAIT_S):
+                asking: _Asking = key.data
+                if (status := asking.answer()) is not None:
+                    counts[asking.endpoint][status] += 1
+                    answered += 1
+                    idle.append(asking)
+        for key in list(selector.get_map().values()):
+            key.data.connection.close()
+    return counts
+
+
+class _Asking:
+    """A connection with one request at a time."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.endpoint = ""
+        self._received = b""
+
+    @classmethod
+    def connected(cls, host: str, port: int, selector: selectors.BaseSelector) -> _Asking:
+        connection = socket.create_connection((host, port), timeout=10, source_address=(ADDRESS, 0))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        asking = cls(connection)
+        selector.register(connection, selectors.EVENT_READ, asking)
+        return asking
+
+    def ask(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._received = b""
+        self.connection.sendall(_REQUESTS[endpoint]())
+
+    def answer(self) -> str | None:
+        """The status, once the answer is there in full."""
+        chunk = self.connection.recv(_CHUNK_BYTES)
+        if not chunk:
+            raise ConnectionError(f"flooder: the target closed a connection, got {self._received!r} before")
+        self._received += chunk
+        head, end, body = self._received.partition(_HEAD_END)
+        length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
+        is_whole = end and len(body) >= int(length)
+        return head[9:12].decode() if is_whole else None
+
+
+def _in_turn() -> Iterator[str]:
+    while True:
+        yield from _MIX
+
+
+_NUMBERS: Final = count()
+_RUN: Final = time.time_ns()
+"""Neither keys nor events repeat from flood to flood."""
+
+
+def _balance() -> bytes:
+    return b"GET /balance/acct-000001 HTTP/1.1\r\nhost: target\r\nuser-agent: flooder\r\n\r\n"
+
+
+def _payment() -> bytes:
+    order = b'{"debit":"acct-000001","credit":"acct-000002","amount":1,"currency":"EUR"}'
+    return _posted("/transactions", f"idempotency-key: {_RUN}-{next(_NUMBERS)}", order)
+
+
+def _event() -> bytes:
+    event = b'{"update_id":%d}' % (_RUN + next(_NUMBERS))
+    return _posted("/webhooks/telegram", f"x-telegram-bot-api-secret-token: {DEVELOPMENT_TOKEN}", event)
+
+
+def _posted(path: str, header: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: target\r\nuser-agent: flooder\r\ncontent-type: application/json\r\n"
+    return f"{head}{header}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+_REQUESTS: Final[dict[str, Callable[[], bytes]]] = {"balance": _balance, "transactions": _payment, "webhooks": _event}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Orders to rows in the ledger: double entry, no overdraft, one effect per key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@dataclass(frozen=True)
+class Order:
+    debit: str
+    credit: str
+    amount: int
+    """Minor units."""
+    currency: str
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an order came to: 201 with the transaction, or a refusal with its problem kind as `body['kind']`."""
+
+    status: int
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+class KeyReusedError(Exception):
+    """The idempotency key came with another order before."""
+
+
+def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
+    """Within a transaction of the caller's; what the key came to before, if it did. KeyReusedError."""
+    seen = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
+    if seen is not None:
+        if seen[0] != order.fingerprint:
+            raise KeyReusedError
+        return Result(seen[1], json.loads(seen[2]), replayed=True)
+    result = _carry_out(connection, order)
+    connection.execute(
+        "INSERT INTO idempotency VALUES (?, ?, ?, ?)", (key, order.fingerprint, result.status, json.dumps(result.body))
+    )
+    return result
+
+
+def _carry_out(connection: sqlite3.Connection, order: Order) -> Result:
+    currencies = dict(
+        connection.execute(
+            "SELECT id, currency FROM accounts WHERE id IN (?, ?)", (order.debit, order.credit)
+        ).fetchall()
+    )
+    if order.debit == order.credit:
+        return Result(422, {"kind": "same-account", "detail": "Debit and credit are the same account."})
+    if len(currencies) < 2:
+        return Result(404, {"kind": "unknown-account", "detail": "There is no such account."})
+    if set(currencies.values()) != {order.currency}:
+        return Result(422, {"kind": "currency-mismatch", "detail": "An account has another currency."})
+    taken = connection.execute(
+        "UPDATE accounts SET balance = balance - ? WHERE id = ? AND balance >= ?",
+        (order.amount, order.debit, order.amount),
+    )
+    if taken.rowcount == 0:
+        return Result(422, {"kind": "insufficient-funds", "detail": "The balance doesn't cover the amount."})
+    connection.execute("UPDATE accounts SET balance = balance + ? WHERE id = ?", (order.amount, order.credit))
+    transaction = {"id": uuid.uuid4().hex, **asdict(order), "created_at": now()}
+    connection.execute(
+        "INSERT INTO transactions VALUES (:id, :debit, :credit, :amount, :currency, :created_at)", transaction
+    )
+    connection.executemany(
+        "INSERT INTO postings VALUES (?, ?, ?)",
+        [(transaction["id"], order.debit, -order.amount), (transaction["id"], order.credit, order.amount)],
+    )
+    return Result(201, transaction)
+
+
+def now() -> str:
+    """UTC, as it stands in the ledger."""
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,71 @@
+"""The drill of floods: who floods, and what the report makes of the neighbours."""
+
+from __future__ import annotations
+
+import pytest
+
+from drills.flood import LIMITS, LONG, Length, Sent, tell_of_flooder, tell_of_neighbours
+from drills.flooder import flood
+from drills.running import Report
+from tests.targets import running_target
+
+LENGTH = Length(calm_s=10, flood_s=20, rise_s=5)
+
+
+@pytest.mark.process
+def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
+    with running_target() as target:
+        counts = flood(target.url, rps=300, seconds=1)
+    assert {endpoint: sum(by_status.values()) for endpoint, by_status in counts.items()} == {
+        "balance": 180,
+        "transactions": 75,
+        "webhooks": 45,
+    }
+    admitted = {"balance": ("200", 30), "transactions": ("201", 10), "webhooks": ("202", 5)}
+    for endpoint, (status, quota) in admitted.items():
+        assert counts[endpoint][status] == quota
+        assert set(counts[endpoint]) == {status, "429"}
+
+
+def test_a_flood_of_a_minute_and_more_has_its_quota_twice():
+    assert LONG.windows == 2
+    assert LENGTH.windows == 1
+
+
+def verdict_of(beside_s: float, word: str = "PASS") -> dict[str, object]:
+    def row(phase: str, response_s: float) -> dict[str, object]:
+        quantiles = {name: {"value": response_s} for name in ("p50", "p95", "p99")}
+        return {
+            "phase": phase,
+            "endpoint": None,
+            "outcomes": {"ok": 1000, "throttled": 0},
+            "response_s": quantiles,
+        }
+
+    return {"verdict": word, "summary": [row("calm", 0.010), row("flood", beside_s)]}
+
+
+@pytest.mark.parametrize(
+    ("beside_s", "word", "code"), [(0.0199, "PASS", 0), (0.0201, "PASS", 1), (0.0201, "INVALID", 4)]
+)
+def test_neighbours_beyond_twice_their_calm_p95_are_a_broken_promise(beside_s, word, code, capsys):
+    """Unless the load was disturbed: then nothing is known of it."""
+    report = Report("flood")
+    tell_of_neighbours(report, verdict_of(beside_s, word))
+    assert report.exit_code() == code
+    assert "neighbours' p95: 10.0 ms before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (Sent(20_000, 19_955, LIMITS), 0),
+        (Sent(20_000, 19_954, LIMITS | {"balance": 31}), 1),
+        (Sent(20_000, 19_954, LIMITS), 1),
+        (Sent(15_000, 14_955, LIMITS), 4),
+    ],
+)
+def test_a_flooder_has_its_quota_to_the_request_and_one_that_was_too_slow_shows_nothing(sent, code):
+    report = Report("flood")
+    tell_of_flooder(report, sent, 1000, LENGTH)
+    assert report.exit_code() == code
