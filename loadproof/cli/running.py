@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -46,7 +45,7 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         thresholds_so_far=functools.partial(judging.judge_so_far, run_directory),
     )
     # What judges loads while the target starts, or its loading would disturb the measurement.
-    threading.Thread(target=importlib.import_module, args=["analysis.judge.thresholds"], daemon=True).start()
+    threading.Thread(target=_load_judge, daemon=True).start()
     try:
         with progress:
             broken = judging.watch_for_abort(run_directory, scenario)
@@ -57,6 +56,10 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         has_measured = (run_directory / INTERVALS).exists()
         raise out_of_memory(error, run_directory, has_measured=has_measured) from None
     return run_directory, ended
+
+
+def _load_judge() -> None:
+    import analysis.judge.thresholds  # noqa: F401
 
 
 def tell_faults(target: TargetFile | None) -> None:
