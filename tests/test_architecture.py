@@ -96,7 +96,7 @@ def test_only_locusts_own_processes_reach_locust_or_gevent():
 
 
 def test_what_locusts_own_processes_run_is_named_to_them_only():
-    """The way around imports: each child is told the name of its module, and nothing else that holds Locust is named."""
+    """The way around imports: a child is told its module's name, and nothing else that holds Locust is named."""
     words = {
         node.value
         for name, file in MODULES.items()
