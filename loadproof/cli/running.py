@@ -20,6 +20,7 @@ from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
+from loadproof.run.probe import probe
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import INTERVALS, create_run_directory
 from loadproof.units import format_duration
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
 
 def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tuple[Path, Manifest]:
-    """Run one scenario into a new run directory below `out`; how it ended."""
+    """Run one scenario into a new run directory below `out`, once one's own target answers; how it ended."""
     scenario = assignment.scenario
+    if assignment.target is not None:
+        tell_closing(assignment.target, scenario, keeps=probe(assignment.target, scenario))
     tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
     progress = Progress(
