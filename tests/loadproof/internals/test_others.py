@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import os
 import re
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -176,6 +179,38 @@ def test_nothing_private_of_others_is_imported():
 def test_no_text_reaches_them_by_name():
     """`getattr` with a name is no way around, nor is a dictionary of an object's own."""
     assert found_by(private_texts, *PRODUCT) == {}
+
+
+PREPARES_SOCKETS = ROOT / "loadproof/generator/locustfile.py"
+"""When it is imported, those of this process; its classes have no code."""
+
+
+def heirs() -> Iterator[type]:
+    """Classes of the product that extend one of these libraries', or one of ours that does."""
+    extends = re.compile(rf"^from ({'|'.join(LIBRARIES)})\b.*^class ", re.MULTILINE | re.DOTALL)
+    files = (file for package in PRODUCT for file in (ROOT / package).rglob("*.py"))
+    for file in files:
+        if file != PREPARES_SOCKETS and extends.search(file.read_text(encoding="utf-8")):
+            module = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+            own = (held for held in vars(module).values() if getattr(held, "__module__", None) == module.__name__)
+            yield from (held for held in own if inspect.isclass(held) and inherited_by(held))
+
+
+def inherited_by(heir: type) -> list[type]:
+    return [base for base in heir.__mro__ if base.__module__.partition(".")[0] in LIBRARIES]
+
+
+def test_what_extends_their_classes_leaves_what_is_private_in_them_alone():
+    """Ruff takes `self` for one's own, whatever it inherits."""
+    found, inherited = {}, set()
+    for heir in heirs():
+        inherited.update(inherited_by(heir))
+        source = ast.parse(textwrap.dedent(inspect.getsource(heir)))
+        used = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute)} | set(vars(heir))
+        theirs = set().union(*(re.findall(r"\b_[a-z]\w*", inspect.getsource(base)) for base in inherited_by(heir)))
+        found[heir.__qualname__] = used & theirs
+    assert {base.__name__ for base in inherited} >= {"LoadTestShape", "Storage", "User", "UsersDispatcher"}
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
