@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -66,6 +67,16 @@ def reached_from(name: str) -> set[str]:
 
 
 MODULES = modules(PACKAGES)
+LOCUST = {"gevent", "greenlet", "locust", "zmq"}
+"""What only Locust's own processes load: some of it patches the rest."""
+OUTSIDE = ("analysis", "loadproof.run", "loadproof.cli")
+CHILDREN = {f"loadproof.generator.{name}" for name in ("casting", "locust", "onelook")}
+"""What `loadproof.run` starts as its children, by name."""
+
+
+def reached_of(foreign: set[str], name: str) -> set[str]:
+    """Which of these libraries are loaded with this module, by whatever it imports."""
+    return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & foreign
 
 
 def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, set[str]]:
@@ -76,19 +87,35 @@ def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, 
 
 def test_pure_packages_import_no_gevent_locust_or_rich():
     """Nor does what they import: they are the same in every process and on every machine."""
-    impure = {"gevent", "greenlet", "locust", "rich"}
-
-    def impurities(name: str) -> set[str]:
-        return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & impure
-
-    assert breaches(impurities, *PURE) == {}
+    assert breaches(lambda name: reached_of(LOCUST | {"rich"}, name), *PURE) == {}
 
 
-def test_only_locusts_own_processes_import_locust_or_gevent():
-    """Neither what judges nor what starts Locust as its children, at any place of a module."""
-    impure = {"gevent", "greenlet", "locust"}
-    outside = ("analysis", "loadproof.run", "loadproof.cli")
-    assert breaches(lambda name: top_level(imports_of(MODULES[name])) & impure, *outside) == {}
+def test_only_locusts_own_processes_reach_locust_or_gevent():
+    """Neither what judges nor what starts Locust as its children, at any place of a module or of what it imports."""
+    assert breaches(lambda name: reached_of(LOCUST, name), *OUTSIDE) == {}
+
+
+def test_what_locusts_own_processes_run_is_named_to_them_only():
+    """The way around imports: a child is told its module's name, and nothing else that holds Locust is named."""
+    words = {
+        node.value
+        for name, file in MODULES.items()
+        if within(name, set(OUTSIDE))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {name for name in words & set(MODULES) if reached_of(LOCUST, name)} == CHILDREN
+
+
+def test_every_import_is_one_that_these_rules_can_read():
+    """Neither relative nor made of a text."""
+    makers = {"__import__", "import_module", "run_module", "run_path", "spec_from_file_location"}
+    for name, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.ImportFrom) or not node.level, f"{name}, line {node.lineno}: relative"
+            words = {getattr(node, field, None) for field in ("id", "attr", "name", "value")}
+            found = {word for word in words if isinstance(word, str)} & makers
+            assert not found, f"{name}: {found} imports what no rule sees"
 
 
 def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
@@ -145,12 +172,14 @@ def test_imports_make_no_circle():
 def test_packages_hold_no_code_and_forward_nothing():
     """An `__init__` says what the room is for, the outermost its version, too; other modules define something."""
     for name, file in MODULES.items():
-        body = ast.parse(file.read_text(encoding="utf-8")).body
+        module = ast.parse(file.read_text(encoding="utf-8"))
         if file.name == "__init__.py":
-            assert len(body) == 1 or (name == "loadproof" and "__version__" in ast.unparse(body)), name
+            assert ast.get_docstring(module), name
+            code = [re.sub(r"'[\d.]+'", "…", line) for line in map(ast.unparse, module.body[1:])]
+            assert code == (["__version__ = …"] if name == "loadproof" else []), name
         else:
             imports = (ast.Import, ast.ImportFrom)
-            assert any(not isinstance(statement, imports) for statement in body[1:]), f"{name} only forwards"
+            assert any(not isinstance(statement, imports) for statement in module.body[1:]), f"{name} only forwards"
 
 
 @pytest.mark.process

@@ -13,16 +13,17 @@ from analysis.estimates.estimate import Estimate, exact, ratio_estimate
 from analysis.foreign.locustdoubts import doubts_of, later_of
 from analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
 from analysis.foreign.texts import could_be
+from analysis.foreign.thresholdfile import Thresholds, read_thresholds
 from analysis.inert import shortened
 from analysis.judge.finding import Finding
 from analysis.judge.health import MOST_RAISED
 from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
-from loadproof.errors import InputError, Problem, printable
+from loadproof.errors import printable
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
 from loadproof.scenario.expectation import Expectation, Metric, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.strict import Strict, read_document, validate
+from loadproof.scenario.strict import Strict
 from loadproof.scenario.vacuous import Longest, vacuity
 from loadproof.units import Dimension, format_quantity
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analysis.foreign.locustcsv import LocustRun
+    from analysis.foreign.thresholdfile import Refusal
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
@@ -73,22 +75,9 @@ class CsvThreshold(Strict):
         return f"{shortened(self.method or '')} {names or 'all endpoints'}".strip()
 
 
-class CsvThresholds(Strict):
-    thresholds: Annotated[list[CsvThreshold], Field(min_length=1, max_length=200)]
-
-
 def load_thresholds(path: Path, run: LocustRun) -> tuple[CsvThreshold, ...]:
     """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this run."""
-    document = read_document(path)
-    thresholds = validate(CsvThresholds, document).thresholds
-    problems = [
-        Problem(document.where(("thresholds", index, key)), what, remedy, got=got)
-        for index, threshold in enumerate(thresholds)
-        for key, what, got, remedy in (*_impossible(threshold, run), *_unmatched(threshold, run))
-    ]
-    if problems:
-        raise InputError(problems)
-    return tuple(thresholds)
+    return read_thresholds(path, Thresholds[CsvThreshold], lambda threshold: _refusals(threshold, run))
 
 
 def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
@@ -227,11 +216,12 @@ def _rows_named(name: str, run: LocustRun) -> list[Entry]:
     )
 
 
-_Refusal = tuple[str, str, str | None, str]
-"""Key, what is wrong, the value found, the remedy."""
+def _refusals(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
+    yield from _impossible(threshold, run)
+    yield from _unmatched(threshold, run)
 
 
-def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
+def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
     expectation = threshold.expectation
     metric = expectation.metric
     if metric.name in _IMPOSSIBLE:
@@ -250,7 +240,7 @@ def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
         yield "expect", found.what, threshold.expect, found.remedy
 
 
-def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[_Refusal]:
+def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
     """Names that no row has; in a run without any row they can't be told from endpoints without requests."""
     if not run.entries:
         return

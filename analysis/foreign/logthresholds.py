@@ -11,15 +11,16 @@ from analysis.estimates.metrics import Scope
 from analysis.foreign.leftout import left_out_of, with_untimed
 from analysis.foreign.requestlog import PHASE, RequestLog
 from analysis.foreign.texts import could_be
+from analysis.foreign.thresholdfile import Thresholds, read_thresholds
 from analysis.judge.judgement import Answer, Judgement, Word
 from analysis.judge.thresholds import judge_scope
 from analysis.judge.verdict import PRECEDENCE, Verdict, outage_step, sentence, told
-from loadproof.errors import InputError, Problem, printable
+from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
-from loadproof.scenario.strict import Strict, nearest, read_document, validate
+from loadproof.scenario.strict import Strict, nearest
 from loadproof.scenario.vacuous import vacuity
 from loadproof.units import Dimension
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analysis.foreign.thresholdfile import Refusal
     from loadproof.scenario.expectation import Metric
 
 
@@ -55,25 +57,12 @@ class LogThreshold(Strict):
         return " + ".join(name or "''" for name in self.names) or "all endpoints"
 
 
-class LogThresholds(Strict):
-    thresholds: Annotated[list[LogThreshold], Field(min_length=1, max_length=200)]
-
-
 def load_thresholds(path: Path, log: RequestLog) -> tuple[LogThreshold, ...]:
     """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this log."""
-    document = read_document(path)
-    thresholds = validate(LogThresholds, document).thresholds
-    problems = [
-        Problem(document.where(("thresholds", number, key)), what, remedy, got=got)
-        for number, threshold in enumerate(thresholds)
-        for key, what, got, remedy in _problems(threshold, log)
-    ]
-    if problems:
-        raise InputError(problems)
-    return tuple(thresholds)
+    return read_thresholds(path, Thresholds[LogThreshold], lambda threshold: _refusals(threshold, log))
 
 
-def _problems(threshold: LogThreshold, log: RequestLog) -> Iterator[tuple[str, str, str | None, str]]:
+def _refusals(threshold: LogThreshold, log: RequestLog) -> Iterator[Refusal]:
     expectation = threshold.expectation
     if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"

@@ -27,11 +27,10 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
-from loadproof.cli.running import run_into, tell_closing, tell_ignored_settings
+from loadproof.cli.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
-from loadproof.run.probe import probe
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
@@ -128,9 +127,6 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
         return _unrun(assignment, stop_signal)
     name = assignment.scenario.name
     try:
-        if assignment.target is not None:
-            keeps = probe(assignment.target, assignment.scenario)
-            tell_closing(assignment.target, assignment.scenario, keeps=keeps)
         run_directory, ended = run_into(out, assignment, stop_signal)
         run, verdict = judging.judged(run_directory, None, console, ended=ended)
     except LoadproofError as error:

@@ -29,7 +29,7 @@ from loadproof.cli.options import (
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare
-from loadproof.cli.running import look, run_into, tell_closing, tell_ignored_settings
+from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
 from loadproof.run.locust import LOOPBACK, CrewOptions
 from loadproof.run.notify import channels_of
@@ -78,8 +78,6 @@ def run(
                 probe(target_file, assignment.scenario)
             raise typer.Exit(look(assignment))
         try:
-            keeps = target_file is None or probe(target_file, assignment.scenario)
-            tell_closing(target_file, assignment.scenario, keeps=keeps)
             run_directory, ended = run_into(out, assignment, stop_signal)
             code = judging.judge(run_directory, before, console, policy, ended=ended)
         except LoadproofError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
+from loadproof.run.probe import probe
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import INTERVALS, create_run_directory
 from loadproof.units import format_duration
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 
 def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tuple[Path, Manifest]:
-    """Run one scenario into a new run directory below `out`; how it ended."""
+    """Run one scenario into a new run directory below `out`, once one's own target answers; how it ended."""
     scenario = assignment.scenario
+    if assignment.target is not None:
+        tell_closing(assignment.target, scenario, keeps=probe(assignment.target, scenario))
     tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
     progress = Progress(
@@ -46,7 +48,7 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         thresholds_so_far=functools.partial(judging.judge_so_far, run_directory),
     )
     # What judges loads while the target starts, or its loading would disturb the measurement.
-    threading.Thread(target=importlib.import_module, args=["analysis.judge.thresholds"], daemon=True).start()
+    threading.Thread(target=_load_judge, daemon=True).start()
     try:
         with progress:
             broken = judging.watch_for_abort(run_directory, scenario)
@@ -57,6 +59,10 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         has_measured = (run_directory / INTERVALS).exists()
         raise out_of_memory(error, run_directory, has_measured=has_measured) from None
     return run_directory, ended
+
+
+def _load_judge() -> None:
+    import analysis.judge.thresholds  # noqa: F401
 
 
 def tell_faults(target: TargetFile | None) -> None:

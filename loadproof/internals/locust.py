@@ -31,7 +31,10 @@ def is_stopping(user: User) -> bool:
 
 
 def wait_by(user: User, sleep: Callable[[float], None]) -> None:
-    """As `User.wait`, by another clock: the only place where Locust's users sleep. Source: locust/user/task.py."""
+    """As `User.wait`, by another clock, from now on: the only place where Locust's users sleep.
+
+    Source: locust/user/users.py, User.wait; locust/user/task.py, TaskSet.wait.
+    """
     tasks: Any = user._taskset_instance
     tasks._sleep = sleep
     tasks.wait()

@@ -12,11 +12,24 @@ import pytest
 
 from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import EXIT_CODES
 from loadproof.cli import judging
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from simulation.rundirs import write_run
-from tests.commands import ENDLESS, GENERATOR, ROOT, Background, found, in_process, only_run, scenario_file, verdict_of
+from tests.commands import (
+    ENDLESS,
+    GENERATOR,
+    ROOT,
+    Background,
+    found,
+    in_process,
+    only_run,
+    scenario_file,
+    verdict_of,
+    word_of,
+)
 
 pytestmark = pytest.mark.process
 
@@ -53,7 +66,9 @@ def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_targ
     assert verdict_of(path)["verdict"] == "INVALID"
     # Of the run itself nothing is missing: with room it can be judged again.
     assert read_manifest(path).ending == "completed"
-    assert in_process("report", path).returncode != 2
+    judged = in_process("report", path)
+    assert judged.returncode == EXIT_CODES[Word(verdict_of(path)["verdict"])], judged.stdout + judged.stderr
+    assert word_of(path, "goodput_ratio >= 1 %") == "PASS"
     assert (path / files.REPORT).exists()
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.judge.judgement import Word
+from analysis.judge.verdict import EXIT_CODES
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import QUICK, ROOT, only_run
+from tests.commands import QUICK, ROOT, only_run, verdict_of, word_of
 from tests.end_to_end.test_own_locustfiles import LOGGING_IN
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
@@ -57,8 +59,10 @@ def test_a_run_takes_nothing_from_where_it_is_called(elsewhere):
     done = in_directory(
         elsewhere, AS_THE_COMMAND, "run", "shop.yaml", "--locustfiles", "own", "--out", "out", "--workers", "2"
     )
-    assert done.returncode in {0, 4}, done.stdout + done.stderr
-    assert read_manifest(only_run(elsewhere / "out")).ending == "completed"
+    run = only_run(elsewhere / "out")
+    assert done.returncode == EXIT_CODES[Word(verdict_of(run)["verdict"])], done.stdout + done.stderr
+    assert word_of(run, "goodput_ratio >= 1 %") == "PASS", done.stdout + done.stderr
+    assert read_manifest(run).ending == "completed"
 
 
 def test_a_dry_run_takes_nothing_from_where_it_is_called(elsewhere):

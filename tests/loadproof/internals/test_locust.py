@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.unpatched import locust  # isort: skip
 from locust import argument_parser, runners, shape
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
@@ -59,6 +62,40 @@ def test_a_user_tells_whether_it_is_to_stop():
         assert not user.stop()
         assert ours.is_stopping(user)
         user.stop(force=True)
+
+
+class Pausing(locust.User):
+    """It sleeps by another clock than Locust's, from its beginning on."""
+
+    wait_time = locust.constant(75)
+
+    def on_start(self) -> None:
+        self.done: list[object] = []
+        ours.wait_by(self, self.sleep)
+
+    @locust.task
+    def pass_by(self) -> None:
+        self.done.append("task")
+
+    def sleep(self, duration_s: float) -> None:
+        self.done.append(duration_s)
+        if self.done.count(75) == 3:
+            raise StopUser
+
+
+def test_a_user_sleeps_by_the_clock_that_it_is_given():
+    """Now and between all of its tasks, as long as its wait time says, and not at all by gevent's; `wait_by`."""
+    with unchanged(
+        "User.wait is User._taskset_instance.wait, and TaskSet._sleep is how a user sleeps, whoever has it wait",
+        "internals/locust.py wait_by: simulated time stands still without it",
+    ):
+        user, group = Pausing(Environment()), Group()
+        user.start(group)
+        is_over = group.join(5)
+        group.kill()
+        assert is_over
+        assert user.done == [75, "task", 75, "task", 75]
+        assert "self._taskset_instance.wait()" in inspect.getsource(locust.User.wait)
 
 
 def test_the_request_event_tells_who_listens():
@@ -235,3 +272,9 @@ def test_the_events_that_we_listen_to_are_there(event):
     """`generator/` and `recording/`."""
     with unchanged(f"events.{event}", "generator/ and recording/"):
         getattr(Environment().events, event).add_listener(lambda **_: None)
+
+
+def test_all_that_we_use_is_tried_here():
+    """A function that is added there has a test, which says what changed."""
+    functions = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}
+    assert set(re.findall(r"\bours\.(\w+)\(", Path(__file__).read_text(encoding="utf-8"))) == functions

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import os
 import re
+import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gevent
@@ -18,6 +22,7 @@ from tests.unpatched import locust  # isort: skip
 from tests.commands import ROOT
 
 assert locust
+PRODUCT = ("analysis", "loadproof", "locustfiles", "payments_api")
 
 
 @contextmanager
@@ -110,20 +115,148 @@ def test_private_parts_of_others_stand_in_one_file_each():
     assert "SLF001" not in lint["ignore"]
     found = {
         str(file.relative_to(ROOT))
-        for package in ("analysis", "bench", "docs", "drills", "loadproof", "locustfiles", "payments_api", "simulation")
+        for package in (*PRODUCT, "bench", "docs", "drills", "simulation")
         for file in (ROOT / package).rglob("*.py")
         if re.search(r"noqa: *[A-Z0-9, ]*SLF001|# ruff: noqa|\b_[A-Z]\w*__[a-z]", file.read_text())
     }
     assert found == set()
 
 
-@pytest.mark.parametrize("name", ["_handlers", "_send_stats", "_user_classes", "_worker_nodes", "_stats_history_"])
-def test_no_text_reaches_them_by_name(name):
-    """`getattr` with a name is no way around."""
-    found = {
-        str(file.relative_to(ROOT))
-        for package in ("analysis", "loadproof", "locustfiles", "payments_api")
-        for file in (ROOT / package).rglob("*.py")
-        if re.search(rf"{name}\w*", file.read_text())
-    }
-    assert found == {"loadproof/internals/locust.py"}
+@pytest.mark.parametrize("name", ["gevent", "limits", "locust", "pytest", "pytest-xdist", "slowapi"])
+def test_what_is_used_beyond_its_promises_ends_before_its_next_version(name):
+    """Private parts, and what a new version may bend."""
+    assert re.search(rf'^    "{name}>=[\d.]+,<[\d.]+",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+LIBRARIES = {"gevent", "greenlet", "limits", "locust", "slowapi", "zmq"}
+PRIVATE = re.compile(r"(?:\w+\.)*_[A-Za-z]\w*(?:\.\w+)*(?<!\.csv)")
+"""A name, or a path with one in it, as `getattr` and its like take them; dunders are everybody's, files none."""
+ABOUT_TEXT = {"TypeVar", "endswith", "removeprefix", "removesuffix", "startswith"}
+"""Calls whose texts name nothing of anybody's."""
+
+
+def private_imports(tree: ast.AST) -> Iterator[str]:
+    """What these libraries keep to themselves, imported at any place, under any name."""
+    for node in ast.walk(tree):
+        paths = []
+        if isinstance(node, ast.Import):
+            paths = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            paths = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (path for path in paths if path.partition(".")[0] in LIBRARIES and PRIVATE.fullmatch(path))
+
+
+def private_texts(tree: ast.AST) -> Iterator[str]:
+    """Texts that are a private name, or begin as one, wherever they go: to `getattr`, to `vars(…)[…]`, into a table."""
+    harmless: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", None)) in ABOUT_TEXT:
+            harmless.update(part for argument in node.args for part in ast.walk(argument))
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__slots__"]:
+            harmless.update(ast.walk(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            harmless.update(node.values)
+            if PRIVATE.fullmatch(begun := re.sub(r"{.*", "x", ast.unparse(node)[2:-1])):
+                yield begun
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in harmless:
+            yield from [node.value] if PRIVATE.fullmatch(node.value) else []
+
+
+def found_by(rule: Callable[[ast.AST], Iterator[str]], *packages: str) -> dict[str, list[str]]:
+    """By file, without the one room that is for it."""
+    files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
+    trees = {str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    outside = {name: tree for name, tree in trees.items() if not name.startswith("loadproof/internals/")}
+    return {name: found for name, tree in outside.items() if (found := list(rule(tree)))}
+
+
+def test_nothing_private_of_others_is_imported():
+    """Neither a module nor a name."""
+    assert found_by(private_imports, *PRODUCT, "bench", "docs", "drills", "simulation") == {}
+
+
+def test_no_text_reaches_them_by_name():
+    """`getattr` with a name is no way around, nor is a dictionary of an object's own."""
+    assert found_by(private_texts, *PRODUCT) == {}
+
+
+PREPARES_SOCKETS = ROOT / "loadproof/generator/locustfile.py"
+"""When it is imported, those of this process; its classes have no code."""
+
+
+def heirs() -> Iterator[type]:
+    """Classes of the product that extend one of these libraries', or one of ours that does."""
+    extends = re.compile(rf"^from ({'|'.join(LIBRARIES)})\b.*^class ", re.MULTILINE | re.DOTALL)
+    files = (file for package in PRODUCT for file in (ROOT / package).rglob("*.py"))
+    for file in files:
+        if file != PREPARES_SOCKETS and extends.search(file.read_text(encoding="utf-8")):
+            module = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+            own = (held for held in vars(module).values() if getattr(held, "__module__", None) == module.__name__)
+            yield from (held for held in own if inspect.isclass(held) and inherited_by(held))
+
+
+def inherited_by(heir: type) -> list[type]:
+    return [base for base in heir.__mro__ if base.__module__.partition(".")[0] in LIBRARIES]
+
+
+def test_what_extends_their_classes_leaves_what_is_private_in_them_alone():
+    """Ruff takes `self` for one's own, whatever it inherits."""
+    found, inherited = {}, set()
+    for heir in heirs():
+        inherited.update(inherited_by(heir))
+        source = ast.parse(textwrap.dedent(inspect.getsource(heir)))
+        used = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute)} | set(vars(heir))
+        theirs = set().union(*(re.findall(r"\b_[a-z]\w*", inspect.getsource(base)) for base in inherited_by(heir)))
+        found[heir.__qualname__] = used & theirs
+    assert {base.__name__ for base in inherited} >= {"LoadTestShape", "Storage", "User", "UsersDispatcher"}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from locust.runners import _x",
+        "from limits.storage import _x as x",
+        "from gevent._hub_local import get_hub",
+        "import gevent._hub_local",
+        "import zmq.backend.cython._zmq as z",
+    ],
+)
+def test_the_rule_of_imports_finds(line):
+    assert list(private_imports(ast.parse(f"def late():\n    {line}")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "getattr(runner, '_users_dispatcher', None)",
+        "vars(runner)['_users_dispatcher']",
+        "runner.__dict__.get('_users_dispatcher')",
+        "setattr(runner, '_state', 1)",
+        "hasattr(runner, '_state')",
+        "attrgetter('environment._x.runner')",
+        "getattr(runner, f'_{name}')",
+        "NAMES = ('_state',)",
+    ],
+)
+def test_the_rule_of_texts_finds(line):
+    assert list(private_texts(ast.parse(line)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import locust.runners",
+        "from gevent.hub import get_hub",
+        "from _thread import allocate_lock",
+        "vars(self)['state']",
+        "name.endswith('_total')",
+        "f'{name}_s'",
+        "T = TypeVar('_T')",
+        "__slots__ = ('_state',)",
+        "importlib = '__main__'",
+    ],
+)
+def test_the_rules_leave_alone(line):
+    assert [*private_imports(ast.parse(line)), *private_texts(ast.parse(line))] == []

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from loadproof.plan.shares import allot
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof.plan.shares import allot, apportion
+
+
+@pytest.mark.parametrize(
+    ("total", "shares", "counts"),
+    [
+        # 1.1, 2.8 and 6.1.
+        (10, {"few": 0.11, "some": 0.28, "large": 0.61}, {"few": 1, "some": 3, "large": 6}),
+        # 7.2, 1.9 and 0.9.
+        (10, {"large": 0.72, "some": 0.19, "few": 0.09}, {"large": 7, "some": 2, "few": 1}),
+        (10, {"half": 0.5, "tenth": 0.1, "rest": 0.4}, {"half": 5, "tenth": 1, "rest": 4}),
+        (1, {"first": 0.5, "second": 0.5}, {"first": 1, "second": 0}),
+        (0, {"all": 1.0}, {"all": 0}),
+    ],
+)
+def test_what_is_left_goes_to_the_largest_remainders(total, shares, counts):
+    """Neither to the largest shares nor to the smallest; of equal ones the first named."""
+    assert apportion(total, shares) == counts
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 100), min_size=1, max_size=8))
+def test_whole_numbers_add_up_and_lie_beside_their_shares(total, weights):
+    """Less than one from each."""
+    shares = {str(number): weight / sum(weights) for number, weight in enumerate(weights)}
+    counts = apportion(total, shares)
+    assert sum(counts.values()) == total
+    assert all(abs(counts[name] - total * share) < 1 + 1e-6 for name, share in shares.items())
 
 
 def test_the_union_of_all_workers_numbers_is_the_whole():

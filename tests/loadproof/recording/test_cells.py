@@ -49,3 +49,10 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
     cells = cells_of(table, phases=PHASES, phase_ends_s=ENDS_S, deadline_s=deadline_s)
     assert {cell[:4]: cell[4] for cell in cells} == expected
     assert all(0 <= bucket < BUCKETS for _, _, _, bucket, _ in cells)
+
+
+def test_an_answer_at_its_deadline_is_good():
+    """At most that long; a microsecond more is too late. Halves and quarters of seconds are exact."""
+    rows = np.array([(2.0, 2.0, 2.0, 0.0, 0.0, ended_s, 7) for ended_s in (2.25, 2.5, 2.500001)])
+    cells = cells_of(rows, phases=PHASES, phase_ends_s=ENDS_S, deadline_s=0.5)
+    assert [cell for cell in cells if cell[2] == "good"] == [(2, "a", "good", 0, 2)]

@@ -115,6 +115,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_who_reads_while_a_file_is_written_anew_has_the_old_one_whole(tmp_path):
+    """A new file takes the name; what was opened before stays as it was."""
+    paths = [tmp_path / "verdict.json", tmp_path / "report.html"]
+    files.write_all(dict.fromkeys(paths, "the old text"))
+    with paths[0].open() as verdict, paths[1].open() as report:
+        files.write_all(dict.fromkeys(paths, "new"))
+        assert (verdict.read(), report.read()) == ("the old text", "the old text")
+    assert [path.read_text() for path in paths] == ["new", "new"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
 @pytest.fixture
 def grudging(monkeypatch):
     """A kernel that takes three bytes a write, as it may."""
