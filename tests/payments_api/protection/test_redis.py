@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
 
 LIMITS = {"health": "3/min"}
 RULE = PenaltyRule(base_s=2, factor=2, cap_s=5, memory_s=60)
-TIMEOUT_S = 0.2
+TIMEOUT_S = 1.0
 
 
 @pytest.fixture
