@@ -12,7 +12,7 @@ import yaml
 
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import QUICK, ROOT, only_run
-from tests.end_to_end.test_own_locustfiles import LOGGING_IN
+from tests.end_to_end.shoplocustfile import LOGGING_IN
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
