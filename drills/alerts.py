@@ -9,7 +9,6 @@ Sentry is kent; the API is the real one, with two workers.
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import subprocess
@@ -25,6 +24,7 @@ from typing import Final, NamedTuple
 
 from drills.faketelegram import CHAT, TOKEN, FakeTelegram, fake_telegram, too_many
 from drills.sentryserver import SentryServer, sentry_server
+from drills.target import running_target
 
 INCIDENTS: Final = ("database-unreadable", "server-errors")
 ENDPOINT: Final = "payments_api.app.balance"
@@ -135,18 +135,8 @@ def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, le
         "ALERT_DISK_FREE": "0",
         "ALERT_STALL": "60",
     }
-    command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
-    with subprocess.Popen(
-        command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise SystemExit("drill: the API did not start")
-            yield line.split()[-1]
-        finally:
-            process.terminate()
+    with running_target(stderr=subprocess.DEVNULL, **settings) as target:
+        yield target.url
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,13 +22,13 @@ from typing import Final
 import requests
 
 from drills.payers import Payers, Payment
+from drills.target import running_target
 from payments_api.backups.manifest import Manifest, parse_manifest
 from payments_api.backups.places import DirectoryPlace, backups_in
 from payments_api.ledger import Ledger, Order, create_database
 
 _ACCOUNTS: Final = 100
 _BACKUPS: Final = "backed up"
-_READY: Final = "payments_api: ready on "
 _SLOWEST_S: Final = 1.0
 _TIMES_CALM: Final = 3.0
 """Nobody waits longer than this for a backup, and so many times as long as without one: a busy machine is no stall."""
@@ -166,17 +165,8 @@ def _fill(database: Path, payments: int) -> None:
 
 @contextmanager
 def _serving(database: Path) -> Iterator[str]:
-    environment = {**os.environ, "DATABASE": str(database), "LIMITER": "off", "ACCOUNTS": str(_ACCOUNTS)}
-    command = [sys.executable, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as api:
-        assert api.stdout is not None
-        try:
-            line = api.stdout.readline()
-            if not line.startswith(_READY):
-                raise SystemExit(f"the API doesn't start, got {line!r}; see above")
-            yield line.removeprefix(_READY).strip()
-        finally:
-            api.terminate()
+    with running_target(DATABASE=str(database), LIMITER="off", ACCOUNTS=str(_ACCOUNTS)) as target:
+        yield target.url
 
 
 def _command(*arguments: object) -> subprocess.CompletedProcess[str]:

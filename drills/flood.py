@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import psutil
 
-from drills.running import ROOT, LoadRun, Report, Target, outcomes, quantile_ms, run_directories, running_target
+from drills.running import LoadRun, Report, outcomes, quantile_ms, run_directories
+from drills.target import ROOT, Target, running_target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from drills.redisserver import RedisServer
-from drills.running import LoadRun, Report, Target, outcomes, quantile_ms, run_directories, running_target
+from drills.running import LoadRun, Report, outcomes, quantile_ms, run_directories
+from drills.target import Target, running_target
 
 PROCESSES: Final = 2
 LIMIT: Final = 30

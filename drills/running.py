@@ -1,63 +1,22 @@
-"""The reference API and loadproof's runs as a drill needs them, and the report at its end."""
+"""Loadproof's runs as a drill needs them, and the report at its end."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from drills.target import ROOT, Target
+
 _PYTHON: Final = sys.executable
-_LONGEST_START_S: Final = 60.0
-
-
-@dataclass
-class Target:
-    url: str
-    process: subprocess.Popen[str]
-
-    def page(self) -> str:
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310 - our own, on loopback
-            text: str = answer.read().decode()
-        return text
-
-    def metric(self, name: str, labels: str = "") -> float:
-        """The sum of all samples of this name, or of those with these labels."""
-        inside = rf"{{[^}}]*{re.escape(labels)}[^}}]*}}" if labels else r"(?:{[^}]*})?"
-        pattern = rf"^{name}{inside} (\S+)$"
-        return sum(float(value) for value in re.findall(pattern, self.page(), re.MULTILINE))
-
-    def wait_for_requests(self) -> None:
-        """Until a run has begun to send."""
-        deadline_s = time.monotonic() + _LONGEST_START_S
-        # The probe ahead of a run asks for health only.
-        while self.metric("limiter_decisions_total", 'endpoint="balance"') == 0:
-            if time.monotonic() > deadline_s:
-                raise SystemExit("drill: no request came; see what loadproof printed above")
-            time.sleep(0.2)
-
-
-@contextmanager
-def running_target(**settings: str) -> Iterator[Target]:
-    """`python -m payments_api` on a free loopback port; stopped on the way out."""
-    command = [_PYTHON, "-m", "payments_api", "--port", "0", "--exit-with-parent"]
-    environment = {**os.environ, **settings}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield Target(process.stdout.readline().split()[-1], process)
-        finally:
-            process.terminate()
 
 
 @contextmanager

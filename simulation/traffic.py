@@ -85,6 +85,11 @@ def run_of_seconds(
     return _run(plan, cells.frame(), sent, None)
 
 
+def counts_of(times_s: Times) -> NDArray[np.int64]:
+    """How many are in each bucket of a histogram, shape (BUCKETS,)."""
+    return np.bincount(buckets_of(times_s), minlength=BUCKETS)
+
+
 def _run(plan: Scenario, intervals: pd.DataFrame, sent: NDArray[np.int64], target: pd.DataFrame | None) -> Run:
     healthy = dict.fromkeys(GeneratorRow._fields, 0.0) | {"worker": "local", "length_s": 1.0}
     empty = pd.DataFrame({"time_s": [], "metric": [], "value": []})

@@ -11,10 +11,10 @@ import requests
 from _pytest.nodeid import NodeId
 from markupsafe import Markup
 
+from drills.target import Target, running_target
 from tests import profiles
 from tests.commands import FinishedRun, finished_run
 from tests.quiet import SKIPPED
-from tests.targets import RunningTarget, running_target
 
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
 os.environ["COLUMNS"] = "200"
@@ -65,7 +65,7 @@ def three_workers(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 
 
 @pytest.fixture(scope="session")
-def shared_target() -> Iterator[RunningTarget]:
+def shared_target() -> Iterator[Target]:
     """One target without limits for all tests that only read or use fresh accounts."""
     with running_target(LIMITER="off") as target:
         yield target

@@ -146,6 +146,12 @@ def test_the_product_knows_nothing_of_its_tools():
         assert not top_level(imports_of(file)) & {"bench"}, name
 
 
+def test_no_module_imports_tests():
+    """What tests share has a module of its own; what simulates a known truth is in `simulation`."""
+    for name, file in modules((*PACKAGES, *TOOLS)).items():
+        assert not [other for other in imports_of(file) if ".test_" in f".{other}"], name
+
+
 def test_a_package_imports_only_packages_below_it():
     """So there is one way through the house."""
 

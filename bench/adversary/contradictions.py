@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bench.adversary.case import INCONCLUSIVE, PASS, REFUSED
 from bench.adversary.stats import BAD, ERRORS, GOOD, NEVER_PASS, csv_case, history, row, says, stats
+from simulation.locustcsvs import EXCEPTIONS, FAILURES, csv_text
 
 KILLED_MS = [100.0] * 100 + [5000.0] * 9
 BOTH: list[dict[str, object]] = [*ERRORS, {"expect": "p(95) < 400 ms"}]
 OF_A: list[dict[str, object]] = [{"endpoint": "/a", "expect": "error_ratio < 1 %"}]
-FAILURES = b"Method,Name,Error,Occurrences\nGET,/a,HTTPError('500'),900\n"
-EXCEPTIONS = b"Count,Message,Traceback,Nodes\n99999,KeyError('id'),,local\n"
+FAILED = csv_text(FAILURES, [["GET", "/a", "HTTPError('500')", 900]], end="\n").encode()
+RAISED = csv_text(EXCEPTIONS, [[99_999, "KeyError('id')", "", "local"]], end="\n").encode()
 CASES = (
     csv_case(
         "a run that was killed",
@@ -41,7 +42,7 @@ CASES = (
         stats(GOOD),
         kind="files that contradict each other",
         right=NEVER_PASS,
-        more={"run_failures.csv": FAILURES},
+        more={"run_failures.csv": FAILED},
         also=(says(has="900 failures"),),
     ),
     csv_case(
@@ -51,7 +52,7 @@ CASES = (
         kind="files that contradict each other",
         thresholds=OF_A,
         right=NEVER_PASS,
-        more={"run_failures.csv": FAILURES, "run_stats_history.csv": history([10] * 10, 99, [100.0] * 10)},
+        more={"run_failures.csv": FAILED, "run_stats_history.csv": history([10] * 10, 99, [100.0] * 10)},
     ),
     csv_case(
         "an endpoint twice",
@@ -88,7 +89,7 @@ CASES = (
         "99,999 for 1,000 requests",
         stats(GOOD),
         right=(INCONCLUSIVE,),
-        more={"run_exceptions.csv": EXCEPTIONS},
+        more={"run_exceptions.csv": RAISED},
         also=(says(has="99,999"),),
     ),
     csv_case(

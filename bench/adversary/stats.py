@@ -6,31 +6,23 @@ from collections.abc import Iterator
 
 from bench.adversary.case import FAIL, INCONCLUSIVE, NO_VERDICT, PASS, REFUSED, Case, Check, Played
 from bench.adversary.play import Report
+from simulation.locustcsvs import HISTORY, PERCENTILES, Row, Totals, csv_text, history_row, stats_row, total_row
+from simulation.locustcsvs import STATS as STATS_COLUMNS
 
-COLUMNS = (
-    "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,"
-    "Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%"
-)
-HISTORY = (
-    "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%,"
-    "Total Request Count,Total Failure Count,Total Median Response Time,Total Average Response Time,"
-    "Total Min Response Time,Total Max Response Time,Total Average Content Size"
-)
 ERRORS: list[dict[str, object]] = [{"expect": "error_ratio < 1 %"}]
 NEVER_PASS = (FAIL, INCONCLUSIVE, REFUSED)
+P95_MS = 200
 
 
-def row(name: str, requests: int, failures: int, method: str = "GET") -> str:
+def row(name: str, requests: int, failures: int) -> Row:
     """An endpoint as Locust's stats have it."""
-    times = "100,110,120,130,200,300,350,400,900,900,900"
-    return f"{method},{name},{requests},{failures},100,110.5,10.2,900.1,10.0,50.0,{failures / 20},{times}"
+    return stats_row(name, requests=requests, failures=failures, p95_ms=P95_MS)
 
 
-def stats(*rows: str, total: tuple[int, int] | None = None, end: str = "\n") -> bytes:
+def stats(*rows: Row, total: tuple[int, int] | None = None, end: str = "\n") -> bytes:
     """A stats file; its last row is the sum, unless it lies."""
-    counts = [line.split(",")[-20:-18] for line in rows]
-    requests, failures = total or (sum(int(one) for one, _ in counts), sum(int(one) for _, one in counts))
-    return (end.join([COLUMNS, *rows, row("Aggregated", requests, failures, "")]) + end).encode()
+    requests, failures = total or (sum(one[2] for one in rows), sum(one[3] for one in rows))
+    return csv_text(STATS_COLUMNS, [*rows, total_row(requests, failures, p95_ms=P95_MS)], end=end).encode()
 
 
 def csv_case(
@@ -74,33 +66,12 @@ def says(*, has: str = "", never: str = "") -> Check:
 
 def history(users: list[int], failed_from: int, mean_ms: list[float], rate: int = 100) -> bytes:
     """A second a line; from that second on 99 % fail."""
-    lines, sent, failed, time_ms = [HISTORY], 0, 0, 0.0
-    for second, count in enumerate(users):
-        sent += rate
-        failed += int(rate * 0.99) if second >= failed_from else 0
-        time_ms += rate * mean_ms[second]
-        ms = f"{mean_ms[second]:.0f}"
-        lines.append(
-            ",".join(
-                [
-                    str(1_700_000_000 + second),
-                    str(count),
-                    "",
-                    "Aggregated",
-                    f"{rate}.0",
-                    "0.0",
-                    *[ms] * 11,
-                    str(sent),
-                    str(failed),
-                    ms,
-                    f"{time_ms / sent:.1f}",
-                    "1.0",
-                    ms,
-                    "10.0",
-                ]
-            )
-        )
-    return ("\n".join(lines) + "\n").encode()
+    rows, totals = [], Totals()
+    for second, (count, ms) in enumerate(zip(users, mean_ms, strict=True)):
+        failed = int(rate * 0.99) if second >= failed_from else 0
+        totals.add(sent=rate, failed=failed, mean_ms=ms, longest_ms=ms)
+        rows.append(history_row(second, totals, [round(ms)] * len(PERCENTILES), users=count, rate_rps=float(rate)))
+    return csv_text(HISTORY, rows, end="\n").encode()
 
 
 BAD, GOOD = row("/a", 1000, 900), row("/a", 1000, 0)
@@ -116,7 +87,7 @@ STATS = (
     csv_case(
         "stats with quoted names",
         "commas and quotes in names",
-        stats(row('"/a?x=1,2&y=""b"""', 1000, 0)),
+        stats(row('/a?x=1,2&y="b"', 1000, 0)),
         kind="stats of a good run",
         right=(PASS,),
     ),
@@ -145,12 +116,12 @@ STATS = (
     csv_case(
         "a total that lies",
         "0 of 2,000 failed, says the last line",
-        stats(BAD, GOOD.replace("/a", "/b"), total=(2000, 0)),
+        stats(BAD, row("/b", 1000, 0), total=(2000, 0)),
         right=NEVER_PASS,
     ),
     csv_case("more failures than requests", "1,100 of 1,000", stats(row("/a", 1000, 1100)), right=NEVER_PASS),
     csv_case("negative failures", "-900 of 1,000", stats(row("/a", 1000, -900)), right=(INCONCLUSIVE, REFUSED)),
-    csv_case("only the head", "no row", (COLUMNS + "\n").encode(), right=(INCONCLUSIVE, REFUSED)),
+    csv_case("only the head", "no row", csv_text(STATS_COLUMNS, []).encode(), right=(INCONCLUSIVE, REFUSED)),
     csv_case("an empty file", "0 bytes", b"", kind="only the head", right=(INCONCLUSIVE, REFUSED)),
     csv_case("another table", "some CSV under this name", b"a;b;c\n1;2;3\n", right=(REFUSED,)),
     csv_case("nothing there", "no file of this prefix", stats(BAD), what="DIR/other", right=(REFUSED,)),

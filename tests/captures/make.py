@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.targets import running_target
+from drills.target import running_target
 
 HERE = Path(__file__).parent
 LOCUSTFILE = HERE / "locustfile.py"

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 import yaml
 
+from drills.target import running_target
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, words_of
-from tests.targets import running_target
 
 GATE = yaml.safe_load((ROOT / ".github/workflows/load.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
 (COMMANDS,) = [step["run"] for step in GATE["steps"] if "run" in step]

@@ -7,7 +7,7 @@ import pytest
 from drills.flood import LIMITS, LONG, Length, Sent, tell_of_flooder, tell_of_neighbours
 from drills.flooder import flood
 from drills.running import Report
-from tests.targets import running_target
+from drills.target import running_target
 
 LENGTH = Length(calm_s=10, flood_s=20, rise_s=5)
 

@@ -7,9 +7,9 @@ import time
 import pytest
 import requests
 
+from drills.target import running_target
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import Background, only_run, scenario_file, verdict_of, word_of
-from tests.targets import running_target
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 

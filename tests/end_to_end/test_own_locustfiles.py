@@ -8,23 +8,9 @@ from analysis.estimates.metrics import tally
 from analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from tests.commands import in_process, only_run, scenario_file
+from tests.end_to_end.shoplocustfile import LOGGING_IN
 
 pytestmark = pytest.mark.process
-
-LOGGING_IN = """
-from locust import task
-from loadproof.users.user import ApiUser
-
-class ShopUser(ApiUser):
-    endpoint = "shop"
-
-    def on_start(self):
-        self.send(self.api.ask_health(), lambda reply: None)
-
-    @task
-    def ask(self):
-        self.send(self.api.ask_health(), lambda reply: None)
-"""
 
 
 @pytest.mark.long

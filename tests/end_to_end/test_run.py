@@ -10,8 +10,8 @@ import sys
 import pytest
 import requests
 
+from drills.target import running_target
 from tests.commands import GENERATOR, ROOT, Background, free_port
-from tests.targets import running_target
 
 pytestmark = pytest.mark.process
 

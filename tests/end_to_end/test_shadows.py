@@ -14,7 +14,7 @@ from analysis.judge.judgement import Word
 from analysis.judge.verdict import EXIT_CODES
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import QUICK, ROOT, only_run, verdict_of, word_of
-from tests.end_to_end.test_own_locustfiles import LOGGING_IN
+from tests.end_to_end.shoplocustfile import LOGGING_IN
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 

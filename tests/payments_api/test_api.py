@@ -12,8 +12,8 @@ import uuid
 import pytest
 import requests
 
+from drills.target import running_target, signed
 from payments_api.settings import DEVELOPMENT_TOKEN
-from tests.targets import running_target, signed
 
 pytestmark = pytest.mark.process
 

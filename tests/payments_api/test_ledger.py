@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import payments_api.__main__ as program
+from drills.target import running_target
 from payments_api.ledger import KeyReusedError, Ledger, Order, create_database
-from tests.targets import running_target
 
 ACCOUNTS = 4
 

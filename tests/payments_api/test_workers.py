@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from tests.targets import running_target
+from drills.target import running_target
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("two workers")]
 

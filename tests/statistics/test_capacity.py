@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.judge.loadcurve import load_curve
-from simulation.traffic import run_of
-from tests.analysis.judge.test_loadcurve import CAPACITY_RPS, served, stairs
+from simulation.stairs import CAPACITY_RPS, served, stairs
 from tests.profiles import simulations
 
 pytestmark = pytest.mark.statistics
@@ -17,7 +16,7 @@ def test_the_capacity_of_a_queue_lies_between_the_steps_that_enclose_it():
     """M/M/4 of 200 rps: held below, broke above, whatever the seed."""
     plan = stairs()
     for seed in range(simulations(40)):
-        curve = load_curve(run_of(plan, *served(plan, seed)))
+        curve = load_curve(served(plan, seed=seed))
         assert curve.held.offered_rps <= CAPACITY_RPS * 1.05
         assert curve.broke.offered_rps >= CAPACITY_RPS * 0.95
         assert curve.rising.index(curve.broke) - curve.rising.index(curve.held) <= 2

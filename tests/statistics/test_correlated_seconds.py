@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.correlation import design_effect, half_width_of_mean, sum_variance
-from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, rate_estimate, ratio_estimate
-from loadproof.histogram import BUCKETS, buckets_of
+from analysis.estimates.correlation import half_width_of_mean, sum_variance
+from analysis.estimates.estimate import Estimate, rate_estimate, ratio_estimate
+from simulation.alikeseconds import ERROR_RATIO, P95_S, RPS, answers, failures, p95_of, ratio_of, response_times
 from simulation.traffic import autocorrelated
-from tests.analysis.estimates.test_correlation import PHASE, RPS, SECONDS
 from tests.profiles import fewest_by_chance, mean_by_chance, most_by_chance, simulations, wider_by_chance
 
 pytestmark = pytest.mark.statistics
 
+SECONDS = 600
+PHASE = np.zeros(SECONDS, dtype=int)
 SIMULATIONS = simulations(1600)
 """`make bench-coverage` shows more correlations and lengths."""
 
@@ -33,49 +34,32 @@ def hold_what_they_say(truth: float, estimates: list[Estimate]) -> None:
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
 def test_ratios_are_covered(phi):
-    """Errors whose probability wanders about 5 %, by half of it."""
+    """Errors whose probability wanders."""
     random = np.random.default_rng(1)
     found = []
-    truth = 0.05 * np.exp(0.5**2 / 2)
     for _ in range(SIMULATIONS):
-        probability = 0.05 * np.exp(0.5 * autocorrelated(random, SECONDS, phi=phi))
-        sizes = random.poisson(RPS, SECONDS)
-        hits = random.binomial(sizes, np.minimum(probability, 1))
-        estimate = ratio_estimate(
-            int(hits.sum()), int(sizes.sum()), Precision(design_effect=design_effect(hits, sizes, PHASE))
-        )
-        found.append(estimate)
-    hold_what_they_say(truth, found)
+        level, sizes = autocorrelated(random, SECONDS, phi=phi), random.poisson(RPS, SECONDS)
+        found.append(ratio_of(failures(random, level, sizes), sizes))
+    hold_what_they_say(ERROR_RATIO, found)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
 def test_quantiles_are_covered(phi):
     """The p95 of response times whose level wanders."""
     random = np.random.default_rng(2)
-    truth_s = 0.02 * np.exp(np.hypot(0.4, 0.2) * 1.6448536)
-    found = []
-    for _ in range(SIMULATIONS):
-        level = 0.2 * autocorrelated(random, SECONDS, phi=phi)
-        second = np.repeat(np.arange(SECONDS), RPS)
-        buckets = buckets_of(0.02 * np.exp(level[second] + random.normal(0, 0.4, second.size)))
-        counts = np.bincount(buckets, minlength=BUCKETS)
-        at = int(np.searchsorted(np.cumsum(counts), np.ceil(0.95 * second.size)))
-        hits = np.bincount(second[buckets > at], minlength=SECONDS)
-        effect = design_effect(hits, np.full(SECONDS, RPS), PHASE)
-        estimate = quantile_estimate(counts, 0.95, Precision(design_effect=effect))
-        found.append(estimate)
-    hold_what_they_say(truth_s, found)
+    levels = (autocorrelated(random, SECONDS, phi=phi) for _ in range(SIMULATIONS))
+    hold_what_they_say(P95_S, [p95_of(response_times(random, level)) for level in levels])
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.8, 0.9])
 def test_rates_are_covered(phi):
-    """Counts a second about 50."""
+    """Answers that are more or fewer from second to second."""
     random = np.random.default_rng(3)
     found = []
     for _ in range(SIMULATIONS):
-        counted = np.rint(50 + 10 * autocorrelated(random, SECONDS, phi=phi)).astype(int)
+        counted = answers(autocorrelated(random, SECONDS, phi=phi))
         found.append(rate_estimate(counted, half_width_of_mean(counted, PHASE)))
-    hold_what_they_say(50, found)
+    hold_what_they_say(RPS, found)
 
 
 def test_plain_intervals_would_not_cover():
@@ -83,10 +67,9 @@ def test_plain_intervals_would_not_cover():
     random = np.random.default_rng(4)
     found = []
     for _ in range(SIMULATIONS):
-        probability = 0.05 * np.exp(0.5 * autocorrelated(random, SECONDS, phi=0.9) - 0.125)
-        hits = random.binomial(RPS, np.minimum(probability, 1), SECONDS)
-        estimate = ratio_estimate(int(hits.sum()), RPS * SECONDS)
-        found.append(estimate.low <= 0.05 <= estimate.high)
+        failed = failures(random, autocorrelated(random, SECONDS, phi=0.9))
+        estimate = ratio_estimate(int(failed.sum()), RPS * SECONDS)
+        found.append(estimate.low <= ERROR_RATIO <= estimate.high)
     assert sum(found) <= most_by_chance(len(found), 0.6)
 
 

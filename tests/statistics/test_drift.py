@@ -9,8 +9,8 @@ from analysis.estimates.drift import drift_in
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.scenario.expectation import parse_expectation
+from simulation.soak import SCOPE, SECONDS, soaked
 from simulation.traffic import autocorrelated
-from tests.analysis.estimates.test_drift import SCOPE, SECONDS, soaked
 from tests.profiles import most_by_chance, simulations
 
 pytestmark = pytest.mark.statistics
@@ -23,7 +23,7 @@ def test_noise_is_no_drift(phi):
     significant = apart = 0
     times = simulations(80)
     for seed in range(times):
-        run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=phi), seed)
+        run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=phi), seed=seed)
         found = drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE)
         significant += found.p_value < 0.05
         apart += not found.change.low <= 0 <= found.change.high
@@ -35,6 +35,6 @@ def test_noise_fails_no_threshold_with_a_little_room():
     random = np.random.default_rng(12)
     words = []
     for seed in range(simulations(60)):
-        run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=0.9), seed)
+        run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=0.9), seed=seed)
         words.append(judge(run.manifest.scenario.thresholds[0], run).word)
     assert words.count(Word.FAIL) <= most_by_chance(len(words), 0.01)

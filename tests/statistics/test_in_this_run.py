@@ -11,7 +11,8 @@ import pytest
 from analysis.estimates.correlation import cautious_effect
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
-from simulation.rundirs import open_scenario
+from simulation.alikeseconds import P95_S, RPS, response_times
+from simulation.countedseconds import counted_plan
 from simulation.traffic import autocorrelated, run_of, run_of_seconds
 from tests.profiles import fewest_by_chance, most_by_chance, simulations
 
@@ -20,20 +21,14 @@ pytestmark = pytest.mark.statistics
 CORRELATIONS = (0.0, 0.5, 0.8, 0.9)
 LENGTHS_S = (10, 15, 30, 60, 120, 300, 600, 3600)
 LIMIT = 0.01
-P95_S = 0.02 * np.exp(np.hypot(0.4, 0.2) * 1.6448536)
-"""Of what `slow_minute` does."""
 
 
-@functools.cache
-def plan_of(seconds: int, expect: str, rps: int):
-    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": f"{rps} rps"}]
-    mix = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
-    return open_scenario(phases=phases, mix=mix, thresholds=[{"expect": expect}])
+plan_of = functools.cache(counted_plan)
 
 
 def word_of(failed, sizes, rps):
     """Of so many failures, of so many requests in each second; shapes (endpoints, seconds)."""
-    plan = plan_of(failed.shape[1], "error_ratio < 1 %", rps)
+    plan = plan_of("error_ratio < 1 %", seconds=failed.shape[1], rps=rps)
     counted = {}
     for endpoint, bad, n in zip(("balance", "health"), failed, sizes, strict=True):
         counted |= {(endpoint, "ok"): n - bad, (endpoint, "server_error"): bad}
@@ -102,12 +97,11 @@ def test_an_outage_of_three_budgets_fails_in_99_of_a_hundred_runs(shape):
     assert words.count(Word.FAIL) >= fewest_by_chance(times, 0.99)
 
 
-def slow_minute(random, *, phi, slower=1.0, seconds=60, rps=50):
-    """Response times whose level wanders by a fifth, so many times as long."""
-    plan = plan_of(seconds, f"p(95) < {1000 * P95_S:.3f} ms", rps)
-    at_s = np.arange(0, seconds, 1 / rps)
-    level = 0.2 * autocorrelated(random, seconds, phi=phi)[at_s.astype(int)]
-    run = run_of(plan, at_s, 0.02 * slower * np.exp(level + random.normal(0, 0.4, at_s.size)))
+def slow_minute(random, *, phi, slower=1.0):
+    """Response times whose level wanders, so many times as long."""
+    plan = plan_of(f"p(95) < {1000 * P95_S:.3f} ms", seconds=60, rps=RPS)
+    at_s = np.arange(0, 60, 1 / RPS)
+    run = run_of(plan, at_s, slower * response_times(random, autocorrelated(random, 60, phi=phi)))
     return judge(plan.thresholds[0], run).word
 
 

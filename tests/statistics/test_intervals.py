@@ -9,7 +9,7 @@ import pytest
 
 from analysis.estimates.correlation import half_width_of_mean
 from analysis.estimates.estimate import mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
-from tests.analysis.estimates.test_estimate import counts_of
+from simulation.traffic import counts_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations
 
 pytestmark = pytest.mark.statistics

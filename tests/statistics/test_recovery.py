@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.estimates.recovery import prediction_bound, recovery_in
-from analysis.frames.run import Run, load_run
-from simulation.rundirs import write_run
+from simulation.spike import spike_plan, spiked
 from simulation.traffic import run_of
-from tests.analysis.estimates.test_recovery import run_with, spiked
 from tests.profiles import fewest_by_chance, most_by_chance, simulations
 
 pytestmark = pytest.mark.statistics
@@ -18,17 +16,12 @@ FALSE_ALARM = 0.05
 """At most; half by times, half by goodput."""
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory) -> Run:
-    return load_run(write_run(tmp_path_factory.mktemp("bare"), plan=spiked()))
-
-
 @pytest.mark.parametrize("recovered_s", [50, 53, 57, 71])
-def test_it_took_as_long_as_it_was_slow(bare, recovered_s):
+def test_it_took_as_long_as_it_was_slow(recovered_s):
     """To the second; never sooner, and later only where noise looks like a relapse, in about one of twenty runs."""
     errors_s, times = [], simulations(40)
     for seed in range(times):
-        found = recovery_in(run_with(bare, slow_until_s=recovered_s, seed=seed), "after", ("balance",))
+        found = recovery_in(spiked(slow_until_s=recovered_s, seed=seed), "after", ("balance",))
         assert (found.before, found.trigger) == ("calm", "spike")
         errors_s.append(found.took_s - (recovered_s - 50))
     assert min(errors_s) >= 0
@@ -36,14 +29,14 @@ def test_it_took_as_long_as_it_was_slow(bare, recovered_s):
 
 
 @pytest.mark.parametrize("failing", [0.0, 0.005, 0.02])
-def test_pure_noise_has_recovered_at_once(bare, failing):
+def test_pure_noise_has_recovered_at_once(failing):
     """A run that was never hurt, whatever fails all the time: at most one in twenty is seen otherwise."""
     late, times = 0, simulations(100)
     for seed in range(times):
         random = np.random.default_rng(seed)
         at_s = random.uniform(0, 110, random.poisson(110 * 50))
         outcome = np.where(random.uniform(size=at_s.size) < failing, "server_error", "ok")
-        run = run_of(bare.manifest.scenario, at_s, random.lognormal(np.log(0.02), 0.4, at_s.size), outcome)
+        run = run_of(spike_plan(), at_s, random.lognormal(np.log(0.02), 0.4, at_s.size), outcome)
         late += recovery_in(run, "after", ("balance",)).took_s != 0
     assert late <= most_by_chance(times, 0.05)
 

@@ -9,31 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.drift import drift_in
-from analysis.estimates.metrics import Scope
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation
-from simulation.rundirs import open_scenario
+from simulation.soak import SCOPE, SECONDS, SOAK, soak_plan, soaked
 from simulation.traffic import Times, poisson, run_of
-
-SOAK = {"phases": [{"name": "soak", "duration": "10 min", "rate": "20 rps"}], "mix": {"balance": {"share": "100 %"}}}
-SCOPE = Scope(("soak",), ("balance",))
-SECONDS = 600
-
-
-def plan_with(expect: str, **changes: object):
-    thresholds = [{"phase": "soak", "expect": expect}, {"expect": "goodput > 1 rps"}]
-    return open_scenario(**{**SOAK, "thresholds": thresholds, **changes})
-
-
-def soaked(expect: str, level: Times, seed: int = 1):
-    """Lognormal response times about 20 ms times exp(level) of their second."""
-    plan = plan_with(expect)
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    return run_of(plan, at_s, 0.02 * np.exp(level[at_s.astype(int)] + random.normal(0, 0.4, at_s.size)))
 
 
 @pytest.mark.parametrize(("metric", "grows"), [("p(50)", 0.3), ("p(95)", 0.3), ("mean", 0.3), ("p(50)", -0.2)])
@@ -51,7 +33,7 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
 @pytest.mark.parametrize(("minutes", "batches"), [(2, 6), (5, 6), (8, 9), (10, 12), (60, 12)])
 def test_batches_are_few_and_long(minutes, batches):
     """Six to twelve, of fifty seconds where the phase has them."""
-    plan = plan_with("drift(p(50)) < 10 %", phases=[{**SOAK["phases"][0], "duration": f"{minutes} min"}])
+    plan = soak_plan("drift(p(50)) < 10 %", phases=[{**SOAK, "duration": f"{minutes} min"}])
     at_s = np.arange(0, minutes * 60, 0.5)
     found = drift_in(run_of(plan, at_s, np.full(at_s.size, 0.02)), parse_expectation("p(50) < 1 s").metric, SCOPE)
     assert len(found.values) == batches
@@ -59,8 +41,8 @@ def test_batches_are_few_and_long(minutes, batches):
 
 def test_the_ramp_is_no_part_of_it():
     """Nor is what it did to response times."""
-    soak = {**SOAK["phases"][0], "ramp": "2 min"}
-    plan = plan_with("drift(p(50)) < 10 %", phases=[soak])
+    soak = {**SOAK, "ramp": "2 min"}
+    plan = soak_plan("drift(p(50)) < 10 %", phases=[soak])
     random = np.random.default_rng(4)
     at_s = poisson(random, plan)
     run = run_of(plan, at_s, 0.02 * np.exp((at_s < 120) + random.normal(0, 0.4, at_s.size)))
@@ -69,7 +51,7 @@ def test_the_ramp_is_no_part_of_it():
 
 def test_errors_that_become_more_are_a_drift_in_points():
     """From none to four of a hundred."""
-    plan = plan_with("drift(error_ratio) < 1 %")
+    plan = soak_plan("drift(error_ratio) < 1 %")
     random = np.random.default_rng(2)
     at_s = poisson(random, plan)
     failed = random.uniform(size=at_s.size) < 0.04 * at_s / SECONDS
@@ -109,7 +91,7 @@ def test_a_run_that_was_cut_short_early_shows_no_drift():
 @pytest.mark.parametrize(
     ("changes", "expect", "what"),
     [
-        ({"phases": [*SOAK["phases"], {"name": "more", "duration": "1 min", "rate": "20 rps"}]}, "x", "in one phase"),
+        ({"phases": [SOAK, {"name": "more", "duration": "1 min", "rate": "20 rps"}]}, "x", "in one phase"),
         (
             {"phases": [{"name": "soak", "duration": "30 s", "rate": "20 rps"}]},
             "drift(p(95)) < 10 %",
@@ -121,7 +103,7 @@ def test_a_run_that_was_cut_short_early_shows_no_drift():
 )
 def test_a_plan_that_can_not_show_it_is_refused(changes, expect, what):
     """Before the run."""
-    plan = plan_with("drift(p(95)) < 10 %" if expect == "x" else expect, **changes)
+    plan = soak_plan("drift(p(95)) < 10 %" if expect == "x" else expect, **changes)
     if expect == "x":
         plan = plan.model_copy(update={"thresholds": [plan.thresholds[0].model_copy(update={"phase": None})]})
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))

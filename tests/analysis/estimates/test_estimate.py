@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 
 from analysis.estimates.correlation import half_width_of_mean
 from analysis.estimates.estimate import Estimate, exact, mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
-from loadproof.histogram import BUCKETS, bucket_of
-
-
-def counts_of(values_s: np.ndarray) -> np.ndarray:
-    return np.bincount([bucket_of(round(value * 1e6)) for value in values_s], minlength=BUCKETS)
+from loadproof.histogram import BUCKETS
+from simulation.traffic import counts_of
 
 
 def test_more_hits_than_samples_are_all_of_them():

@@ -3,142 +3,100 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from analysis.estimates.recovery import recovery_in
-from analysis.frames.run import Run, load_run
 from analysis.judge.degradation import degradation_of, notes
 from analysis.judge.judgement import Word
 from analysis.judge.thresholds import judge
 from analysis.judge.verdict import decide
-from loadproof.histogram import bucket_of
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
-from simulation.rundirs import open_scenario, scenario, write_run
+from simulation.rundirs import scenario
+from simulation.spike import PHASES, RECOVERY, spike_plan, spiked
 from simulation.traffic import poisson, run_of
 
-if TYPE_CHECKING:
-    from loadproof.scenario.scenario import Scenario
 
-PHASES = [
-    {"name": "calm", "duration": "30 s", "rate": "50 rps"},
-    {"name": "spike", "duration": "20 s", "rate": "200 rps"},
-    {"name": "after", "duration": "60 s", "rate": "50 rps"},
-]
-RECOVERY = {"phase": "after", "expect": "recovery <= 10 s"}
-
-
-def spiked(**changes: object) -> Scenario:
-    content = {"phases": PHASES, "thresholds": [RECOVERY, {"expect": "goodput_ratio >= 1 %"}]}
-    return open_scenario(**content | changes)
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory) -> Run:
-    return load_run(write_run(tmp_path_factory.mktemp("bare"), plan=spiked()))
-
-
-def run_with(
-    bare: Run,
-    *,
-    slow_until_s: float,
-    good_from_s: float = 0.0,
-    failing: float = 1.0,
-    relapse: range = range(0),
-    seed: int = 2,
-) -> Run:
-    """Median 20 ms; 200 ms in the spike, until `slow_until_s`, in a relapse; some errors until `good_from_s`."""
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, bare.manifest.scenario)
-    slow = (at_s >= 30) & (at_s < max(50, slow_until_s)) | np.isin(at_s.astype(int), relapse)
-    response_s = random.lognormal(np.log(np.where(slow, 0.2, 0.02)), 0.4)
-    fails = (at_s >= 30) & (at_s < good_from_s) & (random.uniform(size=at_s.size) < failing)
-    outcome = np.where(fails, "server_error", "ok")
-    return replace(bare, intervals=run_of(bare.manifest.scenario, at_s, response_s, outcome).intervals)
-
-
-def test_errors_count_as_well_as_slowness(bare):
+def test_errors_count_as_well_as_slowness():
     """And what was lost is told."""
-    found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=56), "after", ("balance",))
+    found = recovery_in(spiked(slow_until_s=50, good_from_s=56), "after", ("balance",))
     assert found.took_s == 6
     assert found.lost == pytest.approx(20 * 200 + 6 * 50, rel=0.1)
 
 
-def test_a_few_errors_are_no_recovery(bare):
+def test_a_few_errors_are_no_recovery():
     """One of ten answers is more than one in a hundred."""
-    found = recovery_in(run_with(bare, slow_until_s=50, good_from_s=57, failing=0.1), "after", ("balance",))
+    found = recovery_in(spiked(slow_until_s=50, good_from_s=57, failing=0.1), "after", ("balance",))
     assert found.took_s == pytest.approx(7, abs=1)
 
 
-def test_a_second_without_arrivals_is_calm(bare):
+def test_a_second_without_arrivals_is_calm():
     """Poisson arrivals leave some out, which hurts nobody."""
-    run = run_with(bare, slow_until_s=0)
+    run = spiked(slow_until_s=0)
     empty = run.intervals[~run.intervals["second"].isin([51, 54, 58])]
     assert recovery_in(replace(run, intervals=empty), "after", ("balance",)).took_s == 0
 
 
-def test_a_pause_between_two_waves_is_no_recovery(bare):
+def test_a_pause_between_two_waves_is_no_recovery():
     """Calm for four seconds, then slow again for two."""
-    found = recovery_in(run_with(bare, slow_until_s=50, relapse=range(54, 56)), "after", ("balance",))
+    found = recovery_in(spiked(slow_until_s=50, relapse=range(54, 56)), "after", ("balance",))
     assert found.took_s == 6
 
 
-def test_a_target_that_stays_down_never_recovers(bare):
+def test_a_target_that_stays_down_never_recovers():
     """As long as was looked."""
-    found = recovery_in(run_with(bare, slow_until_s=110), "after", ("balance",))
+    found = recovery_in(spiked(slow_until_s=110), "after", ("balance",))
     assert (found.took_s, found.looked_s) == (None, 60)
 
 
-def test_users_who_all_wait_are_not_calm(bare):
+def test_users_who_all_wait_are_not_calm():
     """In the closed model a frozen target is sent nothing, which is no recovery."""
     phases = [{"name": phase["name"], "duration": phase["duration"], "users": 50} for phase in PHASES]
     phases[1]["users"] = 200
     plan = scenario(phases=phases, thresholds=[RECOVERY, {"expect": "goodput_ratio >= 1 %"}])
-    run = run_with(bare, slow_until_s=0)
+    run = spiked(slow_until_s=0)
     frozen = run.intervals[~run.intervals["second"].between(45, 70)]
-    closed = bare.manifest.model_copy(update={"scenario": plan, "phases": plan_phases(plan)})
+    closed = run.manifest.model_copy(update={"scenario": plan, "phases": plan_phases(plan)})
     assert recovery_in(replace(run, manifest=closed, intervals=frozen), "after", ("balance",)).took_s == 21
 
 
-def test_a_phase_that_ended_too_soon_tells_nothing(bare):
+def test_a_phase_that_ended_too_soon_tells_nothing():
     """Of a run that was stopped a few seconds after the spike."""
-    run = run_with(bare, slow_until_s=50)
+    run = spiked(slow_until_s=50)
     cut = run.generator[run.generator["second"] < 55]
     assert recovery_in(replace(run, generator=cut), "after", ("balance",)) is None
 
 
 @pytest.mark.parametrize(("longer_ms", "took_s"), [(0.0, 0), (3.0, 0), (30.0, None)])
-def test_a_difference_that_nobody_notices_is_none(bare, longer_ms, took_s):
+def test_a_difference_that_nobody_notices_is_none(longer_ms, took_s):
     """However steady the target was before: 1 % of the deadline of half a second."""
     at_s = np.arange(0, 110, 0.02)
     response_s = 0.02 + np.where(at_s >= 50, longer_ms / 1000, 1e-5 * (at_s.astype(int) % 2))
-    run = replace(bare, intervals=run_of(bare.manifest.scenario, at_s, response_s).intervals)
-    assert recovery_in(run, "after", ("balance",)).took_s == took_s
+    assert recovery_in(run_of(spike_plan(), at_s, response_s), "after", ("balance",)).took_s == took_s
 
 
 @pytest.mark.parametrize(
     ("slow_until_s", "word", "reason"),
     [(53, Word.PASS, "3 s"), (65, Word.FAIL, "beyond the limit"), (110, Word.FAIL, "not within 50 s")],
 )
-def test_a_threshold_on_recovery_is_judged(bare, slow_until_s, word, reason):
+def test_a_threshold_on_recovery_is_judged(slow_until_s, word, reason):
     """Never is worse than any limit."""
-    run = run_with(bare, slow_until_s=slow_until_s)
+    run = spiked(slow_until_s=slow_until_s)
     judgement = judge(run.manifest.scenario.thresholds[0], run)
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
 
 
 @pytest.mark.parametrize("good", [0.57, 0.85])
-def test_as_bad_as_before_is_no_recovery(bare, good):
+def test_as_bad_as_before_is_no_recovery(good):
     """Where the calm phase itself was broken, nothing tells of a recovery: INCONCLUSIVE, and not 'at once'."""
     random = np.random.default_rng(2)
-    at_s = poisson(random, bare.manifest.scenario)
+    plan = spike_plan()
+    at_s = poisson(random, plan)
     fails = random.uniform(size=at_s.size) > good
-    made = run_of(bare.manifest.scenario, at_s, np.full(at_s.size, 0.02), np.where(fails, "server_error", "ok"))
-    run = replace(bare, intervals=made.intervals)
-    judgement = judge(run.manifest.scenario.thresholds[0], run)
+    run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(fails, "server_error", "ok"))
+    judgement = judge(plan.thresholds[0], run)
     assert judgement.word is Word.INCONCLUSIVE
     assert judgement.reason.startswith("nothing to recover to: calm before it was no calm: its goodput ratio was ")
     found = degradation_of(run)
@@ -146,17 +104,15 @@ def test_as_bad_as_before_is_no_recovery(bare, good):
     assert [note.what for note in notes(found) if "can't be told" in note.what] != []
 
 
-def test_the_next_step_leads_to_the_recovery(bare):
+def test_the_next_step_leads_to_the_recovery():
     """Not to an endpoint that is as fast as ever."""
-    rows = bare.intervals
-    slow = rows["second"].between(50, 64) & (rows["series"] == "response")
-    verdict = decide(replace(bare, intervals=rows.assign(bucket=rows["bucket"].mask(slow, bucket_of(200_000)))))
+    verdict = decide(spiked(slow_until_s=65))
     assert verdict.next_step.startswith("Look at Recovery in the report")
 
 
-def test_without_a_calm_before_there_is_nothing_to_judge(bare):
+def test_without_a_calm_before_there_is_nothing_to_judge():
     """Too few seconds of it, or none."""
-    run = run_with(bare, slow_until_s=50)
+    run = spiked(slow_until_s=50)
     late = run.intervals[run.intervals["second"] >= 27]
     assert recovery_in(replace(run, intervals=late), "after", ("balance",)) is None
     assert recovery_in(run, "spike", ("balance",)) is None
@@ -174,6 +130,6 @@ def test_without_a_calm_before_there_is_nothing_to_judge(bare):
 )
 def test_a_plan_that_can_not_show_it_is_refused(threshold, phases, what):
     """Before the run."""
-    plan = spiked(phases=phases, thresholds=[threshold, {"expect": "goodput_ratio >= 1 %"}])
+    plan = spike_plan(phases=phases, thresholds=[threshold, {"expect": "goodput_ratio >= 1 %"}])
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in found] == ([True] if what else [])

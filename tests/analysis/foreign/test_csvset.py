@@ -8,17 +8,16 @@ from analysis.foreign.csvset import csv_set
 from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.locustrows import FAILURES, HISTORY, STATS
 from loadproof.errors import InputError
+from simulation.locustcsvs import FAILURES as COLUMNS
+from simulation.locustcsvs import stats_row, total_row, write, write_stats
 from tests.commands import in_process
-from tests.locusthistory import stats_row, write, write_stats
 
-FAILED = ["Method", "Name", "Error", "Occurrences", "First Seen", "Last Seen"]
+FAILED = [*COLUMNS, "First Seen", "Last Seen"]
 
 
 def stats_at(path):
     """A run with 900 failures of 1,000, its totals under this name."""
-    prefix = write_stats(
-        path.parent / "made", [stats_row("/a", failures=900), stats_row("Aggregated", method="", failures=900)]
-    )
+    prefix = write_stats(path.parent / "made", [stats_row("/a", failures=900), total_row(failures=900)])
     prefix.with_name("made_stats.csv").rename(path)
 
 

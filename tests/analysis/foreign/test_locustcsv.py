@@ -12,14 +12,25 @@ from hypothesis import strategies as st
 from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.locustentries import rounded
 from loadproof.errors import InputError
+from simulation.locustcsvs import (
+    EXCEPTIONS,
+    FAILURES,
+    HISTORY,
+    STATS,
+    csv_text,
+    stats_row,
+    total_row,
+    write,
+    write_history,
+    write_stats,
+)
 from tests.commands import ROOT
-from tests.locusthistory import HISTORY, STATS, stats_row, write, write_history, write_stats
 
 HEADERS = {
-    "stats": ",".join(STATS).encode() + b"\n",
-    "stats_history": ",".join(HISTORY).encode() + b"\n",
-    "failures": b"Method,Name,Error,Occurrences\n",
-    "exceptions": b"Count,Message,Traceback,Nodes\n",
+    "stats": csv_text(STATS, []).encode(),
+    "stats_history": csv_text(HISTORY, []).encode(),
+    "failures": csv_text(FAILURES, []).encode(),
+    "exceptions": csv_text(EXCEPTIONS, []).encode(),
 }
 ROW = b"GET,/x,1000,7," + b"1," * 17 + b"1\n"
 CAPTURES = ROOT / "tests/captures"
@@ -82,7 +93,7 @@ def test_one_of_the_four_files_is_enough(tmp_path, name):
     """The others are told as missing."""
     shutil.copy(CAPTURES / "2.15.1-all-failed" / f"run_{name}.csv", tmp_path)
     if name == "exceptions":
-        write(tmp_path / "run", name, ["Count", "Message", "Traceback", "Nodes"], [[3, "boom", "", "local"]])
+        write(tmp_path / "run", name, EXCEPTIONS, [[3, "boom", "", "local"]])
     run = load_locust_run(tmp_path / "run")
     assert sum("there is no" in one for one in run.damage) == 3
     assert (run.total is None) == (name in {"failures", "exceptions"})
@@ -193,14 +204,14 @@ def test_lines_may_end_in_any_way(tmp_path, version, ending):
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "Aggregated"])
 def test_no_name_is_left_out(tmp_path, name):
     """Not one that another program takes for a missing value."""
-    rows = [stats_row(name, failures=900), stats_row("/b"), stats_row("Aggregated", method="", requests=2000)]
+    rows = [stats_row(name, failures=900), stats_row("/b"), total_row(2000)]
     run = load_locust_run(write_stats(tmp_path / "run", rows))
     assert [(entry.name, entry.failures) for entry in run.entries] == [(name, 900), ("/b", 0)]
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
     """Not the failing endpoint behind it; and what is missing is seen in the row of all."""
-    total = stats_row("Aggregated", method="", requests=2100, failures=900)
+    total = total_row(2100, failures=900)
     prefix = write_stats(
         tmp_path / "run", [stats_row("/a"), stats_row("Q", requests=100), stats_row("/b", failures=900), total]
     )
@@ -299,7 +310,7 @@ def test_a_missing_aggregated_row_is_added_up(tmp_path):
 
 def test_an_empty_run_is_a_run(tmp_path):
     """Files with a header, or not even that."""
-    write(tmp_path / "run", "stats", STATS, [stats_row("Aggregated", method="", requests=0)])
+    write(tmp_path / "run", "stats", STATS, [total_row(0)])
     write(tmp_path / "run", "stats_history", HISTORY, [])
     (tmp_path / "run_failures.csv").write_text("")
     run = load_locust_run(tmp_path / "run")

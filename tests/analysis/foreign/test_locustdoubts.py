@@ -7,26 +7,31 @@ import pytest
 from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.locustthresholds import CsvThreshold, decide
 from loadproof.errors import InputError
-from tests.locusthistory import HISTORY, PERCENTILES, START_UNIX_S, STATS, stats_row, write, write_stats
+from simulation.locustcsvs import (
+    EXCEPTIONS,
+    FAILURES,
+    HISTORY,
+    STATS,
+    Totals,
+    history_row,
+    quantiles_ms,
+    stats_row,
+    total_row,
+    write,
+    write_stats,
+)
 
-FAILURES = ["Method", "Name", "Error", "Occurrences"]
-EXCEPTIONS = ["Count", "Message", "Traceback", "Nodes"]
 ERRORS, TIMES = "error_ratio < 1 %", "p(95) < 200 ms"
 
 
-def total_row(requests: int, failures: int = 0, **more) -> list:
-    return stats_row("Aggregated", method="", requests=requests, failures=failures, **more)
-
-
-def history_row(second: int, requests: int, failures: int = 0, *, name: str = "", p95_ms: int = 40) -> list:
-    """Of all endpoints without a name; ten seconds' percentiles, below the longest time so far."""
-    head = [START_UNIX_S + second, 10, "GET" if name else "", name or "Aggregated", 100.0, 0.0]
-    quantiles = [round(p95_ms * (0.5 + q) / 1.45) for q in PERCENTILES]
-    return [*head, *quantiles, requests, failures, p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0, 20.0]
+def told(second: int, requests: int, failures: int = 0, *, p95_ms: int = 40) -> list:
+    """A row of it: ten seconds' percentiles, below the longest time so far."""
+    totals = Totals(requests, failures, mean_ms=p95_ms / 2, longest_ms=p95_ms * 2.0)
+    return history_row(second, totals, quantiles_ms(p95_ms))
 
 
 def steady(seconds: int) -> list[list]:
-    return [history_row(second, 100 * second) for second in range(1, seconds + 1)]
+    return [told(second, 100 * second) for second in range(1, seconds + 1)]
 
 
 def words(tmp_path, thresholds, *, rows=(), history=(), failures=(), exceptions=()):
@@ -50,8 +55,8 @@ def judged(tmp_path, endpoint, expect, **files) -> tuple[str, str]:
 
 
 GOOD = [stats_row("/a", requests=10_000), total_row(10_000)]
-KILLED = [*steady(100), *(history_row(100 + n, 10_000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 10))]
-OUT_OF_DATE = [*steady(10), *(history_row(10 + n, 1000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 61))]
+KILLED = [*steady(100), *(told(100 + n, 10_000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 10))]
+OUT_OF_DATE = [*steady(10), *(told(10 + n, 1000 + 100 * n, 100 * n, p95_ms=5_000) for n in range(1, 61))]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_totals_that_are_out_of_date_pass_nothing(tmp_path, endpoint):
 
 def test_a_history_that_went_on_slowly_turns_a_throughput(tmp_path):
     """Requests per second are of the time that the totals know."""
-    history = [*steady(10), *(history_row(10 + n, 1000 + n) for n in range(1, 91))]
+    history = [*steady(10), *(told(10 + n, 1000 + n) for n in range(1, 91))]
     rows = [stats_row("/a"), total_row(1000)]
     rows[0][9] = rows[1][9] = 100.0
     assert judged(tmp_path, None, "throughput >= 90 rps", rows=rows, history=history)[0] == "FAIL"
@@ -108,9 +113,9 @@ def test_healthy_files_of_neighbouring_moments_pass(tmp_path, endpoint, expect, 
 
 def test_a_history_behind_its_totals_with_more_failures_passes_nothing(tmp_path):
     """Counters only grow."""
-    word, reason = judged(tmp_path, None, ERRORS, rows=GOOD, history=[history_row(90, 9_000, 900)])
+    word, reason = judged(tmp_path, None, ERRORS, rows=GOOD, history=[told(90, 9_000, 900)])
     assert (word, "900 failures more than the stats file" in reason) == ("INCONCLUSIVE", True)
-    word, reason = judged(tmp_path, None, TIMES, rows=GOOD, history=[history_row(90, 9_000, p95_ms=4_000)])
+    word, reason = judged(tmp_path, None, TIMES, rows=GOOD, history=[told(90, 9_000, p95_ms=4_000)])
     assert (word, "a longer time than the stats file" in reason) == ("INCONCLUSIVE", True)
 
 

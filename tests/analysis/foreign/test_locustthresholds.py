@@ -7,7 +7,7 @@ import pytest
 from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.locustthresholds import decide, load_thresholds
 from loadproof.errors import InputError
-from tests.locusthistory import stats_row, write_stats
+from simulation.locustcsvs import stats_row, total_row, write_stats
 
 ROWS = [
     stats_row("/balance", requests=10_000, failures=40, p95_ms=190),
@@ -15,7 +15,7 @@ ROWS = [
     stats_row("/orders", method="POST", requests=500, p95_ms=80),
     stats_row("/never", requests=0),
     stats_row("/broken", requests=50, failures=50, p95_ms=3),
-    stats_row("Aggregated", method="", requests=11_050, failures=95, p95_ms=190),
+    total_row(11_050, failures=95, p95_ms=190),
 ]
 
 
@@ -72,7 +72,7 @@ def test_one_threshold_one_word(tmp_path, run, threshold, word):
 
 def test_a_total_that_tells_of_fewer_failures_than_its_endpoints_passes_nothing(tmp_path):
     """Nobody knows which of them is right; an endpoint's own row is another matter."""
-    rows = [stats_row("/x", requests=1000, failures=900), stats_row("Aggregated", method="", requests=1000, failures=0)]
+    rows = [stats_row("/x", requests=1000, failures=900), total_row()]
     run = load_locust_run(write_stats(tmp_path / "run", rows))
     assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
     assert judged(tmp_path, run, "endpoint: /x, expect: error_ratio < 1 %").word == "FAIL"
@@ -167,5 +167,5 @@ def test_thousands_of_names_are_not_all_listed(tmp_path):
 
 def test_a_run_without_any_endpoint_is_inconclusive(tmp_path):
     """It can't be told from a name that had no requests."""
-    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("Aggregated", method="", requests=0)]))
+    run = load_locust_run(write_stats(tmp_path / "run", [total_row(0)]))
     assert judged(tmp_path, run, "endpoint: /x, expect: max < 1 s", "expect: p(95) < 1 s").word == "INCONCLUSIVE"

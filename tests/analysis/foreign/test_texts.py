@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.foreign.texts import Texts, could_be
+from simulation.locustcsvs import STATS, stats_row, total_row
 from tests.commands import in_process
-from tests.locusthistory import STATS, stats_row
 
 
 def cell(text: str, page: str) -> str:
@@ -54,10 +54,7 @@ def test_no_two_texts_become_one(raw):
 def test_a_threshold_finds_the_row_that_it_names(tmp_path, endpoint):
     """Its failures are its own, though another name has as many bytes."""
     rows = [stats_row("/查询"), stats_row("/付款", requests=500, failures=400)]
-    lines = [
-        ",".join(map(str, row))
-        for row in (STATS, *rows, stats_row("Aggregated", method="", requests=1500, failures=400))
-    ]
+    lines = [",".join(map(str, row)) for row in (STATS, *rows, total_row(1500, failures=400))]
     (tmp_path / "run_stats.csv").write_bytes("\r\r\n".join([*lines, ""]).encode("gbk"))
     file = tmp_path / "thresholds.yaml"
     file.write_text(f"thresholds: [{{endpoint: {endpoint}, expect: error_ratio < 1 %}}]", encoding="utf-8")

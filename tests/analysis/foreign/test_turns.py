@@ -6,7 +6,7 @@ import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.turns import find_turns, windows
-from tests.locusthistory import write_history
+from simulation.locustcsvs import write_history
 
 
 def ramp(second: float) -> float:

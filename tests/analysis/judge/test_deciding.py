@@ -11,9 +11,9 @@ import pytest
 from analysis.judge.judgement import Answer, Word
 from analysis.judge.thresholds import judge
 from loadproof.histogram import bucket_of
+from simulation.countedseconds import failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
-from tests.analysis.judge.counted import run_with
 
 STEADY = [10] * 20
 """10 % of each second's 100 requests failed."""
@@ -23,7 +23,7 @@ TEN = "10 % (8.8 % to 11.4 %)"
 
 
 def judged(expect: str, failed=STEADY):
-    run = run_with(failed, expect)
+    run = failing(failed, expect)
     return judge(run.manifest.scenario.thresholds[0], run)
 
 
@@ -140,7 +140,7 @@ def test_a_rate_needs_so_many_seconds():
 
 def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
     """6 % of the answers took longer, where 5 % may."""
-    run = run_with([0] * 20, "p(95) < 200 ms")
+    run = failing([0] * 20, "p(95) < 200 ms")
     rows = run.intervals[run.intervals["series"] == "response"]
     slow = rows.assign(bucket=bucket_of(300_000), count=6)
     rest = run.intervals.assign(count=np.where(run.intervals["series"] == "response", 94, run.intervals["count"]))

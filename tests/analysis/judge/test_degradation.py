@@ -13,36 +13,21 @@ from analysis.judge.judgement import Word
 from analysis.report.degradationview import degradation_view
 from loadproof.scenario.expectation import parse_expectation
 from simulation.rundirs import open_scenario
+from simulation.stairs import served, stairs
 from simulation.traffic import poisson, queue, run_of, run_of_seconds
-
-
-def stairs(*rates: int, seconds: int = 20):
-    phases = [
-        {"name": f"step-{number}", "duration": f"{seconds} s", "rate": f"{rate} rps"}
-        for number, rate in enumerate(rates)
-    ]
-    thresholds = [{"expect": "goodput_ratio >= 98 %"}]
-    return open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
-
-
-def served(plan, capacity_rps: float, seed: int = 1):
-    """One queue of this capacity."""
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    return run_of(plan, at_s, queue(at_s, random.exponential(4 / capacity_rps, at_s.size), servers=4))
 
 
 def test_recovery_is_looked_for_only_where_load_became_less():
     """Not on the way up, where each step has calmer ones before it."""
-    found = degradation_of(served(stairs(50, 100, 150, 50), capacity_rps=400))
-    assert [recovery.phase for recovery in found.recoveries] == ["step-3"]
+    found = degradation_of(served(stairs([50, 100, 150, 50], seconds=20), capacity_rps=400))
+    assert [recovery.phase for recovery in found.recoveries] == ["at-50-2"]
     assert list(notes(found)) == []
 
 
-@pytest.mark.parametrize(("slow", "until_s", "told"), [(1.0, 0, []), (8.0, 66, ["step-2"]), (8.0, 90, ["step-2"])])
+@pytest.mark.parametrize(("slow", "until_s", "told"), [(1.0, 0, []), (8.0, 66, ["at-100-3"]), (8.0, 90, ["at-100-3"])])
 def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
     """Where it hurt; and it is metastable where it never came back."""
-    plan = stairs(100, 100, 100, seconds=30)
+    plan = stairs([100, 100, 100], seconds=30)
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
     hurt = (at_s >= 30) & (at_s < until_s)
@@ -55,7 +40,7 @@ def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
 
 def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     """With what to look for."""
-    found = degradation_of(served(stairs(50, 150, 400, 90), capacity_rps=100))
+    found = degradation_of(served(stairs([50, 150, 400, 90], seconds=20), capacity_rps=100))
     told = [finding.what for finding in notes(found)]
     assert any(what.startswith("goodput collapsed: ") for what in told)
     assert any(what.startswith("metastable: ") for what in told)
@@ -64,7 +49,7 @@ def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
 
 def test_nothing_is_concluded_where_the_generator_was_late():
     """No collapse, no metastable state, no slow refusals, no law, no drift, and no capacity: it measured itself."""
-    plan = stairs(20, 50, 80, 120, 200, 80, seconds=20)
+    plan = stairs([20, 50, 80, 120, 200, 80], seconds=20)
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
     refused = (at_s >= 80) & (random.uniform(size=at_s.size) < 0.3)
@@ -93,7 +78,7 @@ def test_nothing_is_concluded_where_the_generator_was_late():
 
 def test_what_decides_spoils_the_phase_that_it_was_in():
     """One long standstill of the event loop is too few seconds by themselves, and yet no load as it was planned."""
-    run = served(stairs(50, 60, 70), capacity_rps=400)
+    run = served(stairs([50, 60, 70], seconds=20), capacity_rps=400)
     second = run.generator["second"]
     stood = replace(run, generator=run.generator.assign(loop_delay_s=np.where(second == 25, 1.5, 0.0)))
     assert [step.word for step in degradation_of(stood).curve.rising] == [Word.PASS, Word.INVALID, Word.PASS]
@@ -117,7 +102,7 @@ def test_a_warm_up_that_was_too_short_is_told():
 
 def test_the_view_has_a_chart_and_a_sentence_for_each():
     """Of a long run that had everything."""
-    run = served(stairs(50, 100, 200, 300, 50, seconds=130), capacity_rps=150)
+    run = served(stairs([50, 100, 200, 300, 50], seconds=130), capacity_rps=150)
     view = degradation_view(run, degradation_of(run))
     assert view["curve"]["told"][0].startswith("Capacity: every goal held up to ")
     assert len(view["recoveries"]) == 1
@@ -126,7 +111,7 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
 
 def test_what_was_planned_is_told_beside_what_was_offered():
     """Arrivals are tasks: where each sends two requests, twice as many are offered."""
-    plan = stairs(30, 40)
+    plan = stairs([30, 40], seconds=20)
     at_s = np.repeat(poisson(np.random.default_rng(1), plan), 2)
     run = run_of(plan, at_s, np.full(at_s.size, 0.02))
     view = degradation_view(run, degradation_of(run))["curve"]
@@ -136,19 +121,19 @@ def test_what_was_planned_is_told_beside_what_was_offered():
 
 def test_where_every_goal_held_no_capacity_is_claimed():
     """Only that it held as far as was looked."""
-    run = served(stairs(50, 60), capacity_rps=400)
+    run = served(stairs([50, 60], seconds=20), capacity_rps=400)
     view = degradation_view(run, degradation_of(run))
     assert view["curve"]["told"][0].startswith("Every goal held up to ")
 
 
 def test_a_burn_rate_is_in_its_interval():
     """One in a hundred is ten times what an objective of 99.9 % allows."""
-    plan = stairs(200, 210)
+    plan = stairs([200, 210], seconds=20)
     at_s = poisson(np.random.default_rng(1), plan)
     failed = np.arange(at_s.size) % 100 == 0
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
     estimate = measure(
-        parse_expectation("burn_rate(99.9) < 2 x").metric, run, Scope(("step-0", "step-1"), ("balance",))
+        parse_expectation("burn_rate(99.9) < 2 x").metric, run, Scope(("at-200", "at-210"), ("balance",))
     )
     assert estimate.value == pytest.approx(10, rel=0.05)
     assert estimate.low < estimate.value < estimate.high
@@ -157,7 +142,7 @@ def test_a_burn_rate_is_in_its_interval():
 @pytest.mark.parametrize(("seconds", "drifts"), [(119, 0), (120, 4)])
 def test_what_may_drift_lasts_two_minutes(seconds, drifts):
     """Of quantiles and errors; of a phase in which the generator was late, nothing is said."""
-    plan = stairs(20, seconds=seconds)
+    plan = stairs([20], seconds=seconds)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(seconds, 20)})
     assert len(degradation_of(run).drifts) == drifts
     late = replace(run, generator=run.generator.assign(cpu_ratio=1.0))

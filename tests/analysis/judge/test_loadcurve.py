@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,39 +20,16 @@ from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
 from loadproof.scenario.scenario import Threshold
-from simulation.rundirs import open_scenario, scenario
+from simulation.rundirs import scenario
+from simulation.stairs import CAPACITY_RPS, RATES, served, stairs
 from simulation.traffic import autocorrelated, poisson, queue, run_of
-
-if TYPE_CHECKING:
-    from loadproof.scenario.scenario import Scenario
-
-RATES = (50, 100, 150, 200, 250, 300)
-CAPACITY_RPS = 200
-SERVERS = 4
-
-
-def stairs(rates: tuple[int, ...] = RATES, **changes: object) -> Scenario:
-    phases = [{"name": f"at-{rate}", "duration": "40 s", "rate": f"{rate} rps"} for rate in rates]
-    content = {
-        "phases": phases,
-        "mix": {"balance": {"share": "100 %"}},
-        "thresholds": [{"expect": "goodput_ratio >= 98 %"}, {"expect": "p(95) < 400 ms"}],
-    }
-    return open_scenario(**content | changes)
-
-
-def served(plan: Scenario, seed: int = 1, **outcome: float) -> object:
-    """Four servers of 20 ms each: 200 requests a second."""
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    return at_s, queue(at_s, random.exponential(SERVERS / CAPACITY_RPS, at_s.size), servers=SERVERS)
 
 
 @pytest.fixture(scope="module")
 def curve() -> LoadCurve:
     """Of one run up the stairs."""
     plan = stairs()
-    return load_curve(run_of(plan, *served(plan)))
+    return load_curve(served(plan))
 
 
 def test_past_its_capacity_a_queue_answers_too_late(curve):
@@ -146,7 +122,7 @@ def test_a_step_at_which_the_generator_was_late_tells_nothing():
     """It is INVALID, and capacity is told without it; no threshold reads it, so that the run is not."""
     thresholds = [{"phase": "at-50", "expect": "goodput_ratio >= 98 %"}, {"phase": "at-50", "expect": "p(95) < 400 ms"}]
     plan = stairs(thresholds=thresholds)
-    run = run_of(plan, *served(plan))
+    run = served(plan)
     late = run.generator["second"].between(200, 239)
     lags = run.intervals[run.intervals["second"].between(200, 239) & (run.intervals["series"] == "response")]
     lags = lags.assign(series="lag", bucket=bucket_of(200_000))
@@ -163,7 +139,7 @@ def test_a_step_at_which_the_generator_was_late_tells_nothing():
 
 def test_a_steps_intervals_are_those_of_a_threshold_on_it():
     """Seconds that are alike tell less, here as there; as if independent, they would be far narrower."""
-    plan = stairs(rates=(50, 60))
+    plan = stairs([50, 60])
     random = np.random.default_rng(3)
     at_s = poisson(random, plan)
     level = autocorrelated(random, 80, phi=0.8)[at_s.astype(int)]
@@ -228,8 +204,8 @@ def test_no_more_are_in_flight_than_may_be():
 
 def test_a_late_first_second_of_the_next_phase_excuses_nothing():
     """Each phase's lateness is looked for in its own seconds."""
-    plan = stairs(rates=(50, 100))
-    run = run_of(plan, *served(plan))
+    plan = stairs([50, 100])
+    run = served(plan)
     lags = run.intervals[run.intervals["second"].lt(40) & (run.intervals["series"] == "response")]
     lags = lags.assign(series="lag", bucket=bucket_of(200_000))
     late = np.where(run.generator["second"] == 40, 0.2, 0.0)
@@ -249,8 +225,8 @@ def test_a_disturbed_second_is_of_each_phase_that_it_is_a_part_of():
 
 def test_one_load_is_no_curve():
     """Nor is a single phase."""
-    plan = stairs(rates=(50, 50)[:1])
-    assert load_curve(run_of(plan, *served(plan))) is None
+    plan = stairs([50])
+    assert load_curve(served(plan)) is None
 
 
 def test_what_was_after_the_most_load_is_told_apart():
@@ -260,7 +236,7 @@ def test_what_was_after_the_most_load_is_told_apart():
         for name, rate in (("low", 50), ("high", 150), ("back", 50))
     ]
     plan = stairs(phases=phases)
-    curve = load_curve(run_of(plan, *served(plan)))
+    curve = load_curve(served(plan))
     assert [step.phase for step in curve.rising] == ["low", "high"]
     assert [step.phase for step in curve.falling] == ["back"]
     assert curve.held.phase == "high"
@@ -283,6 +259,6 @@ def test_goals_of_other_phases_count_where_a_step_has_none():
 def test_without_goals_no_step_is_said_to_hold():
     """Nor to break."""
     plan = stairs(thresholds=[{"expect": "goodput >= 1 rps"}])
-    curve = load_curve(run_of(plan, *served(plan)))
+    curve = load_curve(served(plan))
     assert (curve.held, curve.broke) == (None, None)
     assert {step.word for step in curve.rising} == {Word.INCONCLUSIVE}

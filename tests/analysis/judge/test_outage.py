@@ -11,23 +11,15 @@ from analysis.judge.judgement import Answer, Word
 from analysis.judge.outage import outage_of
 from analysis.judge.thresholds import judge
 from analysis.judge.verdict import decide
+from simulation.countedseconds import counted_plan, failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds
 
 RPS = 150
 
 
-def plan_of(*expect: str, seconds: int = 12):
-    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": f"{RPS} rps"}]
-    mix = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
-    return open_scenario(phases=phases, mix=mix, thresholds=[{"expect": text} for text in expect])
-
-
-def run_with(failed, *expect: str, outcome: str = "server_error"):
-    """So many of each second's requests failed, all of them of `balance`."""
-    failed = np.array(failed)
-    counted = {("balance", "ok"): RPS - failed, ("balance", outcome): failed}
-    return run_of_seconds(plan_of(*expect, seconds=failed.size), counted)
+def run_with(failed, *expects: str, outcome: str = "server_error"):
+    return failing(failed, *expects, outcome=outcome, rps=RPS)
 
 
 OUTAGE = [0] * 5 + [150, 150, 24] + [0] * 4
@@ -106,7 +98,7 @@ def judge_one(expect, failed):
 
 def test_few_requests_break_nothing_by_chance():
     """2 of 27 are more than twice 1 % by Wilson's interval, and by chance in one run of ten at 2 %."""
-    plan = plan_of("error_ratio < 1 %", seconds=27)
+    plan = counted_plan("error_ratio < 1 %", seconds=27, rps=RPS)
     failed = np.zeros(27, dtype=int)
     failed[[3, 20]] = 1
     run = run_of_seconds(plan, {("balance", "ok"): 1 - failed, ("balance", "server_error"): failed})
@@ -122,7 +114,7 @@ LIMIT_MS = 20 * np.exp(0.4 * 1.6448536)
 )
 def test_a_p95_far_beyond_its_limit_is_a_fail_and_one_a_little_beyond_is_not(slower, seconds, word):
     """Three times as long for a third of a minute; 5 % longer all the time."""
-    plan = plan_of(f"p(95) < {LIMIT_MS:.2f} ms", seconds=60)
+    plan = counted_plan(f"p(95) < {LIMIT_MS:.2f} ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     response_s = 0.02 * np.exp(np.random.default_rng(1).normal(0, 0.4, at_s.size))
     is_slow = (at_s >= seconds[0]) & (at_s < seconds[1])
@@ -135,7 +127,7 @@ def test_a_p95_far_beyond_its_limit_is_a_fail_and_one_a_little_beyond_is_not(slo
 
 def test_a_narrow_p95_a_little_beyond_its_limit_is_no_fail():
     """A third of the answers take longer than the limit, by 2 %: many, and no matter."""
-    plan = plan_of("p(95) < 20 ms", seconds=60)
+    plan = counted_plan("p(95) < 20 ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     took_s = np.where((at_s >= 20) & (at_s < 40), 0.0204, 0.0190)
     assert judge(plan.thresholds[0], run_of(plan, at_s, took_s)).word is Word.INCONCLUSIVE

@@ -10,8 +10,8 @@ import pytest
 from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
 from analysis.judge.outage import _worst_stretch, outage_of
+from simulation.countedseconds import failing
 from simulation.traffic import run_of_seconds
-from tests.analysis.judge.counted import run_with
 
 
 def outage_in(run):
@@ -41,7 +41,7 @@ def outage_text(run) -> str:
 )
 def test_an_outage_is_where_most_of_what_was_wrong_crowds(failed, seconds):
     """In up to nine tenths of the seconds, holding half of it, and by no chance."""
-    outage = outage_in(run_with(failed))
+    outage = outage_in(failing(failed))
     assert (outage and (outage.start_s, outage.end_s)) == seconds
 
 
@@ -67,7 +67,7 @@ def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers
     ("run", "text"),
     [
         (
-            run_with([0] * 10 + [50] * 5 + [0] * 10),
+            failing([0] * 10 + [50] * 5 + [0] * 10),
             (
                 "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests "
                 "ended server_error, "
@@ -75,21 +75,21 @@ def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers
             ),
         ),
         (
-            run_with([0] * 20 + [50] * 5, mix={"balance": {"share": "100 %"}}),
+            failing([0] * 20 + [50] * 5, mix={"balance": {"share": "100 %"}}),
             (
                 "an outage began 20 s into the run (06:00:20 UTC) and lasted until the run ended, 5 s later: "
                 "250 of 500 requests ended server_error"
             ),
         ),
         (
-            run_with([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="dropped"),
+            failing([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="dropped"),
             (
                 "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: "
                 "250 of 500 requests ended dropped, never sent, of balance"
             ),
         ),
         (
-            run_with([0] * 10 + [50] * 5 + [0] * 10, outcome="timeout", health=100),
+            failing([0] * 10 + [50] * 5 + [0] * 10, outcome="timeout", health=100),
             (
                 "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 1,000 requests ended timeout, "
                 "of balance"
@@ -112,7 +112,7 @@ def test_an_outage_is_told_in_one_sentence(run, text):
 def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
     """Of those that were wrong; and the kinds are told where there are several, the most frequent first."""
     hurt = np.repeat([0, 1, 0], [10, 5, 10])
-    plan = run_with(hurt).manifest.scenario
+    plan = failing(hurt).manifest.scenario
     counted = {
         ("balance", "ok"): 100 - 50 * hurt,
         ("balance", "server_error"): 35 * hurt,
@@ -127,7 +127,7 @@ def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
 
 def test_slow_answers_are_a_slow_stretch():
     """Of those that ended as they should."""
-    run = run_with([0] * 25, "p(95) < 200 ms")
+    run = failing([0] * 25, "p(95) < 200 ms")
     slow = run.intervals["second"].between(10, 14) & (run.intervals["series"] == "response")
     bucket = run.intervals["bucket"].where(~slow, 1700)
     text = outage_text(replace(run, intervals=run.intervals.assign(bucket=bucket)))

@@ -12,9 +12,9 @@ from analysis.estimates.metrics import Tally
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, Step, collapse_in, load_curve, scalability
 from loadproof.outcome import Outcome
+from simulation.countedseconds import BOTH
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
-from tests.analysis.judge.counted import BOTH
 
 
 def step(load: float = 100, **changes) -> Step:

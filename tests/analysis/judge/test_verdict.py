@@ -25,24 +25,17 @@ from analysis.judge.verdict import (
     unwritten,
 )
 from loadproof.scenario.scenario import Threshold
-from simulation.rundirs import open_scenario
+from simulation.countedseconds import counted_plan, failing
 from simulation.traffic import run_of, run_of_seconds
-from tests.analysis.judge.counted import run_with as counted
 
-MIX = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
-GOODPUT = {"expect": "goodput_ratio >= 50 %"}
+GOODPUT = "goodput_ratio >= 50 %"
 
 
-def plan_of(*thresholds: dict[str, object], seconds: int = 30):
-    phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "100 rps"}]
-    return open_scenario(phases=phases, mix=MIX, thresholds=list(thresholds) or [GOODPUT])
-
-
-def run_with(plan, **per_second: int):
-    """Each second alike: so many of each outcome, of `balance`; 50 good ones of `health`."""
-    seconds = int(plan.phases[-1].duration)
-    counted = {("balance", outcome): np.full(seconds, count) for outcome, count in per_second.items()}
-    return run_of_seconds(plan, {("health", "ok"): np.full(seconds, 50), **counted})
+def run_with(*expects: str, **per_second: int):
+    """Half a minute of seconds that are alike: so many of each outcome, of `balance`; 50 good ones of `health`."""
+    plan = counted_plan(*expects or [GOODPUT], seconds=30)
+    counted = {("balance", outcome): np.full(30, count) for outcome, count in per_second.items()}
+    return run_of_seconds(plan, {("health", "ok"): np.full(30, 50), **counted})
 
 
 def judged(expect: str, word: Word, reason: str, in_this_run: Answer | None = None) -> tuple[Threshold, Judgement]:
@@ -60,7 +53,7 @@ def test_the_first_that_decides_is_told_and_how_many_more(others, more):
 
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
-    verdict = decide(run_with(plan_of(GOODPUT, {"expect": "error_ratio < 10 %"}), ok=50))
+    verdict = decide(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
     assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds hold, and the generator kept up.")
     assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
     assert verdict.beside is None
@@ -87,7 +80,7 @@ NOISE = "; one run a side can't tell a change from noise."
 )
 def test_beside_a_baseline_the_worst_change_is_told(moves, text):
     """Or the best, where none is worse; and how many more there are."""
-    assert _beside(moves, run_with(plan_of(), ok=50)) == f"Beside 20261123T060000Z-synthetic: {text}"
+    assert _beside(moves, run_with(ok=50)) == f"Beside 20261123T060000Z-synthetic: {text}"
 
 
 @pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([SAME], False), ([WORSE], True)])
@@ -122,7 +115,7 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
 )
 def test_each_reason_has_its_next_step(expect, word, reason, answer, has_baseline, step):
     """Never more load where the target has missed its limit already."""
-    plan = plan_of()
+    plan = counted_plan(GOODPUT, seconds=30)
     at_s = np.arange(0, 30, 0.02)
     run = run_of(plan, at_s, np.full(at_s.size, 0.1))
     assert _next_step([judged(expect, word, reason, answer)], run, has_baseline=has_baseline).startswith(step)
@@ -138,7 +131,7 @@ def test_each_reason_has_its_next_step(expect, word, reason, answer, has_baselin
 )
 def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, place):
     """Of the endpoint where most is wrong."""
-    run = run_with(plan_of(), **per_second)
+    run = run_with(**per_second)
     if "dropped" in per_second:
         dropped = run.intervals["outcome"] == "dropped"
         renamed = run.intervals["series"].where(~dropped, "dropped")
@@ -150,11 +143,11 @@ def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, pl
 
 def test_what_did_not_end_ok_is_worse_than_what_was_slow():
     """By its share of what was offered; nothing of nothing."""
-    rows = {row.endpoint: row for row in summary(run_with(plan_of(), ok=40, server_error=10))}
+    rows = {row.endpoint: row for row in summary(run_with(ok=40, server_error=10))}
     bad, p95_s = badness(rows["balance"])
     assert (bad, p95_s) == (pytest.approx(0.2), pytest.approx(0.02, rel=0.01))
     assert badness(rows["health"])[0] == 0
-    empty = {row.endpoint: row for row in summary(run_with(plan_of()))}["balance"]
+    empty = {row.endpoint: row for row in summary(run_with())}["balance"]
     assert badness(empty) == (0.0, 0.0)
 
 
@@ -198,4 +191,4 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
 
 
 def with_outage(expect: str):
-    return counted([0] * 10 + [50] * 5 + [0] * 15, expect)
+    return failing([0] * 10 + [50] * 5 + [0] * 15, expect)

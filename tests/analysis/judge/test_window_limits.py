@@ -13,12 +13,12 @@ from analysis.judge.windows import _starts, count_seconds, deciding_window, judg
 from loadproof.plan.phases import plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
+from simulation.countedseconds import BOTH, failing
 from simulation.rundirs import open_scenario
-from tests.analysis.judge.counted import BOTH, run_with
 
 
 def window_of(failed, expect: str, until_s: float = 1e9, run=None):
-    run = run or run_with(failed)
+    run = run or failing(failed)
     expectation, spans = parse_expectation(expect), run.manifest.phases
     scope = Scope(("steady",), ("balance", "health"))
     counted = count_seconds(expectation, run.intervals, scope, seconds=len(failed))
@@ -70,7 +70,7 @@ def test_either_side_of_a_limit_can_be_the_good_one(expect, word):
 @pytest.mark.parametrize("expect", ["error_ratio < 15 %", "error_ratio < 99 %", "goodput_ratio >= 99 %"])
 def test_an_empty_window_passes_nothing_and_is_no_failure(expect):
     """It is the one that decides where no other fails."""
-    run = run_with([0] * 20)
+    run = failing([0] * 20)
     silent = run.intervals[~run.intervals["second"].between(5, 12)]
     found = window_of([0] * 20, f"{expect} for 5 s", run=replace(run, intervals=silent))
     assert (found.start_s, found.word, found.share) == (5, Word.INCONCLUSIVE, None)
@@ -92,7 +92,7 @@ def test_an_empty_window_passes_nothing_and_is_no_failure(expect):
 )
 def test_a_windows_reason_has_its_value_and_its_seconds(failed, expect, reason):
     """And how much more would decide."""
-    run = run_with(failed)
+    run = failing(failed)
     threshold = Threshold.model_validate({"expect": expect})
     judgement = judge_windows(threshold, run, Scope(("steady",), ("balance", "health")))
     assert reason in judgement.reason, judgement.reason
@@ -102,7 +102,7 @@ def test_a_burn_rates_interval_is_turned_round():
     """The higher the goodput ratio, the less is burnt."""
     judgement = judge_windows(
         Threshold.model_validate({"expect": "burn_rate(90) < 5 x for 5 s"}),
-        run_with([10] * 20),
+        failing([10] * 20),
         Scope(("steady",), ("balance", "health")),
     )
     assert judgement.estimate.value == pytest.approx(1.0)
@@ -112,7 +112,7 @@ def test_a_burn_rates_interval_is_turned_round():
 def test_a_quantiles_window_is_shown_as_a_time():
     """It is judged as a share of answers, and nobody asked for that."""
     threshold = Threshold.model_validate({"expect": "p(90) < 200 ms for 5 s"})
-    judgement = judge_windows(threshold, run_with([0] * 20), Scope(("steady",), ("balance", "health")))
+    judgement = judge_windows(threshold, failing([0] * 20), Scope(("steady",), ("balance", "health")))
     assert judgement.estimate.value == pytest.approx(0.02, rel=0.01)
     assert judgement.estimate.n == 500
     assert judgement.reason == "at worst 20 ms from 0 s to 5 s (20 ms to 20.1 ms)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from analysis.judge.judgement import Word
@@ -12,35 +11,12 @@ from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.loading import check_scenario
-from simulation.rundirs import open_scenario
-from simulation.traffic import poisson, run_of
-
-PHASES = [{"name": "steady", "duration": "60 s", "rate": "100 rps"}]
+from simulation.badseconds import minute, minute_plan
 
 
-def judged(
-    expect: str,
-    *,
-    slow: range = range(0),
-    failing: range = range(0),
-    silent: range = range(0),
-    part: float = 1.0,
-    seed: int = 1,
-):
-    """20 ms, 200 ms in slow seconds; errors in failing ones, or in a part of them; no requests in silent ones."""
-    plan = open_scenario(
-        phases=PHASES,
-        mix={"balance": {"share": "100 %"}},
-        thresholds=[{"expect": expect}, {"expect": "goodput > 1 rps"}],
-    )
-    random = np.random.default_rng(seed)
-    at_s = poisson(random, plan)
-    at_s = at_s[~np.isin(at_s.astype(int), silent)]
-    second = at_s.astype(int)
-    response_s = random.lognormal(np.log(np.where(np.isin(second, slow), 0.2, 0.02)), 0.4)
-    fails = np.isin(second, failing) & (random.uniform(size=at_s.size) < part)
-    run = run_of(plan, at_s, response_s, np.where(fails, "server_error", "ok"))
-    return judge(plan.thresholds[0], run)
+def judged(expect: str, **disturbance: object):
+    run = minute(expect, **disturbance)
+    return judge(run.manifest.scenario.thresholds[0], run)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +92,7 @@ thresholds: [{threshold}, {{expect: goodput_ratio >= 99 %}}]
 )
 def test_what_no_target_could_pass_is_refused_before_the_run(expect, what):
     """By the confidence that all windows together need; and what is not refused, a perfect target passes."""
-    plan = open_scenario(
-        phases=PHASES,
-        mix={"balance": {"share": "100 %"}},
-        thresholds=[{"expect": expect}, {"expect": "goodput > 1 rps"}],
-    )
+    plan = minute_plan(expect)
     problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in problems] == ([True] if what else [])
     if what is None:
@@ -129,7 +101,7 @@ def test_what_no_target_could_pass_is_refused_before_the_run(expect, what):
 
 def test_a_window_with_too_few_samples_is_refused_before_the_run():
     """What the whole phase would give counts for nothing."""
-    plan = open_scenario(phases=PHASES, thresholds=[{"expect": "p(99) < 1 s for 5 s"}, {"expect": "goodput > 1 rps"}])
+    plan = minute_plan("p(99) < 1 s for 5 s")
     (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
     assert "samples a window" in problem.what
     assert problem.got == "500 to expect"

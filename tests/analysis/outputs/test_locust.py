@@ -13,11 +13,8 @@ from analysis.foreign.locustcsv import load_locust_run
 from analysis.foreign.locustthresholds import CsvThreshold, decide
 from analysis.outputs import locust
 from analysis.report.locust_page import render_report
+from simulation.locustcsvs import EXCEPTIONS, FAILURES, HISTORY, stats_row, total_row, write, write_history, write_stats
 from tests.hostile import HOSTILE
-from tests.locusthistory import HISTORY, stats_row, write, write_history, write_stats
-
-FAILURES = ["Method", "Name", "Error", "Occurrences"]
-EXCEPTIONS = ["Count", "Message", "Traceback", "Nodes"]
 
 
 def examined(prefix, *thresholds):
@@ -41,9 +38,7 @@ def texts(found) -> list[str]:
 @pytest.fixture
 def hostile(tmp_path):
     """Every text that somebody else may have chosen."""
-    prefix = write_stats(
-        tmp_path / "run", [stats_row(HOSTILE, method=HOSTILE, failures=9), stats_row("Aggregated", method="")]
-    )
+    prefix = write_stats(tmp_path / "run", [stats_row(HOSTILE, method=HOSTILE, failures=9), total_row()])
     write(prefix, "failures", FAILURES, [[HOSTILE, HOSTILE, HOSTILE, 9]])
     write(prefix, "exceptions", EXCEPTIONS, [[3, HOSTILE, HOSTILE, HOSTILE]])
     return examined(prefix, {"expect": "p(95) < 1 ms", "endpoint": HOSTILE, "method": HOSTILE})
@@ -159,7 +154,7 @@ def test_long_texts_are_cut(tmp_path):
 def test_an_empty_run_gives_a_report(tmp_path):
     """No requests, and no chart of them."""
     write(tmp_path / "run", "stats_history", HISTORY, [])
-    prefix = write_stats(tmp_path / "run", [stats_row("Aggregated", method="", requests=0)])
+    prefix = write_stats(tmp_path / "run", [total_row(0)])
     for found in (examined(prefix), examined(prefix, {"expect": "p(95) < 1 s"})):
         page = texts(found)[-1]
         assert "No requests were recorded." in page
@@ -171,7 +166,7 @@ def test_an_empty_run_gives_a_report(tmp_path):
 def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
     """Fast failures are no answers."""
     prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda _: 50, error_ratio=lambda _: 1.0)
-    write_stats(prefix, [stats_row("/x", failures=1000), stats_row("Aggregated", method="", failures=1000)])
+    write_stats(prefix, [stats_row("/x", failures=1000), total_row(failures=1000)])
     assert examined(prefix, {"expect": "p(95) < 1 s"}).verdict.word == "INCONCLUSIVE"
     assert examined(prefix, {"expect": "error_ratio < 1 %"}).verdict.word == "FAIL"
     assert "failures per second" in render_report(examined(prefix))

@@ -7,8 +7,8 @@ import json
 import jsonschema_rs
 import pytest
 
+from simulation.locustcsvs import stats_row, write_history, write_stats
 from tests.commands import ROOT, in_process
-from tests.locusthistory import stats_row, write_history, write_stats
 
 CAPTURES = sorted((ROOT / "tests/captures").glob("*/run_verdict.json"))
 

@@ -11,8 +11,8 @@ from loadproof.rundir.manifest import RedisFacts
 from loadproof.scenario.loading import load_scenario
 from payments_api.protection.penalties import PenaltyRule
 from payments_api.settings import read_settings
+from tests.addresses import session_from
 from tests.commands import scenario_file
-from tests.targets import session_from
 
 REDIS = "redis://127.0.0.1:1/0"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import gevent
 import pytest
 from gevent.pool import Group
@@ -13,17 +11,17 @@ from tests import unpatched  # noqa: F401 - before locust
 from loadproof.outcome import Outcome  # isort: skip
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import LATE_MS
-from tests.loadproof.users.test_turns import Played, ask
+from simulation.playeduser import PlayedUser, ask
 
 
-def there(played: Played) -> int:
+def there(played: PlayedUser) -> int:
     """How many users of `health` are counted as there."""
     return played.recorder.user_time._users["health"]
 
 
 def test_a_life_is_counted_from_its_start_to_its_end():
     """Whatever ended it."""
-    played = Played()
+    played = PlayedUser()
     life = played.user.start(Group())
     assert isinstance(life, gevent.Greenlet)
     assert there(played) == 1
@@ -36,7 +34,7 @@ def test_a_life_is_counted_from_its_start_to_its_end():
 
 def test_who_stops_for_good_stays_one_of_the_planned():
     """Its turns are its own wish; its time isn't lost."""
-    played = Played(statuses=[429], when_throttled="stop", expect_throttling=True)
+    played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True)
     life = played.user.start(Group())
     played.time.advance_to(3.0)
     assert life.ready()
@@ -45,7 +43,7 @@ def test_who_stops_for_good_stays_one_of_the_planned():
 
 def test_from_its_stop_on_an_answer_keeps_a_user_from_no_turns():
     """Nobody planned any for it."""
-    played = Played(takes_s=lambda _: 20.0)
+    played = PlayedUser(takes_s=lambda _: 20.0)
     played.user.start(Group())
     played.time.advance_to(5.0)
     played.user.stop()
@@ -65,7 +63,7 @@ def test_from_its_stop_on_an_answer_keeps_a_user_from_no_turns():
 )
 def test_what_was_not_expected_has_a_reason_without_values(status, check, outcome, reason):
     """So that equal ones add up."""
-    played = Played(statuses=[status], when_throttled="ignore", expect_throttling=True)
+    played = PlayedUser(statuses=[status], when_throttled="ignore", expect_throttling=True)
     told: list[tuple] = []
     played.user._record = lambda _, __, error, **how: told.append((how["outcome"], str(error)))
     performing = gevent.spawn(lambda: played.user.send(played.user.api.ask_health(), check))
@@ -80,7 +78,7 @@ def test_bursts_of_a_time_that_was_backed_off_are_no_fault_of_the_targets():
         {"name": "steady", "duration": "4 s", "users": 1},
         {"name": "bursts", "users": 1, "burst": {"times": 4, "every": "5 s"}},
     ]
-    played = Played(
+    played = PlayedUser(
         phases=phases,
         statuses=[200, 429],
         headers={"retry-after": "8"},
@@ -96,14 +94,13 @@ def test_bursts_of_a_time_that_was_backed_off_are_no_fault_of_the_targets():
 
 def test_an_answer_of_set_up_that_is_cut_off_by_the_first_turn_is_missed_to_now():
     """And no longer: what it takes beyond is of another turn."""
-    played = Played(takes_s=lambda number: 3.0 if number == 1 else 0.1, expect_throttling=True)
+    played = PlayedUser(takes_s=lambda number: 3.0 if number == 1 else 0.1, expect_throttling=True)
     user = played.user
     user._due = user._due._replace(at_s=0.0)
     gevent.spawn(lambda: (ask(user), user._take_turns()))
     played.time.advance_to(8.0)
-    counted = played.recorder.user_time.take(8.0)
     # Of 3 s, half a second was within the deadline.
-    assert sum(row[-1] for row in counted if row[3] == "missed") == 1
+    assert played.counted(8.0)["missed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +108,7 @@ def test_an_answer_of_set_up_that_is_cut_off_by_the_first_turn_is_missed_to_now(
 )
 def test_a_503_is_a_refusal_if_it_says_when_to_come_back(headers, outcome):
     """Else the server's error."""
-    played = Played(statuses=[503], headers=headers, when_throttled="ignore", expect_throttling=True)
+    played = PlayedUser(statuses=[503], headers=headers, when_throttled="ignore", expect_throttling=True)
     told: list[Outcome] = []
     played.user._record = lambda *_, **how: told.append(how["outcome"])
     gevent.spawn(ask, played.user)
@@ -121,7 +118,7 @@ def test_a_503_is_a_refusal_if_it_says_when_to_come_back(headers, outcome):
 
 def test_others_have_their_turn_after_a_failure():
     """Meanwhile the user counts as one that yields, and not as free."""
-    played = Played(statuses=[500])
+    played = PlayedUser(statuses=[500])
     yielding: list[int] = []
     sleep = played.user.post.clock.sleep
     played.user.post.clock.sleep = lambda s: (yielding.append(played.recorder.yielding), sleep(s))
@@ -133,12 +130,9 @@ def test_others_have_their_turn_after_a_failure():
 
 def test_set_up_may_take_as_long_as_an_answer_may():
     """Of an answer of 4 s, 2 s were within the deadline; what the user's own code takes after it is ours."""
-    played = Played(takes_s=lambda number: 4.0 if number == 1 else 0.1, expect_throttling=True, deadline="2 s")
+    played = PlayedUser(takes_s=lambda number: 4.0 if number == 1 else 0.1, expect_throttling=True, deadline="2 s")
     user = played.user
     user._due = Due(0.0)
     gevent.spawn(lambda: (ask(user), user.clock.sleep(4.0), user._take_turns()))
     played.time.advance_to(12.0)
-    counted: Counter = Counter()
-    for _, _, _, outcome, series, _, count in played.recorder.user_time.take(12.0):
-        counted[outcome or series] += count
-    assert counted == {"missed": 1, LATE_MS: 4_000}
+    assert played.counted(12.0) == {"missed": 1, LATE_MS: 4_000}

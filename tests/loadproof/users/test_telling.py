@@ -12,10 +12,10 @@ from locust.exception import StopUser  # isort: skip
 from loadproof.plan.pacing import Due
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.user import api_users, expect, sets_up
-from tests.loadproof.users.test_turns import Played, Waiting, ask
+from simulation.playeduser import PlayedUser, Waiting, ask
 
 
-def told_of(played: Played, task) -> list[dict]:
+def told_of(played: PlayedUser, task) -> list[dict]:
     """Locust's events of one task's requests."""
     told: list[dict] = []
     played.user.environment.events.request.add_listener(lambda **event: told.append(event))
@@ -28,7 +28,7 @@ def told_of(played: Played, task) -> list[dict]:
 
 def test_locust_is_told_of_each_request_while_nobody_feeds_its_statistics():
     """With its time in ms from its beginning, its length and its answer."""
-    played = Played(takes_s=lambda _: 0.25)
+    played = PlayedUser(takes_s=lambda _: 0.25)
     (event,) = told_of(played, ask)
     assert event["response_time"] == pytest.approx(250)
     assert event["start_time"] == pytest.approx(played.clock.unix_s() - 4.0, abs=0.01)
@@ -45,7 +45,7 @@ def test_locust_is_told_of_each_request_while_nobody_feeds_its_statistics():
 
 def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
     """And a failure is kept as an example."""
-    played = Played()
+    played = PlayedUser()
     played.recorder.feeds_locust = True
     failed: list[tuple] = []
     played.recorder.failed = lambda *what: failed.append(what)
@@ -55,7 +55,7 @@ def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
     def wrong(user) -> None:
         assert user.send(user.api.ask_health(), lambda _: expect(condition=False, reason="no")) is None
 
-    played = Played()
+    played = PlayedUser()
     played.recorder.feeds_locust = True
     played.recorder.failed = lambda *what: failed.append(what)
     (event,) = told_of(played, wrong)
@@ -67,7 +67,7 @@ def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
 def test_each_task_has_its_turns():
     """By the user's own seeded choices."""
     seen: list[str] = []
-    played = Played()
+    played = PlayedUser()
     type(played.user).tasks = [lambda _: seen.append("first"), lambda _: seen.append("second")]
     for _ in range(20):
         played.user._choose_task()(played.user)
@@ -76,7 +76,7 @@ def test_each_task_has_its_turns():
 
 def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
     """It is due when it gets there, and outside the plan; so is nothing in between."""
-    played = Played(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
+    played = PlayedUser(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
     user = played.user
     assert user._take_due().is_setup
     user._requests = 0
@@ -98,7 +98,7 @@ def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
 
 def test_a_tasks_second_request_is_due_when_it_gets_there():
     """Its first one serves the turn."""
-    played = Played()
+    played = PlayedUser()
     dues: list[Due] = []
     take = played.user._take_due
     played.user._take_due = lambda: dues.append(take()) or dues[-1]
@@ -111,7 +111,7 @@ def test_a_tasks_second_request_is_due_when_it_gets_there():
 
 def test_users_of_ours_are_known_and_what_sets_up():
     """Among whatever else Locust found."""
-    played = Played()
+    played = PlayedUser()
 
     class Starting(Waiting):
         abstract = True

@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections import Counter
 
 import gevent
 import pytest
 
 from tests import unpatched  # noqa: F401 - before locust
 
-from locust.env import Environment  # isort: skip
-from locust.exception import StopUser
+from locust.exception import StopUser  # isort: skip
 
-from loadproof.http.answers import Answer
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import LATE_MS, PRESENT_MS
-from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
-from simulation.clock import FakeTime
-from simulation.rundirs import manifest, scenario
-
-EVERY_S = 2.0
-
-
-class Waiting(ApiUser):
-    """By the clock of its simulation."""
-
-    abstract = True
-
-    def wait(self) -> None:
-        self.clock.sleep(self.wait_time())
-
-
-class Played:
-    """One user of `health`, whose turns come every 2 s, and a target that answers after so long with so much."""
-
-    def __init__(self, *, task=None, statuses=(), headers=None, takes_s=lambda _: 0.1, seconds: int = 30, **plan):
-        phases = plan.pop("phases", [{"name": "steady", "duration": f"{seconds} s", "users": 1}])
-        content = {"phases": phases, "mix": {"health": {"share": "100 %", "every": "2 s"}}, "deadline": "500 ms"}
-        content["thresholds"] = [{"expect": "goodput_ratio >= 1 %"}]
-        self.time = FakeTime()
-        self.clock = self.time.clock()
-        self.statuses, self.headers, self.takes_s = list(statuses), headers or {}, takes_s
-        self.sent_s: list[float] = []
-        self.post = Post(self.clock, lambda *_: self)
-        made = manifest(scenario(**content | plan))
-        self.work = self.post.assign(made, rank=0, workers=1)
-        self.recorder = self.work.recorder
-        self.work.begin(0.0)
-        own = {"post": self.post, "clock": self.clock, "host": "http://127.0.0.1:8000", "endpoint": "health"}
-        user_class = type("Playing", (Waiting,), own | {"tasks": [task or ask]})
-        self.user = user_class(Environment(user_classes=[user_class]))
-        self.user._offset_s = 0.5
-
-    def exchange(self, _, timing) -> Answer:
-        timing.began_s = timing.sent_s = self.clock.now_s()
-        self.sent_s.append(round(self.work.now_s(), 3))
-        self.clock.sleep(self.takes_s(len(self.sent_s)))
-        timing.ended_s = self.clock.now_s()
-        status = self.statuses.pop(0) if self.statuses else 200
-        return Answer(status, self.headers if status in {429, 503} else {}, b'{"status": "ok"}')
-
-    def live(self, until_s: float) -> Counter:
-        """What was counted, in ms and turns, by series and outcome."""
-        self.recorder.user_time.came("health", self.work.now_s())
-        self.user._due = Due(self.work.first_step(self.work.now_s()))
-        life = gevent.spawn(self._take_turns)
-        self.time.advance_to(until_s)
-        self.user._leave(life)
-        life.kill(block=False)
-        counted: Counter = Counter()
-        for _, _, _, outcome, series, _, count in self.recorder.user_time.take(until_s):
-            counted[outcome or series] += count
-        return counted
-
-    def _take_turns(self) -> None:
-        with contextlib.suppress(StopUser):
-            self.user._take_turns()
-
-
-def ask(user) -> None:
-    user.send(user.api.ask_health(), lambda _: None)
+from simulation.playeduser import PlayedUser, ask
 
 
 def ask_twice(user) -> None:
@@ -92,7 +23,7 @@ def ask_twice(user) -> None:
 
 def test_a_user_sends_at_its_pace_from_somewhere_in_the_first():
     """Answers in between take nothing away."""
-    played = Played()
+    played = PlayedUser()
     counted = played.live(10.0)
     assert played.sent_s == [0.5, 2.5, 4.5, 6.5, 8.5]
     assert counted == {PRESENT_MS: 10_000}
@@ -100,7 +31,7 @@ def test_a_user_sends_at_its_pace_from_somewhere_in_the_first():
 
 def test_what_answers_take_of_the_next_turns_are_turns_missed():
     """And it goes on at once: an answer of 6 s costs two."""
-    played = Played(takes_s=lambda number: 6.0 if number == 2 else 0.1)
+    played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 0.1)
     counted = played.live(15.0)
     assert played.sent_s == [0.5, 2.5, 8.5, 10.5, 12.5, 14.5]
     assert counted == {PRESENT_MS: 15_000, "missed": 2}
@@ -113,7 +44,7 @@ def test_what_a_users_own_code_takes_of_the_next_turn_is_ours():
         ask(user)
         user.clock.sleep(3.0)
 
-    played = Played(task=slow)
+    played = PlayedUser(task=slow)
     counted = played.live(10.0)
     assert played.sent_s == [0.5, 3.6, 6.7, 9.8]
     assert counted == {PRESENT_MS: 10_000, LATE_MS: 3_300}
@@ -126,7 +57,7 @@ def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
         ask(user)
         user.clock.sleep(0.5)
 
-    played = Played(task=slow, takes_s=lambda number: 3.0 if number == 1 else 0.1)
+    played = PlayedUser(task=slow, takes_s=lambda number: 3.0 if number == 1 else 0.1)
     counted = played.live(4.0)
     assert played.sent_s == [0.5, 4.0]
     assert counted == {PRESENT_MS: 4_000, LATE_MS: 500} | ({"missed": 1} if counted["missed"] else {})
@@ -134,7 +65,7 @@ def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
 
 def test_a_turn_of_two_requests_misses_two_at_a_time():
     """As many as its last one sent."""
-    played = Played(task=ask_twice, takes_s=lambda number: 4.0 if number in {1, 2} else 0.1)
+    played = PlayedUser(task=ask_twice, takes_s=lambda number: 4.0 if number in {1, 2} else 0.1)
     counted = played.live(20.0)
     assert played.sent_s[:4] == [0.5, 4.5, 8.5, 8.6]
     assert counted["missed"] == 6, "6 s of turns that send two requests each 2 s"
@@ -147,7 +78,7 @@ def test_a_mistake_in_a_task_leaves_the_pace_alone():
         ask(user)
         raise ArithmeticError
 
-    played = Played(task=wrong)
+    played = PlayedUser(task=wrong)
     played.user._due = Due(played.work.first_step(0.0))
 
     def live() -> None:
@@ -163,7 +94,7 @@ def test_a_mistake_in_a_task_leaves_the_pace_alone():
 
 def test_set_up_delays_the_first_turn_by_its_answers():
     """No loss while they come within the deadline; what is beyond it is turns missed, and the rest ours."""
-    played = Played(takes_s=lambda number: 2.5 if number == 1 else 0.1, expect_throttling=True)
+    played = PlayedUser(takes_s=lambda number: 2.5 if number == 1 else 0.1, expect_throttling=True)
     user = played.user
 
     def start() -> None:
@@ -174,16 +105,13 @@ def test_set_up_delays_the_first_turn_by_its_answers():
     gevent.spawn(lambda: (start(), user._take_turns()))
     played.time.advance_to(10.0)
     assert played.sent_s == [0, 4.0, 6.0, 8.0, 10.0]
-    counted: Counter = Counter()
-    for _, _, _, outcome, series, _, count in played.recorder.user_time.take(10.0):
-        counted[outcome or series] += count
-    assert counted == {LATE_MS: 1_000, "missed": 1}
+    assert played.counted(10.0) == {LATE_MS: 1_000, "missed": 1}
 
 
 def test_each_request_of_set_up_stands_for_a_turn_where_the_target_limits_its_clients():
     """The embedded target declares a limit of health."""
     for expect_throttling, first_s in ((True, 0.7), (False, 4.7)):
-        played = Played(expect_throttling=expect_throttling)
+        played = PlayedUser(expect_throttling=expect_throttling)
         user = played.user
         user._due = Due(played.work.first_step(0.0))
         gevent.spawn(lambda user=user: (ask_twice(user), user._take_turns()))
@@ -197,7 +125,7 @@ def test_each_request_of_set_up_stands_for_a_turn_where_the_target_limits_its_cl
 )
 def test_a_refusal_is_waited_out_as_the_scenario_says(how, sent_s, backed_off):
     """By at least what the target asked for, and a little more; turns that pass meanwhile are its own wish."""
-    played = Played(statuses=[429], headers={"retry-after": "6"}, when_throttled=how, expect_throttling=True)
+    played = PlayedUser(statuses=[429], headers={"retry-after": "6"}, when_throttled=how, expect_throttling=True)
     played.user.random.uniform = lambda low, _: low
     counted = played.live(10.0)
     assert played.sent_s[:2] == sent_s[:2]
@@ -207,7 +135,7 @@ def test_a_refusal_is_waited_out_as_the_scenario_says(how, sent_s, backed_off):
 
 def test_who_is_refused_again_and_again_waits_longer_each_time():
     """Up to a minute; and from the beginning once it is let in."""
-    played = Played(statuses=[429] * 8 + [200, 429], when_throttled="honour", expect_throttling=True, seconds=400)
+    played = PlayedUser(statuses=[429] * 8 + [200, 429], when_throttled="honour", expect_throttling=True, seconds=400)
     asked: list[float] = []
     played.user.random.uniform = lambda low, high: asked.append(high) or low
     played.live(40.0)
@@ -216,7 +144,7 @@ def test_who_is_refused_again_and_again_waits_longer_each_time():
 
 def test_a_user_who_stops_in_an_arrivals_journey_takes_no_turns():
     """It is raised through the task."""
-    played = Played(statuses=[429], when_throttled="stop", expect_throttling=True)
+    played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True)
     stopped: list[bool] = []
 
     def perform() -> None:
@@ -232,7 +160,7 @@ def test_a_user_who_stops_in_an_arrivals_journey_takes_no_turns():
 
 def test_a_wait_is_as_long_as_the_next_turn_is_away():
     """Never below 0, and an hour at most: the end wakes it."""
-    played = Played()
+    played = PlayedUser()
     for due_s, wait_s in ((5.0, 5.0), (-1.0, 0.0), (math.inf, 3600.0)):
         played.user._due = Due(due_s)
         assert played.user.wait_time() == pytest.approx(wait_s)
@@ -242,7 +170,7 @@ def test_an_id_is_of_its_run_and_of_its_draw():
     """The same choices of another run on the same target have other ids."""
     ids = []
     for run_id in ("a", "b" * 100):
-        played = Played()
+        played = PlayedUser()
         played.work.run_id = run_id
         ids += [played.user.new_id(), played.user.new_id()]
     assert len(set(ids)) == 4
@@ -252,7 +180,7 @@ def test_an_id_is_of_its_run_and_of_its_draw():
 def test_bursts_that_come_while_a_user_waits_are_missed():
     """But for the last of them, which it takes late."""
     phases = [{"name": "bursts", "users": 1, "burst": {"times": 3, "every": "5 s"}}]
-    played = Played(phases=phases, takes_s=lambda number: 6.0 if number == 1 else 0.1)
+    played = PlayedUser(phases=phases, takes_s=lambda number: 6.0 if number == 1 else 0.1)
     counted = played.live(14.0)
     assert len(played.sent_s) == 3
     assert counted["missed"] == 0

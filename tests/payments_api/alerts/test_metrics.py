@@ -12,8 +12,8 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from drills.target import running_target
 from tests.commands import ROOT
-from tests.targets import running_target
 
 README = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
 RULES = ROOT / "deploy/prometheus/alerts.yml"

@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from drills.sentryserver import sentry_server
+from drills.target import running_target
 from payments_api.alerts.sentry import scrubbed
 from tests.servers import read_request, serving
-from tests.targets import running_target
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 TOKEN = "telegram-secret-token"

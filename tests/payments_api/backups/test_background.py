@@ -14,13 +14,13 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from drills.target import running_target
 from payments_api.backups import background
 from payments_api.backups.background import backups_of
 from payments_api.backups.metrics import BackupMetrics
 from payments_api.backups.options import BackupOptions
 from payments_api.backups.retention import Keep
 from tests.payments_api.backups.books import back_up, names, new_ledger
-from tests.targets import running_target
 
 
 def eventually(holds: Callable[[], object], *, within_s: float = 30.0) -> None:

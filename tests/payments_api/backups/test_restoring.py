@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from drills.target import running_target
 from payments_api.backups import booting, restoring
 from payments_api.backups.booting import prove_by_boot
 from payments_api.backups.locking import lock_of, locked
@@ -33,7 +34,6 @@ from tests.payments_api.backups.books import (
     restore_unproved,
     transactions,
 )
-from tests.targets import running_target
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry
 
+from drills.target import running_target
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.protection import Protection
 from payments_api.settings import read_settings
 from tests.commands import ROOT
-from tests.targets import running_target
 
 FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}

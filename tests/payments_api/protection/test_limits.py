@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from drills.redisserver import RedisServer
-from tests.targets import running_target, session_from
+from drills.target import running_target
+from tests.addresses import session_from
 
 pytestmark = pytest.mark.process
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from drills.target import Target, running_target
 from payments_api.app import make_app
 from payments_api.ledger import create_database
 from payments_api.settings import read_settings
+from tests.addresses import session_from
 from tests.commands import ROOT
-from tests.targets import RunningTarget, running_target, session_from
 
 pytestmark = pytest.mark.process
 
@@ -39,7 +40,7 @@ COMBINATIONS = [
 
 
 @pytest.fixture(scope="module")
-def protected(tmp_path_factory) -> Iterator[RunningTarget]:
+def protected(tmp_path_factory) -> Iterator[Target]:
     directory = tmp_path_factory.mktemp("lists")
     (directory / "deny.txt").write_text("127.6.16.0/20\n")
     (directory / "allow.txt").write_text("127.6.8.0/21\n127.6.24.0/21\n")
@@ -49,7 +50,7 @@ def protected(tmp_path_factory) -> Iterator[RunningTarget]:
         yield target
 
 
-def answer_of(target: RunningTarget, path: str, number: int, **is_so: bool) -> requests.Response:
+def answer_of(target: Target, path: str, number: int, **is_so: bool) -> requests.Response:
     """Of the third request, or of the first, from an address of its own in the networks wanted."""
     third_byte = 16 * is_so["denied"] + 8 * is_so["allowed"]
     with session_from(f"127.6.{third_byte}.{number + 1}") as session:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drills.target import running_target
 from payments_api.protection.options import ENDPOINTS, MONITORING
 from payments_api.protection.paths import Places
-from tests.targets import running_target, session_from
+from tests.addresses import session_from
 
 PLACES = Places(ENDPOINTS, monitoring=MONITORING)
 OF_BALANCE = [

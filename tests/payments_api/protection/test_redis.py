@@ -12,6 +12,7 @@ import requests
 from prometheus_client import CollectorRegistry
 
 from drills.redisserver import RedisServer
+from drills.target import running_target
 from payments_api.protection.fallback import FallbackStore
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.options import Options
@@ -19,7 +20,7 @@ from payments_api.protection.penalties import PenaltyRule
 from payments_api.protection.protection import Protection
 from payments_api.protection.redisstore import RedisStore
 from payments_api.protection.stores import LocalStore
-from tests.targets import running_target, session_from
+from tests.addresses import session_from
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
 

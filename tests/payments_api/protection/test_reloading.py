@@ -13,6 +13,7 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry
 
+from drills.target import running_target
 from payments_api.alerts.alerts import Alerts
 from payments_api.alerts.metrics import AlertMetrics
 from payments_api.alerts.options import AlertOptions
@@ -21,7 +22,7 @@ from payments_api.protection.networks import parse_networks
 from payments_api.protection.options import Options
 from payments_api.protection.protection import Protection
 from payments_api.protection.reloading import ReloadedFile, Watcher
-from tests.targets import running_target, session_from
+from tests.addresses import session_from
 
 
 class Listed:

@@ -1,0 +1,60 @@
+"""Seconds that are like their neighbours, to what is measured in them: times, failures and answers of a known truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.correlation import design_effect
+from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
+from loadproof.histogram import buckets_of
+from simulation.traffic import Times, counts_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.estimates.estimate import Estimate
+
+RPS: Final = 50
+_MEDIAN_S: Final = 0.02
+_NOISE: Final = 0.4
+_WANDERS: Final = 0.2
+P95_S: Final = float(_MEDIAN_S * np.exp(np.hypot(_NOISE, _WANDERS) * 1.6448536))
+"""Of `response_times`."""
+ERROR_RATIO: Final = float(0.05 * np.exp(0.5**2 / 2))
+"""Of `failures`."""
+
+
+def response_times(random: np.random.Generator, level: Times) -> Times:
+    """Of RPS requests in each second, second after second; `level` has a standard deviation of 1, shape (seconds,)."""
+    wandering = _WANDERS * np.repeat(level, RPS)
+    times_s: Times = _MEDIAN_S * np.exp(wandering + random.normal(0, _NOISE, wandering.size))
+    return times_s
+
+
+def p95_of(response_s: Times) -> Estimate | None:
+    """As if it were a phase."""
+    buckets, counts = buckets_of(response_s), counts_of(response_s)
+    at = int(np.searchsorted(np.cumsum(counts), np.ceil(0.95 * response_s.size)))
+    slower = (buckets > at).reshape(-1, RPS).sum(axis=1)
+    return quantile_estimate(counts, 0.95, _precision(slower, np.full(slower.size, RPS)))
+
+
+def failures(random: np.random.Generator, level: Times, sizes: NDArray[np.int64] | int = RPS) -> NDArray[np.int64]:
+    """Of so many requests in each second; their probability wanders about 5 %, by half of it."""
+    return random.binomial(sizes, np.minimum(0.05 * np.exp(0.5 * level), 1), level.size)
+
+
+def ratio_of(failed: NDArray[np.int64], sizes: NDArray[np.int64]) -> Estimate | None:
+    """As if it were a phase."""
+    return ratio_estimate(int(failed.sum()), int(sizes.sum()), _precision(failed, sizes))
+
+
+def answers(level: Times) -> NDArray[np.int64]:
+    """In each second, about RPS of them."""
+    return np.rint(RPS + 10 * level).astype(np.int64)
+
+
+def _precision(hits: NDArray[np.int64], sizes: NDArray[np.int64]) -> Precision:
+    return Precision(design_effect=design_effect(hits, sizes, np.zeros(sizes.size, dtype=np.int64)))

@@ -1,0 +1,46 @@
+"""Runs of which each second's requests are counted: so many, and so many of them failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from simulation.rundirs import open_scenario
+from simulation.traffic import run_of_seconds
+
+if TYPE_CHECKING:
+    from analysis.frames.run import Run
+    from loadproof.scenario.scenario import Scenario
+
+RPS: Final = 100
+"""Unless a test wants more of them."""
+BOTH: Final = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
+
+
+def counted_plan(*expects: str, seconds: int, rps: int = RPS, mix: dict[str, Any] | None = None) -> Scenario:
+    """One phase, with these thresholds on it."""
+    return open_scenario(
+        phases=[{"name": "steady", "duration": f"{seconds} s", "rate": f"{rps} rps"}],
+        mix=mix or BOTH,
+        thresholds=[{"expect": expect} for expect in expects],
+    )
+
+
+def failing(
+    failed: Sequence[int],
+    *expects: str,
+    outcome: str = "server_error",
+    rps: int = RPS,
+    health: int = 0,
+    mix: dict[str, Any] | None = None,
+) -> Run:
+    """So many of each second's requests of `balance` ended like this, and the others well; so do all of `health`.
+
+    Where nothing else is expected, it is `error_ratio < 1 %`.
+    """
+    bad = np.array(failed)
+    plan = counted_plan(*expects or ["error_ratio < 1 %"], seconds=bad.size, rps=rps, mix=mix)
+    counted = {("balance", "ok"): rps - bad, ("balance", outcome): bad}
+    return run_of_seconds(plan, counted | ({("health", "ok"): np.full(bad.size, health)} if health else {}))

@@ -1,0 +1,122 @@
+"""Locust's CSVs with a known truth, in the columns of Locust 2.47."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+PERCENTILES: Final = (0.5, 0.66, 0.75, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
+_NAMES: Final = [f"{100 * q:g}%" for q in PERCENTILES]
+_TIMES: Final = ["Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time"]
+STATS: Final = [
+    "Type", "Name", "Request Count", "Failure Count", *_TIMES,
+    "Average Content Size", "Requests/s", "Failures/s", *_NAMES,
+]  # fmt: skip
+HISTORY: Final = [
+    "Timestamp", "User Count", "Type", "Name", "Requests/s", "Failures/s", *_NAMES, "Total Request Count",
+    "Total Failure Count", *(f"Total {name}" for name in _TIMES), "Total Average Content Size",
+]  # fmt: skip
+FAILURES: Final = ["Method", "Name", "Error", "Occurrences"]
+EXCEPTIONS: Final = ["Count", "Message", "Traceback", "Nodes"]
+START_UNIX_S: Final = 1_795_413_600
+_UNKNOWN: Final = ["N/A"] * len(PERCENTILES)
+Row = list[Any]
+
+
+def quantiles_ms(p95_ms: float) -> list[int]:
+    """On a line from half of p95 on."""
+    return [round(p95_ms * (0.5 + q) / 1.45) for q in PERCENTILES]
+
+
+def stats_row(name: str, *, method: str = "GET", requests: int = 1000, failures: int = 0, p95_ms: int = 40) -> Row:
+    """Of 100 s; of no request without times."""
+    quantiles = quantiles_ms(p95_ms) if requests else _UNKNOWN
+    times = [p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0] if requests else [0, 0.0, 0, 0]
+    return [method, name, requests, failures, *times, 20.0, requests / 100, failures / 100, *quantiles]
+
+
+def total_row(requests: int = 1000, failures: int = 0, *, p95_ms: int = 40) -> Row:
+    """Of all endpoints."""
+    return stats_row("Aggregated", method="", requests=requests, failures=failures, p95_ms=p95_ms)
+
+
+@dataclass
+class Totals:
+    """Since the start of a run."""
+
+    requests: int = 0
+    failures: int = 0
+    mean_ms: float = 0.0
+    longest_ms: float = 0.0
+
+    def add(self, *, sent: int, failed: int, mean_ms: float, longest_ms: float) -> None:
+        """One more second."""
+        self.requests += sent
+        self.failures += failed
+        self.mean_ms += (mean_ms - self.mean_ms) * sent / max(self.requests, 1)
+        self.longest_ms = max(self.longest_ms, longest_ms)
+
+
+def history_row(
+    second: int, totals: Totals, quantiles: Sequence[int], *, users: int = 10, rate_rps: float = 100.0
+) -> Row:
+    """Of all endpoints."""
+    head = [START_UNIX_S + second, users, "", "Aggregated", rate_rps, 0.0]
+    times = [totals.mean_ms, totals.mean_ms, 1.0, totals.longest_ms]
+    return [*head, *(quantiles if totals.requests else _UNKNOWN), totals.requests, totals.failures, *times, 20.0]
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Row], *, end: str = "\r\n") -> str:
+    """As Locust writes it, or with other ends of lines."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator=end).writerows([header, *rows])
+    return file.getvalue()
+
+
+def write(prefix: Path, name: str, header: Sequence[str], rows: Iterable[Row]) -> Path:
+    """One of the files, `PREFIX_name.csv`; returns the prefix."""
+    prefix.with_name(f"{prefix.name}_{name}.csv").write_text(csv_text(header, rows), encoding="utf-8", newline="")
+    return prefix
+
+
+def write_stats(prefix: Path, rows: Iterable[Row]) -> Path:
+    return write(prefix, "stats", STATS, rows)
+
+
+def write_history(
+    prefix: Path,
+    *,
+    users: Callable[[float], float],
+    rate_rps: Callable[[float], float],
+    p95_ms: Callable[[float], float] = lambda _: 40.0,
+    error_ratio: Callable[[float], float] = lambda _: 0.0,
+    seconds: int = 300,
+    noise: float = 0.0,
+    cumulative: bool = False,
+    seed: int = 1,
+    restart_s: int | None = None,
+) -> Path:
+    """What `users`, `rate_rps` and the others make of each second; relative noise, lasting seconds, on rate and p95.
+
+    Totals begin anew at `restart_s`, as a second run in one history has them.
+    """
+    random = np.random.default_rng(seed)
+    rows, totals, wander = [], Totals(), 0.0
+    for second in range(seconds):
+        # Noise that lasts: what one second has, the next has for the most part.
+        wander = 0.8 * wander + 0.6 * random.normal(0, noise)
+        sent = int(random.poisson(max(0.0, rate_rps(second) * (1 + wander))))
+        if second == restart_s:
+            totals = Totals()
+        now_ms = max(1.0, p95_ms(second) * (1 + wander))
+        failed = int(random.binomial(sent, error_ratio(second)))
+        totals.add(sent=sent, failed=failed, mean_ms=now_ms / 2, longest_ms=2 * now_ms)
+        quantiles = [*quantiles_ms(now_ms)[:-1], round(totals.longest_ms if cumulative else 1.5 * now_ms)]
+        rows.append(history_row(second, totals, quantiles, users=round(users(second)), rate_rps=float(sent)))
+    return write(prefix, "stats_history", HISTORY, rows)
