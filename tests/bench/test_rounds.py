@@ -17,6 +17,7 @@ from bench.ranges import over_runs, range_of
 from bench.rounds import REPEATS, Rounds, Unmeasured, number_in, reading, repeats_told
 from bench.runs import measured_run, saturated_run
 from tests.commands import ROOT
+from tests.sources import tree_of
 
 
 def failing(times, figure=7.0, error=None):
@@ -213,8 +214,6 @@ def test_the_probe_measures_and_leaves_the_process_where_it_was():
 def test_no_benchmark_imports_tests():
     """What both need is in `simulation`, or here twice."""
     for file in (ROOT / "bench").rglob("*.py"):
-        nodes = [
-            node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom | ast.Import)
-        ]
+        nodes = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.ImportFrom | ast.Import)]
         names = {getattr(node, "module", None) or alias.name for node in nodes for alias in node.names}
         assert not {name for name in names if name.partition(".")[0] == "tests"}, file

@@ -17,6 +17,8 @@ import pytest
 from gevent.exceptions import BlockingSwitchOutError
 from greenlet import GreenletExit, greenlet
 
+from tests.sources import tree_of
+
 from tests.unpatched import locust  # isort: skip
 
 from tests.commands import ROOT
@@ -166,7 +168,7 @@ def private_texts(tree: ast.AST) -> Iterator[str]:
 def found_by(rule: Callable[[ast.AST], Iterator[str]], *packages: str) -> dict[str, list[str]]:
     """By file, without the one room that is for it."""
     files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
-    trees = {str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    trees = {str(file.relative_to(ROOT)): tree_of(file) for file in files}
     outside = {name: tree for name, tree in trees.items() if not name.startswith("loadproof/internals/")}
     return {name: found for name, tree in outside.items() if (found := list(rule(tree)))}
 

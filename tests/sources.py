@@ -1,0 +1,23 @@
+"""Source files to their syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_ATTEMPTS: Final = 3
+
+
+def tree_of(file: Path) -> ast.Module:
+    """Of a file of this repository.
+
+    CPython 3.11 counts how deep it is in a tree for all threads together, and raises SystemError when another one
+    builds a tree meanwhile, to format a traceback, say. Source: https://github.com/python/cpython/issues/106905.
+    """
+    text = file.read_text(encoding="utf-8")
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(SystemError):
+            return ast.parse(text)
+    return ast.parse(text)
