@@ -57,10 +57,8 @@ def embedded_target(
         without=_NOT_INHERITED,
     )
     try:
-        yield (
-            child,
-            readiness.address(child, READY_PREFIX, what="embedded target", log=log, stop_requested=stop_requested),
-        )
+        what = "embedded target"
+        yield child, readiness.address(child, READY_PREFIX, what=what, log=log, stop_requested=stop_requested)
     finally:
         stop(child)
         if child.stdout is not None:
