@@ -56,7 +56,7 @@ target: $(VENV)/installed ## The embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
 # Simulations are not traced: it would take thrice their time.
-test: $(VENV)/developed ## The tests, but for the few long ones; simulations by a quarter.
+test: $(VENV)/developed ## The tests, but for the long ones; simulations by a quarter.
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "not quiet and not long $(if $(COVERAGE),and not statistics)" $(TRACED)
 	@$(if $(COVERAGE),$(PYTEST) $(SIDE_BY_SIDE) -m "statistics and not quiet and not long")
 	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=90)
