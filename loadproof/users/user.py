@@ -244,6 +244,7 @@ class ApiUser(User):
             self._end_cut_off(call.request, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
+        # What most requests come to, without asking what else there may be to tell: a call each would pay for.
         if error is None and reply is not None and recorder.feeds_locust and not timing.is_repeated:
             recorder.finished(self.endpoint, call.request.method, outcome, due, timing, reply.answer.size)
         else:
