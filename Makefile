@@ -13,6 +13,8 @@ TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
 TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+# Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
