@@ -5,6 +5,7 @@ Each rule is a function of the run that yields what it found; docs/validity.md g
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -53,24 +54,30 @@ _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 def disturbances(run: Run) -> Iterator[Finding]:
     """All of them; INVALID if they decide or could have turned a threshold, else notes."""
-    found = [one for rule in RULES for one in rule(run)]
-    could_turn = _could_turn(run, frozenset().union(*(one.seconds for one in found)))
-    for one in found:
-        if one.decides or (could_turn and one.seconds):
-            yield Finding(Word.INVALID, one.what, one.remedy)
+    found = _found_in(run)
+    could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in found)))
+    for disturbance in found:
+        if disturbance.decides or (could_turn and disturbance.seconds):
+            yield Finding(Word.INVALID, disturbance.what, disturbance.remedy)
         else:
-            yield Finding(Word.PASS, f"{one.what}{_HARMLESS if one.seconds else ''}", one.remedy)
+            harmless = _HARMLESS if disturbance.seconds else ""
+            yield Finding(Word.PASS, f"{disturbance.what}{harmless}", disturbance.remedy)
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:
     """Measured phases that were not what was planned: too much of them was disturbed, or what decides was there."""
-    found = [disturbance for rule in RULES for disturbance in rule(run)]
+    found = _found_in(run)
     seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in found))
     return frozenset(
         span.name
         for span in measured_phases(run)
         if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in found)
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _found_in(run: Run) -> tuple[Disturbance, ...]:
+    return tuple(disturbance for rule in RULES for disturbance in rule(run))
 
 
 def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:

@@ -6,7 +6,8 @@ What a slow target kept from being sent is not among it: that counts against its
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Final, cast
 
 from analysis.estimates.metrics import tally
 from analysis.frames.bursts import bursts
@@ -19,8 +20,6 @@ from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import pandas as pd
 
     from analysis.frames.run import Run
 
@@ -66,12 +65,12 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
     """In the open model every planned arrival of a whole phase is sent or dropped, if only late."""
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
         return
-    level_rps = 0.0
+    counted, level_rps = _counted(run), 0.0
     for span in run.manifest.phases:
         # As many as the plan has: a part of an arrival is none.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
-        rows = run.intervals[run.intervals["phase"] == span.name]
-        met = _turns_in(rows) + _count(rows, SENT_NOTHING)
+        counts = sum((counts for (phase, _), counts in counted.items() if phase == span.name), Counter())
+        met = _turns_in(counts) + counts[SENT_NOTHING]
         if not span.warm_up and met < 0.99 * planned:
             what = f"phase {span.name}: {met:,} of {planned:,} planned arrivals were offered"
             yield Disturbance(what, LESS_LOAD, decides=True, phases=frozenset({span.name}))
@@ -79,24 +78,30 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
 
 def _empty_turns(run: Run) -> Iterator[Disturbance]:
     """A turn, or an arrival, whose task sends nothing is load that was planned and never there."""
-    for span in measured_phases(run):
-        in_phase = run.intervals[run.intervals["phase"] == span.name]
-        for endpoint, rows in in_phase.groupby("endpoint", observed=True):
-            empty, others = _count(rows, SENT_NOTHING), _turns_in(rows)
-            if empty > LOST_SHARE * (empty + others):
-                turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
-                what = f"phase {span.name}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
-                yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({span.name}))
+    measured = {span.name for span in measured_phases(run)}
+    for (phase, endpoint), counts in _counted(run).items():
+        empty, others = counts[SENT_NOTHING], _turns_in(counts)
+        if phase in measured and empty > LOST_SHARE * (empty + others):
+            turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
+            what = f"phase {phase}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
+            yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({phase}))
 
 
-def _turns_in(rows: pd.DataFrame) -> int:
+def _counted(run: Run) -> dict[tuple[str, str], Counter[str]]:
+    """By phase and endpoint: the counts of each series; of those never sent, dropped arrivals only."""
+    counted: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    sums = sums_by(run.intervals, "phase", "endpoint", "series", "outcome")
+    for key, count in sums.items():
+        phase, endpoint, series, outcome = map(str, cast("tuple[str, ...]", key))
+        if series != NEVER_SENT or outcome == DROPPED:
+            counted[phase, endpoint][series] += int(count)
+    return counted
+
+
+def _turns_in(counts: Counter[str]) -> int:
     """Turns, or arrivals, that began with a request, and dropped arrivals; turns that were missed are none of these."""
-    began = _count(rows, "response", "abandoned", *WANTS.values()) - _count(rows, FOLLOWED)
-    return max(0, began) + _count(rows[rows["outcome"] == DROPPED], NEVER_SENT)
-
-
-def _count(rows: pd.DataFrame, *series: str) -> int:
-    return int(rows.loc[rows["series"].isin(series), "count"].sum())
+    began = sum(counts[series] for series in ("response", "abandoned", *WANTS.values())) - counts[FOLLOWED]
+    return max(0, began) + counts[NEVER_SENT]
 
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
