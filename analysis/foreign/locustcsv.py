@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Failure:
+class CsvFailure:
     method: str
     name: str
     error: str
@@ -32,7 +32,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Raised:
+class CsvException:
     """An exception in the locustfile itself."""
 
     count: int
@@ -56,8 +56,8 @@ class LocustRun:
     """Rows for each endpoint, not for all together only."""
     cumulative: bool
     """The history's percentiles are since the start, not of the last ten seconds."""
-    failures: tuple[Failure, ...]
-    exceptions: tuple[Raised, ...]
+    failures: tuple[CsvFailure, ...]
+    exceptions: tuple[CsvException, ...]
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
     repeats: tuple[Entry, ...] = ()
@@ -191,7 +191,7 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
         yield f"the history has {more:,} failures more than the stats file"
 
 
-def _contradictions(total: Entry | None, failures: tuple[Failure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
+def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
     """What can't be a matter of moments."""
     told = sum(failure.occurrences for failure in failures)
     if total is not None and told > total.failures:
@@ -216,7 +216,7 @@ def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
     return list(first.values()), tuple(repeats)
 
 
-def _failures(reader: RowReader) -> tuple[Failure, ...]:
+def _failures(reader: RowReader) -> tuple[CsvFailure, ...]:
     """The most frequent first."""
     found = []
     for row in reader.rows():
@@ -224,16 +224,16 @@ def _failures(reader: RowReader) -> tuple[Failure, ...]:
         if math.isnan(occurrences):
             reader.reject(row)
         else:
-            found.append(Failure(row["Method"], row["Name"], row["Error"], int(occurrences)))
+            found.append(CsvFailure(row["Method"], row["Name"], row["Error"], int(occurrences)))
     return tuple(sorted(found, key=lambda failure: (-failure.occurrences, failure.name, failure.error)))
 
 
-def _exceptions(reader: RowReader) -> tuple[Raised, ...]:
+def _exceptions(reader: RowReader) -> tuple[CsvException, ...]:
     found = []
     for row in reader.rows():
         count = number_of(row["Count"])
         if math.isnan(count):
             reader.reject(row)
         else:
-            found.append(Raised(int(count), row["Message"]))
+            found.append(CsvException(int(count), row["Message"]))
     return tuple(sorted(found, key=lambda raised: (-raised.count, raised.message)))

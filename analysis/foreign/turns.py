@@ -59,7 +59,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Degradation:
+class Turns:
     turns: tuple[Turn, ...]
     """In order of time."""
     extent: str
@@ -107,7 +107,7 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
     return table[length_s > 0].drop(columns=["time_s", "max_s"]).reset_index(drop=True)
 
 
-def find_turns(run: LocustRun) -> Degradation:
+def find_turns(run: LocustRun) -> Turns:
     """What turned, and when; nothing on noise, and a note where there is too little to go by."""
     run = replace(run, history=run.history[run.history["time_s"] >= run.last_run_s])
     table = windows(run)
@@ -117,7 +117,7 @@ def find_turns(run: LocustRun) -> Degradation:
     notes = [*_failed_from_the_start(run.history, used), *_stood_still(table)]
     if len(used) < FEWEST_WINDOWS:
         many = f"{len(used)} x {WINDOW_S} s with requests, and {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
-        return Degradation((), f"Too short a history: {many}", notes=(*notes, *seen.course()))
+        return Turns((), f"Too short a history: {many}", notes=(*notes, *seen.course()))
     low, rises = _low_load(used)
     looks = [_failures(used)]
     if rises:
@@ -125,7 +125,7 @@ def find_turns(run: LocustRun) -> Degradation:
     else:
         notes += seen.course()
     turns = sorted((look.turn for look in looks if look.turn is not None), key=lambda turn: turn.at_s)
-    return Degradation(
+    return Turns(
         tuple(turns),
         _extent(run, used, rises=rises),
         looked_for=tuple(look.kind for look in looks if look.had_power),

@@ -18,7 +18,7 @@ from analysis.judge import planned
 from analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import value_at_rank
 from loadproof.units import format_duration
 
@@ -100,7 +100,9 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
     calm = replace(run, intervals=run.intervals[~run.intervals["second"].isin(around)])
     thresholds = run.manifest.scenario.thresholds
-    return any(judge(threshold, run).word is not judge(threshold, calm).word for threshold in thresholds)
+    return any(
+        judge_threshold(threshold, run).word is not judge_threshold(threshold, calm).word for threshold in thresholds
+    )
 
 
 def _busy(run: Run) -> Iterator[Disturbance]:

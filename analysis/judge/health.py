@@ -14,7 +14,7 @@ from analysis.judge.disturbances import disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.planned import BURST_SPREAD_S
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
@@ -32,7 +32,7 @@ MOST_RAISED: Final = 0.01
 _OUR_DEFECT: Final = "this is a defect of loadproof: keep the run directory and report it"
 
 
-def examine(run: Run) -> tuple[Finding, ...]:
+def findings_in(run: Run) -> tuple[Finding, ...]:
     """All findings, in the order of the rules."""
     return tuple(finding for rule in (*RULES, disturbances) for finding in rule(run))
 
@@ -65,7 +65,7 @@ def _ending(run: Run) -> Iterator[Finding]:
 def _aborted(run: Run, what: str) -> Finding:
     """The final word is from the whole record: what ended the run may have been mended by answers that came later."""
     thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
-    if any(judge(threshold, run).word is Word.FAIL for threshold in thresholds):
+    if any(judge_threshold(threshold, run).word is Word.FAIL for threshold in thresholds):
         return Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
     what += "; in the whole record that window is not broken"
     return Finding(Word.INCONCLUSIVE, what, "run it again, to its end")

@@ -18,7 +18,7 @@ from analysis.estimates.metrics import QUANTILES, Scope, Tally, answers_of, meas
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
 from loadproof.scenario.expectation import RATIOS, Metric
@@ -221,7 +221,7 @@ def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
 
 
 def _held(run: Run, phase: str) -> tuple[Word, str]:
-    judgements = [judge(goal, run) for goal in goals(run.manifest.scenario, phase)]
+    judgements = [judge_threshold(goal, run) for goal in goals(run.manifest.scenario, phase)]
     for word in (Word.FAIL, Word.INCONCLUSIVE):
         for judgement in judgements:
             if judgement.word is word:

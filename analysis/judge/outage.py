@@ -38,7 +38,7 @@ class Outage:
     phase_end_s: float
     misses: Misses
 
-    def told(self, run: Run, expectation: Expectation) -> str:
+    def text(self, run: Run, expectation: Expectation) -> str:
         """When it began, how long it lasted, and what came of how many."""
         began = datetime.fromtimestamp(run.manifest.start_unix_s + self.start_s, UTC)
         lasted = format_duration(self.end_s - self.start_s)

@@ -57,7 +57,7 @@ _FAR: Final = 1.5
 _NOTHING: Final = "no samples: nothing to judge"
 
 
-def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
+def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
     """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = Scope.of(threshold, run.manifest.scenario)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD
@@ -29,7 +29,10 @@ def unread(run: Run) -> Iterator[Finding]:
     what = f"a limit of loadproof: {answers:,} answers count as invalid that it doesn't read, right as they may be"
     remedy = "locust_failures.csv names the limit; ask the target for less in an answer, or leave this endpoint out"
     other = replace(run, intervals=pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
-    if any(judge(one, run).word is not judge(one, other).word for one in run.manifest.scenario.thresholds):
+    if any(
+        judge_threshold(one, run).word is not judge_threshold(one, other).word
+        for one in run.manifest.scenario.thresholds
+    ):
         yield Finding(Word.INVALID, what, remedy)
     else:
         yield Finding(Word.PASS, f"{what}; no threshold turns on it", remedy)

@@ -10,10 +10,10 @@ from analysis.estimates.metrics import Scope, summary
 from analysis.estimates.misses import misses_of
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.finding import Finding
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
 from analysis.judge.outage import outage_of
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -50,11 +50,11 @@ class Verdict:
     """A sentence on what changed from the baseline, if one was given."""
 
 
-def decide(run: Run, baseline: Run | None = None) -> Verdict:
+def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
     """The verdict of a run on its scenario's thresholds, some of which may need a baseline."""
-    judgements = tuple(judge(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
+    judgements = tuple(judge_threshold(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
     degradation = degradation_of(run)
-    findings = (*examine(run), *notes(degradation))
+    findings = (*findings_in(run), *notes(degradation))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
     word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
@@ -66,7 +66,7 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
-        reason = told(deciding)
+        reason = deciding_reason(deciding)
         thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
         pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
         next_step = _next_step(pairs, run, has_baseline=baseline is not None)
@@ -113,7 +113,7 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
             return EXIT_CODES[verdict.word]
 
 
-def told(deciding: list[Judgement]) -> str:
+def deciding_reason(deciding: list[Judgement]) -> str:
     """The first of the judgements that decide, and how many more there are."""
     judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
@@ -169,7 +169,7 @@ def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
         return None
     why = "Find out from the target's logs what it did then"
     then = ", and mend it, or correct the threshold" if judgement.word is Word.FAIL else ": it may come again"
-    return f"{sentence(outage.told(run, expectation))}. {why}{then}."
+    return f"{sentence(outage.text(run, expectation))}. {why}{then}."
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from rich.console import Group
 from rich.text import Text
 
+from analysis.estimates.metrics import QUANTILES
 from analysis.foreign.caveats import cannot_show
 from analysis.foreign.turns import find_turns
 from analysis.inert import markdown, shortened
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from analysis.foreign.locustcsv import LocustRun
     from analysis.foreign.locustentries import Entry
-    from analysis.foreign.turns import Degradation
+    from analysis.foreign.turns import Turns
     from analysis.judge.judgement import Judgement
     from analysis.judge.verdict import Verdict
 
@@ -37,7 +38,6 @@ INTERVAL_NOTE: Final = (
     "Intervals: of error_ratio that of 95 % confidence; of times only what Locust's rounding leaves open, "
     "with no sampling error known."
 )
-QUANTILES: Final = (0.5, 0.95, 0.99)
 _MOST_IN_JSON: Final = 1_000
 _MOST_IN_MARKDOWN: Final = 20
 _MOST_EXCEPTIONS: Final = 10
@@ -51,7 +51,7 @@ class Examined:
 
     run: LocustRun
     verdict: Verdict | None
-    degradation: Degradation
+    degradation: Turns
     caveats: tuple[str, ...]
 
 
@@ -59,12 +59,12 @@ def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
     return Examined(run, verdict, find_turns(run), cannot_show(run))
 
 
-def outputs(examined: Examined, directory: Path) -> dict[Path, str]:
+def csv_files(examined: Examined, directory: Path) -> dict[Path, str]:
     """The three files for programs, in `directory`."""
     texts = {
-        files.VERDICT: verdict_json(examined),
-        files.SUMMARY: summary_markdown(examined),
-        files.JUNIT: junit_xml(examined),
+        files.VERDICT: csv_verdict_json(examined),
+        files.SUMMARY: csv_summary_markdown(examined),
+        files.JUNIT: csv_junit_xml(examined),
     }
     return {output_path(examined.run, directory, name): text for name, text in texts.items()}
 
@@ -88,7 +88,7 @@ def first(items: Sequence[_T], most: int) -> tuple[list[_T], int]:
     return list(items[:most]), max(0, len(items) - most)
 
 
-def facts(run: LocustRun) -> str:
+def csv_facts(run: LocustRun) -> str:
     """One sentence on the whole run."""
     total = run.total
     if total is None or not total.requests:
@@ -101,7 +101,7 @@ def facts(run: LocustRun) -> str:
     return f"{total.requests:,} requests{rate}; {total.failures:,} failed ({share})."
 
 
-def verdict_json(examined: Examined) -> str:
+def csv_verdict_json(examined: Examined) -> str:
     run, verdict = examined.run, examined.verdict
     endpoints, left_out = worst(run, _MOST_IN_JSON)
     content: CsvVerdictJson = {
@@ -156,14 +156,14 @@ def _entry_json(entry: Entry) -> EntryJson:
     return cast("EntryJson", {**known, **times})
 
 
-def summary_markdown(examined: Examined) -> str:
+def csv_summary_markdown(examined: Examined) -> str:
     """Reads well as a GitHub step summary."""
     run, verdict = examined.run, examined.verdict
     lines = [f"## {verdict.word if verdict else 'Report'}: {markdown(shortened(run.name))}", ""]
     if verdict:
         lines += [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}", ""]
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
-    lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
+    lines += [f"{markdown(csv_facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
     lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
     lines += ["", markdown(turns_note(examined.degradation)), ""]
     lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
@@ -180,7 +180,7 @@ def turn_text(at_s: float, users: float, what: str) -> str:
     return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
 
 
-def turns_note(degradation: Degradation) -> str:
+def turns_note(degradation: Turns) -> str:
     """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
     nothing = ""
     if degradation.looked and not degradation.turns:
@@ -225,7 +225,7 @@ def entry_cells(entry: Entry) -> list[str]:
     ]
 
 
-def junit_xml(examined: Examined) -> str:
+def csv_junit_xml(examined: Examined) -> str:
     """One case a threshold; no case where there was none."""
     verdict, lasted_s = examined.verdict, examined.run.duration_s
     cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
@@ -238,7 +238,7 @@ def terminal(examined: Examined) -> Group:
     turns = examined.degradation.turns
     return Group(
         terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
-        Text(escaped(facts(examined.run))),
+        Text(escaped(csv_facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
         *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
         *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),

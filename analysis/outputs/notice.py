@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.frames.run import Run
     from analysis.outputs.gate import Gated
 
-FORMAT: Final = 1
+NOTICE_FORMAT: Final = 1
 VERDICT: Final = "loadproof.verdict"
 GATE: Final = "loadproof.gate"
 LONGEST_TEXT: Final = 3500
@@ -36,7 +36,7 @@ def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
     code = worst_exit_code(gated, lenient=lenient)
     worst = _deciding(gated, lenient=lenient)
     at = str(shown_at) if shown_at else None
-    content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": FORMAT, "exit_code": int(code)}
+    content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": NOTICE_FORMAT, "exit_code": int(code)}
     if is_gate:
         content |= {"word": worst.word, "reason": f"{worst.scenario}: {worst.reason}", "report": at}
         content["scenarios"] = [_verdict(each) for each in gated]

@@ -38,7 +38,7 @@ STYLES: Final = {
 }
 
 
-def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
     """verdict.json, summary.md and junit.xml of the run directory."""
     return {
         run.path / files.VERDICT: verdict_json(run, verdict, baseline),

@@ -10,11 +10,11 @@ from analysis.outputs.locust import (
     INTERVAL_NOTE,
     NO_VERDICT,
     Examined,
+    csv_facts,
+    csv_files,
     entry_cells,
-    facts,
     first,
     output_path,
-    outputs,
     turn_text,
     turns_note,
     worst,
@@ -33,18 +33,18 @@ _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300
 
 
-def write_outputs(examined: Examined, directory: Path) -> Path:
+def write_csv_report(examined: Examined, directory: Path) -> Path:
     """The page and the three files for programs into `directory`, which is made if need be; the page's path.
 
     OutputError when it doesn't take them.
     """
     files.make_directory(directory)
     page = output_path(examined.run, directory, files.REPORT)
-    files.write_all({**outputs(examined, directory), page: render_report(examined)})
+    files.write_all({**csv_files(examined, directory), page: render_csv_page(examined)})
     return page
 
 
-def render_report(examined: Examined) -> str:
+def render_csv_page(examined: Examined) -> str:
     """The whole page; the same bytes for the same CSVs."""
     run, verdict, turns = examined.run, examined.verdict, examined.degradation.turns
     entries, entries_left = worst(run, _MOST_ROWS)
@@ -56,12 +56,12 @@ def render_report(examined: Examined) -> str:
         verdict=verdict,
         no_verdict=NO_VERDICT,
         interval_note=INTERVAL_NOTE,
-        facts=facts(run),
+        facts=csv_facts(run),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
         turns_note=turns_note(examined.degradation),
         turns_notes=examined.degradation.notes,
-        load_chart=locustcharts.load_chart(run, turns),
+        load_chart=locustcharts.users_chart(run, turns),
         times_chart=locustcharts.times_chart(run, turns),
         failures_chart=locustcharts.failures_chart(run, turns),
         against_load_chart=locustcharts.against_load_chart(run),

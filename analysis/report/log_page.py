@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MOST_ROWS: Final = 50
 
 
-def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
+def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
     rows = summary(log.run, tuple(busiest(log.run, _MOST_ROWS)))
     stem = log.run.manifest.scenario.name
@@ -37,7 +37,7 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
         said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
         table = markdown_thresholds(verdict)
         texts[files.SUMMARY] = "\n".join(
-            [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(facts(log)), ""]
+            [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(log_facts(log)), ""]
         )
         lasted_s = log.run.measured_s
         cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
@@ -47,7 +47,7 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
     return directory / f"{stem}_{files.REPORT}"
 
 
-def facts(log: RequestLog) -> str:
+def log_facts(log: RequestLog) -> str:
     """One sentence."""
     lasted_s = log.run.measured_s
     left_out = f"; {_several(log.unreadable, 'line')} left out" if log.unreadable else ""
@@ -69,7 +69,7 @@ def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> s
     return TEMPLATES.get_template("log.html").render(
         name=run.manifest.scenario.name,
         verdict=verdict,
-        facts=facts(log),
+        facts=log_facts(log),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         load_chart=charts.throughput_chart(run),
         heat_chart=charts.heat_chart(run),

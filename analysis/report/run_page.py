@@ -45,12 +45,15 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 }
 
 
-def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
     """All that the analysis adds to a run directory: the page, and the files for programs."""
-    return {**tables.outputs(run, verdict, baseline), run.path / files.REPORT: render_report(run, verdict, baseline)}
+    return {
+        **tables.program_files(run, verdict, baseline),
+        run.path / files.REPORT: render_run_page(run, verdict, baseline),
+    }
 
 
-def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
+def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
     """The whole page; the same bytes for the same run directory."""
     manifest = run.manifest
     return TEMPLATES.get_template("report.html").render(

@@ -20,7 +20,7 @@ def outage_in(run):
 
 
 def outage_text(run) -> str:
-    return outage_in(run).told(run, run.manifest.scenario.thresholds[0].expectation)
+    return outage_in(run).text(run, run.manifest.scenario.thresholds[0].expectation)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from matplotlib.patches import Rectangle
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.report import degradationcharts
 from analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
 from analysis.report.drawing import Drawing
-from analysis.report.run_page import render_report
+from analysis.report.run_page import render_run_page
 from simulation.rundirs import open_scenario, write_run
 from simulation.traffic import poisson, queue, run_of
 
@@ -84,7 +84,7 @@ def test_no_chart_of_a_page_shows_tex(tmp_path):
         thresholds=[{"expect": "goodput_ratio >= 90 %"}],
     )
     run = load_run(write_run(tmp_path / "run", plan=plan))
-    page = render_report(run, decide(run))
+    page = render_run_page(run, verdict_on_run(run))
     assert "scalability-" in page
     assert "mathdefault" not in page
 
