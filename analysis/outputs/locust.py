@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rich.console import Group
 from rich.text import Text
@@ -16,8 +15,8 @@ from analysis.foreign.turns import find_turns
 from analysis.inert import markdown, shortened
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds, terminal_view
-from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
-from analysis.outputs.verdictschema import CsvThresholdJson, CsvVerdictJson, EntryJson, RaisedJson, TurnJson
+from analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
+from analysis.outputs.verdictschema import CsvVerdictJson
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
     from analysis.foreign.locustcsv import LocustRun
     from analysis.foreign.locustentries import Entry
     from analysis.foreign.turns import Turns
-    from analysis.judge.judgement import Judgement
     from analysis.judge.verdict import Verdict
 
-NO_VERDICT: Final = "No verdict: no thresholds were given."
 INTERVAL: Final = "interval"
 INTERVAL_NOTE: Final = (
     "Intervals: of error_ratio that of 95 % confidence; of times only what Locust's rounding leaves open, "
@@ -102,58 +99,18 @@ def csv_facts(run: LocustRun) -> str:
 
 
 def csv_verdict_json(examined: Examined) -> str:
-    run, verdict = examined.run, examined.verdict
+    run = examined.run
     endpoints, left_out = worst(run, _MOST_IN_JSON)
-    content: CsvVerdictJson = {
-        "format": FORMAT,
-        "verdict": verdict.word if verdict else None,
-        "reason": verdict.reason if verdict else NO_VERDICT,
-        "next_step": verdict.next_step if verdict else None,
-        "source": {
-            "files": list(run.files),
-            "full_history": run.full_history,
-            "history_percentiles": "since the start" if run.cumulative else "last 10 s",
-            "start_unix_s": run.start_unix_s,
-            "duration_s": run.duration_s,
-            "damage": list(run.damage),
-        },
-        "cannot_show": list(examined.caveats),
-        "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "turns": [
-            TurnJson(kind=turn.kind, at_s=turn.at_s, users=turn.users, what=turn.what)
-            for turn in examined.degradation.turns
-        ],
-        "turns_extent": examined.degradation.extent,
-        "turns_looked_for": list(examined.degradation.looked_for),
-        "turns_notes": list(examined.degradation.notes),
-        "exceptions": [
-            RaisedJson(count=raised.count, message=raised.message) for raised in first(run.exceptions, _MOST_IN_JSON)[0]
-        ],
-        "all": _entry_json(run.total) if run.total else None,
-        "endpoints": [_entry_json(entry) for entry in endpoints],
-        "endpoints_left_out": left_out,
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def _threshold_json(judgement: Judgement) -> CsvThresholdJson:
-    """As of a run directory, and whether the interval is more than the rounding."""
-    known = judgement.threshold.expectation.metric.name in {"error_ratio", "count"}
-    return {**threshold_json(judgement), "sampling_error_known": known}
-
-
-def _entry_json(entry: Entry) -> EntryJson:
-    known: EntryJson = {
-        "method": entry.method,
-        "name": entry.name,
-        "requests": entry.requests,
-        "failures": entry.failures,
-        "throughput_rps": entry.throughput.value if entry.throughput else None,
-        "mean_s": estimate_json(entry.mean),
-        "max_s": estimate_json(entry.maximum),
-    }
-    times = {f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()}
-    return cast("EntryJson", {**known, **times})
+    source = OfCsvs(
+        run=run,
+        verdict=examined.verdict or Unjudged(),
+        turns=examined.degradation,
+        caveats=examined.caveats,
+        exceptions=first(run.exceptions, _MOST_IN_JSON)[0],
+        endpoints=endpoints,
+        endpoints_left_out=left_out,
+    )
+    return CsvVerdictJson.of(source).text()
 
 
 def csv_summary_markdown(examined: Examined) -> str:

@@ -8,7 +8,6 @@ from analysis.inert import shortened
 from analysis.outputs.dates import date_text
 from analysis.outputs.locust import (
     INTERVAL_NOTE,
-    NO_VERDICT,
     Examined,
     csv_facts,
     csv_files,
@@ -19,6 +18,7 @@ from analysis.outputs.locust import (
     turns_note,
     worst,
 )
+from analysis.outputs.verdictfile import NO_VERDICT
 from analysis.report import locustcharts
 from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.metrics import busiest, summary
 from analysis.inert import markdown
 from analysis.outputs.junit import junit_suite, threshold_cases
-from analysis.outputs.locust import NO_VERDICT
 from analysis.outputs.tables import markdown_thresholds
-from analysis.outputs.verdictfile import FORMAT, row_json, threshold_json
+from analysis.outputs.verdictfile import OfLog, Unjudged
+from analysis.outputs.verdictschema import LogVerdictJson
 from analysis.report import charts
 from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from analysis.estimates.metrics import SummaryRow
     from analysis.foreign.requestlog import RequestLog
     from analysis.judge.verdict import Verdict
-    from analysis.outputs.verdictschema import LogVerdictJson
 
 _MOST_ROWS: Final = 50
 
@@ -31,8 +29,9 @@ _MOST_ROWS: Final = 50
 def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
     rows = summary(log.run, tuple(busiest(log.run, _MOST_ROWS)))
+    source = OfLog(log, verdict or Unjudged(), rows)
     stem = log.run.manifest.scenario.name
-    texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: _json(log, verdict, rows)}
+    texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: LogVerdictJson.of(source).text()}
     if verdict is not None:
         said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
         table = markdown_thresholds(verdict)
@@ -89,18 +88,3 @@ def _cells(row: SummaryRow) -> dict[str, object]:
         "numbers": [f"{row.throughput_rps:.1f}", *times],
         "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
     }
-
-
-def _json(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
-    content: LogVerdictJson = {
-        "format": FORMAT,
-        "verdict": verdict.word if verdict else None,
-        "reason": verdict.reason if verdict else NO_VERDICT,
-        "next_step": verdict.next_step if verdict else None,
-        "requests": log.requests,
-        "unreadable": log.unreadable,
-        "notes": list(log.notes),
-        "thresholds": [threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "summary": [row_json(row) for row in rows],
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"

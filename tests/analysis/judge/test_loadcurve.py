@@ -15,7 +15,7 @@ from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from analysis.judge.thresholds import estimate_of, judge_threshold
-from analysis.outputs.verdictfile import row_json
+from analysis.outputs.verdictschema import RowJson
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
@@ -182,7 +182,7 @@ def test_a_phase_has_one_throughput_wherever_it_is_told():
     for threshold, told in zip(plan.thresholds, truth, strict=False):
         value = estimate_of(threshold.expectation.metric, run, Scope.of(threshold, plan)).value
         row = rows[threshold.phase]
-        assert [value, row.throughput_rps, row_json(row)["throughput_rps"], steps[threshold.phase]] == [told] * 4
+        assert [value, row.throughput_rps, RowJson.of(row).throughput_rps, steps[threshold.phase]] == [told] * 4
     assert judge_threshold(plan.thresholds[-1], run).estimate.value == truth[1]
 
 
