@@ -7,7 +7,7 @@ The interval is that of Kendall's tau turned into slopes, so that it is on one s
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -52,7 +52,7 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means holds its false alarms under
     autocorrelation where the Mann-Kendall test on seconds does not (tests/statistics/test_drift.py).
     """
-    span = next(span for span in run.manifest.phases if span.name == scope.phases[0])
+    span = next(span for span in run.phases if span.name == scope.phases[0])
     start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))
     batches = int(np.clip((end_s - start_s) // _BATCH_S, DRIFT_BATCHES, MOST_BATCHES))
     edges = np.linspace(start_s, end_s, batches + 1)
@@ -100,7 +100,7 @@ def _request_reader(run: Run, metric: Metric, scope: Scope) -> Callable[[float, 
     rows = rows_of(run, scope)
 
     def read(low_s: float, high_s: float) -> Estimate | None:
-        return measure(metric, replace(run, intervals=rows[rows["second"].between(low_s, high_s, "left")]), scope)
+        return measure(metric, run.with_intervals(rows[rows["second"].between(low_s, high_s, "left")]), scope)
 
     return read
 

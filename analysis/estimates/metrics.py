@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -100,9 +100,9 @@ class Tally:
         return self.sent + self.dropped
 
 
-def rows_of(run: Run, scope: Scope) -> pd.DataFrame:
+def rows_of(traffic: Traffic, scope: Scope) -> pd.DataFrame:
     """The intervals of a scope's phases and endpoints."""
-    return in_scope(run.intervals, scope)
+    return in_scope(traffic.intervals, scope)
 
 
 def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
@@ -137,20 +137,20 @@ def tally(rows: pd.DataFrame) -> Tally:
     )
 
 
-def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
+def measure(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:
     """The metric's estimate, or None where the scope has nothing to estimate it from."""
-    return measure_each(metric, run, scope, (Noise.SECONDS,))[0]
+    return measure_each(metric, traffic, scope, (Noise.SECONDS,))[0]
 
 
-def measure_each(metric: Metric, run: Run, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
+def measure_each(metric: Metric, traffic: Traffic, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
     """With an interval for each kind of noise."""
-    rows = rows_read(metric, run.intervals, scope)
-    seconds = Seconds.of(run, scope.phases)
+    rows = rows_read(metric, traffic.intervals, scope)
+    seconds = Seconds.of(traffic, scope.phases)
     match metric.name:
         case "p" | "mean" | "max":
             return _time_estimates(metric, seconds, rows, scope, noises)
         case "spread":
-            spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
+            spreads = [burst.spread_s for burst in bursts(traffic, scope.phases)]
             return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
         case "goodput" | "throughput":
             counted = seconds.count(rows[rows["series"] == "good"] if metric.name == "goodput" else rows)
@@ -231,12 +231,12 @@ class Seconds:
     """The number of each one's phase."""
 
     @staticmethod
-    def of(run: Run, phases: Sequence[str]) -> Seconds:
+    def of(traffic: Traffic, phases: Sequence[str]) -> Seconds:
         pairs = [
             (second, number)
-            for number, span in enumerate(run.manifest.phases)
+            for number, span in enumerate(traffic.phases)
             if span.name in phases
-            for second in range(math.ceil(span.start_s), int(min(span.end_s, run.measured_s)))
+            for second in range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
         ]
         numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         return Seconds(numbers, places)
@@ -296,27 +296,27 @@ class SummaryRow:
 
 
 @functools.lru_cache(maxsize=2)
-def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
+def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
     """Each phase with all endpoints together, then each of them, or of these."""
-    endpoints_of_run = tuple(run.manifest.scenario.mix)
+    endpoints_of_run = traffic.endpoints
     endpoints = endpoints_of_run if endpoints is None else endpoints
     table = []
-    answers = answers_of(run.intervals, endpoints_of_run)
-    for span in run.manifest.phases:
-        whole = in_scope(run.intervals, Scope((span.name,), endpoints_of_run))
-        table.append(_summary_row(run, span, None, rows=whole, answers=answers))
+    answers = answers_of(traffic.intervals, endpoints_of_run)
+    for span in traffic.phases:
+        whole = in_scope(traffic.intervals, Scope((span.name,), endpoints_of_run))
+        table.append(_summary_row(traffic, span, None, rows=whole, answers=answers))
         for endpoint in endpoints:
             rows, own = (part[part["endpoint"] == endpoint] for part in (whole, answers))
-            table.append(_summary_row(run, span, endpoint, rows=rows, answers=own))
+            table.append(_summary_row(traffic, span, endpoint, rows=rows, answers=own))
     return table
 
 
 def _summary_row(
-    run: Run, span: PhaseSpan, endpoint: str | None, *, rows: pd.DataFrame, answers: pd.DataFrame
+    traffic: Traffic, span: PhaseSpan, endpoint: str | None, *, rows: pd.DataFrame, answers: pd.DataFrame
 ) -> SummaryRow:
-    lived_s = max(min(span.end_s, run.measured_s) - span.start_s, 0.0)
+    lived_s = max(min(span.end_s, traffic.measured_s) - span.start_s, 0.0)
     counts = tally(rows)
-    answered = Seconds.of(run, (span.name,)).count(answers)
+    answered = Seconds.of(traffic, (span.name,)).count(answers)
 
     def rate(count: int) -> float:
         return count / lived_s if lived_s else 0.0
@@ -330,7 +330,7 @@ def _summary_row(
         endpoint=endpoint,
         tally=counts,
         offered_rps=rate(counts.offered),
-        planned_rps=_planned_rps(run, span) if endpoint is None else None,
+        planned_rps=_planned_rps(traffic, span) if endpoint is None else None,
         throughput_rps=float(answered.mean()) if answered.size else rate(counts.sent),
         goodput_rps=rate(counts.good),
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
@@ -340,16 +340,16 @@ def _summary_row(
     )
 
 
-def _planned_rps(run: Run, span: PhaseSpan) -> float | None:
-    spans = run.manifest.phases
-    if span.rate_rps is None or span.end_s > math.ceil(run.measured_s):
+def _planned_rps(traffic: Traffic, span: PhaseSpan) -> float | None:
+    spans = traffic.phases
+    if span.rate_rps is None or span.end_s > math.ceil(traffic.measured_s):
         return None
     place = spans.index(span)
     before_rps = (spans[place - 1].rate_rps or 0.0) if place else 0.0
     return expected_arrivals(span, before_rps) / (span.end_s - span.start_s)
 
 
-def busiest(run: Run, most: int) -> list[str]:
+def busiest(traffic: Traffic, most: int) -> list[str]:
     """Endpoints by requests sent, the most first; of as many in the scenario's order."""
-    sums = sums_by(run.intervals, "series", "endpoint").to_dict()
-    return sorted(run.manifest.scenario.mix, key=lambda name: -sums.get(("response", name), 0))[:most]
+    sums = sums_by(traffic.intervals, "series", "endpoint").to_dict()
+    return sorted(traffic.endpoints, key=lambda name: -sums.get(("response", name), 0))[:most]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.estimates.metrics import Scope
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from loadproof.scenario.expectation import Expectation, Metric
 
 _TAIL: Final = 0.025
@@ -75,10 +75,10 @@ class Misses:
         return {str(key): int(counted[key]) for key in sorted(counted, key=lambda key: -counted[key]) if counted[key]}
 
 
-def misses_of(expectation: Expectation, run: Run, scope: Scope) -> Misses | None:
+def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misses | None:
     """None of what is no share of requests: means, rates without a surplus, what is seen at once."""
-    metric, rows = expectation.metric, rows_of(run, scope)
-    seconds = Seconds.of(run, scope.phases)
+    metric, rows = expectation.metric, rows_of(traffic, scope)
+    seconds = Seconds.of(traffic, scope.phases)
     if metric.quantile is not None:
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         slow = times[LOWER_US[times["bucket"]] >= expectation.limit * 1e6]

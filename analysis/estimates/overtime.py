@@ -14,7 +14,7 @@ from loadproof.histogram import BUCKETS, MIDPOINT_US
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
 
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""
@@ -22,28 +22,28 @@ _LONG_GAP: Final = 4
 """Times the usual step between windows that have answers."""
 
 
-def counts_over_time(run: Run) -> pd.DataFrame:
+def counts_over_time(traffic: Traffic) -> pd.DataFrame:
     """Offered, sent, good and completed requests in each second; index: second."""
-    table = _each_second(run, sums_by(run.intervals, "second", "series"), list(_COUNTED))
+    table = _each_second(traffic, sums_by(traffic.intervals, "second", "series"), list(_COUNTED))
     return table.rename(columns=_COUNTED).assign(offered=lambda counts: counts["sent"] + counts["dropped"])
 
 
-def outcomes_over_time(run: Run) -> pd.DataFrame:
+def outcomes_over_time(traffic: Traffic) -> pd.DataFrame:
     """Requests by outcome in the second of their intended start; index: second, columns: all outcomes."""
-    sums = sums_by(run.intervals, "second", "series", "outcome")
+    sums = sums_by(traffic.intervals, "second", "series", "outcome")
     sent = sums[sums.index.get_level_values("series") == "response"].droplevel("series")
-    return _each_second(run, sent, [str(outcome) for outcome in Outcome])
+    return _each_second(traffic, sent, [str(outcome) for outcome in Outcome])
 
 
-def _each_second(run: Run, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
+def _each_second(traffic: Traffic, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
     """Of sums by second and something else, a row for each second of the run, a column for each of these."""
     table = sums.unstack(fill_value=0)  # noqa: PD010 - nothing is left to aggregate
-    return table.reindex(index=pd.RangeIndex(int(run.measured_s)), columns=columns, fill_value=0)
+    return table.reindex(index=pd.RangeIndex(int(traffic.measured_s)), columns=columns, fill_value=0)
 
 
-def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
+def quantiles_over_time(intervals: pd.DataFrame, width_s: int = 1) -> pd.DataFrame:
     """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
-    rows = answered(run.intervals)
+    rows = answered(intervals)
     if not rows["second"].is_monotonic_increasing:
         rows = rows.sort_values("second")
     window = rows["second"].to_numpy() // width_s
@@ -75,9 +75,9 @@ def answered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[chosen, ["second", "bucket", "count"]]
 
 
-def mean_over_time(run: Run) -> pd.Series:
+def mean_over_time(intervals: pd.DataFrame) -> pd.Series:
     """The mean response time in s of `ok` answers by second."""
-    rows = answered(run.intervals)
+    rows = answered(intervals)
     us = rows.assign(us=rows["count"] * MIDPOINT_US[rows["bucket"]])
     sums = us.groupby("second")[["us", "count"]].sum()
     means: pd.Series = sums["us"] / sums["count"] * 1e-6

@@ -8,7 +8,7 @@ notices.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -114,7 +114,7 @@ class Calm:
 
 def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
     """How soon this phase was as the calm before; None where there is nothing to compare with."""
-    spans = run.manifest.phases
+    spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
     if compared is None:
@@ -144,7 +144,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
 
 def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
     """Why the phase that this one is compared with shows no recovery, though it was measured; None where it does."""
-    spans = run.manifest.phases
+    spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
     if compared is None:
@@ -202,7 +202,7 @@ def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
     """From the calm before to well after it was calm again; index: second, columns: as of `_seconds`."""
     rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
-    spans = run.manifest.phases
+    spans = run.phases
     before = next(span for span in spans if span.name == recovery.before)
     whole = before.model_copy(update={"end_s": run.measured_s})
     last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)
@@ -213,7 +213,7 @@ def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
     """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), and counts and ratio."""
     seconds = range(math.ceil(span.start_s), math.floor(min(span.end_s, run.measured_s)))
     inside = rows[rows["second"].isin(seconds)]
-    p95 = quantiles_over_time(replace(run, intervals=inside))[0.95].reindex(seconds)
+    p95 = quantiles_over_time(inside)[0.95].reindex(seconds)
     offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
     good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
     table = p95.to_frame("p95")

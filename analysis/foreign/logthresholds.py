@@ -84,7 +84,7 @@ _NEXT_STEPS: Final = {
 
 
 def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) -> str:
-    outage = outage_step(judgement, log.run, _scope(threshold, log)) if judgement.word is not Word.PASS else None
+    outage = outage_step(judgement, log.traffic, _scope(threshold, log)) if judgement.word is not Word.PASS else None
     is_missed = judgement.in_this_run is Answer.MISSED
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
@@ -93,8 +93,8 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
     """PASS and FAIL only where they would stay, had every line that was left out been on the other side."""
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
-    run = log.run if is_time else with_untimed(log)
-    judgement = judge_scope(threshold, run, scope)
+    traffic = log.traffic if is_time else with_untimed(log)
+    judgement = judge_scope(threshold, traffic, scope)
     if judgement.word not in {Word.PASS, Word.FAIL}:
         return judgement
     window_s = threshold.expectation.window_s
@@ -102,7 +102,7 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
     if not left_out.count:
         return judgement
     is_kept = judgement.word is Word.PASS
-    other = judge_scope(threshold, left_out.added(run, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
+    other = judge_scope(threshold, left_out.added(traffic, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
     if other.word is judgement.word:
         return judgement
     reason = f"{judgement.reason}; but {left_out.why}, and may hold what would turn it"

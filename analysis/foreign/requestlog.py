@@ -1,4 +1,4 @@
-"""A plain log of requests (seconds, name, response_ms, status) to a run's frames; streamed, whatever its size.
+"""A plain log of requests (seconds, name, response_ms, status) to their traffic; streamed, whatever its size.
 
 It can't tell when requests were meant to start, what was dropped, or how the generator did, and is not asked.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,14 +15,11 @@ import pandas as pd
 
 from analysis.foreign.logrows import LogRows
 from analysis.foreign.texts import Texts
-from analysis.frames.run import Run
 from loadproof.errors import InputError, Problem
 from loadproof.histogram import BUCKETS, buckets_of
 from loadproof.outcome import Outcome, classify
 from loadproof.plan.phases import PhaseSpan
-from loadproof.rundir.manifest import Manifest, TargetFacts
-from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
-from loadproof.scenario.scenario import Scenario, UserMix
+from loadproof.rundir.rows import EventRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,20 +37,34 @@ _FAR_APART_S: Final = 10
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LogTraffic:
+    """A Traffic of one phase, all of the log, and an endpoint for each name."""
+
+    phases: tuple[PhaseSpan, ...]
+    endpoints: tuple[str, ...]
+    start_unix_s: float
+    """The log's first whole second, by its own clock."""
+    measured_s: float
+    intervals: pd.DataFrame
+    events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EventRow._fields)))
+    """None: a log has requests only."""
+
+    def with_intervals(self, intervals: pd.DataFrame) -> LogTraffic:
+        return replace(self, intervals=intervals)
+
+
 @dataclass(frozen=True)
 class RequestLog:
-    """`run` has one phase, all of the log, and an endpoint for each name."""
-
-    run: Run
-    start_s: float
-    """The log's first whole second, by its own clock."""
+    path: Path
+    traffic: LogTraffic
     requests: int
     unreadable: int
     """Lines that were left out."""
     untimed: pd.DataFrame
-    """With an IntervalRow's columns: requests without a time, in the highest bucket. `run` has those that failed."""
+    """As `traffic.intervals`: requests without a time, in the highest bucket; those that failed are in both."""
     lost: Mapping[tuple[int, str], int]
-    """Of the unreadable lines, how many are of which second of the run and of which name, as its bytes."""
+    """Of the unreadable lines, how many are of which second and of which name, as its bytes."""
     is_coarse: bool
     """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
     written: Mapping[str, str]
@@ -73,8 +84,8 @@ def read_log(path: Path) -> RequestLog:
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]
     return RequestLog(
-        run=_run(path, counted.frame(names), names, counted.start_s),
-        start_s=counted.start_s,
+        path=path,
+        traffic=_traffic(counted.frame(names), names, counted.start_s),
         requests=rows.requests,
         unreadable=rows.unreadable,
         untimed=counted.untimed_frame(names),
@@ -164,7 +175,7 @@ class _Counted:
 
     @property
     def lost(self) -> dict[tuple[int, str], int]:
-        """By the seconds of the run, within it."""
+        """By the seconds from the start, within the log."""
         lost: Counter[tuple[int, str]] = Counter()
         for (second, name), count in self._lost.items():
             lost[int(min(max(second, self.start_s), self.last_s) - self.start_s), name] += count
@@ -235,38 +246,14 @@ def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.array(outcomes, dtype=np.int64)[place]
 
 
-def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) -> Run:
-    """Of one phase, and of what a log knows."""
+def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:
+    """Of one phase, as long as there are requests."""
     ended_s = int(intervals["second"].max()) + 1
-
-    def empty(row: type[Any]) -> pd.DataFrame:
-        return pd.DataFrame(columns=list(row._fields))
-
     span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
-    # Names of a log are anyone's, and are not checked as a scenario's.
-    mix = {name: UserMix.model_construct(share=0.0) for name in names}
-    scenario = Scenario.model_construct(
-        name=path.stem, model="open", mix=mix, deadline=math.inf, phases=[], thresholds=[]
-    )
-    manifest = Manifest(
-        run_id=path.name,
-        scenario=scenario,
-        scenario_file="",
-        seed=0,
-        command="",
-        target=TargetFacts(kind="own", base_url="", limits={}),
-        phases=[span],
-        workers=0,
-        revision="",
-        versions={},
-        host={},
+    return LogTraffic(
+        phases=(span,),
+        endpoints=tuple(names),
         start_unix_s=start_s,
-    )
-    return Run(
-        path=path,
-        manifest=manifest,
+        measured_s=float(ended_s),
         intervals=intervals,
-        generator=empty(GeneratorRow).assign(second=[ended_s - 1], length_s=1.0),
-        target=empty(TargetRow),
-        events=empty(EventRow),
     )

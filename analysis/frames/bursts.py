@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Burst:
     """Users who were still waiting for an earlier answer at the instant."""
 
 
-def bursts(run: Run, phases: Sequence[str] | None = None) -> list[Burst]:
+def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[Burst]:
     """The bursts that were seen in these phases, or in all; unreadable ones are left out."""
-    spans = [span for span in run.manifest.phases if phases is None or span.name in phases]
+    spans = [span for span in traffic.phases if phases is None or span.name in phases]
     found = []
-    seen = run.events[run.events["kind"] == "burst"]
+    seen = traffic.events[traffic.events["kind"] == "burst"]
     for at_s, detail in zip(seen["time_s"].tolist(), seen["detail"].tolist(), strict=True):
         if any(span.start_s <= at_s < span.end_s for span in spans):
             found += _burst(at_s, detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +50,10 @@ def no_cells() -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run as it was recorded; frames have the columns of rundir's row types, times in s from the start."""
+    """One run as it was recorded: its Traffic, its manifest, and what tells whether its measurement can be trusted.
+
+    Frames have the columns of rundir's row types, times in s from the start.
+    """
 
     path: Path
     manifest: Manifest
@@ -67,6 +70,22 @@ class Run:
     """What `on_start` and `on_stop` sent; as `intervals`."""
     user_times: pd.DataFrame = field(default_factory=no_cells)
     """The closed model's users' time; as `intervals`, in ms."""
+
+    @property
+    def phases(self) -> Sequence[PhaseSpan]:
+        return self.manifest.phases
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(self.manifest.scenario.mix)
+
+    @property
+    def start_unix_s(self) -> float:
+        return self.manifest.start_unix_s
+
+    def with_intervals(self, intervals: pd.DataFrame) -> Run:
+        """Had these been its planned requests."""
+        return replace(self, intervals=intervals)
 
     @cached_property
     def measured_s(self) -> float:

@@ -52,8 +52,8 @@ class Degradation:
 def degradation_of(run: Run) -> Degradation:
     """Of all endpoints together; nothing of phases in which the generator was measured, and not the target."""
     disturbed, settled = disturbed_phases(run), settling(run)
-    names = (span.name for span in run.manifest.phases if not span.warm_up)
-    measured = Scope(tuple(name for name in names if name not in disturbed), tuple(run.manifest.scenario.mix))
+    names = (span.name for span in run.phases if not span.warm_up)
+    measured = Scope(tuple(name for name in names if name not in disturbed), run.endpoints)
     return Degradation(
         curve=load_curve(run),
         recoveries=tuple(_recoveries(run, disturbed)),
@@ -68,7 +68,7 @@ def degradation_of(run: Run) -> Degradation:
 
 def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, PhaseSpan]]:
     """Phases with the one before them, of as much load or more, where they can be compared with a calm before that."""
-    spans = run.manifest.phases
+    spans = run.phases
     for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
         if not span.warm_up and level(span) <= level(before):
             calm = calm_before(spans, place)
@@ -79,23 +79,23 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
     """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
     for before, span in _eased(run, disturbed):
-        found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
+        found = recovery_in(run, span.name, run.endpoints)
         if found is not None and (level(span) < level(before) or found.was_hurt):
             yield found
 
 
 def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
     for before, span in _eased(run, disturbed):
-        found = unrest_before(run, span.name, tuple(run.manifest.scenario.mix))
+        found = unrest_before(run, span.name, run.endpoints)
         if found is not None and level(span) < level(before):
             yield f"recovery in {span.name} can't be told: {found}"
 
 
 def _drifts(run: Run) -> Iterator[Drift]:
-    for span in run.manifest.phases:
+    for span in run.phases:
         if span.warm_up or span.bursts_s or span.end_s - span.start_s < LONG_S:
             continue
-        scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+        scope = Scope((span.name,), run.endpoints)
         for metric in DRIFTING:
             found = drift_in(run, metric, scope)
             if found is not None:

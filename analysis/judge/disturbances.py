@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -98,7 +97,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
     # Who was to be answered in a disturbed second was sent before it, and who was late was sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
-    calm = replace(run, intervals=run.intervals[~run.intervals["second"].isin(around)])
+    calm = run.with_intervals(run.intervals[~run.intervals["second"].isin(around)])
     thresholds = run.manifest.scenario.thresholds
     return any(
         judge_threshold(threshold, run).word is not judge_threshold(threshold, calm).word for threshold in thresholds

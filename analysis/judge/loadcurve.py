@@ -145,7 +145,7 @@ class LoadCurve:
 
 def load_curve(run: Run) -> LoadCurve | None:
     """None where every measured phase had the same load."""
-    spans = [span for span in run.manifest.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
+    spans = [span for span in run.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
@@ -191,7 +191,7 @@ def _flat(run: Run, span: PhaseSpan) -> range:
 def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     flat = _flat(run, span)
     part = _part(run, span, flat)
-    scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+    scope = Scope((span.name,), run.endpoints)
     rows, lasted_s = rows_of(part, scope), len(flat)
     counts = tally(rows)
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
@@ -215,7 +215,7 @@ def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
     """A run of these seconds of a phase only."""
     inside = run.intervals["second"].between(flat.start, flat.stop, "left")
     cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
-    phases = [cut if other.name == span.name else other for other in run.manifest.phases]
+    phases = [cut if other.name == span.name else other for other in run.phases]
     manifest = run.manifest.model_copy(update={"phases": phases})
     return replace(run, manifest=manifest, intervals=run.intervals[inside])
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from analysis.estimates.estimate import Estimate
     from analysis.estimates.misses import Misses
     from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from analysis.judge.judgement import Expected
     from loadproof.scenario.expectation import Expectation, Metric
     from loadproof.scenario.scenario import Threshold
@@ -61,37 +62,33 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
     """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = Scope.of(threshold, run.manifest.scenario)
-    if not expectation.of_baseline:
+    own = _ESTIMATORS.get(expectation.metric.name)
+    if not expectation.of_baseline and (own is None or expectation.window_s is not None):
         return judge_scope(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
+    if not expectation.of_baseline:
+        return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None
     return judge_beside(threshold, estimate, before, is_given=baseline is not None)
 
 
-def judge_scope(threshold: Expected, run: Run, scope: Scope) -> Judgement:
-    """Any threshold but one beside a baseline."""
-    expectation = threshold.expectation
-    if expectation.window_s is not None:
-        return judge_windows(threshold, run, scope)
-    own = _ESTIMATORS.get(expectation.metric.name)
-    if own is None:
-        return _judge_twice(threshold, run, scope)
-    estimate = own(expectation.metric, run, scope)
-    if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
-    return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
+def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
+    """A threshold on what a scope's rows count, alone or in windows."""
+    if threshold.expectation.window_s is not None:
+        return judge_windows(threshold, traffic, scope)
+    return _judge_twice(threshold, traffic, scope)
 
 
-def _judge_twice(threshold: Expected, run: Run, scope: Scope) -> Judgement:
+def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """Whether this run kept it, and whether the next one will."""
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
-    found = measure_each(expectation.metric, run, scope, list(Noise))
+    found = measure_each(expectation.metric, traffic, scope, list(Noise))
     if any(estimate is None for estimate in found):
         return Judgement(threshold, Word.INCONCLUSIVE, None, _NOTHING)
     seen, likely, cautious = (
-        _closed_at_limit(estimate, expectation, run, scope, noise)
+        _closed_at_limit(estimate, expectation, traffic, scope, noise)
         for estimate, noise in zip(found, Noise, strict=True)
         if estimate is not None
     )
@@ -99,7 +96,7 @@ def _judge_twice(threshold: Expected, run: Run, scope: Scope) -> Judgement:
         only = side_of(seen, expectation, beyond=Answer.BROKEN)
         return Judgement(threshold, word_of(only, None), seen, _seen_reason(seen, expectation), only)
     in_this_run = side_of(seen, expectation, beyond=Answer.MISSED)
-    misses = misses_of(expectation, run, scope)
+    misses = misses_of(expectation, traffic, scope)
     if in_this_run is Answer.MISSED and is_far_beyond(expectation, seen, misses):
         in_this_run = Answer.BROKEN
     next_time = side_of(likely, expectation, beyond=Answer.UNSURE)
@@ -108,7 +105,7 @@ def _judge_twice(threshold: Expected, run: Run, scope: Scope) -> Judgement:
     elif seen.n < needed:
         next_time = Answer.UNSURE
     judged = Judgement(threshold, word_of(in_this_run, next_time), likely, "", in_this_run, next_time)
-    return replace(judged, reason=_reason(judged, seen, misses, run, scope))
+    return replace(judged, reason=_reason(judged, seen, misses, traffic, scope))
 
 
 def is_far_beyond(expectation: Expectation, seen: Estimate, misses: Misses | None) -> bool:
@@ -126,7 +123,7 @@ def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
     return seen if expectation.holds(estimate.value) else f"{seen}, beyond the limit"
 
 
-def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, run: Run, scope: Scope) -> str:
+def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
     """What was seen, and what decided."""
     expectation, estimate = judged.threshold.expectation, judged.estimate or seen
     needed = samples_needed(expectation)
@@ -142,8 +139,8 @@ def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, run: Run, 
     is_kept = judged.in_this_run is Answer.KEPT
     text += ", straddles the limit" + (": kept in this run, not surely the next time" if is_kept else "")
     # More of the same would only have more outages.
-    is_outage = outage_of(misses, run) is not None
-    return text if is_outage else text + _deciding_samples(expectation, estimate, run, scope)
+    is_outage = outage_of(misses, traffic) is not None
+    return text if is_outage else text + _deciding_samples(expectation, estimate, traffic, scope)
 
 
 def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
@@ -168,7 +165,9 @@ def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     return _ESTIMATORS.get(metric.name, measure)(metric, run, scope)
 
 
-def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, scope: Scope, noise: Noise) -> Estimate:
+def _closed_at_limit(
+    estimate: Estimate, expectation: Expectation, traffic: Traffic, scope: Scope, noise: Noise
+) -> Estimate:
     """Below the limit, if so few answers lie beyond it that the quantile surely doesn't.
 
     Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
@@ -176,26 +175,26 @@ def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, sco
     quantile, below = expectation.metric.quantile, bucket_of(int(expectation.limit * 1e6)) - 1
     if quantile is None or not expectation.wants_low or math.isfinite(estimate.high) or below < 0:
         return estimate
-    times = _times(run, scope)
-    share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(run, scope.phases), noise)
+    times = _times(traffic, scope)
+    share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(traffic, scope.phases), noise)
     _, high = wilson(np.array([share]), np.array([estimate.n / effect]), _Z)
     if high[0] >= 1 - quantile:
         return estimate
     return replace(estimate, high=float(UPPER_US[below]) * 1e-6, below=expectation.limit)
 
 
-def _times(run: Run, scope: Scope) -> pd.DataFrame:
-    rows = rows_of(run, scope)
+def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
+    rows = rows_of(traffic, scope)
     return rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
 
 
-def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, scope: Scope) -> str:
+def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
     """How many samples would decide, if more of them came out as these, and were as alike."""
     metric = expectation.metric
     if metric.name not in _SAMPLED:
         return ""
     if metric.quantile is not None or metric.dimension is Dimension.RATIO:
-        distance, reach = _of_share(expectation, run, scope)
+        distance, reach = _of_share(expectation, traffic, scope)
     else:
         distance = expectation.limit - estimate.value
         reach = (estimate.high - estimate.low) / 2 * math.sqrt(estimate.n)
@@ -204,14 +203,14 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
     return deciding_text(needed, estimate.n, f"about {{}} {things}")
 
 
-def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:
+def _of_share(expectation: Expectation, traffic: Traffic, scope: Scope) -> tuple[float, float]:
     """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
     metric = expectation.metric
     if metric.quantile is None:
-        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows_of(run, scope))
+        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows_of(traffic, scope))
     else:
         # A quantile is beyond its limit when more than 1 - q of the answers are.
-        limit, sizes = 1 - metric.quantile, _times(run, scope)
+        limit, sizes = 1 - metric.quantile, _times(traffic, scope)
         hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
-    share, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
+    share, effect = share_of(hits, sizes, Seconds.of(traffic, scope.phases))
     return limit - share, _Z * math.sqrt(effect * max(share * (1 - share), limit * (1 - limit)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -28,7 +27,7 @@ def unread(run: Run) -> Iterator[Finding]:
         return
     what = f"a limit of loadproof: {answers:,} answers count as invalid that it doesn't read, right as they may be"
     remedy = "locust_failures.csv names the limit; ask the target for less in an answer, or leave this endpoint out"
-    other = replace(run, intervals=pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
+    other = run.with_intervals(pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
     if any(
         judge_threshold(one, run).word is not judge_threshold(one, other).word
         for one in run.manifest.scenario.thresholds

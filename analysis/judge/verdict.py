@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analysis.estimates.changes import Move
     from analysis.estimates.metrics import SummaryRow
     from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Threshold
 
@@ -159,17 +160,17 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
 
 
-def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
+def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | None:
     """What to do about the outage that a threshold saw; None where it saw none."""
     expectation = judgement.threshold.expectation
     if expectation.window_s is not None or expectation.of_baseline:
         return None
-    outage = outage_of(misses_of(expectation, run, scope), run)
+    outage = outage_of(misses_of(expectation, traffic, scope), traffic)
     if outage is None:
         return None
     why = "Find out from the target's logs what it did then"
     then = ", and mend it, or correct the threshold" if judgement.word is Word.FAIL else ": it may come again"
-    return f"{sentence(outage.text(run, expectation))}. {why}{then}."
+    return f"{sentence(outage.text(traffic, expectation))}. {why}{then}."
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:

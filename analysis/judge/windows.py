@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.estimates.metrics import Scope
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from analysis.judge.judgement import Expected
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
@@ -52,13 +52,13 @@ class Window:
         return f"from {format_duration(self.start_s)} to {format_duration(self.end_s)}"
 
 
-def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
+def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """FAIL when one window is surely beyond the limit, PASS when all are surely within."""
     expectation = threshold.expectation
-    rows = rows_read(expectation.metric, run.intervals, scope)
-    spans = [span for span in run.manifest.phases if span.name in scope.phases]
-    counted = count_seconds(expectation, rows, scope, seconds=math.ceil(run.manifest.phases[-1].end_s))
-    window = deciding_window(expectation, spans, counted, until_s=run.measured_s)
+    rows = rows_read(expectation.metric, traffic.intervals, scope)
+    spans = [span for span in traffic.phases if span.name in scope.phases]
+    counted = count_seconds(expectation, rows, scope, seconds=math.ceil(traffic.phases[-1].end_s))
+    window = deciding_window(expectation, spans, counted, until_s=traffic.measured_s)
     if window is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no whole window: nothing to judge")
     if window.share is None:

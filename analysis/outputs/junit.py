@@ -38,7 +38,7 @@ class Case:
 def junit_xml(run: Run, verdict: Verdict) -> str:
     """A case a threshold, which takes as long as the load that it read, and one for each kind of finding."""
     scenario = run.manifest.scenario
-    lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.manifest.phases}
+    lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.phases}
     took_s = [
         sum(lived_s[phase] for phase in Scope.of(threshold, scenario).phases) for threshold in scenario.thresholds
     ]

@@ -93,7 +93,7 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
 
 def recovery_chart(run: Run, recovery: Recovery, number: int) -> Markup:
     """Goodput ratio and p95 from the end of the calm before until it was calm again, with what p95 may be."""
-    seconds = seconds_around(run, recovery, tuple(run.manifest.scenario.mix))
+    seconds = seconds_around(run, recovery, run.endpoints)
     with chart(f"recovery-{number}", "goodput ratio, %") as (axes, drawing):
         lines = axes.plot(seconds.index, 100 * seconds["ratio"], color=LINES[1], label="goodput ratio")
         axes.set_ylim(0, 105)

@@ -28,9 +28,9 @@ _MOST_ROWS: Final = 50
 
 def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
-    rows = summary(log.run, tuple(busiest(log.run, _MOST_ROWS)))
+    rows = summary(log.traffic, tuple(busiest(log.traffic, _MOST_ROWS)))
     source = OfLog(log, verdict or Unjudged(), rows)
-    stem = log.run.manifest.scenario.name
+    stem = log.path.stem
     texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: LogVerdictJson.of(source).text()}
     if verdict is not None:
         said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
@@ -38,7 +38,7 @@ def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) 
         texts[files.SUMMARY] = "\n".join(
             [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(log_facts(log)), ""]
         )
-        lasted_s = log.run.measured_s
+        lasted_s = log.traffic.measured_s
         cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
         texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
     files.make_directory(directory)
@@ -48,11 +48,11 @@ def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) 
 
 def log_facts(log: RequestLog) -> str:
     """One sentence."""
-    lasted_s = log.run.measured_s
+    lasted_s = log.traffic.measured_s
     left_out = f"; {_several(log.unreadable, 'line')} left out" if log.unreadable else ""
     coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
     return (
-        f"{_several(log.requests, 'request')} of {_several(len(log.run.manifest.scenario.mix), 'kind')} "
+        f"{_several(log.requests, 'request')} of {_several(len(log.traffic.endpoints), 'kind')} "
         f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
         f"{''.join(f' Note: {note}.' for note in log.notes)}"
@@ -64,20 +64,20 @@ def _several(n: int, name: str) -> str:
 
 
 def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
-    run = log.run
+    traffic = log.traffic
     return TEMPLATES.get_template("log.html").render(
-        name=run.manifest.scenario.name,
+        name=log.path.stem,
         verdict=verdict,
         facts=log_facts(log),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
-        load_chart=charts.throughput_chart(run),
-        heat_chart=charts.heat_chart(run),
-        endpoints_chart=charts.endpoints_chart(run),
-        spectrum_chart=charts.spectrum_chart(run),
-        outcomes_chart=charts.outcomes_chart(run),
+        load_chart=charts.throughput_chart(traffic),
+        heat_chart=charts.heat_chart(traffic),
+        endpoints_chart=charts.endpoints_chart(traffic),
+        spectrum_chart=charts.spectrum_chart(traffic),
+        outcomes_chart=charts.outcomes_chart(traffic),
         outcomes=list(Outcome),
         rows=[_cells(row) for row in rows],
-        rows_left=max(0, len(run.manifest.scenario.mix) - _MOST_ROWS),
+        rows_left=max(0, len(traffic.endpoints) - _MOST_ROWS),
     )
 
 

@@ -191,7 +191,7 @@ def _lateness(run: Run) -> str:
 
 def _resources(run: Run) -> Iterator[tuple[str, ...]]:
     """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
-    measured_s = min((span.start_s for span in run.manifest.phases if not span.warm_up), default=0.0)
+    measured_s = min((span.start_s for span in run.phases if not span.warm_up), default=0.0)
     for metric, (name, told) in _HELD.items():
         values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]
         if len(values):

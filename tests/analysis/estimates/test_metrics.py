@@ -128,4 +128,4 @@ def test_series_over_time_add_up_to_the_whole(tmp_path):
     sent = metrics.tally(run.intervals).sent
     assert over_time["sent"].sum() == sent == by_outcome.to_numpy().sum()
     assert by_outcome["timeout"].sum() == pytest.approx(sent / 10, rel=0.2)
-    assert len(overtime.quantiles_over_time(run, width_s=5)) <= 9
+    assert len(overtime.quantiles_over_time(run.intervals, width_s=5)) <= 9

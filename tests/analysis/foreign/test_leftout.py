@@ -126,7 +126,7 @@ def test_a_fail_that_unread_lines_could_turn_is_none(tmp_path):
 def test_a_status_is_one_number(tmp_path, status, outcomes):
     """Of nginx's list of upstreams the last; a cell that may mean several is not guessed at."""
     log = log_of(tmp_path, f"{{}},/bad,20,{status}", bads=10, good=100)
-    rows = log.run.intervals
+    rows = log.traffic.intervals
     assert set(rows.loc[rows["endpoint"] == "/bad", "outcome"]) == outcomes
     assert log.unreadable == (0 if outcomes else 10)
 

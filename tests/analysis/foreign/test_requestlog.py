@@ -51,20 +51,20 @@ def logged(tmp_path_factory):
 def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     """By name and outcome, in its second, its time within the histogram's error; in one chunk or in many."""
     table, log = logged
-    assert (log.requests, log.unreadable, log.start_s) == (20_000, 0, 1_700_000_000)
+    assert (log.requests, log.unreadable, log.traffic.start_unix_s) == (20_000, 0, 1_700_000_000)
     for name, part in table.groupby("name"):
         scope = Scope((PHASE,), (name,))
-        throughput = measure(parse_expectation("throughput > 1 rps").metric, log.run, scope)
-        assert throughput.value == pytest.approx(len(part) / log.run.measured_s)
-        p95 = measure(parse_expectation("p(95) < 1 s").metric, log.run, scope)
+        throughput = measure(parse_expectation("throughput > 1 rps").metric, log.traffic, scope)
+        assert throughput.value == pytest.approx(len(part) / log.traffic.measured_s)
+        p95 = measure(parse_expectation("p(95) < 1 s").metric, log.traffic, scope)
         truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
         assert p95.value == pytest.approx(truth, rel=0.01)
-        ratio = measure(parse_expectation("error_ratio < 1 %").metric, log.run, scope)
+        ratio = measure(parse_expectation("error_ratio < 1 %").metric, log.traffic, scope)
         assert ratio.value == pytest.approx((part["status"] != 200).mean())
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
-    again = read_log(log.run.path)
+    again = read_log(log.path)
     keys = list(IntervalRow._fields[:-1])
-    sums = [run.intervals.groupby(keys, observed=True)["count"].sum() for run in (log.run, again.run)]
+    sums = [run.intervals.groupby(keys, observed=True)["count"].sum() for run in (log.traffic, again.traffic)]
     pd.testing.assert_series_equal(*sums)
 
 
@@ -72,11 +72,11 @@ def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     """To less than two percent, and it says so."""
     table, log = logged
     monkeypatch.setattr(requestlog, "_MOST_FINE_CELLS", 1000)
-    coarse = read_log(log.run.path)
+    coarse = read_log(log.path)
     assert (log.is_coarse, coarse.is_coarse) == (False, True)
     assert "times are good to 1.6 %" in log_facts(coarse)
-    assert coarse.run.intervals["bucket"].nunique() < log.run.intervals["bucket"].nunique() / 2
-    p95 = measure(parse_expectation("p(95) < 1 s").metric, coarse.run, Scope((PHASE,), ("/balance",)))
+    assert coarse.traffic.intervals["bucket"].nunique() < log.traffic.intervals["bucket"].nunique() / 2
+    p95 = measure(parse_expectation("p(95) < 1 s").metric, coarse.traffic, Scope((PHASE,), ("/balance",)))
     ok = table[(table["name"] == "/balance") & (table["status"] == 200)]
     assert p95.value == pytest.approx(float(np.quantile(ok["response_ms"], 0.95)) / 1000, rel=0.02)
 
@@ -177,7 +177,7 @@ def test_broken_lines_cost_themselves_only(tmp_path):
     )
     log = read_log(path)
     assert (log.requests, log.unreadable) == (7, 3)
-    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "throttled"}
+    assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "throttled"}
     assert "3 lines left out" in log_facts(log)
     assert "3 requests have no time that can be read" in log_facts(log)
 
@@ -199,7 +199,7 @@ def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
     lines = ["response_ms,status,seconds,name", *(f"5,200,{at},a" for at in WRITTEN[unit]), ""]
     path.write_bytes(ending.join(lines).encode())
     log = read_log(path)
-    assert (log.requests, log.unreadable, log.start_s, log.run.measured_s) == (2, 0, 1_750_000_000, 3)
+    assert (log.requests, log.unreadable, log.traffic.start_unix_s, log.traffic.measured_s) == (2, 0, 1_750_000_000, 3)
     assert (f"`seconds` was read as {unit}" in log_facts(log)) == (unit != "seconds")
 
 
@@ -219,7 +219,7 @@ def test_texts_as_status_are_no_answers(tmp_path):
         "seconds,name,response_ms,status\n1,a,5,200 OK\n1,a,5,Non HTTP response code: java.net.X\n1,a,5,503\n"
     )
     log = read_log(path)
-    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "server_error"}
+    assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "server_error"}
     assert "1 statuses are texts" in log_facts(log)
 
 
@@ -301,7 +301,7 @@ def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory
         assert str(path) in str(error)
         assert "no request in it" not in str(error) or not b"".join(pieces).strip(b"\r\n")
         return
-    assert log.requests == log.run.intervals.loc[log.run.intervals["series"] == "completed", "count"].sum() > 0
+    assert log.requests == log.traffic.intervals.loc[log.traffic.intervals["series"] == "completed", "count"].sum() > 0
     assert log.requests >= path.read_bytes().splitlines(keepends=True).count(ROW)
 
 
@@ -329,7 +329,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
     """Page, verdict, summary, JUnit; the exit code is the verdict's."""
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds: [{endpoint: /pay, expect: p(95) < 50 ms}]")
-    path = logged[1].run.path
+    path = logged[1].path
     done = in_process("report", "--log", path, "--thresholds", file, "--out", tmp_path / "out")
     assert done.returncode == 1, done.stderr
     assert json.loads((tmp_path / "out/requests_verdict.json").read_text())["verdict"] == "FAIL"
@@ -343,7 +343,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
 
 def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
     """And no word, but facts."""
-    done = in_process("report", "--log", logged[1].run.path, "--out", tmp_path / "out")
+    done = in_process("report", "--log", logged[1].path, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert "20,000 requests" in done.stdout
     assert {one.name for one in (tmp_path / "out").iterdir()} == {"requests_report.html", "requests_verdict.json"}
@@ -351,7 +351,7 @@ def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
 
 def test_a_log_and_something_else_are_refused(logged):
     """Exactly one source."""
-    path = logged[1].run.path
+    path = logged[1].path
     for source in ([], [path, "--log", path]):
         done = in_process("report", *source)
         assert (done.returncode, "exactly one of RUN, PREFIX and --log" in done.stderr) == (2, True), done.stderr
