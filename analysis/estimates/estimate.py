@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
-from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
+from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US
 from loadproof.plan.evidence import CONFIDENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -60,19 +62,32 @@ def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Pre
     bounds of their buckets. Source: David & Nagaraja, Order Statistics, section 7.1; for dependent samples
     Woodruff 1952, doi:10.1080/01621459.1952.10483443.
     """
-    n = int(counts.sum())
+    return quantile_estimates(counts, (quantile,), precision)[quantile]
+
+
+def quantile_estimates(
+    counts: NDArray[np.int64], quantiles: Sequence[float], precision: Precision = PLAIN
+) -> dict[float, Estimate | None]:
+    """As `quantile_estimate`, several at once: tables have thousands of them."""
+    cumulative = np.cumsum(counts)
+    n = int(cumulative[-1])
     if n == 0:
-        return None
+        return dict.fromkeys(quantiles)
     independent = precision.independent(n)
-    low, high = (float(binomial_quantile(p, independent, quantile)) for p in (precision.tail, 1 - precision.tail))
-    low_rank, high_rank = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
-    buckets = np.searchsorted(np.cumsum(counts), [max(low_rank, 1), min(high_rank, n)])
-    return Estimate(
-        value=value_at_rank(counts, max(1, math.ceil(quantile * n))) * 1e-6,
-        low=float(LOWER_US[buckets[0]]) * 1e-6 if low_rank >= 1 else 0.0,
-        high=float(UPPER_US[buckets[1]]) * 1e-6 if high_rank <= n else math.inf,
-        n=n,
-    )
+    tails = np.array([[precision.tail], [1 - precision.tail]])
+    lows, highs = binomial_quantile(tails, independent, np.array(quantiles)).tolist()
+    found: dict[float, Estimate | None] = {}
+    for quantile, low, high in zip(quantiles, lows, highs, strict=True):
+        ranks = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
+        rank = max(1, math.ceil(quantile * n))
+        at, first, last = np.searchsorted(cumulative, [rank, max(ranks[0], 1), min(ranks[1], n)]).tolist()
+        found[quantile] = Estimate(
+            value=float(MIDPOINT_US[at]) * 1e-6,
+            low=float(LOWER_US[first]) * 1e-6 if ranks[0] >= 1 else 0.0,
+            high=float(UPPER_US[last]) * 1e-6 if ranks[1] <= n else math.inf,
+            n=n,
+        )
+    return found
 
 
 def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -25,8 +25,7 @@ from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import blocks, histogram, sums_by
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.outcome import ERRORS, Outcome
-from loadproof.plan.phases import expected_arrivals
-from loadproof.rundir.rows import PARTS, REPEATED, WANTS
+from loadproof.rundir.rows import REPEATED, WANTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +90,21 @@ class Tally:
     unsent: int = 0
     """Begun, and not sent for want of the generator's own."""
 
+    @staticmethod
+    def of(counts: Mapping[tuple[str, str], int]) -> Tally:
+        """By series and outcome."""
+        sums: Counter[str] = Counter()
+        for (series, _), count in counts.items():
+            sums[series] += int(count)
+        return Tally(
+            outcomes={outcome: int(counts.get(("response", str(outcome)), 0)) for outcome in Outcome},
+            good=sums["good"],
+            dropped=sums["dropped"],
+            abandoned=sums["abandoned"],
+            repeated=sums[REPEATED],
+            unsent=sum(sums[series] for series in WANTS.values()),
+        )
+
     @property
     def sent(self) -> int:
         return sum(self.outcomes.values())
@@ -125,16 +139,12 @@ def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFram
 
 
 def tally(rows: pd.DataFrame) -> Tally:
-    sums = sums_by(rows, "series", "outcome")
-    by_series = sums.groupby(level="series", observed=True).sum()
-    return Tally(
-        outcomes={outcome: int(sums.get(("response", str(outcome)), 0)) for outcome in Outcome},
-        good=int(by_series.get("good", 0)),
-        dropped=int(by_series.get("dropped", 0)),
-        abandoned=int(by_series.get("abandoned", 0)),
-        repeated=int(by_series.get(REPEATED, 0)),
-        unsent=sum(int(by_series.get(series, 0)) for series in WANTS.values()),
-    )
+    return Tally.of(cast("dict[tuple[str, str], int]", sums_by(rows, "series", "outcome").to_dict()))
+
+
+def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
+    """Those of a phase that were measured."""
+    return range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
 
 
 def measure(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:
@@ -236,7 +246,7 @@ class Seconds:
             (second, number)
             for number, span in enumerate(traffic.phases)
             if span.name in phases
-            for second in range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
+            for second in whole_seconds(traffic, span)
         ]
         numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         return Seconds(numbers, places)
@@ -272,84 +282,3 @@ class Sums:
         if noise is Noise.SECONDS:
             return Precision(design_effect=design_effect(*counted, variance=self.variance))
         return Precision(confidence=_CAUTIOUS, design_effect=cautious_effect(*counted, variance=self.variance))
-
-
-@dataclass(frozen=True)
-class SummaryRow:
-    """One phase and endpoint (None: all of them) at a glance."""
-
-    phase: PhaseSpan
-    endpoint: str | None
-    tally: Tally
-    offered_rps: float
-    planned_rps: float | None
-    """Arrivals, of all endpoints of the open model in a phase that the run lived through."""
-    throughput_rps: float
-    """Of the answers that came in its whole seconds; of those it asked for, where it has none."""
-    goodput_rps: float
-    goodput_ratio: Estimate | None
-    response: dict[float, Estimate | None]
-    """By quantile, of `ok` answers."""
-    service: dict[float, Estimate | None]
-    parts: dict[str, dict[float, Estimate | None]]
-    """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
-
-
-@functools.lru_cache(maxsize=2)
-def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
-    """Each phase with all endpoints together, then each of them, or of these."""
-    endpoints_of_run = traffic.endpoints
-    endpoints = endpoints_of_run if endpoints is None else endpoints
-    table = []
-    answers = answers_of(traffic.intervals, endpoints_of_run)
-    for span in traffic.phases:
-        whole = in_scope(traffic.intervals, Scope((span.name,), endpoints_of_run))
-        table.append(_summary_row(traffic, span, None, rows=whole, answers=answers))
-        for endpoint in endpoints:
-            rows, own = (part[part["endpoint"] == endpoint] for part in (whole, answers))
-            table.append(_summary_row(traffic, span, endpoint, rows=rows, answers=own))
-    return table
-
-
-def _summary_row(
-    traffic: Traffic, span: PhaseSpan, endpoint: str | None, *, rows: pd.DataFrame, answers: pd.DataFrame
-) -> SummaryRow:
-    lived_s = max(min(span.end_s, traffic.measured_s) - span.start_s, 0.0)
-    counts = tally(rows)
-    answered = Seconds.of(traffic, (span.name,)).count(answers)
-
-    def rate(count: int) -> float:
-        return count / lived_s if lived_s else 0.0
-
-    def quantiles(series: str) -> dict[float, Estimate | None]:
-        counted = histogram(rows, series, Outcome.OK)
-        return {quantile: quantile_estimate(counted, quantile) for quantile in QUANTILES}
-
-    return SummaryRow(
-        phase=span,
-        endpoint=endpoint,
-        tally=counts,
-        offered_rps=rate(counts.offered),
-        planned_rps=_planned_rps(traffic, span) if endpoint is None else None,
-        throughput_rps=float(answered.mean()) if answered.size else rate(counts.sent),
-        goodput_rps=rate(counts.good),
-        goodput_ratio=ratio_estimate(counts.good, counts.offered),
-        response=quantiles("response"),
-        service=quantiles("service"),
-        parts={part: quantiles(part) for part in PARTS},
-    )
-
-
-def _planned_rps(traffic: Traffic, span: PhaseSpan) -> float | None:
-    spans = traffic.phases
-    if span.rate_rps is None or span.end_s > math.ceil(traffic.measured_s):
-        return None
-    place = spans.index(span)
-    before_rps = (spans[place - 1].rate_rps or 0.0) if place else 0.0
-    return expected_arrivals(span, before_rps) / (span.end_s - span.start_s)
-
-
-def busiest(traffic: Traffic, most: int) -> list[str]:
-    """Endpoints by requests sent, the most first; of as many in the scenario's order."""
-    sums = sums_by(traffic.intervals, "series", "endpoint").to_dict()
-    return sorted(traffic.endpoints, key=lambda name: -sums.get(("response", name), 0))[:most]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.changes import NOTICED, largest_moves
-from analysis.estimates.metrics import Scope, summary
+from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
+from analysis.estimates.summary import summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.finding import Finding
 from analysis.judge.health import findings_in
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.estimates.changes import Move
-    from analysis.estimates.metrics import SummaryRow
+    from analysis.estimates.summary import SummaryRow
     from analysis.frames.run import Run
     from analysis.frames.traffic import Traffic
     from loadproof.rundir.manifest import Manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.estimates.metrics import summary
+from analysis.estimates.summary import summary
 from analysis.inert import shortened
 from analysis.judge.verdict import PRECEDENCE
 from analysis.outputs.gate import worst_exit_code

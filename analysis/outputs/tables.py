@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from analysis.estimates.metrics import SummaryRow, summary
+from analysis.estimates.summary import SummaryRow, summary
 from analysis.frames.failures import failures
 from analysis.inert import markdown
 from analysis.judge.judgement import Judgement, Word, interval_text

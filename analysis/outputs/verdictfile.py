@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import summary
+from analysis.estimates.summary import summary
 from analysis.frames.bursts import bursts
 from analysis.outputs.verdictschema import FORMAT, VerdictJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.estimates.metrics import SummaryRow
+    from analysis.estimates.summary import SummaryRow
     from analysis.foreign.locustcsv import CsvException, LocustRun
     from analysis.foreign.locustentries import Entry
     from analysis.foreign.requestlog import RequestLog

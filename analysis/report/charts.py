@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.estimates.metrics import QUANTILES, busiest
+from analysis.estimates.metrics import QUANTILES
 from analysis.estimates.overtime import broken_at_gaps, counts_over_time, outcomes_over_time, quantiles_over_time
+from analysis.estimates.summary import busiest
 from analysis.frames.cellsums import histogram
 from analysis.report.drawing import (
     FAINT,

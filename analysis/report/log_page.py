@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import busiest, summary
+from analysis.estimates.summary import busiest, summary
 from analysis.inert import markdown
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds
@@ -19,7 +19,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.estimates.metrics import SummaryRow
+    from analysis.estimates.summary import SummaryRow
     from analysis.foreign.requestlog import RequestLog
     from analysis.judge.verdict import Verdict
 

@@ -10,7 +10,7 @@ import yaml
 
 from analysis.compare.baseline import differences
 from analysis.estimates.changes import changes
-from analysis.estimates.metrics import SummaryRow, summary
+from analysis.estimates.summary import SummaryRow, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures

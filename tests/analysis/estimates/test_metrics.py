@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.estimates import metrics, overtime
-from analysis.estimates.metrics import Scope, measure, summary
+from analysis.estimates.metrics import Scope, measure
 from analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
@@ -95,21 +95,6 @@ def test_what_was_not_there_is_none(tmp_path):
     nobody = Scope(("steady",), ("nobody",))
     for text in ("p(95) < 1 s", "max < 1 s", "mean < 1 s", "error_ratio < 1 %", "goodput_ratio > 1 %"):
         assert measured(load_run(tmp_path), text, nobody) is None
-
-
-def test_the_summary_has_each_phase_and_endpoint(tmp_path):
-    """And all endpoints together first."""
-    write_run(tmp_path)
-    rows = summary(load_run(tmp_path))
-    assert [(row.phase.name, row.endpoint) for row in rows[:3]] == [
-        ("warm-up", None),
-        ("warm-up", "balance"),
-        ("warm-up", "transactions"),
-    ]
-    assert len(rows) == 15
-    for row in rows:
-        assert row.tally.sent == sum(row.tally.outcomes.values())
-        assert row.offered_rps >= row.goodput_rps
 
 
 def test_no_line_is_drawn_through_an_outage():

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import ratio_estimate
-from analysis.estimates.metrics import Scope, Tally, summary
+from analysis.estimates.metrics import Scope, Tally
+from analysis.estimates.summary import summary
 from analysis.judge.disturbance import Disturbance
 from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word

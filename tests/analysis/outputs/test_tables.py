@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analysis.estimates.metrics import summary
+from analysis.estimates.summary import summary
 from analysis.frames.run import load_run
 from analysis.inert import markdown
 from analysis.judge.verdict import verdict_on_run
