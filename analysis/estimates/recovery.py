@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.estimates.distributions import binomial_quantile, t_quantile
 from analysis.estimates.estimate import Estimate
-from analysis.estimates.overtime import quantiles_over_time
+from analysis.estimates.overtime import answered, quantiles_over_time
 from analysis.frames.cellsums import sums_by
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
@@ -213,7 +213,7 @@ def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
     """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), and counts and ratio."""
     seconds = range(math.ceil(span.start_s), math.floor(min(span.end_s, run.measured_s)))
     inside = rows[rows["second"].isin(seconds)]
-    p95 = quantiles_over_time(inside)[0.95].reindex(seconds)
+    p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)
     offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
     good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
     table = p95.to_frame("p95")

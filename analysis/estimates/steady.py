@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
-from analysis.estimates.overtime import counts_over_time, mean_over_time
+from analysis.estimates.overtime import answered, mean_over_time, over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,9 @@ def settling(run: Run) -> Settling | None:
     if not measured or (spans[0].users, spans[0].rate_rps) != (spans[measured].users, spans[measured].rate_rps):
         return None
     end_s = min(spans[measured].end_s, run.measured_s)
-    values = mean_over_time(run.intervals).reindex(range(int(spans[0].ramp_s), int(end_s))).dropna().to_numpy()
+    values = (
+        mean_over_time(answered(run.intervals)).reindex(range(int(spans[0].ramp_s), int(end_s))).dropna().to_numpy()
+    )
     if spans[measured].bursts_s or values.size < _FEWEST_BATCHES * BATCH_S:
         return None
     cut = mser5(values)
@@ -81,8 +83,11 @@ class Alike:
 
 def too_alike(run: Run) -> Iterator[Alike]:
     """Of the phases that thresholds read."""
-    counts = counts_over_time(run)
-    watched = mean_over_time(run.intervals), 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
+    counts = over_time(run).counts
+    watched = (
+        mean_over_time(answered(run.intervals)),
+        1 - counts["good"] / counts["offered"].where(counts["offered"] > 0),
+    )
     for span, flat in _read_phases(run):
         seen = [values.reindex(flat).dropna().to_numpy() for values in watched]
         long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]

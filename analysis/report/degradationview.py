@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.estimates.recovery import seconds_around
 from analysis.judge.judgement import interval_text
 from analysis.judge.loadcurve import Past
 from analysis.report.degradationcharts import (
@@ -34,7 +35,10 @@ def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
         "shedding": f"{found.shedding.refused:,} requests were refused, {found.shedding}." if found.shedding else None,
         "curve": _curve_view(found.curve) if found.curve else None,
         "recoveries": [
-            {"told": _recovery_told(recovery), "chart": recovery_chart(run, recovery, number)}
+            {
+                "told": _recovery_told(recovery),
+                "chart": recovery_chart(recovery, seconds_around(run, recovery, run.endpoints), number),
+            }
             for number, recovery in enumerate(found.recoveries)
         ],
         "drifts": [

@@ -47,6 +47,7 @@ def write_csv_report(examined: Examined, directory: Path) -> Path:
 def render_csv_page(examined: Examined) -> str:
     """The whole page; the same bytes for the same CSVs."""
     run, verdict, turns = examined.run, examined.verdict, examined.degradation.turns
+    table = locustcharts.windows_drawn(run)
     entries, entries_left = worst(run, _MOST_ROWS)
     failures, failures_left = first(run.failures, _MOST_ROWS)
     exceptions, exceptions_left = first(run.exceptions, _MOST_ROWS)
@@ -61,9 +62,9 @@ def render_csv_page(examined: Examined) -> str:
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
         turns_note=turns_note(examined.degradation),
         turns_notes=examined.degradation.notes,
-        load_chart=locustcharts.users_chart(run, turns),
-        times_chart=locustcharts.times_chart(run, turns),
-        failures_chart=locustcharts.failures_chart(run, turns),
+        load_chart=locustcharts.users_chart(run, table, turns),
+        times_chart=locustcharts.times_chart(run, table, turns),
+        failures_chart=locustcharts.failures_chart(run, table, turns),
         against_load_chart=locustcharts.against_load_chart(run),
         width_s=locustcharts.width_s(run),
         cumulative=run.cumulative,

@@ -21,14 +21,18 @@ _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that, and not the load."""
 
 
+def windows_drawn(run: LocustRun) -> pd.DataFrame:
+    """What the charts over time are handed."""
+    return windows(run, width_s(run))
+
+
 def width_s(run: LocustRun) -> int:
     """Of the windows that charts over time are drawn with."""
     return max(_NARROWEST_S, math.ceil(run.duration_s / MOST_POINTS))
 
 
-def users_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Users and requests per second; None without a history of two windows."""
-    table = windows(run, width_s(run))
     if len(table) < 2:
         return None
     with chart("load", "requests per second", end_s=_end_s(run)) as (axes, drawing):
@@ -42,10 +46,10 @@ def users_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
     return drawing.svg("Requests per second and users over time")
 
 
-def times_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Percentiles as the history has them, the worst of each window, and the mean of each window; None without."""
     width = width_s(run)
-    means = windows(run, width).dropna(subset=["mean_s"])
+    means = table.dropna(subset=["mean_s"])
     history = run.history.groupby(run.history["time_s"] // width * width).max()
     columns = [quantile for quantile in QUANTILES if quantile in history and history[quantile].notna().any()]
     if means.empty or not (columns or (means["mean_s"] > 0).any()):
@@ -63,9 +67,8 @@ def times_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
     return drawing.svg("Percentiles and mean of the response time over time")
 
 
-def failures_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Failures per second; None where there were none."""
-    table = windows(run, width_s(run))
     if len(table) < 2 or not (table["failures"] > 0).any():
         return None
     with chart("failures", "failures per second", end_s=_end_s(run)) as (axes, drawing):

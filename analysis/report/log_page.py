@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from analysis.estimates.overtime import answered, over_time
 from analysis.estimates.summary import busiest, summary
 from analysis.inert import markdown
 from analysis.outputs.junit import junit_suite, threshold_cases
@@ -28,10 +29,11 @@ _MOST_ROWS: Final = 50
 
 def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
-    rows = summary(log.traffic, tuple(busiest(log.traffic, _MOST_ROWS)))
+    endpoints = tuple(busiest(log.traffic, _MOST_ROWS))
+    rows = summary(log.traffic, endpoints)
     source = OfLog(log, verdict or Unjudged(), rows)
     stem = log.path.stem
-    texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: LogVerdictJson.of(source).text()}
+    texts = {files.REPORT: _page(log, verdict, rows, endpoints), files.VERDICT: LogVerdictJson.of(source).text()}
     if verdict is not None:
         said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
         table = markdown_thresholds(verdict)
@@ -63,18 +65,19 @@ def _several(n: int, name: str) -> str:
     return f"{n:,} {name}{'' if n == 1 else 's'}"
 
 
-def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
+def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow], endpoints: tuple[str, ...]) -> str:
     traffic = log.traffic
+    seconds, response_times = over_time(traffic), answered(traffic.intervals)
     return TEMPLATES.get_template("log.html").render(
         name=log.path.stem,
         verdict=verdict,
         facts=log_facts(log),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
-        load_chart=charts.throughput_chart(traffic),
-        heat_chart=charts.heat_chart(traffic),
-        endpoints_chart=charts.endpoints_chart(traffic),
-        spectrum_chart=charts.spectrum_chart(traffic),
-        outcomes_chart=charts.outcomes_chart(traffic),
+        load_chart=charts.throughput_chart(traffic, seconds.counts),
+        heat_chart=charts.heat_chart(traffic, response_times),
+        endpoints_chart=charts.endpoints_chart(traffic, response_times, endpoints),
+        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(traffic)),
+        outcomes_chart=charts.outcomes_chart(traffic, seconds.outcomes),
         outcomes=list(Outcome),
         rows=[_cells(row) for row in rows],
         rows_left=max(0, len(traffic.endpoints) - _MOST_ROWS),

@@ -10,7 +10,8 @@ import yaml
 
 from analysis.compare.baseline import differences
 from analysis.estimates.changes import changes
-from analysis.estimates.summary import SummaryRow, summary
+from analysis.estimates.overtime import answered, over_time
+from analysis.estimates.summary import SummaryRow, busiest, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 LATE_US: Final = 10_000
 MOST_FAILURES: Final = 10
 MOST_WORST: Final = 5
+MOST_ENDPOINTS: Final = 10
 _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
     "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
@@ -56,6 +58,7 @@ def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[P
 def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
     """The whole page; the same bytes for the same run directory."""
     manifest = run.manifest
+    seconds, response_times = over_time(run), answered(run.intervals)
     return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
         about=_about(run),
@@ -63,16 +66,16 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
         trouble=[finding for finding in verdict.findings if not finding.is_note],
         notes=[finding for finding in verdict.findings if finding.is_note],
-        load_chart=charts.load_chart(run),
-        heat_chart=charts.heat_chart(run),
-        endpoints_chart=charts.endpoints_chart(run),
-        spectrum_chart=charts.spectrum_chart(run),
+        load_chart=charts.load_chart(run, seconds.counts),
+        heat_chart=charts.heat_chart(run, response_times),
+        endpoints_chart=charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
+        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run)),
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
         compared=_compared(run, baseline) if baseline else None,
         worst=list(_worst(run)),
         failures=failures(run.path, MOST_FAILURES, run.events),
         raised=run.raised[:MOST_FAILURES],
-        outcomes_chart=charts.outcomes_chart(run),
+        outcomes_chart=charts.outcomes_chart(run, seconds.outcomes),
         generator_chart=charts.generator_chart(run),
         target_chart=charts.target_chart(run),
         resources=list(_resources(run)),

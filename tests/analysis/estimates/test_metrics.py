@@ -109,8 +109,8 @@ def test_series_over_time_add_up_to_the_whole(tmp_path):
     """Every request is in one second, and in one outcome."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(timeout=0.1))
     run = load_run(tmp_path)
-    over_time, by_outcome = overtime.counts_over_time(run), overtime.outcomes_over_time(run)
+    counts, by_outcome = overtime.over_time(run)
     sent = metrics.tally(run.intervals).sent
-    assert over_time["sent"].sum() == sent == by_outcome.to_numpy().sum()
+    assert counts["sent"].sum() == sent == by_outcome.to_numpy().sum()
     assert by_outcome["timeout"].sum() == pytest.approx(sent / 10, rel=0.2)
-    assert len(overtime.quantiles_over_time(run.intervals, width_s=5)) <= 9
+    assert len(overtime.quantiles_over_time(overtime.answered(run.intervals), width_s=5)) <= 9
