@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate
+from analysis.estimates.estimate import Estimate, exact
 from analysis.estimates.metrics import measure, rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
 from loadproof.scenario.expectation import RATIOS, RESOURCES
@@ -111,6 +111,6 @@ def _resource_reader(run: Run, metric: Metric) -> Callable[[float, float], Estim
     def read(low_s: float, high_s: float) -> Estimate | None:
         inside = samples[samples["time_s"].between(low_s, high_s, "left")]["value"]
         mean = float(inside.mean()) if len(inside) else 0.0
-        return Estimate(mean, mean, mean, len(inside)) if len(inside) else None
+        return exact(mean, len(inside)) if len(inside) else None
 
     return read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US
 from loadproof.plan.evidence import CONFIDENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,14 +44,19 @@ PLAIN: Final = Precision()
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, in SI units (s, 1/s, 0-1); `n` samples stand behind it."""
+    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader has to know of it."""
 
     value: float
     low: float
     high: float
     n: int
+    """Samples that stand behind it."""
     below: float | None = None
     """The limit that was asked for, where the samples give no upper end of their own: the value lies below it."""
+    confidence: float | None = CONFIDENCE
+    """With which the interval holds the value that more samples would come to; None where nobody knows."""
+    warnings: tuple[str, ...] = ()
+    """Reservations, each a clause that goes on from the value."""
 
 
 def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Precision = PLAIN) -> Estimate | None:
@@ -86,6 +91,7 @@ def quantile_estimates(
             low=float(LOWER_US[first]) * 1e-6 if ranks[0] >= 1 else 0.0,
             high=float(UPPER_US[last]) * 1e-6 if ranks[1] <= n else math.inf,
             n=n,
+            confidence=precision.confidence,
         )
     return found
 
@@ -97,7 +103,7 @@ def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate 
     # A damaged file may have lost more of what was sent than of what went well.
     hits = min(hits, n)
     low, high = wilson(np.array([hits / n]), np.array([n / precision.design_effect]), precision.z)
-    return Estimate(hits / n, float(low[0]), float(high[0]), n)
+    return Estimate(hits / n, float(low[0]), float(high[0]), n, confidence=precision.confidence)
 
 
 def wilson(
@@ -130,9 +136,21 @@ def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Es
     variance = float(counts @ (MIDPOINT_US - mean) ** 2) / max(n - 1, 1)
     t = t_quantile(1 - precision.tail, max(precision.independent(n) - 1, 1))
     half = t * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
-    return Estimate(mean * 1e-6, max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6, n)
+    low, high = max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6
+    return Estimate(mean * 1e-6, low, high, n, confidence=precision.confidence)
+
+
+def mapped(estimate: Estimate, falls: Callable[[float], float]) -> Estimate:
+    """Of what falls as the value rises; both ends of the interval change places."""
+    return replace(estimate, value=falls(estimate.value), low=falls(estimate.high), high=falls(estimate.low))
 
 
 def exact(value: float, n: int) -> Estimate:
     """A value that was counted or seen, not sampled: its interval is itself."""
-    return Estimate(value, value, value, n)
+    return Estimate(value, value, value, n, confidence=1.0)
+
+
+def reported(value: float, n: int, *, low: float | None = None, high: float | None = None) -> Estimate:
+    """What another tool made of its samples: its interval is what that one's rounding leaves open."""
+    bounds = value if low is None else low, value if high is None else high
+    return Estimate(value, *bounds, n, confidence=None, warnings=("no sampling error known",))

@@ -16,6 +16,7 @@ from analysis.estimates.estimate import (
     Estimate,
     Precision,
     exact,
+    mapped,
     mean_estimate,
     quantile_estimate,
     rate_estimate,
@@ -227,7 +228,7 @@ def _burn_rates(metric: Metric, seconds: Seconds, rows: pd.DataFrame, noises: Se
     """
     budget = 1 - (metric.objective or 0.0)
     return [
-        good and Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
+        good and mapped(good, lambda ratio: (1 - ratio) / budget)
         for good in _ratio_estimates("goodput_ratio", seconds, rows, noises)
     ]
 

@@ -195,8 +195,9 @@ def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
     if found is None:
         return None
     if found.took_s is None:
-        return Estimate(math.inf, max(0.0, found.looked_s - CALM_SECONDS), math.inf, found.looked_s)
-    return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s)
+        fewest_s = max(0.0, found.looked_s - CALM_SECONDS)
+        return Estimate(math.inf, fewest_s, math.inf, found.looked_s, confidence=1.0)
+    return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s, confidence=1.0)
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:

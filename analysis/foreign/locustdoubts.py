@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import exact, ratio_estimate
+from analysis.estimates.estimate import ratio_estimate, reported
 from analysis.foreign.locustentries import SUM, Entry, rounded, together
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
     throughputs = [row.throughput for row in rows if row.throughput and row.throughput.value > 0]
     took_s = max((row.n / row.value for row in throughputs), default=0.0)
     # The history's own are those of the last seconds.
-    throughput = exact(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
+    throughput = reported(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
     return replace(later, throughput=throughput)
 
 

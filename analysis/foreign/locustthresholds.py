@@ -128,26 +128,33 @@ def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
     needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
+        judgement = judge_estimate(threshold, replace(estimate, warnings=()), needed=needed)
         reason = f"{judgement.reason}: every request failed, so these are the times of failures"
         return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
-    return replace(judgement, reason="; ".join((judgement.reason, *_reservations(metric, entry))))
+    return judgement
 
 
-def _reservations(metric: Metric, entry: Entry) -> Iterator[str]:
-    """What a reader has to know of a value that was added up, or whose interval is Locust's rounding only."""
+def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
+    """The metric of these rows, with all reservations; None of N/A."""
+    estimate = _value_in(entry, metric)
+    return estimate and replace(estimate, warnings=tuple(_warnings(estimate, metric, entry)))
+
+
+def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]:
+    """Of a value that was added up, or whose interval is Locust's rounding only."""
     if entry.name == SUM:
         yield "added up from the rows of each endpoint"
-    if metric.name in {"error_ratio", "count"}:
+    yield from estimate.warnings
+    if estimate.confidence is not None:
         return
-    yield "no sampling error known"
     if metric.quantile is not None and entry.requests * (1 - metric.quantile) < SAMPLES_BEYOND_QUANTILE:
         yield f"fewer than {SAMPLES_BEYOND_QUANTILE} of its {entry.requests:,} samples lie beyond it"
     if metric.dimension is Dimension.DURATION and entry.failure_ratio > _FAILURES_WORTH_A_WORD:
         yield f"{format_quantity(entry.failure_ratio, Dimension.RATIO)} of them are failures"
 
 
-def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """The metric with its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
+def _value_in(entry: Entry, metric: Metric) -> Estimate | None:
+    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
     match metric.name:
         case "p":
             return entry.quantiles.get(metric.quantile or 0.0)

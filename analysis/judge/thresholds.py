@@ -21,6 +21,7 @@ from analysis.judge.judgement import (
     deciding_text,
     judge_beside,
     judge_estimate,
+    lacking_text,
     seen_text,
     side_of,
     word_of,
@@ -135,7 +136,7 @@ def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, traffic: T
     if judged.in_this_run is Answer.MISSED:
         return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not surely the next time"
     if estimate.n < needed:
-        return f"{text}: {estimate.n:,} samples, needs {needed:,}"
+        return text + lacking_text(estimate.n, needed)
     is_kept = judged.in_this_run is Answer.KEPT
     text += ", straddles the limit" + (": kept in this run, not surely the next time" if is_kept else "")
     # More of the same would only have more outages.

@@ -12,7 +12,7 @@ from analysis.estimates.summary import summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.finding import Finding
 from analysis.judge.health import findings_in
-from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
 from analysis.judge.outage import outage_of
 from analysis.judge.thresholds import judge_threshold
 from loadproof.errors import ExitCode
@@ -92,7 +92,7 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
         return f"Beside {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
     first = moves[0] if moves[0].worse > 0 else moves[-1]
     more = f", and {len(moves) - 1} more changed by {NOTICED:.0%} or more" if len(moves) > 1 else ""
-    return f"Beside {name}: {first.what}{more}; one run a side can't tell a change from noise."
+    return f"Beside {name}: {first.what}{more}; {ONE_RUN_A_SIDE}."
 
 
 def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:

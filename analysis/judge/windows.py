@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
+from analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
 from analysis.estimates.metrics import ratio_rows, rows_read
 from analysis.frames.cellsums import histogram
-from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text
+from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
@@ -85,7 +85,7 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
     is_rate = expectation.metric.name in _COUNTERS
     if not is_rate and share.n < needed:
-        return f": {share.n:,} samples in the window, needs {needed:,}"
+        return lacking_text(share.n, needed, "samples in the window")
     distance = abs(limit - share.value)
     variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
     more = z**2 * variance / distance**2 if distance else math.inf
@@ -127,7 +127,10 @@ def deciding_window(
     place = _deciding(fails, passes, sizes, value if holds(1, 0) else -value)
     word = Word.FAIL if fails[place] else Word.PASS if passes[place] else Word.INCONCLUSIVE
     start, n_here = int(starts[place]), int(sizes[place])
-    share = Estimate(float(value[place]), float(low[place]), float(high[place]), n_here) if n_here else None
+    if not n_here:
+        return Window(start, start + length, word, None)
+    confidence = precision_of(expectation, spans).confidence
+    share = Estimate(float(value[place]), float(low[place]), float(high[place]), n_here, confidence=confidence)
     return Window(start, start + length, word, share)
 
 
@@ -193,5 +196,5 @@ def _shown(
         return quantile_estimate(histogram(rows, scope.series, scope.outcome), metric.quantile, precision) or share
     if metric.objective is not None:
         budget = 1 - metric.objective
-        return Estimate((1 - share.value) / budget, (1 - share.high) / budget, (1 - share.low) / budget, share.n)
+        return mapped(share, lambda ratio: (1 - ratio) / budget)
     return share

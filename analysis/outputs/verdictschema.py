@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from analysis.judge.judgement import Judgement
 
 FORMAT: Final = 1
-_NOTHING: Final = Estimate(math.nan, math.nan, math.nan, 0)
+_NOTHING: Final = Estimate(math.nan, math.nan, math.nan, 0, confidence=None)
 _UNITS: Final = {
     Dimension.DURATION: "s",
     Dimension.RATE: "rps",
@@ -249,8 +249,8 @@ class VerdictJson(_Json):
 class CsvThresholdJson(ThresholdJson):
     """Without a known sampling error the interval is Locust's rounding only."""
 
-    sampling_error_known: Annotated[bool, _by(lambda name: name in {"error_ratio", "count"})] = _from(
-        "threshold", "expectation", "metric", "name"
+    sampling_error_known: Annotated[bool, BeforeValidator(lambda confidence: confidence is not None)] = _from(
+        "estimate", "confidence"
     )
 
 

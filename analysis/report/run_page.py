@@ -15,6 +15,7 @@ from analysis.estimates.summary import SummaryRow, busiest, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
+from analysis.judge.judgement import ONE_RUN_A_SIDE
 from analysis.judge.verdict import badness
 from analysis.outputs import tables
 from analysis.outputs.dates import date_text
@@ -71,6 +72,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         endpoints_chart=charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
         spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run)),
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
+        one_run_a_side=ONE_RUN_A_SIDE,
         compared=_compared(run, baseline) if baseline else None,
         worst=list(_worst(run)),
         failures=failures(run.path, MOST_FAILURES, run.events),
