@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.estimate import Estimate, exact
-from analysis.estimates.metrics import measure, rows_of
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
 from loadproof.scenario.expectation import RATIOS, RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.estimates.metrics import Scope
+    from analysis.estimates.scope import Scope
     from analysis.frames.run import Run
 from loadproof.scenario.expectation import Metric
 
@@ -100,7 +101,7 @@ def _request_reader(run: Run, metric: Metric, scope: Scope) -> Callable[[float, 
     rows = rows_of(run, scope)
 
     def read(low_s: float, high_s: float) -> Estimate | None:
-        return measure(metric, run.with_intervals(rows[rows["second"].between(low_s, high_s, "left")]), scope)
+        return counted_estimate(metric, run.with_intervals(rows[rows["second"].between(low_s, high_s, "left")]), scope)
 
     return read
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.metrics import Scope
+    from analysis.estimates.scope import Scope
     from analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.estimate import Estimate, quantile_estimates, ratio_estimate
-from analysis.estimates.metrics import QUANTILES, Tally, whole_seconds
+from analysis.estimates.metrics import QUANTILES
+from analysis.estimates.scope import Tally
+from analysis.estimates.seconds import whole_seconds
 from analysis.frames.cellsums import KeyedSums, blocks, sums_by
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome

@@ -19,6 +19,7 @@ from analysis.judge.judgement import Judgement, Word, judge_estimate
 from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
 from loadproof.errors import printable
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
+from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.vacuous import Longest, vacuity
 from loadproof.units import Dimension, format_quantity
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
 
+_TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
 _IMPOSSIBLE: Final = {
     "goodput": "Locust's CSVs don't tell which answers were correct and in time",
@@ -41,6 +43,7 @@ _IMPOSSIBLE: Final = {
     "recovery": "Locust's CSVs don't tell when a disturbance ended",
     "drift": "Locust's CSVs don't tell which part of a run was meant to be steady",
 }
+_UNTOLD: Final = "Locust's CSVs don't tell this"
 _FAILURES_WORTH_A_WORD: Final = 0.01
 
 
@@ -200,8 +203,8 @@ def _refusals(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
 def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
     expectation = threshold.expectation
     metric = expectation.metric
-    if metric.name in _IMPOSSIBLE:
-        yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they can tell {_POSSIBLE}"
+    if metric.name not in _TOLD:
+        yield "expect", _IMPOSSIBLE.get(metric.name, _UNTOLD), threshold.expect, f"they can tell {_POSSIBLE}"
     elif metric.quantile is not None and metric.quantile not in run.percentiles:
         columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
         yield "expect", "these CSVs have no such percentile of the whole run", threshold.expect, f"they have {columns}"
@@ -210,7 +213,7 @@ def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
         yield "expect", "a percentile of several rows can't be told from theirs", threshold.expect, remedy
     if expectation.of_baseline or expectation.window_s is not None:
         yield "expect", "Locust's totals are of one whole run", threshold.expect, "compare a metric with a limit"
-    if metric.name in {"throughput", "count"} and expectation.wants_low:
+    if metric.name in _TOLD and METRICS[metric.name].should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, Longest(math.inf)):
         yield "expect", found.what, threshold.expect, found.remedy

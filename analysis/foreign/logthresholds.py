@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.foreign.leftout import left_out_of, with_untimed
 from analysis.foreign.requestlog import PHASE, RequestLog
 from analysis.foreign.texts import could_be
@@ -16,6 +16,7 @@ from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
+from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import vacuity
 from loadproof.units import Dimension
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Metric
 
 
-_IMPOSSIBLE: Final = frozenset({"goodput", "goodput_ratio", "burn_rate", "spread", "recovery", "drift"})
+_TOLD: Final = frozenset({"p", "max", "mean", "throughput", "count"})
+"""And ratios of outcomes, which follow from the status."""
 _UNKNOWN: Final = "a log doesn't tell what was planned, or which answers were correct and in time"
 
 
@@ -39,9 +41,10 @@ def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...
 
 def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
     expectation = threshold.expectation
-    if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
+    kind = METRICS[expectation.metric.name]
+    if not (expectation.metric.name in _TOLD or kind.outcomes) or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
-    elif expectation.metric.name in {"throughput", "count"} and expectation.wants_low:
+    elif kind.should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
     elif found := vacuity(expectation):
         yield "expect", found.what, threshold.expect, found.remedy
@@ -111,18 +114,14 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
 
 _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
 """Series, outcome and bucket of a request that can only help."""
-_BAD_OUTCOMES: Final = {
-    "error_ratio": Outcome.SERVER_ERROR,
-    "throttled_ratio": Outcome.THROTTLED,
-    "rejected_ratio": Outcome.REJECTED,
-}
 
 
 def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
     """Of one that can only harm; more of them never lower a rate, so that there it is none."""
-    if metric.name in {"throughput", "count"}:
+    kind = METRICS[metric.name]
+    if kind.should_be_high:
         return ()
-    return (("response", _BAD_OUTCOMES.get(metric.name, Outcome.OK), BUCKETS - 1),)
+    return (("response", min(kind.outcomes, default=Outcome.OK), BUCKETS - 1),)
 
 
 def _scope(threshold: FileThreshold, log: RequestLog) -> Scope:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.correlation import FEWEST_SECONDS
 from analysis.estimates.drift import Drift, drift_in
-from analysis.estimates.metrics import Scope, rows_of
 from analysis.estimates.recovery import Recovery, recovery_in, unrest_before
+from analysis.estimates.scope import Scope, rows_of
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
 from analysis.judge.disturbances import disturbed_phases

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.inflight import in_flight
-from analysis.estimates.metrics import QUANTILES, Scope, Tally, answers_of, measure, rows_of, tally
+from analysis.estimates.metrics import QUANTILES, counted_estimate
+from analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
@@ -201,9 +202,9 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         offered_rps=counts.offered / lasted_s,
         throughput_rps=int(answers_of(part.intervals, scope.endpoints)["count"].sum()) / lasted_s,
         goodput_rps=counts.good / lasted_s,
-        goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
+        goodput_ratio=counted_estimate(Metric("goodput_ratio"), part, scope),
         in_flight=in_flight(run, span, flat),
-        response={quantile: measure(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
+        response={quantile: counted_estimate(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
         shedding=None if is_disturbed else shedding_in(part, rows),
         tally=counts,
         word=word,

@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import sums_by
 from analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows

@@ -11,9 +11,11 @@ import numpy as np
 
 from analysis.estimates.drift import drift_estimate
 from analysis.estimates.estimate import wilson
-from analysis.estimates.metrics import Noise, Scope, Seconds, measure, measure_each, ratio_rows, rows_of, share_of
+from analysis.estimates.metrics import ESTIMATORS, counted_estimate, counted_estimates, ratio_parts
 from analysis.estimates.misses import misses_of
 from analysis.estimates.recovery import recovery_estimate, unrest_before
+from analysis.estimates.scope import Scope, rows_of
+from analysis.estimates.seconds import Noise, Seconds, share_of
 from analysis.judge.judgement import (
     Answer,
     Judgement,
@@ -30,7 +32,6 @@ from analysis.judge.outage import outage_of
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
-from loadproof.scenario.expectation import RATIOS
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -45,15 +46,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Threshold
 
 _Z: Final = 1.96
-_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] = {
+RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] = {
     "recovery": recovery_estimate,
     "drift": drift_estimate,
 }
 """Of what is more than a count of a scope's rows."""
-_SAMPLED: Final = frozenset({"p", "mean", "goodput", "throughput", "burn_rate", *RATIOS})
-"""Whose intervals narrow with the square root of their samples."""
-_SEEN: Final = frozenset({"max", "count", "spread"})
-"""What is seen once, and not estimated: of the next run it tells nothing."""
 _FAR: Final = 1.5
 """Times a limit; a time that misses it by less may be a noisy minute's."""
 _NOTHING: Final = "no samples: nothing to judge"
@@ -63,7 +60,7 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
     """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = Scope.of(threshold, run.manifest.scenario)
-    own = _ESTIMATORS.get(expectation.metric.name)
+    own = RUN_ESTIMATORS.get(expectation.metric.name)
     if not expectation.of_baseline and (own is None or expectation.window_s is not None):
         return judge_scope(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
@@ -85,7 +82,7 @@ def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgemen
 def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """Whether this run kept it, and whether the next one will."""
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
-    found = measure_each(expectation.metric, traffic, scope, list(Noise))
+    found = counted_estimates(expectation.metric, traffic, scope, list(Noise))
     if any(estimate is None for estimate in found):
         return Judgement(threshold, Word.INCONCLUSIVE, None, _NOTHING)
     seen, likely, cautious = (
@@ -93,7 +90,7 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
         for estimate, noise in zip(found, Noise, strict=True)
         if estimate is not None
     )
-    if expectation.metric.name in _SEEN:
+    if ESTIMATORS[expectation.metric.name].is_seen:
         only = side_of(seen, expectation, beyond=Answer.BROKEN)
         return Judgement(threshold, word_of(only, None), seen, _seen_reason(seen, expectation), only)
     in_this_run = side_of(seen, expectation, beyond=Answer.MISSED)
@@ -163,7 +160,7 @@ def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
-    return _ESTIMATORS.get(metric.name, measure)(metric, run, scope)
+    return RUN_ESTIMATORS.get(metric.name, counted_estimate)(metric, run, scope)
 
 
 def _closed_at_limit(
@@ -192,7 +189,7 @@ def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
     """How many samples would decide, if more of them came out as these, and were as alike."""
     metric = expectation.metric
-    if metric.name not in _SAMPLED:
+    if not ESTIMATORS[metric.name].is_sampled:
         return ""
     if metric.quantile is not None or metric.dimension is Dimension.RATIO:
         distance, reach = _of_share(expectation, traffic, scope)
@@ -208,7 +205,7 @@ def _of_share(expectation: Expectation, traffic: Traffic, scope: Scope) -> tuple
     """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
     metric = expectation.metric
     if metric.quantile is None:
-        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows_of(traffic, scope))
+        limit, (hits, sizes) = expectation.limit, ratio_parts(metric, rows_of(traffic, scope))
     else:
         # A quantile is beyond its limit when more than 1 - q of the answers are.
         limit, sizes = 1 - metric.quantile, _times(traffic, scope)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.changes import NOTICED, largest_moves
-from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
+from analysis.estimates.scope import Scope
 from analysis.estimates.summary import summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.finding import Finding

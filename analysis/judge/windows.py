@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
-from analysis.estimates.metrics import ratio_rows, rows_read
+from analysis.estimates.metrics import ESTIMATORS, Rate, ratio_parts, rows_read
 from analysis.frames.cellsums import histogram
 from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
-from loadproof.units import format_duration, format_quantity
+from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.metrics import Scope
+    from analysis.estimates.scope import Scope
     from analysis.frames.traffic import Traffic
     from analysis.judge.judgement import Expected
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
 
-_COUNTERS: Final = {"goodput": "good", "throughput": "completed"}
 _ANSWERS: Final = {Word.PASS: Answer.KEPT, Word.INCONCLUSIVE: Answer.UNSURE, Word.FAIL: Answer.BROKEN}
 
 
@@ -83,7 +82,7 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     """Too few samples for any target to pass; or how many, or how long a window, would decide."""
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
-    is_rate = expectation.metric.name in _COUNTERS
+    is_rate = expectation.metric.dimension is Dimension.RATE
     if not is_rate and share.n < needed:
         return lacking_text(share.n, needed, "samples in the window")
     distance = abs(limit - share.value)
@@ -113,7 +112,7 @@ def deciding_window(
         return None
     sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
     hits, sizes = sums[:, starts + length] - sums[:, starts]
-    if expectation.metric.name in _COUNTERS:
+    if expectation.metric.dimension is Dimension.RATE:
         # Arrivals come by chance, and so many are not the target's doing.
         sizes, value = np.full(starts.size, length), hits / length
         low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
@@ -160,9 +159,10 @@ def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share
     if metric.quantile is not None:
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
-    if metric.name in _COUNTERS:
-        return _Share(*[rows[rows["series"] == _COUNTERS[metric.name]]] * 2)
-    return _Share(*ratio_rows("goodput_ratio" if metric.objective else metric.name, rows))
+    estimator = ESTIMATORS[metric.name]
+    if isinstance(estimator, Rate):
+        return _Share(*[estimator.counted(rows)] * 2)
+    return _Share(*ratio_parts(metric, rows))
 
 
 def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:

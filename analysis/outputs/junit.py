@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.judge.judgement import Word
 from analysis.outputs.dates import iso_text
 from loadproof.errors import escaped

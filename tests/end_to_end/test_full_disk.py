@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import EXIT_CODES

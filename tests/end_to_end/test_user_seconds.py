@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import quantile_estimate
-from analysis.estimates.metrics import QUANTILES, Scope, Seconds, answers_of, rows_of, tally
+from analysis.estimates.metrics import QUANTILES
+from analysis.estimates.scope import Scope, answers_of, rows_of, tally
+from analysis.estimates.seconds import Seconds
 from analysis.estimates.summary import busiest, summary
 from analysis.foreign.requestlog import LogTraffic
 from analysis.frames import cellsums

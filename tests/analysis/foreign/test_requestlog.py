@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.metrics import Scope, measure
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import Scope
 from analysis.foreign import requestlog
 from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
 from analysis.foreign.requestlog import PHASE, read_log
@@ -54,12 +55,12 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     assert (log.requests, log.unreadable, log.traffic.start_unix_s) == (20_000, 0, 1_700_000_000)
     for name, part in table.groupby("name"):
         scope = Scope((PHASE,), (name,))
-        throughput = measure(parse_expectation("throughput > 1 rps").metric, log.traffic, scope)
+        throughput = counted_estimate(parse_expectation("throughput > 1 rps").metric, log.traffic, scope)
         assert throughput.value == pytest.approx(len(part) / log.traffic.measured_s)
-        p95 = measure(parse_expectation("p(95) < 1 s").metric, log.traffic, scope)
+        p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, log.traffic, scope)
         truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
         assert p95.value == pytest.approx(truth, rel=0.01)
-        ratio = measure(parse_expectation("error_ratio < 1 %").metric, log.traffic, scope)
+        ratio = counted_estimate(parse_expectation("error_ratio < 1 %").metric, log.traffic, scope)
         assert ratio.value == pytest.approx((part["status"] != 200).mean())
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
     again = read_log(log.path)
@@ -76,7 +77,7 @@ def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     assert (log.is_coarse, coarse.is_coarse) == (False, True)
     assert "times are good to 1.6 %" in log_facts(coarse)
     assert coarse.traffic.intervals["bucket"].nunique() < log.traffic.intervals["bucket"].nunique() / 2
-    p95 = measure(parse_expectation("p(95) < 1 s").metric, coarse.traffic, Scope((PHASE,), ("/balance",)))
+    p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, coarse.traffic, Scope((PHASE,), ("/balance",)))
     ok = table[(table["name"] == "/balance") & (table["status"] == 200)]
     assert p95.value == pytest.approx(float(np.quantile(ok["response_ms"], 0.95)) / 1000, rel=0.02)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import Scope, measure
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import Scope
 from analysis.judge.degradation import degradation_of, notes
 from analysis.judge.judgement import Word
 from analysis.report.degradationview import degradation_view
@@ -132,7 +133,7 @@ def test_a_burn_rate_is_in_its_interval():
     at_s = poisson(np.random.default_rng(1), plan)
     failed = np.arange(at_s.size) % 100 == 0
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
-    estimate = measure(
+    estimate = counted_estimate(
         parse_expectation("burn_rate(99.9) < 2 x").metric, run, Scope(("at-200", "at-210"), ("balance",))
     )
     assert estimate.value == pytest.approx(10, rel=0.05)

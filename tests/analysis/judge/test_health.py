@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import exit_code, verdict_on_run

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import ratio_estimate
-from analysis.estimates.metrics import Scope, Tally
+from analysis.estimates.scope import Scope, Tally
 from analysis.estimates.summary import summary
 from analysis.judge.disturbance import Disturbance
 from analysis.judge.disturbances import disturbances

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
+from analysis.estimates.scope import Scope
 from analysis.judge.judgement import Answer, Word
 from analysis.judge.outage import outage_of
 from analysis.judge.thresholds import judge_threshold

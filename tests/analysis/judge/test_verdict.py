@@ -9,7 +9,7 @@ import pytest
 
 from analysis.estimates.changes import Move
 from analysis.estimates.estimate import Estimate
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.estimates.summary import summary
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
