@@ -1,6 +1,6 @@
 """Results of benchmarks to the tables in the documents, so that both say the same.
 
-python -m bench.tables        writes the tables in docs/ anew
+python -m bench.tables        rewrites the tables in README.md and docs/
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from bench.adversary import table as adversary_table
 from bench.mutation import table as mutation_table
 from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
 from bench.serving import ROOT, read_results
+from bench.truthserver import STOP_EVERY_S, STOP_S
 
-DOCUMENTS = tuple(
-    ROOT / "docs" / name
-    for name in (
-        "adversary.md",
-        "mutation.md",
-        "performance.md",
-        "target-performance.md",
-        "truth.md",
-        "validity.md",
-        "statistics.md",
-    )
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(
+        ROOT / "docs" / name
+        for name in (
+            "adversary.md",
+            "mutation.md",
+            "performance.md",
+            "target-performance.md",
+            "truth.md",
+            "validity.md",
+            "statistics.md",
+        )
+    ),
 )
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -199,6 +203,26 @@ def _error(one: dict[str, Any]) -> str:
     return f"**{text}**" if one["of_tolerance"] > 1 else text
 
 
+def stops() -> str:
+    """What a server that stops is said to take, from the smallest to the largest p95; loadproof last."""
+    p95 = {
+        one["tool"].partition(" ")[0]: one
+        for one in read_results("truth")["errors"]
+        if (one["script"], one["kind"], one["quantile"]) == ("stops", "response", 0.95)
+    }
+    ours = p95.pop("loadproof")
+    others = sorted(p95.items(), key=lambda item: item[1]["reported_s"])
+    reported = ", ".join(f"{tool} {_ms(one['reported_s'])}" for tool, one in others).replace(" ", " reports ", 1)
+    return (
+        f"**A server that stops for {STOP_S:g} s in every {STOP_EVERY_S:g} s has a true p95 of {_ms(ours['true_s'])}. "
+        f"{reported} and loadproof {_ms(ours['reported_s'])}.**"
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
 def rate() -> str:
     runs = read_results("rate")["runs"]
     rows: list[tuple[object, ...]] = [
@@ -313,6 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts": parts,
     "request-profile": request_profile,
     "truth": truth,
+    "stops": stops,
     "rate": rate,
     "starvation": starvation,
     "coverage": coverage,
