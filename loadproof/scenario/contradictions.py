@@ -110,7 +110,7 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
     if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
     if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
-        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, _longest(scenario, threshold)):
         yield "expect", found.what, threshold.expect, found.remedy
 

@@ -95,7 +95,7 @@ def test_the_default_mix_is_half_balance():
             {"thresholds": [{"expect": "goodput_ratio >= 0.9 * baseline"}]},
             "no goodput is expected; add `expect: goodput_ratio >= 99 %`",
         ),
-        ({"thresholds": [{"expect": "goodput_ratio < 1 %"}]}, "an upper limit on what should be high"),
+        ({"thresholds": [{"expect": "goodput_ratio < 1 %"}]}, "an upper limit on a value that should be high"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "endpoint": "ballance"}]}, "did you mean 'balance'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "stedy"}]}, "did you mean 'steady'?"),
         ({"thresholds": [{"expect": "goodput > 1 rps", "phase": "warm-up"}]}, "thresholds never read warm-up"),
