@@ -121,9 +121,9 @@ def test_without_a_calm_before_there_is_nothing_to_judge():
 @pytest.mark.parametrize(
     ("threshold", "phases", "what"),
     [
-        ({"expect": "recovery <= 10 s"}, PHASES, "is looked for in one phase"),
+        ({"expect": "recovery <= 10 s"}, PHASES, "needs a single phase"),
         ({"phase": "spike", "expect": "recovery <= 5 s"}, PHASES, "nothing to compare with"),
-        ({"phase": "after", "expect": "recovery <= 55 s"}, PHASES, "too short to see it"),
+        ({"phase": "after", "expect": "recovery <= 55 s"}, PHASES, "too short for it"),
         (RECOVERY, [PHASES[0] | {"warm_up": True}, *PHASES[1:]], "nothing to compare with"),
         (RECOVERY, PHASES, None),
     ],
