@@ -228,12 +228,12 @@ def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
         yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they support {_POSSIBLE}"
     elif metric.quantile is not None and metric.quantile not in run.percentiles:
         columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
-        yield "expect", "these CSVs have no such percentile of the whole run", threshold.expect, f"they have {columns}"
+        yield "expect", "these CSVs have no such percentile of the entire run", threshold.expect, f"they have {columns}"
     elif metric.quantile is not None and len(rows_of(threshold, run)) > 1:
         remedy = "name one endpoint, and its method where it has several"
         yield "expect", "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
     if expectation.of_baseline or expectation.window_s is not None:
-        yield "expect", "Locust's totals are of one whole run", threshold.expect, "compare a metric with a limit"
+        yield "expect", "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
     if metric.name in {"throughput", "count"} and expectation.wants_low:
         yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, Longest(math.inf)):

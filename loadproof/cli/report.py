@@ -28,7 +28,7 @@ def report(
         typer.Option(metavar="FILE", help="For CSVs and logs: thresholds (default: no verdict)."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: output directory (default: beside them).")
+        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: output directory (default: next to them).")
     ] = None,
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",
