@@ -59,7 +59,7 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
     counted = count_seconds(expectation, rows, scope, seconds=math.ceil(traffic.phases[-1].end_s))
     window = deciding_window(expectation, spans, counted, until_s=traffic.measured_s)
     if window is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no whole window: nothing to judge")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, "no complete window: nothing to judge")
     if window.share is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, f"no samples {window.when}")
     inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]
