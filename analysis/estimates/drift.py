@@ -58,9 +58,9 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     batches = int(np.clip((end_s - start_s) // _BATCH_S, DRIFT_BATCHES, MOST_BATCHES))
     edges = np.linspace(start_s, end_s, batches + 1)
     read = _resource_reader(run, metric) if metric.name in RESOURCES else _request_reader(run, metric, scope)
-    seen = [read(low_s, high_s) for low_s, high_s in itertools.pairwise(edges)] if end_s > start_s else []
-    known = [estimate for estimate in seen if estimate is not None]
-    if len(known) < max(len(seen), DRIFT_BATCHES):
+    batch_values = [read(low_s, high_s) for low_s, high_s in itertools.pairwise(edges)] if end_s > start_s else []
+    known = [estimate for estimate in batch_values if estimate is not None]
+    if len(known) < max(len(batch_values), DRIFT_BATCHES):
         return None
     from scipy import stats
 
@@ -85,8 +85,8 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
 
 def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     """The change of `drift(...)`'s metric."""
-    found = drift_in(run, metric.of, scope) if metric.of else None
-    return found.change if found else None
+    drift = drift_in(run, metric.of, scope) if metric.of else None
+    return drift.change if drift else None
 
 
 def _base(metric: Metric, first: float, values: np.ndarray) -> float:

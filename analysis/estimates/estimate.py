@@ -81,19 +81,19 @@ def quantile_estimates(
     independent = precision.independent(n)
     tails = np.array([[precision.tail], [1 - precision.tail]])
     lows, highs = binomial_quantile(tails, independent, np.array(quantiles)).tolist()
-    found: dict[float, Estimate | None] = {}
+    estimates: dict[float, Estimate | None] = {}
     for quantile, low, high in zip(quantiles, lows, highs, strict=True):
         ranks = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
         rank = max(1, math.ceil(quantile * n))
         at, first, last = np.searchsorted(cumulative, [rank, max(ranks[0], 1), min(ranks[1], n)]).tolist()
-        found[quantile] = Estimate(
+        estimates[quantile] = Estimate(
             value=float(MIDPOINT_US[at]) * 1e-6,
             low=float(LOWER_US[first]) * 1e-6 if ranks[0] >= 1 else 0.0,
             high=float(UPPER_US[last]) * 1e-6 if ranks[1] <= n else math.inf,
             n=n,
             confidence=precision.confidence,
         )
-    return found
+    return estimates
 
 
 def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:

@@ -189,13 +189,13 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
     """How long it took in s, known to the second; infinite, from as long as was looked, where it never came."""
-    found = recovery_in(run, scope.phases[0], scope.endpoints)
-    if found is None:
+    recovery = recovery_in(run, scope.phases[0], scope.endpoints)
+    if recovery is None:
         return None
-    if found.took_s is None:
-        fewest_s = max(0.0, found.looked_s - CALM_SECONDS)
-        return Estimate(math.inf, fewest_s, math.inf, found.looked_s, confidence=1.0)
-    return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s, confidence=1.0)
+    if recovery.took_s is None:
+        fewest_s = max(0.0, recovery.looked_s - CALM_SECONDS)
+        return Estimate(math.inf, fewest_s, math.inf, recovery.looked_s, confidence=1.0)
+    return Estimate(recovery.took_s, max(0.0, recovery.took_s - 1), recovery.took_s, recovery.looked_s, confidence=1.0)
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:

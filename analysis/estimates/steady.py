@@ -89,11 +89,11 @@ def too_alike(run: Run) -> Iterator[Alike]:
         1 - counts["good"] / counts["offered"].where(counts["offered"] > 0),
     )
     for span, flat in _read_phases(run):
-        seen = [values.reindex(flat).dropna().to_numpy() for values in watched]
-        long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]
-        found = Alike(span.name, max(long, default=0.0), len(flat))
-        if found.is_too_short:
-            yield found
+        known = [values.reindex(flat).dropna().to_numpy() for values in watched]
+        long = [neighbours_correlation(values) for values in known if values.size >= FEWEST_SECONDS]
+        alike = Alike(span.name, max(long, default=0.0), len(flat))
+        if alike.is_too_short:
+            yield alike
 
 
 def too_short(run: Run) -> Iterator[PhaseSpan]:

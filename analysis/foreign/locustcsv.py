@@ -193,9 +193,9 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
 
 def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
     """What can't be a matter of moments."""
-    told = sum(failure.occurrences for failure in failures)
-    if total is not None and told > total.failures:
-        yield f"the failures file has {told:,} failures, all endpoints together {total.failures:,}"
+    occurrences = sum(failure.occurrences for failure in failures)
+    if total is not None and occurrences > total.failures:
+        yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
     if repeats:
         yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
 
@@ -218,22 +218,22 @@ def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
 
 def _failures(reader: RowReader) -> tuple[CsvFailure, ...]:
     """The most frequent first."""
-    found = []
+    failures = []
     for row in reader.rows():
         occurrences = number_of(row["Occurrences"])
         if math.isnan(occurrences):
             reader.reject(row)
         else:
-            found.append(CsvFailure(row["Method"], row["Name"], row["Error"], int(occurrences)))
-    return tuple(sorted(found, key=lambda failure: (-failure.occurrences, failure.name, failure.error)))
+            failures.append(CsvFailure(row["Method"], row["Name"], row["Error"], int(occurrences)))
+    return tuple(sorted(failures, key=lambda failure: (-failure.occurrences, failure.name, failure.error)))
 
 
 def _exceptions(reader: RowReader) -> tuple[CsvException, ...]:
-    found = []
+    exceptions = []
     for row in reader.rows():
         count = number_of(row["Count"])
         if math.isnan(count):
             reader.reject(row)
         else:
-            found.append(CsvException(int(count), row["Message"]))
-    return tuple(sorted(found, key=lambda raised: (-raised.count, raised.message)))
+            exceptions.append(CsvException(int(count), row["Message"]))
+    return tuple(sorted(exceptions, key=lambda raised: (-raised.count, raised.message)))

@@ -113,17 +113,17 @@ def find_turns(run: LocustRun) -> Turns:
     table = windows(run)
     table = table[(table["end_s"] - table["start_s"] >= WINDOW_S / 2) & table["users"].notna()].reset_index(drop=True)
     used = table[table["requests"] > 0].reset_index(drop=True)
-    seen = _Seen(used, *_times_of(used, cumulative=run.cumulative))
+    timed = _Seen(used, *_times_of(used, cumulative=run.cumulative))
     notes = [*_failed_from_the_start(run.history, used), *_stood_still(table)]
     if len(used) < FEWEST_WINDOWS:
         many = f"{len(used)} x {WINDOW_S} s with requests; {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
-        return Turns((), f"The history is too short: {many}", notes=(*notes, *seen.course()))
+        return Turns((), f"The history is too short: {many}", notes=(*notes, *timed.course()))
     low, rises = _low_load(used)
     looks = [_failures(used)]
     if rises:
-        looks += [_throughput(used, low), _times(seen, low)]
+        looks += [_throughput(used, low), _times(timed, low)]
     else:
-        notes += seen.course()
+        notes += timed.course()
     turns = sorted((look.turn for look in looks if look.turn is not None), key=lambda turn: turn.at_s)
     return Turns(
         tuple(turns),
@@ -173,14 +173,14 @@ def _times_of(used: pd.DataFrame, *, cumulative: bool) -> tuple[str, NDArray[np.
 
 def _extent(run: LocustRun, used: pd.DataFrame, *, rises: bool) -> str:
     users, rate_rps = used["users"].max(), used["throughput_rps"].max()
-    seen = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
+    highest = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
     if rises:
-        return f"Tested up to {seen}; nothing is known about higher load."
+        return f"Tested up to {highest}; nothing is known about higher load."
     untold = "how throughput and times depend on load can't be determined."
     first, top = run.history["users"].iloc[0], run.history["users"].max()
     if top >= 2 * max(first, 1.0):
         return f"The load rose from {first:,.0f} to {top:,.0f} users within a window of {WINDOW_S} s: {untold}"
-    return f"The load hardly changed (up to {seen}): {untold}"
+    return f"The load hardly changed (up to {highest}): {untold}"
 
 
 def _low_load(used: pd.DataFrame) -> tuple[NDArray[np.bool_], bool]:
@@ -252,15 +252,15 @@ def _limit(before: Estimate) -> float:
     return max(_LEAST_RATIO, min(2 * before.high, before.high + _LEAST_RISE))
 
 
-def _times(seen: _Seen, low: NDArray[np.bool_]) -> _Look:
-    used, word, times_s = seen.used, seen.word, seen.times_s
+def _times(timed: _Seen, low: NDArray[np.bool_]) -> _Look:
+    used, word, times_s = timed.used, timed.word, timed.times_s
     at_low = times_s[low & np.isfinite(times_s)]
     if len(at_low) < _FEWEST_AT_LOW_LOAD:
         note = (
             f"Low load was too short to compare times with: {len(at_low)} x {WINDOW_S} s with times at up to "
             f"{used['users'][low].max():,.0f} users; {_FEWEST_AT_LOW_LOAD} x {WINDOW_S} s are needed."
         )
-        return _Look("times", notes=(note, *seen.course()), had_power=False)
+        return _Look("times", notes=(note, *timed.course()), had_power=False)
     level_s = float(np.median(at_low))
     limit_s = 2 * rounded(level_s * 1000, 1).high
     lowest_s = np.array([rounded(value * 1000, 1).low if math.isfinite(value) else 0.0 for value in times_s])

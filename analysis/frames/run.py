@@ -112,10 +112,10 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
             if name not in may_be_missing:
                 damage.append(f"{name} is missing")
             text = ""
-        found, skipped = _parsed(text, row._fields, row._field_defaults)
+        rows, skipped = _parsed(text, row._fields, row._field_defaults)
         if skipped:
             damage.append(f"{name}: {skipped} unreadable lines were left out")
-        return found
+        return rows
 
     cells = IntervalCells(manifest.phases, manifest.scenario)
     try:
@@ -200,7 +200,7 @@ class IntervalCells:
         numbers = dict.fromkeys(("second", "bucket", "count"), "int64")
         texts = dict.fromkeys(self._kinds, "category")
         try:
-            found: pd.DataFrame = pd.read_csv(
+            rows: pd.DataFrame = pd.read_csv(
                 io.BytesIO(body),
                 names=list(IntervalRow._fields),
                 dtype={**numbers, **texts},
@@ -213,7 +213,7 @@ class IntervalCells:
             # Some line is damaged: more slowly, line by line.
             text = body.decode("utf-8", errors="replace")
             return _parsed(text, IntervalRow._fields, {})[0].astype(texts)
-        return found
+        return rows
 
     def frame(self) -> pd.DataFrame:
         """What was added since the last time, with an IntervalRow's columns, sorted by them."""

@@ -53,9 +53,9 @@ _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 def disturbances(run: Run) -> Iterator[Finding]:
     """All of them; INVALID if they decide or could have turned a threshold, else notes."""
-    found = _found_in(run)
-    could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in found)))
-    for disturbance in found:
+    disturbing = _found_in(run)
+    could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in disturbing)))
+    for disturbance in disturbing:
         if disturbance.decides or (could_turn and disturbance.seconds):
             yield Finding(Word.INVALID, disturbance.what, disturbance.remedy)
         else:
@@ -65,12 +65,12 @@ def disturbances(run: Run) -> Iterator[Finding]:
 
 def disturbed_phases(run: Run) -> frozenset[str]:
     """Measured phases that were not what was planned: too much of them was disturbed, or what decides was there."""
-    found = _found_in(run)
-    seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in found))
+    disturbing = _found_in(run)
+    seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in disturbing))
     return frozenset(
         span.name
         for span in measured_phases(run)
-        if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in found)
+        if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in disturbing)
     )
 
 

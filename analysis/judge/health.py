@@ -41,25 +41,25 @@ def _ending(run: Run) -> Iterator[Finding]:
     manifest = run.manifest
     detail = f" ({manifest.ending_detail})" if manifest.ending_detail else ""
     planned_s = manifest.phases[-1].end_s
-    came = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
+    lived = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
     match manifest.ending:
         case "target_died":
             yield Finding(
                 Word.FAIL,
-                f"the target died after {came}{detail}",
+                f"the target died after {lived}{detail}",
                 "check target.log and the target's memory, then run again",
             )
         case "generator_died":
             remedy = "check generator.log, then run again"
-            yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
+            yield Finding(Word.INVALID, f"the generator died after {lived}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "make room, then run again")
+            yield Finding(Word.INVALID, f"recording stopped after {lived}{detail}", "make room, then run again")
         case "aborted":
-            yield _aborted(run, f"ended early, after {came}{detail}")
+            yield _aborted(run, f"ended early, after {lived}{detail}")
         case "interrupted" | "terminated":
-            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "let it run to the end")
+            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {lived}", "let it run to the end")
         case "running":
-            yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended properly", "let it run to the end")
+            yield Finding(Word.INCONCLUSIVE, f"cut off after {lived}: it never ended properly", "let it run to the end")
 
 
 def _aborted(run: Run, what: str) -> Finding:

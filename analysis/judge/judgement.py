@@ -94,28 +94,28 @@ def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> J
 
 def _by_interval(threshold: Expected, estimate: Estimate, needed: int) -> Judgement:
     expectation = threshold.expectation
-    seen = seen_text(estimate, expectation)
+    value = seen_text(estimate, expectation)
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
     if not any(ends):
-        return Judgement(threshold, Word.FAIL, estimate, f"{seen}, beyond the limit")
+        return Judgement(threshold, Word.FAIL, estimate, f"{value}, beyond the limit")
     if estimate.n < needed:
-        return Judgement(threshold, Word.INCONCLUSIVE, estimate, seen + lacking_text(estimate.n, needed))
+        return Judgement(threshold, Word.INCONCLUSIVE, estimate, value + lacking_text(estimate.n, needed))
     if all(ends):
-        return Judgement(threshold, Word.PASS, estimate, seen)
-    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{seen}, straddles the limit")
+        return Judgement(threshold, Word.PASS, estimate, value)
+    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{value}, straddles the limit")
 
 
 def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
     """INCONCLUSIVE, with the difference."""
     expectation = threshold.expectation
     dimension = expectation.metric.dimension
-    seen = format_quantity(candidate.value, dimension)
+    value = format_quantity(candidate.value, dimension)
     if before is None:
         missing = "the baseline has no samples for it" if is_given else "no baseline was given; add --baseline RUN"
-        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
+        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, and {missing}")
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
-    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {ONE_RUN_A_SIDE}")
+    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, {times}the baseline's {was}: {ONE_RUN_A_SIDE}")
 
 
 def lacking_text(n: int, needed: int, things: str = "samples") -> str:

@@ -82,36 +82,36 @@ def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgemen
 def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """Whether this run kept it, and whether the next one will."""
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
-    found = counted_estimates(expectation.metric, traffic, scope, list(Noise))
-    if any(estimate is None for estimate in found):
+    estimates = counted_estimates(expectation.metric, traffic, scope, list(Noise))
+    if any(estimate is None for estimate in estimates):
         return Judgement(threshold, Word.INCONCLUSIVE, None, _NOTHING)
-    seen, likely, cautious = (
+    sampled, likely, cautious = (
         _closed_at_limit(estimate, expectation, traffic, scope, noise)
-        for estimate, noise in zip(found, Noise, strict=True)
+        for estimate, noise in zip(estimates, Noise, strict=True)
         if estimate is not None
     )
     if ESTIMATORS[expectation.metric.name].is_seen:
-        only = side_of(seen, expectation, beyond=Answer.BROKEN)
-        return Judgement(threshold, word_of(only, None), seen, _seen_reason(seen, expectation), only)
-    in_this_run = side_of(seen, expectation, beyond=Answer.MISSED)
+        only = side_of(sampled, expectation, beyond=Answer.BROKEN)
+        return Judgement(threshold, word_of(only, None), sampled, _seen_reason(sampled, expectation), only)
+    in_this_run = side_of(sampled, expectation, beyond=Answer.MISSED)
     misses = misses_of(expectation, traffic, scope)
-    if in_this_run is Answer.MISSED and is_far_beyond(expectation, seen, misses):
+    if in_this_run is Answer.MISSED and is_far_beyond(expectation, sampled, misses):
         in_this_run = Answer.BROKEN
     next_time = side_of(likely, expectation, beyond=Answer.UNSURE)
     if side_of(cautious, expectation, beyond=Answer.BROKEN) is Answer.BROKEN:
         next_time = Answer.BROKEN
-    elif seen.n < needed:
+    elif sampled.n < needed:
         next_time = Answer.UNSURE
     judged = Judgement(threshold, word_of(in_this_run, next_time), likely, "", in_this_run, next_time)
-    return replace(judged, reason=_reason(judged, seen, misses, traffic, scope))
+    return replace(judged, reason=_reason(judged, sampled, misses, traffic, scope))
 
 
-def is_far_beyond(expectation: Expectation, seen: Estimate, misses: Misses | None) -> bool:
+def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | None) -> bool:
     """Whether a run broke a threshold by more than matters: twice what it allows, of times by half their limit, too."""
     metric = expectation.metric
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
-    if not expectation.wants_low or seen.low <= _FAR * expectation.limit:
+    if not expectation.wants_low or sampled.low <= _FAR * expectation.limit:
         return False
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
 
@@ -121,12 +121,12 @@ def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
     return seen if expectation.holds(estimate.value) else f"{seen}, beyond the limit"
 
 
-def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
+def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
     """What was seen, and what decided."""
-    expectation, estimate = judged.threshold.expectation, judged.estimate or seen
+    expectation, estimate = judged.threshold.expectation, judged.estimate or sampled
     needed = samples_needed(expectation)
     if judged.in_this_run is Answer.BROKEN:
-        return f"{seen_text(seen, expectation)} in this run, {_by_how_much(expectation, misses)}"
+        return f"{seen_text(sampled, expectation)} in this run, {_by_how_much(expectation, misses)}"
     text = seen_text(estimate, expectation)
     if judged.word is not Word.INCONCLUSIVE:
         return text if judged.word is Word.PASS else f"{text}, beyond the limit"

@@ -65,16 +65,16 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
     inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]
     estimate = _shown(expectation, inside, scope, window.share, precision_of(expectation, spans))
     dimension = expectation.metric.dimension
-    seen = f"{format_quantity(estimate.value, dimension)} {window.when}"
+    value = f"{format_quantity(estimate.value, dimension)} {window.when}"
     if estimate.low < estimate.high:
-        seen += f" ({interval_text(estimate, dimension)})"
+        value += f" ({interval_text(estimate, dimension)})"
     match window.word:
         case Word.PASS:
-            reason = f"at worst {seen}"
+            reason = f"at worst {value}"
         case Word.FAIL:
-            reason = f"{seen}, beyond the limit"
+            reason = f"{value}, beyond the limit"
         case _:
-            reason = f"{seen}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
+            reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
     # A window's samples are taken as independent: of the next run they tell nothing.
     return Judgement(threshold, window.word, estimate, reason, in_this_run=_ANSWERS[window.word])
 

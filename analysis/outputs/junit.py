@@ -54,11 +54,11 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
 
 def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
     """The same expectation twice is told apart by its number."""
-    seen: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     for judgement, each_s in zip(verdict.judgements, took_s, strict=True):
         name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"
-        seen[name] += 1
-        yield Case(name if seen[name] == 1 else f"{name} ({seen[name]})", judgement.word, judgement.reason, each_s)
+        times[name] += 1
+        yield Case(name if times[name] == 1 else f"{name} ({times[name]})", judgement.word, judgement.reason, each_s)
 
 
 def _finding_cases(findings: Sequence[Finding], took_s: float) -> Iterator[Case]:

@@ -126,10 +126,10 @@ def csv_summary_markdown(examined: Examined) -> str:
     lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
     if run.exceptions:
         raised = exceptions_text(run, _MOST_EXCEPTIONS)
-        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(one)}" for one in raised), ""]
+        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(text)}" for text in raised), ""]
     lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
     if run.damage:
-        lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
+        lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{damage}.')}" for damage in run.damage), ""]
     return "\n".join(line for number, line in enumerate(lines) if line or lines[number - 1])
 
 
@@ -198,8 +198,8 @@ def terminal(examined: Examined) -> Group:
         Text(escaped(csv_facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
         *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
-        *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),
-        *(Text(escaped(f"exception in the locustfile: {one}")) for one in exceptions_text(examined.run, 3)),
-        *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
+        *(Text(escaped(f"note: {note}")) for note in examined.degradation.notes),
+        *(Text(escaped(f"exception in the locustfile: {text}")) for text in exceptions_text(examined.run, 3)),
+        *(Text(escaped(f"note: {damage}")) for damage in examined.run.damage),
         Text("note: such files can't show whether the load generator kept up"),
     )

@@ -96,10 +96,15 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
 
 def _markdown_failures(run: Run) -> list[str]:
     """What failed most, each with a request that did."""
-    found = failures(run.path, _MOST_FAILURES, run.events)
+    most_frequent = failures(run.path, _MOST_FAILURES, run.events)
     rows = [
-        (f"{each.times:,}", each.endpoint, each.message, f"{each.request} → {each.answer}" if each.request else "–")
-        for each in found
+        (
+            f"{failure.times:,}",
+            failure.endpoint,
+            failure.message,
+            f"{failure.request} → {failure.answer}" if failure.request else "–",
+        )
+        for failure in most_frequent
     ]
     head = ["| times | endpoint | error | for example |", "|---:|---|---|---|"]
     return [*head, *(f"| {' | '.join(map(markdown, row))} |" for row in rows), ""] if rows else []

@@ -196,9 +196,9 @@ def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Draw
 
 def _mishaps(traffic: Traffic) -> list[tuple[float, str]]:
     """What came between: a target's death, a stop, a broken threshold, lost workers."""
-    found = traffic.events[~traffic.events["kind"].isin(["phase", "burst"])]
-    kinds = [escaped(str(kind)).replace("_", " ") for kind in found["kind"]]
-    return list(zip(found["time_s"].tolist(), kinds, strict=True))
+    events = traffic.events[~traffic.events["kind"].isin(["phase", "burst"])]
+    kinds = [escaped(str(kind)).replace("_", " ") for kind in events["kind"]]
+    return list(zip(events["time_s"].tolist(), kinds, strict=True))
 
 
 def _width_s(traffic: Traffic) -> int:

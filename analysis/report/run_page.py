@@ -197,10 +197,10 @@ def _lateness(run: Run) -> str:
 def _resources(run: Run) -> Iterator[tuple[str, ...]]:
     """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
     measured_s = min((span.start_s for span in run.phases if not span.warm_up), default=0.0)
-    for metric, (name, told) in _HELD.items():
+    for metric, (name, shown) in _HELD.items():
         values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]
         if len(values):
-            yield name, *(told(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
+            yield name, *(shown(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
 
 
 def _shared_in(redis: RedisFacts | None) -> str:
@@ -222,7 +222,7 @@ def _environment(run: Run) -> dict[str, str]:
         "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
         "target": f"{manifest.target.base_url} ({manifest.target.kind})",
         "declared limits per client": limits or "none",
-        **{name: told for name, told in only_here.items() if told},
+        **{name: text for name, text in only_here.items() if text},
         "seed": str(manifest.seed),
         "workers": str(manifest.workers),
         "revision": manifest.revision,
