@@ -17,10 +17,12 @@ from analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
+
+    from analysis.foreign.locustrows import Layout
 
 
 @dataclass(frozen=True)
@@ -86,50 +88,56 @@ def load_locust_run(path: Path) -> LocustRun:
     InputError where there is none of them, or where nothing can be read of what there is.
     """
     source = csv_set(path)
-    readers = {layout: RowReader(source.paths[layout], layout) for layout in LAYOUTS}
-    if not source.exists:
-        names = ", ".join(reader.path.name for reader in readers.values())
-        remedy = "give a run directory, or the prefix that Locust's --csv was given"
-        raise InputError(Problem(str(path), f"not a run directory, and none of {names} exists", remedy))
+    readers = _readers(source, path)
     entries, repeats = _entries(readers[STATS])
     history = History(readers[HISTORY])
     failures, exceptions = _failures(readers[FAILURES]), _exceptions(readers[EXCEPTIONS])
     refuse_unreadable(list(readers.values()))
-    damage = [sentence for reader in readers.values() for sentence in reader.damage]
-    second_total, seconds = split(list(history.entries()), adds_up=False)
-    has_lost_rows = readers[STATS].has_lost
-    if not entries and len(history.frame):
-        entries = list(history.entries())
-        has_lost_rows |= readers[HISTORY].skipped > 0
-        damage.append("the totals are those of the history's last row")
-    # The history's percentiles are those of the whole run only where they are since the start.
-    header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     if not (entries or failures or exceptions or len(history.frame)):
         what = "none of its rows covers all requests"
         raise InputError(Problem(str(readers[HISTORY].path), what, "give the CSVs of a run as Locust wrote them"))
-    total, endpoints = split(entries)
+    is_from_history = not entries and len(history.frame) > 0
+    total, endpoints = split(list(history.entries()) if is_from_history else entries)
+    second_total, seconds = split(list(history.entries()), adds_up=False)
+    damage = [sentence for reader in readers.values() for sentence in reader.damage]
+    if is_from_history:
+        damage.append("the totals are those of the history's last row")
     damage += [*_gaps(total, endpoints), *_disagreement(total, history), *_contradictions(total, failures, repeats)]
-    damage += history.damage
     run = LocustRun(
         source=source,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
         entries=endpoints,
         total=total,
-        percentiles=tuple(sorted(quantiles_of(dict.fromkeys(header, "")))),
+        percentiles=_percentiles(readers, history),
         history=history.frame,
         start_unix_s=history.start_unix_s,
         full_history=bool(history.last),
         cumulative=history.cumulative,
         failures=failures,
         exceptions=exceptions,
-        damage=tuple(damage),
+        damage=(*damage, *history.damage),
         repeats=repeats,
         seconds=seconds,
         second_total=second_total,
-        has_lost_rows=has_lost_rows,
+        has_lost_rows=readers[STATS].has_lost or (is_from_history and readers[HISTORY].skipped > 0),
         last_run_s=history.last_run_s,
     )
     return _readable(run)
+
+
+def _readers(source: CsvSet, path: Path) -> dict[Layout, RowReader]:
+    readers = {layout: RowReader(source.paths[layout], layout) for layout in LAYOUTS}
+    if not source.exists:
+        names = ", ".join(reader.path.name for reader in readers.values())
+        remedy = "give a run directory, or the prefix that Locust's --csv was given"
+        raise InputError(Problem(str(path), f"not a run directory, and none of {names} exists", remedy))
+    return readers
+
+
+def _percentiles(readers: Mapping[Layout, RowReader], history: History) -> tuple[float, ...]:
+    """The history's are those of the whole run only where they are since the start."""
+    header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
+    return tuple(sorted(quantiles_of(dict.fromkeys(header, ""))))
 
 
 def _readable(run: LocustRun) -> LocustRun:

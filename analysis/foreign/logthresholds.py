@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.scope import Scope
 from analysis.foreign.leftout import left_out_of, with_untimed
-from analysis.foreign.requestlog import PHASE, RequestLog
+from analysis.foreign.logcells import PHASE
 from analysis.foreign.texts import could_be
 from analysis.foreign.thresholdfile import read_thresholds
 from analysis.judge.judgement import Answer, Judgement, Word
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analysis.foreign.requestlog import RequestLog
     from analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
 

@@ -13,10 +13,10 @@ from analysis.estimates.metrics import QUANTILES
 from analysis.foreign.caveats import cannot_show
 from analysis.foreign.turns import find_turns
 from analysis.inert import markdown, shortened
+from analysis.outputs.foreignverdict import CsvVerdictJson
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds, terminal_view
 from analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
-from analysis.outputs.verdictschema import CsvVerdictJson
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.summary import summary
 from analysis.frames.bursts import bursts
-from analysis.outputs.verdictschema import FORMAT, VerdictJson
+from analysis.outputs.runverdict import VerdictJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.judge.judgement import Judgement
     from analysis.judge.verdict import Verdict
 
+FORMAT: Final = 1
 NO_VERDICT: Final = "No verdict: no thresholds were given."
 
 

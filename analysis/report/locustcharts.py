@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.metrics import QUANTILES
-from analysis.foreign.turns import windows
+from analysis.foreign.locustwindows import windows
 from analysis.report.drawing import FAINT, LINES, MOST_POINTS, chart, log_durations, right_axes
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.turns import Turn
+    from analysis.foreign.turnlooks import Turn
 
 _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that, and not the load."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from analysis.estimates.overtime import answered, over_time
 from analysis.estimates.summary import busiest, summary
 from analysis.inert import markdown
+from analysis.outputs.foreignverdict import LogVerdictJson
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds
 from analysis.outputs.verdictfile import OfLog, Unjudged
-from analysis.outputs.verdictschema import LogVerdictJson
 from analysis.report import charts
 from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from analysis.estimates.metrics import counted_estimate
 from analysis.estimates.scope import Scope
-from analysis.foreign import requestlog
+from analysis.foreign import logcells, requestlog
+from analysis.foreign.logcells import PHASE
 from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
-from analysis.foreign.requestlog import PHASE, read_log
+from analysis.foreign.requestlog import read_log
 from analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 from loadproof.rundir.rows import IntervalRow
@@ -72,7 +73,7 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
 def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     """To less than two percent, and it says so."""
     table, log = logged
-    monkeypatch.setattr(requestlog, "_MOST_FINE_CELLS", 1000)
+    monkeypatch.setattr(logcells, "_MOST_FINE_CELLS", 1000)
     coarse = read_log(log.path)
     assert (log.is_coarse, coarse.is_coarse) == (False, True)
     assert "times are good to 1.6 %" in log_facts(coarse)

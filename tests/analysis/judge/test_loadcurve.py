@@ -16,7 +16,7 @@ from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from analysis.judge.thresholds import estimate_of, judge_threshold
-from analysis.outputs.verdictschema import RowJson
+from analysis.outputs.runverdict import RowJson
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
