@@ -39,7 +39,7 @@ FEWEST_WINDOWS: Final = 6
 
 
 @dataclass(frozen=True)
-class Turns:
+class TurnSearch:
     turns: tuple[Turn, ...]
     """In order of time."""
     extent: str
@@ -54,7 +54,7 @@ class Turns:
         return bool(self.looked_for)
 
 
-def find_turns(run: LocustRun) -> Turns:
+def find_turns(run: LocustRun) -> TurnSearch:
     """What turned, and when; nothing on noise, and a note where there is too little to go by."""
     run = replace(run, history=run.history[run.history["time_s"] >= run.last_run_s])
     table = windows(run)
@@ -64,7 +64,7 @@ def find_turns(run: LocustRun) -> Turns:
     notes = [*_failed_from_the_start(run.history, used), *_stood_still(table)]
     if len(used) < FEWEST_WINDOWS:
         many = f"{len(used)} x {WINDOW_S} s with requests; {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
-        return Turns((), f"The history is too short: {many}", notes=(*notes, *timed.course()))
+        return TurnSearch((), f"The history is too short: {many}", notes=(*notes, *timed.course()))
     low, rises = _low_load(used)
     looks = [look_at_failures(used)]
     if rises:
@@ -72,7 +72,7 @@ def find_turns(run: LocustRun) -> Turns:
     else:
         notes += timed.course()
     turns = sorted((look.turn for look in looks if look.turn is not None), key=lambda turn: turn.at_s)
-    return Turns(
+    return TurnSearch(
         tuple(turns),
         _extent(run, used, rises=rises),
         looked_for=tuple(look.kind for look in looks if look.had_power),

@@ -76,10 +76,10 @@ class CsvVerdictJson(JsonModel):
     source: SourceJson = from_("run")
     cannot_show: list[str] = from_("caveats")
     thresholds: list[CsvThresholdJson] = from_("verdict", "judgements")
-    turns: list[TurnJson] = from_("turns", "turns")
-    turns_extent: str = from_("turns", "extent")
-    turns_looked_for: list[str] = from_("turns", "looked_for")
-    turns_notes: list[str] = from_("turns", "notes")
+    turns: list[TurnJson] = from_("search", "turns")
+    turns_extent: str = from_("search", "extent")
+    turns_looked_for: list[str] = from_("search", "looked_for")
+    turns_notes: list[str] = from_("search", "notes")
     exceptions: list[RaisedJson]
     all: Annotated[EntryJson | None, by(EntryJson.with_percentiles)] = from_("run", "total")
     endpoints: list[Annotated[EntryJson, by(EntryJson.with_percentiles)]]

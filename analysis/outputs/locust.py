@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from analysis.foreign.locustcsv import LocustRun
     from analysis.foreign.locustentries import Entry
-    from analysis.foreign.turns import Turns
+    from analysis.foreign.turns import TurnSearch
     from analysis.judge.verdict import Verdict
 
 INTERVAL: Final = "interval"
@@ -48,7 +48,7 @@ class Examined:
 
     run: LocustRun
     verdict: Verdict | None
-    degradation: Turns
+    search: TurnSearch
     caveats: tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ def csv_verdict_json(examined: Examined) -> str:
     source = OfCsvs(
         run=run,
         verdict=examined.verdict or Unjudged(),
-        turns=examined.degradation,
+        search=examined.search,
         caveats=examined.caveats,
         exceptions=first(run.exceptions, _MOST_IN_JSON)[0],
         endpoints=endpoints,
@@ -121,9 +121,9 @@ def csv_summary_markdown(examined: Examined) -> str:
         lines += [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}", ""]
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
     lines += [f"{markdown(csv_facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
-    lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
-    lines += ["", markdown(turns_note(examined.degradation)), ""]
-    lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
+    lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.search.turns]
+    lines += ["", markdown(turns_note(examined.search)), ""]
+    lines += [*(f"- {markdown(note)}" for note in examined.search.notes), "", *_markdown_endpoints(run), ""]
     if run.exceptions:
         raised = exceptions_text(run, _MOST_EXCEPTIONS)
         lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(text)}" for text in raised), ""]
@@ -137,14 +137,14 @@ def turn_text(at_s: float, users: float, what: str) -> str:
     return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
 
 
-def turns_note(degradation: Turns) -> str:
+def turns_note(search: TurnSearch) -> str:
     """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
     nothing = ""
-    if degradation.looked and not degradation.turns:
-        whole = len(degradation.looked_for) == len(_KINDS)
-        kinds = " and ".join(_KINDS[kind] for kind in degradation.looked_for)
+    if search.looked and not search.turns:
+        whole = len(search.looked_for) == len(_KINDS)
+        kinds = " and ".join(_KINDS[kind] for kind in search.looked_for)
         nothing = "No turning point found. " if whole else f"No turning point in {kinds}. "
-    return nothing + degradation.extent
+    return nothing + search.extent
 
 
 _KINDS: Final = {"failures": "failures", "throughput": "throughput", "times": "response times"}
@@ -192,13 +192,13 @@ def csv_junit_xml(examined: Examined) -> str:
 def terminal(examined: Examined) -> Group:
     """The verdict, or the lack of one, and what turned; nothing in it is read as rich's markup."""
     verdict = examined.verdict
-    turns = examined.degradation.turns
+    turns = examined.search.turns
     return Group(
         terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
         Text(escaped(csv_facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
-        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
-        *(Text(escaped(f"note: {note}")) for note in examined.degradation.notes),
+        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.search)))]),
+        *(Text(escaped(f"note: {note}")) for note in examined.search.notes),
         *(Text(escaped(f"exception in the locustfile: {text}")) for text in exceptions_text(examined.run, 3)),
         *(Text(escaped(f"note: {damage}")) for damage in examined.run.damage),
         Text("note: such files can't show whether the load generator kept up"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analysis.foreign.locustcsv import CsvException, LocustRun
     from analysis.foreign.locustentries import Entry
     from analysis.foreign.requestlog import RequestLog
-    from analysis.foreign.turns import Turns
+    from analysis.foreign.turns import TurnSearch
     from analysis.frames.bursts import Burst
     from analysis.frames.run import Run
     from analysis.judge.judgement import Judgement
@@ -54,7 +54,7 @@ class OfCsvs:
 
     run: LocustRun
     verdict: Verdict | Unjudged
-    turns: Turns
+    search: TurnSearch
     caveats: Sequence[str]
     exceptions: Sequence[CsvException]
     endpoints: Sequence[Entry]

@@ -46,7 +46,7 @@ def write_csv_report(examined: Examined, directory: Path) -> Path:
 
 def render_csv_page(examined: Examined) -> str:
     """The whole page; the same bytes for the same CSVs."""
-    run, verdict, turns = examined.run, examined.verdict, examined.degradation.turns
+    run, verdict, turns = examined.run, examined.verdict, examined.search.turns
     table = locustcharts.windows_drawn(run)
     entries, entries_left = worst(run, _MOST_ROWS)
     failures, failures_left = first(run.failures, _MOST_ROWS)
@@ -60,8 +60,8 @@ def render_csv_page(examined: Examined) -> str:
         facts=csv_facts(run),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
-        turns_note=turns_note(examined.degradation),
-        turns_notes=examined.degradation.notes,
+        turns_note=turns_note(examined.search),
+        turns_notes=examined.search.notes,
         load_chart=locustcharts.users_chart(run, table, turns),
         times_chart=locustcharts.times_chart(run, table, turns),
         failures_chart=locustcharts.failures_chart(run, table, turns),
