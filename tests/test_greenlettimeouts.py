@@ -17,7 +17,7 @@ from gevent.event import Event
 
 
 def test_that_takes_its_time():
-    gevent.sleep(0)
+    gevent.sleep(0.01)
     time.sleep(1)
 
 
