@@ -154,7 +154,14 @@ def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, uns
     assert finding.what.startswith(f"phase steady: {unsent} of ")
     assert f"the generator's machine had {told}" in finding.what
     assert tally(run.intervals).outcomes["connection"] == 0
-    assert "unsent (ours)" in render_run_page(run, verdict)
+
+
+def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
+    """Beside the outcomes, and none of them."""
+    path = write_run(tmp_path)
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", WANTS["ports"], 0, 1)])
+    run = load_run(path)
+    assert "unsent (ours)" in render_run_page(run, verdict_on_run(run))
 
 
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
