@@ -93,7 +93,7 @@ class LogRows:
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
         if twice := [name for name in repeated(header) if name in COLUMNS]:
             what = f"several columns are called {' and '.join(map(printable, twice))}"
-            raise InputError(Problem(str(self.path), what, "leave each of them in once: nobody knows which one counts"))
+            raise InputError(Problem(str(self.path), what, "keep each of them once: it is unclear which one counts"))
         return header, block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
@@ -141,10 +141,10 @@ class LogRows:
         if texts.any():
             texts &= written.astype(str) != ""
         if texts.any():
-            found = written[texts].astype(str)
-            leading = pd.to_numeric(found.str.extract(_STATUS)[0], errors="coerce")
-            last = pd.to_numeric(found.where(found.str.fullmatch(_UPSTREAMS)).str[-3:], errors="coerce")
-            codes = found.str.count(_CODE)
+            words = written[texts].astype(str)
+            leading = pd.to_numeric(words.str.extract(_STATUS)[0], errors="coerce")
+            last = pd.to_numeric(words.where(words.str.fullmatch(_UPSTREAMS)).str[-3:], errors="coerce")
+            codes = words.str.count(_CODE)
             is_clear = (codes == 0) | ((codes == 1) & leading.notna())
             numbers[texts] = leading.where(is_clear, -1.0).where(last.isna(), last)
             texts &= numbers.isna()

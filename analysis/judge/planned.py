@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import sums_by
 from analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
@@ -36,8 +36,10 @@ _LACKING: Final = {
     WANTS["files"]: ("no file left to open", "raise the limit of open files (`ulimit -n`, fs.file-max)"),
     WANTS["memory"]: ("no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
 }
-_LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
-_EMPTY_TURNS: Final = "let each task send a request before it returns, and the scenario say how often; then run again"
+_LOST_USERS: Final = "check generator.log and what the locustfile does between requests, then run again"
+_EMPTY_TURNS: Final = (
+    "have each task send a request before it returns, and set its pace in the scenario; then run again"
+)
 
 
 def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
@@ -66,7 +68,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
         return
     counted, level_rps = _counted(run), 0.0
-    for span in run.manifest.phases:
+    for span in run.phases:
         # As many as the plan has: a part of an arrival is none.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         counts = sum((counts for (phase, _), counts in counted.items() if phase == span.name), Counter())
@@ -113,7 +115,7 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
     for span in measured_phases(run):
         planned_s, absent_s, late_s = 0.0, 0.0, 0.0
         for second, length_s in seconds_of(span):
-            asked_s = users_asked_at(run.manifest.phases, max(second, span.start_s)) * length_s
+            asked_s = users_asked_at(run.phases, max(second, span.start_s)) * length_s
             planned_s += asked_s
             # Those who ought to be gone, and still wait for an answer, don't stand in for others.
             beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s
@@ -128,8 +130,8 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
 
 def _absent_or_late(absent_s: float, late_s: float) -> str:
     if absent_s > late_s:
-        return "most because users were not there: too slow to come, or ended by an exception"
-    return "most because users were not ready at their turn: their own code took too long, or the event loop"
+        return "mostly because users were missing: too slow to start, or ended by an exception"
+    return "mostly because users were not ready for their turn: their own code or the event loop took too long"
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
@@ -137,7 +139,7 @@ def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
-            yield Disturbance(f"{what}: no simultaneous load", LESS_LOAD, decides=True)
+            yield Disturbance(f"{what}: not a simultaneous load", LESS_LOAD, decides=True)
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.estimates.recovery import seconds_around
 from analysis.judge.judgement import interval_text
 from analysis.judge.loadcurve import Past
 from analysis.report.degradationcharts import (
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     from analysis.judge.loadcurve import LoadCurve, Step
 
 
-def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
+def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:
     """For the template; empty parts where a run shows nothing of the kind."""
-    phases = dict.fromkeys(drift.phase for drift in found.drifts)
+    phases = dict.fromkeys(drift.phase for drift in degradation.drifts)
     return {
-        "shedding": f"{found.shedding.refused:,} requests were refused, {found.shedding}." if found.shedding else None,
-        "curve": _curve_view(found.curve) if found.curve else None,
+        "shedding": f"{degradation.shedding.refused:,} requests were refused, {degradation.shedding}."
+        if degradation.shedding
+        else None,
+        "curve": _curve_view(degradation.curve) if degradation.curve else None,
         "recoveries": [
-            {"told": _recovery_told(recovery), "chart": recovery_chart(run, recovery, number)}
-            for number, recovery in enumerate(found.recoveries)
+            {
+                "text": _recovery_text(recovery),
+                "chart": recovery_chart(recovery, seconds_around(run, recovery, run.endpoints), number),
+            }
+            for number, recovery in enumerate(degradation.recoveries)
         ],
         "drifts": [
-            _drift_view([drift for drift in found.drifts if drift.phase == phase], phase, number)
+            _drift_view([drift for drift in degradation.drifts if drift.phase == phase], phase, number)
             for number, phase in enumerate(phases)
         ],
     }
@@ -46,22 +52,22 @@ def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
 
 def _curve_view(curve: LoadCurve) -> dict[str, Any]:
     return {
-        "told": list(_curve_told(curve)),
+        "text": list(_curve_text(curve)),
         "chart": load_curve_chart(curve),
         "lost": lost_chart(curve),
-        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second, each a task of a user",
+        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second; each runs one task of a user",
         "rows": [_step_row(curve, step) for step in (*curve.rising, *curve.falling)],
         "law": scalability_chart(curve, curve.law) if curve.law else None,
     }
 
 
-def _curve_told(curve: LoadCurve) -> Iterator[str]:
+def _curve_text(curve: LoadCurve) -> Iterator[str]:
     held, broke, top = curve.held, curve.broke, curve.rising[-1]
     if not curve.sound:
         yield "Nothing can be concluded: the generator was late at every step."
         return
     if broke is None and held is not None:
-        beyond = "capacity lies above what was tried"
+        beyond = "capacity is above the highest step"
         if curve.collapse:
             beyond = "though goodput collapsed"
         elif held is not top:
@@ -69,11 +75,11 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         yield f"Every goal held up to {_load(curve, held)} ({held.phase}); {beyond}."
     elif broke is not None:
         below = f"every goal held up to {_load(curve, held)} ({held.phase})" if held else "no step held every goal"
-        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) broke: {broke.broken}."
+        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) violated: {broke.broken}."
     elif curve.rising[0].is_sound:
-        yield "Too few samples to tell of any step whether its goals held."
+        yield "Too few samples to tell whether the goals held at any step."
     else:
-        yield f"Up to where goals held can't be told: in {curve.rising[0].phase} the generator was late."
+        yield f"How far the goals held can't be determined: the generator was late in {curve.rising[0].phase}."
     if curve.collapse is not None:
         peak, step = curve.collapse.peak, curve.collapse.step
         yield (
@@ -110,17 +116,17 @@ def _past_text(step: Step) -> str:
     return step.past or "–"
 
 
-def _recovery_told(recovery: Recovery) -> str:
+def _recovery_text(recovery: Recovery) -> str:
     """One sentence."""
     where = f"After {recovery.trigger}"
-    lost = f"{recovery.lost:,} requests were no goodput until then" if recovery.lost else "nothing was lost"
+    lost = f"{recovery.lost:,} requests were not goodput until then" if recovery.lost else "nothing was lost"
     if recovery.took_s is None:
-        return f"{where}: never as before within {format_duration(recovery.looked_s)} (metastable); {lost}."
+        return f"{where}: not back to normal within {format_duration(recovery.looked_s)} (metastable); {lost}."
     soon = f"after {format_duration(recovery.took_s)}" if recovery.took_s else "at once"
     drained = ""
     if recovery.drained_s is not None:
         drained = f"its last request had ended {format_duration(recovery.drained_s)} in, "
-    return f"{where}: as in {recovery.before} again {soon}; {drained}{lost}."
+    return f"{where}: back to the level of {recovery.before} {soon}; {drained}{lost}."
 
 
 def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch
@@ -120,7 +120,7 @@ def test_workers_that_never_come_are_told(tmp_path):
         LOADPROOF_SECRET=SECRET,
     )
     assert done.returncode == 4
-    assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
+    assert "fewer than 2 workers connected in time" in " ".join(done.stdout.split())
 
 
 @pytest.mark.long

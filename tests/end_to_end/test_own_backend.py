@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, in_process, only_run, word_of
@@ -34,7 +34,7 @@ def test_check_says_what_it_will_do_to_whom(other_api):
     done = command("check", url=other_api)
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stdout.split())
-    assert f"45 tasks of a request or more in 10 s to {other_api}, up to " in told
+    assert f"45 tasks of one or more requests in 10 s to {other_api}, up to " in told
     assert "from 10 clients (closed model, clients by source-address)" in told
 
 

@@ -18,7 +18,7 @@ from tests.unpatched import locust  # isort: skip # noqa: F401
 from locust.rpc.protocol import Message
 from locust.stats import RequestStats
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.recording.reports import SecondReport
 from tests.commands import ROOT, Background, free_port, only_run, scenario_file
@@ -122,10 +122,10 @@ def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path
     worker = worker_at(port, THEIRS)
     told, _ = worker.communicate(timeout=60)
     assert worker.returncode == 2
-    assert f"127.0.0.1:{port}: whoever listens there has another LOADPROOF_SECRET, or none" in told
+    assert f"127.0.0.1:{port}: whatever listens there has a different LOADPROOF_SECRET, or none" in told
     assert run.end() == 4
     assert "a connection to the master's port was refused" in run.output
-    assert "fewer than 1 workers came in time, and a connection was refused" in " ".join(run.output.split())
+    assert "fewer than 1 workers connected in time, and a connection was refused" in " ".join(run.output.split())
     assert run.survivors() == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import decide, load_thresholds
+from analysis.foreign.locustthresholds import read_csv_thresholds, verdict_on_csvs
 from loadproof.errors import InputError
 from simulation.locustcsvs import stats_row, total_row, write_stats
 
@@ -28,7 +28,7 @@ def judged(tmp_path, run, *thresholds: str):
     """Each a line of YAML."""
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds:\n" + "".join(f"  - {{{threshold}}}\n" for threshold in thresholds), encoding="utf-8")
-    return decide(load_thresholds(file, run), run)
+    return verdict_on_csvs(read_csv_thresholds(file, run), run)
 
 
 def refused(tmp_path, run, *thresholds: str) -> list[str]:
@@ -112,26 +112,26 @@ def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
 @pytest.mark.parametrize(
     ("threshold", "message"),
     [
-        ("expect: goodput_ratio >= 99 %", "don't tell which answers were correct and in time"),
-        ("expect: goodput >= 10 rps", "don't tell which answers were correct and in time"),
+        ("expect: goodput_ratio >= 99 %", "don't show which answers were correct and in time"),
+        ("expect: goodput >= 10 rps", "don't show which answers were correct and in time"),
         ("expect: throttled_ratio < 1 %", "don't tell a refusal from another failure"),
         ("expect: rejected_ratio < 1 %", "don't tell a refusal from another failure"),
-        ("expect: spread < 50 ms", "don't tell when a single request was sent"),
-        ("expect: recovery < 5 s", "don't tell when a disturbance ended"),
+        ("expect: spread < 50 ms", "don't show when a single request was sent"),
+        ("expect: recovery < 5 s", "don't show when a disturbance ended"),
         ("expect: drift(p(95)) < 5 %", "meant to be steady"),
         (
             "expect: p(97) < 1 s",
-            "these CSVs have no such percentile of the whole run, got 'p(97) < 1 s'; they have p(50)",
+            "these CSVs have no such percentile of the entire run, got 'p(97) < 1 s'; they have p(50)",
         ),
-        ("endpoint: /orders, expect: p(95) < 1 s", "a percentile of several rows can't be told from theirs"),
-        ("endpoint: [/orders, /balance], expect: p(95) < 1 s", "a percentile of several rows"),
-        ("expect: p(95) < 1.1 * baseline", "one whole run"),
-        ("expect: p(95) < 1 s for 10 s", "one whole run"),
-        ("expect: throughput < 100 rps", "an upper limit on what should be high"),
-        ("expect: error_ratio <= 0 %", "nothing could keep it, got 'error_ratio <= 0 %'; no number of samples shows"),
-        ("expect: error_ratio < 100 %", "nothing could break it"),
-        ("expect: max < 0 ms", "nothing could keep it"),
-        ("expect: count >= 0", "nothing could break it"),
+        ("endpoint: /orders, expect: p(95) < 1 s", "a percentile over several rows can't be computed from theirs"),
+        ("endpoint: [/orders, /balance], expect: p(95) < 1 s", "a percentile over several rows"),
+        ("expect: p(95) < 1.1 * baseline", "an entire run"),
+        ("expect: p(95) < 1 s for 10 s", "an entire run"),
+        ("expect: throughput < 100 rps", "an upper limit on a value that should be high"),
+        ("expect: error_ratio <= 0 %", "can't be met, got 'error_ratio <= 0 %'; no number of samples proves"),
+        ("expect: error_ratio < 100 %", "can't be violated"),
+        ("expect: max < 0 ms", "can't be met"),
+        ("expect: count >= 0", "can't be violated"),
         ("endpoint: [], expect: max < 1 s", "an empty list; name one, or leave it out for all"),
         ("endpoint: /balence, expect: max < 1 s", "no such name in the CSVs, got '/balence'; did you mean '/balance'"),
         ("endpoint: zzz, expect: max < 1 s", "there are '/balance', '/broken', '/never', '/orders'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.errors import InputError
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -16,7 +16,7 @@ from simulation.badseconds import minute, minute_plan
 
 def judged(expect: str, **disturbance: object):
     run = minute(expect, **disturbance)
-    return judge(run.manifest.scenario.thresholds[0], run)
+    return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_a_window_with_too_few_samples_is_refused_before_the_run():
     plan = minute_plan("p(99) < 1 s for 5 s")
     (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
     assert "samples a window" in problem.what
-    assert problem.got == "500 to expect"
+    assert problem.got == "500 expected"
