@@ -1,7 +1,7 @@
 """A plugin of pytest for tests in a process that has greenlets: no timeout is lost, and no thread's end hangs it.
 
-- pytest-timeout raises where the program happens to be. gevent prints what a greenlet raises and goes on, so a test that
-  waits forever beside a busy greenlet would do so for hours.
+- pytest-timeout raises where the program happens to be. gevent prints what a greenlet raises and goes on, so a test
+  that waits forever beside a busy greenlet would do so for hours.
 - gevent's timers count from when its loop last looked at the clock, which may have been before another test of some
   minutes: a joinall of at most 60 s would not wait at all.
 - Where a thread ends, greenlet has its last greenlet deleted by a pending call of the main thread, and coverage has a

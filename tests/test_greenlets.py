@@ -73,6 +73,7 @@ greenlets.pytest_configure()
 def work():
     for _ in range(random.randrange(20_000)):
         pass
+    time.sleep(0)
 
 
 def nothing():
