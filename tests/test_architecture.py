@@ -7,6 +7,7 @@ import graphlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -228,6 +229,23 @@ def foreign_imports(packages: list[str]) -> set[str]:
     imported = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, set(packages))))
     names = top_level(imported) - sys.stdlib_module_names - set(PACKAGES)
     return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG - OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("extras", "packages"),
+    [
+        ([], ["loadproof", "locustfiles"]),
+        (["api"], ["payments_api"]),
+        (["judge"], ["analysis"]),
+    ],
+    ids=["alone", "api", "judge"],
+)
+def test_extras_have_what_their_part_imports(extras, packages):
+    """And alone it is what a worker needs, without a web framework or pandas."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    listed = {re.split(r"[<>=;]", line)[0].strip() for lines in lists for line in lines}
+    assert foreign_imports(packages) <= listed
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def gate(
     settings: SettingsOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
+    judging.check_installed()
     from analysis.outputs import gate as gates
 
     stop_signal = StopSignal()

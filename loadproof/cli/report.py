@@ -38,6 +38,7 @@ def report(
     """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    judging.check_installed()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)

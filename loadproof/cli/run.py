@@ -65,6 +65,8 @@ def run(
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
+    if not dry_run:
+        judging.check_installed()
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
         secret = shared_secret("--listen") if listen else ""

@@ -20,7 +20,8 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 def revision() -> str:
     """The git commit of this source, marked when files differ from it; 'unknown' outside of git."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
+    # Installed below somebody's repository, it is no file of theirs.
+    commit = _git("rev-parse", "--short=12", "HEAD") if _git("ls-files", "__init__.py") else ""
     if not commit:
         return "unknown"
     return f"{commit} (modified)" if _git("status", "--porcelain", "--untracked-files=no") else commit
