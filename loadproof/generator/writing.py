@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 
 from loadproof.errors import OutputError
+from loadproof.recording.announcements import DiskFull
 from loadproof.recording.locustcsv import LocustCsv
 from loadproof.users.workload import THIS_PROCESS
 
@@ -66,5 +67,5 @@ class Writing:
             write()
         except (OSError, OutputError) as error:
             self._disk_is_full = True
-            self.writer.announce(disk_full=str(error))
+            self.writer.announce(DiskFull(str(error)))
             gevent.spawn(self._runner.quit)

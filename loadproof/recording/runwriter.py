@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof import variables
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan.phases import phase_at
+from loadproof.recording.announcements import Tick, line_of
 from loadproof.recording.examples import MOST_KINDS
 from loadproof.recording.reports import BurstSeen
 from loadproof.rundir import files
@@ -19,6 +20,7 @@ from loadproof.rundir.rows import EventRow, GeneratorRow
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.recording.announcements import Announcement
     from loadproof.recording.reports import SecondReport
     from loadproof.rundir.manifest import Manifest
 
@@ -81,15 +83,17 @@ class RunWriter:
         counts, self._counts = self._counts, Counter()
         buckets, self._response_buckets = self._response_buckets, Counter()
         self.announce(
-            now_s=now_s,
-            phase=self._phase,
-            users=None if self._is_open else sum(self._users.values()),
-            in_flight=sum(self._in_flight.values()),
-            sent=counts["sent"],
-            p95_s=_quantile_s(buckets),
-            errors=counts["errors"],
-            throttled=counts["throttled"],
-            dropped=counts["dropped"],
+            Tick(
+                now_s=now_s,
+                phase=self._phase,
+                users=None if self._is_open else sum(self._users.values()),
+                in_flight=sum(self._in_flight.values()),
+                sent=counts["sent"],
+                p95_s=_quantile_s(buckets),
+                errors=counts["errors"],
+                throttled=counts["throttled"],
+                dropped=counts["dropped"],
+            )
         )
 
     def close(self) -> None:
@@ -107,12 +111,12 @@ class RunWriter:
     def event(self, time_s: float, kind: str, detail: str = "") -> None:
         files.append_rows(self.path / files.EVENTS, [EventRow(time_s, kind, detail)])
 
-    def announce(self, **line: object) -> None:
+    def announce(self, announcement: Announcement) -> None:
         """Tell who started this process, if somebody watches."""
         if self._progress_fd is None:
             return
         try:
-            os.write(int(self._progress_fd), (json.dumps(line) + "\n").encode())
+            os.write(int(self._progress_fd), line_of(announcement))
         except OSError:
             # Nobody watches any more; the files are what counts.
             self._progress_fd = None
