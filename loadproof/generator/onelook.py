@@ -57,7 +57,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     """Each task of each user in the mix, once; each request that it sent."""
     noting = _Noting()
     answers: list[tuple[str, dict[str, Any]]] = []
-    workload.assign(manifest, rank=0, workers=1).recorder = noting
+    workload.assign(manifest, rank=0, workers=1, recorder=noting)
     environment = Environment()
     # Of each request the outcome is noted just before.
     environment.events.request.add_listener(lambda **told: answers.append((noting.outcome, told)))

@@ -206,7 +206,7 @@ class ApiUser(User):
         expected_s = self._due.at_s
         until_s, now_s = expected_s + self._answering_s, min(now_s, self._stopped_s)
         self._time.late(self.endpoint, until_s, now_s)
-        self._keep_waiting(MISSED, expected_s + self.workload.scenario.deadline, min(until_s, now_s))
+        self._keep_waiting(MISSED, expected_s + self.workload.habits.deadline_s, min(until_s, now_s))
 
     def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
         """It would have sent as much at each turn as at its last."""
@@ -361,7 +361,7 @@ class ApiUser(User):
             self._recorder.retry_after(self.endpoint, intended_s=due.at_s, became=promising_nothing(answer))
         else:
             self._standing.promise = Promise(ended_s + asked_s, due.at_s)
-        match self.workload.scenario.when_throttled:
+        match self.workload.habits.when_throttled:
             case "stop" if self._not_before_s == math.inf:
                 # Another request of the same turn has told it before.
                 raise StopUser

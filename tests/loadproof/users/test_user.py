@@ -74,11 +74,11 @@ def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: obje
     post = Post(connect=connect)
     recorded = manifest(scenario())
     told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
-    work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
-    work.recorder = Noting()
+    noting = Noting()
+    post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1, recorder=noting)
     tested = type("Tested", (user_class,), {"host": url, "post": post})
     (task or next(iter(user_class.tasks)))(tested(Environment(user_classes=[user_class])))
-    return work.recorder
+    return noting
 
 
 @pytest.mark.parametrize(
