@@ -39,8 +39,8 @@ def reports_of(local: Local) -> list[SecondReport]:
 def used_by(local: Local) -> list[float]:
     """The CPU time that its process has taken, to be changed."""
     busy_s = [0.0]
-    read = local.process.recorder._vitals._read
-    local.process.recorder._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
+    read = local.process.recorder._generator_rows._vitals._read
+    local.process.recorder._generator_rows._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
     return busy_s
 
 
