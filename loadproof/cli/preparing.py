@@ -45,10 +45,9 @@ def prepare(
     crew: CrewOptions,
 ) -> Assignment:
     """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
-    file = scenario_file(file)
     problems: list[Problem] = []
     try:
-        scenario = load_scenario(file, settings)
+        scenario = load_scenario(scenario_file(file), settings)
     except ContradictionError as error:
         problems, scenario = list(error.problems), error.scenario
     scenario = _with_fitting_clients(scenario, target)

@@ -25,6 +25,7 @@ class Assignment:
 
     scenario: Scenario
     scenario_file: Path
+    """As it was named: a path, or the bare name of a shipped one."""
     target: TargetFile | None
     seed: int
     command: str

@@ -17,6 +17,7 @@ from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
+from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import UnheededStopError
 from loadproof.run.watch import Broken, Watch, ended, stop_patience_s
 from loadproof.rundir import files
@@ -46,7 +47,7 @@ def run(
     take is an ending like others.
     """
     scenario = assignment.scenario
-    files.write_whole(path / files.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
+    files.write_whole(path / files.SCENARIO, scenario_file(assignment.scenario_file).read_text(encoding="utf-8"))
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
     # Somebody's own target has its own key, and workers from elsewhere could not know a new one.

@@ -109,6 +109,7 @@ def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
     assert done.returncode == EXIT_CODES[word], done.stdout + done.stderr
     assert word is not Word.FAIL, done.stdout
     manifest = read_manifest(run)
-    assert (manifest.ending, manifest.revision) == ("completed", "unknown")
+    assert (manifest.ending, manifest.revision, manifest.scenario_file) == ("completed", "unknown", "smoke")
+    assert (run / files.SCENARIO).read_text() == (ROOT / "scenarios/smoke.yaml").read_text()
     assert verdict_of(run)["verdict"] in (run / files.REPORT).read_text()
     assert (run / files.GENERATOR).exists()
