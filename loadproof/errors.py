@@ -42,8 +42,8 @@ class Problem:
     got: str | None = None
 
     def __str__(self) -> str:
-        found = "" if self.got is None else f", got {printable(self.got)}"
-        return escaped(f"{self.where}: {self.what}{found}; {self.remedy}")
+        got = "" if self.got is None else f", got {printable(self.got)}"
+        return escaped(f"{self.where}: {self.what}{got}; {self.remedy}")
 
 
 class LoadproofError(Exception):

@@ -96,7 +96,7 @@ class PlanShape(LoadTestShape):
         """When the number of users changes or the last phase ends before the next call, wait for that."""
         work = self.post.workload()
         now_s = work.now_s()
-        moment_s = next((one for one in self._changes if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        moment_s = next((at_s for at_s in self._changes if now_s < at_s <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()

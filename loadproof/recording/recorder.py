@@ -83,8 +83,8 @@ class Recorder:
         if self._in_flight > second.peak_in_flight:
             second.peak_in_flight = self._in_flight
         if burst is not None:
-            seen = self._bursts.setdefault(burst, BurstSeen(burst))
-            seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)
+            burst_seen = self._bursts.setdefault(burst, BurstSeen(burst))
+            burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         """The request's last byte came, or it failed. `due` is in seconds from the run's start."""

@@ -71,7 +71,7 @@ class RunWriter:
         self._failures.add(kind)
         self.event(now_s, "failure", json.dumps(example._asdict()))
 
-    def tell(self, now_s: float) -> None:
+    def tick(self, now_s: float) -> None:
         """Once a second: note a new phase, and tell who watches how it goes."""
         phase = phase_at(self._spans, now_s).name
         if now_s >= 0 and phase != self._phase:

@@ -42,12 +42,12 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"loadproof": __version__, "python": platform.python_version()}
+    installed = {"loadproof": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         # A process that only loads or only judges need not have the target's packages.
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def host() -> dict[str, str]:

@@ -78,7 +78,7 @@ class Generator:
 
 
 @contextmanager
-def started(
+def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
     """The generator for this run directory; every process of it is gone on the way out."""
@@ -91,7 +91,7 @@ def started(
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
-        told = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
+        of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
         # Ours until the leader has them: a port that others hold open outlives it.
         with ExitStack() as handed_over:
             handed_over.callback(os.close, write_end)
@@ -100,10 +100,10 @@ def started(
                 listener = handed_over.enter_context(_listening(crew))
                 port = listener.getsockname()[1]
                 command += _master_options(crew, port)
-                told[variables.LISTENER_FD] = str(listener.fileno())
+                of_leader[variables.LISTENER_FD] = str(listener.fileno())
                 pass_fds.append(listener.fileno())
             leader = children.start(
-                command, directory=path, environment=environment | told, cores=cores, log=log, pass_fds=pass_fds
+                command, directory=path, environment=environment | of_leader, cores=cores, log=log, pass_fds=pass_fds
             )
         stack.callback(children.stop, leader)
         workers = []

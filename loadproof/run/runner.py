@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof import variables
 from loadproof.api import signing
@@ -24,6 +24,9 @@ from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
     from loadproof.rundir.manifest import Manifest
@@ -50,36 +53,55 @@ def run(
     files.write_whole(path / files.SCENARIO, scenario_file(assignment.scenario_file).read_text(encoding="utf-8"))
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
-    # Somebody's own target has its own key, and workers from elsewhere could not know a new one.
-    has_own_key = assignment.target is None and assignment.crew.listen is None
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()} if has_own_key else {}
-    base_url = assignment.target.base_url if assignment.target else ""
-    manifest = new_manifest(assignment, path.name, base_url)
+    secret = _webhook_secret(assignment)
+    manifest = new_manifest(assignment, path.name, assignment.target.base_url if assignment.target else "")
     write_manifest(path, manifest)
-    with ExitStack() as stack:
-        target_process = None
-        if assignment.target is None:
-            reference = stack.enter_context(
-                reference_target(
-                    scenario,
-                    secret=secret,
-                    cores=target_cores,
-                    directory=path,
-                    stop_requested=stop_signal.__bool__,
-                )
-            )
-            target_process = reference.process
-            target = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
-            manifest = manifest.model_copy(update={"target": target})
-            write_manifest(path, manifest)
+    with _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target:
+        manifest = target.manifest
         if stop_signal:
             manifest = ended(manifest, stop_signal.ending, stop_signal.name)
         else:
-            generator = stack.enter_context(locust.started(manifest, path, assignment.crew, generator_cores, secret))
-            watch = Watch(path, manifest, generator=generator, target=target_process, broken=broken)
-            with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
-                manifest = _watched(watch, path, progress, stop_signal)
+            with locust.running_generator(manifest, path, assignment.crew, generator_cores, secret) as generator:
+                watch = Watch(path, manifest, generator=generator, target=target.process, broken=broken)
+                with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
+                    manifest = _watched(watch, path, progress, stop_signal)
     return _written(path, manifest)
+
+
+def _webhook_secret(assignment: Assignment) -> dict[str, str]:
+    """A key for this run, as a variable; somebody's own target has one, and workers from elsewhere can't know it."""
+    has_own_key = assignment.target is None and assignment.crew.listen is None
+    return {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if has_own_key else {}
+
+
+class _Target(NamedTuple):
+    process: subprocess.Popen[bytes] | None
+    """None of somebody's own."""
+    manifest: Manifest
+    """With where it is."""
+
+
+@contextmanager
+def _target_up(
+    assignment: Assignment,
+    manifest: Manifest,
+    path: Path,
+    *,
+    secret: dict[str, str],
+    cores: set[int],
+    stop_signal: StopSignal,
+) -> Iterator[_Target]:
+    """Somebody's own target is left as it is; else the embedded one is up, in the manifest, and stopped at the end."""
+    if assignment.target is not None:
+        yield _Target(None, manifest)
+        return
+    with reference_target(
+        assignment.scenario, secret=secret, cores=cores, directory=path, stop_requested=stop_signal.__bool__
+    ) as reference:
+        facts = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
+        manifest = manifest.model_copy(update={"target": facts})
+        write_manifest(path, manifest)
+        yield _Target(reference.process, manifest)
 
 
 def _written(path: Path, manifest: Manifest) -> Manifest:

@@ -88,10 +88,10 @@ def read_manifest(run: Path) -> Manifest:
     except (OSError, ValueError) as error:
         remedy = "give the path of a directory that `loadproof run` made"
         raise RunDirectoryError(Problem(str(path), f"no readable manifest: {error}", remedy)) from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+    written_format = content.get("format") if isinstance(content, dict) else None
+    if written_format != FORMAT:
         remedy = f"read it with the loadproof that wrote it (this one reads format {FORMAT})"
-        raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(found)))
+        raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(written_format)))
     scenario = content.get("scenario")
     if isinstance(scenario, dict) and scenario.get("http_client") == "loadproof":
         # A key that there was: runs that our own client made can be read as before, those of another one can't.

@@ -22,7 +22,7 @@ from loadproof.http.messages import (
 )
 from loadproof.outcome import Outcome
 from loadproof.users import entrance
-from loadproof.users.judging import expect, judged
+from loadproof.users.judging import checked, expect
 from loadproof.users.retryafter import Promise, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
@@ -146,7 +146,7 @@ class ApiUser(TurnTaker):
             return None, Outcome.CONNECTION, error
         except UnreadAnswerError as error:
             return None, Outcome.INVALID, error
-        return judged(reply, check, self.endpoint)
+        return checked(reply, check, self.endpoint)
 
     def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
         answer = reply.answer if reply else None

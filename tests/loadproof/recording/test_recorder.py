@@ -181,13 +181,13 @@ def test_progress_is_told_on_a_descriptor_and_a_deaf_listener_does_not_hurt(tmp_
     recorder, writer = new_recorder(), RunWriter(tmp_path, MANIFEST)
     record(recorder, ("finished", "health", Outcome.TIMEOUT, 0.5, 0.0, 0.2))
     writer.write(recorder.take(1.0, 3))
-    writer.tell(1.0)
+    writer.tick(1.0)
     tick = announcement_of(os.read(read_end, 10_000))
     assert (tick.users, tick.phase, tick.errors, tick.sent) == (3, "warm-up", 1, 1)
     assert tick.p95_s == pytest.approx(0.2, rel=0.01)
     os.close(read_end)
-    writer.tell(2.0)
-    writer.tell(3.0)
+    writer.tick(2.0)
+    writer.tick(3.0)
     os.close(write_end)
 
 
