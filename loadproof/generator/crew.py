@@ -1,7 +1,7 @@
 """The processes of one run, which share it out and report: the master's side and the workers'.
 
     master → worker   Begin, then a ClockTime a second, and End
-    worker → master   a Second a second, and Ended; or Refused
+    worker → master   a Measured a second, and Ended; or Refused
 
 A run in one process is a crew of one, without messages.
 """
@@ -17,7 +17,7 @@ import gevent
 
 from loadproof.generator.consent import refusals
 from loadproof.generator.measuring import Measuring
-from loadproof.generator.messages import Begin, ClockTime, End, Ended, Refused, Second, hear, send
+from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured, Refused, hear, send
 from loadproof.generator.writing import Writing
 from loadproof.internals.locust import send_statistics
 from loadproof.recording.announcements import WorkerLost
@@ -96,7 +96,7 @@ class MasterCrew:
         self._reports: Counter[str] = Counter()
         """By client id, the number of the last report."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
-        hear(self._runner, Second, self._take, is_from_ours=self.has_part)
+        hear(self._runner, Measured, self._take, is_from_ours=self.has_part)
         hear(self._runner, Ended, self._dismiss, is_from_ours=self.has_part)
         hear(self._runner, Refused, self._hear_refusal, is_from_ours=self.has_part)
         environment.events.quit.add_listener(self._finish)
@@ -144,16 +144,16 @@ class MasterCrew:
     def _plan_is_over(self) -> bool:
         return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
 
-    def _take(self, second: Second, client_id: str) -> None:
-        if second.number <= self._reports[client_id]:
+    def _take(self, measured: Measured, client_id: str) -> None:
+        if measured.number <= self._reports[client_id]:
             return
         self._heard_s[client_id] = self._clock.now_s()
-        self._miss_reports(client_id, before=second.number)
-        self._reports[client_id] = second.number
+        self._miss_reports(client_id, before=measured.number)
+        self._reports[client_id] = measured.number
         skew = self._skews[client_id]
-        skew.back(self._clock.unix_s() - second.now_unix_s)
-        skew.out(second.clock_took_s)
-        report = SecondReport(**second.report)
+        skew.back(self._clock.unix_s() - measured.now_unix_s)
+        skew.out(measured.clock_took_s)
+        report = SecondReport(**measured.report)
         if report.generator is not None:
             report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
         self.writing.take(report)
@@ -227,13 +227,13 @@ class WorkerCrew:
 
     def _report(self, report: SecondReport) -> None:
         self._reports += 1
-        second = Second(
+        measured = Measured(
             number=self._reports,
             report=vars(report),
             now_unix_s=self._clock.unix_s(),
             clock_took_s=self._clock_took_s,
         )
-        send(self._runner, second)
+        send(self._runner, measured)
 
     def _await_answers(self) -> None:
         """Stopping users stands in the event loop's way: what is answered meanwhile would seem to take longer."""

@@ -39,7 +39,7 @@ class ClockTime:
 
 
 @dataclass(frozen=True)
-class Second:
+class Measured:
     """Worker to master: what it measured since its last report."""
 
     NAME: ClassVar = "loadproof-second"
@@ -78,8 +78,8 @@ class Refused:
     why: str
 
 
-Message = Begin | ClockTime | Second | End | Ended | Refused
-Kind = TypeVar("Kind", Begin, ClockTime, Second, End, Ended, Refused)
+Message = Begin | ClockTime | Measured | End | Ended | Refused
+Kind = TypeVar("Kind", Begin, ClockTime, Measured, End, Ended, Refused)
 
 
 def _anybody(_: str) -> bool:

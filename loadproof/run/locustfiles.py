@@ -28,7 +28,7 @@ def known_endpoints(directory: Path) -> list[str]:
 
 
 @functools.cache
-def cast_of(directory: Path) -> tuple[Locustfile, ...]:
+def found_in(directory: Path) -> tuple[Locustfile, ...]:
     """What Locust finds there. It is loaded in a process of its own, for Locust changes the one that loads it."""
     with children.empty_directory() as elsewhere:
         done = subprocess.run(
@@ -40,15 +40,15 @@ def cast_of(directory: Path) -> tuple[Locustfile, ...]:
             errors="replace",
             check=False,
         )
-    locustfiles = tuple(map(_locustfile, done.stdout.splitlines()))
-    if done.returncode or sorted(file.stem for file in locustfiles) != known_endpoints(directory):
+    found = tuple(map(_found, done.stdout.splitlines()))
+    if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
         # A file that ended the process hides those behind it: what was not looked at is not fit.
         got = done.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be looked through", "see its last line", got=got))
-    return locustfiles
+    return found
 
 
-def _locustfile(line: str) -> Locustfile:
+def _found(line: str) -> Locustfile:
     file = json.loads(line)
     return Locustfile(**file | {"roles": [Role(**role) for role in file["roles"]]})
 
@@ -57,7 +57,7 @@ def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
     """Problems of what is there for these endpoints, and of what Locust would load beside it."""
     first_of: dict[str, str] = {}
     """User classes, to the file that had the name first."""
-    for file in cast_of(directory):
+    for file in found_in(directory):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
             yield Problem(where, "can't be loaded", "mend it, or move it elsewhere", got=file.error)

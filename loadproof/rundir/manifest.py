@@ -82,6 +82,7 @@ def write_manifest(run: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(run: Path) -> Manifest:
+    """What was run, of a run directory; RunDirectoryError where there is none, or not of this format or its fields."""
     path = run / MANIFEST
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -24,10 +24,10 @@ def header_problems(
 
     `sent_by_us` are names in lower case, and with what they are sent.
     """
-    names: set[str] = set()
+    seen: set[str] = set()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in names:
+        if lower in seen:
             yield name, "a header stands twice: upper and lower case are the same there", name, "keep one of them"
         elif lower in FRAMING:
             yield name, "a header that follows from the body", name, "leave it out"
@@ -38,7 +38,7 @@ def header_problems(
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
         if _SECRET.search(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
-        names.add(lower)
+        seen.add(lower)
 
 
 def variables_in(value: str) -> list[str]:

@@ -17,7 +17,7 @@ from loadproof.api.calls import Api
 from loadproof.api.payloads import make_payloads
 from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
-from loadproof.http.messages import Timeouts
+from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
@@ -159,7 +159,7 @@ class Workload:
         address, marks = marks_of(client.index, self.habits.clients, origin.host)
         return Connection(
             origin,
-            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
+            RequestTimeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
             source_address=address,
             headers=marks,
         )

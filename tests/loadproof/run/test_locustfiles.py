@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import InputError
-from loadproof.run.locustfiles import cast_of, misfits
+from loadproof.run.locustfiles import found_in, misfits
 from tests.commands import ROOT, scenario_file
 from tests.loadproof.cli.refusals import refused
 
@@ -131,7 +131,7 @@ def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory)
 
 def test_ours_are_fit():
     """All four."""
-    assert len(cast_of(ROOT / "locustfiles")) == 4
+    assert len(found_in(ROOT / "locustfiles")) == 4
     endpoints = ["balance", "health", "transactions", "webhooks"]
     assert list(misfits(ROOT / "locustfiles", endpoints)) == []
 
@@ -143,7 +143,7 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
         directory.mkdir()
         (directory / "ends.py").write_text(f"import os\nos._exit({code})\n")
         with pytest.raises(InputError, match="can't be looked through"):
-            cast_of(directory)
+            found_in(directory)
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -14,7 +14,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.env import Environment  # isort: skip
 
 from loadproof.http.connection import Connection
-from loadproof.http.messages import Timeouts
+from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.scenario.targetfile import Endpoints
@@ -110,7 +110,7 @@ def test_what_this_machine_lacks_is_no_outcome():
     """The target was never asked."""
 
     def connect(_: object, url: str) -> Connection:
-        return Connection(Origin.of(url), Timeouts(5.0, 5.0), source_address="192.0.2.1")
+        return Connection(Origin.of(url), RequestTimeouts(5.0, 5.0), source_address="192.0.2.1")
 
     assert outcome_of(HealthUser, b"", connect=connect) == "want of ports"
 
