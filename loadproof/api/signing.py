@@ -49,6 +49,7 @@ def telegram_headers(_event_id: str, _body: bytes, secret: str) -> dict[str, str
 
 
 def no_headers(_event_id: str, _body: bytes, _secret: str) -> dict[str, str]:
+    """Of a webhook that nobody signs."""
     return {}
 
 

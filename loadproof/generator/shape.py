@@ -26,6 +26,8 @@ _LONGEST_SET_UP_S: Final = 15.0
 
 
 class PlanShape(LoadTestShape):
+    """Locust's shape of a run; `lead` comes before its first tick."""
+
     abstract = True
     post: ClassVar[Post] = THIS_PROCESS
     dispatcher: type[User]

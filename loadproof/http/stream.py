@@ -177,6 +177,7 @@ class Tls:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
+    """That verifies certificates; one for the whole process, so that sessions can be resumed."""
     return ssl.create_default_context()
 
 

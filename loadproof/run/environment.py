@@ -42,6 +42,7 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
+    """Of loadproof, Python and what matters to a measurement, as far as it is installed."""
     installed = {"loadproof": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         # A process that only loads or only judges need not have the target's packages.

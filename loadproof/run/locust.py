@@ -17,7 +17,7 @@ from loadproof import variables
 from loadproof.errors import ExitCode
 from loadproof.run import children, ports
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
-from loadproof.run.secret import new_secret
+from loadproof.run.secret import new_crew_secret
 from loadproof.scenario.safety import permit_target
 from loadproof.scenario.targetvariables import named_variables
 
@@ -64,6 +64,8 @@ class CrewOptions:
 
 @dataclass(frozen=True)
 class Generator:
+    """The processes that make the load, while they run."""
+
     leader: subprocess.Popen[bytes]
     """The process that writes the run directory."""
     pipe: int
@@ -86,7 +88,7 @@ def running_generator(
     named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
     environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
     if crew.is_distributed:
-        environment[variables.SECRET] = crew.secret or new_secret()
+        environment[variables.SECRET] = crew.secret or new_crew_secret()
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)

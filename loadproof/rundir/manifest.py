@@ -28,6 +28,8 @@ class RedisFacts(Strict):
 
 
 class TargetFacts(Strict):
+    """What was loaded; no secrets."""
+
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""

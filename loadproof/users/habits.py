@@ -32,6 +32,7 @@ class Habits:
 
 
 def habits_of(scenario: Scenario) -> Habits:
+    """What its users go by."""
     return Habits(
         mix=scenario.mix,
         clients=scenario.clients,
