@@ -129,7 +129,7 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     name = assignment.scenario.name
     try:
         run_directory, ended = run_into(out, assignment, stop_signal)
-        run, verdict = judging.judged(run_directory, None, console, ended=ended)
+        run, verdict = judging.judge_and_show(run_directory, None, console, ended=ended)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)

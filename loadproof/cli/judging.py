@@ -128,20 +128,20 @@ def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
     return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
 
 
-def judge(
+def judge_and_tell(
     run_directory: Path, baseline: Run | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
-    """Verdict and report of a run directory, as `judged`; the exit code."""
+    """Verdict and report of a run directory, shown, and told to whom it is to be told; the exit code."""
     from analysis.outputs.gate import Gated
 
-    run, verdict = judged(run_directory, baseline, console, ended=ended)
+    run, verdict = judge_and_show(run_directory, baseline, console, ended=ended)
     gated = Gated(run.manifest.scenario.name, run, verdict)
     report = run_directory / files.REPORT
     policy.tell_all([gated], summary=run_directory / files.SUMMARY, report=report if report.exists() else run_directory)
     return gated.exit_code(lenient=policy.is_lenient)
 
 
-def judged(
+def judge_and_show(
     run_directory: Path, baseline: Run | None, console: Console, *, ended: Manifest | None = None
 ) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it.
@@ -150,14 +150,16 @@ def judged(
     an OutputError, and leaves its files as they are.
     """
     try:
-        return _judged(run_directory, baseline, console, ended)
+        return _judge_and_show(run_directory, baseline, console, ended)
     except Exception as error:
         if not is_want_of_memory(error):
             raise
         raise out_of_memory(error, run_directory, has_measured=True) from None
 
 
-def _judged(run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None) -> tuple[Run, Verdict]:
+def _judge_and_show(
+    run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None
+) -> tuple[Run, Verdict]:
     from analysis.frames.run import load_run
     from analysis.judge.verdict import decide
     from analysis.outputs import tables
@@ -217,7 +219,7 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     report_path = write_outputs(examined, directory)
     console.print(locust.terminal(examined))
     show_path(console, "report", report_path)
-    return _told(loaded.name, verdict, report_path, policy)
+    return _exit_code(loaded.name, verdict, report_path, policy)
 
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
@@ -234,10 +236,10 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
         console.print(terminal_view(verdict))
     console.print(Text(escaped(log_page.facts(log))))
     show_path(console, "report", report_path)
-    return _told(path.name, verdict, report_path, policy)
+    return _exit_code(path.name, verdict, report_path, policy)
 
 
-def _told(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
+def _exit_code(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
     """Of a report that may have no verdict."""
     if verdict is None:
         return ExitCode.PASS

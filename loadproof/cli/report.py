@@ -43,7 +43,7 @@ def report(
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
         before = judging.load_baseline(baseline, read_manifest(source).scenario)
-        code = judging.judge(source, before, console, policy)
+        code = judging.judge_and_tell(source, before, console, policy)
     elif baseline is not None:
         raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
     elif source is not None:

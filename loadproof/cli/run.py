@@ -81,7 +81,7 @@ def run(
             raise typer.Exit(look(assignment))
         try:
             run_directory, ended = run_into(out, assignment, stop_signal)
-            code = judging.judge(run_directory, before, console, policy, ended=ended)
+            code = judging.judge_and_tell(run_directory, before, console, policy, ended=ended)
         except LoadproofError as error:
             policy.tell_trouble(assignment.scenario.name, error)
             raise

@@ -19,7 +19,7 @@ from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
 from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import UnheededStopError
-from loadproof.run.watch import Broken, Watch, ended, stop_patience_s
+from loadproof.run.watch import Broken, Watch, stop_patience_s, with_ending
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
@@ -59,13 +59,13 @@ def run(
     with _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target:
         manifest = target.manifest
         if stop_signal:
-            manifest = ended(manifest, stop_signal.ending, stop_signal.name)
+            manifest = with_ending(manifest, stop_signal.ending, stop_signal.name)
         else:
             with locust.running_generator(manifest, path, assignment.crew, generator_cores, secret) as generator:
                 watch = Watch(path, manifest, generator=generator, target=target.process, broken=broken)
                 with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
-                    manifest = _watched(watch, path, progress, stop_signal)
-    return _written(path, manifest)
+                    manifest = _watch_in_thread(watch, path, progress, stop_signal)
+    return _write_last(path, manifest)
 
 
 def _webhook_secret(assignment: Assignment) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _target_up(
         yield _Target(reference.process, manifest)
 
 
-def _written(path: Path, manifest: Manifest) -> Manifest:
+def _write_last(path: Path, manifest: Manifest) -> Manifest:
     """The last word on how it ended, which stays even where nothing can be written any more."""
     try:
         write_manifest(path, manifest)
@@ -114,18 +114,18 @@ def _written(path: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _watched(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
+def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
     """Signals go on reaching the main thread, which waits."""
     watching = ThreadPoolExecutor(1, initializer=_yield_cores)
     try:
         return watching.submit(watch.until_over, progress, stop_signal).result()
     except UnheededStopError as error:
         sys.stderr.write(f"{Problem('run', str(error), 'look into generator.log')}\n")
-        return ended(read_manifest(path), stop_signal.ending, stop_signal.name)
+        return with_ending(read_manifest(path), stop_signal.ending, stop_signal.name)
     except Exception as error:
         # What was measured is kept, and is no whole run.
         detail = f"loadproof itself failed: {type(error).__name__}"
-        _written(path, ended(read_manifest(path), "generator_died", detail))
+        _write_last(path, with_ending(read_manifest(path), "generator_died", detail))
         raise
     finally:
         # A thread that still watches ends with the processes that it watches.

@@ -53,7 +53,7 @@ def stop_patience_s(scenario: Scenario) -> float:
     return scenario.timeouts.connect + scenario.timeouts.total + _PATIENCE_S
 
 
-def ended(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
+def with_ending(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
     """Now, if no other time is told."""
     end_unix_s = time.time() if at_unix_s is None else at_unix_s
     return manifest.model_copy(update={"end_unix_s": end_unix_s, "ending": ending, "ending_detail": detail})
@@ -124,7 +124,7 @@ class Watch:
             self._look_after_sampler()
         if self._course.is_whole and (self._generator.leader.returncode or not self._plan_is_over):
             self._course.becomes("generator_died", f"{self._how_it_died()}; see generator.log")
-        return ended(self._manifest, self._course.ending, self._course.detail, self._around.unix_s())
+        return with_ending(self._manifest, self._course.ending, self._course.detail, self._around.unix_s())
 
     def _how_it_died(self) -> str:
         code = self._generator.leader.returncode
