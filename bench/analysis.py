@@ -151,16 +151,16 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code, file=sys.std
 
 
 def main(names: list[str]) -> None:
-    found = []
+    cases = []
     for name in names or CASES:
         make, (goal_s, goal_mb) = CASES[name]
         for times in TIMES:
             with tempfile.TemporaryDirectory() as directory:
                 took_s, peak_mb = measured(make(Path(directory) / "run", times))
-            found.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
+            cases.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
             sys.stderr.write(f"{name} x {times}: {took_s:.1f} s, {peak_mb:.0f} MB\n")
-        found[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
-    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": found})
+        cases[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
+    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": cases})
 
 
 if __name__ == "__main__":

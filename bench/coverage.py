@@ -37,9 +37,9 @@ def main(simulations: int) -> None:
     rows = []
     for seconds in SECONDS:
         for phi in PHIS:
-            found = np.mean([covered(random, seconds=seconds, phi=phi) for _ in range(simulations)], axis=0)
+            shares = np.mean([covered(random, seconds=seconds, phi=phi) for _ in range(simulations)], axis=0)
             names = ("p95", "error_ratio", "rate")
-            rows.append({"seconds": seconds, "phi": phi, **dict(zip(names, map(float, found), strict=True))})
+            rows.append({"seconds": seconds, "phi": phi, **dict(zip(names, map(float, shares), strict=True))})
     write_results("coverage", {**machine(), "command": "make bench-coverage", "simulations": simulations, "rows": rows})
 
 

@@ -74,11 +74,11 @@ def loadproof(seed: int) -> dict[str, float]:
     if planned.size != read_s.size:
         raise Unmeasured(f"loadproof: {planned.size} requests were planned, {read_s.size} read")
     lags = histogram(run.intervals, "lag", Outcome.OK)
-    told = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
+    reported_lag = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
     sending_s = float(run.generator["cpu_ratio"][: SCRIPT.seconds].sum())
     return {
         **named("lag", quantiles_of(read_s - planned)),
-        **named("told_lag", told),
+        **named("told_lag", reported_lag),
         "cpu_s_per_1000": cpu_s / read_s.size * 1000,
         "sending_cpu_s_per_1000": sending_s / read_s.size * 1000,
     }
