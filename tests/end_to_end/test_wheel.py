@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +19,7 @@ from loadproof import __version__
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, only_run, verdict_of
+from tests.copying import copy_repository
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -57,11 +57,7 @@ def run_pip(*arguments: object) -> None:
 def installed(tmp_path_factory):
     """Built from what git tracks, or will; in an environment that finds what we depend on where this one has it."""
     path = tmp_path_factory.mktemp("wheel")
-    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
-            (path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, path / "source" / name, follow_symlinks=False)
+    copy_repository(path / "source")
     run_pip("wheel", "--no-deps", "--wheel-dir", path, path / "source")
     (wheel,) = path.glob("*.whl")
     environment, elsewhere = path / "environment", path / "elsewhere"

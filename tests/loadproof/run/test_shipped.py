@@ -38,5 +38,5 @@ def test_a_bare_name_of_nothing_is_refused_with_the_nearest(tmp_path):
 
 
 def test_shipped_users_are_the_default():
-    """One kind of traffic per file."""
-    assert {file.stem for file in LOCUSTFILES.glob("[!_]*.py")} == {"balance", "health", "transactions", "webhooks"}
+    """One kind of traffic per file; somebody may have put others beside them."""
+    assert {file.stem for file in LOCUSTFILES.glob("[!_]*.py")} >= {"balance", "health", "transactions", "webhooks"}
