@@ -23,51 +23,51 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
-help: ## Show what can be made.
+help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 load-100: $(VENV)/installed ## 100 concurrent users, then 100 simultaneous requests; about 90 seconds.
 	@$(RUN) scenarios/load-100.yaml
 
-smoke: $(VENV)/installed ## Ten seconds of ten users.
+smoke: $(VENV)/installed ## Ten users for ten seconds.
 	@$(RUN) scenarios/smoke.yaml
 
-spike-1000: $(VENV)/installed ## A minute of 1000 requests per second.
+spike-1000: $(VENV)/installed ## A minute at 1000 requests per second.
 	@$(RUN) scenarios/spike-1000.yaml
 
 soak-10m: $(VENV)/installed ## Ten minutes of steady load.
 	@$(RUN) scenarios/soak-10m.yaml
 
-breakpoint: $(VENV)/installed ## Stairs beyond what the target takes, and back.
+breakpoint: $(VENV)/installed ## Step the load past capacity and back.
 	@$(RUN) scenarios/breakpoint.yaml
 
-gate: $(VENV)/installed ## Run SCENARIOS one after the other and sum up (load-100, spike-1000, soak-10m unless given).
+gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
 
-distributed: $(VENV)/installed ## load-100 from WORKERS processes of this machine (3 unless given).
+distributed: $(VENV)/installed ## load-100 from WORKERS processes on this machine (default: 3).
 	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
 
-compose: ## load-100 by docker-compose: target, master and WORKERS workers in containers.
+compose: ## load-100 in docker-compose: target, master and WORKERS workers in containers.
 	@WORKERS=$(WORKERS) LOADPROOF_UID=$$(id -u) LOADPROOF_GID=$$(id -g) \
 		$(COMPOSE) up --build --exit-code-from master; code=$$?; $(COMPOSE) down --timeout 5; exit $$code
 
-ui: $(VENV)/installed ## Locust's web UI on the same users, against the embedded target.
+ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the embedded target.
 	@$(BIN)/loadproof ui
 
-target: $(VENV)/installed ## The embedded target alone, on port 8000.
+target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
 # Simulations are not traced: it would take thrice their time.
-test: $(VENV)/developed ## The tests, but for the long ones; simulations by a quarter.
+test: $(VENV)/developed ## Run the tests except the long ones, with a quarter of the simulations.
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "not quiet and not long $(if $(COVERAGE),and not statistics)" $(TRACED)
 	@$(if $(COVERAGE),$(PYTEST) $(SIDE_BY_SIDE) -m "statistics and not quiet and not long")
 	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=90)
 
-test-long: $(VENV)/developed ## The long ones: real runs of several processes, or of half a minute.
+test-long: $(VENV)/developed ## Run the long tests: real runs with several processes, or of half a minute.
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "long and not quiet"
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
-test-fast: $(VENV)/developed ## The tests that start no program, simulate nothing and open no browser.
+test-fast: $(VENV)/developed ## Run the tests that start no program, simulate nothing and open no browser.
 	@$(PYTEST) -n 2 -m "not process and not statistics and not browser"
 
 check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
@@ -76,32 +76,32 @@ check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## As check, with all simulations, the long tests, and mutation.
+check-all: $(VENV)/developed ## Like check, with all simulations, the long tests, and mutation.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-long
 	@$(MAKE) --no-print-directory mutation
 
-mutation: $(VENV)/developed ## Plant faults in what judges and counts, MUTATION_S seconds for each part (600 unless given): do tests notice?
+mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 600): do tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
-bench-throughput: $(VENV)/developed ## loadproof beside Locust's clients, k6, hey and wrk (needs them and nginx).
+bench-throughput: $(VENV)/developed ## Compare the speed of loadproof, Locust's clients, k6, hey and wrk (needs them and nginx).
 	@$(BIN)/python -m bench.throughput
 	@$(BIN)/python -m bench.tables
 	@sed -n '/<!-- throughput/,/<!-- end/p' docs/performance.md
 
-bench-truth: $(VENV)/developed ## What loadproof, k6, Locust, hey and wrk report, beside the server's own log.
+bench-truth: $(VENV)/developed ## Compare what loadproof, k6, Locust, hey and wrk report with the server's own log.
 	@$(BIN)/python -m bench.truth
 	@$(BIN)/python -m bench.tables
 
-bench-rate: $(VENV)/developed ## How late and how costly 1000 requests per second are, beside k6.
+bench-rate: $(VENV)/developed ## Compare lateness and cost of 1000 requests per second with k6.
 	@$(BIN)/python -m bench.rate
 	@$(BIN)/python -m bench.tables
 
-bench-starvation: $(VENV)/developed ## A starved generator or a slow target, 20 times each: does the verdict tell?
+bench-starvation: $(VENV)/developed ## Starve the generator or slow the target, 20 times each: does the verdict tell them apart?
 	@$(BIN)/python -m bench.starvation
 	@$(BIN)/python -m bench.tables
 
-bench-coverage: $(VENV)/developed ## How often intervals cover the truth, however alike seconds are.
+bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for several correlations between seconds.
 	@$(BIN)/python -m bench.coverage
 	@$(BIN)/python -m bench.tables
 
@@ -109,13 +109,13 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
 
-bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the word right? ROUNDS of the honest ones (20 unless given).
+bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the verdict right? ROUNDS of the honest ones (default: 20).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
-bench-revisions: $(VENV)/developed ## What the code costs beside an earlier revision: BEFORE=<revision> (needs nginx).
+bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## All benchmarks, and their tables in the documents.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.request_profile
@@ -123,22 +123,22 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.protection
 	@$(BIN)/python -m bench.tables
 
-flood-1000: $(VENV)/developed ## A minute of 1000 requests per second from one address, beside clients that keep to their limits.
+flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
 	@$(BIN)/python -m drills.flood
 
-flood-5000: $(VENV)/developed ## 5000 requests per second from one address for 15 seconds: the neighbours' p(95) against their calm one.
+flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds: what happens to other clients' p(95)?
 	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15
 
-redis-drill: $(VENV)/developed ## Redis killed, back, hung and continued under load: what clients and limits see of it.
+redis-drill: $(VENV)/developed ## Kill, restart, hang and resume Redis under load: what do clients and limits notice?
 	@$(BIN)/python -m drills.redis
 
-alerts-drill: $(VENV)/developed ## A ledger that can't be read: what Telegram and Sentry are told of it; half a minute.
+alerts-drill: $(VENV)/developed ## Break the ledger: what do Telegram and Sentry receive? Half a minute.
 	@$(BIN)/python -m drills.alerts
 
-backup-drill: $(VENV)/installed ## Back the API up under load, restore, and look for every payment acknowledged before.
+backup-drill: $(VENV)/installed ## Back up the API under load, restore, and check that every acknowledged payment is there.
 	@$(BIN)/python -m drills.backup
 
-fuzz: $(VENV)/developed ## Fuzz the parser of answers for FUZZ_S seconds (600 unless given).
+fuzz: $(VENV)/developed ## Fuzz the HTTP response parser for FUZZ_S seconds (default: 600).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	@mkdir -p .fuzz && $(BIN)/python -m tests.loadproof.http.fuzz_answers .fuzz -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_S)
 
@@ -151,17 +151,17 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
 
-sample: $(VENV)/developed ## Make the run in reports/sample and its picture anew (needs chromium).
+sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
 
-golden: $(VENV)/developed ## Write the expected outputs in tests/golden anew.
+golden: $(VENV)/developed ## Regenerate the expected outputs in tests/golden.
 	@$(BIN)/python -m pytest -q tests/analysis/test_golden.py --refresh-golden
 
-lock: ## Write requirements.lock anew (needs uv).
+lock: ## Regenerate requirements.lock (needs uv).
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml -o requirements.lock
 
-clean: ## Remove the virtual environment and all caches; run directories stay.
+clean: ## Remove the virtual environment and all caches, but no run directories.
 	rm -rf $(VENV) *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml requirements.lock

@@ -1,6 +1,6 @@
 """Results of benchmarks to the tables in the documents, so that both say the same.
 
-python -m bench.tables        writes the tables in docs/ anew
+python -m bench.tables        rewrites the tables in README.md and docs/
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from bench.adversary import table as adversary_table
 from bench.mutation import table as mutation_table
 from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
 from bench.serving import ROOT, read_results
+from bench.truthserver import STOP_EVERY_S, STOP_S
 
-DOCUMENTS = tuple(
-    ROOT / "docs" / name
-    for name in (
-        "adversary.md",
-        "mutation.md",
-        "performance.md",
-        "target-performance.md",
-        "truth.md",
-        "validity.md",
-        "statistics.md",
-    )
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(
+        ROOT / "docs" / name
+        for name in (
+            "adversary.md",
+            "mutation.md",
+            "performance.md",
+            "target-performance.md",
+            "truth.md",
+            "validity.md",
+            "statistics.md",
+        )
+    ),
 )
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -118,28 +122,28 @@ def clients() -> str:
     for name, values in measured.items():
         per_run = [run["requests_per_generator_cpu_s"] for run in runs]
         over = [ratio(median(one.get(name, [])), median(one.get(one_process, []))) for one in per_run]
-        what = f"requests per generator's CPU-second: {name}"
+        what = f"requests per CPU-second of the generator: {name}"
         rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, range_of(over)))
     idle = f"memory per idle client: {latest['idle_clients']:,} with a connection each (goal: 60 KB)"
     rows.append((idle, range_of([latest["memory_per_idle_client_kb"]], "{:.1f} KB"), ""))
-    head = ("what", "latest run", f"median over one process's, {counted(len(runs), 'run')} (goal: 0.9)")
+    head = ("what", "latest run", f"median relative to one process, {counted(len(runs), 'run')} (goal: 0.9)")
     return f"{over_runs(runs)} {latest_run(latest)}\n\n{table(head, rows)}"
 
 
 def parts() -> str:
     found = read_results("parts")
     rows = [
-        ("parse an answer whose head came before", f"{found['parse_known_head_us']:.2f} µs"),
-        ("parse one whose head is new", f"{found['parse_new_head_us']:.2f} µs"),
+        ("parse an answer with a known head", f"{found['parse_known_head_us']:.2f} µs"),
+        ("parse an answer with a new head", f"{found['parse_new_head_us']:.2f} µs"),
         ("read its body by orjson", f"{found['orjson_us']:.2f} µs"),
-        ("read it by Python's json, to compare", f"{found['json_us']:.2f} µs"),
-        ("record a request: kept when it ends", f"{found['kept_per_request_us']:.2f} µs a request"),
+        ("read it by Python's json, for comparison", f"{found['json_us']:.2f} µs"),
+        ("record a request: stored when it ends", f"{found['kept_per_request_us']:.2f} µs per request"),
         (
-            "record a request: worked out at the end of the second",
-            f"{found['worked_out_per_request_us']:.2f} µs a request",
+            "record a request: processed at the end of the second",
+            f"{found['worked_out_per_request_us']:.2f} µs per request",
         ),
         ("record: together, per value (goal: 0.3 µs)", f"{found['per_value_us']:.2f} µs"),
-        ("record: one by one in Python, to compare", f"{found['one_by_one_per_value_us']:.2f} µs a value"),
+        ("record: one by one in Python, for comparison", f"{found['one_by_one_per_value_us']:.2f} µs per value"),
         ("record: share of a core at 1000 requests/s", f"{found['share_of_a_core_at_1000_rps']:.2%}"),
         (
             "command to second 0, embedded target (goal: 2 s)",
@@ -153,8 +157,8 @@ def request_profile() -> str:
     found = read_results("request-profile")
     whole_us = us_per_request(found)
     rows = [(part, f"{share:.1%}", _us(share, whole_us)) for part, share in found["shares"].items()]
-    rows.append(("together", "100%", _us(1, whole_us)))
-    return f"{conditions(found)}\n\n{table(('part', 'share', 'µs a request'), rows)}"
+    rows.append(("total", "100%", _us(1, whole_us)))
+    return f"{conditions(found)}\n\n{table(('part', 'share', 'µs per request'), rows)}"
 
 
 def us_per_request(profile: Run) -> float | None:
@@ -199,6 +203,26 @@ def _error(one: dict[str, Any]) -> str:
     return f"**{text}**" if one["of_tolerance"] > 1 else text
 
 
+def stops() -> str:
+    """What a server that stops is said to take, from the smallest to the largest p95; loadproof last."""
+    p95 = {
+        one["tool"].partition(" ")[0]: one
+        for one in read_results("truth")["errors"]
+        if (one["script"], one["kind"], one["quantile"]) == ("stops", "response", 0.95)
+    }
+    ours = p95.pop("loadproof")
+    others = sorted(p95.items(), key=lambda item: item[1]["reported_s"])
+    reported = ", ".join(f"{tool} {_ms(one['reported_s'])}" for tool, one in others).replace(" ", " reports ", 1)
+    return (
+        f"**A server that stops for {STOP_S:g} s in every {STOP_EVERY_S:g} s has a true p95 of {_ms(ours['true_s'])}. "
+        f"{reported} and loadproof {_ms(ours['reported_s'])}.**"
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
 def rate() -> str:
     runs = read_results("rate")["runs"]
     rows: list[tuple[object, ...]] = [
@@ -214,7 +238,7 @@ def rate() -> str:
     over = [ratio(_median_of(run, "loadproof", sending), _median_of(run, "k6", whole)) for run in runs]
     rows += [
         ("CPU per 1000 requests, process that sends", _of_median(runs, "loadproof", sending, "{:.3f} s"), theirs, ""),
-        ("the same, over k6's", range_of(over), "", runs[-1]["goals"]["cpu_over_k6"]),
+        ("the same, relative to k6", range_of(over), "", runs[-1]["goals"]["cpu_over_k6"]),
         ("CPU per 1000 requests, whole command", _of_median(runs, "loadproof", whole, "{:.3f} s"), theirs, ""),
     ]
     rounds = len(runs[-1]["rounds"]["loadproof"])
@@ -237,13 +261,13 @@ def starvation() -> str:
     rows: list[tuple[object, ...]] = [
         (
             name,
-            "INVALID" if one["is_generators"] else "anything else",
+            "INVALID" if one["is_generators"] else "anything but INVALID",
             f"{one['right']} of {one['times']}",
             ", ".join(f"{word} {count}" for word, count in sorted(one["verdicts"].items())),
         )
         for name, one in found["experiments"].items()
     ]
-    return f"{conditions(found)}\n\n{table(('experiment', 'has to be', 'was', 'verdicts'), rows)}"
+    return f"{conditions(found)}\n\n{table(('experiment', 'expected', 'right', 'verdicts'), rows)}"
 
 
 def target_rounds() -> str:
@@ -270,7 +294,7 @@ def protection() -> str:
         for title, cost in found["median_us"].items()
     ]
     told = f"{conditions(found)} Medians of {len(found['rounds_us']['no protection'])} rounds."
-    return f"{told}\n\n{table(('one GET of a balance', 'CPU time', 'beside no protection'), rows)}"
+    return f"{told}\n\n{table(('one GET of a balance', 'CPU time', 'compared with no protection'), rows)}"
 
 
 def target_frames() -> str:
@@ -313,6 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts": parts,
     "request-profile": request_profile,
     "truth": truth,
+    "stops": stops,
     "rate": rate,
     "starvation": starvation,
     "coverage": coverage,

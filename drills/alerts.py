@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
         report.fact(f"{name}: {seen.requests} requests, {seen.failed} failed, slowest {seen.slowest_s * 1000:.0f} ms")
     for text in telegram.texts:
         report.fact(f"Telegram: {text.splitlines()[-1]}")
-    report.promise("nobody was told anything while all was well", kept=not told_when_calm and calm.failed == 0)
+    report.promise("nobody was alerted while everything was fine", kept=not told_when_calm and calm.failed == 0)
     tell_of_telegram(report, telegram, page, has_ended=ended)
     tell_of_sentry(report, errors)
     slowest_s = max(seen.slowest_s for seen in (calm, broken, after, later))
@@ -100,9 +100,9 @@ def tell_of_telegram(report: Report, telegram: FakeTelegram, page: str, *, has_e
     for name in INCIDENTS:
         told = [line for line in lines if line.startswith(f"{name}: ")]
         ends = [" recovered after " in line for line in told]
-        report.promise(f"{name} was told once, and once that it recovered", kept=ends == [False, True])
-    report.promise("nothing else was told", kept=has_ended and len(lines) == 2 * len(INCIDENTS))
-    report.promise("the 429 was waited for: each message was taken once", kept=telegram.asked == len(lines) + 1)
+        report.promise(f"{name} was reported once, and its recovery once", kept=ends == [False, True])
+    report.promise("nothing else was reported", kept=has_ended and len(lines) == 2 * len(INCIDENTS))
+    report.promise("the 429 was respected: each message was accepted once", kept=telegram.asked == len(lines) + 1)
     counted = re.findall(r'^alert_messages_total\{result="(\w+)"\} (\S+)$', page, re.MULTILINE)
     expected = {"sent": float(len(lines)), "failed": 0.0, "dropped": 0.0, "postponed": 0.0}
     found = {result: float(value) for result, value in counted}

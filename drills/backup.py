@@ -106,7 +106,7 @@ def report(seen: Seen) -> tuple[list[str], bool]:
         if lost:
             problems.append(f"{len(lost)} acknowledged payments are lost, the first {lost[0].id}")
         if not before:
-            problems.append("no payment was acknowledged before the backup began: nothing is shown")
+            problems.append("no payment was acknowledged before the backup began: nothing is proven")
     times, stalls = _response_times(seen)
     problems += stalls
     lines += ["", *times, "", *(f"FAIL: {problem}" for problem in problems)]
@@ -122,7 +122,7 @@ def _response_times(seen: Seen) -> tuple[list[str], list[str]]:
     for name, (began_s, ended_s) in seen.phases.items():
         times_s = sorted(payment.took_s for payment in seen.payments if began_s <= payment.intended_s < ended_s)
         if not times_s:
-            problems.append(f"no payments while {name}: nothing is shown")
+            problems.append(f"no payments while {name}: nothing is proven")
             continue
         slowest_s[name] = times_s[-1]
         lines.append(f"  {name:20} {len(times_s):9}" + "".join(f"{at * 1e3:10.1f}" for at in _quantiles(times_s)))

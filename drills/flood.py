@@ -29,7 +29,7 @@ LIMITS: Final = {"balance": 30, "transactions": 10, "webhooks": 5}
 _MOST_GROWTH_BYTES: Final = 10_000_000
 _SETTLED_S: Final = 5
 _MOST_SLOWER: Final = 2.0
-"""The neighbours' p(95) beside the flood, as a multiple of the calm's."""
+"""The neighbours' p(95) during the flood, as a multiple of the calm's."""
 _MARGIN_S: Final = 2
 _WINDOW_S: Final = 60
 
@@ -74,7 +74,7 @@ class Sent(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """Of the API beside the flood."""
+    """Of the API during the flood."""
 
     first_bytes: int
     last_bytes: int
@@ -125,11 +125,11 @@ class ByFlooder:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Flood the reference API from one address.")
     parser.add_argument("--short", action="store_true", help="half a minute")
-    parser.add_argument("--rps", type=int, help="requests a second of the flooder (default: 1000, by loadproof)")
+    parser.add_argument("--rps", type=int, help="requests per second of the flooder (default: 1000, by loadproof)")
     parser.add_argument("--seconds", type=int, default=15, help="with --rps: length of the calm, and of the flood")
     options = parser.parse_args(arguments)
     if options.seconds < _SHORTEST_S:
-        parser.error(f"--seconds: too short to tell anything, got {options.seconds}; give at least {_SHORTEST_S}")
+        parser.error(f"--seconds: too short to show anything, got {options.seconds}; give at least {_SHORTEST_S}")
     length, rps = SHORT if options.short else LONG, options.rps or 1000
     if options.rps is not None:
         rise_s = _SETTLED_S + _MARGIN_S
@@ -193,13 +193,13 @@ def _cpu_s(process: psutil.Process) -> float:
 def tell_of_neighbours(report: Report, verdict: dict[str, object]) -> None:
     calm, flood = outcomes(verdict, "calm"), outcomes(verdict, "flood")
     total = sum(flood.values())
-    report.fact(f"neighbours: {sum(calm.values()):,} requests before, {total:,} beside the flood")
+    report.fact(f"neighbours: {sum(calm.values()):,} requests before, {total:,} during the flood")
     for name in ("p50", "p95", "p99"):
         before, beside = quantile_ms(verdict, "calm", name), quantile_ms(verdict, "flood", name)
         if before is None or beside is None:
             report.measured(f"neighbours' {name}", is_so=False)
             continue
-        text = f"neighbours' {name}: {before:.1f} ms before, {beside:.1f} ms beside the flood"
+        text = f"neighbours' {name}: {before:.1f} ms before, {beside:.1f} ms during the flood"
         if name != "p95":
             report.fact(text)
         elif verdict["verdict"] == "INVALID":

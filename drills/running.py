@@ -89,7 +89,7 @@ class Report:
             self.broken.append(text)
 
     def measured(self, text: str, *, is_so: bool) -> None:
-        """What has to be so for the rest to tell anything: if it is not, nothing is broken, and nothing is shown."""
+        """What has to be so for the rest to tell anything: if it is not, nothing is broken, and nothing is proven."""
         print(f"  {'so     ' if is_so else 'INVALID'} {text}")
         if not is_so:
             self.unmeasured.append(text)

@@ -31,7 +31,7 @@ ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outc
 """The outcomes that the error ratio counts; throttled and rejected have ratios of their own."""
 
 DROPPED = "dropped"
-"""Beside the outcomes: an arrival of the open model that was never sent, for want of a free user."""
+"""Beside the outcomes: an arrival of the open model that was never sent, because no user was free."""
 MISSED = "missed"
 """A turn of the closed model that was never sent: its user still waited for an answer."""
 BACKED_OFF = "backed_off"

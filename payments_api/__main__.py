@@ -129,13 +129,15 @@ def _parse_arguments() -> argparse.Namespace:
     ]
     parser = argparse.ArgumentParser(
         prog="python -m payments_api",
-        description=f"The reference payments API. Also: %(prog)s {'|'.join(COMMANDS)}, each with a --help of its own.",
+        description=f"The reference payments API. Also: %(prog)s {'|'.join(COMMANDS)}, each with its own --help.",
         epilog="environment variables:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", help="overrides HOST")
     parser.add_argument("--port", help="overrides PORT")
-    parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started this ends")
+    parser.add_argument(
+        "--exit-with-parent", action="store_true", help="exit when the process that started this one exits"
+    )
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

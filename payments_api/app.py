@@ -83,9 +83,9 @@ async def pay(
     try:
         result = await _ledger(request).pay(idempotency_key, Order(**order.model_dump()))
     except KeyReusedError:
-        raise Problem(422, "key-reused", "This Idempotency-Key came with another order before.") from None
+        raise Problem(422, "key-reused", "This Idempotency-Key was already used with another order.") from None
     except KeyInFlightError:
-        raise Problem(409, "key-in-flight", "The same order is being carried out.") from None
+        raise Problem(409, "key-in-flight", "The same order is being processed.") from None
     if result.status != 201:
         raise Problem(result.status, result.body["kind"], result.body["detail"])
     headers = {"Location": f"/transactions/{result.body['id']}"}

@@ -62,7 +62,7 @@ def _refuse_newer(path: str) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         got = f"a ledger of schema {version}, and this version knows {SCHEMA_VERSION}"
-        raise UnusableDatabaseError(f"{path}: can't be served, got {got}; use the version that made it")
+        raise UnusableDatabaseError(f"{path}: can't be served, got {got}; use the version that created it")
 
 
 def _create(connection: sqlite3.Connection, accounts: int) -> None:

@@ -83,7 +83,7 @@ class Metrics:
         self._by_answer: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.in_flight = Gauge(
             "http_requests_in_flight",
-            "Requests without an answer.",
+            "Requests not answered yet.",
             registry=self._registry,
             multiprocess_mode="livesum",
         )

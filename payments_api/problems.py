@@ -51,7 +51,7 @@ def answer_with_problems(app: FastAPI) -> None:
     async def validation(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
         errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
-        return problem_answer(422, "invalid-request", "The request is not what this endpoint takes.", errors=errors)
+        return problem_answer(422, "invalid-request", "The request is not what this endpoint accepts.", errors=errors)
 
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:
         return problem_answer(500, "unexpected", "The server failed.")

@@ -60,7 +60,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     **options.VARIABLES,
     "WORKERS": (
         "1",
-        "processes that share the port and the database; each keeps limits of its own unless LIMITER=redis",
+        "processes that share the port and the database; each keeps its own limits unless LIMITER=redis",
     ),
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),

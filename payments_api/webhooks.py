@@ -54,7 +54,7 @@ def telegram_event_id(headers: Mapping[str, str], body: bytes, settings: Setting
     except (ValueError, KeyError, TypeError, RecursionError):
         update_id = None
     if not isinstance(update_id, int) or isinstance(update_id, bool):
-        raise Problem(400, "missing-update-id", "The body is no JSON object with a whole number as update_id.")
+        raise Problem(400, "missing-update-id", "The body is not a JSON object with an integer update_id.")
     return str(update_id)
 
 

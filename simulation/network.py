@@ -61,7 +61,7 @@ class Target:
         clock.sleep(min(answer_s, self._total_s))
         if answer_s > self._total_s:
             asked.outcome = Outcome.TIMEOUT
-            raise RequestTimeoutError("no whole answer")
+            raise RequestTimeoutError("no complete answer")
         asked.outcome = outcome
         if not status:
             raise ConnectionFailedError("reset")

@@ -43,7 +43,7 @@ class Drift:
     change: Estimate
     tau: float
     p_value: float
-    """How often noise alone gives such a tau."""
+    """How often noise alone produces such a tau."""
 
 
 def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:

@@ -153,9 +153,7 @@ def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | Non
     ratio = _goodput_ratio(seconds)
     if not seconds["offered"].sum() or ratio >= FEWEST_GOOD:
         return None
-    return (
-        f"{spans[compared].name} before it was no calm: its goodput ratio was {format_quantity(ratio, Dimension.RATIO)}"
-    )
+    return f"{spans[compared].name} before it was not calm (goodput ratio {format_quantity(ratio, Dimension.RATIO)})"
 
 
 def _goodput_ratio(seconds: pd.DataFrame) -> float:

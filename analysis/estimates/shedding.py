@@ -47,7 +47,7 @@ class Shedding:
         if self.missing > _MOST_DISHONEST * self.refused:
             yield f"{self.missing:,} of {self.refused:,} refusals had no Retry-After"
         if self.unreadable > _MOST_DISHONEST * self.refused:
-            yield f"{self.unreadable:,} of {self.refused:,} refusals had a Retry-After that says no time"
+            yield f"{self.unreadable:,} of {self.refused:,} refusals had an unreadable Retry-After"
         if self.broken > _MOST_DISHONEST * (self.kept + self.broken):
             yield f"{self.broken:,} of {self.kept + self.broken:,} were refused again after Retry-After"
 
@@ -56,7 +56,7 @@ class Shedding:
         if faults:
             return f"not gracefully: {faults}"
         tested = self.kept + self.broken
-        kept = f"Retry-After kept {self.kept:,} of {tested:,} times" if tested else "no Retry-After put to the test"
+        kept = f"Retry-After kept {self.kept:,} of {tested:,} times" if tested else "no Retry-After was tested"
         return f"gracefully: p95 {format_duration(self.p95_s)}, {kept}"
 
 

@@ -19,7 +19,7 @@ def cannot_show(run: LocustRun) -> tuple[str, ...]:
 
 def _sentences(run: LocustRun) -> Iterator[str]:
     yield (
-        "Nothing here tells how the load generator did: its CPU, its lateness, reports that were lost. "
+        "Nothing here shows how the load generator did: its CPU, its lateness, lost reports. "
         "So these files never prove that it kept up, and a slowdown may be its own."
     )
     yield (
@@ -29,11 +29,11 @@ def _sentences(run: LocustRun) -> Iterator[str]:
     )
     yield (
         "Percentiles are rounded to two digits: up to 4.8 % off, and ±0.5 ms below 100 ms. "
-        "How far chance moves them, the files don't tell; the intervals of times are the rounding only."
+        "The files don't show their sampling error; intervals of times cover the rounding only."
     )
     yield f"Failures share percentiles and means with successes, so fast failures flatter them{_share(run)}."
     if run.history.empty:
-        yield "There is no history: nothing can be said of the course of the run."
+        yield "There is no history: nothing is known about the course of the run."
     elif run.cumulative:
         yield (
             "The history's percentiles are since the start, which hides what came late; "

@@ -90,7 +90,7 @@ def load_locust_run(path: Path) -> LocustRun:
     if not source.exists:
         names = ", ".join(reader.path.name for reader in readers.values())
         remedy = "give a run directory, or the prefix that Locust's --csv was given"
-        raise InputError(Problem(str(path), f"no run directory, and none of {names} is there", remedy))
+        raise InputError(Problem(str(path), f"not a run directory, and none of {names} exists", remedy))
     entries, repeats = _entries(readers[STATS])
     history = History(readers[HISTORY])
     failures, exceptions = _failures(readers[FAILURES]), _exceptions(readers[EXCEPTIONS])
@@ -105,7 +105,7 @@ def load_locust_run(path: Path) -> LocustRun:
     # The history's percentiles are those of the whole run only where they are since the start.
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     if not (entries or failures or exceptions or len(history.frame)):
-        what = "none of its rows tells of all requests"
+        what = "none of its rows covers all requests"
         raise InputError(Problem(str(readers[HISTORY].path), what, "give the CSVs of a run as Locust wrote them"))
     total, endpoints = split(entries)
     damage += [*_gaps(total, endpoints), *_disagreement(total, history), *_contradictions(total, failures, repeats)]
@@ -167,14 +167,14 @@ def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
     if total is None or not endpoints:
         return
     if total.name == SUM:
-        yield "there is no row of all endpoints; it was added up from theirs, without percentiles"
+        yield "there is no row for all endpoints; it was added up from theirs, without percentiles"
         return
     requests = total.requests - sum(entry.requests for entry in endpoints)
     failures = total.failures - sum(entry.failures for entry in endpoints)
     if requests or failures:
         yield (
             f"all endpoints together have {abs(requests):,} requests and {abs(failures):,} failures "
-            f"{'more' if max(requests, failures) > 0 else 'fewer'} than the rows of each: some are missing, or are of "
+            f"{'more' if max(requests, failures) > 0 else 'fewer'} than the rows of each: some are missing, or from "
             "another moment"
         )
 
@@ -188,7 +188,7 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
         yield f"the stats file lacks the last {-ahead:,} requests"
     more = history.failures - total.failures if total and len(history.frame) else 0
     if more > 0:
-        yield f"the history has {more:,} failures more than the stats file"
+        yield f"the history has {more:,} more failures than the stats file"
 
 
 def _contradictions(total: Entry | None, failures: tuple[Failure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:

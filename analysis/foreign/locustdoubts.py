@@ -129,7 +129,7 @@ def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRu
         lacking = max(requests, failures)
         why = f"the history file has {_counts(requests, failures)} more than the stats file"
         yield Doubt(
-            why if is_own else f"{why}, and of which endpoints it doesn't tell",
+            why if is_own else f"{why}, and it doesn't show for which endpoints",
             requests=lacking,
             failures=failures,
             slow=0 if kept else lacking,
@@ -180,7 +180,7 @@ def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
     names = {(row.method, row.name) for row in run.entries}
     is_whole = bool(run.seconds) and {(row.method, row.name) for row in run.seconds} <= names
     if not is_whole and (run.second_total is None or run.second_total.requests < total.requests):
-        why = "there is no row of all endpoints, with which Locust ends the file: rows of others may be missing, too"
+        why = "there is no row for all endpoints, with which Locust ends the file: other rows may be missing too"
         yield Doubt(why, *(math.inf,) * 3)
 
 

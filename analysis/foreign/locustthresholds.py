@@ -39,14 +39,14 @@ _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, an empty one, too."""
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
 _IMPOSSIBLE: Final = {
-    "goodput": "Locust's CSVs don't tell which answers were correct and in time",
-    "goodput_ratio": "Locust's CSVs don't tell which answers were correct and in time",
-    "burn_rate": "Locust's CSVs don't tell which answers were correct and in time",
+    "goodput": "Locust's CSVs don't show which answers were correct and in time",
+    "goodput_ratio": "Locust's CSVs don't show which answers were correct and in time",
+    "burn_rate": "Locust's CSVs don't show which answers were correct and in time",
     "throttled_ratio": "Locust's CSVs don't tell a refusal from another failure",
     "rejected_ratio": "Locust's CSVs don't tell a refusal from another failure",
-    "spread": "Locust's CSVs don't tell when a single request was sent",
-    "recovery": "Locust's CSVs don't tell when a disturbance ended",
-    "drift": "Locust's CSVs don't tell which part of a run was meant to be steady",
+    "spread": "Locust's CSVs don't show when a single request was sent",
+    "recovery": "Locust's CSVs don't show when a disturbance ended",
+    "drift": "Locust's CSVs don't show which part of a run was meant to be steady",
 }
 _FAILURES_WORTH_A_WORD: Final = 0.01
 
@@ -89,7 +89,7 @@ def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         many = f"all {len(judgements)} thresholds hold" if len(judgements) > 1 else "the threshold holds"
-        reason = sentence(f"{many}; whether the generator kept up, these files don't tell")
+        reason = sentence(f"{many}; these files can't show whether the generator kept up")
     elif deciding:
         # No capital letter: it may begin with a name.
         reason = told(deciding)
@@ -103,18 +103,18 @@ def _raised(run: LocustRun) -> Iterator[Finding]:
     """As in a run of our own: a task that ends in the middle sends less than it was meant to."""
     times, sent = sum(raised.count for raised in run.exceptions), run.total.requests if run.total else 0
     if times > MOST_RAISED * sent:
-        first = shortened(run.exceptions[0].message) or "one without a text"
+        first = shortened(run.exceptions[0].message) or "one without text"
         what = (
-            f"the users' own code raised {times:,} exceptions, says the exceptions file, for {sent:,} requests, "
+            f"the exceptions file has {times:,} exceptions from the users' own code for {sent:,} requests, "
             f"most often {first}"
         )
-        yield Finding(Word.INCONCLUSIVE, what, "mend the locustfile; the exceptions file has its tracebacks")
+        yield Finding(Word.INCONCLUSIVE, what, "fix the locustfile; the exceptions file has its tracebacks")
 
 
 _NEXT_STEPS: Final = {
-    Word.PASS: "Read in the report what such files can't show, before you rely on it.",
-    Word.FAIL: "Look in the report when it began. Then mend the target or the threshold, or check the load generator.",
-    Word.INCONCLUSIVE: "Run longer or with more requests; nothing says yet that the target is at fault.",
+    Word.PASS: "Before you rely on it, read in the report what such files can't show.",
+    Word.FAIL: "See in the report when it began. Then fix the target or the threshold, or check the load generator.",
+    Word.INCONCLUSIVE: "Run longer or with more requests; so far nothing shows that the target is at fault.",
 }
 
 
@@ -143,7 +143,7 @@ def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
 
 def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgement:
     """Of two states that come to two words: the later decides where it is beyond the limit."""
-    why = f"the history file goes on beyond the stats file, to {later.requests:,} requests"
+    why = f"the history file continues beyond the stats file, to {later.requests:,} requests"
     if then.word is Word.FAIL:
         return replace(then, reason=f"{then.reason}; {why}")
     reason = f"{judgement.reason}; but {why}, and there it is {then.reason}"
@@ -225,17 +225,17 @@ def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
     expectation = threshold.expectation
     metric = expectation.metric
     if metric.name in _IMPOSSIBLE:
-        yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they can tell {_POSSIBLE}"
+        yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they support {_POSSIBLE}"
     elif metric.quantile is not None and metric.quantile not in run.percentiles:
         columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
-        yield "expect", "these CSVs have no such percentile of the whole run", threshold.expect, f"they have {columns}"
+        yield "expect", "these CSVs have no such percentile of the entire run", threshold.expect, f"they have {columns}"
     elif metric.quantile is not None and len(rows_of(threshold, run)) > 1:
         remedy = "name one endpoint, and its method where it has several"
-        yield "expect", "a percentile of several rows can't be told from theirs", threshold.expect, remedy
+        yield "expect", "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
     if expectation.of_baseline or expectation.window_s is not None:
-        yield "expect", "Locust's totals are of one whole run", threshold.expect, "compare a metric with a limit"
+        yield "expect", "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
     if metric.name in {"throughput", "count"} and expectation.wants_low:
-        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, Longest(math.inf)):
         yield "expect", found.what, threshold.expect, found.remedy
 

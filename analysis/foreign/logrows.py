@@ -93,7 +93,7 @@ class LogRows:
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
         if twice := [name for name in repeated(header) if name in COLUMNS]:
             what = f"several columns are called {' and '.join(map(printable, twice))}"
-            raise InputError(Problem(str(self.path), what, "leave each of them in once: nobody knows which one counts"))
+            raise InputError(Problem(str(self.path), what, "keep each of them once: it is unclear which one counts"))
         return header, block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, an empty one, too."""
 _IMPOSSIBLE: Final = frozenset({"goodput", "goodput_ratio", "burn_rate", "spread", "recovery", "drift"})
-_UNKNOWN: Final = "a log doesn't tell what was planned, or which answers were correct and in time"
+_UNKNOWN: Final = "a log doesn't show what was planned, or which answers were correct and in time"
 
 
 class LogThreshold(Strict):
@@ -67,7 +67,7 @@ def _refusals(threshold: LogThreshold, log: RequestLog) -> Iterator[Refusal]:
     if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
     elif expectation.metric.name in {"throughput", "count"} and expectation.wants_low:
-        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation):
         yield "expect", found.what, threshold.expect, found.remedy
     if threshold.endpoint == []:
@@ -92,7 +92,7 @@ def decide(thresholds: tuple[LogThreshold, ...], log: RequestLog) -> Verdict:
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
-        reason = f"all {len(judgements)} thresholds hold; whether the generator kept up, a log doesn't tell"
+        reason = f"all {len(judgements)} thresholds hold; a log can't show whether the generator kept up"
     else:
         reason = told(deciding)
     first = thresholds[judgements.index(deciding[0])]
@@ -100,9 +100,9 @@ def decide(thresholds: tuple[LogThreshold, ...], log: RequestLog) -> Verdict:
 
 
 _NEXT_STEPS: Final = {
-    Word.PASS: "Read in the report what a log can't show, before you rely on it.",
-    Word.FAIL: "Look in the report when it began. Then mend the target, or correct the threshold.",
-    Word.INCONCLUSIVE: "Log more requests, then judge again; nothing says yet that the target is at fault.",
+    Word.PASS: "Before you rely on it, read in the report what a log can't show.",
+    Word.FAIL: "See in the report when it began. Then fix the target, or correct the threshold.",
+    Word.INCONCLUSIVE: "Log more requests, then judge again; so far nothing shows that the target is at fault.",
 }
 
 
@@ -128,7 +128,7 @@ def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
     other = judge_scope(threshold, left_out.added(run, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
     if other.word is judgement.word:
         return judgement
-    reason = f"{judgement.reason}; but {left_out.why}, and may hold what would turn it"
+    reason = f"{judgement.reason}; but {left_out.why}, which could change the outcome"
     return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
 
 

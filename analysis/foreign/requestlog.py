@@ -68,7 +68,7 @@ def read_log(path: Path) -> RequestLog:
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
     if counted.last_s - counted.start_s > _LONGEST_S:
-        remedy = "are some of these milliseconds? Mend the lines that are far from the others"
+        remedy = "are some of these milliseconds? Fix the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]

@@ -51,7 +51,7 @@ class Texts:
     def notes(self) -> tuple[str, ...]:
         if self.page is None:
             return ()
-        as_what = f"as if written in the code page {self.page}, a guess, and told apart byte for byte"
+        as_what = f"as if written in the code page {self.page}, a guess, and kept apart byte for byte"
         return (f"texts that are not in UTF-8 are shown {as_what}",)
 
 

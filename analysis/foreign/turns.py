@@ -116,8 +116,8 @@ def find_turns(run: LocustRun) -> Degradation:
     seen = _Seen(used, *_times_of(used, cumulative=run.cumulative))
     notes = [*_failed_from_the_start(run.history, used), *_stood_still(table)]
     if len(used) < FEWEST_WINDOWS:
-        many = f"{len(used)} x {WINDOW_S} s with requests, and {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
-        return Degradation((), f"Too short a history: {many}", notes=(*notes, *seen.course()))
+        many = f"{len(used)} x {WINDOW_S} s with requests; {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
+        return Degradation((), f"The history is too short: {many}", notes=(*notes, *seen.course()))
     low, rises = _low_load(used)
     looks = [_failures(used)]
     if rises:
@@ -157,7 +157,7 @@ class _Seen:
         first, peak = known[0], known[np.argmax(self.times_s[known])]
         if self.times_s[peak] >= 2 * self.times_s[first] > 0:
             yield (
-                f"All the same, {self.word} went from {format_duration(self.times_s[first])} "
+                f"Still, {self.word} went from {format_duration(self.times_s[first])} "
                 f"({self._when(first)}) to {format_duration(self.times_s[peak])} ({self._when(peak)})."
             )
 
@@ -175,8 +175,8 @@ def _extent(run: LocustRun, used: pd.DataFrame, *, rises: bool) -> str:
     users, rate_rps = used["users"].max(), used["throughput_rps"].max()
     seen = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
     if rises:
-        return f"Looked at up to {seen}; of higher load nothing is known."
-    untold = "how throughput and times go with load can't be told."
+        return f"Tested up to {seen}; nothing is known about higher load."
+    untold = "how throughput and times depend on load can't be determined."
     first, top = run.history["users"].iloc[0], run.history["users"].max()
     if top >= 2 * max(first, 1.0):
         return f"The load rose from {first:,.0f} to {top:,.0f} users within a window of {WINDOW_S} s: {untold}"
@@ -217,7 +217,7 @@ def _stood_still(table: pd.DataFrame) -> Iterator[str]:
     silent = table[begun & (table["requests"] == 0) & (table["users"] >= 1)]
     if len(silent):
         yield (
-            f"In {len(silent)} x {WINDOW_S} s no request ended at all, though there were users: "
+            f"In {len(silent)} x {WINDOW_S} s no request ended at all, although there were users; "
             f"first after {format_duration(silent['start_s'].iloc[0])}."
         )
 
@@ -238,7 +238,7 @@ def _failures(used: pd.DataFrame) -> _Look:
         share = used["failures"].iloc[index] / used["requests"].iloc[index]
         share, was = (format_quantity(float(ratio), Dimension.RATIO) for ratio in (share, before.value))
         if index == len(used) - 1:
-            note = f"Failures in the last {WINDOW_S} s alone: {share} of the requests, {was} before."
+            note = f"Failures only in the last {WINDOW_S} s: {share} of the requests, {was} before."
             return _Look("failures", notes=(note,))
         if lows[index + 1] > _limit(before):
             word = "rose" if before.low > _LEAST_RATIO else "began"
@@ -257,8 +257,8 @@ def _times(seen: _Seen, low: NDArray[np.bool_]) -> _Look:
     at_low = times_s[low & np.isfinite(times_s)]
     if len(at_low) < _FEWEST_AT_LOW_LOAD:
         note = (
-            f"Low load lasted too short to compare times with: {len(at_low)} x {WINDOW_S} s with times at up to "
-            f"{used['users'][low].max():,.0f} users, and {_FEWEST_AT_LOW_LOAD} x {WINDOW_S} s are needed."
+            f"Low load was too short to compare times with: {len(at_low)} x {WINDOW_S} s with times at up to "
+            f"{used['users'][low].max():,.0f} users; {_FEWEST_AT_LOW_LOAD} x {WINDOW_S} s are needed."
         )
         return _Look("times", notes=(note, *seen.course()), had_power=False)
     level_s = float(np.median(at_low))
@@ -268,7 +268,7 @@ def _times(seen: _Seen, low: NDArray[np.bool_]) -> _Look:
     index = _twice_in_a_row(beyond)
     if index is None:
         now = f"{format_duration(times_s[-1])}, {format_duration(level_s)} at low load"
-        last = f"In the last {WINDOW_S} s alone {word} more than doubled: {now}."
+        last = f"Only in the last {WINDOW_S} s, {word} more than doubled: {now}."
         return _Look("times", notes=(last,) if beyond[-1] else ())
     what = f"{word} more than doubled: {format_duration(times_s[index])}, {format_duration(level_s)} at low load"
     return _Look("times", _turn("times", used, index, what))
@@ -315,9 +315,9 @@ def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
     at_low_rps, at_high_rps = (float(used["throughput_rps"][part].median()) for part in (low, high))
     if at_high_rps < _FOLLOWS * at_low_rps:
         yield (
-            f"Throughput did not follow users: {format_quantity(at_low_rps, Dimension.RATE)} at up to "
+            f"Throughput did not grow with users: {format_quantity(at_low_rps, Dimension.RATE)} at up to "
             f"{users[low].max():,.0f} of them, {format_quantity(at_high_rps, Dimension.RATE)} from "
-            f"{users[high].min():,.0f} on. It may have been at its end before the lowest load seen."
+            f"{users[high].min():,.0f} on. It may have reached its limit below the lowest load seen."
         )
 
 

@@ -88,7 +88,7 @@ def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
     for before, span in _eased(run, disturbed):
         found = unrest_before(run, span.name, tuple(run.manifest.scenario.mix))
         if found is not None and level(span) < level(before):
-            yield f"recovery in {span.name} can't be told: {found}"
+            yield f"recovery in {span.name} can't be determined: {found}"
 
 
 def _drifts(run: Run) -> Iterator[Drift]:
@@ -108,7 +108,7 @@ def notes(found: Degradation) -> Iterator[Finding]:
     yield from _ungraceful(found.shedding)
     for recovery in found.recoveries:
         if recovery.took_s is None:
-            what = f"metastable: not as before {recovery.trigger} in {format_duration(recovery.looked_s)} after it"
+            what = f"metastable: still not as before {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
             yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
     for what in found.unrest:
         yield Finding(Word.PASS, what, "compare with a phase in which the target keeps up")
@@ -120,33 +120,33 @@ def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
         peak, step = curve.collapse.peak, curve.collapse.step
         what = (
             f"goodput collapsed: {peak.goodput_rps:.0f} rps in {peak.phase}, "
-            f"{step.goodput_rps:.0f} rps in {step.phase} under more load"
+            f"{step.goodput_rps:.0f} rps in {step.phase} under a higher load"
         )
-        yield Finding(Word.PASS, what, "refuse what is too much early, before it costs anything")
+        yield Finding(Word.PASS, what, "refuse excess requests early, before they cost anything")
 
 
 def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
     if shedding is not None and not shedding.is_graceful:
         what = f"{shedding.refused:,} requests were refused, {shedding}"
-        yield Finding(Word.PASS, what, "refuse before any work, and say in Retry-After when a client is admitted again")
+        yield Finding(Word.PASS, what, "refuse before doing any work, and say in Retry-After when to come back")
 
 
 def _too_short(found: Degradation) -> Iterator[Finding]:
     """Warm-up, or phase."""
     if found.too_short:
-        what = f"{', '.join(found.too_short)}: too few seconds to see how alike they are, and taken as independent"
-        yield Finding(Word.PASS, what, f"let a phase last {FEWEST_SECONDS} s at least where a verdict hangs on it")
+        what = f"{', '.join(found.too_short)}: too few seconds to tell how correlated they are; treated as independent"
+        yield Finding(Word.PASS, what, f"let a phase last at least {FEWEST_SECONDS} s if a verdict depends on it")
     settled, unsettled = found.settling, ""
     if settled is not None and settled.is_too_late:
         unsettled = settled.phase
         seen = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
         what = f"response times: {seen}; the warm-up ended at {format_duration(settled.warm_up_s)}"
-        yield Finding(Word.PASS, what, "warm up longer, or look at what drifts")
+        yield Finding(Word.PASS, what, "warm up longer, or check what drifts")
     for alike in found.too_alike:
         # Where it had not settled, that is why its seconds are alike.
         if alike.phase != unsettled:
             what = (
-                f"neighbouring seconds of {alike.phase} are alike (correlation {alike.correlation:.2f}): "
-                f"from {alike.lasted_s} s of them intervals come out too narrow"
+                f"neighbouring seconds of {alike.phase} are correlated ({alike.correlation:.2f}): "
+                f"with only {alike.lasted_s} s of them, intervals are too narrow"
             )
-            yield Finding(Word.PASS, what, f"let it last {format_duration(alike.enough_s)} where the verdict is close")
+            yield Finding(Word.PASS, what, f"let it last {format_duration(alike.enough_s)} if the verdict is close")

@@ -48,7 +48,7 @@ STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
 
-_HARMLESS: Final = "; no threshold turns on it"
+_HARMLESS: Final = "; no threshold depends on it"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
@@ -188,7 +188,9 @@ def _clocks(run: Run) -> Iterator[Disturbance]:
         steps_s = rows.loc[rows["clock_step_s"].abs() > ASLEEP_S, "clock_step_s"]
         if len(steps_s):
             total = format_duration(float(steps_s.abs().sum()))
-            yield Disturbance(f"worker {worker}'s wall clock was set by {total}", "nothing is timed by it during a run")
+            yield Disturbance(
+                f"worker {worker}'s wall clock was moved by {total}", "nothing is timed by it during a run"
+            )
 
 
 def _stolen(run: Run) -> Iterator[Disturbance]:

@@ -29,7 +29,7 @@ _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"
 _MANY_REPEATED_RATIO: Final = 0.001
 MOST_RAISED: Final = 0.01
 """Exceptions of users' own code, of the requests that were sent; set-up that failed, of all set-up."""
-_OUR_DEFECT: Final = "this is a defect of loadproof: keep the run directory and report it"
+_OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
 def examine(run: Run) -> tuple[Finding, ...]:
@@ -47,37 +47,37 @@ def _ending(run: Run) -> Iterator[Finding]:
             yield Finding(
                 Word.FAIL,
                 f"the target died after {came}{detail}",
-                "look into target.log and its memory, then run again",
+                "check target.log and the target's memory, then run again",
             )
         case "generator_died":
-            remedy = "look into generator.log, then run again"
+            remedy = "check generator.log, then run again"
             yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "free what it lacked and run again")
+            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "make room, then run again")
         case "aborted":
             yield _aborted(run, f"ended early, after {came}{detail}")
         case "interrupted" | "terminated":
-            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "run it to its end")
+            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "let it run to the end")
         case "running":
-            yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended in order", "run it to its end")
+            yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended properly", "let it run to the end")
 
 
 def _aborted(run: Run, what: str) -> Finding:
     """The final word is from the whole record: what ended the run may have been mended by answers that came later."""
     thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
     if any(judge(threshold, run).word is Word.FAIL for threshold in thresholds):
-        return Finding(Word.FAIL, what, "look at that window in the report, mend the target, and run again")
-    what += "; in the whole record that window is not broken"
-    return Finding(Word.INCONCLUSIVE, what, "run it again, to its end")
+        return Finding(Word.FAIL, what, "look at that window in the report, fix the target, and run again")
+    what += "; in the complete record that window is not violated"
+    return Finding(Word.INCONCLUSIVE, what, "run it again, to the end")
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # A target that was gone before the first request has none, and that is its own doing.
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
-        yield Finding(Word.INVALID, "no request was recorded", "look into generator.log, then run again")
+        yield Finding(Word.INVALID, "no request was recorded", "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         what = "the generator left no record of its own health: nobody knows whether it kept up"
-        yield Finding(Word.INVALID, what, "look into generator.log, then run again")
+        yield Finding(Word.INVALID, what, "check generator.log, then run again")
     for damage in run.damage:
         yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
 
@@ -91,11 +91,11 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     abandoned = planned.abandoned + setup.abandoned
     accounted = planned.sent + planned.unsent + setup.sent + setup.unsent + abandoned
     if sent != accounted:
-        remedy = f"end what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
+        remedy = f"stop what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
         yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
-        what = f"{abandoned:,} requests were cut off, and never more than {most:,} were in flight at once"
+        what = f"{abandoned:,} requests were cut off, but never more than {most:,} were in flight at once"
         yield Finding(Word.INVALID, what, _OUR_DEFECT)
 
 
@@ -105,11 +105,11 @@ def _set_up(run: Run) -> Iterator[Finding]:
     if not counts.sent:
         return
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
-    what = f"on_start and on_stop sent {counts.sent:,} requests beside the plan"
+    what = f"on_start and on_stop sent {counts.sent:,} requests outside the plan"
     if failed:
         what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS
-    remedy = "mend the target, or what on_start and on_stop send, then run again" if failed else "nothing to do"
+    remedy = "fix the target, or what on_start and on_stop send, then run again" if failed else "nothing to do"
     yield Finding(word, what, remedy)
 
 
@@ -141,16 +141,16 @@ def _raised(run: Run) -> Iterator[Finding]:
         return
     first = run.raised[0]
     where = f" ({first.place})" if first.place else ""
-    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without a text'}{where}"
+    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without text'}{where}"
     sent = tally(run.intervals).sent
     word = Word.INCONCLUSIVE if times > MOST_RAISED * sent else Word.PASS
-    yield Finding(word, what, "mend the locustfile; locust_exceptions.csv has the tracebacks")
+    yield Finding(word, what, "fix the locustfile; locust_exceptions.csv has the tracebacks")
 
 
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
     """The verdict is about what was measured, and that was not the API as it is."""
     if faults := run.manifest.target.faults:
-        what = f"the embedded target was told to go wrong: FAULTS={printable(faults)}"
+        what = f"the embedded target was made to fail on purpose: FAULTS={printable(faults)}"
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
@@ -160,8 +160,8 @@ def _lost_redis(run: Run) -> Iterator[Finding]:
         return
     fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"].max()
     if fallbacks > 0:
-        what = f"the embedded target's Redis was lost for a while: {fallbacks:,.0f} times limits were asked of memory"
-        remedy = "look into redis.log, or at the server of REDIS_URL: limits were shared only while it answered"
+        what = f"the embedded target lost its Redis for a while: {fallbacks:,.0f} checks were counted in memory"
+        remedy = "check redis.log, or the server at REDIS_URL: limits were shared only while it answered"
         yield Finding(Word.PASS, what, remedy)
 
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from analysis.estimates.estimate import Estimate
     from loadproof.scenario.expectation import Expectation
 
-_WHY: Final = "one run a side can't tell a change from noise"
+_WHY: Final = "one run on each side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
 _MOST_TIMES: Final = 100
 """So many times the samples nobody waits for."""
-TOO_CLOSE: Final = "too close to it for any longer run to decide"
+TOO_CLOSE: Final = "too close for a longer run to decide"
 
 
 class Word(StrEnum):
@@ -107,7 +107,7 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     dimension = expectation.metric.dimension
     seen = format_quantity(candidate.value, dimension)
     if before is None:
-        missing = "the baseline has no samples of it" if is_given else "no baseline was given; add --baseline RUN"
+        missing = "the baseline has no samples for it" if is_given else "no baseline was given; add --baseline RUN"
         return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"

@@ -45,7 +45,7 @@ class Past(StrEnum):
     SHED = "was refused"
     FAILED = "failed"
     LATE = "was answered too late"
-    UNSENT = "was never sent, for want of a free user"
+    UNSENT = "was never sent, because no user was free"
 
 
 @dataclass(frozen=True)

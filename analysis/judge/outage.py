@@ -70,7 +70,7 @@ _ENDINGS: Final = {
     "ok": "ok, but too late",
     "dropped": "dropped, never sent",
     "missed": "missed, never sent",
-    "backed_off": "never sent, as it had asked to wait",
+    "backed_off": "never sent, because the target had asked to wait",
 }
 
 

@@ -36,8 +36,10 @@ _LACKING: Final = {
     WANTS["files"]: ("no file left to open", "raise the limit of open files (`ulimit -n`, fs.file-max)"),
     WANTS["memory"]: ("no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
 }
-_LOST_USERS: Final = "look into generator.log and at what the locustfile does between requests, then run again"
-_EMPTY_TURNS: Final = "let each task send a request before it returns, and the scenario say how often; then run again"
+_LOST_USERS: Final = "check generator.log and what the locustfile does between requests, then run again"
+_EMPTY_TURNS: Final = (
+    "have each task send a request before it returns, and set its pace in the scenario; then run again"
+)
 
 
 def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
@@ -128,8 +130,8 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
 
 def _absent_or_late(absent_s: float, late_s: float) -> str:
     if absent_s > late_s:
-        return "most because users were not there: too slow to come, or ended by an exception"
-    return "most because users were not ready at their turn: their own code took too long, or the event loop"
+        return "mostly because users were missing: too slow to start, or ended by an exception"
+    return "mostly because users were not ready for their turn: their own code or the event loop took too long"
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
@@ -137,7 +139,7 @@ def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
-            yield Disturbance(f"{what}: no simultaneous load", LESS_LOAD, decides=True)
+            yield Disturbance(f"{what}: not a simultaneous load", LESS_LOAD, decides=True)
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (

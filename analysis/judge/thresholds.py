@@ -136,11 +136,11 @@ def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, run: Run, 
     if judged.word is not Word.INCONCLUSIVE:
         return text if judged.word is Word.PASS else f"{text}, beyond the limit"
     if judged.in_this_run is Answer.MISSED:
-        return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not surely the next time"
+        return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not certainly next time"
     if estimate.n < needed:
         return f"{text}: {estimate.n:,} samples, needs {needed:,}"
     is_kept = judged.in_this_run is Answer.KEPT
-    text += ", straddles the limit" + (": kept in this run, not surely the next time" if is_kept else "")
+    text += ", straddles the limit" + (": kept in this run, but not certainly next time" if is_kept else "")
     # More of the same would only have more outages.
     is_outage = outage_of(misses, run) is not None
     return text if is_outage else text + _deciding_samples(expectation, estimate, run, scope)
@@ -152,16 +152,16 @@ def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
         return f"more than {_FAR:g} times the limit"
     share, allowed = (format_quantity(ratio, Dimension.RATIO) for ratio in (misses.count / misses.n, misses.allowed))
     if expectation.metric.quantile is not None:
-        return f"more than {_FAR:g} times the limit: {share} took longer than the limit, where {allowed} may"
+        return f"more than {_FAR:g} times the limit: {share} took longer than the limit ({allowed} allowed)"
     told = "far beyond the limit" if misses.bound < 2 * misses.allowed else "more than twice what the limit allows"
-    return told if expectation.wants_low else f"{told}: {share} missed it, where {allowed} may"
+    return told if expectation.wants_low else f"{told}: {share} missed it ({allowed} allowed)"
 
 
 def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
     unrest = None
     if expectation.metric.name == "recovery":
         unrest = unrest_before(run, scope.phases[0], scope.endpoints)
-    return f"nothing to recover to: {unrest}" if unrest else _NOTHING
+    return f"nothing to compare with: {unrest}" if unrest else _NOTHING
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:

@@ -26,13 +26,13 @@ def unread(run: Run) -> Iterator[Finding]:
     answers = int(rows["count"].sum())
     if not answers:
         return
-    what = f"a limit of loadproof: {answers:,} answers count as invalid that it doesn't read, right as they may be"
-    remedy = "locust_failures.csv names the limit; ask the target for less in an answer, or leave this endpoint out"
+    what = f"a limit of loadproof: {answers:,} answers that it can't read count as invalid, although they may be right"
+    remedy = "locust_failures.csv names the limit; request smaller answers, or leave this endpoint out"
     other = replace(run, intervals=pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
     if any(judge(one, run).word is not judge(one, other).word for one in run.manifest.scenario.thresholds):
         yield Finding(Word.INVALID, what, remedy)
     else:
-        yield Finding(Word.PASS, f"{what}; no threshold turns on it", remedy)
+        yield Finding(Word.PASS, f"{what}; no threshold depends on it", remedy)
 
 
 def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:

@@ -77,8 +77,8 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
 def _next_after_pass(moves: Sequence[Move]) -> str:
     if moves and moves[0].worse > 0:
         return (
-            f"Weigh what became worse before you keep this run as a baseline: {moves[0].what}. "
-            "Several runs of each release tell whether that is more than noise."
+            f"Check what got worse before you keep this run as a baseline: {moves[0].what}. "
+            "Several runs of each release will show whether it is more than noise."
         )
     return "Nothing to do. Keep this run as the baseline of the next release."
 
@@ -87,10 +87,10 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
     """The worst change, the best where none is worse, and how many more there are."""
     name = baseline.manifest.run_id
     if not moves:
-        return f"Beside {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
+        return f"Compared with {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
     first = moves[0] if moves[0].worse > 0 else moves[-1]
     more = f", and {len(moves) - 1} more changed by {NOTICED:.0%} or more" if len(moves) > 1 else ""
-    return f"Beside {name}: {first.what}{more}; one run a side can't tell a change from noise."
+    return f"Compared with {name}: {first.what}{more}; one run on each side can't tell a change from noise."
 
 
 def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
@@ -123,8 +123,8 @@ def told(deciding: list[Judgement]) -> str:
 
 
 _PARTS: Final = {
-    "recovery": "Recovery in the report, and for what kept the load up: retries, full queues, lost caches",
-    "drift": "the drift in the report, and for what grows all the time: leaks, tables, logs",
+    "recovery": "Recovery in the report, and check what kept the load up: retries, full queues, lost caches",
+    "drift": "the drift in the report, and check what keeps growing: leaks, tables, logs",
 }
 """Of the report, for metrics that no single phase and endpoint tells."""
 
@@ -140,8 +140,8 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_bas
         return wanting
     place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
     if first.word is Word.INCONCLUSIVE:
-        return f"Look at {place}. A longer run tells whether it is so each time."
-    return f"Look at {place}. Then mend the target, or correct the threshold."
+        return f"Look at {place}. A longer run will show whether this happens every time."
+    return f"Look at {place}. Then fix the target, or correct the threshold."
 
 
 def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) -> str | None:
@@ -149,14 +149,14 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     if threshold.expectation.of_baseline:
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
-        return "Weigh the difference beside the baseline yourself: one run a side can't decide it, however long."
+        return "Judge the difference from the baseline yourself: one run on each side can't decide it, however long."
     if judgement.reason.endswith(TOO_CLOSE):
-        return "The target lies on its limit: correct the threshold or the target; no longer run decides it."
+        return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":
-        return "Look why the phase before the trigger was not calm, or too short, then run again."
+        return "Find out why the phase before the trigger was not calm or was too short, then run again."
     if judgement.in_this_run is Answer.MISSED:
         return None
-    return "Run longer or with more requests, then judge again; nothing says yet that the target is at fault."
+    return "Run longer or with more requests; so far nothing shows that the target is at fault."
 
 
 def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
@@ -167,8 +167,8 @@ def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
     outage = outage_of(misses_of(expectation, run, scope), run)
     if outage is None:
         return None
-    why = "Find out from the target's logs what it did then"
-    then = ", and mend it, or correct the threshold" if judgement.word is Word.FAIL else ": it may come again"
+    why = "Check the target's logs for what it did then"
+    then = ", then fix it, or correct the threshold" if judgement.word is Word.FAIL else ": it may happen again"
     return f"{sentence(outage.told(run, expectation))}. {why}{then}."
 
 

@@ -60,7 +60,7 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
     counted = count_seconds(expectation, rows, scope, seconds=math.ceil(run.manifest.phases[-1].end_s))
     window = deciding_window(expectation, spans, counted, until_s=run.measured_s)
     if window is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no whole window: nothing to judge")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, "no complete window: nothing to judge")
     if window.share is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, f"no samples {window.when}")
     inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 NO_VERDICT: Final = "No verdict: no thresholds were given."
 INTERVAL: Final = "interval"
 INTERVAL_NOTE: Final = (
-    "Intervals: of error_ratio that of 95 % confidence; of times only what Locust's rounding leaves open, "
-    "with no sampling error known."
+    "Intervals: 95 % confidence for error_ratio; for times only what Locust's rounding leaves open, "
+    "since their sampling error is unknown."
 )
 QUANTILES: Final = (0.5, 0.95, 0.99)
 _MOST_IN_JSON: Final = 1_000
@@ -186,7 +186,7 @@ def turns_note(degradation: Degradation) -> str:
     if degradation.looked and not degradation.turns:
         whole = len(degradation.looked_for) == len(_KINDS)
         kinds = " and ".join(_KINDS[kind] for kind in degradation.looked_for)
-        nothing = "Nothing was seen to turn. " if whole else f"No turn seen in {kinds}. "
+        nothing = "No turning point found. " if whole else f"No turning point in {kinds}. "
     return nothing + degradation.extent
 
 
@@ -244,5 +244,5 @@ def terminal(examined: Examined) -> Group:
         *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),
         *(Text(escaped(f"exception in the locustfile: {one}")) for one in exceptions_text(examined.run, 3)),
         *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
-        Text("note: nothing in such files tells whether the load generator kept up"),
+        Text("note: such files can't show whether the load generator kept up"),
     )

@@ -62,7 +62,7 @@ def lost_chart(curve: LoadCurve) -> Markup | None:
         axes.set_xlabel(_load_label(curve))
         axes.set_ylim(bottom=0)
         drawing.legend(axes)
-    return drawing.svg("What of the offered load was no goodput, by outcome, at each load that was tested")
+    return drawing.svg("Offered load that was not goodput, by outcome, at each load that was tested")
 
 
 def _load_label(curve: LoadCurve) -> str:

@@ -49,7 +49,7 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
         "told": list(_curve_told(curve)),
         "chart": load_curve_chart(curve),
         "lost": lost_chart(curve),
-        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second, each a task of a user",
+        "planned": "Concurrent users" if curve.is_closed else "Arrivals per second; each runs one task of a user",
         "rows": [_step_row(curve, step) for step in (*curve.rising, *curve.falling)],
         "law": scalability_chart(curve, curve.law) if curve.law else None,
     }
@@ -61,7 +61,7 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         yield "Nothing can be concluded: the generator was late at every step."
         return
     if broke is None and held is not None:
-        beyond = "capacity lies above what was tried"
+        beyond = "capacity is above the highest step"
         if curve.collapse:
             beyond = "though goodput collapsed"
         elif held is not top:
@@ -69,11 +69,11 @@ def _curve_told(curve: LoadCurve) -> Iterator[str]:
         yield f"Every goal held up to {_load(curve, held)} ({held.phase}); {beyond}."
     elif broke is not None:
         below = f"every goal held up to {_load(curve, held)} ({held.phase})" if held else "no step held every goal"
-        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) broke: {broke.broken}."
+        yield f"Capacity: {below}; at {_load(curve, broke)} ({broke.phase}) violated: {broke.broken}."
     elif curve.rising[0].is_sound:
-        yield "Too few samples to tell of any step whether its goals held."
+        yield "Too few samples to tell whether the goals held at any step."
     else:
-        yield f"Up to where goals held can't be told: in {curve.rising[0].phase} the generator was late."
+        yield f"How far the goals held can't be determined: the generator was late in {curve.rising[0].phase}."
     if curve.collapse is not None:
         peak, step = curve.collapse.peak, curve.collapse.step
         yield (
@@ -113,14 +113,14 @@ def _past_text(step: Step) -> str:
 def _recovery_told(recovery: Recovery) -> str:
     """One sentence."""
     where = f"After {recovery.trigger}"
-    lost = f"{recovery.lost:,} requests were no goodput until then" if recovery.lost else "nothing was lost"
+    lost = f"{recovery.lost:,} requests were not goodput until then" if recovery.lost else "nothing was lost"
     if recovery.took_s is None:
-        return f"{where}: never as before within {format_duration(recovery.looked_s)} (metastable); {lost}."
+        return f"{where}: not back to normal within {format_duration(recovery.looked_s)} (metastable); {lost}."
     soon = f"after {format_duration(recovery.took_s)}" if recovery.took_s else "at once"
     drained = ""
     if recovery.drained_s is not None:
         drained = f"its last request had ended {format_duration(recovery.drained_s)} in, "
-    return f"{where}: as in {recovery.before} again {soon}; {drained}{lost}."
+    return f"{where}: back to the level of {recovery.before} {soon}; {drained}{lost}."
 
 
 def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:

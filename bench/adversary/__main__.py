@@ -70,10 +70,10 @@ def keep(played: Sequence[Found]) -> None:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.adversary")
-    parser.add_argument("names", nargs="*", help="parts of names or kinds; all cases if left out")
+    parser.add_argument("names", nargs="*", help="parts of names or kinds (default: all cases)")
     parser.add_argument("--list", action="store_true", help="show the cases instead of playing them")
     parser.add_argument("--rounds", type=int, default=1, help="of each dishonest case")
-    parser.add_argument("--honest-rounds", type=int, default=None, help="of each honest case; as --rounds if left out")
+    parser.add_argument("--honest-rounds", type=int, default=None, help="of each honest case (default: as --rounds)")
     parser.add_argument("--tries", type=int, default=TRIES, help="of a round on a machine that is too busy")
     parser.add_argument("--together", type=int, default=1, help="cases at a time; more than one disturb each other")
     parser.add_argument("--update", action="store_true", help="put what some cases said into the results, too")

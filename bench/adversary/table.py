@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-HEAD = ("what was tried", "cases", "has to be", "was", "wrong")
+HEAD = ("attempt", "cases", "expected", "verdict", "wrong")
 
 
 def shown(results: dict[str, Any]) -> str:
@@ -13,7 +13,7 @@ def shown(results: dict[str, Any]) -> str:
     found = results["found"]
     hostile = [one for one in found if not one["honest"]]
     honest = [one for one in found if one["honest"]]
-    parts = [_counts(results), "**What tries to fool it**", _table(hostile), "**What is honest**", _table(honest)]
+    parts = [_counts(results), "**Attempts to fool it**", _table(hostile), "**Honest cases**", _table(honest)]
     return "\n\n".join(parts)
 
 
@@ -22,13 +22,13 @@ def _counts(results: dict[str, Any]) -> str:
     told = (
         f"{results['cases']} of {results['of']} cases, of {results['kinds']} kinds, {results['honest']} of them honest,"
     )
-    told += f" in {results['rounds']} rounds: **{results['wrong_words']} wrong words**."
+    told += f" in {results['rounds']} rounds: **{results['wrong_words']} wrong verdicts**."
     if results["repeated"] or results["unmeasured"]:
-        told += f" {results['repeated']} rounds were repeated for want of quiet."
+        told += f" {results['repeated']} rounds were repeated because the machine was busy."
     if results["unmeasured"]:
         told += f" {results['unmeasured']} could not be measured."
     if results["disturbed"]:
-        told += f" {results['disturbed']} of the wrong words are an honest target's INVALID on a busy machine."
+        told += f" {results['disturbed']} of the wrong verdicts are an honest target's INVALID on a busy machine."
     return f"{results['date']}, {results['machine']}, Python {results['python']}; `{results['command']}`. {told}"
 
 

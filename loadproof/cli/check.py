@@ -31,7 +31,7 @@ def check(
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Check scenarios, and tell what they would do to whom, and which samples each threshold can expect."""
+    """Validate scenarios; show the load they would generate and how many samples each threshold would get."""
     tell_ignored_settings()
     target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
     crew = CrewOptions(checked_locustfiles(locustfiles))

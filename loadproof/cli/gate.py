@@ -54,7 +54,7 @@ def gate(
     notify: NotifyOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Run several scenarios, one after the other, and sum up. The exit code is the worst verdict's."""
+    """Run several scenarios, one after the other, and summarise them. The exit code is the worst verdict's."""
     judging.check_installed()
     from analysis.outputs import gate as gates
 

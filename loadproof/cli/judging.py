@@ -87,7 +87,7 @@ class Policy:
             except OSError as error:
                 # The verdict stands without it.
                 what = f"the summary can't be shown: {error.strerror or error}"
-                remedy = "see that its disk has room, or leave out --annotate"
+                remedy = "make sure its disk has space, or leave out --annotate"
                 sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
 
 
@@ -188,7 +188,7 @@ def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:
 
     why = "; ".join(f"{Path(problem.where).name} {problem.what}" for problem in error.problems)
     again = shlex.join(["loadproof", "report", str(run.path)])
-    return unwritten(verdict, f"the verdict's files are not complete: {why}", f"free disk space, then `{again}`")
+    return unwritten(verdict, f"the verdict's files are incomplete: {why}", f"free disk space, then `{again}`")
 
 
 def show_path(console: Console, what: str, path: Path) -> None:

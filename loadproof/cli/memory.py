@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LEAST_MIB: Final = 512
 """Of address space. What loads and reports takes 450 of them on two cores; with 300, imports may go on for ever."""
 _MIB: Final = 2**20
-_REMEDY: Final = "allow it more (`ulimit -v`, the container's limit)"
+_REMEDY: Final = "raise the limit (`ulimit -v`, the container's limit)"
 _TOLD_IN_WORDS: Final = ("can't start new thread", "failed to map segment", "cannot allocate memory")
 """By threads, by libraries that are loaded, and by the system."""
 
@@ -27,7 +27,7 @@ def check_memory() -> None:
 
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY and soft < _LEAST_MIB * _MIB:
-        what = f"this process may use too little address space: it needs {_LEAST_MIB} MiB"
+        what = f"this process has too little address space: it needs {_LEAST_MIB} MiB"
         raise InputError(Problem("memory", what, _REMEDY, got=f"{soft // _MIB} MiB"))
 
 
@@ -44,5 +44,5 @@ def out_of_memory(
 ) -> LoadproofError:
     """What its want is told as: of a run that has measured something the run is INVALID, else nothing was measured."""
     where = "memory" if run_directory is None else str(run_directory)
-    problem = Problem(where, "this process got no more memory", _REMEDY, got=str(error) or type(error).__name__)
+    problem = Problem(where, "this process ran out of memory", _REMEDY, got=str(error) or type(error).__name__)
     return InvalidRunError(problem) if has_measured else OutputError(problem)

@@ -17,36 +17,40 @@ DEFAULT_LOCUSTFILES: Final = LOCUSTFILES
 
 console: Final = Console(highlight=False)
 
-FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files, or names of shipped ones like smoke.")]
+FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files, or names of built-in scenarios.")]
 ScenarioArgument = Annotated[
-    Path, typer.Argument(metavar="SCENARIO", help="Scenario file, or the name of a shipped one like smoke.")
+    Path, typer.Argument(metavar="SCENARIO", help="Scenario file, or the name of a built-in scenario, like smoke.")
 ]
-TargetOption = Annotated[Path | None, typer.Option(help="Target file; the embedded target if left out.")]
-HostsOption = Annotated[list[str] | None, typer.Option(help="Host that may be loaded, besides loopback.")]
+TargetOption = Annotated[Path | None, typer.Option(help="Target file (default: the embedded target).")]
+HostsOption = Annotated[list[str] | None, typer.Option(help="Allow this host to be loaded, besides loopback.")]
 LocustfilesOption = Annotated[
-    Path, typer.Option(metavar="DIR", show_default=False, help="Users, one kind a file; loadproof's own if left out.")
+    Path,
+    typer.Option(
+        metavar="DIR", show_default=False, help="Directory of users, one kind per file (default: loadproof's own)."
+    ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of all random choices.")]
-OutOption = Annotated[Path, typer.Option(help="Where run directories are made.")]
-WorkersOption = Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=1000)]
+SeedOption = Annotated[int, typer.Option(help="Seed for all random choices.")]
+OutOption = Annotated[Path, typer.Option(help="Directory for run directories.")]
+WorkersOption = Annotated[int, typer.Option(help="Number of processes that generate load.", min=1, max=1000)]
 BaselineOption = Annotated[
-    Path | None, typer.Option(metavar="RUN", help="Run directory of the same scenario, to compare with.")
+    Path | None, typer.Option(metavar="RUN", help="Earlier run directory of the same scenario to compare with.")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Run each task once, show its requests, answers and outcomes, and end.")
+    bool, typer.Option("--dry-run", help="Run each task once, show its requests, answers and outcomes, and exit.")
 ]
 InconclusiveOption = Annotated[
-    Literal["fail", "pass"], typer.Option(help="What INCONCLUSIVE does: exit with 3, or count as green.")
+    Literal["fail", "pass"], typer.Option(help="How INCONCLUSIVE counts: exit with 3, or with 0.")
 ]
-AnnotateOption = Annotated[
-    Literal["github"] | None, typer.Option(help="Also tell in this CI's own way what did not pass.")
-]
+AnnotateOption = Annotated[Literal["github"] | None, typer.Option(help="Also emit annotations for this CI system.")]
 NotifyOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="URL|telegram:CHAT", help="Also tell the verdict to this webhook or Telegram chat."),
+    typer.Option(metavar="URL|telegram:CHAT", help="Also send the verdict to this webhook or Telegram chat."),
 ]
 SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Like phases.steady.duration='20 s'.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a value of the scenario, like phases.steady.duration='20 s'."
+    ),
 ]
 
 

@@ -31,9 +31,9 @@ def plan_sentence(assignment: Assignment) -> str:
     peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
     whom = target.base_url if target else "the embedded target"
     told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
-    identity = "one client in the target's eyes" if told_apart == "shared" else f"clients by {told_apart}"
+    identity = "one client as the target sees it" if told_apart == "shared" else f"clients by {told_apart}"
     return (
-        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} tasks of a request or more in "
+        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} tasks of one or more requests in "
         f"{format_duration(scenario.duration_s)} to {whom}, "
         f"up to {peak_rps:,.0f} tasks/s on average over a phase, from {scenario.client_total:,} clients "
         f"({scenario.model} model, {identity})"
@@ -52,7 +52,7 @@ def plan_table(scenario: Scenario) -> Table:
     table = Table()
     table.add_column("threshold")
     table.add_column("where")
-    table.add_column("samples to expect", justify="right")
+    table.add_column("expected samples", justify="right")
     for threshold in scenario.thresholds:
         samples = samples_expected(scenario, threshold, expected)
         table.add_row(Text(threshold.expect), Text(threshold.scope), f"{samples:,.0f}")

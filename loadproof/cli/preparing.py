@@ -77,8 +77,8 @@ def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scen
     host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
     if "clients" in scenario.model_fields_set or has_many_addresses(host):
         return scenario
-    what = "loopback alone has an address for each client, so that all users share one"
-    remedy = "say `clients: shared`, or `clients: {header: NAME}` if the target takes its clients from a header"
+    what = "only loopback has an address for each client, so all users share one"
+    remedy = "set `clients: shared`, or `clients: {header: NAME}` if the target identifies clients by a header"
     sys.stderr.write(f"{Problem(f'{scenario.name} clients', what, remedy, got=host)}\n")
     return scenario.model_copy(update={"clients": "shared"})
 

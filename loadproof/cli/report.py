@@ -17,25 +17,25 @@ from loadproof.rundir.manifest import read_manifest
 def report(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN|PREFIX", help="A run directory, or the prefix of the CSVs of anyone's Locust run."),
+        typer.Argument(metavar="RUN|PREFIX", help="A run directory, or the prefix of any Locust run's CSVs."),
     ] = None,
     log: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead: a log of requests, a CSV of seconds, name, response_ms, status."),
+        typer.Option(metavar="FILE", help="Instead: a request log, a CSV with seconds, name, response_ms, status."),
     ] = None,
     thresholds: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For CSVs and logs: what to expect; no verdict if left out."),
+        typer.Option(metavar="FILE", help="For CSVs and logs: thresholds (default: no verdict)."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: where to write; beside them if left out.")
+        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: output directory (default: next to them).")
     ] = None,
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
 ) -> None:
-    """Judge a run directory again and rewrite its verdict and report, or report on CSVs of others."""
+    """Re-judge a run, or report on Locust CSVs or a request log."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
     judging.check_installed()

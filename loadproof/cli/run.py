@@ -48,9 +48,9 @@ def run(
     out: OutOption = DEFAULT_OUT,
     workers: WorkersOption = 1,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Let the workers come from elsewhere, to this address.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Wait for workers from other machines at this address.")
     ] = None,
-    wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for the workers.", min=1)] = 60,
+    wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for workers.", min=1)] = 60,
     ui_port: Annotated[
         int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
     ] = None,

@@ -68,7 +68,7 @@ def _load_judge() -> None:
 def tell_faults(target: TargetFile | None) -> None:
     """That the embedded target is told to go wrong, if it is: a forgotten variable must not pass for a bad release."""
     if target is None and (faults := deliberate_faults()):
-        what, remedy = "the embedded target goes wrong on purpose", "unset it to measure the API as it is"
+        what, remedy = "the embedded target fails on purpose", "unset it to measure the API as it is"
         sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
 
 
@@ -76,7 +76,7 @@ def tell_ignored_settings() -> None:
     """Locust's own settings that are there, by their names: who set them may wonder why they do nothing."""
     found = list(settings_found())
     if found:
-        why = "what is sent is said by the command line, the scenario and the locustfiles alone"
+        why = "only the command line, the scenario and the locustfiles decide what is sent"
         sys.stderr.write(f"{escaped(', '.join(found))} {'is' if len(found) == 1 else 'are'} ignored: {why}\n")
 
 

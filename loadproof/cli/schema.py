@@ -14,10 +14,11 @@ from loadproof.scenario.targetfile import TargetFile
 
 def schema(
     of: Annotated[
-        Literal["scenario", "target", "verdict"], typer.Argument(help="Scenarios, target files, or verdict.json.")
+        Literal["scenario", "target", "verdict"],
+        typer.Argument(help="Schema of scenarios, target files, or verdict.json."),
     ] = "scenario",
 ) -> None:
-    """Print a JSON schema: for completion in editors, or for what reads verdicts."""
+    """Print a JSON schema, for completion in editors or for programs that read verdicts."""
     if of == "verdict":
         from analysis.outputs.verdictschema import verdict_schema
 

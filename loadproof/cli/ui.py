@@ -29,7 +29,7 @@ def ui(
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
 ) -> None:
-    """Serve Locust's web UI on the same users."""
+    """Serve Locust's web UI for the same users."""
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
@@ -37,5 +37,5 @@ def ui(
         check_free_ports({"--port": (LOOPBACK, port)})
         tell_faults(target_file)
         directory = checked_locustfiles(locustfiles)
-        console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C ends it)"))
+        console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C to stop)"))
         webui.serve(target_file, locustfiles=directory, port=port, stop_signal=stop_signal)

@@ -18,16 +18,18 @@ from loadproof.scenario.safety import permit
 
 
 def worker(
-    master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Where `loadproof run --listen` waits.")],
+    master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Address where `loadproof run --listen` waits.")],
     allow_host: HostsOption = None,
     allow_variable: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Environment variable that a target file may name; its value is sent."),
+        typer.Option(
+            metavar="NAME", help="Environment variable that a target file may use; its value is sent to the target."
+        ),
     ] = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
-    once: Annotated[bool, typer.Option("--once", help="End after one run.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after one run.")] = False,
 ) -> None:
-    """Make load for runs on another machine, one after the other, until stopped."""
+    """Generate load for runs started on another machine, one after the other, until stopped."""
     host, port = address(master, "master")
     allowed = permit(allow_host or [], allow_variable or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}

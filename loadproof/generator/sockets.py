@@ -52,7 +52,7 @@ class SocketKeys:
         """Before it is bound or connected."""
         if not self._secret or not zmq.has("curve"):
             why = "pyzmq was built without CURVE" if self._secret else "no secret"
-            raise SystemExit(f"{why}: processes of a run don't speak to each other in the clear")
+            raise SystemExit(f"{why}: the processes of a run don't communicate unencrypted")
         master, master_private = key_pair(self._secret, "master")
         if socket.type == zmq.ROUTER:
             socket.curve_server = True
@@ -89,7 +89,7 @@ def _leave_when_refused(monitor: Any) -> None:
         elif event in _REFUSED:
             refusals += 1
         if refusals == _REFUSALS_IN_A_ROW:
-            what = f"whoever listens there has another {variables.SECRET}, or none"
+            what = f"whatever listens there has a different {variables.SECRET}, or none"
             sys.stderr.write(f"{Problem(endpoint, what, 'give both sides the same')}\n")
             sys.stderr.flush()
             # Locust would try for five minutes, in a loop that only the process's end ends.

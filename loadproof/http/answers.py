@@ -136,7 +136,7 @@ class AnswerParser:
     def _skip_interim(self, head: Head, received: bytes) -> Answer | None:
         self._interim_answers += 1
         if head.status == 101:
-            raise MalformedAnswerError("switches protocols, which nobody asked for")
+            raise MalformedAnswerError("switches protocols without being asked")
         if self._interim_answers > _MOST_INTERIM_ANSWERS:
             raise BeyondLimitError(f"more than {_MOST_INTERIM_ANSWERS} interim answers")
         self._unread = b""

@@ -93,7 +93,7 @@ class BlockingConnection:
     def exchange(self, request: Request, timing: Timing) -> Answer:
         """Send and read the whole answer; TransportError when there is none in time."""
         timing.began_s = timing.sent_s = time.monotonic()
-        limit = _Limit("no whole answer", self._timeouts.total_s)
+        limit = _Limit("no complete answer", self._timeouts.total_s)
         try:
             answer = self._exchange(request, timing, limit)
         except TimeoutError as error:
@@ -130,7 +130,7 @@ class BlockingConnection:
         assert self._socket is not None  # noqa: S101 - _open
         self._socket.limit = limit
         timing.sent_s = time.monotonic()
-        limit.begin("nothing of an answer", self._timeouts.first_byte_s)
+        limit.begin("no first byte", self._timeouts.first_byte_s)
         self._parser.begin(is_head=packet.is_head, accepted=packet.accepted)
         self._socket.sendall(self._tls.encrypt(packet.content) if self._tls else packet.content)
         answer = None

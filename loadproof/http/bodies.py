@@ -58,7 +58,7 @@ def unwrapped(body: bytes, wrapping: Wrapping) -> bytes:
         # The answer to HEAD, or nothing that anybody packed.
         return body
     if len(wrapping.codings) > _MOST_CODINGS:
-        raise UnreadBodyError(f"a body packed more than {_MOST_CODINGS} times {_NOT_READ}")
+        raise UnreadBodyError(f"a body compressed more than {_MOST_CODINGS} times {_NOT_READ}")
     for coding in reversed(wrapping.codings):
         body = _unpacker(coding, wrapping.accepted)(body)
     return body
@@ -74,12 +74,12 @@ def _unpacker(coding: str, accepted: str | None) -> Callable[[bytes], bytes]:
     is_wanted = wishes.get(coding, wishes.get("*", accepted is None))
     known = coding if coding in _UNPACKERS or coding in _ONLY_KNOWN else "something that HTTP doesn't know"
     if not is_wanted:
-        raise WrongBodyError(f"packed as {known}, which the request's Accept-Encoding doesn't allow")
+        raise WrongBodyError(f"compressed as {known}, which the request's Accept-Encoding doesn't allow")
     if coding in _UNPACKERS:
         return _UNPACKERS[coding]
     if coding in _ONLY_KNOWN or coding in wishes:
-        raise UnreadBodyError(f"a body packed as {known} {_NOT_READ}")
-    raise WrongBodyError(f"packed as {known}")
+        raise UnreadBodyError(f"a body compressed as {known} {_NOT_READ}")
+    raise WrongBodyError(f"compressed as {known}")
 
 
 def _wishes(accepted: str) -> dict[str, bool]:
@@ -118,11 +118,11 @@ def _inflate(packed: bytes, at: int, window_bits: int, content: bytearray) -> in
     while not inflater.eof:
         piece = packed[at : at + _PIECE_BYTES]
         if not piece:
-            raise WrongBodyError("a packed body that is cut off")
+            raise WrongBodyError("a compressed body that is cut off")
         try:
             content += inflater.decompress(piece, MAX_BODY_BYTES + 1 - len(content))
         except zlib.error:
-            raise WrongBodyError("a packed body that can't be unpacked") from None
+            raise WrongBodyError("a compressed body that can't be decompressed") from None
         _check_size(content)
         at += len(piece) - len(inflater.unused_data)
     return at
@@ -137,15 +137,15 @@ def _unbrotlied(packed: bytes) -> bytes:
             content += unpacker.process(piece, output_buffer_limit=MAX_BODY_BYTES + 1 - len(content))
             _check_size(content)
     except brotli.error:
-        raise WrongBodyError("a packed body that can't be unpacked") from None
+        raise WrongBodyError("a compressed body that can't be decompressed") from None
     if not unpacker.is_finished():
-        raise WrongBodyError("a packed body that is cut off")
+        raise WrongBodyError("a compressed body that is cut off")
     return bytes(content)
 
 
 def _check_size(content: bytearray) -> None:
     if len(content) > MAX_BODY_BYTES:
-        raise UnreadBodyError(f"a packed body of more than {MAX_BODY_BYTES:,} bytes {_NOT_READ}")
+        raise UnreadBodyError(f"a compressed body of more than {MAX_BODY_BYTES:,} bytes {_NOT_READ}")
 
 
 _UNPACKERS: Final = {"gzip": _gunzipped, "deflate": _inflated, "br": _unbrotlied}

@@ -93,4 +93,4 @@ class ChunkedBody:
         """What doesn't even begin like a chunk's size is the target's mistake, however long it is."""
         if not self._in_trailers and _BEGUN_SIZE.match(self._unread) is None:
             raise MalformedAnswerError("not a chunk's size")
-        raise BeyondLimitError(f"a line of more than {_LONGEST_LINE_BYTES:,} bytes beside the chunks")
+        raise BeyondLimitError(f"a line of more than {_LONGEST_LINE_BYTES:,} bytes outside the chunks")

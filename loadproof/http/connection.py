@@ -55,9 +55,9 @@ class Connection:
         self._source_address = source_address
         self._headers = dict(headers or {})
         self._connect = deadline("no connection", timeouts.connect_s, RequestTimeoutError)
-        self._total = deadline("no whole answer", timeouts.total_s, RequestTimeoutError)
+        self._total = deadline("no complete answer", timeouts.total_s, RequestTimeoutError)
         first_byte_s = timeouts.first_byte_s
-        self._first_byte = first_byte_s and deadline("nothing of an answer", first_byte_s, RequestTimeoutError)
+        self._first_byte = first_byte_s and deadline("no first byte", first_byte_s, RequestTimeoutError)
         self._keep_alive_idle_s = timeouts.keep_alive_idle_s or math.inf
         self._idle = timeouts.keep_alive_idle_s and idle_deadline(timeouts.keep_alive_idle_s, Connection.close)
         self._hub = gevent.get_hub()

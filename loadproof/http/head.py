@@ -68,7 +68,7 @@ def read_head(block: bytes) -> Head:
     headers, status = fields.headers, fields.status
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:
-        raise MalformedAnswerError("a transfer coding that nobody asked for")
+        raise MalformedAnswerError("a transfer coding that was not requested")
     may_have_body = not is_interim(status) and status not in WITHOUT_BODY
     return Head(
         status=status,
@@ -115,7 +115,7 @@ def _read_fields(block: bytes) -> _Fields:
             raise MalformedAnswerError(f"not HTTP: {error}") from None
         return _read_fields(plain)
     if not fields.are_complete:
-        raise MalformedAnswerError("not HTTP: no whole head")
+        raise MalformedAnswerError("not HTTP: an incomplete head")
     fields.status, fields.version = parser.get_status_code(), parser.get_http_version()
     return fields
 

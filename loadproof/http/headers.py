@@ -54,7 +54,7 @@ def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
     if head.translate(None, _SENDABLE) == _LINE_BREAK * (len(lines) - 1):
         return head
     check_sendable(headers)
-    raise UnsendableHeaderError("the path of a request holds what no path can")
+    raise UnsendableHeaderError("the path of a request has characters that no path can have")
 
 
 def unsendable(value: str) -> str | None:
@@ -74,4 +74,4 @@ def check_sendable(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if what := unsendable(value):
             raise UnsendableHeaderError(f"header {ascii(name)[1:-1]}: there is {what} in its value")
-    raise UnsendableHeaderError("the name of a header holds what no name can")
+    raise UnsendableHeaderError("the name of a header has characters that no name can have")

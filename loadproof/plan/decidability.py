@@ -32,7 +32,7 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
         if name in {"recovery", "drift"}:
             if len(scenario.phases_of(threshold)) != 1:
                 remedy = "name one with `phase:`"
-                yield Problem(place, f"{name} is looked for in one phase", remedy, got=threshold.scope)
+                yield Problem(place, f"{name} needs a single phase", remedy, got=threshold.scope)
                 continue
             if name == "recovery":
                 yield from _unrecoverable(scenario, threshold, where=place)
@@ -46,8 +46,8 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
             yield Problem(
                 place,
                 f"{threshold.expect!r} can't be decided: it needs {needed:,} {what}",
-                "plan more requests, pool endpoints or phases, or expect less",
-                got=f"{samples:,.0f} to expect",
+                "plan more requests, combine endpoints or phases, or relax the threshold",
+                got=f"{samples:,.0f} expected",
             )
 
 
@@ -73,7 +73,7 @@ def _left_to_chance(
         yield Problem(
             where,
             f"{threshold.expect!r} can't be decided: by chance alone windows reach from {low:.3g} to {high:.3g} rps",
-            "expect less, in longer windows, or of the goodput_ratio",
+            "relax the limit, use longer windows, or use goodput_ratio",
             got=f"{planned:,.0f} requests a window",
         )
 
@@ -85,11 +85,11 @@ def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> I
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     needed_s = threshold.expectation.limit + CALM_SECONDS
     if calm_before(spans, place) is None:
-        what = "nothing to recover to: no measured phase of the same load, or less, ahead of the phase before"
+        what = "nothing to compare with: no earlier measured phase at the same or a lower load"
         yield Problem(where, what, "plan a calm phase before the trigger", got=phase)
     elif (duration_s := spans[place].end_s - spans[place].start_s) < needed_s:
-        remedy = f"let it last {needed_s:g} s: the limit, and {CALM_SECONDS} s that are as before"
-        yield Problem(where, f"phase {phase} is too short to see it", remedy, got=f"{duration_s:g} s")
+        remedy = f"make it last {needed_s:g} s: the limit, and {CALM_SECONDS} s as before"
+        yield Problem(where, f"phase {phase} is too short for it", remedy, got=f"{duration_s:g} s")
 
 
 def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:

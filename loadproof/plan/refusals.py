@@ -23,8 +23,8 @@ def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, 
     phases = {name for threshold in read for name in scenario.phases_of(threshold)}
     unread = [phase.name for phase in scenario.phases if not phase.warm_up and phase.name not in phases]
     if unread:
-        remedy = f"`phase: {unread[0]}` with `goodput_ratio >= 99 %` would be one"
-        yield Problem(f"{where} thresholds", f"no goodput is expected in {', '.join(unread)}", remedy)
+        remedy = f"add `phase: {unread[0]}` with `goodput_ratio >= 99 %`"
+        yield Problem(f"{where} thresholds", f"no goodput threshold covers {', '.join(unread)}", remedy)
     lost = []
     for name in scenario.mix:
         rooms = [
@@ -35,8 +35,8 @@ def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, 
         if rooms and all(rooms):
             lost.append(name)
     if lost:
-        what = f"who refuses all of {' or all of '.join(lost)} would keep what is expected of goodput"
-        yield Problem(f"{where} thresholds", what, f"`endpoint: {lost[0]}` with `goodput_ratio >= 99 %` would tell")
+        what = f"a target that refuses all of {' or all of '.join(lost)} would still meet its goodput thresholds"
+        yield Problem(f"{where} thresholds", what, f"add `endpoint: {lost[0]}` with `goodput_ratio >= 99 %`")
 
 
 def _has_room(

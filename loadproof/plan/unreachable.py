@@ -39,7 +39,7 @@ def rates_beyond_plan(
         if not expectation.wants_low and not expectation.holds(most):
             planned = format_quantity(most, expectation.metric.dimension)
             remedy = "plan more load, or expect less, or a goodput_ratio"
-            what = f"nothing could keep it: the plan has {planned} at most"
+            what = f"can't be met: the plan has {planned} at most"
             yield Problem(f"{where} thresholds[{index}]", what, remedy, got=threshold.expect)
 
 

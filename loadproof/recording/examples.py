@@ -71,7 +71,7 @@ class Examples:
         try:
             text = answer.body[:_READ_CHARACTERS].decode("utf-8", "replace")
         except ValueError:
-            return "a body that can't be unpacked"
+            return "a body that can't be decompressed"
         text = self._hide(text)
         for secret in _sent_secrets(request):
             text = text.replace(secret, _HIDDEN)

@@ -44,7 +44,7 @@ def found_in(directory: Path) -> tuple[Locustfile, ...]:
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
         # A file that ended the process hides those behind it: what was not looked at is not fit.
         got = done.stderr.strip()[-200:]
-        raise InputError(Problem(str(directory), "can't be looked through", "see its last line", got=got))
+        raise InputError(Problem(str(directory), "can't be inspected", "see its last line", got=got))
     return found
 
 
@@ -60,7 +60,7 @@ def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
     for file in found_in(directory):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
-            yield Problem(where, "can't be loaded", "mend it, or move it elsewhere", got=file.error)
+            yield Problem(where, "can't be loaded", "fix it, or move it elsewhere", got=file.error)
         if file.has_shape:
             yield Problem(where, "has a shape class of its own", "remove it: the scenario's phases say how many users")
         for role in file.roles:
@@ -68,7 +68,7 @@ def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
                 what = f"`{role.name}` is the name of a user in {first}.py, too"
                 yield Problem(where, what, "rename one of them: Locust tells users apart by their class's name")
             if role.is_api_user and role.endpoint in endpoints and role.endpoint != file.stem:
-                what = f"`{role.name}` sends '{role.endpoint}', which is another file's"
+                what = f"`{role.name}` sends '{role.endpoint}', which belongs to another file"
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
         if file.stem in endpoints and not file.error:
             yield from _wants(file, where)
@@ -78,7 +78,7 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
     fit = [role for role in file.roles if role.is_api_user and role.endpoint == file.stem]
     strangers = [role for role in file.roles if not role.is_api_user]
     for role in strangers:
-        what = f"`{role.name}` is no ApiUser: what it sends could be neither planned nor judged"
+        what = f"`{role.name}` is not an ApiUser: what it sends could be neither planned nor judged"
         yield Problem(where, what, _DERIVE)
     named = ", ".join(f"{role.name}: {role.endpoint}" for role in file.roles if role.is_api_user)
     if not fit and not strangers:
@@ -95,7 +95,7 @@ def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
     if not role.has_tasks:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
     if role.has_task_sets:
-        yield Problem(where, f"`{role.name}` has a task that is no method", "write its tasks as methods")
+        yield Problem(where, f"`{role.name}` has a task that is not a method", "write its tasks as methods")
     for name, kind in role.never_run.items():
         what = f"`{role.name}.{name}` is {'an' if kind.startswith('a') else 'a'} {kind}"
         yield Problem(where, f"{what}: Locust would call it and never run it", "write it as a plain method")

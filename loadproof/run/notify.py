@@ -105,8 +105,15 @@ def tell(
         body = content if channel.chat is None else _message(channel.chat, text)
         reason = _tell(channel, body.encode(), sleep)
         if reason:
-            what = "was not told the verdict, which stands"
-            problems.append(Problem(f"{FLAG} {channel.shown}", what, "see that it takes the notice", got=reason))
+            what = "did not get the verdict"
+            problems.append(
+                Problem(
+                    f"{FLAG} {channel.shown}",
+                    what,
+                    "check that it accepts the notice; the verdict counts anyway",
+                    got=reason,
+                )
+            )
     return problems
 
 
@@ -195,7 +202,7 @@ def _url(text: str) -> SplitResult:
         remedy = f"leave them out: {variables.NOTIFY_SECRET} signs what is sent"
         raise InputError(Problem(FLAG, "credentials in a URL end up in logs", remedy))
     if not well_formed or not text.isascii() or not text.isprintable() or " " in text:
-        raise InputError(Problem(FLAG, "can't be told", _HOW_TO_WRITE, got=shown_text(text)))
+        raise InputError(Problem(FLAG, "can't be notified", _HOW_TO_WRITE, got=shown_text(text)))
     return url
 
 

@@ -110,7 +110,9 @@ def _limit_problems(
     """Limits that nothing is held to, and what is said about throttling where nothing throttles."""
     for name in limits if target is not None else ():
         if name not in known:
-            yield Problem(f"target limits.{name}", "a limit of no kind of traffic", nearest(name, known), got=name)
+            yield Problem(
+                f"target limits.{name}", "a limit for an unknown kind of traffic", nearest(name, known), got=name
+            )
     if target is None and not limits and not deliberate_faults():
         for key in ("when_throttled", "expect_throttling"):
             if key in scenario.model_fields_set:
@@ -153,10 +155,10 @@ def has_many_addresses(host: str) -> bool:
 def _address_problems(host: str, where: str) -> Iterator[Problem]:
     remedy = "use `clients: {header: NAME}` or `clients: shared`"
     if ":" in host and is_loopback(host):
-        what = "clients' source addresses are in 127.0.0.0/8, from where no IPv6 address is reached"
+        what = "clients' source addresses are in 127.0.0.0/8, which can't reach IPv6 addresses"
         yield Problem(f"{where} clients", what, f"have the target listen on 127.0.0.1, or {remedy}", got=host)
     elif not has_many_addresses(host):
         what = "source addresses tell clients apart on loopback (127.0.0.0/8) only"
         yield Problem(f"{where} clients", what, remedy, got=host)
     elif sys.platform != "linux":
-        yield Problem(f"{where} clients", "this system has one loopback address", remedy, got=sys.platform)
+        yield Problem(f"{where} clients", "this system has only one loopback address", remedy, got=sys.platform)

@@ -55,9 +55,9 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
     except TransportError as error:
         what = f"no HTTP answer to {question}: {error}"
         if scenario.clients == "source-address" and _listens_on_ipv6_alone(target.base_url):
-            what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 don't reach"
+            what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 can't reach"
             remedy = "have it listen on 127.0.0.1, too, or use `clients: {header: NAME}` or `clients: shared`"
         if _UNTRUSTED in what:
             trusted = " and ".join(authorities().values()) or "no certificate"
-            remedy = f"name the file of your authority's certificates in SSL_CERT_FILE (trusted now: {trusted})"
+            remedy = f"name your certificate authority's file in SSL_CERT_FILE (trusted now: {trusted})"
     raise TargetError(Problem(target.base_url, what, remedy))

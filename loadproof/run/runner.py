@@ -120,7 +120,7 @@ def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: 
     try:
         return watching.submit(watch.until_over, progress, stop_signal).result()
     except UnheededStopError as error:
-        sys.stderr.write(f"{Problem('run', str(error), 'look into generator.log')}\n")
+        sys.stderr.write(f"{Problem('run', str(error), 'check generator.log')}\n")
         return with_ending(read_manifest(path), stop_signal.ending, stop_signal.name)
     except Exception as error:
         # What was measured is kept, and is no whole run.

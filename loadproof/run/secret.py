@@ -27,7 +27,7 @@ def shared_secret(where: str) -> str:
         what = f"both {variables.SECRET} and {variables.SECRET_FILE} are set"
         raise InputError(Problem(where, what, "unset one of them"))
     if not text and not file:
-        what = "no secret by which master and workers know each other"
+        what = "no secret shared by master and workers"
         raise InputError(
             Problem(where, what, f"set {variables.SECRET} on both sides; make one with {_HOW_TO_MAKE_ONE}")
         )

@@ -50,7 +50,7 @@ class StopSignal:
         """
 
         def leave(*_: object) -> None:
-            raise UnheededStopError(f"did not end within {patience_s:g} s of {self.name}, and was left")
+            raise UnheededStopError(f"did not end within {patience_s:g} s of {self.name}, and was left running")
 
         def arm() -> None:
             signal.setitimer(signal.ITIMER_REAL, patience_s)

@@ -43,7 +43,7 @@ _PATIENCE_S: Final = 10.0
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
 """How long to go on after the target died, so that the run shows what its users saw."""
-_STRANGER: Final = "whoever it was has another LOADPROOF_SECRET, or none"
+_STRANGER: Final = "whoever it was has a different LOADPROOF_SECRET, or none"
 Broken = Callable[[float], str | None]
 """At a second of the run: what has broken a threshold that ends it, if anything has."""
 
@@ -130,7 +130,7 @@ class Watch:
         code = self._generator.leader.returncode
         if self._sampler is None and self._generator.wait_s:
             refused = f", and a connection was refused: {_STRANGER}" if "stranger" in self._noted else ""
-            return f"fewer than {self._manifest.workers} workers came in time{refused}"
+            return f"fewer than {self._manifest.workers} workers connected in time{refused}"
         return f"Locust ended with code {code}" if code else "Locust ended before the plan was over"
 
     def _listen(self, progress: Progress) -> None:

@@ -59,7 +59,7 @@ def create_run_directory(root: Path, scenario_name: str) -> Path:
             return path
     except OSError as error:
         raise OutputError(_unwritable(root, error)) from None
-    raise OutputError(Problem(str(root), "a hundred runs of this second", "wait a second"))
+    raise OutputError(Problem(str(root), "already a hundred runs in this second", "wait a second"))
 
 
 def make_directory(path: Path) -> None:
@@ -68,7 +68,7 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "choose another --out"
-        raise OutputError(Problem(str(path), f"can't be made: {error.strerror}", remedy)) from None
+        raise OutputError(Problem(str(path), f"can't be created: {error.strerror}", remedy)) from None
 
 
 def write_whole(path: Path, text: str) -> None:

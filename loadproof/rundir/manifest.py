@@ -89,7 +89,7 @@ def read_manifest(run: Path) -> Manifest:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        remedy = "give the path of a directory that `loadproof run` made"
+        remedy = "give the path of a directory that `loadproof run` created"
         raise RunDirectoryError(Problem(str(path), f"no readable manifest: {error}", remedy)) from None
     written_format = content.get("format") if isinstance(content, dict) else None
     if written_format != FORMAT:

@@ -30,9 +30,14 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
         for what, got, remedy in _phase_contradictions(scenario, phase):
             yield ("phases", index), what, got, remedy
         if phase.name == SETUP:
-            yield ("phases", index, "name"), "stands for what on_start and on_stop send", SETUP, "give it another name"
+            yield (
+                ("phases", index, "name"),
+                "is reserved for what on_start and on_stop send",
+                SETUP,
+                "give it another name",
+            )
         if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
-            yield ("phases", index, "name"), "a phase of this name stands above", phase.name, "give it another name"
+            yield ("phases", index, "name"), "an earlier phase has this name", phase.name, "give it another name"
     if all(phase.warm_up for phase in scenario.phases):
         yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
     for index, threshold in enumerate(scenario.thresholds):
@@ -59,12 +64,12 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
     unread = [name for name in scenario.mix if name not in read]
     if unread == list(scenario.mix):
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
-        yield ("thresholds",), "no goodput is expected", None, remedy
+        yield ("thresholds",), "no goodput threshold", None, remedy
     elif unread:
         endpoint = unread[0] if len(unread) == 1 else f"[{', '.join(unread)}]"
         line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
         remedy = f"add `{line}`: a target that refuses all of it must not pass"
-        yield ("thresholds",), f"no goodput is expected of {', '.join(unread)}", None, remedy
+        yield ("thresholds",), f"no goodput threshold covers {', '.join(unread)}", None, remedy
 
 
 def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
@@ -110,7 +115,7 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
     if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
     if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
-        yield "expect", "an upper limit on what should be high", threshold.expect, "use >="
+        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, _longest(scenario, threshold)):
         yield "expect", found.what, threshold.expect, found.remedy
 
@@ -140,7 +145,7 @@ def _window_contradictions(
     window_s = expectation.window_s
     if window_s is None:
         if threshold.abort:
-            yield "abort", "no window that could be broken", threshold.expect, "add a window, like `for 10 s`"
+            yield "abort", "no window that could be violated", threshold.expect, "add a window, like `for 10 s`"
         return
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
     if expectation.metric.name not in _WINDOWED or expectation.of_baseline:

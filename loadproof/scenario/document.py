@@ -98,7 +98,7 @@ def _refused_events(text: str, source: str) -> Iterator[Problem]:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents == 2:
-                yield Problem(where, "a second document", "keep one document a file")
+                yield Problem(where, "a second document", "keep one document per file")
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             depth += 1
             if depth > _MAX_DEPTH:
@@ -157,7 +157,7 @@ def _construct(
         if key is None:
             problems.append(Problem(where, "a key must be plain text", "write a word as the key"))
         elif key in mapping:
-            problems.append(Problem(where, "a key stands twice", "keep one of them", got=key))
+            problems.append(Problem(where, "duplicate key", "keep one of them", got=key))
         else:
             mapping[key] = _construct(child, path=(*path, key), source=source, marks=marks, problems=problems)
     return mapping

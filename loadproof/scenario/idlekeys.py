@@ -29,7 +29,7 @@ def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
         for key, what, got, remedy in _threshold_keys(threshold):
             yield ("thresholds", index, key), what, got, remedy
         if threshold in scenario.thresholds[:index]:
-            yield ("thresholds", index), "the same threshold stands above", threshold.expect, "remove it"
+            yield ("thresholds", index), "the same threshold appears above", threshold.expect, "remove it"
 
 
 def _of_the_other_model(scenario: Scenario) -> Iterator[_IdleKey]:
@@ -56,7 +56,7 @@ def _timeouts(scenario: Scenario) -> Iterator[_IdleKey]:
             yield ("timeouts", key), what, f"{time_s:g} s", remedy
     if scenario.deadline > timeouts.total:
         remedy = f"make it {timeouts.total:g} s at most, or `timeouts.total` longer"
-        yield ("deadline",), "no answer is waited for so long", f"{scenario.deadline:g} s", remedy
+        yield ("deadline",), "no answer is awaited for that long", f"{scenario.deadline:g} s", remedy
 
 
 def _ramps(scenario: Scenario) -> Iterator[_IdleKey]:

@@ -46,7 +46,7 @@ def check_host(base_url: str, allowed: Iterable[str]) -> None:
     host = urlsplit(base_url).hostname or ""
     names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
     if not is_loopback(host) and host not in names:
-        remedy = f"if it is yours to load, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
+        remedy = f"if you may load it, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
         raise UnsafeTargetError(Problem("target", "this host is not on the allow list", remedy, got=host))
 
 

@@ -49,11 +49,11 @@ class HeaderClients(Strict):
 class Timeouts(Strict):
     """How long the parts of a request may take; a request that takes longer ends as `timeout`."""
 
-    connect: Duration = Field(2.0, description="Until the connection stands.")
+    connect: Duration = Field(2.0, description="Until the connection is established.")
     first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
     total: Duration = Field(10.0, description="From connecting or sending until the last byte of the answer.")
     keep_alive_idle: Duration | None = Field(
-        None, description="Close a connection that was idle for so long; write less than the target's own idle timeout."
+        None, description="Close connections that were idle for this long; set it below the target's own idle timeout."
     )
 
 
@@ -68,11 +68,11 @@ class Phase(Strict):
     """A part of the plan with one level: of users in the closed model, of arrivals per second in the open one."""
 
     name: Name
-    duration: Duration | None = Field(None, description="How long; a phase of bursts lasts times x every.")
+    duration: Duration | None = Field(None, description="Length; a phase of bursts lasts times x every.")
     warm_up: bool = Field(default=False, description="Thresholds never read warm-up.")
     users: Users | None = Field(None, description="Closed model: concurrent users.")
     rate: Rate | None = Field(None, description="Open model: arrivals per second.")
-    ramp: Duration | None = Field(None, description="Go linearly from the level before to this one in this time.")
+    ramp: Duration | None = Field(None, description="Change linearly from the previous level to this one in this time.")
     burst: Burst | None = Field(None, description="Closed model: the users send together instead of paced.")
 
     @property
@@ -87,13 +87,13 @@ class Threshold(Strict):
     """What has to hold, and where: in these phases, of these endpoints, of answers with this outcome."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; all if left out.")
-    phase: Name | list[Name] | None = Field(None, description="One or several; all but warm-up if left out.")
+    endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; default: all.")
+    phase: Name | list[Name] | None = Field(None, description="One or several; default: all except warm-up.")
     outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")
     series: Literal["response", "service", "connect", "first_byte", "transfer"] = Field(
         "response", description="Times from the intended start, from the first byte sent, or a part of the latter."
     )
-    abort: bool = Field(default=False, description="End the run as soon as a window has broken it; needs `for`.")
+    abort: bool = Field(default=False, description="End the run as soon as a window has violated it; needs `for`.")
 
     @field_validator("outcome", mode="before")
     @classmethod
@@ -121,17 +121,17 @@ class Scenario(Strict):
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, min_length=1, max_length=50, validate_default=True)
     clients: Literal["source-address", "shared"] | HeaderClients = Field(
         "source-address",
-        description="What tells one client from the next in the target's eyes; shared by default beyond loopback.",
+        description="How the target tells clients apart; shared by default beyond loopback.",
     )
     client_count: Users | None = Field(None, description="Open model: how many clients the arrivals are dealt to.")
-    max_in_flight: Users = Field(1000, description="Open model: an arrival beyond so many unanswered is dropped.")
+    max_in_flight: Users = Field(1000, description="Open model: arrivals beyond this many unanswered are dropped.")
     arrivals: Literal["poisson", "uniform"] = Field("poisson", description="Open model: how arrivals are spaced.")
     when_throttled: Literal["honour", "ignore", "stop"] = Field(
-        "honour", description="Wait for Retry-After, longer each time; send on regardless; or send no more."
+        "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
     timeouts: Timeouts = Timeouts()
-    deadline: Duration = Field(description="A correct answer later than this is no goodput.")
+    deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     thresholds: Annotated[list[Threshold], Field(min_length=1, max_length=200)]
     settings: Settings = Settings()

@@ -36,9 +36,9 @@ class Penalties(Strict):
     base: Annotated[Duration, Field(ge=0.001, le=86_400)] = Field(
         description="How much longer than the limit alone a client is refused for the first violation."
     )
-    factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="By which each further one multiplies it.")
+    factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="Factor for each further violation.")
     cap: _Seconds = Field(600.0, description="The longest penalty.")
-    memory: _Seconds = Field(600.0, description="Good behaviour for so long takes one violation back.")
+    memory: _Seconds = Field(600.0, description="This long without a violation takes one back.")
 
 
 class Settings(Strict):
@@ -53,17 +53,17 @@ class Settings(Strict):
         default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},
         description="Requests that one client may send per endpoint.",
     )
-    penalties: Penalties | None = Field(None, description="A growing back-off for violations; none if left out.")
+    penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
     bots: Literal["off", "on", "strict"] = Field(
-        "off", description="Refuse bots by User-Agent; strict: ordinary HTTP libraries, and requests without one, too."
+        "off", description="Refuse bots by User-Agent; strict: also ordinary HTTP libraries, and requests without one."
     )
     allow: Networks = Field(
         default=[], description="Clients that neither bot check nor limits refuse: networks or addresses."
     )
-    deny: Networks = Field(default=[], description="Clients that are refused whatever else holds, with 403.")
+    deny: Networks = Field(default=[], description="Clients that are always refused, with 403.")
     processes: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="Processes on one port and database; each counts by itself unless limits are in Redis."
     )
     accounts: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
-        None, description="Funded accounts; enough for all clients if left out."
+        None, description="Funded accounts; default: enough for all clients."
     )

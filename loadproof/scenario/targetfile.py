@@ -63,13 +63,15 @@ class Operation(Strict):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     path: PathText
     expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
-    body: dict[str, FieldPath] = Field(default={}, description="Our word: the request's field, where it differs.")
+    body: dict[str, FieldPath] = Field(
+        default={}, description="loadproof's name: the request's field, where it differs."
+    )
     constants: dict[FieldPath, Any] = Field(default={}, description="Fields of the request that are always the same.")
     answer: dict[str, FieldPath | None] = Field(
-        default={}, description="Our word: the answer's field, where it differs; null where the answer has none."
+        default={}, description="loadproof's name: the answer's field, where it differs; null if the answer has none."
     )
 
-    follow_redirects: bool = Field(default=False, description="To the same host; the last answer is what counts.")
+    follow_redirects: bool = Field(default=False, description="To the same host; the last answer counts.")
 
     @functools.cached_property
     def statuses(self) -> frozenset[int]:
@@ -85,7 +87,7 @@ class HealthOperation(Operation):
     tells = ("status",)
 
     path: PathText = "/health"
-    alive: str | int | bool = Field("ok", description="What the field `status` says of a service that is alive.")
+    alive: str | int | bool = Field("ok", description="The value of the field `status` when the service is alive.")
 
 
 class BalanceOperation(Operation):
@@ -136,7 +138,7 @@ class Endpoints(Strict):
     balance: BalanceOperation = BalanceOperation()
     transactions: PaymentOperation = PaymentOperation()
     transaction: PaymentReadOperation | None = Field(
-        PaymentReadOperation(), description="Reads a payment back; null: there is no such thing."
+        PaymentReadOperation(), description="Reads a payment back; null: there is no such endpoint."
     )
     webhooks: WebhookOperation = WebhookOperation()
 
@@ -216,12 +218,12 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
             for word in given:
                 if word not in known:
                     remedy = nearest(word, list(known)) if known else "leave it out"
-                    yield (*place, key, word), "no field that we know", word, remedy
+                    yield (*place, key, word), "not a field that loadproof knows", word, remedy
         sent = [*operation.adds, *(operation.body.get(word, word) for word in operation.sends)]
         for path, other in collisions(sent, operation.constants):
             yield (
                 (*place, "constants", path),
-                "two fields of the body in one place",
+                "two fields at the same place in the body",
                 other,
                 "rename or remove one of them",
             )
@@ -236,11 +238,16 @@ def _idle_keys(endpoints: Endpoints) -> Iterator[_Contradiction]:
     ):
         operation = getattr(endpoints, endpoint)
         if other and key in operation.model_fields_set and getattr(operation, key):
-            yield ("endpoints", endpoint, key), f"no effect beside `{other}`", None, "remove one of them"
+            yield ("endpoints", endpoint, key), f"no effect together with `{other}`", None, "remove one of them"
     is_read_back = "transaction" in endpoints.model_fields_set and endpoints.transaction is not None
     if is_read_back and _is_untold(endpoints.transactions, "id"):
         what = "nothing is read back without the payment's id"
-        yield ("endpoints", "transaction"), what, None, "say `transaction: null`, or where the answer has the id"
+        yield (
+            ("endpoints", "transaction"),
+            what,
+            None,
+            "set `transaction: null`, or name the field with the answer's id",
+        )
 
 
 def _is_untold(operation: Operation, word: str) -> bool:
@@ -266,6 +273,6 @@ def _read_accounts(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV file in UTF-8")) from None
     if len(ids) < ACCOUNTS_NEEDED:
-        remedy = "one to read and two to pay between are the least"
+        remedy = "at least one to read and two to pay between are needed"
         raise InputError(Problem(str(path), "too few accounts", remedy, got=str(len(ids))))
     return ids

@@ -28,13 +28,13 @@ def header_problems(
     for name, value in headers.items():
         lower = name.lower()
         if lower in seen:
-            yield name, "a header stands twice: upper and lower case are the same there", name, "keep one of them"
+            yield name, "duplicate header: names are case-insensitive", name, "keep one of them"
         elif lower in FRAMING:
             yield name, "a header that follows from the body", name, "leave it out"
         elif lower in sent_by_us:
             yield name, f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
         elif lower == "accept-encoding" and unreadable_codings(value):
-            what = "asks for bodies packed in a way that loadproof can't unpack"
+            what = "asks for a content coding that loadproof can't decode"
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
         if _SECRET.search(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"

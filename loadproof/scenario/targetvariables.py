@@ -45,10 +45,10 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
 def _problems(where: str, variable: str, check: Callable[[str], str | None], *, is_needed: bool) -> Iterator[Problem]:
     value = os.environ.get(variable)
     if variable in {variables.SECRET, variables.SECRET_FILE}:
-        refusal = "the secret of master and workers is not for the target"
+        refusal = "the secret of master and workers must not be sent to the target"
         yield Problem(where, refusal, "name another environment variable", got=variable)
     elif variable.startswith(variables.LOCUSTS_OWN):
-        refusal = "variables of this name are Locust's settings, which no process of a run is given"
+        refusal = "variables with such names are Locust's settings, which no process of a run receives"
         yield Problem(where, refusal, "name another environment variable", got=variable)
     elif value:
         if what := check(value):
@@ -61,7 +61,7 @@ def _no_base64(value: str) -> str | None:
     try:
         key = base64.b64decode(value.removeprefix("whsec_"))
     except ValueError:
-        return "something else than a key in base64"
+        return "something other than a base64 key"
     return None if key else "an empty key"
 
 
@@ -69,7 +69,7 @@ def _no_text(value: str) -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "something else than text in UTF-8"
+        return "something other than UTF-8 text"
     return None
 
 

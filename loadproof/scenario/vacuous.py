@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 SHORTEST_S: Final = 1e-6
 """Times are whole microseconds."""
-_UNKEEPABLE: Final = "nothing could keep it"
-_UNBREAKABLE: Final = "nothing could break it"
+_UNKEEPABLE: Final = "can't be met"
+_UNBREAKABLE: Final = "can't be violated"
 _TRACE: Final = {"error_ratio": "error_ratio < 0.1 %", "goodput_ratio": "goodput_ratio >= 99.9 %"}
 """What to write who wants no error, or all of it good."""
 
@@ -24,7 +24,7 @@ class Longest(NamedTuple):
     """The longest time that a threshold can read, and what sets it."""
 
     time_s: float = MAX_US * 1e-6
-    why: str = "times are told apart up to 60 s"
+    why: str = "times are measured up to 60 s"
 
 
 class Vacuity(NamedTuple):
@@ -83,13 +83,13 @@ def _shown_by_samples(expectation: Expectation) -> str:
         return "expect a part of it that can be, like `1.10 * baseline`"
     if metric.name == "goodput_ratio":
         return (
-            f"no number of samples shows that all are good: write the least that will do, like `{_TRACE[metric.name]}`"
+            f"no number of samples proves that all are good: write the least you accept, like `{_TRACE[metric.name]}`"
         )
     if metric.name in RATIOS:
         example = _TRACE.get(metric.name, f"{metric.name} < 1 %")
-        return f"no number of samples shows that there are none: write the most that will do, like `{example}`"
+        return f"no number of samples proves that there are none: write the most you accept, like `{example}`"
     if metric.objective is not None:
-        return f"no number of samples shows that nothing is spent: write the most that will do, like `{metric} < 1 x`"
+        return f"no number of samples proves that nothing is spent: write the most you accept, like `{metric} < 1 x`"
     return "every answer takes some time: write a longer one"
 
 
@@ -97,9 +97,9 @@ def _at_least(metric: Metric) -> str:
     if metric.dimension is Dimension.DURATION:
         return "every answer takes some time: write an upper limit, with <"
     if metric.dimension in {Dimension.RATE, Dimension.COUNT}:
-        return "there is never less than nothing: write how much it is to be at least"
+        return "it is never below zero: write the least that you expect"
     example = _TRACE["goodput_ratio"] if metric.name == "goodput_ratio" else f"{metric} >= 1 %"
-    return f"there is never less than none: write how much it is to be at least, like `{example}`"
+    return f"it is never below zero: write the least that you expect, like `{example}`"
 
 
 def _why_highest(metric: Metric, longest: Longest) -> str:

@@ -121,7 +121,7 @@ class Alerts:
             try:
                 work()
             except sqlite3.Error as error:
-                _log.warning("an incident can't be kept: %s", error)
+                _log.warning("can't store an incident: %s", error)
 
     def _open(self, name: str, detail: str) -> None:
         try:

@@ -114,7 +114,7 @@ class Delivery:
     def _postpone(self, error: sqlite3.Error) -> None:
         if not self._is_stuck:
             # Once for all the looks that fail in a row.
-            _log.warning("messages that wait can't be read, or taken off the list; trying again: %s", error)
+            _log.warning("can't read or remove queued messages; trying again: %s", error)
         self._is_stuck = True
         self._on_done("postponed")
 

@@ -26,7 +26,7 @@ class AlertMetrics(Collector):
         self.opened = Counter("alert_incidents", "Incidents that began.", ["incident"], registry=registry)
         self.messages = Counter(
             "alert_messages",
-            "Alerts by what became of them; postponed: looks that failed.",
+            "Alerts by result; postponed: failed attempts to read the queue.",
             ["result"],
             registry=registry,
         )
@@ -39,13 +39,13 @@ class AlertMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         found = self.open_incidents()
-        count = GaugeMetricFamily("alert_incidents_open", "Incidents that go on.", len(found))
+        count = GaugeMetricFamily("alert_incidents_open", "Open incidents.", len(found))
         yield count
-        durations = GaugeMetricFamily("alert_incident_open_seconds", "How long it has gone on.", labels=["incident"])
+        durations = GaugeMetricFamily("alert_incident_open_seconds", "How long it has been open.", labels=["incident"])
         for name, open_s in found.items():
             durations.add_metric([name], open_s)
         yield durations
-        channels = GaugeMetricFamily("alert_channel_enabled", "1 when it is set up.", labels=["channel"])
+        channels = GaugeMetricFamily("alert_channel_enabled", "1 if it is set up.", labels=["channel"])
         for name, is_on in self.channels.items():
             channels.add_metric([name], float(is_on))
         yield channels

@@ -11,16 +11,19 @@ from urllib.parse import SplitResult, urlsplit
 _TELEGRAM: Final = "https://api.telegram.org"
 
 ALERT_VARIABLES: Final[dict[str, tuple[str, str]]] = {
-    "SENTRY_DSN": ("", "where errors are reported; nowhere if empty"),
+    "SENTRY_DSN": ("", "where to report errors; nowhere if empty"),
     "SENTRY_ENVIRONMENT": ("production", "environment that Sentry files errors under"),
     "SENTRY_RELEASE": ("", "release that Sentry files errors under, like a git revision"),
     "TELEGRAM_ALERT_TOKEN": ("", "token of the bot that sends alerts; no alerts if empty"),
     "TELEGRAM_ALERT_CHAT": ("", "chat that alerts are sent to, like -1001234567890 or @channel"),
     "TELEGRAM_API_URL": (_TELEGRAM, "base URL of the Bot API"),
     "ALERT_ERROR_RATIO": ("0.05", "share of 5xx answers, 0 to 1, above which there is an incident"),
-    "ALERT_WINDOW": ("60", "seconds over which that share is taken, and for which all must be well before 'recovered'"),
+    "ALERT_WINDOW": (
+        "60",
+        "seconds over which that share is measured, and that must pass without trouble before 'recovered'",
+    ),
     "ALERT_DISK_FREE": ("0.05", "free share of the database's disk, 0 to 1, below which there is an incident"),
-    "ALERT_STALL": ("1", "seconds for which the event loop stands still before there is an incident"),
+    "ALERT_STALL": ("1", "seconds that the event loop must be blocked before there is an incident"),
 }
 """Name to default and meaning."""
 

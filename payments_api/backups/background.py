@@ -128,7 +128,7 @@ class _Background:
         if self._stopping.is_set():
             return
         if code != 0:
-            raise _Failed(lines[-1] if lines else f"backup: ended with {code}, and said nothing; run it by hand")
+            raise _Failed(lines[-1] if lines else f"backup: ended with {code}, without any output; run it by hand")
         # Not an incident: a backup was taken. But whoever reads the log should know, and not each day.
         for line in dict.fromkeys(lines):
             if line not in self._passed_on:

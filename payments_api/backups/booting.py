@@ -49,7 +49,7 @@ def prove_by_boot(database: Path) -> str:
     finally:
         _stop(process)
     if found != balance:
-        what = f"the API tells another balance of {account} than the ledger's {balance}"
+        what = f"the API returns another balance for {account} than the ledger's {balance}"
         raise BackupError("boot", what, "don't use this backup", got=found)
     return f"{account} has {balance}"
 
@@ -68,7 +68,7 @@ def _await_ready(process: subprocess.Popen[bytes]) -> str:
     if not line.startswith(_READY):
         process.kill()
         said = _last_line(process.stderr)
-        raise BackupError("boot", "the API doesn't start on it", "start it by hand, and see what it says", got=said)
+        raise BackupError("boot", "the API doesn't start on it", "start it by hand, and read its output", got=said)
     return line.removeprefix(_READY).decode().strip()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REMEDY: Final = "don't rely on it, and look at the database that it comes from"
 _BROKEN_BY: Final = {
     "a balance is negative": "SELECT id FROM accounts WHERE balance < 0",
-    "a balance is not the opening balance and its postings": f"""
+    "a balance is not the opening balance plus its postings": f"""
         SELECT id FROM accounts LEFT JOIN (SELECT account, SUM(amount) AS moved FROM postings GROUP BY account)
         ON account = id WHERE balance <> {OPENING_BALANCE} + COALESCE(moved, 0)""",  # noqa: S608 - our own number
     "the balances are not what was paid in": f"""
@@ -68,7 +68,7 @@ def check_ledger(file: Path, *, name: str) -> Contents:
                     raise UnusableError(name, what, _REMEDY, got=broken[0])
             return _contents(database)
     except sqlite3.Error as error:
-        raise UnusableError(name, "is no whole ledger", _REMEDY, got=error) from None
+        raise UnusableError(name, "is not a complete ledger", _REMEDY, got=error) from None
 
 
 def schema_of(file: Path) -> int:
@@ -92,7 +92,7 @@ def _check_file(database: sqlite3.Connection, name: str) -> None:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise UnusableError(
-            name, f"has a schema newer than {SCHEMA_VERSION}", "use the version that made it", got=version
+            name, f"has a schema newer than {SCHEMA_VERSION}", "use the version that created it", got=version
         )
     found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":

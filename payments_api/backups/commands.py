@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = ("backup", "restore", "verify")
 _EPILOG: Final = (
-    "exit codes: 0 done; 1 the backup, its check or its restoring failed; 2 wrong input.\n"
+    "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input.\n"
     "S3's keys and endpoint come from the environment alone: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
     "AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3."
 )
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except OSError as error:
         # Where nobody expected it: still one line, and nothing is half done.
-        sys.stderr.write(f"{error.filename or options.command}: {reason(error)}; see to its space and its rights\n")
+        sys.stderr.write(
+            f"{error.filename or options.command}: {reason(error)}; check its free space and permissions\n"
+        )
         return 1
     return 0
 
@@ -51,16 +53,18 @@ def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callabl
     problems: list[str] = []
     found = read_backup_options(environment, problems)
     if found is None:
-        raise WrongInputError("BACKUP_TO", "no place for the backup", "give --to, or set it")
+        raise WrongInputError("BACKUP_TO", "no destination for the backup", "give --to, or set it")
     if problems:
         raise _Problems(problems)
     database = Path(environment["DATABASE"]).absolute()
     taken = take_backup(database, open_place(found.place, environment), keep=found.keep, step=step)
     _say(f"backed up {database} as {taken.manifest.name}: {_described(taken.manifest)}")
     if taken.deleted:
-        _say(f"threw out {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
+        _say(f"deleted {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
     if taken.same_disk:
-        _warn(f"{found.place}: is on the database's own file system, and would be lost with it; copy it elsewhere, too")
+        _warn(
+            f"{found.place}: is on the database's own file system, and would be lost with it; keep a copy elsewhere too"
+        )
 
 
 def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
@@ -76,7 +80,7 @@ def _verify(options: argparse.Namespace, environment: Mapping[str, str], step: C
     place = open_place(_place(environment), environment)
     wanted = backups_in(place) if options.all else [choose(place, options.name, tell=_warn)]
     if not wanted:
-        raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
+        raise WrongInputError(place.shown, "there are no backups", "name the destination that they were written to")
     problems = []
     for backup in wanted:
         step(f"checking {backup.text}")
@@ -109,7 +113,7 @@ def _described(manifest: Manifest) -> str:
 def _place(environment: Mapping[str, str]) -> str:
     place = environment.get("BACKUP_TO", "")
     if not place:
-        raise WrongInputError("BACKUP_TO", "no place to read backups from", "give --from, or set it")
+        raise WrongInputError("BACKUP_TO", "no destination to read backups from", "give --from, or set it")
     return place
 
 
@@ -142,21 +146,23 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
-    backup = _command(commands, "backup", "Copy the live database, check the copy, and keep it in the place.", _backup)
+    backup = _command(
+        commands, "backup", "Copy the live database, check the copy, and store it in the destination.", _backup
+    )
     backup.add_argument("--database", metavar="FILE", help="the SQLite file that the API serves; overrides DATABASE")
-    backup.add_argument("--to", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
+    backup.add_argument("--to", dest="place", metavar="DESTINATION", help="overrides BACKUP_TO")
     _add_variables(backup)
     restored = _command(
-        commands, "restore", "Restore a backup to where no database is; the API must start on it first.", _restore
+        commands, "restore", "Restore a backup to a path without a database; the API must start on it first.", _restore
     )
     restored.add_argument("name", nargs="?", help="of the backup; the latest by default")
-    restored.add_argument("--from", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
-    restored.add_argument("--database", metavar="FILE", help="where to; nothing may be there; overrides DATABASE")
+    restored.add_argument("--from", dest="place", metavar="DESTINATION", help="overrides BACKUP_TO")
+    restored.add_argument("--database", metavar="FILE", help="path to restore to; must not exist; overrides DATABASE")
     verify = _command(commands, "verify", "Check hashes, SQLite's integrity and the books of a backup.", _verify)
     which = verify.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", help="of the backup; the latest by default")
-    which.add_argument("--all", action="store_true", help="every backup in the place")
-    verify.add_argument("--from", dest="place", metavar="PLACE", help="overrides BACKUP_TO")
+    which.add_argument("--all", action="store_true", help="every backup in the destination")
+    verify.add_argument("--from", dest="place", metavar="DESTINATION", help="overrides BACKUP_TO")
     return parser
 
 
@@ -166,7 +172,7 @@ def _command(
     parser = commands.add_parser(
         name,
         help=purpose,
-        description=f"{purpose} PLACE is a directory, or s3://bucket/prefix.",
+        description=f"{purpose} DESTINATION is a directory, or s3://bucket/prefix.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,9 @@ def try_lock(path: Path) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BackupError(path, "can't make the lock file", "make its directory writable", got=reason(error)) from None
+        raise BackupError(
+            path, "can't create the lock file", "make its directory writable", got=reason(error)
+        ) from None
     give_to_owner(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,7 +56,7 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     deadline_s = time.monotonic() + wait_s
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() >= deadline_s:
-            raise BusyError(path, "another backup or restore is at work here", "wait until it ends", got=_holder(path))
+            raise BusyError(path, "another backup or restore is running here", "wait until it ends", got=_holder(path))
         time.sleep(_POLL_S)
     try:
         yield

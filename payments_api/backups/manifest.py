@@ -130,7 +130,7 @@ def parse_manifest(text: bytes, *, name: str) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         raise UnusableError(name, "its manifest can't be read", "take another backup") from None
     if is_newer:
-        remedy = "use the version that made it"
+        remedy = "use the version that created it"
         raise UnusableError(name, f"its format is newer than {FORMAT}", remedy, got=ascii(said["format"])[:20])
     if found is None:
         raise UnusableError(name, "its manifest is damaged: its own hash doesn't match", "take another backup")

@@ -30,11 +30,11 @@ class BackupMetrics:
         )
         self._newest = Gauge(
             "backup_newest_good_timestamp_seconds",
-            "As of when the newest good backup is, in Unix time; 0 if none is known.",
+            "When the newest good backup was taken, in Unix time; 0 if none is known.",
             registry=registry,
             multiprocess_mode="mostrecent",
         )
-        self._failures = Counter("backup_failures", "Backups that failed, each try.", registry=registry)
+        self._failures = Counter("backup_failures", "Backups that failed, counting every attempt.", registry=registry)
 
     def taken(self, began: datetime, ended: datetime) -> None:
         self._success.set(ended.timestamp())

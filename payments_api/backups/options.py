@@ -13,12 +13,12 @@ from payments_api.backups.places import open_place
 from payments_api.backups.retention import Keep
 
 BACKUP_VARIABLES: Final[dict[str, tuple[str, str]]] = {
-    "BACKUP_TO": ("", "directory, or s3://bucket/prefix, for a backup a day; none if empty"),
-    "BACKUP_AT": ("03:00", "when, in UTC"),
-    "BACKUP_KEEP_DAYS": ("14", "the newest backup of so many days is kept"),
+    "BACKUP_TO": ("", "directory, or s3://bucket/prefix, for daily backups; none if empty"),
+    "BACKUP_AT": ("03:00", "time of day, in UTC"),
+    "BACKUP_KEEP_DAYS": ("14", "number of days whose newest backup is kept"),
     "BACKUP_KEEP_WEEKS": ("8", "as above"),
     "BACKUP_KEEP_MONTHS": ("12", "as above"),
-    "BACKUP_TIMEOUT_S": ("3600", "a backup that takes longer is ended"),
+    "BACKUP_TIMEOUT_S": ("3600", "a backup that takes longer is stopped"),
     "BACKUP_REQUEST_TIMEOUT_S": ("60", "as above, for a request to S3"),
 }
 """Name to default and meaning, as in payments_api.settings. Keys and endpoint are S3's own variables: AWS_..."""
@@ -71,7 +71,7 @@ def read_keep(number: Callable[[str, int, int], int]) -> Keep:
 def _check_place(place: str, environment: Mapping[str, str], problems: list[str]) -> None:
     database = environment.get("DATABASE", "")
     if not database:
-        problems.append("BACKUP_TO: got a place, but DATABASE is empty; a temporary database has no backups")
+        problems.append("BACKUP_TO: got a destination, but DATABASE is empty; a temporary database has no backups")
     elif Path(place).resolve() == Path(database).resolve().parent:
         problems.append(f"BACKUP_TO: got the directory of DATABASE, {place!a}; name one on another disk")
     try:

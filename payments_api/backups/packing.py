@@ -44,7 +44,7 @@ def unpack(packed: Path, target: Path, *, expected: HashedFile, name: str) -> No
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _damaged(name, str(error)) from None
     if missing or digest.hexdigest() != expected.sha256:
-        raise _damaged(name, "another database than its manifest says")
+        raise _damaged(name, "not the database that its manifest describes")
 
 
 def hash_file(path: Path) -> HashedFile:
@@ -58,7 +58,7 @@ def check_hash(path: Path, expected: HashedFile, *, name: str) -> None:
     if found.bytes != expected.bytes:
         raise _damaged(name, f"{found.bytes} bytes instead of {expected.bytes}")
     if found.sha256 != expected.sha256:
-        raise _damaged(name, "another SHA-256 than its manifest says")
+        raise _damaged(name, "a different SHA-256 than its manifest says")
 
 
 def _flush(file: BinaryIO) -> None:

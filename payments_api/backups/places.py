@@ -120,7 +120,7 @@ class DirectoryPlace:
             return
 
     def _failed(self, what: str, error: OSError) -> BackupError:
-        return BackupError(self.shown, what, "see to its space, its mount and its rights", got=reason(error))
+        return BackupError(self.shown, what, "check its free space, mount and permissions", got=reason(error))
 
 
 def _private(path: Path) -> BinaryIO:

@@ -66,12 +66,12 @@ def restore(
 def refuse_occupied(database: Path) -> None:
     """WrongInputError if anything of a database is there."""
     if not database.parent.is_dir():
-        raise WrongInputError(database, "its directory is not there", "make it first")
+        raise WrongInputError(database, "its directory doesn't exist", "create it first")
     for suffix in _BESIDE:
         path = database.with_name(database.name + suffix)
         if os.path.lexists(path):
             who = _users_of(path)
-            what = f"is in use by process {', '.join(who)}" if who else "is there already"
+            what = f"is in use by process {', '.join(who)}" if who else "already exists"
             remedy = "stop the API, and move the database away with its -wal and -shm, or restore to another path"
             raise WrongInputError(path, what, remedy)
 
@@ -92,7 +92,7 @@ def choose(
             raise WrongInputError(ascii(name), f"no such backup in {place.shown}", f"there are: {there}")
         return found
     if not backups:
-        raise WrongInputError(place.shown, "there are no backups", "name the place that they were written to")
+        raise WrongInputError(place.shown, "there are no backups", "name the destination that they were written to")
     soon = (now or datetime.now(UTC)) + FUTURE
     latest = _latest_of_each_ledger(backups, soon)
     if len(latest) > 1:
@@ -119,7 +119,7 @@ def _tell_of_dates(latest: BackupName, backups: list[BackupName], soon: datetime
         how = "number" if latest.sequence else "date"
         tell(f"{latest.text}: is dated in the future; it is the latest by its {how}")
     elif skipped:
-        tell(f"{', '.join(skipped)}: dated in the future, and passed over; to take one all the same, name it")
+        tell(f"{', '.join(skipped)}: dated in the future, and skipped; to use one anyway, name it")
 
 
 def open_backup(
@@ -143,7 +143,7 @@ def _open(place: Place, backup: BackupName, file: Path, step: Callable[[str], No
     step(f"fetching {backup.text}")
     manifest = read_manifest(place, backup, file.parent)
     if manifest.schema_version > SCHEMA_VERSION:
-        remedy = "use the version that made it"
+        remedy = "use the version that created it"
         what = f"has a schema newer than {SCHEMA_VERSION}"
         raise UnusableError(backup.text, what, remedy, got=manifest.schema_version)
     packed = file.with_suffix(".gz")
@@ -154,7 +154,7 @@ def _open(place: Place, backup: BackupName, file: Path, step: Callable[[str], No
         unpack(packed, file, expected=manifest.database, name=backup.text)
         packed.unlink()
     if check_ledger(file, name=backup.text) != manifest.contents:
-        raise UnusableError(backup.text, "holds something else than its manifest says", "restore another backup")
+        raise UnusableError(backup.text, "has other contents than its manifest says", "restore another backup")
     return manifest
 
 
@@ -183,7 +183,7 @@ def _settle(file: Path, manifest: Manifest) -> None:
     if any(file.with_name(file.name + suffix).exists() for suffix in _BESIDE[1:]):
         raise BackupError("boot", "the API has not closed the database", "try again")
     if check_ledger(file, name=manifest.name) != manifest.contents:
-        raise BackupError("boot", "starting the API on it has changed what it holds", "report this")
+        raise BackupError("boot", "starting the API on it has changed its contents", "report this")
     sync(file)
 
 
@@ -194,7 +194,7 @@ def _give_name(file: Path, database: Path) -> None:
         give_to_owner(database)
         sync(database.parent)
     except FileExistsError:
-        raise WrongInputError(database, "came into being meanwhile", "restore to another path") from None
+        raise WrongInputError(database, "was created meanwhile", "restore to another path") from None
     except OSError as error:
         raise BackupError(database, "can't be named", "use a file system that has links", got=reason(error)) from None
 

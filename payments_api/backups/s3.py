@@ -25,7 +25,7 @@ _SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _CHUNK_BYTES: Final = 1 << 20
 _REQUEST_S: Final = "BACKUP_REQUEST_TIMEOUT_S"
 _RETRIES: Final = 3
-_REMEDY: Final = "see to the bucket, the endpoint, the keys and the network"
+_REMEDY: Final = "check the bucket, the endpoint, the keys and the network"
 
 
 class S3Place:
@@ -131,5 +131,5 @@ def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3S
 
 def _request_timeout(text: str) -> timedelta:
     if not re.fullmatch(r"[1-9]\d{0,3}", text, re.ASCII):
-        raise WrongInputError(_REQUEST_S, "no number of seconds", "give one from 1 to 9999", got=ascii(text))
+        raise WrongInputError(_REQUEST_S, "not a number of seconds", "give one from 1 to 9999", got=ascii(text))
     return timedelta(seconds=int(text))

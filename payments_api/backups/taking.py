@@ -86,7 +86,7 @@ def take_backup(
         place.put(packed, name + PAYLOAD_SUFFIX)
         # Last: with it the backup is there.
         place.put(written, name + MANIFEST_SUFFIX)
-        step(f"throwing out old backups in {place.shown}")
+        step(f"deleting old backups in {place.shown}")
         deleted = _throw_out_old(place, name, keep)
     return Taken(manifest, deleted, place.device == database.stat().st_dev)
 

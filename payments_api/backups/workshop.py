@@ -35,4 +35,4 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackupError(path, "can't be written", "see to its space and its rights", got=reason(error)) from None
+        raise BackupError(path, "can't be written", "check its free space and permissions", got=reason(error)) from None

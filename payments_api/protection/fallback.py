@@ -108,7 +108,7 @@ class FallbackStore:
             self._calming = None
             return
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self._on_problem("redis-lost", f"{what}: each process keeps limits of its own until it is back")
+        self._on_problem("redis-lost", f"{what}: each process keeps its own limits until it is back")
 
     async def _probe_until_back(self) -> None:
         while True:

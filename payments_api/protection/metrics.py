@@ -19,7 +19,7 @@ class ProtectionMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._decisions = Counter(
-            "limiter_decisions", "Requests that a limit was asked about.", ["endpoint", "decision"], registry=registry
+            "limiter_decisions", "Requests checked against a limit.", ["endpoint", "decision"], registry=registry
         )
         self._refusals = Counter(
             "protection_refusals", "Requests refused, by what refused them.", ["by"], registry=registry
@@ -32,14 +32,14 @@ class ProtectionMetrics:
         self.allowed = Counter("protection_allowed", "Requests that the allow list let through.", registry=registry)
         self._store = Gauge(
             "limiter_store",
-            "Processes that count there; where several count locally, so many times each limit is admitted.",
+            "Processes that count there; each one that counts locally applies its own limits.",
             ["store"],
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.store_failures = Counter("limiter_store_failures", "Questions that Redis left open.", registry=registry)
+        self.store_failures = Counter("limiter_store_failures", "Queries that Redis did not answer.", registry=registry)
         self.fallbacks = Counter(
-            "limiter_fallbacks", "Questions answered locally because Redis was lost.", registry=registry
+            "limiter_fallbacks", "Queries answered locally because Redis was lost.", registry=registry
         )
         self._windows = Gauge(
             "limiter_windows",
@@ -58,7 +58,7 @@ class ProtectionMetrics:
             "protection_list_failures", "Versions of a list that could not be read.", ["list"], registry=registry
         )
         self._forgotten = Counter(
-            "limiter_forgotten", "Clients forgotten within their window, for want of room.", registry=registry
+            "limiter_forgotten", "Clients forgotten within their window because memory was full.", registry=registry
         )
         self._by_endpoint: dict[tuple[str, str], Counter] = {}
 

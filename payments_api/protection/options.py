@@ -29,21 +29,27 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "LIMIT_OTHER": ("60/min", "requests per client to all other paths together"),
     "MOST_CLIENTS": (
         "50000",
-        "clients per endpoint that a process remembers; beyond it the longest unseen is forgotten",
+        "clients per endpoint that a process remembers; beyond that, the one unseen for longest is forgotten",
     ),
     "REDIS_URL": ("", "where LIMITER=redis (or slowapi) keeps its counts, like redis://127.0.0.1:6379/0"),
     "REDIS_TIMEOUT": ("0.25", "seconds to wait for Redis before limits are kept locally"),
     "PENALTY_BASE": ("0", "seconds of the first penalty for exceeding a limit; 0: no penalties"),
-    "PENALTY_FACTOR": ("2", "by which each further violation multiplies it"),
+    "PENALTY_FACTOR": ("2", "factor for each further violation"),
     "PENALTY_CAP": ("600", "seconds of the longest penalty"),
-    "PENALTY_MEMORY": ("600", "seconds of good behaviour that take one violation back"),
-    "BOTS": ("off", "refuse bots by User-Agent: off, on, or strict (ordinary HTTP libraries and none, too)"),
-    "BOTS_FILE": ("", "rules of the bot check; the ones that come along if empty"),
-    "ALLOW_FILE": ("", "file of networks that nothing but the deny list refuses, one a line"),
-    "DENY_FILE": ("", "file of networks that are refused, one a line"),
-    "CLIENT_HEADER": ("", "header that tells the client, from trusted networks only"),
-    "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is believed"),
-    "METRICS": ("public", "public, or private: /metrics is not there for requests with CLIENT_HEADER, the proxy's"),
+    "PENALTY_MEMORY": ("600", "seconds without a violation that take one back"),
+    "BOTS": (
+        "off",
+        "refuse bots by User-Agent: off, on, or strict (also ordinary HTTP libraries, and requests without one)",
+    ),
+    "BOTS_FILE": ("", "rules of the bot check; the built-in ones if empty"),
+    "ALLOW_FILE": ("", "file of networks that only the deny list refuses, one per line"),
+    "DENY_FILE": ("", "file of networks that are refused, one per line"),
+    "CLIENT_HEADER": ("", "header that identifies the client, from trusted networks only"),
+    "TRUSTED_NETWORKS": ("", "networks, comma-separated, whose CLIENT_HEADER is trusted"),
+    "METRICS": (
+        "public",
+        "public, or private: /metrics answers 404 to requests with CLIENT_HEADER, which the proxy sends",
+    ),
 }
 """Name to default and meaning."""
 
@@ -75,7 +81,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
-            raise ValueError(f"limits: {OTHER} is missing; give paths that have no limit of their own one together")
+            raise ValueError(f"limits: {OTHER} is missing; it limits all paths without their own limit")
 
     @property
     def has_files(self) -> bool:
@@ -139,7 +145,7 @@ _CONTRADICTIONS: Final = (
         "LIMITER",
         ("REDIS_URL",),
         lambda of: of["LIMITER"] == "redis" and not of["REDIS_URL"],
-        "name the server by REDIS_URL",
+        "name the server in REDIS_URL",
     ),
     _Contradiction(
         "REDIS_URL",
@@ -175,7 +181,7 @@ _CONTRADICTIONS: Final = (
         "CLIENT_HEADER",
         ("TRUSTED_NETWORKS",),
         lambda of: of["CLIENT_HEADER"] and not _has_networks(of),
-        "nobody is trusted to send it; name the proxies by TRUSTED_NETWORKS",
+        "nobody is trusted to send it; name the proxies in TRUSTED_NETWORKS",
     ),
     _Contradiction(
         "TRUSTED_NETWORKS",
@@ -187,7 +193,7 @@ _CONTRADICTIONS: Final = (
         "METRICS",
         ("CLIENT_HEADER",),
         lambda of: of["METRICS"] == "private" and not of["CLIENT_HEADER"],
-        "nothing tells who comes through the proxy; name by CLIENT_HEADER the header that it sends",
+        "nothing shows who comes through the proxy; set CLIENT_HEADER to the header that it sends",
     ),
 )
 

@@ -58,7 +58,7 @@ class Protection:
         self.denied = Refusal(403, "address-denied", "This address is not served.")
         self.hidden = Refusal(404, "not-found", "Not Found")
         self.bot = Refusal(403, "bot-denied", "Clients with this User-Agent are not served.")
-        self.penalised = Refusal(429, "penalty", "Limits were exceeded again and again; Retry-After says until when.")
+        self.penalised = Refusal(429, "penalty", "Limits were exceeded repeatedly; Retry-After says until when.")
         self.throttled = {
             name: Refusal(429, "too-many-requests", f"More than {limit} of {name}.")
             for name, limit in options.limits.items()

@@ -29,7 +29,7 @@ def read_file(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8; save it as such") from None
+        raise ValueError(f"{path} is not UTF-8; save it as UTF-8") from None
 
 
 class ReloadedFile(Generic[T]):
@@ -55,7 +55,9 @@ class ReloadedFile(Generic[T]):
             value = self._parse(read_file(self.path))
         except ValueError as error:
             self._seen, self._is_wrong = signature, True
-            self._on_problem(f"{self._incident}-not-reloaded", f"{self.path}: the version before stays: {error}")
+            self._on_problem(
+                f"{self._incident}-not-reloaded", f"{self.path}: the previous version stays in force: {error}"
+            )
             return
         # Somebody wrote while we read: half a list is not taken for a list, the next look tells.
         if self._signature() == signature:

@@ -111,7 +111,7 @@ def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "CASES", (case,))
     command.keep([found_in(case)])
     text = table.shown(json.loads((tmp_path / "adversary.json").read_text()))
-    assert "1 of 1 cases, of 1 kinds, 0 of them honest, in 1 rounds: **0 wrong words**" in text
+    assert "1 of 1 cases, of 1 kinds, 0 of them honest, in 1 rounds: **0 wrong verdicts**" in text
     assert r"| a \| b | made up: \<b\>\`run \| head\` | FAIL | FAIL 1 | 0 |" in text
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from analysis.frames.run import load_run
+from analysis.judge.verdict import decide
+from analysis.outputs.tables import terminal_view
 from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
 from loadproof.outcome import UNSENT, Outcome
@@ -137,6 +142,14 @@ def test_tables_are_those_of_the_benchmarks(document):
     text = document.read_text(encoding="utf-8")
     assert "<!-- end -->" in text
     assert tables.refreshed(text) == text
+
+
+def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
+    """Line by line, with rows left out."""
+    console = Console(width=110, file=io.StringIO())
+    console.print(terminal_view(decide(load_run(ROOT / "reports/sample"))))
+    (shown,) = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert set(shown.splitlines()) <= set(console.file.getvalue().splitlines())
 
 
 def test_the_readme_names_the_exit_codes():

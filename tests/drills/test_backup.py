@@ -67,8 +67,8 @@ FAILURES = {
     "a payment took 1.50 s while backed up; 1.00 s are allowed": lambda: seen(
         [*THIRTY[:15], payment(15, took_s=1.5), *THIRTY[16:]]
     ),
-    "no payments while calm: nothing is shown": lambda: seen(THIRTY[10:]),
-    "no payment was acknowledged before the backup began: nothing is shown": lambda: seen(
+    "no payments while calm: nothing is proven": lambda: seen(THIRTY[10:]),
+    "no payment was acknowledged before the backup began: nothing is proven": lambda: seen(
         [payment(number, after_s=1.0) for number in range(30)]
     ),
 }

@@ -52,8 +52,8 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
     }, done.stdout
     run = load_run(path)
     assert run.manifest.target.faults == json.dumps(FAULTS)
-    assert "FAULTS: the embedded target goes wrong on purpose" in done.stderr
-    assert found(path, "told to go wrong: FAULTS=") == {"NOTE"}
+    assert "FAULTS: the embedded target fails on purpose" in done.stderr
+    assert found(path, "made to fail on purpose: FAULTS=") == {"NOTE"}
     counted = {name: tally(run.intervals[run.intervals["endpoint"] == name]) for name in FAULTS}
     for endpoint, outcome in OUTCOMES.items():
         assert counted[endpoint].outcomes[outcome] > counted[endpoint].sent / 4 > 0

@@ -120,7 +120,7 @@ def test_workers_that_never_come_are_told(tmp_path):
         LOADPROOF_SECRET=SECRET,
     )
     assert done.returncode == 4
-    assert "fewer than 2 workers came in time" in " ".join(done.stdout.split())
+    assert "fewer than 2 workers connected in time" in " ".join(done.stdout.split())
 
 
 @pytest.mark.long

@@ -33,8 +33,8 @@ def test_too_little_address_space_is_told_before_anything_starts(tmp_path, comma
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "memory: this process may use too little address space: it needs 512 MiB, got '290 MiB'; "
-        "allow it more (`ulimit -v`, the container's limit)\n"
+        "memory: this process has too little address space: it needs 512 MiB, got '290 MiB'; "
+        "raise the limit (`ulimit -v`, the container's limit)\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -69,7 +69,7 @@ def test_memory_that_runs_out_during_a_run_is_invalid(tmp_path, error):
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.children()
     assert run.end() == 4, run.output
-    assert "this process got no more memory" in run.output
+    assert "this process ran out of memory" in run.output
     assert "Traceback" not in run.output
     assert run.survivors() == []
     assert read_manifest(only_run(tmp_path / "out")).ending == "generator_died"

@@ -34,7 +34,7 @@ def test_check_says_what_it_will_do_to_whom(other_api):
     done = command("check", url=other_api)
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stdout.split())
-    assert f"45 tasks of a request or more in 10 s to {other_api}, up to " in told
+    assert f"45 tasks of one or more requests in 10 s to {other_api}, up to " in told
     assert "from 10 clients (closed model, clients by source-address)" in told
 
 

@@ -41,7 +41,7 @@ def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):
     path = only_run(tmp_path / "out")
     seen = load_run(path)
     assert files.FALLBACKS in set(seen.target["metric"])
-    assert found(path, "Redis was lost") == set()
+    assert found(path, "lost its Redis") == set()
     counts = tally(seen.intervals)
     assert counts.outcomes["throttled"] > 50
     assert counts.outcomes["ok"] == 30

@@ -122,10 +122,10 @@ def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path
     worker = worker_at(port, THEIRS)
     told, _ = worker.communicate(timeout=60)
     assert worker.returncode == 2
-    assert f"127.0.0.1:{port}: whoever listens there has another LOADPROOF_SECRET, or none" in told
+    assert f"127.0.0.1:{port}: whatever listens there has a different LOADPROOF_SECRET, or none" in told
     assert run.end() == 4
     assert "a connection to the master's port was refused" in run.output
-    assert "fewer than 1 workers came in time, and a connection was refused" in " ".join(run.output.split())
+    assert "fewer than 1 workers connected in time, and a connection was refused" in " ".join(run.output.split())
     assert run.survivors() == []
 
 

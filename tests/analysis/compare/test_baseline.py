@@ -47,7 +47,7 @@ def test_the_difference_is_told_and_inconclusive(pair):
     assert judgement.word is Word.INCONCLUSIVE
     assert " x the baseline's " in judgement.reason
     assert float(judgement.reason.partition(", ")[2].partition(" x")[0]) == pytest.approx(1.5, abs=0.2)
-    assert "one run a side" in judgement.reason
+    assert "one run on each side" in judgement.reason
 
 
 def test_a_baseline_of_nothing_has_no_ratio(pair):
@@ -59,7 +59,7 @@ def test_without_a_baseline_the_remedy_is_told(pair):
     """Or without samples in it."""
     assert "add --baseline RUN" in judge(PLAN.thresholds[0], pair[0]).reason
     empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
-    assert "no samples of it" in judge(PLAN.thresholds[0], pair[0], empty).reason
+    assert "no samples for it" in judge(PLAN.thresholds[0], pair[0], empty).reason
 
 
 def test_all_phases_and_endpoints_stand_side_by_side(pair):
@@ -73,8 +73,8 @@ def test_all_phases_and_endpoints_stand_side_by_side(pair):
 def test_the_report_shows_it(pair):
     """Under the thresholds."""
     page = render_report(pair[0], decide(*pair), pair[1])
-    assert "<h2>Beside the baseline</h2>" in page
-    assert page.index("<h2>Thresholds</h2>") < page.index("Beside the baseline") < page.index("Load and goodput")
+    assert "<h2>Compared with the baseline</h2>" in page
+    assert page.index("<h2>Thresholds</h2>") < page.index("Compared with the baseline") < page.index("Load and goodput")
 
 
 def test_what_else_differs_is_told(pair):
@@ -92,7 +92,7 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     """No longer run decides it."""
     only = PLAN.model_copy(update={"thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
-    assert "one run a side can't decide it" in decide(candidate, pair[1]).next_step
+    assert "one run on each side can't decide it" in decide(candidate, pair[1]).next_step
     assert decide(candidate).next_step.startswith("Add --baseline RUN")
 
 
@@ -122,10 +122,10 @@ def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
     verdict = found[2]
     assert verdict.word is Word.PASS
     assert "Nothing to do" not in verdict.next_step
-    assert verdict.next_step.startswith("Weigh what became worse before you keep this run as a baseline: p")
+    assert verdict.next_step.startswith("Check what got worse before you keep this run as a baseline: p")
     for text in shown(*found):
         assert re.search(
-            r"Beside 20261123T060000Z-synthetic: p\d\d of .* ms → .* ms \(\+\d+\.?\d* %\), and \d+ more", text
+            r"Compared with 20261123T060000Z-synthetic: p\d\d of .* ms → .* ms \(\+\d+\.?\d* %\), and \d+ more", text
         )
 
 

@@ -47,7 +47,7 @@ def judged(expect: str, failed=STEADY):
             "error_ratio < 10 %",
             Word.INCONCLUSIVE,
             (UNSURE, UNSURE),
-            f"{TEN}, straddles the limit, too close to it for any longer run to decide",
+            f"{TEN}, straddles the limit, too close for a longer run to decide",
         ),
         ("error_ratio < 5 %", Word.FAIL, (MISSED, BROKEN), f"{TEN}, beyond the limit"),
         (
@@ -66,7 +66,7 @@ def judged(expect: str, failed=STEADY):
             "goodput_ratio >= 96 %",
             Word.FAIL,
             (BROKEN, BROKEN),
-            "90 % (88.6 % to 91.2 %) in this run, more than twice what the limit allows: 10 % missed it, where 4 % may",
+            "90 % (88.6 % to 91.2 %) in this run, more than twice what the limit allows: 10 % missed it (4 % allowed)",
         ),
         (
             "burn_rate(90) < 1.1 x",
@@ -86,8 +86,8 @@ def judged(expect: str, failed=STEADY):
             Word.INCONCLUSIVE,
             (MISSED, UNSURE),
             (
-                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not surely "
-                "the next time"
+                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not "
+                "certainly next time"
             ),
         ),
         (
@@ -96,7 +96,7 @@ def judged(expect: str, failed=STEADY):
             (BROKEN, UNSURE),
             (
                 "20 ms (20 ms to 20.1 ms) in this run, more than 1.5 times the limit: 100 % took longer than the "
-                "limit, where 5 % may"
+                "limit (5 % allowed)"
             ),
         ),
         (
@@ -104,8 +104,8 @@ def judged(expect: str, failed=STEADY):
             Word.INCONCLUSIVE,
             (MISSED, UNSURE),
             (
-                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not surely "
-                "the next time"
+                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not "
+                "certainly next time"
             ),
         ),
         ("mean < 21 ms", Word.PASS, (KEPT, KEPT), "20 ms"),
@@ -134,7 +134,7 @@ def test_a_rate_needs_so_many_seconds():
     assert found.estimate.value == pytest.approx(90.1)
     assert found.word is Word.INCONCLUSIVE
     assert found.reason.endswith(
-        f"straddles the limit: kept in this run, not surely the next time; about {needed} seconds would decide"
+        f"straddles the limit: kept in this run, but not certainly next time; about {needed} seconds would decide"
     )
 
 
@@ -154,7 +154,7 @@ def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
 @pytest.mark.parametrize(
     ("failed", "reason"),
     [
-        (30, "nothing to recover to: "),
+        (30, "nothing to compare with: "),
         (0, "0 s"),
     ],
 )

@@ -116,7 +116,7 @@ def test_what_was_planned_is_told_beside_what_was_offered():
     run = run_of(plan, at_s, np.full(at_s.size, 0.02))
     view = degradation_view(run, degradation_of(run))["curve"]
     assert [row["cells"][:2] for row in view["rows"]] == [["30 rps", "60 rps"], ["40 rps", "80 rps"]]
-    assert view["planned"] == "Arrivals per second, each a task of a user"
+    assert view["planned"] == "Arrivals per second; each runs one task of a user"
 
 
 def test_where_every_goal_held_no_capacity_is_claimed():

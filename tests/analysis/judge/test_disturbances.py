@@ -101,7 +101,7 @@ def test_a_calm_run_has_none():
         (range(9, 10), {"steal_ratio": 0.099}, None, 0),
         (range(5), {"steal_ratio": 0.5}, None, 0),
         (range(9, 10), {"clock_step_s": 0.5}, None, 0),
-        (range(9, 11), {"clock_step_s": -0.6}, "worker local's wall clock was set by 1.2 s", 0),
+        (range(9, 11), {"clock_step_s": -0.6}, "worker local's wall clock was moved by 1.2 s", 0),
     ],
     ids=str,
 )
@@ -247,7 +247,7 @@ def with_bursts(run, *bursts: tuple[float, float, int]):
 def test_a_burst_that_is_spread_was_none():
     """Beyond 50 ms, unless its users still waited for answers, which is the target's doing."""
     run = with_bursts(calm(), (10.0, 0.05, 0), (11.0, 0.051, 0), (12.0, 0.08, 1))
-    assert found(run) == [("burst 2: 10 sends spread over 51 ms: no simultaneous load", True, frozenset())]
+    assert found(run) == [("burst 2: 10 sends spread over 51 ms: not a simultaneous load", True, frozenset())]
 
 
 def crowd(present_ms: float = 10_000, late_ms: float = 0, *, seconds: range = range(40), ending: str = "completed"):
@@ -267,8 +267,8 @@ def crowd(present_ms: float = 10_000, late_ms: float = 0, *, seconds: range = ra
     return replace(run, manifest=manifest, user_times=pd.DataFrame(rows).assign(endpoint="balance"))
 
 
-ABSENT = "most because users were not there: too slow to come, or ended by an exception"
-NOT_READY = "most because users were not ready at their turn: their own code took too long, or the event loop"
+ABSENT = "mostly because users were missing: too slow to start, or ended by an exception"
+NOT_READY = "mostly because users were not ready for their turn: their own code or the event loop took too long"
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
     run = disturbed(seconds, calm(*thresholds), loop_delay_s=0.5)
     times = f"{len(seconds)} times"
     what = f"worker local: the event loop stood still {times}, for up to 500 ms"
-    assert told(run) == [(word, what if word == "INVALID" else f"{what}; no threshold turns on it")]
+    assert told(run) == [(word, what if word == "INVALID" else f"{what}; no threshold depends on it")]
 
 
 def test_a_note_without_seconds_is_told_as_it_is():
@@ -410,7 +410,7 @@ def test_each_disturbance_has_its_remedy():
         "synchronise the machines' clocks (NTP), then run again": disturbed(range(85), clock_skew_s=9.0),
         "nothing is timed by it during a run": disturbed(range(9, 10), clock_step_s=9.0),
         "a quieter machine gives narrower intervals": disturbed(range(9, 10), steal_ratio=0.5),
-        "look into generator.log and at what the locustfile does between requests, then run again": crowd(0),
+        "check generator.log and what the locustfile does between requests, then run again": crowd(0),
     }
     for remedy, run in runs.items():
         assert [finding.remedy for finding in disturbances.disturbances(run)] == [remedy]

@@ -18,11 +18,11 @@ from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
 
 PHASES = [{"name": "steady", "duration": "40 s", "rate": "50 rps"}]
-RESTART = "look into generator.log, then run again"
-MEMORY = "look into target.log and its memory, then run again"
+RESTART = "check generator.log, then run again"
+MEMORY = "check target.log and the target's memory, then run again"
 NO_RECORD = "the generator left no record of its own health: nobody knows whether it kept up"
-DEFECT = "this is a defect of loadproof: keep the run directory and report it"
-BACKGROUND = f"end what the locustfile leaves running in the background; if there is nothing, {DEFECT}"
+DEFECT = "this is a bug in loadproof: keep the run directory and report it"
+BACKGROUND = f"stop what the locustfile leaves running in the background; if there is nothing, {DEFECT}"
 
 
 def calm(*, seconds: int = 40, thresholds: list[dict[str, object]] | None = None, **manifest: Any):
@@ -56,13 +56,13 @@ def with_cells(run, **counted: int):
             "target_died",
             "FAIL",
             "the target died after 20 s of 40 s (x)",
-            "look into target.log and its memory, then run again",
+            "check target.log and the target's memory, then run again",
         ),
         ("generator_died", "INVALID", "the generator died after 20 s of 40 s (x)", RESTART),
-        ("disk_full", "INVALID", "recording stopped after 20 s of 40 s (x)", "free what it lacked and run again"),
-        ("interrupted", "INCONCLUSIVE", "interrupted after 20 s of 40 s", "run it to its end"),
-        ("terminated", "INCONCLUSIVE", "terminated after 20 s of 40 s", "run it to its end"),
-        ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: it never ended in order", "run it to its end"),
+        ("disk_full", "INVALID", "recording stopped after 20 s of 40 s (x)", "make room, then run again"),
+        ("interrupted", "INCONCLUSIVE", "interrupted after 20 s of 40 s", "let it run to the end"),
+        ("terminated", "INCONCLUSIVE", "terminated after 20 s of 40 s", "let it run to the end"),
+        ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: it never ended properly", "let it run to the end"),
     ],
 )
 def test_each_ending_is_told_with_how_far_it_came(ending, word, what, remedy):
@@ -83,10 +83,10 @@ OTHER = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "goo
             [{"expect": "goodput >= 200 rps for 5 s", "abort": True}, *ABORT],
             "FAIL",
             "",
-            "look at that window in the report, mend the target, and run again",
+            "look at that window in the report, fix the target, and run again",
         ),
-        (GOES_ON, "INCONCLUSIVE", "; in the whole record that window is not broken", "run it again, to its end"),
-        (OTHER, "INCONCLUSIVE", "; in the whole record that window is not broken", "run it again, to its end"),
+        (GOES_ON, "INCONCLUSIVE", "; in the complete record that window is not violated", "run it again, to the end"),
+        (OTHER, "INCONCLUSIVE", "; in the complete record that window is not violated", "run it again, to the end"),
     ],
 )
 def test_a_run_that_was_ended_for_a_window_fails_if_the_window_is_broken(thresholds, word, more, remedy):
@@ -116,7 +116,7 @@ def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
     """Unless the run was cut short."""
     run = calm(ending=ending)
     run = replace(run, **{name: getattr(run, name).iloc[:0] for name in empty})
-    found = [(word, what, remedy) for word, what, remedy in told(run) if "record" in what and "whole" not in what]
+    found = [(word, what, remedy) for word, what, remedy in told(run) if "record" in what and "complete" not in what]
     assert found == [("INVALID", what, RESTART) for what in whats]
 
 
@@ -167,7 +167,7 @@ def test_no_more_are_cut_off_than_were_in_flight(workers, abandoned, is_told):
     generator = pd.concat(rows).reset_index(drop=True)
     generator.loc[3, "sent"] += abandoned
     generator.loc[4:39, "in_flight"] = 1
-    what = f"{abandoned} requests were cut off, and never more than {5 * workers} were in flight at once"
+    what = f"{abandoned} requests were cut off, but never more than {5 * workers} were in flight at once"
     assert told(replace(run, generator=generator)) == ([("INVALID", what, DEFECT)] if is_told else [])
 
 
@@ -184,8 +184,8 @@ def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
     run = calm()
     rows = pd.concat([cell(run, series="response", count=count, outcome=outcome) for outcome, count in ended.items()])
     generator = run.generator.assign(sent=np.where(run.generator["second"] == 3, 150, 50))
-    remedy = "mend the target, or what on_start and on_stop send, then run again" if what else "nothing to do"
-    text = f"on_start and on_stop sent 100 requests beside the plan{what}"
+    remedy = "fix the target, or what on_start and on_stop send, then run again" if what else "nothing to do"
+    text = f"on_start and on_stop sent 100 requests outside the plan{what}"
     assert told(replace(run, setup=rows, generator=generator)) == [(word, text, remedy)]
 
 
@@ -212,9 +212,9 @@ def test_exceptions_of_the_users_own_code_are_told(times, word):
     """More than one for a hundred requests is another load than was meant; the most frequent is named."""
     raised = (Raised(times=times - 1, message="no", place="a.py, line 1"), Raised(times=1, message="", place=""))
     what = f"the users' own code raised {times} exceptions, most often no (a.py, line 1)"
-    remedy = "mend the locustfile; locust_exceptions.csv has the tracebacks"
+    remedy = "fix the locustfile; locust_exceptions.csv has the tracebacks"
     assert told(replace(calm(), raised=raised)) == [(word, what, remedy)]
-    what = "the users' own code raised 1 exceptions, most often one without a text"
+    what = "the users' own code raised 1 exceptions, most often one without text"
     assert told(replace(calm(), raised=raised[1:])) == [("PASS", what, remedy)]
 
 
@@ -230,8 +230,8 @@ def test_a_redis_that_was_lost_is_told_where_limits_were_to_be_shared(redis, sam
     findings = told(replace(run, manifest=manifest, target=rows))
     assert [word for word, *_ in findings] == ["PASS"] * is_told
     for _, what, remedy in findings:
-        assert what == "the embedded target's Redis was lost for a while: 1,234 times limits were asked of memory"
-        assert remedy.startswith("look into redis.log")
+        assert what == "the embedded target lost its Redis for a while: 1,234 checks were counted in memory"
+        assert remedy.startswith("check redis.log")
 
 
 def test_faults_on_purpose_are_told_in_one_line():
@@ -239,6 +239,6 @@ def test_faults_on_purpose_are_told_in_one_line():
     run = calm()
     target = run.manifest.target.model_copy(update={"faults": "a\nb"})
     ((word, what, remedy),) = told(replace(run, manifest=run.manifest.model_copy(update={"target": target})))
-    assert what.startswith("the embedded target was told to go wrong: FAULTS='a")
+    assert what.startswith("the embedded target was made to fail on purpose: FAULTS='a")
     assert "\n" not in what
     assert (word, remedy) == ("PASS", "unset FAULTS to measure the API as it is")

@@ -91,16 +91,16 @@ def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
     ("before", "is_given", "reason"),
     [
         (None, False, "100 ms, and no baseline was given; add --baseline RUN"),
-        (None, True, "100 ms, and the baseline has no samples of it"),
+        (None, True, "100 ms, and the baseline has no samples for it"),
         (
             Estimate(0.08, 0.07, 0.09, 100),
             True,
-            "100 ms, 1.25 x the baseline's 80 ms (70 ms to 90 ms): one run a side can't tell a change from noise",
+            "100 ms, 1.25 x the baseline's 80 ms (70 ms to 90 ms): one run on each side can't tell a change from noise",
         ),
         (
             Estimate(0.0, 0.0, 0.0, 100),
             True,
-            "100 ms, the baseline's 0 s (0 s to 0 s): one run a side can't tell a change from noise",
+            "100 ms, the baseline's 0 s (0 s to 0 s): one run on each side can't tell a change from noise",
         ),
     ],
 )
@@ -117,9 +117,9 @@ def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is
         (100, 1, "; about 100 samples would decide"),
         (1234.5, 100, "; about 1,235 samples would decide"),
         (3.2, 5, "; about 6 samples would decide"),
-        (100.1, 1, ", too close to it for any longer run to decide"),
-        (math.inf, 1, ", too close to it for any longer run to decide"),
-        (math.nan, 1, ", too close to it for any longer run to decide"),
+        (100.1, 1, ", too close for a longer run to decide"),
+        (math.inf, 1, ", too close for a longer run to decide"),
+        (math.nan, 1, ", too close for a longer run to decide"),
     ],
 )
 def test_how_many_samples_would_decide_is_told_up_to_a_hundred_times_as_many(needed, n, text):

@@ -35,7 +35,7 @@ def recovery(took_s: float | None) -> Recovery:
 COLLAPSE = SimpleNamespace(
     peak=SimpleNamespace(phase="at-100", goodput_rps=100), step=SimpleNamespace(phase="at-200", goodput_rps=60)
 )
-KEEP = "refuse before any work, and say in Retry-After when a client is admitted again"
+KEEP = "refuse before doing any work, and say in Retry-After when to come back"
 ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
 
 
@@ -47,8 +47,8 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             nothing(curve=SimpleNamespace(collapse=COLLAPSE)),
             [
                 (
-                    "goodput collapsed: 100 rps in at-100, 60 rps in at-200 under more load",
-                    "refuse what is too much early, before it costs anything",
+                    "goodput collapsed: 100 rps in at-100, 60 rps in at-200 under a higher load",
+                    "refuse excess requests early, before they cost anything",
                 )
             ],
         ),
@@ -62,7 +62,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             nothing(recoveries=(recovery(None),)),
             [
                 (
-                    "metastable: not as before spike in 30 s after it",
+                    "metastable: still not as before spike, 30 s after it",
                     "look for retries, full queues and lost caches that keep the load up",
                 )
             ],
@@ -72,8 +72,8 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             nothing(too_short=("a", "b")),
             [
                 (
-                    "a, b: too few seconds to see how alike they are, and taken as independent",
-                    "let a phase last 10 s at least where a verdict hangs on it",
+                    "a, b: too few seconds to tell how correlated they are; treated as independent",
+                    "let a phase last at least 10 s if a verdict depends on it",
                 )
             ],
         ),
@@ -83,7 +83,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             [
                 (
                     "response times: settled after 16 s; the warm-up ended at 10 s",
-                    "warm up longer, or look at what drifts",
+                    "warm up longer, or check what drifts",
                 )
             ],
         ),
@@ -92,7 +92,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             [
                 (
                     "response times: no steady state; the warm-up ended at 10 s",
-                    "warm up longer, or look at what drifts",
+                    "warm up longer, or check what drifts",
                 )
             ],
         ),
@@ -101,10 +101,10 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             [
                 (
                     (
-                        "neighbouring seconds of steady are alike (correlation 0.50): "
-                        "from 20 s of them intervals come out too narrow"
+                        "neighbouring seconds of steady are correlated (0.50): "
+                        "with only 20 s of them, intervals are too narrow"
                     ),
-                    "let it last 2 min where the verdict is close",
+                    "let it last 2 min if the verdict is close",
                 )
             ],
         ),

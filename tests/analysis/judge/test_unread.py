@@ -47,7 +47,7 @@ def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
     verdict = decide(run_with(tmp_path, **plan))
     assert (verdict.word, found(verdict)) == words, verdict.reason
     if verdict.word is Word.INVALID:
-        assert verdict.reason.startswith("A limit of loadproof: 500 answers count as invalid that it doesn't read")
+        assert verdict.reason.startswith("A limit of loadproof: 500 answers that it can't read count as invalid")
 
 
 def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):

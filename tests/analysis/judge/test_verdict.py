@@ -65,7 +65,7 @@ def moved(worse: float, what: str) -> Move:
 
 WORSE, BETTER = moved(0.5, "p95 rose by 50 %"), moved(-0.2, "p95 fell by 20 %")
 SAME = moved(0.0, "nothing")
-NOISE = "; one run a side can't tell a change from noise."
+NOISE = "; one run on each side can't tell a change from noise."
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ NOISE = "; one run a side can't tell a change from noise."
 )
 def test_beside_a_baseline_the_worst_change_is_told(moves, text):
     """Or the best, where none is worse; and how many more there are."""
-    assert _beside(moves, run_with(ok=50)) == f"Beside 20261123T060000Z-synthetic: {text}"
+    assert _beside(moves, run_with(ok=50)) == f"Compared with 20261123T060000Z-synthetic: {text}"
 
 
 @pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([SAME], False), ([WORSE], True)])
@@ -89,8 +89,8 @@ def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed)
     told_next = _next_after_pass(moves)
     if is_weighed:
         assert told_next == (
-            "Weigh what became worse before you keep this run as a baseline: p95 rose by 50 %. "
-            "Several runs of each release tell whether that is more than noise."
+            "Check what got worse before you keep this run as a baseline: p95 rose by 50 %. "
+            "Several runs of each release will show whether it is more than noise."
         )
     else:
         assert told_next == "Nothing to do. Keep this run as the baseline of the next release."
@@ -103,14 +103,14 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
     ("expect", "word", "reason", "answer", "has_baseline", "step"),
     [
         ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, False, "Add --baseline RUN, with a run of the last"),
-        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "Weigh the difference beside the baseline"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target lies on its limit: correct"),
-        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Look why the phase before the trigger was not calm"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.KEPT, False, "Run longer or with more requests, then judge"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.MISSED, False, f"{LOOK}A longer run tells whether it is so"),
-        ("p(95) < 1 s", Word.FAIL, "x", Answer.BROKEN, False, f"{LOOK}Then mend the target, or correct the threshold."),
-        ("recovery <= 1 s", Word.FAIL, "x", None, False, "Look at Recovery in the report, and for what kept the load"),
-        ("drift(p(95)) < 10 %", Word.FAIL, "x", None, False, "Look at the drift in the report, and for what grows all"),
+        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "Judge the difference from the baseline"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target is right at its limit: change"),
+        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Find out why the phase before the trigger was not"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.KEPT, False, "Run longer or with more requests; so far"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.MISSED, False, f"{LOOK}A longer run will show whether"),
+        ("p(95) < 1 s", Word.FAIL, "x", Answer.BROKEN, False, f"{LOOK}Then fix the target, or correct the threshold."),
+        ("recovery <= 1 s", Word.FAIL, "x", None, False, "Look at Recovery in the report, and check what kept"),
+        ("drift(p(95)) < 10 %", Word.FAIL, "x", None, False, "Look at the drift in the report, and check what keeps"),
     ],
 )
 def test_each_reason_has_its_next_step(expect, word, reason, answer, has_baseline, step):
@@ -183,7 +183,7 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
     assert step == (
         (
             "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "
-            "of balance. Find out from the target's logs what it did then, and mend it, or correct the threshold."
+            "of balance. Check the target's logs for what it did then, then fix it, or correct the threshold."
         )
         if names_it
         else None

@@ -104,4 +104,4 @@ def test_a_window_with_too_few_samples_is_refused_before_the_run():
     plan = minute_plan("p(99) < 1 s for 5 s")
     (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
     assert "samples a window" in problem.what
-    assert problem.got == "500 to expect"
+    assert problem.got == "500 expected"

@@ -104,7 +104,7 @@ def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
     verdict, summary, _, terminal, page = texts(found)
     for text in (verdict, summary, terminal, page):
         assert "Nothing was seen to turn" not in text
-        assert "Low load lasted too short" in text
+        assert "Low load was too short" in text
 
 
 def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path):

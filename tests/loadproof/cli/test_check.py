@@ -14,7 +14,7 @@ def test_check_tells_what_a_scenario_would_send():
     """Model, clients, requests, and the samples of each threshold."""
     done = in_process("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")
     assert done.returncode == 0
-    assert "3,036 tasks of a request or more in 85 s to the embedded target" in done.stdout
+    assert "3,036 tasks of one or more requests in 85 s to the embedded target" in done.stdout
     assert "from 1,200 clients" in done.stdout
     assert "transactions + webhooks · steady" in done.stdout
 
@@ -40,8 +40,8 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     [
         ("127.0.0.1", "clients by source-address"),
         ("localhost", "clients by source-address"),
-        ("[::1]", "one client in the target's eyes"),
-        ("staging.example.org", "one client in the target's eyes"),
+        ("[::1]", "one client as the target sees it"),
+        ("staging.example.org", "one client as the target sees it"),
     ],
 )
 def test_who_does_not_say_what_tells_clients_apart_gets_what_fits_the_host(host, identity):
@@ -94,7 +94,7 @@ def dry_run_of(tmp_path, shop: str, url: str):
 def test_a_dry_run_shows_each_request_of_a_task(tmp_path, shared_target):
     """In the order in which they were sent; the plan counts tasks, and says so."""
     done = dry_run_of(tmp_path, PAYING_AND_LOOKING, shared_target.url)
-    assert "600 tasks of a request or more in 60 s" in done.stdout, done.stdout + done.stderr
+    assert "600 tasks of one or more requests in 60 s" in done.stdout, done.stdout + done.stderr
     seen = [line.split()[:4] for line in done.stdout.splitlines() if " → " in line]
     health = ["ok", "shop", "GET", "/health"]
     assert seen == [health, ["invalid", "shop", "GET", "/balance/nobody%27s"], health]
@@ -136,8 +136,8 @@ def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
     done = in_process("check", scenario_file(tmp_path))
     assert done.returncode == 0
     unread, refusable = (line for line in done.stdout.splitlines() if line.startswith("note: "))
-    assert "quick.yaml thresholds: no goodput is expected in bursts; `phase: bursts`" in unread
-    assert "who refuses all of webhooks would keep what is expected of goodput" in refusable
+    assert "quick.yaml thresholds: no goodput threshold covers bursts; add `phase: bursts`" in unread
+    assert "a target that refuses all of webhooks would still meet its goodput thresholds" in refusable
 
 
 def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):

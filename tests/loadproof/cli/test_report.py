@@ -23,7 +23,7 @@ def test_a_run_directory_of_another_format_is_refused(tmp_path):
     assert "another format version, got '99'" in refused("report", tmp_path)
     (tmp_path / "empty").mkdir()
     assert "no readable manifest" in refused("report", tmp_path / "empty")
-    assert "no run directory, and none of nowhere_stats.csv" in refused("report", tmp_path / "nowhere")
+    assert "not a run directory, and none of nowhere_stats.csv" in refused("report", tmp_path / "nowhere")
 
 
 def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
@@ -50,7 +50,7 @@ def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_pa
     (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: goodput_ratio > 1 %}]")
     assert "correct and in time" in refused("report", prefix, "--thresholds", tmp_path / "thresholds.yaml")
     assert "can't be read" in refused("report", prefix, "--thresholds", tmp_path / "none.yaml")
-    assert "can't be made" in refused("report", prefix, "--out", tmp_path / "thresholds.yaml" / "below")
+    assert "can't be created" in refused("report", prefix, "--out", tmp_path / "thresholds.yaml" / "below")
 
 
 def test_the_terminal_shows_hostile_names_inert(tmp_path, monkeypatch):

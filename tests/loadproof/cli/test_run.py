@@ -57,7 +57,7 @@ def test_a_target_that_is_down_is_one_line():
     ("script", "message"),
     [
         (answering(b"@@@@\r\n\r\n"), "no HTTP answer"),
-        (answering(b"", then_close=False), "no answer to GET /health: no whole answer within 0.3 s"),
+        (answering(b"", then_close=False), "no answer to GET /health: no complete answer within 0.3 s"),
     ],
     ids=["garbage", "silence"],
 )

@@ -72,9 +72,9 @@ def test_both_send_the_same_and_read_the_same(answer):
 @pytest.mark.parametrize(
     ("timeouts", "script", "message"),
     [
-        (RequestTimeouts(5.0, 0.2), answering(b"", then_close=False), "no whole answer within 0.2 s"),
-        (RequestTimeouts(5.0, 5.0, 0.2), answering(b"", then_close=False), "nothing of an answer within 0.2 s"),
-        (RequestTimeouts(5.0, 0.2, 0.1), answering(OK[:20], then_close=False), "no whole answer within 0.2 s"),
+        (RequestTimeouts(5.0, 0.2), answering(b"", then_close=False), "no complete answer within 0.2 s"),
+        (RequestTimeouts(5.0, 5.0, 0.2), answering(b"", then_close=False), "no first byte within 0.2 s"),
+        (RequestTimeouts(5.0, 0.2, 0.1), answering(OK[:20], then_close=False), "no complete answer within 0.2 s"),
     ],
 )
 def test_timeouts_are_the_same(timeouts, script, message):

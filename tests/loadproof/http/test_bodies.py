@@ -62,7 +62,7 @@ def test_a_packed_body_that_is_cut_off_or_none_is_wrong(coding):
     """Wherever it is cut."""
     packed = PACKED[coding]
     for wrong in (*(packed[:end] for end in range(1, len(packed))), b"no such thing", b"\x1f\x8b", b"\0"):
-        with pytest.raises(WrongBodyError, match="a packed body"):
+        with pytest.raises(WrongBodyError, match="a compressed body"):
             opened(wrong, coding)
 
 
@@ -130,7 +130,7 @@ def test_a_coding_that_the_request_does_not_allow_is_the_targets_fault(coding, a
     if whose is None:
         assert opened(gzip.compress(TEXT), coding, accepted) == TEXT
         return
-    with pytest.raises(ValueError, match="packed as") as caught:
+    with pytest.raises(ValueError, match="compressed as") as caught:
         opened(gzip.compress(TEXT), coding, accepted)
     assert caught.type is whose
     assert "own" not in str(caught.value).replace("know", "")

@@ -141,7 +141,9 @@ def test_packed_answers_are_unpacked_where_the_request_allows_it(headers, is_all
     if is_allowed:
         assert answer.body == b"hi"
     else:
-        with pytest.raises(WrongBodyError, match="packed as gzip, which the request's Accept-Encoding doesn't allow"):
+        with pytest.raises(
+            WrongBodyError, match="compressed as gzip, which the request's Accept-Encoding doesn't allow"
+        ):
             _ = answer.body
 
 

@@ -19,7 +19,7 @@ def test_a_phase_without_goodput_is_told_in_one_line():
     """But for warm-up, which nothing reads."""
     (told,) = notes(thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 99.9 %"}])
     assert told == (
-        "x thresholds: no goodput is expected in bursts; `phase: bursts` with `goodput_ratio >= 99 %` would be one"
+        "x thresholds: no goodput threshold covers bursts; add `phase: bursts` with `goodput_ratio >= 99 %`"
     )
     assert notes(thresholds=[{"expect": "goodput_ratio >= 99.9 %"}]) == []
 

@@ -89,7 +89,7 @@ def problems(directory: Path, endpoint: str) -> str:
         ("misnamed", "no user whose `endpoint` is 'misnamed', got 'Misnamed: other'"),
         ("twice", "several users of one endpoint, got 'Twice, Second'"),
         ("waits", "`Waits` has a wait_time"),
-        ("sets", "`Sets` has a task that is no method"),
+        ("sets", "`Sets` has a task that is not a method"),
         ("awaits", "`Awaits.pay` is a coroutine: Locust would call it and never run it; write it as a plain method"),
         ("yields", "`Yields.pay` is a generator: Locust would call it"),
         ("streams", "`Streams.pay` is an asynchronous generator: Locust would call it"),
@@ -113,7 +113,7 @@ def test_each_file_is_refused_for_its_reason(directory, endpoint, reason):
 def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
     """It is no method, either."""
     told = problems(directory, "part")
-    assert "`Part` has a task that is no method" in told
+    assert "`Part` has a task that is not a method" in told
     assert "is a coroutine: Locust would call it" in told
 
 
@@ -142,7 +142,7 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
         directory = tmp_path / str(code)
         directory.mkdir()
         (directory / "ends.py").write_text(f"import os\nos._exit({code})\n")
-        with pytest.raises(InputError, match="can't be looked through"):
+        with pytest.raises(InputError, match="can't be inspected"):
             found_in(directory)
 
 

@@ -57,4 +57,4 @@ def test_a_target_file_cannot_name_a_variable_of_locusts(tmp_path, monkeypatch):
     file = tmp_path / "target.yaml"
     file.write_text("base_url: http://127.0.0.1:9\nheaders: {Authorization: 'Bearer ${LOCUST_TOKEN}'}\n")
     (problem,) = variable_problems(load_target(file), set())
-    assert "variables of this name are Locust's settings" in str(problem)
+    assert "variables with such names are Locust's settings" in str(problem)

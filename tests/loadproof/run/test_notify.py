@@ -127,7 +127,7 @@ def test_what_may_pass_is_tried_three_times_and_what_stays_wrong_once(answers, r
         assert lines == []
     else:
         (line,) = lines
-        assert line.startswith(f"--notify {url}/…: was not told the verdict, which stands, {line_end}")
+        assert line.startswith(f"--notify {url}/…: did not get the verdict, {line_end}")
         assert "secret-path" not in line
 
 
@@ -155,7 +155,10 @@ def test_telegrams_refusal_is_told_without_the_token(telegram):
     telegram.next_answers.extend([too_many(3), Answer(401, {"ok": False, "description": f"no bot {TOKEN}"})])
     lines, _ = told(f"telegram:{CHAT}")
     assert lines == [
-        f"--notify telegram:{CHAT}: was not told the verdict, which stands, got '401'; see that it takes the notice"
+        (
+            f"--notify telegram:{CHAT}: did not get the verdict, got '401'; "
+            "check that it accepts the notice; the verdict counts anyway"
+        )
     ]
 
 
@@ -174,13 +177,13 @@ def test_a_server_that_is_not_there_is_told_without_the_token(telegram, monkeypa
         ("telegram:some one", "--notify: not a Telegram chat, got 'telegram:some one'"),
         (
             "ftp://example.org/x",
-            "--notify: can't be told, got 'ftp://example.org/…'; write telegram:CHAT, or a URL like",
+            "--notify: can't be notified, got 'ftp://example.org/…'; write telegram:CHAT, or a URL like",
         ),
-        ("example.org", "--notify: can't be told, got '…'"),
+        ("example.org", "--notify: can't be notified, got '…'"),
         ("https://user:pass@example.org/x", "--notify: credentials in a URL end up in logs"),
-        ("https://[::1/x", "--notify: can't be told, got '…'"),
-        ("https://example.org/\r\nx", "--notify: can't be told"),
-        ("https://example.org:0/", "--notify: can't be told"),
+        ("https://[::1/x", "--notify: can't be notified, got '…'"),
+        ("https://example.org/\r\nx", "--notify: can't be notified"),
+        ("https://example.org:0/", "--notify: can't be notified"),
     ],
 )
 def test_what_can_not_be_told_is_one_line_before_the_run(telegram, text, told_line):

@@ -37,7 +37,7 @@ def test_only_the_core_types_are_more_than_text(text, value):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2", "f:2:1: a key stands twice, got 'a'"),
+        ("a: 1\na: 2", "f:2:1: duplicate key, got 'a'"),
         ("a: &x 1\nb: *x", "an anchor is not allowed"),
         ("a: !!python/object:os.system x", "a tag is not allowed"),
         ("a: 1\n---\nb: 2", "a second document"),

@@ -12,7 +12,7 @@ from loadproof.scenario.vacuous import Longest, vacuity
 from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
-KEPT_BY_NONE, BROKEN_BY_NONE = "nothing could keep it", "nothing could break it"
+KEPT_BY_NONE, BROKEN_BY_NONE = "can't be met", "can't be violated"
 STEADY = {"name": "steady", "duration": "10 s", "users": 20}
 OPEN = {
     "model": "open",
@@ -27,10 +27,10 @@ GOOD = {"expect": "goodput_ratio >= 90 %"}
     ("expect", "what", "remedy"),
     [
         ("error_ratio <= 0 %", KEPT_BY_NONE, "`error_ratio < 0.1 %`"),
-        ("error_ratio < 0 %", KEPT_BY_NONE, "no number of samples shows that there are none"),
+        ("error_ratio < 0 %", KEPT_BY_NONE, "no number of samples proves that there are none"),
         ("throttled_ratio <= 0 %", KEPT_BY_NONE, "`throttled_ratio < 1 %`"),
         ("goodput_ratio >= 100 %", KEPT_BY_NONE, "`goodput_ratio >= 99.9 %`"),
-        ("goodput_ratio > 120 %", KEPT_BY_NONE, "no number of samples shows that all are good"),
+        ("goodput_ratio > 120 %", KEPT_BY_NONE, "no number of samples proves that all are good"),
         ("burn_rate(99.9) <= 0 x", KEPT_BY_NONE, "`burn_rate(99.9) < 1 x`"),
         ("p(95) < 0 ms", KEPT_BY_NONE, "write a longer one"),
         ("max <= 0.5 us", KEPT_BY_NONE, "write a longer one"),
@@ -46,9 +46,9 @@ GOOD = {"expect": "goodput_ratio >= 90 %"}
         ("burn_rate(99) < 100 x", BROKEN_BY_NONE, "it is 100 x at most"),
         ("p(95) < 1 h", BROKEN_BY_NONE, "it is 10 s at most, for the test says so"),
         ("mean >= 0 s", BROKEN_BY_NONE, "write an upper limit, with <"),
-        ("count >= 0", BROKEN_BY_NONE, "how much it is to be at least"),
-        ("throughput >= 0 rps", BROKEN_BY_NONE, "how much it is to be at least"),
-        ("goodput >= 0 * baseline", BROKEN_BY_NONE, "how much it is to be at least"),
+        ("count >= 0", BROKEN_BY_NONE, "the least that you expect"),
+        ("throughput >= 0 rps", BROKEN_BY_NONE, "the least that you expect"),
+        ("goodput >= 0 * baseline", BROKEN_BY_NONE, "the least that you expect"),
         ("drift(error_ratio) < 100 %", BROKEN_BY_NONE, "it is 100 % at most"),
     ],
 )
@@ -93,7 +93,7 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
         ),
         (
             {"thresholds": [GOOD, {"expect": "p(95) < 90 s"}], "timeouts": {"total": "10 min"}},
-            "times are told apart up to 60 s",
+            "times are measured up to 60 s",
         ),
         ({"thresholds": [GOOD, {"phase": "bursts", "expect": "spread <= 1 s"}]}, "then comes the next burst"),
         ({"thresholds": [GOOD, {"expect": "error_ratio < 5 %", "series": "connect"}]}, "thresholds[1].series: error_"),
@@ -101,13 +101,13 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": []}]}, "thresholds[1].endpoint: an empty list"),
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "phase": []}]}, "thresholds[1].phase: an empty list"),
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": ["health"] * 2}]}, "named twice, got 'health'"),
-        ({"thresholds": [GOOD, {**GOOD}]}, "thresholds[1]: the same threshold stands above"),
+        ({"thresholds": [GOOD, {**GOOD}]}, "thresholds[1]: the same threshold appears above"),
         ({"client_count": 5}, "client_count: no effect in the closed model, got '5'; leave it out"),
         ({"max_in_flight": 5}, "max_in_flight: no effect in the closed model"),
         ({"arrivals": "uniform"}, "arrivals: no effect in the closed model"),
         ({**OPEN, "mix": {"balance": {"share": "100 %", "every": "1 s"}}}, "mix.balance.every: no effect in the open"),
         ({**OPEN, "when_throttled": "ignore"}, "when_throttled: no effect in the open model, got 'ignore'"),
-        ({"deadline": "11 s"}, "deadline: no answer is waited for so long, got '11 s'"),
+        ({"deadline": "11 s"}, "deadline: no answer is awaited for that long, got '11 s'"),
         ({"timeouts": {"connect": "11 s"}}, "timeouts.connect: the total timeout comes first, got '11 s'"),
         ({"timeouts": {"first_byte": "11 s"}}, "timeouts.first_byte: the total timeout comes first"),
         (
@@ -185,9 +185,15 @@ def test_what_is_within_the_plan_passes_the_check(tmp_path):
 @pytest.mark.parametrize(
     ("endpoints", "message"),
     [
-        ({"webhooks": {"signature": "none", "secret": "KEY"}}, "webhooks.secret: no effect beside `signature: none`"),
-        ({"health": {"alive": "up", "answer": {"status": None}}}, "health.alive: no effect beside"),
-        ({"transactions": {"location": True, "answer": {"id": None}}}, "transactions.location: no effect beside"),
+        (
+            {"webhooks": {"signature": "none", "secret": "KEY"}},
+            "webhooks.secret: no effect together with `signature: none`",
+        ),
+        ({"health": {"alive": "up", "answer": {"status": None}}}, "health.alive: no effect together with"),
+        (
+            {"transactions": {"location": True, "answer": {"id": None}}},
+            "transactions.location: no effect together with",
+        ),
         ({"transactions": {"answer": {"id": None}}, "transaction": {"path": "/paid/{id}"}}, "nothing is read back"),
     ],
 )
@@ -204,4 +210,4 @@ def test_a_limit_of_no_kind_of_traffic_is_refused(tmp_path):
     file = tmp_path / "target.yaml"
     file.write_text("base_url: http://127.0.0.1:1\nlimits: {balnce: 30/min}\n")
     text = refused("check", scenario_file(tmp_path), "--target", file)
-    assert "target limits.balnce: a limit of no kind of traffic, got 'balnce'; did you mean 'balance'?" in text
+    assert "target limits.balnce: a limit for an unknown kind of traffic, got 'balnce'; did you mean 'balance'?" in text

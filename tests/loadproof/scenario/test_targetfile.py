@@ -81,12 +81,18 @@ def test_each_field_is_checked(tmp_path, line, told):
     [
         (
             "{constants: {amount: 5}}",
-            "transactions.constants.amount: two fields of the body in one place, got 'amount'",
+            "transactions.constants.amount: two fields at the same place in the body, got 'amount'",
         ),
-        ("{constants: {amount: 5}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
-        ("{constants: {amount: {value: 5}}, body: {amount: amount.value}}", "one place, got 'amount.value'"),
-        ("{constants: {amount.exact: 1}}", "constants.amount.exact: two fields of the body in one place, got 'amount'"),
-        ("{body: {debit: from, credit: from}}", "one place, got 'from'"),
+        ("{constants: {amount: 5}, body: {amount: amount.value}}", "the same place in the body, got 'amount.value'"),
+        (
+            "{constants: {amount: {value: 5}}, body: {amount: amount.value}}",
+            "the same place in the body, got 'amount.value'",
+        ),
+        (
+            "{constants: {amount.exact: 1}}",
+            "constants.amount.exact: two fields at the same place in the body, got 'amount'",
+        ),
+        ("{body: {debit: from, credit: from}}", "the same place in the body, got 'from'"),
     ],
 )
 def test_fields_that_would_take_each_others_place_are_told(tmp_path, operation, told):
@@ -103,12 +109,12 @@ def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
 @pytest.mark.parametrize(
     ("headers", "told"),
     [
-        ("{Host: a, host: b}", "headers.host: a header stands twice: upper and lower case are the same there"),
-        ("{X-A: a, x-b: b, x-a: a}", "headers.x-a: a header stands twice"),
+        ("{Host: a, host: b}", "headers.host: duplicate header: names are case-insensitive"),
+        ("{X-A: a, x-b: b, x-a: a}", "headers.x-a: duplicate header"),
         ("{content-length: '5'}", "headers.content-length: a header that follows from the body"),
         ("{TRANSFER-ENCODING: chunked}", "headers.TRANSFER-ENCODING: a header that follows from the body"),
         ("{idempotency-key: x}", "headers.idempotency-key: a header that loadproof itself sends with payments"),
-        ("{accept-Encoding: 'gzip, zstd'}", "headers.accept-Encoding: asks for bodies packed in a way that loadproof"),
+        ("{accept-Encoding: 'gzip, zstd'}", "headers.accept-Encoding: asks for a content coding that loadproof"),
         ("{Webhook-Timestamp: x}", "headers.Webhook-Timestamp: a header that loadproof itself sends with webhooks"),
     ],
 )
@@ -211,7 +217,9 @@ def test_the_secret_of_master_and_workers_is_not_for_the_target(tmp_path, monkey
     file = tmp_path / "target.yaml"
     file.write_text("base_url: http://127.0.0.1\nheaders: {X-Key: '${LOADPROOF_SECRET}'}\n")
     (problem,) = variable_problems(load_target(file), set())
-    assert str(problem).startswith("target headers.X-Key: the secret of master and workers is not for the target")
+    assert str(problem).startswith(
+        "target headers.X-Key: the secret of master and workers must not be sent to the target"
+    )
 
 
 def test_variables_that_are_not_set_are_told(tmp_path, monkeypatch):

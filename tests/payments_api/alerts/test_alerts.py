@@ -146,7 +146,7 @@ def test_a_place_for_incidents_that_breaks_ends_nothing(caplog):
         broken = alerts._incidents.report
         alerts._incidents.report = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error"))
         alerts.report("first", "x")
-        assert eventually(lambda: "an incident can't be kept: disk I/O error" in caplog.text)
+        assert eventually(lambda: "can't store an incident: disk I/O error" in caplog.text)
         alerts._incidents.report = broken
         alerts.report("second", "x")
         assert eventually(lambda: set(alerts.open()) == {"second"})

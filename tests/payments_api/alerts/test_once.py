@@ -46,5 +46,5 @@ def test_an_incident_is_one_line_on_stderr_and_its_end_another(tmp_path, workers
         finally:
             process.terminate()
     assert began.startswith("incident: list-deny-not-reloaded: ")
-    assert "the version before stays" in began
+    assert "the previous version stays" in began
     assert ended.startswith("incident: list-deny-not-reloaded: recovered after ")

@@ -235,7 +235,7 @@ def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: reports, within_s=5)
         time.sleep(0.2)
-        line = f"{lock}: can't make the lock file, got Is a directory; make its directory writable"
+        line = f"{lock}: can't create the lock file, got Is a directory; make its directory writable"
         assert reports == [("backup-failed", line)]
         assert taken == []
         lock.rmdir()

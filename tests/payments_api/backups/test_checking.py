@@ -15,7 +15,7 @@ BREAKS = {
         "UPDATE accounts SET balance = -1 WHERE id = 'acct-000002'",
         "UPDATE accounts SET balance = 2000001 WHERE id = 'acct-000003'",
     ],
-    "a balance is not the opening balance and its postings": [
+    "a balance is not the opening balance plus its postings": [
         "UPDATE accounts SET balance = balance - 1 WHERE id = 'acct-000002'",
         "UPDATE accounts SET balance = balance + 1 WHERE id = 'acct-000003'",
     ],
@@ -89,5 +89,5 @@ def test_a_newer_schema_is_named(tmp_path):
     check_ledger(path, name="copy")
     with changed(path) as database:
         database.execute("PRAGMA user_version = 2")
-    with pytest.raises(UnusableError, match="copy: has a schema newer than 1, got 2; use the version that made it"):
+    with pytest.raises(UnusableError, match="copy: has a schema newer than 1, got 2; use the version that created it"):
         check_ledger(path, name="copy")

@@ -52,7 +52,7 @@ def test_without_numbers_what_is_dated_in_the_future_is_passed_over_and_told(unn
     latest = taken(unnumbered, place, timedelta(minutes=5))
     taken(unnumbered, place, timedelta())
     skipped = ", ".join(ahead)
-    line = f"{skipped}: dated in the future, and passed over; to take one all the same, name it"
+    line = f"{skipped}: dated in the future, and skipped; to use one anyway, name it"
     assert chosen(place) == (latest, [line])
 
 
@@ -69,4 +69,4 @@ def test_verify_tells_what_it_passed_over(unnumbered, place, capsys):
     assert commands.main(["verify", "--from", str(place)]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith(f"{good} is good: ")
-    assert captured.err.startswith(f"{ahead}: dated in the future, and passed over; ")
+    assert captured.err.startswith(f"{ahead}: dated in the future, and skipped; ")

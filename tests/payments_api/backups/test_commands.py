@@ -39,7 +39,9 @@ def test_a_backup_says_what_it_has(ledger, place, capsys):
         r"5 transactions, 4 accounts, 0 webhook events, \d+ bytes \(\d+ packed\)\n",
         out,
     ), out
-    assert err == f"{place}: is on the database's own file system, and would be lost with it; copy it elsewhere, too\n"
+    assert (
+        err == f"{place}: is on the database's own file system, and would be lost with it; keep a copy elsewhere too\n"
+    )
 
 
 def test_variables_do_as_well_as_options(ledger, place, capsys, monkeypatch):
@@ -52,7 +54,7 @@ def test_variables_do_as_well_as_options(ledger, place, capsys, monkeypatch):
     for _ in range(4):
         code, out, _ = said(capsys, "backup")
         assert code == 0
-    assert out.endswith("threw out 1 old backup\n")
+    assert out.endswith("deleted 1 old backup\n")
     assert said(capsys, "verify")[0] == 0
 
 
@@ -67,19 +69,25 @@ def test_verify_says_of_each_backup_whether_it_is_good(ledger, place, capsys):
     code, out, err = said(capsys, "verify", "--from", place, "--all")
     assert code == 1
     assert out.startswith(f"{good} is good: ")
-    assert err == f"{bad}: is damaged, got another SHA-256 than its manifest says; restore another backup\n"
+    assert err == f"{bad}: is damaged, got a different SHA-256 than its manifest says; restore another backup\n"
     assert said(capsys, "verify", "--from", place)[0] == 1
     assert said(capsys, "verify", good, "--from", place)[0] == 0
 
 
 WRONG = {
-    "no place": (["backup", "--database", "x"], "BACKUP_TO: no place for the backup; give --to, or set it\n"),
-    "no database": (["backup", "--to", "{place}"], "BACKUP_TO: got a place, but DATABASE is empty; a temporary"),
+    "no place": (["backup", "--database", "x"], "BACKUP_TO: no destination for the backup; give --to, or set it\n"),
+    "no database": (["backup", "--to", "{place}"], "BACKUP_TO: got a destination, but DATABASE is empty; a temporary"),
     "no such database": (["backup", "--database", "none", "--to", "{place}"], "none: there is no such database; name"),
     "no such place": (["verify", "--from", "none"], "BACKUP_TO: no such directory, got 'none'; make it, or mount what"),
-    "nothing there": (["verify", "--from", "{place}"], "{place}: there are no backups; name the place that they were"),
-    "nothing at all": (["verify", "--all", "--from", "{place}"], "{place}: there are no backups; name the place"),
-    "restore from": (["restore", "--database", "x"], "BACKUP_TO: no place to read backups from; give --from, or set"),
+    "nothing there": (
+        ["verify", "--from", "{place}"],
+        "{place}: there are no backups; name the destination that they were",
+    ),
+    "nothing at all": (["verify", "--all", "--from", "{place}"], "{place}: there are no backups; name the destination"),
+    "restore from": (
+        ["restore", "--database", "x"],
+        "BACKUP_TO: no destination to read backups from; give --from, or set",
+    ),
     "restore to": (["restore", "--from", "{place}"], "DATABASE: no path to restore to; give --database, or set it\n"),
     "two at once": (["verify", "x", "--all"], "argument --all: not allowed with argument name"),
     "no command": ([], "the following arguments are required: backup|restore|verify"),
@@ -114,7 +122,7 @@ def test_help_says_what_it_does_and_its_exit_codes(capsys, command):
     """And what the environment has to have."""
     code, out, _ = said(capsys, command, "--help")
     assert code == 0
-    assert "exit codes: 0 done; 1 the backup, its check or its restoring failed; 2 wrong input." in out
+    assert "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input." in out
     assert "AWS_SECRET_ACCESS_KEY" in out
     assert ("BACKUP_KEEP_DAYS" in out) is (command == "backup")
 
@@ -143,7 +151,7 @@ def test_the_api_has_the_commands_beside_its_serving(ledger, place):
     assert transactions(target) == transactions(ledger)
     again = python("payments_api", "restore", "--from", place, "--database", target)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr.startswith(f"{target}: is there already; stop the API")
+    assert again.stderr.startswith(f"{target}: already exists; stop the API")
     assert "backup|restore|verify" in python("payments_api", "--help").stdout
 
 

@@ -58,7 +58,7 @@ def test_a_killed_process_has_no_lock(tmp_path):
 def test_a_lock_that_cannot_be_made_is_told(tmp_path):
     """In one line."""
     with pytest.raises(
-        BackupError, match="none/lock: can't make the lock file, got No such file or directory; make its"
+        BackupError, match="none/lock: can't create the lock file, got No such file or directory; make its"
     ):
         try_lock(tmp_path / "none/lock")
 

@@ -30,7 +30,7 @@ def test_one_variable_is_enough():
 
 
 CONTRADICTIONS = {
-    "BACKUP_TO: got a place, but DATABASE is empty; a temporary database has no backups": {"DATABASE": ""},
+    "BACKUP_TO: got a destination, but DATABASE is empty; a temporary database has no backups": {"DATABASE": ""},
     "BACKUP_TO: got the directory of DATABASE, '/data'; name one on another disk": {"BACKUP_TO": "/data"},
     "BACKUP_AT: got '24:00'; write a time like 03:00": {"BACKUP_AT": "24:00"},
     "BACKUP_AT: got '3:00'; write a time like 03:00": {"BACKUP_AT": "3:00"},
@@ -43,7 +43,7 @@ CONTRADICTIONS = {
         "BACKUP_TO": "s3://bucket"
     },
     "BACKUP_TO: no bucket and prefix, got 's3://B'; write s3://bucket/prefix": {"BACKUP_TO": "s3://B", **KEYS},
-    "BACKUP_REQUEST_TIMEOUT_S: no number of seconds, got '0'; give one from 1 to 9999": {
+    "BACKUP_REQUEST_TIMEOUT_S: not a number of seconds, got '0'; give one from 1 to 9999": {
         "BACKUP_TO": "s3://bucket",
         "BACKUP_REQUEST_TIMEOUT_S": "0",
         **KEYS,

@@ -86,7 +86,7 @@ def test_a_payload_that_is_gone_from_s3_is_named(ledger, tmp_path, storage):
 def test_a_bucket_that_is_not_there_is_named(ledger, storage):
     """In the service's own word."""
     place = Storage(storage.endpoint, "no-such-bucket").place
-    with pytest.raises(BackupError, match=r"^s3://no-such-bucket/some/prefix: .*, got NoSuchBucket; see to the bucket"):
+    with pytest.raises(BackupError, match=r"^s3://no-such-bucket/some/prefix: .*, got NoSuchBucket; check the bucket"):
         take_backup(ledger, place, keep=KEEP)
     assert leftovers(ledger.parent) == []
 
@@ -122,7 +122,7 @@ def test_a_storage_that_never_answers_is_given_up(ledger):
     began_s = time.monotonic()
     with serving(silent) as url:
         place = open_place("s3://bucket/x", credentials(url) | {"BACKUP_REQUEST_TIMEOUT_S": "1"})
-        with pytest.raises(BackupError, match=r"s3://bucket/x: can't be listed, got .*; see to"):
+        with pytest.raises(BackupError, match=r"s3://bucket/x: can't be listed, got .*; check"):
             take_backup(ledger, place, keep=KEEP)
         assert time.monotonic() - began_s < 8
 
@@ -148,7 +148,7 @@ def test_without_keys_nobody_is_asked_for_some():
         WrongInputError, match=r"^AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not set; s3://bucket needs"
     ):
         open_place("s3://bucket", {})
-    with pytest.raises(WrongInputError, match=r"^BACKUP_REQUEST_TIMEOUT_S: no number of seconds, got 'x'"):
+    with pytest.raises(WrongInputError, match=r"^BACKUP_REQUEST_TIMEOUT_S: not a number of seconds, got 'x'"):
         open_place("s3://bucket", credentials("") | {"BACKUP_REQUEST_TIMEOUT_S": "x"})
 
 
@@ -163,7 +163,7 @@ def test_a_directory_that_goes_away_meanwhile_is_told(ledger, place):
     """Between its opening and the writing."""
     opened = DirectoryPlace(place)
     place.rmdir()
-    with pytest.raises(BackupError, match=r"place/.backup-lock: can't make the lock file, got No such file"):
+    with pytest.raises(BackupError, match=r"place/.backup-lock: can't create the lock file, got No such file"):
         take_backup(ledger, opened, keep=KEEP)
     assert leftovers(ledger.parent) == []
 
@@ -194,7 +194,7 @@ def test_a_full_place_keeps_its_backups_and_has_no_half_one(tmp_path, place):
     files = f"\\.backup-lock\n{name}\\.json\n{name}\\.sqlite3\\.gz\n"
     assert re.fullmatch(
         rf"backed up .*\ncode 0\n{files}"
-        rf"{place}: can't take ledger-\S+\.sqlite3\.gz, got No space left on device; see to .*\ncode 1\n{files}"
+        rf"{place}: can't take ledger-\S+\.sqlite3\.gz, got No space left on device; check .*\ncode 1\n{files}"
         r"backed up .*\ncode 0\n",
         done.stdout,
     ), done.stdout + done.stderr
@@ -212,7 +212,7 @@ def test_a_read_only_place_is_told_and_can_be_restored_from(tmp_path, place):
         f"{sys.executable} -m payments_api.backups verify --from {place}; echo code $?"
     )
     assert re.fullmatch(r"code 1\nledger-\S+ is good: .*\ncode 0\n", done.stdout), done.stdout + done.stderr
-    assert f"{place}/.backup-lock: can't make the lock file, got Read-only file system; make its" in done.stderr
+    assert f"{place}/.backup-lock: can't create the lock file, got Read-only file system; make its" in done.stderr
 
 
 @pytest.mark.process

@@ -70,7 +70,7 @@ def test_nothing_of_a_database_may_be_there(ledger, place, target, suffix):
     back_up(ledger, place)
     there = target.with_name(target.name + suffix)
     there.touch()
-    with pytest.raises(WrongInputError, match=f"^{re.escape(str(there))}: is there already; stop the API, and move"):
+    with pytest.raises(WrongInputError, match=f"^{re.escape(str(there))}: already exists; stop the API, and move"):
         restore_unproved(place, target)
     assert there.read_bytes() == b""
     assert [path.name for path in target.parent.iterdir()] == [there.name]
@@ -93,13 +93,13 @@ def test_a_database_that_comes_into_being_meanwhile_is_not_overwritten(ledger, p
         target.write_text("somebody's")
         return ""
 
-    with pytest.raises(WrongInputError, match="is there already"):
+    with pytest.raises(WrongInputError, match="already exists"):
         restore(DirectoryPlace(place), target, None, prove=meanwhile)
     assert target.read_text() == "somebody's"
     target.unlink()
     (target.parent / "file").touch()
     target.write_text("somebody's")
-    with pytest.raises(WrongInputError, match="came into being meanwhile; restore to another path"):
+    with pytest.raises(WrongInputError, match="was created meanwhile; restore to another path"):
         restoring._give_name(target.parent / "file", target)
     assert target.read_text() == "somebody's"
 
@@ -107,19 +107,19 @@ def test_a_database_that_comes_into_being_meanwhile_is_not_overwritten(ledger, p
 def test_two_restores_at_once_are_one(ledger, place, target):
     """The second is told."""
     back_up(ledger, place)
-    with locked(lock_of(target)), pytest.raises(BusyError, match="another backup or restore is at work here"):
+    with locked(lock_of(target)), pytest.raises(BusyError, match="another backup or restore is running here"):
         restore_unproved(place, target)
     assert untouched(target)
 
 
 def test_what_is_not_there_is_not_restored(ledger, place, target):
     """No backups, no such backup, several ledgers, no directory."""
-    with pytest.raises(WrongInputError, match="place: there are no backups; name the place"):
+    with pytest.raises(WrongInputError, match="place: there are no backups; name the destination"):
         restore_unproved(place, target)
     name = back_up(ledger, place).manifest.name
     with pytest.raises(WrongInputError, match=f"'other': no such backup in {place}; there are: {name}"):
         restore_unproved(place, target, "other")
-    with pytest.raises(WrongInputError, match=r"new2/ledger.sqlite3: its directory is not there; make it first"):
+    with pytest.raises(WrongInputError, match=r"new2/ledger.sqlite3: its directory doesn't exist; create it first"):
         restore_unproved(place, target.parent.parent / "new2/ledger.sqlite3")
     back_up(new_ledger(ledger.parent / "other.sqlite3"), place)
     with pytest.raises(WrongInputError, match=r"several databases, got ledger .*, other .*; name the backup"):
@@ -189,21 +189,21 @@ def damage_counts(place: Path, name: str) -> None:
 
 
 DAMAGES = {
-    damage_counts: "holds something else than its manifest says; restore another backup",
-    damage_bit: "is damaged, got another SHA-256 than its manifest says",
+    damage_counts: "has other contents than its manifest says; restore another backup",
+    damage_bit: "is damaged, got a different SHA-256 than its manifest says",
     damage_end: r"is damaged, got \d+ bytes instead of \d+",
     damage_payload_gone: r"its file \S+.sqlite3.gz is missing in",
     damage_manifest_bit: "its manifest is damaged: its own hash doesn't match",
     damage_manifest_torn: "its manifest can't be read",
     damage_manifest_of_another: "its manifest is another backup's, got 'ledger-",
     damage_payload_of_another: "is damaged, got ",
-    damage_database: "a balance is not the opening balance and its postings, got acct-000002",
+    damage_database: "a balance is not the opening balance plus its postings, got acct-000002",
     lambda place, name: rewrite(
         place, name, schema_version=2
     ): "has a schema newer than 1, got 2; use the version that",
     lambda place, name: rewrite(
         place, name, format=2
-    ): "its format is newer than 1, got 2; use the version that made it",
+    ): "its format is newer than 1, got 2; use the version that created it",
 }
 
 
@@ -258,7 +258,7 @@ def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place,
     pack(zeros, payload(place, name))
     zeros.unlink()
     rewrite(place, name, payload=hash_file(payload(place, name)))
-    with pytest.raises(UnusableError, match="is damaged, got another database than its manifest says"):
+    with pytest.raises(UnusableError, match="is damaged, got not the database that its manifest describes"):
         restore_unproved(place, target)
     manifest = parse_manifest((place / f"{name}.json").read_bytes(), name=name)
     with pytest.raises(UnusableError):
@@ -274,7 +274,7 @@ def test_a_boot_that_changes_the_books_is_noticed(ledger, place, target):
         pay(file, range(100, 101))
         return ""
 
-    with pytest.raises(BackupError, match=r"^boot: starting the API on it has changed what it holds"):
+    with pytest.raises(BackupError, match=r"^boot: starting the API on it has changed its contents"):
         restore(DirectoryPlace(place), target, None, prove=cheat)
     assert untouched(target)
     assert leftovers(target.parent) == []
@@ -302,7 +302,9 @@ def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
     monkeypatch.setattr(booting, "_ask", lambda _: {"balance": 1})
     monkeypatch.setattr(booting, "_await_ready", lambda _: "http://127.0.0.1:9")
     monkeypatch.setattr(booting.sys, "executable", "/bin/true")
-    with pytest.raises(BackupError, match=r"^boot: the API tells another balance of acct-000000 than .*999995, got 1;"):
+    with pytest.raises(
+        BackupError, match=r"^boot: the API returns another balance for acct-000000 than .*999995, got 1;"
+    ):
         prove_by_boot(ledger)
     monkeypatch.undo()
     monkeypatch.setattr(booting, "_START_S", 0.2)

@@ -153,7 +153,7 @@ def test_what_is_no_ledger_is_no_backup(tmp_path, place):
         back_up(tmp_path / "text.sqlite3", place)
     with changed(tmp_path / "other.sqlite3") as database:
         database.execute("CREATE TABLE notes (text TEXT)")
-    with pytest.raises(UnusableError, match="is no whole ledger, got no such table"):
+    with pytest.raises(UnusableError, match="is not a complete ledger, got no such table"):
         back_up(tmp_path / "other.sqlite3", place)
     assert names(place) == []
 
@@ -171,7 +171,7 @@ def test_books_that_do_not_balance_are_no_backup_and_throw_out_none(ledger, plac
 
 def test_a_second_backup_at_the_same_time_is_refused_with_who_is_at_it(ledger, place):
     """Then the next one works."""
-    with locked(lock_of(ledger)), pytest.raises(BusyError, match=f"at work here, got process {os.getpid()}; wait"):
+    with locked(lock_of(ledger)), pytest.raises(BusyError, match=f"running here, got process {os.getpid()}; wait"):
         back_up(ledger, place)
     back_up(ledger, place)
 

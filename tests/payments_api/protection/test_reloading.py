@@ -63,7 +63,7 @@ def test_a_wrong_version_leaves_the_one_before_and_is_reported_once(listed, cont
     """However often it is looked at; a right one after it is taken, and ends the incident."""
     assert [listed.becomes(content), listed.look(), listed.look()] == [1, 1, 1]
     assert [name for name, _ in listed.problems] == ["list-deny-not-reloaded"]
-    assert "the version before stays" in listed.problems[0][1]
+    assert "the previous version stays" in listed.problems[0][1]
     # Whoever is told logs it.
     assert caplog.records == []
     assert [listed.becomes(text) for text in ("10.0.0.0/8\n::1\n", "::1\n")] == [2, 1]
