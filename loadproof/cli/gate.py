@@ -74,8 +74,8 @@ def gate(
             # Whatever ends the gate, those that it did not come to are in its files.
             unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
     _show(gated, directory)
-    told = gated if unwritten is None else [*gated, _unwritten(unwritten)]
-    policy.tell_all(told, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
+    outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
+    policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
     code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
     if unwritten is not None:
         console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
@@ -87,9 +87,9 @@ def _show(gated: list[Gated], directory: Path) -> None:
     from analysis.outputs.gate import gate_table
 
     console.print(gate_table(gated))
-    for each in gated:
-        if each.run is not None and (each.run.path / REPORT).exists():
-            judging.show_path(console, f"{each.scenario} {each.word}", each.run.path / REPORT)
+    for judged in gated:
+        if judged.run is not None and (judged.run.path / REPORT).exists():
+            judging.show_path(console, f"{judged.scenario} {judged.word}", judged.run.path / REPORT)
     judging.show_path(console, "summary", directory / SUMMARY)
 
 
