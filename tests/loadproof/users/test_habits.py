@@ -15,7 +15,8 @@ from analysis.frames.run import load_run
 from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from loadproof.histogram import value_at_rank
-from simulation.play import ask_health, play
+from simulation.play import play
+from simulation.playedusers import ask_health
 from simulation.rundirs import scenario
 from simulation.schedules import Fault, Schedule
 
