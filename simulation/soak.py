@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from simulation.rundirs import open_scenario
 from simulation.traffic import Times, poisson, run_of
 

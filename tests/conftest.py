@@ -16,6 +16,8 @@ from tests import profiles
 from tests.commands import FinishedRun, finished_run
 from tests.quiet import SKIPPED
 
+pytest_plugins = ["tests.greenlettimeouts"]
+
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
 os.environ["COLUMNS"] = "200"
 MOST_QUIET: Final = 10

@@ -14,7 +14,7 @@ import pytest
 
 from analysis.frames.run import load_run
 from analysis.judge.disturbances import disturbances
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
 from tests.commands import verdict_of
 
@@ -76,6 +76,6 @@ def run_when_quiet(run_once: Callable[[], Path]) -> Path:
 def wanted_quiet(run: Path) -> bool:
     """Whether it is INVALID because something disturbed the generator, and for no other reason."""
     loaded = load_run(run)
-    invalid = {finding.what for finding in examine(loaded) if finding.word is Word.INVALID}
+    invalid = {finding.what for finding in findings_in(loaded) if finding.word is Word.INVALID}
     disturbed = {finding.what for finding in disturbances(loaded) if finding.word is Word.INVALID}
     return bool(invalid) and invalid <= disturbed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,12 +12,16 @@ _ATTEMPTS: Final = 3
 
 
 def tree_of(file: Path) -> ast.Module:
-    """Of a file of this repository.
+    """Of a file of this repository; built once in a process, so nobody may change it.
 
     CPython 3.11 counts how deep it is in a tree for all threads together, and raises SystemError when another one
     builds a tree meanwhile, to format a traceback, say. Source: https://github.com/python/cpython/issues/106905.
     """
-    text = file.read_text(encoding="utf-8")
+    return _tree(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _tree(text: str) -> ast.Module:
     for _ in range(_ATTEMPTS - 1):
         with suppress(SystemError):
             return ast.parse(text)

@@ -230,6 +230,22 @@ def loaded_by(*names: str) -> set[str]:
     return set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split())
 
 
+def test_what_other_tools_left_is_no_run():
+    """No fake manifest: what reads others' files doesn't know what a run directory holds."""
+    reached = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, {"analysis.foreign"})))
+    assert not [name for name in reached if within(name, {"analysis.frames.run", "loadproof.rundir.manifest"})]
+
+
+def test_a_public_name_of_the_analysis_names_one_thing():
+    """Functions and classes: who finds a name in a sentence or a traceback need not ask which of them it is."""
+    places: dict[str, list[str]] = {}
+    for name, file in modules(["analysis"]).items():
+        for node in tree_of(file).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "prometheus_client": "prometheus-client",

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from analysis.frames.run import Run, load_run
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
@@ -24,7 +24,7 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     if plan_phases(theirs) != plan_phases(scenario) or theirs.mix.keys() != scenario.mix.keys():
         remedy = f"give a run of {scenario.name} with the same phases and endpoints"
         raise RunDirectoryError(Problem(f"--baseline {path}", "another scenario's run", remedy, got=theirs.name))
-    broken = [finding.what for finding in examine(baseline) if finding.word is Word.INVALID]
+    broken = [finding.what for finding in findings_in(baseline) if finding.word is Word.INVALID]
     if broken:
         remedy = "give a run whose measurement can be trusted"
         raise RunDirectoryError(Problem(f"--baseline {path}", "it is INVALID", remedy, got=broken[0]))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analysis.estimates.metrics import QUANTILES, SummaryRow, summary
+from analysis.estimates.metrics import QUANTILES
+from analysis.estimates.summary import SummaryRow, summary
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE
 from loadproof.units import Dimension, format_duration, format_quantity
 

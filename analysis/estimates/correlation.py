@@ -118,10 +118,10 @@ def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tu
 def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> float:
     """If each second's level comes from the one before it, under noise; 0 where neighbours are alike by chance."""
     n, variance = residuals.size, float(np.mean(residuals**2))
-    seen = _autocorrelations(residuals, 1)
-    if not seen.size or seen[0] < _BY_CHANCE / math.sqrt(n):
+    correlations = _autocorrelations(residuals, 1)
+    if not correlations.size or correlations[0] < _BY_CHANCE / math.sqrt(n):
         return 0.0
-    shared = _unbiased(float(seen[0]), n) * variance
+    shared = _unbiased(float(correlations[0]), n) * variance
     level = variance - independent / n
     if shared > _MOST_ALIKE * level:
         # Less than neighbours share: users at a fixed pace vary less than by chance, and all of it is level.

@@ -24,7 +24,9 @@ def t_quantile(probability: float, freedom: float) -> float:
     return float(special.stdtrit(freedom, probability))
 
 
-def binomial_quantile(probability: float, trials: ArrayLike, success: float) -> NDArray[np.float64]:
+def binomial_quantile(
+    probability: float | NDArray[np.float64], trials: ArrayLike, success: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The fewest successes of so many trials whose cumulative probability reaches `probability`."""
     trials = np.asarray(trials, dtype=np.int64)
     # It has no number for what never succeeds.

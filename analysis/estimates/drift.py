@@ -7,20 +7,21 @@ The interval is that of Kendall's tau turned into slopes, so that it is on one s
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate
-from analysis.estimates.metrics import measure, rows_of
+from analysis.estimates.estimate import Estimate, exact
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
 from loadproof.scenario.expectation import RATIOS, RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.estimates.metrics import Scope
+    from analysis.estimates.scope import Scope
     from analysis.frames.run import Run
 from loadproof.scenario.expectation import Metric
 
@@ -52,14 +53,14 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means holds its false alarms under
     autocorrelation where the Mann-Kendall test on seconds does not (tests/statistics/test_drift.py).
     """
-    span = next(span for span in run.manifest.phases if span.name == scope.phases[0])
+    span = next(span for span in run.phases if span.name == scope.phases[0])
     start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))
     batches = int(np.clip((end_s - start_s) // _BATCH_S, DRIFT_BATCHES, MOST_BATCHES))
     edges = np.linspace(start_s, end_s, batches + 1)
     read = _resource_reader(run, metric) if metric.name in RESOURCES else _request_reader(run, metric, scope)
-    seen = [read(low_s, high_s) for low_s, high_s in itertools.pairwise(edges)] if end_s > start_s else []
-    known = [estimate for estimate in seen if estimate is not None]
-    if len(known) < max(len(seen), DRIFT_BATCHES):
+    batch_values = [read(low_s, high_s) for low_s, high_s in itertools.pairwise(edges)] if end_s > start_s else []
+    known = [estimate for estimate in batch_values if estimate is not None]
+    if len(known) < max(len(batch_values), DRIFT_BATCHES):
         return None
     from scipy import stats
 
@@ -84,8 +85,8 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
 
 def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
     """The change of `drift(...)`'s metric."""
-    found = drift_in(run, metric.of, scope) if metric.of else None
-    return found.change if found else None
+    drift = drift_in(run, metric.of, scope) if metric.of else None
+    return drift.change if drift else None
 
 
 def _base(metric: Metric, first: float, values: np.ndarray) -> float:
@@ -100,7 +101,7 @@ def _request_reader(run: Run, metric: Metric, scope: Scope) -> Callable[[float, 
     rows = rows_of(run, scope)
 
     def read(low_s: float, high_s: float) -> Estimate | None:
-        return measure(metric, replace(run, intervals=rows[rows["second"].between(low_s, high_s, "left")]), scope)
+        return counted_estimate(metric, run.with_intervals(rows[rows["second"].between(low_s, high_s, "left")]), scope)
 
     return read
 
@@ -111,6 +112,6 @@ def _resource_reader(run: Run, metric: Metric) -> Callable[[float, float], Estim
     def read(low_s: float, high_s: float) -> Estimate | None:
         inside = samples[samples["time_s"].between(low_s, high_s, "left")]["value"]
         mean = float(inside.mean()) if len(inside) else 0.0
-        return Estimate(mean, mean, mean, len(inside)) if len(inside) else None
+        return exact(mean, len(inside)) if len(inside) else None
 
     return read

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
-from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US, value_at_rank
+from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US
 from loadproof.plan.evidence import CONFIDENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -42,14 +44,19 @@ PLAIN: Final = Precision()
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, in SI units (s, 1/s, 0-1); `n` samples stand behind it."""
+    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader has to know of it."""
 
     value: float
     low: float
     high: float
     n: int
+    """Samples that stand behind it."""
     below: float | None = None
     """The limit that was asked for, where the samples give no upper end of their own: the value lies below it."""
+    confidence: float | None = CONFIDENCE
+    """With which the interval holds the value that more samples would come to; None where nobody knows."""
+    warnings: tuple[str, ...] = ()
+    """Reservations, each a clause that goes on from the value."""
 
 
 def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Precision = PLAIN) -> Estimate | None:
@@ -60,19 +67,33 @@ def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Pre
     bounds of their buckets. Source: David & Nagaraja, Order Statistics, section 7.1; for dependent samples
     Woodruff 1952, doi:10.1080/01621459.1952.10483443.
     """
-    n = int(counts.sum())
+    return quantile_estimates(counts, (quantile,), precision)[quantile]
+
+
+def quantile_estimates(
+    counts: NDArray[np.int64], quantiles: Sequence[float], precision: Precision = PLAIN
+) -> dict[float, Estimate | None]:
+    """As `quantile_estimate`, several at once: tables have thousands of them."""
+    cumulative = np.cumsum(counts)
+    n = int(cumulative[-1])
     if n == 0:
-        return None
+        return dict.fromkeys(quantiles)
     independent = precision.independent(n)
-    low, high = (float(binomial_quantile(p, independent, quantile)) for p in (precision.tail, 1 - precision.tail))
-    low_rank, high_rank = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
-    buckets = np.searchsorted(np.cumsum(counts), [max(low_rank, 1), min(high_rank, n)])
-    return Estimate(
-        value=value_at_rank(counts, max(1, math.ceil(quantile * n))) * 1e-6,
-        low=float(LOWER_US[buckets[0]]) * 1e-6 if low_rank >= 1 else 0.0,
-        high=float(UPPER_US[buckets[1]]) * 1e-6 if high_rank <= n else math.inf,
-        n=n,
-    )
+    tails = np.array([[precision.tail], [1 - precision.tail]])
+    lows, highs = binomial_quantile(tails, independent, np.array(quantiles)).tolist()
+    estimates: dict[float, Estimate | None] = {}
+    for quantile, low, high in zip(quantiles, lows, highs, strict=True):
+        ranks = math.floor(low * n / independent), math.ceil((high + 1) * n / independent)
+        rank = max(1, math.ceil(quantile * n))
+        at, first, last = np.searchsorted(cumulative, [rank, max(ranks[0], 1), min(ranks[1], n)]).tolist()
+        estimates[quantile] = Estimate(
+            value=float(MIDPOINT_US[at]) * 1e-6,
+            low=float(LOWER_US[first]) * 1e-6 if ranks[0] >= 1 else 0.0,
+            high=float(UPPER_US[last]) * 1e-6 if ranks[1] <= n else math.inf,
+            n=n,
+            confidence=precision.confidence,
+        )
+    return estimates
 
 
 def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:
@@ -82,7 +103,7 @@ def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate 
     # A damaged file may have lost more of what was sent than of what went well.
     hits = min(hits, n)
     low, high = wilson(np.array([hits / n]), np.array([n / precision.design_effect]), precision.z)
-    return Estimate(hits / n, float(low[0]), float(high[0]), n)
+    return Estimate(hits / n, float(low[0]), float(high[0]), n, confidence=precision.confidence)
 
 
 def wilson(
@@ -115,9 +136,21 @@ def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Es
     variance = float(counts @ (MIDPOINT_US - mean) ** 2) / max(n - 1, 1)
     t = t_quantile(1 - precision.tail, max(precision.independent(n) - 1, 1))
     half = t * math.sqrt(variance * precision.design_effect / n) if n > 1 else math.inf
-    return Estimate(mean * 1e-6, max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6, n)
+    low, high = max(0.0, mean - half) * 1e-6, (mean + half) * 1e-6
+    return Estimate(mean * 1e-6, low, high, n, confidence=precision.confidence)
+
+
+def mapped(estimate: Estimate, falls: Callable[[float], float]) -> Estimate:
+    """Of what falls as the value rises; both ends of the interval change places."""
+    return replace(estimate, value=falls(estimate.value), low=falls(estimate.high), high=falls(estimate.low))
 
 
 def exact(value: float, n: int) -> Estimate:
     """A value that was counted or seen, not sampled: its interval is itself."""
-    return Estimate(value, value, value, n)
+    return Estimate(value, value, value, n, confidence=1.0)
+
+
+def reported(value: float, n: int, *, low: float | None = None, high: float | None = None) -> Estimate:
+    """What another tool made of its samples: its interval is what that one's rounding leaves open."""
+    bounds = value if low is None else low, value if high is None else high
+    return Estimate(value, *bounds, n, confidence=None, warnings=("no sampling error known",))

@@ -30,4 +30,4 @@ def in_flight(run: Run, span: PhaseSpan, flat: range) -> float:
 def _most_in_flight(run: Run, span: PhaseSpan) -> float:
     if span.users is None:
         return float(run.manifest.scenario.max_in_flight)
-    return float(max(other.users or 0 for other in run.manifest.phases))
+    return float(max(other.users or 0 for other in run.phases))

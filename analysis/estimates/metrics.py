@@ -1,355 +1,236 @@
-"""A run's frames to estimates of what thresholds and reports ask: quantiles, ratios, rates, bursts."""
+"""What a scope's rows count, to metrics: each by its name in a threshold, with what it reads and how it is estimated.
+
+The names and what may be done with them are in loadproof.scenario.expectation; what takes more than a scope's rows is
+in modules of its own (recovery, drift).
+"""
 
 from __future__ import annotations
 
-import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import cautious_effect, design_effect, half_width_of_mean
+from analysis.estimates.correlation import half_width_of_mean
 from analysis.estimates.estimate import (
     Estimate,
-    Precision,
     exact,
+    mapped,
     mean_estimate,
     quantile_estimate,
     rate_estimate,
     ratio_estimate,
 )
+from analysis.estimates.scope import answers_of, in_scope, tally
+from analysis.estimates.seconds import Noise, Seconds, Sums
 from analysis.frames.bursts import bursts
-from analysis.frames.cellsums import blocks, histogram, sums_by
+from analysis.frames.cellsums import histogram
 from loadproof.histogram import MIDPOINT_US, UPPER_US
-from loadproof.outcome import ERRORS, Outcome
-from loadproof.plan.phases import expected_arrivals
-from loadproof.rundir.rows import PARTS, REPEATED, WANTS
+from loadproof.scenario.expectation import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
-    from loadproof.plan.phases import PhaseSpan
+    from analysis.estimates.scope import Scope
+    from analysis.frames.traffic import Traffic
+    from loadproof.outcome import Outcome
     from loadproof.scenario.expectation import Metric
-    from loadproof.scenario.scenario import Scenario, Threshold
 
-_RATIO_OUTCOMES: Final = {
-    "error_ratio": ERRORS,
-    "throttled_ratio": frozenset({Outcome.THROTTLED}),
-    "rejected_ratio": frozenset({Outcome.REJECTED}),
-}
 QUANTILES: Final = (0.5, 0.95, 0.99)
-_CAUTIOUS: Final = 0.99
-"""How sure has to be who says that a target will break its threshold again."""
-
-
-class Noise(Enum):
-    """What an interval allows for."""
-
-    SAMPLING = auto()
-    """That of independent samples: what happened in this run, with 95 % confidence."""
-    SECONDS = auto()
-    """Seconds that resemble their neighbours, too: what may be seen next time."""
-    UNSEEN = auto()
-    """And what so few seconds can't show of that, with 99 % confidence."""
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What an estimate reads: these phases and endpoints taken together."""
+class Reading:
+    """What an estimator is given."""
 
-    phases: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    outcome: Outcome = Outcome.OK
-    series: str = "response"
+    metric: Metric
+    traffic: Traffic
+    scope: Scope
+    rows: pd.DataFrame
+    """As the estimator asked for."""
 
-    @staticmethod
-    def of(threshold: Threshold, scenario: Scenario) -> Scope:
-        """What a threshold reads."""
-        return Scope(
-            phases=scenario.phases_of(threshold),
-            endpoints=scenario.endpoints_of(threshold),
-            outcome=threshold.outcome,
-            series=threshold.series,
-        )
+    @cached_property
+    def seconds(self) -> Seconds:
+        return Seconds.of(self.traffic, self.scope.phases)
 
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """Of the scope's series and outcome."""
+        return self.rows[(self.rows["series"] == self.scope.series) & (self.rows["outcome"] == self.scope.outcome)]
 
-@dataclass(frozen=True)
-class Tally:
-    """Counts of one scope. Every request begun has one outcome, was unsent, or was abandoned by our own stop."""
-
-    outcomes: dict[Outcome, int]
-    good: int
-    dropped: int
-    abandoned: int
-    repeated: int = 0
-    """Of those sent: twice, the first time in vain."""
-    unsent: int = 0
-    """Begun, and not sent for want of the generator's own."""
-
-    @property
-    def sent(self) -> int:
-        return sum(self.outcomes.values())
-
-    @property
-    def offered(self) -> int:
-        return self.sent + self.dropped
+    @cached_property
+    def histogram(self) -> NDArray[np.int64]:
+        """Of the times; shape (BUCKETS,)."""
+        return histogram(self.rows, self.scope.series, self.scope.outcome)
 
 
-def rows_of(run: Run, scope: Scope) -> pd.DataFrame:
-    """The intervals of a scope's phases and endpoints."""
-    return in_scope(run.intervals, scope)
+class Estimator(ABC):
+    """How a metric is worked out."""
+
+    is_sampled: ClassVar[bool] = True
+    """Its interval narrows with the square root of its samples."""
+    is_seen: ClassVar[bool] = False
+    """It is seen once, and not estimated: of the next run it tells nothing."""
+
+    def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+        """What it reads."""
+        return in_scope(intervals, scope)
+
+    @abstractmethod
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        """One for each kind of noise; None of nothing to estimate from."""
 
 
-def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """Not copied where the scope is all there is, for that may be much."""
-    for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
-        inside = intervals[column].isin(wanted)
-        if not inside.all():
-            intervals = intervals[inside]
-    return intervals
+class _Quantile(Estimator):
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        if reading.times.empty:
+            return [None for _ in noises]
+        counts, quantile = reading.histogram, reading.metric.quantile or 0.0
+        at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(quantile * int(counts.sum())))))
+        slower = reading.times[reading.times["bucket"] > at]
+        sums = Sums.of(slower, reading.times, reading.seconds)
+        return [quantile_estimate(counts, quantile, sums.precision(noise)) for noise in noises]
 
 
-def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """What a metric reads: throughput the answers of the scope's endpoints, whichever phase had asked for them."""
-    return answers_of(intervals, scope.endpoints) if metric.name == "throughput" else in_scope(intervals, scope)
-
-
-def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
-    """In the seconds in which they came."""
-    return intervals[(intervals["series"] == "completed") & intervals["endpoint"].isin(endpoints)]
-
-
-def tally(rows: pd.DataFrame) -> Tally:
-    sums = sums_by(rows, "series", "outcome")
-    by_series = sums.groupby(level="series", observed=True).sum()
-    return Tally(
-        outcomes={outcome: int(sums.get(("response", str(outcome)), 0)) for outcome in Outcome},
-        good=int(by_series.get("good", 0)),
-        dropped=int(by_series.get("dropped", 0)),
-        abandoned=int(by_series.get("abandoned", 0)),
-        repeated=int(by_series.get(REPEATED, 0)),
-        unsent=sum(int(by_series.get(series, 0)) for series in WANTS.values()),
-    )
-
-
-def measure(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
-    """The metric's estimate, or None where the scope has nothing to estimate it from."""
-    return measure_each(metric, run, scope, (Noise.SECONDS,))[0]
-
-
-def measure_each(metric: Metric, run: Run, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
-    """With an interval for each kind of noise."""
-    rows = rows_read(metric, run.intervals, scope)
-    seconds = Seconds.of(run, scope.phases)
-    match metric.name:
-        case "p" | "mean" | "max":
-            return _time_estimates(metric, seconds, rows, scope, noises)
-        case "spread":
-            spreads = [burst.spread_s for burst in bursts(run, scope.phases)]
-            return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
-        case "goodput" | "throughput":
-            counted = seconds.count(rows[rows["series"] == "good"] if metric.name == "goodput" else rows)
-            half = half_width_of_mean(counted, seconds.phases)
-            # What happened in this run was counted.
-            return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
-        case "count":
-            sent = tally(rows).sent
-            return [exact(sent, sent) for _ in noises]
-        case "burn_rate":
-            return _burn_rates(metric, seconds, rows, noises)
-        case _:
-            return _ratio_estimates(metric.name, seconds, rows, noises)
-
-
-def _time_estimates(
-    metric: Metric, seconds: Seconds, rows: pd.DataFrame, scope: Scope, noises: Sequence[Noise]
-) -> list[Estimate | None]:
-    times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
-    counts = histogram(rows, scope.series, scope.outcome)
-    n = int(counts.sum())
-    if n == 0:
-        return [None for _ in noises]
-    if metric.name == "max":
-        return [exact(float(UPPER_US[np.flatnonzero(counts)[-1]]) * 1e-6, n) for _ in noises]
-    if metric.quantile is None:
+class _Mean(Estimator):
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        counts, times = reading.histogram, reading.times
+        if times.empty:
+            return [None for _ in noises]
+        n = int(counts.sum())
         us = times.assign(count=times["count"] * MIDPOINT_US[times["bucket"]])
         variance = float(counts @ MIDPOINT_US**2) / n - (float(counts @ MIDPOINT_US) / n) ** 2
-        sums = Sums.of(us, times, seconds, variance)
+        sums = Sums.of(us, times, reading.seconds, variance)
         return [mean_estimate(counts, sums.precision(noise)) for noise in noises]
-    at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(metric.quantile * n))))
-    sums = Sums.of(times[times["bucket"] > at], times, seconds)
-    return [quantile_estimate(counts, metric.quantile, sums.precision(noise)) for noise in noises]
 
 
-def _ratio_estimates(name: str, seconds: Seconds, rows: pd.DataFrame, noises: Sequence[Noise]) -> list[Estimate | None]:
-    hits, sizes = ratio_rows(name, rows)
-    sums = Sums.of(hits, sizes, seconds)
-    counted, n = int(hits["count"].sum()), int(sizes["count"].sum())
-    return [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
+class _Longest(Estimator):
+    is_sampled, is_seen = False, True
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        buckets = np.flatnonzero(reading.histogram)
+        n = int(reading.histogram.sum())
+        return [exact(float(UPPER_US[buckets[-1]]) * 1e-6, n) if n else None for _ in noises]
 
 
-def share_of(
-    hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, noise: Noise = Noise.SECONDS
-) -> tuple[float, float]:
-    """What part of these samples are hits, 0-1, and the design effect."""
-    n = int(sizes["count"].sum())
-    effect = Sums.of(hits, sizes, seconds).precision(noise).design_effect
-    return int(hits["count"].sum()) / max(n, 1), effect
+class _Spread(Estimator):
+    is_sampled, is_seen = False, True
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        spreads = [burst.spread_s for burst in bursts(reading.traffic, reading.scope.phases)]
+        return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
 
 
-def ratio_rows(name: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a ratio counts, and of what."""
-    sent = rows[rows["series"] == "response"]
-    if name == "goodput_ratio":
+class _Count(Estimator):
+    is_sampled, is_seen = False, True
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        sent = tally(reading.rows).sent
+        return [exact(sent, sent) for _ in noises]
+
+
+@dataclass(frozen=True)
+class Rate(Estimator):
+    """Of what a series counts, per second."""
+
+    series: str
+
+    def counted(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["series"] == self.series]
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        counted = reading.seconds.count(self.counted(reading.rows))
+        half = half_width_of_mean(counted, reading.seconds.phases)
+        # What happened in this run was counted.
+        return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
+
+
+class _Throughput(Rate):
+    def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+        """The answers of the scope's endpoints, whichever phase had asked for them."""
+        return answers_of(intervals, scope.endpoints)
+
+
+class Ratio(Estimator):
+    """Of requests: so many of so many."""
+
+    @abstractmethod
+    def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What it counts, and of what."""
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        hits, sizes = self.parts(reading.rows)
+        sums = Sums.of(hits, sizes, reading.seconds)
+        counted, n = int(hits["count"].sum()), int(sizes["count"].sum())
+        return [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
+
+
+@dataclass(frozen=True)
+class _OutcomeRatio(Ratio):
+    outcomes: frozenset[Outcome]
+
+    def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        sent = rows[rows["series"] == "response"]
+        return sent[sent["outcome"].isin(self.outcomes)], sent
+
+
+class _GoodputRatio(Ratio):
+    def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return rows[rows["series"] == "good"], rows[rows["series"].isin(["response", "dropped"])]
-    return sent[sent["outcome"].isin(_RATIO_OUTCOMES[name])], sent
 
 
-def _burn_rates(metric: Metric, seconds: Seconds, rows: pd.DataFrame, noises: Sequence[Noise]) -> list[Estimate | None]:
+class _BurnRate(_GoodputRatio):
     """How many times as fast as its objective allows a service spends its error budget.
 
     Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
     """
-    budget = 1 - (metric.objective or 0.0)
-    return [
-        good and Estimate((1 - good.value) / budget, (1 - good.high) / budget, (1 - good.low) / budget, good.n)
-        for good in _ratio_estimates("goodput_ratio", seconds, rows, noises)
-    ]
+
+    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
+        budget = 1 - (reading.metric.objective or 0.0)
+        ratios = super().estimates(reading, noises)
+        return [good and mapped(good, lambda ratio: (1 - ratio) / budget) for good in ratios]
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """The whole seconds of some phases that a run lived through; shapes (seconds,)."""
-
-    numbers: NDArray[np.int64]
-    phases: NDArray[np.int64]
-    """The number of each one's phase."""
-
-    @staticmethod
-    def of(run: Run, phases: Sequence[str]) -> Seconds:
-        pairs = [
-            (second, number)
-            for number, span in enumerate(run.manifest.phases)
-            if span.name in phases
-            for second in range(math.ceil(span.start_s), int(min(span.end_s, run.measured_s)))
-        ]
-        numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        return Seconds(numbers, places)
-
-    def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
-        """What these rows count in each second."""
-        if not self.numbers.size:
-            return np.zeros(0, dtype=np.int64)
-        length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
-        sums = sum(np.bincount(block["second"], weights=block["count"], minlength=length) for block in blocks(rows))
-        counted: NDArray[np.int64] = np.asarray(sums, dtype=np.int64)[self.numbers]
-        return counted
+ESTIMATORS: Final[dict[str, Estimator]] = {
+    "p": _Quantile(),
+    "mean": _Mean(),
+    "max": _Longest(),
+    "spread": _Spread(),
+    "count": _Count(),
+    "goodput": Rate("good"),
+    "throughput": _Throughput("completed"),
+    "goodput_ratio": _GoodputRatio(),
+    "burn_rate": _BurnRate(),
+    **{name: _OutcomeRatio(kind.outcomes) for name, kind in METRICS.items() if kind.outcomes},
+}
+"""By the metric's name."""
 
 
-@dataclass(frozen=True)
-class Sums:
-    """What samples sum up to in each second, and how many they are; shapes (seconds,)."""
-
-    sums: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    phases: NDArray[np.int64]
-    variance: float | None
-    """Of one sample; None where samples are hits or not."""
-
-    @staticmethod
-    def of(sums: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, variance: float | None = None) -> Sums:
-        return Sums(seconds.count(sums), seconds.count(sizes), seconds.phases, variance)
-
-    def precision(self, noise: Noise) -> Precision:
-        if noise is Noise.SAMPLING:
-            return Precision()
-        counted = self.sums, self.sizes, self.phases
-        if noise is Noise.SECONDS:
-            return Precision(design_effect=design_effect(*counted, variance=self.variance))
-        return Precision(confidence=_CAUTIOUS, design_effect=cautious_effect(*counted, variance=self.variance))
+def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:
+    """The metric's estimate, or None where the scope has nothing to estimate it from."""
+    return counted_estimates(metric, traffic, scope, (Noise.SECONDS,))[0]
 
 
-@dataclass(frozen=True)
-class SummaryRow:
-    """One phase and endpoint (None: all of them) at a glance."""
-
-    phase: PhaseSpan
-    endpoint: str | None
-    tally: Tally
-    offered_rps: float
-    planned_rps: float | None
-    """Arrivals, of all endpoints of the open model in a phase that the run lived through."""
-    throughput_rps: float
-    """Of the answers that came in its whole seconds; of those it asked for, where it has none."""
-    goodput_rps: float
-    goodput_ratio: Estimate | None
-    response: dict[float, Estimate | None]
-    """By quantile, of `ok` answers."""
-    service: dict[float, Estimate | None]
-    parts: dict[str, dict[float, Estimate | None]]
-    """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
-
-
-@functools.lru_cache(maxsize=2)
-def summary(run: Run, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
-    """Each phase with all endpoints together, then each of them, or of these."""
-    endpoints_of_run = tuple(run.manifest.scenario.mix)
-    endpoints = endpoints_of_run if endpoints is None else endpoints
-    table = []
-    answers = answers_of(run.intervals, endpoints_of_run)
-    for span in run.manifest.phases:
-        whole = in_scope(run.intervals, Scope((span.name,), endpoints_of_run))
-        table.append(_summary_row(run, span, None, rows=whole, answers=answers))
-        for endpoint in endpoints:
-            rows, own = (part[part["endpoint"] == endpoint] for part in (whole, answers))
-            table.append(_summary_row(run, span, endpoint, rows=rows, answers=own))
-    return table
-
-
-def _summary_row(
-    run: Run, span: PhaseSpan, endpoint: str | None, *, rows: pd.DataFrame, answers: pd.DataFrame
-) -> SummaryRow:
-    lived_s = max(min(span.end_s, run.measured_s) - span.start_s, 0.0)
-    counts = tally(rows)
-    answered = Seconds.of(run, (span.name,)).count(answers)
-
-    def rate(count: int) -> float:
-        return count / lived_s if lived_s else 0.0
-
-    def quantiles(series: str) -> dict[float, Estimate | None]:
-        counted = histogram(rows, series, Outcome.OK)
-        return {quantile: quantile_estimate(counted, quantile) for quantile in QUANTILES}
-
-    return SummaryRow(
-        phase=span,
-        endpoint=endpoint,
-        tally=counts,
-        offered_rps=rate(counts.offered),
-        planned_rps=_planned_rps(run, span) if endpoint is None else None,
-        throughput_rps=float(answered.mean()) if answered.size else rate(counts.sent),
-        goodput_rps=rate(counts.good),
-        goodput_ratio=ratio_estimate(counts.good, counts.offered),
-        response=quantiles("response"),
-        service=quantiles("service"),
-        parts={part: quantiles(part) for part in PARTS},
+def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
+    """With an interval for each kind of noise."""
+    return ESTIMATORS[metric.name].estimates(
+        Reading(metric, traffic, scope, rows_read(metric, traffic.intervals, scope)), noises
     )
 
 
-def _planned_rps(run: Run, span: PhaseSpan) -> float | None:
-    spans = run.manifest.phases
-    if span.rate_rps is None or span.end_s > math.ceil(run.measured_s):
-        return None
-    place = spans.index(span)
-    before_rps = (spans[place - 1].rate_rps or 0.0) if place else 0.0
-    return expected_arrivals(span, before_rps) / (span.end_s - span.start_s)
+def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """What a metric reads."""
+    return ESTIMATORS[metric.name].rows(intervals, scope)
 
 
-def busiest(run: Run, most: int) -> list[str]:
-    """Endpoints by requests sent, the most first; of as many in the scenario's order."""
-    sums = sums_by(run.intervals, "series", "endpoint").to_dict()
-    return sorted(run.manifest.scenario.mix, key=lambda name: -sums.get(("response", name), 0))[:most]
+def ratio_parts(metric: Metric, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a ratio, or the one that a burn rate is worked out of, counts, and of what. TypeError of anything else."""
+    estimator = ESTIMATORS[metric.name]
+    if not isinstance(estimator, Ratio):
+        raise TypeError(f"{metric} is no ratio")
+    return estimator.parts(rows)

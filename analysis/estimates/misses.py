@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.distributions import binomial_tail
-from analysis.estimates.metrics import Seconds, ratio_rows, rows_of
+from analysis.estimates.metrics import ratio_parts
+from analysis.estimates.scope import rows_of
+from analysis.estimates.seconds import Seconds
 from loadproof.histogram import LOWER_US
-from loadproof.scenario.expectation import RATIOS
+from loadproof.scenario.expectation import RATIOS, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.metrics import Scope
-    from analysis.frames.run import Run
-    from loadproof.scenario.expectation import Expectation, Metric
+    from analysis.estimates.scope import Scope
+    from analysis.frames.traffic import Traffic
+    from loadproof.scenario.expectation import Expectation
 
+_GOODPUT_RATIO: Final = Metric("goodput_ratio")
 _TAIL: Final = 0.025
 
 
@@ -75,19 +78,19 @@ class Misses:
         return {str(key): int(counted[key]) for key in sorted(counted, key=lambda key: -counted[key]) if counted[key]}
 
 
-def misses_of(expectation: Expectation, run: Run, scope: Scope) -> Misses | None:
+def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misses | None:
     """None of what is no share of requests: means, rates without a surplus, what is seen at once."""
-    metric, rows = expectation.metric, rows_of(run, scope)
-    seconds = Seconds.of(run, scope.phases)
+    metric, rows = expectation.metric, rows_of(traffic, scope)
+    seconds = Seconds.of(traffic, scope.phases)
     if metric.quantile is not None:
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         slow = times[LOWER_US[times["bucket"]] >= expectation.limit * 1e6]
         return Misses(1 - metric.quantile, slow, times, seconds) if expectation.wants_low else None
     if metric.name in RATIOS:
         allowed = expectation.limit if expectation.wants_low else 1 - expectation.limit
-        return Misses(allowed, *ratio_rows(metric.name, rows), seconds, is_rest=not expectation.wants_low)
+        return Misses(allowed, *ratio_parts(metric, rows), seconds, is_rest=not expectation.wants_low)
     allowed = _allowed_failures(expectation, metric, rows, seconds)
-    return Misses(allowed, *ratio_rows("goodput_ratio", rows), seconds, is_rest=True) if 0 < allowed < 1 else None
+    return Misses(allowed, *ratio_parts(_GOODPUT_RATIO, rows), seconds, is_rest=True) if 0 < allowed < 1 else None
 
 
 def _allowed_failures(expectation: Expectation, metric: Metric, rows: pd.DataFrame, seconds: Seconds) -> float:
@@ -95,6 +98,6 @@ def _allowed_failures(expectation: Expectation, metric: Metric, rows: pd.DataFra
     if metric.objective is not None and expectation.wants_low:
         return expectation.limit * (1 - metric.objective)
     if metric.name == "goodput" and not expectation.wants_low:
-        _, offered = ratio_rows("goodput_ratio", rows)
+        _, offered = ratio_parts(_GOODPUT_RATIO, rows)
         return 1 - expectation.limit * seconds.numbers.size / max(int(seconds.count(offered).sum()), 1)
     return 0.0

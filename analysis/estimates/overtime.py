@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from loadproof.histogram import BUCKETS, MIDPOINT_US
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
 
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""
@@ -22,32 +22,42 @@ _LONG_GAP: Final = 4
 """Times the usual step between windows that have answers."""
 
 
-def counts_over_time(run: Run) -> pd.DataFrame:
-    """Offered, sent, good and completed requests in each second; index: second."""
-    table = _each_second(run, sums_by(run.intervals, "second", "series"), list(_COUNTED))
-    return table.rename(columns=_COUNTED).assign(offered=lambda counts: counts["sent"] + counts["dropped"])
+class OverTime(NamedTuple):
+    """A row for each second that was measured; index: second."""
+
+    counts: pd.DataFrame
+    """Columns offered, sent, dropped, good, by the second of their intended start; completed, by that of their end."""
+    outcomes: pd.DataFrame
+    """Columns: all outcomes, of requests in the second of their intended start."""
 
 
-def outcomes_over_time(run: Run) -> pd.DataFrame:
-    """Requests by outcome in the second of their intended start; index: second, columns: all outcomes."""
-    sums = sums_by(run.intervals, "second", "series", "outcome")
+def over_time(traffic: Traffic) -> OverTime:
+    """Both by one reading of the cells."""
+    sums = sums_by(traffic.intervals, "second", "series", "outcome")
+    counts = _each_second(traffic, sums.groupby(level=["second", "series"], observed=True).sum(), list(_COUNTED))
+    counts = counts.rename(columns=_COUNTED).assign(offered=lambda table: table["sent"] + table["dropped"])
     sent = sums[sums.index.get_level_values("series") == "response"].droplevel("series")
-    return _each_second(run, sent, [str(outcome) for outcome in Outcome])
+    return OverTime(counts, _each_second(traffic, sent, list(map(str, Outcome))))
 
 
-def _each_second(run: Run, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
+def _each_second(traffic: Traffic, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
     """Of sums by second and something else, a row for each second of the run, a column for each of these."""
     table = sums.unstack(fill_value=0)  # noqa: PD010 - nothing is left to aggregate
-    return table.reindex(index=pd.RangeIndex(int(run.measured_s)), columns=columns, fill_value=0)
+    return table.reindex(index=pd.RangeIndex(int(traffic.measured_s)), columns=columns, fill_value=0)
 
 
-def quantiles_over_time(run: Run, width_s: int = 1) -> pd.DataFrame:
-    """Quantiles in s of the response time of `ok` answers in windows of `width_s`; index: second, columns: q."""
-    rows = answered(run.intervals)
-    if not rows["second"].is_monotonic_increasing:
-        rows = rows.sort_values("second")
-    window = rows["second"].to_numpy() // width_s
-    buckets, counts = rows["bucket"].to_numpy(), rows["count"].to_numpy()
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The response times of `ok` answers: columns second, endpoint, bucket, count."""
+    chosen = (rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))
+    return rows.loc[chosen, ["second", "endpoint", "bucket", "count"]]
+
+
+def quantiles_over_time(answers: pd.DataFrame, width_s: int = 1) -> pd.DataFrame:
+    """Quantiles in s of the response time of answers in windows of `width_s`; index: second, columns: q."""
+    if not answers["second"].is_monotonic_increasing:
+        answers = answers.sort_values("second")
+    window = answers["second"].to_numpy() // width_s
+    buckets, counts = answers["bucket"].to_numpy(), answers["count"].to_numpy()
     edges = np.unique([0, *np.flatnonzero(window[1:] != window[:-1]) + 1, window.size])
     windows = window[edges[:-1]]
     values = np.empty((windows.size, len(QUANTILES)))
@@ -69,16 +79,9 @@ def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, unknown]).sort_index() if gaps.size else table
 
 
-def answered(rows: pd.DataFrame) -> pd.DataFrame:
-    """The response times of `ok` answers: columns second, bucket, count."""
-    chosen = (rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))
-    return rows.loc[chosen, ["second", "bucket", "count"]]
-
-
-def mean_over_time(run: Run) -> pd.Series:
-    """The mean response time in s of `ok` answers by second."""
-    rows = answered(run.intervals)
-    us = rows.assign(us=rows["count"] * MIDPOINT_US[rows["bucket"]])
+def mean_over_time(answers: pd.DataFrame) -> pd.Series:
+    """The mean response time in s of answers by second."""
+    us = answers.assign(us=answers["count"] * MIDPOINT_US[answers["bucket"]])
     sums = us.groupby("second")[["us", "count"]].sum()
     means: pd.Series = sums["us"] / sums["count"] * 1e-6
     return means

@@ -8,14 +8,14 @@ notices.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from analysis.estimates.distributions import binomial_quantile, t_quantile
 from analysis.estimates.estimate import Estimate
-from analysis.estimates.overtime import quantiles_over_time
+from analysis.estimates.overtime import answered, quantiles_over_time
 from analysis.frames.cellsums import sums_by
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.metrics import Scope
+    from analysis.estimates.scope import Scope
     from analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric
@@ -114,7 +114,7 @@ class Calm:
 
 def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
     """How soon this phase was as the calm before; None where there is nothing to compare with."""
-    spans = run.manifest.phases
+    spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
     if compared is None:
@@ -144,7 +144,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
 
 def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
     """Why the phase that this one is compared with shows no recovery, though it was measured; None where it does."""
-    spans = run.manifest.phases
+    spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
     if compared is None:
@@ -189,18 +189,19 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
     """How long it took in s, known to the second; infinite, from as long as was looked, where it never came."""
-    found = recovery_in(run, scope.phases[0], scope.endpoints)
-    if found is None:
+    recovery = recovery_in(run, scope.phases[0], scope.endpoints)
+    if recovery is None:
         return None
-    if found.took_s is None:
-        return Estimate(math.inf, max(0.0, found.looked_s - CALM_SECONDS), math.inf, found.looked_s)
-    return Estimate(found.took_s, max(0.0, found.took_s - 1), found.took_s, found.looked_s)
+    if recovery.took_s is None:
+        fewest_s = max(0.0, recovery.looked_s - CALM_SECONDS)
+        return Estimate(math.inf, fewest_s, math.inf, recovery.looked_s, confidence=1.0)
+    return Estimate(recovery.took_s, max(0.0, recovery.took_s - 1), recovery.took_s, recovery.looked_s, confidence=1.0)
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
     """From the calm before to well after it was calm again; index: second, columns: as of `_seconds`."""
     rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
-    spans = run.manifest.phases
+    spans = run.phases
     before = next(span for span in spans if span.name == recovery.before)
     whole = before.model_copy(update={"end_s": run.measured_s})
     last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)
@@ -211,7 +212,7 @@ def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
     """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), and counts and ratio."""
     seconds = range(math.ceil(span.start_s), math.floor(min(span.end_s, run.measured_s)))
     inside = rows[rows["second"].isin(seconds)]
-    p95 = quantiles_over_time(replace(run, intervals=inside))[0.95].reindex(seconds)
+    p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)
     offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
     good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
     table = p95.to_frame("p95")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
-from analysis.estimates.overtime import counts_over_time, mean_over_time
+from analysis.estimates.overtime import answered, mean_over_time, over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,12 +42,14 @@ class Settling:
 
 def settling(run: Run) -> Settling | None:
     """None without a warm-up before a phase of the same load, or of too few seconds."""
-    spans = run.manifest.phases
+    spans = run.phases
     measured = next((place for place, span in enumerate(spans) if not span.warm_up), 0)
     if not measured or (spans[0].users, spans[0].rate_rps) != (spans[measured].users, spans[measured].rate_rps):
         return None
     end_s = min(spans[measured].end_s, run.measured_s)
-    values = mean_over_time(run).reindex(range(int(spans[0].ramp_s), int(end_s))).dropna().to_numpy()
+    values = (
+        mean_over_time(answered(run.intervals)).reindex(range(int(spans[0].ramp_s), int(end_s))).dropna().to_numpy()
+    )
     if spans[measured].bursts_s or values.size < _FEWEST_BATCHES * BATCH_S:
         return None
     cut = mser5(values)
@@ -81,14 +83,17 @@ class Alike:
 
 def too_alike(run: Run) -> Iterator[Alike]:
     """Of the phases that thresholds read."""
-    counts = counts_over_time(run)
-    watched = mean_over_time(run), 1 - counts["good"] / counts["offered"].where(counts["offered"] > 0)
+    counts = over_time(run).counts
+    watched = (
+        mean_over_time(answered(run.intervals)),
+        1 - counts["good"] / counts["offered"].where(counts["offered"] > 0),
+    )
     for span, flat in _read_phases(run):
-        seen = [values.reindex(flat).dropna().to_numpy() for values in watched]
-        long = [neighbours_correlation(values) for values in seen if values.size >= FEWEST_SECONDS]
-        found = Alike(span.name, max(long, default=0.0), len(flat))
-        if found.is_too_short:
-            yield found
+        known = [values.reindex(flat).dropna().to_numpy() for values in watched]
+        long = [neighbours_correlation(values) for values in known if values.size >= FEWEST_SECONDS]
+        alike = Alike(span.name, max(long, default=0.0), len(flat))
+        if alike.is_too_short:
+            yield alike
 
 
 def too_short(run: Run) -> Iterator[PhaseSpan]:
@@ -100,7 +105,7 @@ def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
     """That thresholds read and the run lived through, with their seconds at full load."""
     scenario = run.manifest.scenario
     read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
-    for span in run.manifest.phases:
+    for span in run.phases:
         flat = range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, run.measured_s)))
         if span.name in read and not span.bursts_s and flat:
             yield span, flat

@@ -1,9 +1,9 @@
-"""What a request log holds that could not be read, to rows of a run in which all of it went well, or ill."""
+"""What a request log holds that could not be read, to traffic in which all of it went well, or ill."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from analysis.foreign.requestlog import RequestLog
-    from analysis.frames.run import Run
+    from analysis.foreign.requestlog import LogTraffic, RequestLog
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class LeftOut:
     def count(self) -> int:
         return int(self.counts.sum())
 
-    def added(self, run: Run, kinds: Sequence[tuple[str, Outcome, int]]) -> Run:
-        """A run with each of them, once for each kind of series, outcome and bucket."""
+    def added(self, traffic: LogTraffic, kinds: Sequence[tuple[str, Outcome, int]]) -> LogTraffic:
+        """A log with each of them, once for each kind of series, outcome and bucket."""
         rows = [
             pd.DataFrame(
                 {
                     "second": self.seconds.astype(np.int32),
-                    "phase": run.manifest.phases[0].name,
+                    "phase": traffic.phases[0].name,
                     "endpoint": self.endpoint,
                     "outcome": str(outcome),
                     "series": series,
@@ -50,13 +49,13 @@ class LeftOut:
             )
             for series, outcome, bucket in kinds
         ]
-        return _with_rows(run, rows)
+        return _with_rows(traffic, rows)
 
 
-def with_untimed(log: RequestLog) -> Run:
+def with_untimed(log: RequestLog) -> LogTraffic:
     """With the answers that were good and have no time, which count in ratios and among the requests."""
     untimed = log.untimed[log.untimed["outcome"] == str(Outcome.OK)]
-    return _with_rows(log.run, [untimed] if len(untimed) else [])
+    return _with_rows(log.traffic, [untimed] if len(untimed) else [])
 
 
 def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, window_s: float | None) -> LeftOut:
@@ -81,7 +80,7 @@ def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tup
     """Over all seconds; or all of them once in each window, whichever it is."""
     if not count:
         return []
-    sent = log.run.intervals[log.run.intervals["series"] == "completed"].groupby("second")["count"].sum()
+    sent = log.traffic.intervals[log.traffic.intervals["series"] == "completed"].groupby("second")["count"].sum()
     seconds = sent.index.to_numpy(dtype=np.int64)
     if window_s is not None:
         # Windows begin with each full second: one in so many seconds is in every window, and in none twice.
@@ -90,10 +89,10 @@ def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tup
     return zip(seconds.tolist(), shares.tolist(), strict=True)
 
 
-def _with_rows(run: Run, rows: list[pd.DataFrame]) -> Run:
+def _with_rows(traffic: LogTraffic, rows: list[pd.DataFrame]) -> LogTraffic:
     if not rows:
-        return run
-    intervals = run.intervals
+        return traffic
+    intervals = traffic.intervals
     texts = ("phase", "endpoint", "outcome", "series")
     types: dict[str, Any] = {name: pd.CategoricalDtype(intervals[name].cat.categories) for name in texts}
-    return replace(run, intervals=pd.concat([intervals, *(part.astype(types) for part in rows)], ignore_index=True))
+    return traffic.with_intervals(pd.concat([intervals, *(part.astype(types) for part in rows)], ignore_index=True))

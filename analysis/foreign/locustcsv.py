@@ -17,14 +17,16 @@ from analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
 
+    from analysis.foreign.locustrows import Layout
+
 
 @dataclass(frozen=True)
-class Failure:
+class CsvFailure:
     method: str
     name: str
     error: str
@@ -32,7 +34,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Raised:
+class CsvException:
     """An exception in the locustfile itself."""
 
     count: int
@@ -56,8 +58,8 @@ class LocustRun:
     """Rows for each endpoint, not for all together only."""
     cumulative: bool
     """The history's percentiles are since the start, not of the last ten seconds."""
-    failures: tuple[Failure, ...]
-    exceptions: tuple[Raised, ...]
+    failures: tuple[CsvFailure, ...]
+    exceptions: tuple[CsvException, ...]
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
     repeats: tuple[Entry, ...] = ()
@@ -86,50 +88,56 @@ def load_locust_run(path: Path) -> LocustRun:
     InputError where there is none of them, or where nothing can be read of what there is.
     """
     source = csv_set(path)
-    readers = {layout: RowReader(source.paths[layout], layout) for layout in LAYOUTS}
-    if not source.exists:
-        names = ", ".join(reader.path.name for reader in readers.values())
-        remedy = "give a run directory, or the prefix that Locust's --csv was given"
-        raise InputError(Problem(str(path), f"not a run directory, and none of {names} exists", remedy))
+    readers = _readers(source, path)
     entries, repeats = _entries(readers[STATS])
     history = History(readers[HISTORY])
     failures, exceptions = _failures(readers[FAILURES]), _exceptions(readers[EXCEPTIONS])
     refuse_unreadable(list(readers.values()))
-    damage = [sentence for reader in readers.values() for sentence in reader.damage]
-    second_total, seconds = split(list(history.entries()), adds_up=False)
-    has_lost_rows = readers[STATS].has_lost
-    if not entries and len(history.frame):
-        entries = list(history.entries())
-        has_lost_rows |= readers[HISTORY].skipped > 0
-        damage.append("the totals are those of the history's last row")
-    # The history's percentiles are those of the whole run only where they are since the start.
-    header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     if not (entries or failures or exceptions or len(history.frame)):
         what = "none of its rows covers all requests"
         raise InputError(Problem(str(readers[HISTORY].path), what, "give the CSVs of a run as Locust wrote them"))
-    total, endpoints = split(entries)
+    is_from_history = not entries and len(history.frame) > 0
+    total, endpoints = split(list(history.entries()) if is_from_history else entries)
+    second_total, seconds = split(list(history.entries()), adds_up=False)
+    damage = [sentence for reader in readers.values() for sentence in reader.damage]
+    if is_from_history:
+        damage.append("the totals are those of the history's last row")
     damage += [*_gaps(total, endpoints), *_disagreement(total, history), *_contradictions(total, failures, repeats)]
-    damage += history.damage
     run = LocustRun(
         source=source,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
         entries=endpoints,
         total=total,
-        percentiles=tuple(sorted(quantiles_of(dict.fromkeys(header, "")))),
+        percentiles=_percentiles(readers, history),
         history=history.frame,
         start_unix_s=history.start_unix_s,
         full_history=bool(history.last),
         cumulative=history.cumulative,
         failures=failures,
         exceptions=exceptions,
-        damage=tuple(damage),
+        damage=(*damage, *history.damage),
         repeats=repeats,
         seconds=seconds,
         second_total=second_total,
-        has_lost_rows=has_lost_rows,
+        has_lost_rows=readers[STATS].has_lost or (is_from_history and readers[HISTORY].skipped > 0),
         last_run_s=history.last_run_s,
     )
     return _readable(run)
+
+
+def _readers(source: CsvSet, path: Path) -> dict[Layout, RowReader]:
+    readers = {layout: RowReader(source.paths[layout], layout) for layout in LAYOUTS}
+    if not source.exists:
+        names = ", ".join(reader.path.name for reader in readers.values())
+        remedy = "give a run directory, or the prefix that Locust's --csv was given"
+        raise InputError(Problem(str(path), f"not a run directory, and none of {names} exists", remedy))
+    return readers
+
+
+def _percentiles(readers: Mapping[Layout, RowReader], history: History) -> tuple[float, ...]:
+    """The history's are those of the whole run only where they are since the start."""
+    header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
+    return tuple(sorted(quantiles_of(dict.fromkeys(header, ""))))
 
 
 def _readable(run: LocustRun) -> LocustRun:
@@ -191,11 +199,11 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
         yield f"the history has {more:,} more failures than the stats file"
 
 
-def _contradictions(total: Entry | None, failures: tuple[Failure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
+def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
     """What can't be a matter of moments."""
-    told = sum(failure.occurrences for failure in failures)
-    if total is not None and told > total.failures:
-        yield f"the failures file has {told:,} failures, all endpoints together {total.failures:,}"
+    occurrences = sum(failure.occurrences for failure in failures)
+    if total is not None and occurrences > total.failures:
+        yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
     if repeats:
         yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
 
@@ -216,24 +224,24 @@ def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
     return list(first.values()), tuple(repeats)
 
 
-def _failures(reader: RowReader) -> tuple[Failure, ...]:
+def _failures(reader: RowReader) -> tuple[CsvFailure, ...]:
     """The most frequent first."""
-    found = []
+    failures = []
     for row in reader.rows():
         occurrences = number_of(row["Occurrences"])
         if math.isnan(occurrences):
             reader.reject(row)
         else:
-            found.append(Failure(row["Method"], row["Name"], row["Error"], int(occurrences)))
-    return tuple(sorted(found, key=lambda failure: (-failure.occurrences, failure.name, failure.error)))
+            failures.append(CsvFailure(row["Method"], row["Name"], row["Error"], int(occurrences)))
+    return tuple(sorted(failures, key=lambda failure: (-failure.occurrences, failure.name, failure.error)))
 
 
-def _exceptions(reader: RowReader) -> tuple[Raised, ...]:
-    found = []
+def _exceptions(reader: RowReader) -> tuple[CsvException, ...]:
+    exceptions = []
     for row in reader.rows():
         count = number_of(row["Count"])
         if math.isnan(count):
             reader.reject(row)
         else:
-            found.append(Raised(int(count), row["Message"]))
-    return tuple(sorted(found, key=lambda raised: (-raised.count, raised.message)))
+            exceptions.append(CsvException(int(count), row["Message"]))
+    return tuple(sorted(exceptions, key=lambda raised: (-raised.count, raised.message)))

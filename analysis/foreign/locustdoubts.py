@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import exact, ratio_estimate
+from analysis.estimates.estimate import ratio_estimate, reported
 from analysis.foreign.locustentries import SUM, Entry, rounded, together
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
     throughputs = [row.throughput for row in rows if row.throughput and row.throughput.value > 0]
     took_s = max((row.n / row.value for row in throughputs), default=0.0)
     # The history's own are those of the last seconds.
-    throughput = exact(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
+    throughput = reported(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
     return replace(later, throughput=throughput)
 
 
@@ -147,11 +147,11 @@ def _of_failures(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
     """Locust writes this file in the same moment as the totals, and each failure is in both."""
     of_all = rows == (run.total,)
     keys = {(row.method, row.name) for row in rows}
-    found = sum(each.occurrences for each in run.failures if of_all or (each.method, each.name) in keys)
-    seen = max(sum(row.failures for row in rows), later.failures if (later := later_of(rows, run)) else 0)
-    if found > seen:
-        lacking = found - seen
-        yield Doubt(f"the failures file has {found:,} failures, the stats file {seen:,}", lacking, lacking, lacking)
+    listed = sum(failure.occurrences for failure in run.failures if of_all or (failure.method, failure.name) in keys)
+    counted = max(sum(row.failures for row in rows), later.failures if (later := later_of(rows, run)) else 0)
+    if listed > counted:
+        lacking = listed - counted
+        yield Doubt(f"the failures file has {listed:,} failures, the stats file {counted:,}", lacking, lacking, lacking)
 
 
 def _of_total(run: LocustRun) -> Iterator[Doubt]:

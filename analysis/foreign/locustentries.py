@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import Estimate, exact
+from analysis.estimates.estimate import Estimate, reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def rounded(value_ms: float, n: int) -> Estimate:
     """
     down = next(half for edge, half in _HALVES if value_ms <= edge)
     up = next(half for edge, half in _HALVES if value_ms < edge or edge == math.inf)
-    return Estimate(value_ms / 1000, max(0.0, value_ms - down) / 1000, (value_ms + up) / 1000, n)
+    return reported(value_ms / 1000, n, low=max(0.0, value_ms - down) / 1000, high=(value_ms + up) / 1000)
 
 
 _HALVES: Final = ((100, 0.5), (1_000, 5.0), (10_000, 50.0), (math.inf, 500.0))
@@ -75,7 +75,7 @@ def entry_of(row: Mapping[str, str], *, count: str, failures: str, prefix: str) 
         failures=int(failed),
         mean=_time(row.get(f"{prefix}Average Response Time", ""), n),
         maximum=_time(row.get(f"{prefix}Max Response Time", ""), n),
-        throughput=None if math.isnan(throughput_rps) or not n else exact(throughput_rps, n),
+        throughput=None if math.isnan(throughput_rps) or not n else reported(throughput_rps, n),
         quantiles={q: rounded(ms, n) for q, ms in quantiles_of(row).items() if n and not math.isnan(ms)},
     )
 
@@ -85,7 +85,7 @@ def _time(text: str, n: int) -> Estimate | None:
     value_ms = number_of(text)
     if math.isnan(value_ms) or n == 0:
         return None
-    return Estimate(value_ms / 1000, value_ms / 1000, (value_ms + text.isdecimal()) / 1000, n)
+    return reported(value_ms / 1000, n, high=(value_ms + text.isdecimal()) / 1000)
 
 
 def number_of(text: str) -> float:
@@ -132,7 +132,7 @@ def together(entries: tuple[Entry, ...], name: str) -> Entry:
         failures=sum(entry.failures for entry in used),
         mean=_weighted(means) if used and len(means) == len(used) else None,
         maximum=max(maxima, key=lambda estimate: estimate.value) if used and len(maxima) == len(used) else None,
-        throughput=exact(sum(rate.value for rate in rates), n) if used and len(rates) == len(used) else None,
+        throughput=reported(sum(rate.value for rate in rates), n) if used and len(rates) == len(used) else None,
         quantiles=used[0].quantiles if len(used) == len(entries) == 1 else {},
     )
 
@@ -140,4 +140,4 @@ def together(entries: tuple[Entry, ...], name: str) -> Entry:
 def _weighted(means: list[Estimate]) -> Estimate:
     n = sum(mean.n for mean in means)
     value, low, high = (sum(getattr(mean, part) * mean.n for mean in means) / n for part in ("value", "low", "high"))
-    return Estimate(value, low, high, n)
+    return reported(value, n, low=low, high=high)

@@ -235,9 +235,9 @@ def _unescaped_record(text: str, tail: re.Pattern[str], texts: int) -> list[str]
         rows = list(csv.reader((f"{line}\n" for line in text.rstrip("\r\n").split("\n")), strict=True))
     except csv.Error:
         rows = []
-    found = tail.search(text)
-    assert found is not None  # noqa: S101 - the caller has seen it
-    numbers = [number.strip('"') for number in found[1].split(",")]
+    match = tail.search(text)
+    assert match is not None  # noqa: S101 - the caller has seen it
+    numbers = [number.strip('"') for number in match[1].split(",")]
     if len(rows) == 1 and len(rows[0]) == texts + len(numbers):
         return rows[0]
-    return [*text[: found.start()].removeprefix('"').split('","', texts - 1), *numbers]
+    return [*text[: match.start()].removeprefix('"').split('","', texts - 1), *numbers]

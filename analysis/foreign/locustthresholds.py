@@ -5,25 +5,21 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final
-
-from pydantic import Field, StringConstraints
+from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.estimate import Estimate, exact, ratio_estimate
 from analysis.foreign.locustdoubts import doubts_of, later_of
 from analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
 from analysis.foreign.texts import could_be
-from analysis.foreign.thresholdfile import Thresholds, read_thresholds
+from analysis.foreign.thresholdfile import read_thresholds
 from analysis.inert import shortened
 from analysis.judge.finding import Finding
 from analysis.judge.health import MOST_RAISED
 from analysis.judge.judgement import Judgement, Word, judge_estimate
-from analysis.judge.verdict import PRECEDENCE, Verdict, sentence, told
+from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
 from loadproof.errors import printable
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
-from loadproof.scenario.expectation import Expectation, Metric, parse_expectation
-from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.strict import Strict
+from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.vacuous import Longest, vacuity
 from loadproof.units import Dimension, format_quantity
 
@@ -32,11 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.thresholdfile import Refusal
+    from analysis.foreign.thresholdfile import FileThreshold, Refusal
+    from loadproof.scenario.expectation import Metric
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-_Name = Annotated[str, StringConstraints(max_length=10_000)]
-"""Any text, an empty one, too."""
+_TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
 _IMPOSSIBLE: Final = {
     "goodput": "Locust's CSVs don't show which answers were correct and in time",
@@ -48,41 +43,18 @@ _IMPOSSIBLE: Final = {
     "recovery": "Locust's CSVs don't show when a disturbance ended",
     "drift": "Locust's CSVs don't show which part of a run was meant to be steady",
 }
+_UNTOLD: Final = "Locust's CSVs don't show this"
 _FAILURES_WORTH_A_WORD: Final = 0.01
 
 
-class CsvThreshold(Strict):
-    """What has to hold of these rows of Locust's statistics, taken together; of the whole run if none is named."""
-
-    expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: _Name | list[_Name] | None = Field(
-        None, description="As in Locust's column Name, or with the method before it, as in a report."
-    )
-    method: _Text | None = Field(None, description="As in Locust's column Type.")
-
-    @property
-    def expectation(self) -> Expectation:
-        return parse_expectation(self.expect)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
-        return tuple(dict.fromkeys(names))
-
-    @property
-    def scope(self) -> str:
-        names = " + ".join(shortened(name) or "''" for name in self.names)
-        return f"{shortened(self.method or '')} {names or 'all endpoints'}".strip()
-
-
-def load_thresholds(path: Path, run: LocustRun) -> tuple[CsvThreshold, ...]:
+def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]:
     """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this run."""
-    return read_thresholds(path, Thresholds[CsvThreshold], lambda threshold: _refusals(threshold, run))
+    return read_thresholds(path, lambda threshold: _refusals(threshold, run))
 
 
-def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
+def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Verdict:
     """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
-    judgements = tuple(judge(threshold, run) for threshold in thresholds)
+    judgements = tuple(judge_entries(threshold, run) for threshold in thresholds)
     findings = tuple(_raised(run))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
     word = next(word for word in PRECEDENCE if word in words)
@@ -92,7 +64,7 @@ def decide(thresholds: tuple[CsvThreshold, ...], run: LocustRun) -> Verdict:
         reason = sentence(f"{many}; these files can't show whether the generator kept up")
     elif deciding:
         # No capital letter: it may begin with a name.
-        reason = told(deciding)
+        reason = deciding_reason(deciding)
     else:
         reason = sentence(findings[0].what)
     next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
@@ -118,12 +90,12 @@ _NEXT_STEPS: Final = {
 }
 
 
-def judge(threshold: CsvThreshold, run: LocustRun) -> Judgement:
+def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
     """No data is never a pass; a time passes or fails unless its limit lies within Locust's rounding.
 
     What the files say besides has to agree: it passes only if it would with all that its rows may lack on the bad side.
     """
-    expectation, rows = threshold.expectation, rows_of(threshold, run)
+    expectation, rows = threshold.expectation, entries_of(threshold, run)
     name = SUM if run.total is not None and rows == (run.total,) and run.total.name == SUM else threshold.scope
     entry = together(rows, name) if rows else None
     judgement = _judge_entry(threshold, entry)
@@ -150,35 +122,42 @@ def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgeme
     return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
 
 
-def _judge_entry(threshold: CsvThreshold, entry: Entry | None) -> Judgement:
+def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
     """By these rows alone."""
     metric = threshold.expectation.metric
-    estimate = measure(metric, entry) if entry is not None else None
+    estimate = estimate_in(entry, metric) if entry is not None else None
     if entry is None or estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
     needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
+        judgement = judge_estimate(threshold, replace(estimate, warnings=()), needed=needed)
         reason = f"{judgement.reason}: every request failed, so these are the times of failures"
         return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
-    return replace(judgement, reason="; ".join((judgement.reason, *_reservations(metric, entry))))
+    return judgement
 
 
-def _reservations(metric: Metric, entry: Entry) -> Iterator[str]:
-    """What a reader has to know of a value that was added up, or whose interval is Locust's rounding only."""
+def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
+    """The metric of these rows, with all reservations; None of N/A."""
+    estimate = _value_in(entry, metric)
+    return estimate and replace(estimate, warnings=tuple(_warnings(estimate, metric, entry)))
+
+
+def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]:
+    """Of a value that was added up, or whose interval is Locust's rounding only."""
     if entry.name == SUM:
         yield "added up from the rows of each endpoint"
-    if metric.name in {"error_ratio", "count"}:
+    yield from estimate.warnings
+    if estimate.confidence is not None:
         return
-    yield "no sampling error known"
     if metric.quantile is not None and entry.requests * (1 - metric.quantile) < SAMPLES_BEYOND_QUANTILE:
         yield f"fewer than {SAMPLES_BEYOND_QUANTILE} of its {entry.requests:,} samples lie beyond it"
     if metric.dimension is Dimension.DURATION and entry.failure_ratio > _FAILURES_WORTH_A_WORD:
         yield f"{format_quantity(entry.failure_ratio, Dimension.RATIO)} of them are failures"
 
 
-def measure(metric: Metric, entry: Entry) -> Estimate | None:
-    """The metric with its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
+def _value_in(entry: Entry, metric: Metric) -> Estimate | None:
+    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
     match metric.name:
         case "p":
             return entry.quantiles.get(metric.quantile or 0.0)
@@ -194,7 +173,7 @@ def measure(metric: Metric, entry: Entry) -> Estimate | None:
             return exact(entry.requests, entry.requests) if entry.requests else None
 
 
-def rows_of(threshold: CsvThreshold, run: LocustRun) -> tuple[Entry, ...]:
+def entries_of(threshold: FileThreshold, run: LocustRun) -> tuple[Entry, ...]:
     """The rows that a threshold reads."""
     if not threshold.names and threshold.method is None:
         return () if run.total is None else (run.total,)
@@ -216,31 +195,31 @@ def _rows_named(name: str, run: LocustRun) -> list[Entry]:
     )
 
 
-def _refusals(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _refusals(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
     yield from _impossible(threshold, run)
     yield from _unmatched(threshold, run)
 
 
-def _impossible(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
     expectation = threshold.expectation
     metric = expectation.metric
-    if metric.name in _IMPOSSIBLE:
-        yield "expect", _IMPOSSIBLE[metric.name], threshold.expect, f"they support {_POSSIBLE}"
+    if metric.name not in _TOLD:
+        yield "expect", _IMPOSSIBLE.get(metric.name, _UNTOLD), threshold.expect, f"they support {_POSSIBLE}"
     elif metric.quantile is not None and metric.quantile not in run.percentiles:
         columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
         yield "expect", "these CSVs have no such percentile of the entire run", threshold.expect, f"they have {columns}"
-    elif metric.quantile is not None and len(rows_of(threshold, run)) > 1:
+    elif metric.quantile is not None and len(entries_of(threshold, run)) > 1:
         remedy = "name one endpoint, and its method where it has several"
         yield "expect", "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
     if expectation.of_baseline or expectation.window_s is not None:
         yield "expect", "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
-    if metric.name in {"throughput", "count"} and expectation.wants_low:
+    if metric.name in _TOLD and METRICS[metric.name].should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation, Longest(math.inf)):
         yield "expect", found.what, threshold.expect, found.remedy
 
 
-def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
     """Names that no row has; in a run without any row they can't be told from endpoints without requests."""
     if not run.entries:
         return
@@ -259,7 +238,7 @@ def _unmatched(threshold: CsvThreshold, run: LocustRun) -> Iterator[Refusal]:
         elif threshold.method not in {None, *(entry.method for entry in rows)}:
             methods = ", ".join(map(printable, sorted({entry.method for entry in rows})))
             yield "method", f"{printable(name)} has no such method in the CSVs", threshold.method, f"it has {methods}"
-    if not threshold.names and not rows_of(threshold, run):
+    if not threshold.names and not entries_of(threshold, run):
         methods = ", ".join(map(printable, sorted({entry.method for entry in run.entries})))
         yield "method", "no such method in the CSVs", threshold.method, f"they have {methods}"
 

@@ -141,10 +141,10 @@ class LogRows:
         if texts.any():
             texts &= written.astype(str) != ""
         if texts.any():
-            found = written[texts].astype(str)
-            leading = pd.to_numeric(found.str.extract(_STATUS)[0], errors="coerce")
-            last = pd.to_numeric(found.where(found.str.fullmatch(_UPSTREAMS)).str[-3:], errors="coerce")
-            codes = found.str.count(_CODE)
+            words = written[texts].astype(str)
+            leading = pd.to_numeric(words.str.extract(_STATUS)[0], errors="coerce")
+            last = pd.to_numeric(words.where(words.str.fullmatch(_UPSTREAMS)).str[-3:], errors="coerce")
+            codes = words.str.count(_CODE)
             is_clear = (codes == 0) | ((codes == 1) & leading.notna())
             numbers[texts] = leading.where(is_clear, -1.0).where(last.isna(), last)
             texts &= numbers.isna()

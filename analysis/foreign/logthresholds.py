@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import Field, StringConstraints
-
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.foreign.leftout import left_out_of, with_untimed
-from analysis.foreign.requestlog import PHASE, RequestLog
+from analysis.foreign.logcells import PHASE
 from analysis.foreign.texts import could_be
-from analysis.foreign.thresholdfile import Thresholds, read_thresholds
+from analysis.foreign.thresholdfile import read_thresholds
 from analysis.judge.judgement import Answer, Judgement, Word
 from analysis.judge.thresholds import judge_scope
-from analysis.judge.verdict import PRECEDENCE, Verdict, outage_step, sentence, told
+from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_step, sentence
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
-from loadproof.scenario.expectation import Expectation, parse_expectation
-from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
-from loadproof.scenario.strict import Strict, nearest
+from loadproof.scenario.expectation import METRICS
+from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import vacuity
 from loadproof.units import Dimension
 
@@ -28,48 +25,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.foreign.thresholdfile import Refusal
+    from analysis.foreign.requestlog import RequestLog
+    from analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
 
 
-_Name = Annotated[str, StringConstraints(max_length=10_000)]
-"""Any text, an empty one, too."""
-_IMPOSSIBLE: Final = frozenset({"goodput", "goodput_ratio", "burn_rate", "spread", "recovery", "drift"})
+_TOLD: Final = frozenset({"p", "max", "mean", "throughput", "count"})
+"""And ratios of outcomes, which follow from the status."""
 _UNKNOWN: Final = "a log doesn't show what was planned, or which answers were correct and in time"
 
 
-class LogThreshold(Strict):
-    """What has to hold of the requests of these names, taken together; of all if none is named."""
-
-    expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: _Name | list[_Name] | None = Field(None, description="As in the column name.")
-
-    @property
-    def expectation(self) -> Expectation:
-        return parse_expectation(self.expect)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.endpoint,) if isinstance(self.endpoint, str) else tuple(self.endpoint or ())
-
-    @property
-    def scope(self) -> str:
-        return " + ".join(name or "''" for name in self.names) or "all endpoints"
-
-
-def load_thresholds(path: Path, log: RequestLog) -> tuple[LogThreshold, ...]:
+def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...]:
     """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this log."""
-    return read_thresholds(path, Thresholds[LogThreshold], lambda threshold: _refusals(threshold, log))
+    return read_thresholds(path, lambda threshold: _refusals(threshold, log))
 
 
-def _refusals(threshold: LogThreshold, log: RequestLog) -> Iterator[Refusal]:
+def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
     expectation = threshold.expectation
-    if expectation.metric.name in _IMPOSSIBLE or expectation.of_baseline:
+    kind = METRICS[expectation.metric.name]
+    if not (expectation.metric.name in _TOLD or kind.outcomes) or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
-    elif expectation.metric.name in {"throughput", "count"} and expectation.wants_low:
+    elif kind.should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif found := vacuity(expectation):
         yield "expect", found.what, threshold.expect, found.remedy
+    if threshold.method is not None:
+        yield "method", "a log has no methods", threshold.method, "remove it, or put the method into the names"
     if threshold.endpoint == []:
         yield "endpoint", "an empty list", None, "name one, or leave it out for all"
     for name in threshold.names:
@@ -86,15 +67,15 @@ def _names_of(name: str, log: RequestLog) -> list[str]:
     return [name] if name in log.written else [shown for shown, cell in log.written.items() if could_be(name, cell)]
 
 
-def decide(thresholds: tuple[LogThreshold, ...], log: RequestLog) -> Verdict:
+def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Verdict:
     """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
-    judgements = tuple(_judge(threshold, log) for threshold in thresholds)
+    judgements = tuple(_judge_threshold(threshold, log) for threshold in thresholds)
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         reason = f"all {len(judgements)} thresholds hold; a log can't show whether the generator kept up"
     else:
-        reason = told(deciding)
+        reason = deciding_reason(deciding)
     first = thresholds[judgements.index(deciding[0])]
     return Verdict(word, f"{sentence(reason)}.", _next_step(deciding[0], first, log), judgements, findings=())
 
@@ -106,18 +87,18 @@ _NEXT_STEPS: Final = {
 }
 
 
-def _next_step(judgement: Judgement, threshold: LogThreshold, log: RequestLog) -> str:
-    outage = outage_step(judgement, log.run, _scope(threshold, log)) if judgement.word is not Word.PASS else None
+def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) -> str:
+    outage = outage_step(judgement, log.traffic, _scope(threshold, log)) if judgement.word is not Word.PASS else None
     is_missed = judgement.in_this_run is Answer.MISSED
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
 
-def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
+def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
     """PASS and FAIL only where they would stay, had every line that was left out been on the other side."""
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
-    run = log.run if is_time else with_untimed(log)
-    judgement = judge_scope(threshold, run, scope)
+    traffic = log.traffic if is_time else with_untimed(log)
+    judgement = judge_scope(threshold, traffic, scope)
     if judgement.word not in {Word.PASS, Word.FAIL}:
         return judgement
     window_s = threshold.expectation.window_s
@@ -125,7 +106,7 @@ def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
     if not left_out.count:
         return judgement
     is_kept = judgement.word is Word.PASS
-    other = judge_scope(threshold, left_out.added(run, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
+    other = judge_scope(threshold, left_out.added(traffic, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
     if other.word is judgement.word:
         return judgement
     reason = f"{judgement.reason}; but {left_out.why}, which could change the outcome"
@@ -134,20 +115,16 @@ def _judge(threshold: LogThreshold, log: RequestLog) -> Judgement:
 
 _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
 """Series, outcome and bucket of a request that can only help."""
-_BAD_OUTCOMES: Final = {
-    "error_ratio": Outcome.SERVER_ERROR,
-    "throttled_ratio": Outcome.THROTTLED,
-    "rejected_ratio": Outcome.REJECTED,
-}
 
 
 def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
     """Of one that can only harm; more of them never lower a rate, so that there it is none."""
-    if metric.name in {"throughput", "count"}:
+    kind = METRICS[metric.name]
+    if kind.should_be_high:
         return ()
-    return (("response", _BAD_OUTCOMES.get(metric.name, Outcome.OK), BUCKETS - 1),)
+    return (("response", min(kind.outcomes, default=Outcome.OK), BUCKETS - 1),)
 
 
-def _scope(threshold: LogThreshold, log: RequestLog) -> Scope:
+def _scope(threshold: FileThreshold, log: RequestLog) -> Scope:
     names = [shown for name in threshold.names for shown in _names_of(name, log)]
     return Scope((PHASE,), tuple(names or log.written))

@@ -1,59 +1,61 @@
-"""A plain log of requests (seconds, name, response_ms, status) to a run's frames; streamed, whatever its size.
+"""A plain log of requests (seconds, name, response_ms, status) to their traffic; streamed, whatever its size.
 
 It can't tell when requests were meant to start, what was dropped, or how the generator did, and is not asked.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pandas as pd
 
+from analysis.foreign.logcells import PHASE, LogCells
 from analysis.foreign.logrows import LogRows
 from analysis.foreign.texts import Texts
-from analysis.frames.run import Run
 from loadproof.errors import InputError, Problem
-from loadproof.histogram import BUCKETS, buckets_of
-from loadproof.outcome import Outcome, classify
 from loadproof.plan.phases import PhaseSpan
-from loadproof.rundir.manifest import Manifest, TargetFacts
-from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
-from loadproof.scenario.scenario import Scenario, UserMix
+from loadproof.rundir.rows import EventRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
-PHASE: Final = "log"
-_SERIES: Final = ("response", "good", "completed")
 _CHUNK_ROWS: Final = 250_000
-_OUTCOMES: Final = tuple(Outcome)
-_MOST_FINE_CELLS: Final = 2_000_000
 _FAR_APART_S: Final = 10
 """Nobody logs a load test of so few."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LogTraffic:
+    """A Traffic of one phase, all of the log, and an endpoint for each name."""
+
+    phases: tuple[PhaseSpan, ...]
+    endpoints: tuple[str, ...]
+    start_unix_s: float
+    """The log's first whole second, by its own clock."""
+    measured_s: float
+    intervals: pd.DataFrame
+    events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EventRow._fields)))
+    """None: a log has requests only."""
+
+    def with_intervals(self, intervals: pd.DataFrame) -> LogTraffic:
+        return replace(self, intervals=intervals)
+
+
 @dataclass(frozen=True)
 class RequestLog:
-    """`run` has one phase, all of the log, and an endpoint for each name."""
-
-    run: Run
-    start_s: float
-    """The log's first whole second, by its own clock."""
+    path: Path
+    traffic: LogTraffic
     requests: int
     unreadable: int
     """Lines that were left out."""
     untimed: pd.DataFrame
-    """With an IntervalRow's columns: requests without a time, in the highest bucket. `run` has those that failed."""
+    """As `traffic.intervals`: requests without a time, in the highest bucket; those that failed are in both."""
     lost: Mapping[tuple[int, str], int]
-    """Of the unreadable lines, how many are of which second of the run and of which name, as its bytes."""
+    """Of the unreadable lines, how many are of which second and of which name, as its bytes."""
     is_coarse: bool
     """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
     written: Mapping[str, str]
@@ -64,7 +66,7 @@ class RequestLog:
 
 def read_log(path: Path) -> RequestLog:
     """Read a CSV with these columns, in any order, among others; InputError where it has not, or nothing in it."""
-    rows, counted = LogRows(path), _Counted()
+    rows, counted = LogRows(path), LogCells()
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
     if counted.last_s - counted.start_s > _LONGEST_S:
@@ -73,8 +75,8 @@ def read_log(path: Path) -> RequestLog:
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]
     return RequestLog(
-        run=_run(path, counted.frame(names), names, counted.start_s),
-        start_s=counted.start_s,
+        path=path,
+        traffic=_traffic(counted.frame(names), names, counted.start_s),
         requests=rows.requests,
         unreadable=rows.unreadable,
         untimed=counted.untimed_frame(names),
@@ -96,177 +98,14 @@ def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
         yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
 
 
-class _Counted:
-    """Cells of a histogram for each second, name and outcome, packed into one number each."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.start_s, self.last_s = math.inf, 0.0
-        """The first and the last whole second, by the log's clock."""
-        self.is_coarse = False
-        """Four of the histogram's buckets are one, for there are too many cells."""
-        self._codes: dict[str, int] = {}
-        self._keys: list[NDArray[np.int64]] = []
-        self._counts: list[NDArray[np.int32]] = []
-        self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        """Whatever they took."""
-        self._untimed: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        self._lost: Counter[tuple[int, str]] = Counter()
-
-    def add(self, rows: pd.DataFrame) -> None:
-        lost = rows["status"].isna()
-        if lost.any():
-            seconds = rows.loc[lost, "seconds"].dropna()
-            self._lost.update(zip(seconds.astype(int), rows["name"].astype(str)[seconds.index], strict=True))
-            rows = rows[~lost]
-        if rows.empty:
-            return
-        self.start_s = min(self.start_s, float(rows["seconds"].min() // 1))
-        self.last_s = max(self.last_s, float(rows["seconds"].max() // 1))
-        names = rows["name"].cat.remove_unused_categories()
-        codes = np.array([self._code(str(name)) for name in names.cat.categories], dtype=np.int64)
-        keys = rows["seconds"].to_numpy().astype(np.int64) << 16 | codes[names.cat.codes]
-        keys = keys * len(_OUTCOMES) + _outcomes(rows["status"].to_numpy())
-        times_s = rows["response_ms"].to_numpy() / 1000
-        is_timed = ~np.isnan(times_s)
-        self._ended.append(np.unique(keys, return_counts=True))
-        if not is_timed.all():
-            self._untimed.append(np.unique(keys[~is_timed], return_counts=True))
-            # An answer that was good and has no time is none of those whose times are known.
-            told = is_timed | (keys % len(_OUTCOMES) != _OUTCOMES.index(Outcome.OK))
-            keys, times_s = keys[told], np.where(is_timed, times_s, math.inf)[told]
-        keys = keys * BUCKETS + buckets_of(times_s)
-        unique, counts = np.unique(_coarse(keys) if self.is_coarse else keys, return_counts=True)
-        self._keys.append(unique)
-        self._counts.append(counts.astype(np.int32))
-        if not self.is_coarse and sum(map(len, self._keys)) > _MOST_FINE_CELLS:
-            self.is_coarse = True
-            self._keys = [_coarse(each) for each in self._keys]
-
-    def frame(self, names: list[str]) -> pd.DataFrame:
-        """With an IntervalRow's columns, as if recorded from the first second on.
-
-        A cell that lines of several chunks fell into is several rows. What was ok was good, for a log has no deadline,
-        and each request ended when it began.
-        """
-        ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
-        ok = ended % len(_OUTCOMES) == _OUTCOMES.index(Outcome.OK)
-        self._keys += [ended[ok] * BUCKETS, ended * BUCKETS]
-        self._counts += [ended_counts[ok], ended_counts]
-        cells = _Cells(sum(map(len, self._keys)), int(self.start_s))
-        series = [0] * (len(self._keys) - 2) + [1, 2]
-        # Where there are millions of cells, none is to be kept twice.
-        self._keys.reverse()
-        self._counts.reverse()
-        for number in series:
-            cells.add(self._keys.pop(), self._counts.pop(), series=number)
-        return cells.frame(names)
-
-    @property
-    def lost(self) -> dict[tuple[int, str], int]:
-        """By the seconds of the run, within it."""
-        lost: Counter[tuple[int, str]] = Counter()
-        for (second, name), count in self._lost.items():
-            lost[int(min(max(second, self.start_s), self.last_s) - self.start_s), name] += count
-        return dict(lost)
-
-    def untimed_frame(self, names: list[str]) -> pd.DataFrame:
-        cells = _Cells(sum(len(keys) for keys, _ in self._untimed), int(self.start_s))
-        for keys, counts in self._untimed:
-            cells.add(keys * BUCKETS + BUCKETS - 1, counts.astype(np.int32), series=0)
-        return cells.frame(names)
-
-    def _code(self, name: str) -> int:
-        code = self._codes.setdefault(name, len(self._codes))
-        if code == len(self.names):
-            if code > 0xFFFF:
-                raise InputError(Problem("name", "more than 65,536 names", "group them, like /users/[id]"))
-            self.names.append(name)
-        return code
-
-
-class _Cells:
-    """The columns of a frame, filled part by part."""
-
-    def __init__(self, size: int, start_s: int) -> None:
-        self._start_s = start_s
-        self._filled = 0
-        self._second, self._count, self._endpoint = (np.empty(size, dtype=np.int32) for _ in range(3))
-        self._bucket = np.empty(size, dtype=np.int16)
-        self._outcome, self._series = (np.empty(size, dtype=np.int8) for _ in range(2))
-
-    def add(self, keys: NDArray[np.int64], counts: NDArray[np.int32], *, series: int) -> None:
-        part = slice(self._filled, self._filled + keys.size)
-        self._filled = part.stop
-        self._count[part], self._bucket[part], self._series[part] = counts, keys % BUCKETS, series
-        keys = keys // BUCKETS
-        self._outcome[part] = keys % len(_OUTCOMES)
-        keys //= len(_OUTCOMES)
-        self._endpoint[part], self._second[part] = keys & 0xFFFF, (keys >> 16) - self._start_s
-
-    def frame(self, names: list[str]) -> pd.DataFrame:
-        outcomes = [str(outcome) for outcome in _OUTCOMES]
-        columns: dict[str, Any] = {
-            "second": self._second,
-            "phase": pd.Categorical.from_codes(np.zeros(self._filled, dtype=np.int8), pd.Index([PHASE])),
-            "endpoint": pd.Categorical.from_codes(self._endpoint, pd.Index(names)),
-            "outcome": pd.Categorical.from_codes(self._outcome, pd.Index(outcomes)),
-            "series": pd.Categorical.from_codes(self._series, pd.Index(_SERIES)),
-            "bucket": self._bucket,
-            "count": self._count,
-        }
-        return pd.DataFrame(columns, copy=False)
-
-
-def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """In the middle of four buckets, the lowest digits of a key."""
-    return (keys & ~3) + 2
-
-
-def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The numbers of outcomes; a status of 0 or none is a request without an answer."""
-    values, place = np.unique(status.astype(np.int64), return_inverse=True)
-    outcomes = [
-        _OUTCOMES.index(
-            classify(value, as_expected=200 <= value < 400, has_retry_after=False) if value > 0 else Outcome.CONNECTION
-        )
-        for value in values.tolist()
-    ]
-    return np.array(outcomes, dtype=np.int64)[place]
-
-
-def _run(path: Path, intervals: pd.DataFrame, names: list[str], start_s: float) -> Run:
-    """Of one phase, and of what a log knows."""
+def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:
+    """Of one phase, as long as there are requests."""
     ended_s = int(intervals["second"].max()) + 1
-
-    def empty(row: type[Any]) -> pd.DataFrame:
-        return pd.DataFrame(columns=list(row._fields))
-
     span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
-    # Names of a log are anyone's, and are not checked as a scenario's.
-    mix = {name: UserMix.model_construct(share=0.0) for name in names}
-    scenario = Scenario.model_construct(
-        name=path.stem, model="open", mix=mix, deadline=math.inf, phases=[], thresholds=[]
-    )
-    manifest = Manifest(
-        run_id=path.name,
-        scenario=scenario,
-        scenario_file="",
-        seed=0,
-        command="",
-        target=TargetFacts(kind="own", base_url="", limits={}),
-        phases=[span],
-        workers=0,
-        revision="",
-        versions={},
-        host={},
+    return LogTraffic(
+        phases=(span,),
+        endpoints=tuple(names),
         start_unix_s=start_s,
-    )
-    return Run(
-        path=path,
-        manifest=manifest,
+        measured_s=float(ended_s),
         intervals=intervals,
-        generator=empty(GeneratorRow).assign(second=[ended_s - 1], length_s=1.0),
-        target=empty(TargetRow),
-        events=empty(EventRow),
     )

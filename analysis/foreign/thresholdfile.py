@@ -4,28 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
+from analysis.inert import shortened
 from loadproof.errors import InputError, Problem
+from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, read_document, validate
 
-_T = TypeVar("_T", bound=Strict)
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+_Name = Annotated[str, StringConstraints(max_length=10_000)]
+"""Any text, an empty one, too."""
 Refusal = tuple[str, str, str | None, str]
 """Key, what is wrong, the value found, the remedy."""
 
 
-class Thresholds(Strict, Generic[_T]):
-    thresholds: Annotated[list[_T], Field(min_length=1, max_length=200)]
+class FileThreshold(Strict):
+    """What has to hold of the requests of these names, taken together; of all if none is named."""
+
+    expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
+    endpoint: _Name | list[_Name] | None = Field(
+        None,
+        description="As in the log's column name, or in Locust's column Name, there also with the method before it.",
+    )
+    method: _Text | None = Field(None, description="As in Locust's column Type; a log has none.")
+
+    @property
+    def expectation(self) -> Expectation:
+        return parse_expectation(self.expect)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the endpoints; none: all of them."""
+        names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def scope(self) -> str:
+        names = " + ".join(shortened(name) or "''" for name in self.names)
+        return f"{shortened(self.method or '')} {names or 'all endpoints'}".strip()
 
 
-def read_thresholds(
-    path: Path, kind: type[Thresholds[_T]], refusals: Callable[[_T], Iterable[Refusal]]
-) -> tuple[_T, ...]:
+class _ThresholdFile(Strict):
+    thresholds: Annotated[list[FileThreshold], Field(min_length=1, max_length=200)]
+
+
+def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Refusal]]) -> tuple[FileThreshold, ...]:
     """Those of the file; InputError tells at once all that is wrong with it."""
     document = read_document(path)
-    thresholds = validate(kind, document).thresholds
+    thresholds = validate(_ThresholdFile, document).thresholds
     problems = [
         Problem(document.where(("thresholds", index, key)), what, remedy, got=got)
         for index, threshold in enumerate(thresholds)

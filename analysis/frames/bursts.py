@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -25,28 +25,28 @@ class Burst:
     """Users who were still waiting for an earlier answer at the instant."""
 
 
-def bursts(run: Run, phases: Sequence[str] | None = None) -> list[Burst]:
+def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[Burst]:
     """The bursts that were seen in these phases, or in all; unreadable ones are left out."""
-    spans = [span for span in run.manifest.phases if phases is None or span.name in phases]
-    found = []
-    seen = run.events[run.events["kind"] == "burst"]
-    for at_s, detail in zip(seen["time_s"].tolist(), seen["detail"].tolist(), strict=True):
+    spans = [span for span in traffic.phases if phases is None or span.name in phases]
+    known = []
+    rows = traffic.events[traffic.events["kind"] == "burst"]
+    for at_s, detail in zip(rows["time_s"].tolist(), rows["detail"].tolist(), strict=True):
         if any(span.start_s <= at_s < span.end_s for span in spans):
-            found += _burst(at_s, detail)
-    return found
+            known += _burst(at_s, detail)
+    return known
 
 
 def _burst(at_s: float, detail: str) -> list[Burst]:
     try:
-        seen: dict[str, Any] = json.loads(detail)
+        fields: dict[str, Any] = json.loads(detail)
         return [
             Burst(
-                number=int(seen["burst"]),
+                number=int(fields["burst"]),
                 at_s=at_s,
-                sent=int(seen["sent"]),
-                spread_s=float(seen["spread_s"]),
-                peak_in_flight=int(seen["peak_in_flight"]),
-                late=int(seen["late"]),
+                sent=int(fields["sent"]),
+                spread_s=float(fields["spread_s"]),
+                peak_in_flight=int(fields["peak_in_flight"]),
+                late=int(fields["late"]),
             )
         ]
     except (ValueError, KeyError, TypeError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK_ROWS: Final = 500_000
+_NONE: Final = np.zeros(0, dtype=np.int64)
 
 
 def blocks(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -29,6 +30,38 @@ def sums_by(rows: pd.DataFrame, *columns: str) -> pd.Series:
         return parts[0]
     sums: pd.Series = pd.concat(parts).groupby(level=list(range(len(columns))), observed=True).sum()
     return sums
+
+
+class KeyedSums:
+    """Sums of counts by whole numbers, added block by block; as much is kept as there are different numbers."""
+
+    def __init__(self) -> None:
+        self._keys, self._sums = [_NONE], [_NONE]
+        """The first part is what was merged last."""
+
+    def add(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        self._keys.append(keys)
+        self._sums.append(counts)
+        self._merge(1)
+        # Merging costs the size of all that is kept: only when as much has come as there was.
+        if sum(map(len, self._keys[1:])) > max(len(self._keys[0]), _BLOCK_ROWS):
+            self._merge(len(self._keys))
+
+    def within(self, place: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers from `place * width` to the next multiple, counted from there, in their order; and their sums."""
+        if len(self._keys) > 1:
+            self._merge(len(self._keys))
+        first, last = np.searchsorted(self._keys[0], (place * width, (place + 1) * width))
+        return self._keys[0][first:last] - place * width, self._sums[0][first:last]
+
+    def _merge(self, parts: int) -> None:
+        """The last parts to one."""
+        keys, sums = np.concatenate(self._keys[-parts:]), np.concatenate(self._sums[-parts:])
+        order = np.argsort(keys)
+        keys, sums = keys[order], sums[order]
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        self._keys[-parts:] = [keys[first]]
+        self._sums[-parts:] = [np.add.reduceat(sums, first) if first.size else sums]
 
 
 def histogram(rows: pd.DataFrame, series: str, outcome: str | None = None) -> NDArray[np.int64]:

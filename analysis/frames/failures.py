@@ -47,11 +47,14 @@ class Raised(NamedTuple):
 def failures(path: Path, most: int, events: pd.DataFrame | None = None) -> list[Failure]:
     """Of a run directory, the most frequent ones, with examples from its events; none where the file can't be read."""
     examples = {} if events is None else _examples_in(events)
-    found = [
+    counted = [
         (times, row.get("Name") or "", reason_of(row.get("Error") or ""))
         for times, row in _counted(path / files.LOCUST_FAILURES, "Occurrences")
     ]
-    return [Failure(*each, *examples.get((each[1], each[2]), ())) for each in sorted(found, reverse=True)[:most]]
+    return [
+        Failure(*failure, *examples.get((failure[1], failure[2]), ()))
+        for failure in sorted(counted, reverse=True)[:most]
+    ]
 
 
 def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
@@ -59,9 +62,9 @@ def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]
     examples = {}
     for detail in events.loc[events["kind"] == "failure", "detail"].tolist():
         try:
-            seen: dict[str, Any] = json.loads(detail)
-            answer = "no answer" if seen["status"] is None else f"{seen['status']} {seen['body']}".strip()
-            examples[str(seen["endpoint"]), str(seen["error"])] = (str(seen["request"]), answer)
+            fields: dict[str, Any] = json.loads(detail)
+            answer = "no answer" if fields["status"] is None else f"{fields['status']} {fields['body']}".strip()
+            examples[str(fields["endpoint"]), str(fields["error"])] = (str(fields["request"]), answer)
         except (ValueError, KeyError, TypeError):
             continue
     return examples
@@ -69,11 +72,11 @@ def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]
 
 def raised_in(path: Path) -> tuple[Raised, ...]:
     """Of a run directory, the most frequent first; none where the file can't be read."""
-    found = [
+    exceptions = [
         Raised(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
         for times, row in _counted(path / files.LOCUST_EXCEPTIONS, "Count")
     ]
-    return tuple(sorted(found, reverse=True))
+    return tuple(sorted(exceptions, reverse=True))
 
 
 def reason_of(error: str) -> str:

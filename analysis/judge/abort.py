@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.estimates.metrics import Scope, rows_read
-from analysis.frames.run import IntervalCells
+from analysis.estimates.metrics import rows_read
+from analysis.estimates.scope import Scope
+from analysis.frames.intervalcells import IntervalCells
 from analysis.judge.judgement import Word
 from analysis.judge.windows import count_seconds, deciding_window
 from loadproof.rundir import files

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.correlation import FEWEST_SECONDS
 from analysis.estimates.drift import Drift, drift_in
-from analysis.estimates.metrics import Scope, rows_of
 from analysis.estimates.recovery import Recovery, recovery_in, unrest_before
+from analysis.estimates.scope import Scope, rows_of
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
 from analysis.judge.disturbances import disturbed_phases
@@ -52,8 +52,8 @@ class Degradation:
 def degradation_of(run: Run) -> Degradation:
     """Of all endpoints together; nothing of phases in which the generator was measured, and not the target."""
     disturbed, settled = disturbed_phases(run), settling(run)
-    names = (span.name for span in run.manifest.phases if not span.warm_up)
-    measured = Scope(tuple(name for name in names if name not in disturbed), tuple(run.manifest.scenario.mix))
+    names = (span.name for span in run.phases if not span.warm_up)
+    measured = Scope(tuple(name for name in names if name not in disturbed), run.endpoints)
     return Degradation(
         curve=load_curve(run),
         recoveries=tuple(_recoveries(run, disturbed)),
@@ -68,7 +68,7 @@ def degradation_of(run: Run) -> Degradation:
 
 def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, PhaseSpan]]:
     """Phases with the one before them, of as much load or more, where they can be compared with a calm before that."""
-    spans = run.manifest.phases
+    spans = run.phases
     for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
         if not span.warm_up and level(span) <= level(before):
             calm = calm_before(spans, place)
@@ -79,40 +79,40 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
     """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
     for before, span in _eased(run, disturbed):
-        found = recovery_in(run, span.name, tuple(run.manifest.scenario.mix))
-        if found is not None and (level(span) < level(before) or found.was_hurt):
-            yield found
+        recovery = recovery_in(run, span.name, run.endpoints)
+        if recovery is not None and (level(span) < level(before) or recovery.was_hurt):
+            yield recovery
 
 
 def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
     for before, span in _eased(run, disturbed):
-        found = unrest_before(run, span.name, tuple(run.manifest.scenario.mix))
-        if found is not None and level(span) < level(before):
-            yield f"recovery in {span.name} can't be determined: {found}"
+        why = unrest_before(run, span.name, run.endpoints)
+        if why is not None and level(span) < level(before):
+            yield f"recovery in {span.name} can't be determined: {why}"
 
 
 def _drifts(run: Run) -> Iterator[Drift]:
-    for span in run.manifest.phases:
+    for span in run.phases:
         if span.warm_up or span.bursts_s or span.end_s - span.start_s < LONG_S:
             continue
-        scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+        scope = Scope((span.name,), run.endpoints)
         for metric in DRIFTING:
-            found = drift_in(run, metric, scope)
-            if found is not None:
-                yield found
+            drift = drift_in(run, metric, scope)
+            if drift is not None:
+                yield drift
 
 
-def notes(found: Degradation) -> Iterator[Finding]:
+def notes(degradation: Degradation) -> Iterator[Finding]:
     """What is worth a word, whatever was expected."""
-    yield from _collapsed(found.curve)
-    yield from _ungraceful(found.shedding)
-    for recovery in found.recoveries:
+    yield from _collapsed(degradation.curve)
+    yield from _ungraceful(degradation.shedding)
+    for recovery in degradation.recoveries:
         if recovery.took_s is None:
             what = f"metastable: still not as before {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
             yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
-    for what in found.unrest:
+    for what in degradation.unrest:
         yield Finding(Word.PASS, what, "compare with a phase in which the target keeps up")
-    yield from _too_short(found)
+    yield from _too_short(degradation)
 
 
 def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
@@ -131,18 +131,19 @@ def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "refuse before doing any work, and say in Retry-After when to come back")
 
 
-def _too_short(found: Degradation) -> Iterator[Finding]:
+def _too_short(degradation: Degradation) -> Iterator[Finding]:
     """Warm-up, or phase."""
-    if found.too_short:
-        what = f"{', '.join(found.too_short)}: too few seconds to tell how correlated they are; treated as independent"
+    if degradation.too_short:
+        phases = ", ".join(degradation.too_short)
+        what = f"{phases}: too few seconds to tell how correlated they are; treated as independent"
         yield Finding(Word.PASS, what, f"let a phase last at least {FEWEST_SECONDS} s if a verdict depends on it")
-    settled, unsettled = found.settling, ""
+    settled, unsettled = degradation.settling, ""
     if settled is not None and settled.is_too_late:
         unsettled = settled.phase
-        seen = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
-        what = f"response times: {seen}; the warm-up ended at {format_duration(settled.warm_up_s)}"
+        when = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
+        what = f"response times: {when}; the warm-up ended at {format_duration(settled.warm_up_s)}"
         yield Finding(Word.PASS, what, "warm up longer, or check what drifts")
-    for alike in found.too_alike:
+    for alike in degradation.too_alike:
         # Where it had not settled, that is why its seconds are alike.
         if alike.phase != unsettled:
             what = (

@@ -40,7 +40,7 @@ class Disturbance:
 
 
 def measured_phases(run: Run) -> list[PhaseSpan]:
-    return [span for span in run.manifest.phases if not span.warm_up]
+    return [span for span in run.phases if not span.warm_up]
 
 
 def in_phase(span: PhaseSpan, seconds: frozenset[int]) -> list[int]:

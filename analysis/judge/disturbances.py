@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +17,7 @@ from analysis.judge import planned
 from analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import value_at_rank
 from loadproof.units import format_duration
 
@@ -54,9 +53,9 @@ _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 def disturbances(run: Run) -> Iterator[Finding]:
     """All of them; INVALID if they decide or could have turned a threshold, else notes."""
-    found = _found_in(run)
-    could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in found)))
-    for disturbance in found:
+    disturbing = _found_in(run)
+    could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in disturbing)))
+    for disturbance in disturbing:
         if disturbance.decides or (could_turn and disturbance.seconds):
             yield Finding(Word.INVALID, disturbance.what, disturbance.remedy)
         else:
@@ -66,12 +65,12 @@ def disturbances(run: Run) -> Iterator[Finding]:
 
 def disturbed_phases(run: Run) -> frozenset[str]:
     """Measured phases that were not what was planned: too much of them was disturbed, or what decides was there."""
-    found = _found_in(run)
-    seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in found))
+    disturbing = _found_in(run)
+    seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in disturbing))
     return frozenset(
         span.name
         for span in measured_phases(run)
-        if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in found)
+        if _is_disturbed(span, seconds) or any(disturbance.spoils(span) for disturbance in disturbing)
     )
 
 
@@ -98,9 +97,11 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
     # Who was to be answered in a disturbed second was sent before it, and who was late was sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
-    calm = replace(run, intervals=run.intervals[~run.intervals["second"].isin(around)])
+    calm = run.with_intervals(run.intervals[~run.intervals["second"].isin(around)])
     thresholds = run.manifest.scenario.thresholds
-    return any(judge(threshold, run).word is not judge(threshold, calm).word for threshold in thresholds)
+    return any(
+        judge_threshold(threshold, run).word is not judge_threshold(threshold, calm).word for threshold in thresholds
+    )
 
 
 def _busy(run: Run) -> Iterator[Disturbance]:

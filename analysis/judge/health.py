@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.judge.disturbances import disturbances
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
 from analysis.judge.planned import BURST_SPREAD_S
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
@@ -32,7 +32,7 @@ MOST_RAISED: Final = 0.01
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
-def examine(run: Run) -> tuple[Finding, ...]:
+def findings_in(run: Run) -> tuple[Finding, ...]:
     """All findings, in the order of the rules."""
     return tuple(finding for rule in (*RULES, disturbances) for finding in rule(run))
 
@@ -41,31 +41,31 @@ def _ending(run: Run) -> Iterator[Finding]:
     manifest = run.manifest
     detail = f" ({manifest.ending_detail})" if manifest.ending_detail else ""
     planned_s = manifest.phases[-1].end_s
-    came = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
+    lived = f"{format_duration(run.measured_s)} of {format_duration(planned_s)}"
     match manifest.ending:
         case "target_died":
             yield Finding(
                 Word.FAIL,
-                f"the target died after {came}{detail}",
+                f"the target died after {lived}{detail}",
                 "check target.log and the target's memory, then run again",
             )
         case "generator_died":
             remedy = "check generator.log, then run again"
-            yield Finding(Word.INVALID, f"the generator died after {came}{detail}", remedy)
+            yield Finding(Word.INVALID, f"the generator died after {lived}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {came}{detail}", "make room, then run again")
+            yield Finding(Word.INVALID, f"recording stopped after {lived}{detail}", "make room, then run again")
         case "aborted":
-            yield _aborted(run, f"ended early, after {came}{detail}")
+            yield _aborted(run, f"ended early, after {lived}{detail}")
         case "interrupted" | "terminated":
-            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {came}", "let it run to the end")
+            yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {lived}", "let it run to the end")
         case "running":
-            yield Finding(Word.INCONCLUSIVE, f"cut off after {came}: it never ended properly", "let it run to the end")
+            yield Finding(Word.INCONCLUSIVE, f"cut off after {lived}: it never ended properly", "let it run to the end")
 
 
 def _aborted(run: Run, what: str) -> Finding:
     """The final word is from the whole record: what ended the run may have been mended by answers that came later."""
     thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
-    if any(judge(threshold, run).word is Word.FAIL for threshold in thresholds):
+    if any(judge_threshold(threshold, run).word is Word.FAIL for threshold in thresholds):
         return Finding(Word.FAIL, what, "look at that window in the report, fix the target, and run again")
     what += "; in the complete record that window is not violated"
     return Finding(Word.INCONCLUSIVE, what, "run it again, to the end")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from analysis.estimates.estimate import Estimate
     from loadproof.scenario.expectation import Expectation
 
-_WHY: Final = "one run on each side can't tell a change from noise"
+ONE_RUN_A_SIDE: Final = "one run on each side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
 _MOST_TIMES: Final = 100
 """So many times the samples nobody waits for."""
@@ -88,30 +88,39 @@ def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Answer) -> 
 
 def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:
     """FAIL when the whole interval is beyond the limit; PASS when it is within, and there are enough samples."""
+    judgement = _by_interval(threshold, estimate, needed)
+    return replace(judgement, reason="; ".join((judgement.reason, *estimate.warnings)))
+
+
+def _by_interval(threshold: Expected, estimate: Estimate, needed: int) -> Judgement:
     expectation = threshold.expectation
-    seen = seen_text(estimate, expectation)
+    value = seen_text(estimate, expectation)
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
     if not any(ends):
-        return Judgement(threshold, Word.FAIL, estimate, f"{seen}, beyond the limit")
+        return Judgement(threshold, Word.FAIL, estimate, f"{value}, beyond the limit")
     if estimate.n < needed:
-        reason = f"{seen}: {estimate.n:,} samples, needs {needed:,}"
-        return Judgement(threshold, Word.INCONCLUSIVE, estimate, reason)
+        return Judgement(threshold, Word.INCONCLUSIVE, estimate, value + lacking_text(estimate.n, needed))
     if all(ends):
-        return Judgement(threshold, Word.PASS, estimate, seen)
-    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{seen}, straddles the limit")
+        return Judgement(threshold, Word.PASS, estimate, value)
+    return Judgement(threshold, Word.INCONCLUSIVE, estimate, f"{value}, straddles the limit")
 
 
 def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
     """INCONCLUSIVE, with the difference."""
     expectation = threshold.expectation
     dimension = expectation.metric.dimension
-    seen = format_quantity(candidate.value, dimension)
+    value = format_quantity(candidate.value, dimension)
     if before is None:
         missing = "the baseline has no samples for it" if is_given else "no baseline was given; add --baseline RUN"
-        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, and {missing}")
+        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, and {missing}")
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
-    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{seen}, {times}the baseline's {was}: {_WHY}")
+    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, {times}the baseline's {was}: {ONE_RUN_A_SIDE}")
+
+
+def lacking_text(n: int, needed: int, things: str = "samples") -> str:
+    """What goes on from a value that too few samples stand behind."""
+    return f": {n:,} {things}, needs {needed:,}"
 
 
 def deciding_text(needed: float, n: int, things: str) -> str:

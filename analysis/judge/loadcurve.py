@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.estimates.inflight import in_flight
-from analysis.estimates.metrics import QUANTILES, Scope, Tally, answers_of, measure, rows_of, tally
+from analysis.estimates.metrics import QUANTILES, counted_estimate
+from analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
 from analysis.estimates.shedding import Shedding, shedding_in
 from analysis.judge.disturbances import disturbed_phases
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
 from loadproof.scenario.expectation import RATIOS, Metric
@@ -145,7 +146,7 @@ class LoadCurve:
 
 def load_curve(run: Run) -> LoadCurve | None:
     """None where every measured phase had the same load."""
-    spans = [span for span in run.manifest.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
+    spans = [span for span in run.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
@@ -191,7 +192,7 @@ def _flat(run: Run, span: PhaseSpan) -> range:
 def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     flat = _flat(run, span)
     part = _part(run, span, flat)
-    scope = Scope((span.name,), tuple(run.manifest.scenario.mix))
+    scope = Scope((span.name,), run.endpoints)
     rows, lasted_s = rows_of(part, scope), len(flat)
     counts = tally(rows)
     word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
@@ -201,9 +202,9 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         offered_rps=counts.offered / lasted_s,
         throughput_rps=int(answers_of(part.intervals, scope.endpoints)["count"].sum()) / lasted_s,
         goodput_rps=counts.good / lasted_s,
-        goodput_ratio=measure(Metric("goodput_ratio"), part, scope),
+        goodput_ratio=counted_estimate(Metric("goodput_ratio"), part, scope),
         in_flight=in_flight(run, span, flat),
-        response={quantile: measure(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
+        response={quantile: counted_estimate(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
         shedding=None if is_disturbed else shedding_in(part, rows),
         tally=counts,
         word=word,
@@ -215,13 +216,13 @@ def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
     """A run of these seconds of a phase only."""
     inside = run.intervals["second"].between(flat.start, flat.stop, "left")
     cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
-    phases = [cut if other.name == span.name else other for other in run.manifest.phases]
+    phases = [cut if other.name == span.name else other for other in run.phases]
     manifest = run.manifest.model_copy(update={"phases": phases})
     return replace(run, manifest=manifest, intervals=run.intervals[inside])
 
 
 def _held(run: Run, phase: str) -> tuple[Word, str]:
-    judgements = [judge(goal, run) for goal in goals(run.manifest.scenario, phase)]
+    judgements = [judge_threshold(goal, run) for goal in goals(run.manifest.scenario, phase)]
     for word in (Word.FAIL, Word.INCONCLUSIVE):
         for judgement in judgements:
             if judgement.word is word:

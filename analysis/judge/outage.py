@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.estimates.misses import Misses
-    from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from loadproof.scenario.expectation import Expectation
 
 _BY_CHANCE: Final = 0.01
@@ -38,25 +38,25 @@ class Outage:
     phase_end_s: float
     misses: Misses
 
-    def told(self, run: Run, expectation: Expectation) -> str:
+    def text(self, traffic: Traffic, expectation: Expectation) -> str:
         """When it began, how long it lasted, and what came of how many."""
-        began = datetime.fromtimestamp(run.manifest.start_unix_s + self.start_s, UTC)
+        began = datetime.fromtimestamp(traffic.start_unix_s + self.start_s, UTC)
         lasted = format_duration(self.end_s - self.start_s)
-        is_last = self.end_s == int(min(self.phase_end_s, run.measured_s))
-        where = f", in {self.phase}" if len(run.manifest.phases) > 1 else ""
+        is_last = self.end_s == int(min(self.phase_end_s, traffic.measured_s))
+        where = f", in {self.phase}" if len(traffic.phases) > 1 else ""
         end = f"{self.phase} ended" if where else "the run ended"
         kind = "an outage" if expectation.metric.quantile is None else "a slow stretch"
         return (
             f"{kind} began {format_duration(self.start_s)} into the run{where} ({began:%H:%M:%S} UTC) and lasted "
-            f"{f'until {end}, {lasted} later' if is_last else lasted}: {self._endings(run, expectation)}"
+            f"{f'until {end}, {lasted} later' if is_last else lasted}: {self._endings(traffic, expectation)}"
         )
 
-    def _endings(self, run: Run, expectation: Expectation) -> str:
+    def _endings(self, traffic: Traffic, expectation: Expectation) -> str:
         """'324 of 330 requests ended server_error', and of which endpoint nearly all of them were."""
         misses = self.misses
         of = f"of {misses.n:,} requests"
         endpoint, most = next(iter(misses.by("endpoint").items()))
-        where = f", of {endpoint}" if most >= _ALMOST_ALL * misses.count and len(run.manifest.scenario.mix) > 1 else ""
+        where = f", of {endpoint}" if most >= _ALMOST_ALL * misses.count and len(traffic.endpoints) > 1 else ""
         if expectation.metric.quantile is not None:
             return f"{misses.count:,} {of} took longer than {expectation.limit_text}{where}"
         kinds = {_ENDINGS.get(outcome, outcome): count for outcome, count in misses.by("outcome").items()}
@@ -74,7 +74,7 @@ _ENDINGS: Final = {
 }
 
 
-def outage_of(misses: Misses | None, run: Run) -> Outage | None:
+def outage_of(misses: Misses | None, traffic: Traffic) -> Outage | None:
     """None where what was wrong is spread over all of it, or no more than chance and the threshold allow."""
     if misses is None or not misses.seconds.numbers.size:
         return None
@@ -86,7 +86,7 @@ def outage_of(misses: Misses | None, run: Run) -> Outage | None:
     is_chance = binomial_tail(*inside, misses.bound) * n * (n + 1) / 2 > _BY_CHANCE
     if length == 0 or length > _MOST * n or inside[0] < _FEWEST * hits.sum() or is_chance:
         return None
-    span = run.manifest.phases[misses.seconds.phases[start]]
+    span = traffic.phases[misses.seconds.phases[start]]
     first, last = int(numbers[start]), int(numbers[end - 1]) + 1
     return Outage(first, last, span.name, span.end_s, misses.between(first, last))
 

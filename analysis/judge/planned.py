@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import sums_by
 from analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
@@ -68,7 +68,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
         return
     counted, level_rps = _counted(run), 0.0
-    for span in run.manifest.phases:
+    for span in run.phases:
         # As many as the plan has: a part of an arrival is none.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         counts = sum((counts for (phase, _), counts in counted.items() if phase == span.name), Counter())
@@ -115,7 +115,7 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
     for span in measured_phases(run):
         planned_s, absent_s, late_s = 0.0, 0.0, 0.0
         for second, length_s in seconds_of(span):
-            asked_s = users_asked_at(run.manifest.phases, max(second, span.start_s)) * length_s
+            asked_s = users_asked_at(run.phases, max(second, span.start_s)) * length_s
             planned_s += asked_s
             # Those who ought to be gone, and still wait for an answer, don't stand in for others.
             beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s

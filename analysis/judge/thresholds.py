@@ -11,9 +11,11 @@ import numpy as np
 
 from analysis.estimates.drift import drift_estimate
 from analysis.estimates.estimate import wilson
-from analysis.estimates.metrics import Noise, Scope, Seconds, measure, measure_each, ratio_rows, rows_of, share_of
+from analysis.estimates.metrics import ESTIMATORS, counted_estimate, counted_estimates, ratio_parts
 from analysis.estimates.misses import misses_of
 from analysis.estimates.recovery import recovery_estimate, unrest_before
+from analysis.estimates.scope import Scope, rows_of
+from analysis.estimates.seconds import Noise, Seconds, share_of
 from analysis.judge.judgement import (
     Answer,
     Judgement,
@@ -21,6 +23,7 @@ from analysis.judge.judgement import (
     deciding_text,
     judge_beside,
     judge_estimate,
+    lacking_text,
     seen_text,
     side_of,
     word_of,
@@ -29,7 +32,6 @@ from analysis.judge.outage import outage_of
 from analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
-from loadproof.scenario.expectation import RATIOS
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -38,85 +40,78 @@ if TYPE_CHECKING:
     from analysis.estimates.estimate import Estimate
     from analysis.estimates.misses import Misses
     from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from analysis.judge.judgement import Expected
     from loadproof.scenario.expectation import Expectation, Metric
     from loadproof.scenario.scenario import Threshold
 
 _Z: Final = 1.96
-_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] = {
+RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] = {
     "recovery": recovery_estimate,
     "drift": drift_estimate,
 }
 """Of what is more than a count of a scope's rows."""
-_SAMPLED: Final = frozenset({"p", "mean", "goodput", "throughput", "burn_rate", *RATIOS})
-"""Whose intervals narrow with the square root of their samples."""
-_SEEN: Final = frozenset({"max", "count", "spread"})
-"""What is seen once, and not estimated: of the next run it tells nothing."""
 _FAR: Final = 1.5
 """Times a limit; a time that misses it by less may be a noisy minute's."""
 _NOTHING: Final = "no samples: nothing to judge"
 
 
-def judge(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
+def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
     """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = Scope.of(threshold, run.manifest.scenario)
-    if not expectation.of_baseline:
+    own = RUN_ESTIMATORS.get(expectation.metric.name)
+    if not expectation.of_baseline and (own is None or expectation.window_s is not None):
         return judge_scope(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
+    if not expectation.of_baseline:
+        return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None
     return judge_beside(threshold, estimate, before, is_given=baseline is not None)
 
 
-def judge_scope(threshold: Expected, run: Run, scope: Scope) -> Judgement:
-    """Any threshold but one beside a baseline."""
-    expectation = threshold.expectation
-    if expectation.window_s is not None:
-        return judge_windows(threshold, run, scope)
-    own = _ESTIMATORS.get(expectation.metric.name)
-    if own is None:
-        return _judge_twice(threshold, run, scope)
-    estimate = own(expectation.metric, run, scope)
-    if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
-    return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
+def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
+    """A threshold on what a scope's rows count, alone or in windows."""
+    if threshold.expectation.window_s is not None:
+        return judge_windows(threshold, traffic, scope)
+    return _judge_twice(threshold, traffic, scope)
 
 
-def _judge_twice(threshold: Expected, run: Run, scope: Scope) -> Judgement:
+def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """Whether this run kept it, and whether the next one will."""
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
-    found = measure_each(expectation.metric, run, scope, list(Noise))
-    if any(estimate is None for estimate in found):
+    estimates = counted_estimates(expectation.metric, traffic, scope, list(Noise))
+    if any(estimate is None for estimate in estimates):
         return Judgement(threshold, Word.INCONCLUSIVE, None, _NOTHING)
-    seen, likely, cautious = (
-        _closed_at_limit(estimate, expectation, run, scope, noise)
-        for estimate, noise in zip(found, Noise, strict=True)
+    sampled, likely, cautious = (
+        _closed_at_limit(estimate, expectation, traffic, scope, noise)
+        for estimate, noise in zip(estimates, Noise, strict=True)
         if estimate is not None
     )
-    if expectation.metric.name in _SEEN:
-        only = side_of(seen, expectation, beyond=Answer.BROKEN)
-        return Judgement(threshold, word_of(only, None), seen, _seen_reason(seen, expectation), only)
-    in_this_run = side_of(seen, expectation, beyond=Answer.MISSED)
-    misses = misses_of(expectation, run, scope)
-    if in_this_run is Answer.MISSED and is_far_beyond(expectation, seen, misses):
+    if ESTIMATORS[expectation.metric.name].is_seen:
+        only = side_of(sampled, expectation, beyond=Answer.BROKEN)
+        return Judgement(threshold, word_of(only, None), sampled, _seen_reason(sampled, expectation), only)
+    in_this_run = side_of(sampled, expectation, beyond=Answer.MISSED)
+    misses = misses_of(expectation, traffic, scope)
+    if in_this_run is Answer.MISSED and is_far_beyond(expectation, sampled, misses):
         in_this_run = Answer.BROKEN
     next_time = side_of(likely, expectation, beyond=Answer.UNSURE)
     if side_of(cautious, expectation, beyond=Answer.BROKEN) is Answer.BROKEN:
         next_time = Answer.BROKEN
-    elif seen.n < needed:
+    elif sampled.n < needed:
         next_time = Answer.UNSURE
     judged = Judgement(threshold, word_of(in_this_run, next_time), likely, "", in_this_run, next_time)
-    return replace(judged, reason=_reason(judged, seen, misses, run, scope))
+    return replace(judged, reason=_reason(judged, sampled, misses, traffic, scope))
 
 
-def is_far_beyond(expectation: Expectation, seen: Estimate, misses: Misses | None) -> bool:
+def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | None) -> bool:
     """Whether a run broke a threshold by more than matters: twice what it allows, of times by half their limit, too."""
     metric = expectation.metric
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
-    if not expectation.wants_low or seen.low <= _FAR * expectation.limit:
+    if not expectation.wants_low or sampled.low <= _FAR * expectation.limit:
         return False
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
 
@@ -126,24 +121,24 @@ def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
     return seen if expectation.holds(estimate.value) else f"{seen}, beyond the limit"
 
 
-def _reason(judged: Judgement, seen: Estimate, misses: Misses | None, run: Run, scope: Scope) -> str:
+def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
     """What was seen, and what decided."""
-    expectation, estimate = judged.threshold.expectation, judged.estimate or seen
+    expectation, estimate = judged.threshold.expectation, judged.estimate or sampled
     needed = samples_needed(expectation)
     if judged.in_this_run is Answer.BROKEN:
-        return f"{seen_text(seen, expectation)} in this run, {_by_how_much(expectation, misses)}"
+        return f"{seen_text(sampled, expectation)} in this run, {_by_how_much(expectation, misses)}"
     text = seen_text(estimate, expectation)
     if judged.word is not Word.INCONCLUSIVE:
         return text if judged.word is Word.PASS else f"{text}, beyond the limit"
     if judged.in_this_run is Answer.MISSED:
         return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not certainly next time"
     if estimate.n < needed:
-        return f"{text}: {estimate.n:,} samples, needs {needed:,}"
+        return text + lacking_text(estimate.n, needed)
     is_kept = judged.in_this_run is Answer.KEPT
     text += ", straddles the limit" + (": kept in this run, but not certainly next time" if is_kept else "")
     # More of the same would only have more outages.
-    is_outage = outage_of(misses, run) is not None
-    return text if is_outage else text + _deciding_samples(expectation, estimate, run, scope)
+    is_outage = outage_of(misses, traffic) is not None
+    return text if is_outage else text + _deciding_samples(expectation, estimate, traffic, scope)
 
 
 def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
@@ -165,10 +160,12 @@ def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
-    return _ESTIMATORS.get(metric.name, measure)(metric, run, scope)
+    return RUN_ESTIMATORS.get(metric.name, counted_estimate)(metric, run, scope)
 
 
-def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, scope: Scope, noise: Noise) -> Estimate:
+def _closed_at_limit(
+    estimate: Estimate, expectation: Expectation, traffic: Traffic, scope: Scope, noise: Noise
+) -> Estimate:
     """Below the limit, if so few answers lie beyond it that the quantile surely doesn't.
 
     Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
@@ -176,26 +173,26 @@ def _closed_at_limit(estimate: Estimate, expectation: Expectation, run: Run, sco
     quantile, below = expectation.metric.quantile, bucket_of(int(expectation.limit * 1e6)) - 1
     if quantile is None or not expectation.wants_low or math.isfinite(estimate.high) or below < 0:
         return estimate
-    times = _times(run, scope)
-    share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(run, scope.phases), noise)
+    times = _times(traffic, scope)
+    share, effect = share_of(times[times["bucket"] > below], times, Seconds.of(traffic, scope.phases), noise)
     _, high = wilson(np.array([share]), np.array([estimate.n / effect]), _Z)
     if high[0] >= 1 - quantile:
         return estimate
     return replace(estimate, high=float(UPPER_US[below]) * 1e-6, below=expectation.limit)
 
 
-def _times(run: Run, scope: Scope) -> pd.DataFrame:
-    rows = rows_of(run, scope)
+def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
+    rows = rows_of(traffic, scope)
     return rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
 
 
-def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, scope: Scope) -> str:
+def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
     """How many samples would decide, if more of them came out as these, and were as alike."""
     metric = expectation.metric
-    if metric.name not in _SAMPLED:
+    if not ESTIMATORS[metric.name].is_sampled:
         return ""
     if metric.quantile is not None or metric.dimension is Dimension.RATIO:
-        distance, reach = _of_share(expectation, run, scope)
+        distance, reach = _of_share(expectation, traffic, scope)
     else:
         distance = expectation.limit - estimate.value
         reach = (estimate.high - estimate.low) / 2 * math.sqrt(estimate.n)
@@ -204,14 +201,14 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, run: Run, sc
     return deciding_text(needed, estimate.n, f"about {{}} {things}")
 
 
-def _of_share(expectation: Expectation, run: Run, scope: Scope) -> tuple[float, float]:
+def _of_share(expectation: Expectation, traffic: Traffic, scope: Scope) -> tuple[float, float]:
     """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
     metric = expectation.metric
     if metric.quantile is None:
-        limit, (hits, sizes) = expectation.limit, ratio_rows(metric.name, rows_of(run, scope))
+        limit, (hits, sizes) = expectation.limit, ratio_parts(metric, rows_of(traffic, scope))
     else:
         # A quantile is beyond its limit when more than 1 - q of the answers are.
-        limit, sizes = 1 - metric.quantile, _times(run, scope)
+        limit, sizes = 1 - metric.quantile, _times(traffic, scope)
         hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
-    share, effect = share_of(hits, sizes, Seconds.of(run, scope.phases))
+    share, effect = share_of(hits, sizes, Seconds.of(traffic, scope.phases))
     return limit - share, _Z * math.sqrt(effect * max(share * (1 - share), limit * (1 - limit)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD
@@ -28,8 +27,11 @@ def unread(run: Run) -> Iterator[Finding]:
         return
     what = f"a limit of loadproof: {answers:,} answers that it can't read count as invalid, although they may be right"
     remedy = "locust_failures.csv names the limit; request smaller answers, or leave this endpoint out"
-    other = replace(run, intervals=pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
-    if any(judge(one, run).word is not judge(one, other).word for one in run.manifest.scenario.thresholds):
+    other = run.with_intervals(pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
+    if any(
+        judge_threshold(one, run).word is not judge_threshold(one, other).word
+        for one in run.manifest.scenario.thresholds
+    ):
         yield Finding(Word.INVALID, what, remedy)
     else:
         yield Finding(Word.PASS, f"{what}; no threshold depends on it", remedy)

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.estimates.changes import NOTICED, largest_moves
-from analysis.estimates.metrics import Scope, summary
 from analysis.estimates.misses import misses_of
+from analysis.estimates.scope import Scope
+from analysis.estimates.summary import summary
 from analysis.judge.degradation import Degradation, degradation_of, notes
 from analysis.judge.finding import Finding
-from analysis.judge.health import examine
-from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from analysis.judge.health import findings_in
+from analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
 from analysis.judge.outage import outage_of
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.estimates.changes import Move
-    from analysis.estimates.metrics import SummaryRow
+    from analysis.estimates.summary import SummaryRow
     from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Threshold
 
@@ -50,11 +52,11 @@ class Verdict:
     """A sentence on what changed from the baseline, if one was given."""
 
 
-def decide(run: Run, baseline: Run | None = None) -> Verdict:
+def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
     """The verdict of a run on its scenario's thresholds, some of which may need a baseline."""
-    judgements = tuple(judge(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
+    judgements = tuple(judge_threshold(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
     degradation = degradation_of(run)
-    findings = (*examine(run), *notes(degradation))
+    findings = (*findings_in(run), *notes(degradation))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
     word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
@@ -66,7 +68,7 @@ def decide(run: Run, baseline: Run | None = None) -> Verdict:
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
     else:
-        reason = told(deciding)
+        reason = deciding_reason(deciding)
         thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
         pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
         next_step = _next_step(pairs, run, has_baseline=baseline is not None)
@@ -90,7 +92,7 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
         return f"Compared with {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
     first = moves[0] if moves[0].worse > 0 else moves[-1]
     more = f", and {len(moves) - 1} more changed by {NOTICED:.0%} or more" if len(moves) > 1 else ""
-    return f"Compared with {name}: {first.what}{more}; one run on each side can't tell a change from noise."
+    return f"Compared with {name}: {first.what}{more}; {ONE_RUN_A_SIDE}."
 
 
 def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
@@ -113,7 +115,7 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
             return EXIT_CODES[verdict.word]
 
 
-def told(deciding: list[Judgement]) -> str:
+def deciding_reason(deciding: list[Judgement]) -> str:
     """The first of the judgements that decide, and how many more there are."""
     judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
@@ -159,17 +161,17 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
 
 
-def outage_step(judgement: Judgement, run: Run, scope: Scope) -> str | None:
+def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | None:
     """What to do about the outage that a threshold saw; None where it saw none."""
     expectation = judgement.threshold.expectation
     if expectation.window_s is not None or expectation.of_baseline:
         return None
-    outage = outage_of(misses_of(expectation, run, scope), run)
+    outage = outage_of(misses_of(expectation, traffic, scope), traffic)
     if outage is None:
         return None
     why = "Check the target's logs for what it did then"
     then = ", then fix it, or correct the threshold" if judgement.word is Word.FAIL else ": it may happen again"
-    return f"{sentence(outage.told(run, expectation))}. {why}{then}."
+    return f"{sentence(outage.text(traffic, expectation))}. {why}{then}."
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:

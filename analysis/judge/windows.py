@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
-from analysis.estimates.metrics import ratio_rows, rows_read
+from analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
+from analysis.estimates.metrics import ESTIMATORS, Rate, ratio_parts, rows_read
 from analysis.frames.cellsums import histogram
-from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text
+from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
-from loadproof.units import format_duration, format_quantity
+from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.metrics import Scope
-    from analysis.frames.run import Run
+    from analysis.estimates.scope import Scope
+    from analysis.frames.traffic import Traffic
     from analysis.judge.judgement import Expected
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
 
-_COUNTERS: Final = {"goodput": "good", "throughput": "completed"}
 _ANSWERS: Final = {Word.PASS: Answer.KEPT, Word.INCONCLUSIVE: Answer.UNSURE, Word.FAIL: Answer.BROKEN}
 
 
@@ -52,13 +51,13 @@ class Window:
         return f"from {format_duration(self.start_s)} to {format_duration(self.end_s)}"
 
 
-def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
+def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
     """FAIL when one window is surely beyond the limit, PASS when all are surely within."""
     expectation = threshold.expectation
-    rows = rows_read(expectation.metric, run.intervals, scope)
-    spans = [span for span in run.manifest.phases if span.name in scope.phases]
-    counted = count_seconds(expectation, rows, scope, seconds=math.ceil(run.manifest.phases[-1].end_s))
-    window = deciding_window(expectation, spans, counted, until_s=run.measured_s)
+    rows = rows_read(expectation.metric, traffic.intervals, scope)
+    spans = [span for span in traffic.phases if span.name in scope.phases]
+    counted = count_seconds(expectation, rows, scope, seconds=math.ceil(traffic.phases[-1].end_s))
+    window = deciding_window(expectation, spans, counted, until_s=traffic.measured_s)
     if window is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no complete window: nothing to judge")
     if window.share is None:
@@ -66,16 +65,16 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
     inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]
     estimate = _shown(expectation, inside, scope, window.share, precision_of(expectation, spans))
     dimension = expectation.metric.dimension
-    seen = f"{format_quantity(estimate.value, dimension)} {window.when}"
+    value = f"{format_quantity(estimate.value, dimension)} {window.when}"
     if estimate.low < estimate.high:
-        seen += f" ({interval_text(estimate, dimension)})"
+        value += f" ({interval_text(estimate, dimension)})"
     match window.word:
         case Word.PASS:
-            reason = f"at worst {seen}"
+            reason = f"at worst {value}"
         case Word.FAIL:
-            reason = f"{seen}, beyond the limit"
+            reason = f"{value}, beyond the limit"
         case _:
-            reason = f"{seen}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
+            reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
     # A window's samples are taken as independent: of the next run they tell nothing.
     return Judgement(threshold, window.word, estimate, reason, in_this_run=_ANSWERS[window.word])
 
@@ -83,9 +82,9 @@ def judge_windows(threshold: Expected, run: Run, scope: Scope) -> Judgement:
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     """Too few samples for any target to pass; or how many, or how long a window, would decide."""
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
-    is_rate = expectation.metric.name in _COUNTERS
+    is_rate = expectation.metric.dimension is Dimension.RATE
     if not is_rate and share.n < needed:
-        return f": {share.n:,} samples in the window, needs {needed:,}"
+        return lacking_text(share.n, needed, "samples in the window")
     distance = abs(limit - share.value)
     variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
     more = z**2 * variance / distance**2 if distance else math.inf
@@ -113,7 +112,7 @@ def deciding_window(
         return None
     sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
     hits, sizes = sums[:, starts + length] - sums[:, starts]
-    if expectation.metric.name in _COUNTERS:
+    if expectation.metric.dimension is Dimension.RATE:
         # Arrivals come by chance, and so many are not the target's doing.
         sizes, value = np.full(starts.size, length), hits / length
         low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
@@ -127,7 +126,10 @@ def deciding_window(
     place = _deciding(fails, passes, sizes, value if holds(1, 0) else -value)
     word = Word.FAIL if fails[place] else Word.PASS if passes[place] else Word.INCONCLUSIVE
     start, n_here = int(starts[place]), int(sizes[place])
-    share = Estimate(float(value[place]), float(low[place]), float(high[place]), n_here) if n_here else None
+    if not n_here:
+        return Window(start, start + length, word, None)
+    confidence = precision_of(expectation, spans).confidence
+    share = Estimate(float(value[place]), float(low[place]), float(high[place]), n_here, confidence=confidence)
     return Window(start, start + length, word, share)
 
 
@@ -157,9 +159,10 @@ def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share
     if metric.quantile is not None:
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
-    if metric.name in _COUNTERS:
-        return _Share(*[rows[rows["series"] == _COUNTERS[metric.name]]] * 2)
-    return _Share(*ratio_rows("goodput_ratio" if metric.objective else metric.name, rows))
+    estimator = ESTIMATORS[metric.name]
+    if isinstance(estimator, Rate):
+        return _Share(*[estimator.counted(rows)] * 2)
+    return _Share(*ratio_parts(metric, rows))
 
 
 def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
@@ -193,5 +196,5 @@ def _shown(
         return quantile_estimate(histogram(rows, scope.series, scope.outcome), metric.quantile, precision) or share
     if metric.objective is not None:
         budget = 1 - metric.objective
-        return Estimate((1 - share.value) / budget, (1 - share.high) / budget, (1 - share.low) / budget, share.n)
+        return mapped(share, lambda ratio: (1 - ratio) / budget)
     return share

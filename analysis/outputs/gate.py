@@ -65,7 +65,7 @@ _WORST_FIRST: Final = (
 
 def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
     """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
-    return worst_of([each.exit_code(lenient=lenient) for each in gated])
+    return worst_of([entry.exit_code(lenient=lenient) for entry in gated])
 
 
 def worst_of(codes: Collection[ExitCode]) -> ExitCode:
@@ -90,12 +90,12 @@ def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
         "inconclusive": "pass" if lenient else "fail",
         "scenarios": [
             {
-                "scenario": each.scenario,
-                "verdict": each.verdict.word if each.verdict else None,
-                "reason": each.reason,
-                "run": each.run.path.name if each.run else None,
+                "scenario": entry.scenario,
+                "verdict": entry.verdict.word if entry.verdict else None,
+                "reason": entry.reason,
+                "run": entry.run.path.name if entry.run else None,
             }
-            for each in gated
+            for entry in gated
         ],
     }
     return json.dumps(content, indent=2) + "\n"
@@ -104,22 +104,22 @@ def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
 def gate_markdown(gated: Sequence[Gated]) -> str:
     """All scenarios at a glance, then the summary of each."""
     lines = ["| | scenario | why |", "|---|---|---|"]
-    lines += [f"| {each.word} | {markdown(each.scenario)} | {markdown(each.reason)} |" for each in gated]
-    parts = [summary_markdown(each.run, each.verdict) for each in gated if each.run and each.verdict]
+    lines += [f"| {entry.word} | {markdown(entry.scenario)} | {markdown(entry.reason)} |" for entry in gated]
+    parts = [summary_markdown(entry.run, entry.verdict) for entry in gated if entry.run and entry.verdict]
     return "\n".join([*lines, "", *parts])
 
 
 def gate_junit(gated: Sequence[Gated]) -> str:
     """One suite a scenario; what could not be measured is an error."""
     suites = ElementTree.Element("testsuites", name="loadproof")
-    for each in gated:
-        if each.run is not None and each.verdict is not None:
-            suites.append(ElementTree.fromstring(junit_xml(each.run, each.verdict)))  # noqa: S314 - written by us
+    for entry in gated:
+        if entry.run is not None and entry.verdict is not None:
+            suites.append(ElementTree.fromstring(junit_xml(entry.run, entry.verdict)))  # noqa: S314 - written by us
             continue
-        name = f"loadproof.{escaped(each.scenario)}"
+        name = f"loadproof.{escaped(entry.scenario)}"
         suite = ElementTree.SubElement(suites, "testsuite", name=name, tests="1", failures="0", errors="1")
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
-        ElementTree.SubElement(case, "error", type=_NOT_MEASURED, message=escaped(each.trouble))
+        ElementTree.SubElement(case, "error", type=_NOT_MEASURED, message=escaped(entry.trouble))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -127,26 +127,27 @@ def gate_junit(gated: Sequence[Gated]) -> str:
 def gate_table(gated: Sequence[Gated]) -> Table:
     """What each came to; paths stand below it, where nothing cuts them."""
     table = Table("", "scenario", "why")
-    for each in gated:
-        style = STYLES[each.verdict.word] if each.verdict else "bold red"
-        table.add_row(Text(each.word, style), *(Text(escaped(text)) for text in (each.scenario, each.reason)))
+    for entry in gated:
+        style = STYLES[entry.verdict.word] if entry.verdict else "bold red"
+        table.add_row(Text(entry.word, style), *(Text(escaped(text)) for text in (entry.scenario, entry.reason)))
     return table
 
 
 def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str]:
     """A workflow command for each threshold and finding that is not PASS, and for each scenario not measured."""
-    for each in gated:
-        if each.verdict is None:
-            yield _command("error", f"{each.scenario}: {_NOT_MEASURED}", each.trouble)
+    for entry in gated:
+        if entry.verdict is None:
+            yield _command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)
             continue
-        told = [
-            (one.word, f"{one.threshold.scope}: {one.threshold.expect}", one.reason) for one in each.verdict.judgements
+        messages = [
+            (judgement.word, f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.reason)
+            for judgement in entry.verdict.judgements
         ]
-        told += [(one.word, one.what, one.remedy) for one in each.verdict.findings]
-        for word, title, message in told:
+        messages += [(finding.word, finding.what, finding.remedy) for finding in entry.verdict.findings]
+        for word, title, message in messages:
             if word is not Word.PASS:
                 kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
-                yield _command(kind, f"{each.scenario}: {word}", f"{title}: {message}")
+                yield _command(kind, f"{entry.scenario}: {word}", f"{title}: {message}")
 
 
 def _command(kind: str, title: str, message: str) -> str:

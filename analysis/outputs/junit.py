@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.judge.judgement import Word
 from analysis.outputs.dates import iso_text
 from loadproof.errors import escaped
@@ -38,7 +38,7 @@ class Case:
 def junit_xml(run: Run, verdict: Verdict) -> str:
     """A case a threshold, which takes as long as the load that it read, and one for each kind of finding."""
     scenario = run.manifest.scenario
-    lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.manifest.phases}
+    lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.phases}
     took_s = [
         sum(lived_s[phase] for phase in Scope.of(threshold, scenario).phases) for threshold in scenario.thresholds
     ]
@@ -54,11 +54,11 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
 
 def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
     """The same expectation twice is told apart by its number."""
-    seen: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     for judgement, each_s in zip(verdict.judgements, took_s, strict=True):
         name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"
-        seen[name] += 1
-        yield Case(name if seen[name] == 1 else f"{name} ({seen[name]})", judgement.word, judgement.reason, each_s)
+        times[name] += 1
+        yield Case(name if times[name] == 1 else f"{name} ({times[name]})", judgement.word, judgement.reason, each_s)
 
 
 def _finding_cases(findings: Sequence[Finding], took_s: float) -> Iterator[Case]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rich.console import Group
 from rich.text import Text
 
+from analysis.estimates.metrics import QUANTILES
 from analysis.foreign.caveats import cannot_show
 from analysis.foreign.turns import find_turns
 from analysis.inert import markdown, shortened
+from analysis.outputs.foreignverdict import CsvVerdictJson
 from analysis.outputs.junit import junit_suite, threshold_cases
 from analysis.outputs.tables import markdown_thresholds, terminal_view
-from analysis.outputs.verdictfile import FORMAT, estimate_json, threshold_json
-from analysis.outputs.verdictschema import CsvThresholdJson, CsvVerdictJson, EntryJson, RaisedJson, TurnJson
+from analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -27,17 +27,14 @@ if TYPE_CHECKING:
 
     from analysis.foreign.locustcsv import LocustRun
     from analysis.foreign.locustentries import Entry
-    from analysis.foreign.turns import Degradation
-    from analysis.judge.judgement import Judgement
+    from analysis.foreign.turns import TurnSearch
     from analysis.judge.verdict import Verdict
 
-NO_VERDICT: Final = "No verdict: no thresholds were given."
 INTERVAL: Final = "interval"
 INTERVAL_NOTE: Final = (
     "Intervals: 95 % confidence for error_ratio; for times only what Locust's rounding leaves open, "
     "since their sampling error is unknown."
 )
-QUANTILES: Final = (0.5, 0.95, 0.99)
 _MOST_IN_JSON: Final = 1_000
 _MOST_IN_MARKDOWN: Final = 20
 _MOST_EXCEPTIONS: Final = 10
@@ -51,7 +48,7 @@ class Examined:
 
     run: LocustRun
     verdict: Verdict | None
-    degradation: Degradation
+    search: TurnSearch
     caveats: tuple[str, ...]
 
 
@@ -59,12 +56,12 @@ def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
     return Examined(run, verdict, find_turns(run), cannot_show(run))
 
 
-def outputs(examined: Examined, directory: Path) -> dict[Path, str]:
+def csv_files(examined: Examined, directory: Path) -> dict[Path, str]:
     """The three files for programs, in `directory`."""
     texts = {
-        files.VERDICT: verdict_json(examined),
-        files.SUMMARY: summary_markdown(examined),
-        files.JUNIT: junit_xml(examined),
+        files.VERDICT: csv_verdict_json(examined),
+        files.SUMMARY: csv_summary_markdown(examined),
+        files.JUNIT: csv_junit_xml(examined),
     }
     return {output_path(examined.run, directory, name): text for name, text in texts.items()}
 
@@ -88,7 +85,7 @@ def first(items: Sequence[_T], most: int) -> tuple[list[_T], int]:
     return list(items[:most]), max(0, len(items) - most)
 
 
-def facts(run: LocustRun) -> str:
+def csv_facts(run: LocustRun) -> str:
     """One sentence on the whole run."""
     total = run.total
     if total is None or not total.requests:
@@ -101,78 +98,38 @@ def facts(run: LocustRun) -> str:
     return f"{total.requests:,} requests{rate}; {total.failures:,} failed ({share})."
 
 
-def verdict_json(examined: Examined) -> str:
-    run, verdict = examined.run, examined.verdict
+def csv_verdict_json(examined: Examined) -> str:
+    run = examined.run
     endpoints, left_out = worst(run, _MOST_IN_JSON)
-    content: CsvVerdictJson = {
-        "format": FORMAT,
-        "verdict": verdict.word if verdict else None,
-        "reason": verdict.reason if verdict else NO_VERDICT,
-        "next_step": verdict.next_step if verdict else None,
-        "source": {
-            "files": list(run.files),
-            "full_history": run.full_history,
-            "history_percentiles": "since the start" if run.cumulative else "last 10 s",
-            "start_unix_s": run.start_unix_s,
-            "duration_s": run.duration_s,
-            "damage": list(run.damage),
-        },
-        "cannot_show": list(examined.caveats),
-        "thresholds": [_threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "turns": [
-            TurnJson(kind=turn.kind, at_s=turn.at_s, users=turn.users, what=turn.what)
-            for turn in examined.degradation.turns
-        ],
-        "turns_extent": examined.degradation.extent,
-        "turns_looked_for": list(examined.degradation.looked_for),
-        "turns_notes": list(examined.degradation.notes),
-        "exceptions": [
-            RaisedJson(count=raised.count, message=raised.message) for raised in first(run.exceptions, _MOST_IN_JSON)[0]
-        ],
-        "all": _entry_json(run.total) if run.total else None,
-        "endpoints": [_entry_json(entry) for entry in endpoints],
-        "endpoints_left_out": left_out,
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    source = OfCsvs(
+        run=run,
+        verdict=examined.verdict or Unjudged(),
+        search=examined.search,
+        caveats=examined.caveats,
+        exceptions=first(run.exceptions, _MOST_IN_JSON)[0],
+        endpoints=endpoints,
+        endpoints_left_out=left_out,
+    )
+    return CsvVerdictJson.of(source).text()
 
 
-def _threshold_json(judgement: Judgement) -> CsvThresholdJson:
-    """As of a run directory, and whether the interval is more than the rounding."""
-    known = judgement.threshold.expectation.metric.name in {"error_ratio", "count"}
-    return {**threshold_json(judgement), "sampling_error_known": known}
-
-
-def _entry_json(entry: Entry) -> EntryJson:
-    known: EntryJson = {
-        "method": entry.method,
-        "name": entry.name,
-        "requests": entry.requests,
-        "failures": entry.failures,
-        "throughput_rps": entry.throughput.value if entry.throughput else None,
-        "mean_s": estimate_json(entry.mean),
-        "max_s": estimate_json(entry.maximum),
-    }
-    times = {f"p{quantile * 100:.10g}_s": estimate_json(value) for quantile, value in entry.quantiles.items()}
-    return cast("EntryJson", {**known, **times})
-
-
-def summary_markdown(examined: Examined) -> str:
+def csv_summary_markdown(examined: Examined) -> str:
     """Reads well as a GitHub step summary."""
     run, verdict = examined.run, examined.verdict
     lines = [f"## {verdict.word if verdict else 'Report'}: {markdown(shortened(run.name))}", ""]
     if verdict:
         lines += [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}", ""]
         lines += [*markdown_thresholds(verdict, INTERVAL), "", INTERVAL_NOTE, ""]
-    lines += [f"{markdown(facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
-    lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.degradation.turns]
-    lines += ["", markdown(turns_note(examined.degradation)), ""]
-    lines += [*(f"- {markdown(note)}" for note in examined.degradation.notes), "", *_markdown_endpoints(run), ""]
+    lines += [f"{markdown(csv_facts(run))}{'' if verdict else f' {NO_VERDICT}'}", ""]
+    lines += [f"- {markdown(turn_text(turn.at_s, turn.users, turn.what))}" for turn in examined.search.turns]
+    lines += ["", markdown(turns_note(examined.search)), ""]
+    lines += [*(f"- {markdown(note)}" for note in examined.search.notes), "", *_markdown_endpoints(run), ""]
     if run.exceptions:
         raised = exceptions_text(run, _MOST_EXCEPTIONS)
-        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(one)}" for one in raised), ""]
+        lines += ["Exceptions in the locustfile:", "", *(f"- {markdown(text)}" for text in raised), ""]
     lines += ["What these files can't show:", "", *(f"- {markdown(caveat)}" for caveat in examined.caveats), ""]
     if run.damage:
-        lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{one}.')}" for one in run.damage), ""]
+        lines += ["What was missing or damaged:", "", *(f"- {markdown(f'{damage}.')}" for damage in run.damage), ""]
     return "\n".join(line for number, line in enumerate(lines) if line or lines[number - 1])
 
 
@@ -180,14 +137,14 @@ def turn_text(at_s: float, users: float, what: str) -> str:
     return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
 
 
-def turns_note(degradation: Degradation) -> str:
+def turns_note(search: TurnSearch) -> str:
     """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
     nothing = ""
-    if degradation.looked and not degradation.turns:
-        whole = len(degradation.looked_for) == len(_KINDS)
-        kinds = " and ".join(_KINDS[kind] for kind in degradation.looked_for)
+    if search.looked and not search.turns:
+        whole = len(search.looked_for) == len(_KINDS)
+        kinds = " and ".join(_KINDS[kind] for kind in search.looked_for)
         nothing = "No turning point found. " if whole else f"No turning point in {kinds}. "
-    return nothing + degradation.extent
+    return nothing + search.extent
 
 
 _KINDS: Final = {"failures": "failures", "throughput": "throughput", "times": "response times"}
@@ -225,7 +182,7 @@ def entry_cells(entry: Entry) -> list[str]:
     ]
 
 
-def junit_xml(examined: Examined) -> str:
+def csv_junit_xml(examined: Examined) -> str:
     """One case a threshold; no case where there was none."""
     verdict, lasted_s = examined.verdict, examined.run.duration_s
     cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
@@ -235,14 +192,14 @@ def junit_xml(examined: Examined) -> str:
 def terminal(examined: Examined) -> Group:
     """The verdict, or the lack of one, and what turned; nothing in it is read as rich's markup."""
     verdict = examined.verdict
-    turns = examined.degradation.turns
+    turns = examined.search.turns
     return Group(
         terminal_view(verdict, INTERVAL) if verdict else Text(NO_VERDICT),
-        Text(escaped(facts(examined.run))),
+        Text(escaped(csv_facts(examined.run))),
         *(Text(escaped(turn_text(turn.at_s, turn.users, turn.what))) for turn in turns),
-        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.degradation)))]),
-        *(Text(escaped(f"note: {one}")) for one in examined.degradation.notes),
-        *(Text(escaped(f"exception in the locustfile: {one}")) for one in exceptions_text(examined.run, 3)),
-        *(Text(escaped(f"note: {one}")) for one in examined.run.damage),
+        *([] if examined.run.history.empty else [Text(escaped(turns_note(examined.search)))]),
+        *(Text(escaped(f"note: {note}")) for note in examined.search.notes),
+        *(Text(escaped(f"exception in the locustfile: {text}")) for text in exceptions_text(examined.run, 3)),
+        *(Text(escaped(f"note: {damage}")) for damage in examined.run.damage),
         Text("note: such files can't show whether the load generator kept up"),
     )

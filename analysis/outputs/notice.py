@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.estimates.metrics import summary
+from analysis.estimates.summary import summary
 from analysis.inert import shortened
 from analysis.judge.verdict import PRECEDENCE
 from analysis.outputs.gate import worst_exit_code
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.frames.run import Run
     from analysis.outputs.gate import Gated
 
-FORMAT: Final = 1
+NOTICE_FORMAT: Final = 1
 VERDICT: Final = "loadproof.verdict"
 GATE: Final = "loadproof.gate"
 LONGEST_TEXT: Final = 3500
@@ -36,10 +36,10 @@ def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
     code = worst_exit_code(gated, lenient=lenient)
     worst = _deciding(gated, lenient=lenient)
     at = str(shown_at) if shown_at else None
-    content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": FORMAT, "exit_code": int(code)}
+    content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": NOTICE_FORMAT, "exit_code": int(code)}
     if is_gate:
         content |= {"word": worst.word, "reason": f"{worst.scenario}: {worst.reason}", "report": at}
-        content["scenarios"] = [_verdict(each) for each in gated]
+        content["scenarios"] = [_verdict(entry) for entry in gated]
     else:
         content |= {**_verdict(worst), "report": at}
     return json.dumps(content)
@@ -49,11 +49,11 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
     """Plain text, whatever names and reasons hold."""
     worst = _deciding(gated, lenient=lenient)
     lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
-    for each in gated:
-        target = f" against {each.run.manifest.target.base_url}" if each.run else ""
-        lines.append(f"{_SIGNS.get(each.word, '❔')} {each.scenario}: {each.word}{target}")
-        lines.append(shortened(each.reason, _LONGEST_REASON))
-        if each.run and (counts := _counts(each.run)):
+    for entry in gated:
+        target = f" against {entry.run.manifest.target.base_url}" if entry.run else ""
+        lines.append(f"{_SIGNS.get(entry.word, '❔')} {entry.scenario}: {entry.word}{target}")
+        lines.append(shortened(entry.reason, _LONGEST_REASON))
+        if entry.run and (counts := _counts(entry.run)):
             lines.append(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
     if shown_at:
         lines.append(f"report: {shown_at}")
@@ -63,8 +63,8 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
     """The worst of those whose exit code is that of all."""
     code = worst_exit_code(gated, lenient=lenient)
-    deciding = [each for each in gated if each.exit_code(lenient=lenient) == code] or list(gated)
-    return min(deciding, key=lambda each: PRECEDENCE.index(each.word) if each.word in PRECEDENCE else -1)
+    deciding = [entry for entry in gated if entry.exit_code(lenient=lenient) == code] or list(gated)
+    return min(deciding, key=lambda entry: PRECEDENCE.index(entry.word) if entry.word in PRECEDENCE else -1)
 
 
 def _verdict(gated: Gated) -> dict[str, Any]:

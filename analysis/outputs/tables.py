@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from analysis.estimates.metrics import SummaryRow, summary
+from analysis.estimates.summary import SummaryRow, summary
 from analysis.frames.failures import failures
 from analysis.inert import markdown
 from analysis.judge.judgement import Judgement, Word, interval_text
@@ -38,7 +38,7 @@ STYLES: Final = {
 }
 
 
-def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
     """verdict.json, summary.md and junit.xml of the run directory."""
     return {
         run.path / files.VERDICT: verdict_json(run, verdict, baseline),
@@ -96,10 +96,15 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
 
 def _markdown_failures(run: Run) -> list[str]:
     """What failed most, each with a request that did."""
-    found = failures(run.path, _MOST_FAILURES, run.events)
+    most_frequent = failures(run.path, _MOST_FAILURES, run.events)
     rows = [
-        (f"{each.times:,}", each.endpoint, each.message, f"{each.request} → {each.answer}" if each.request else "–")
-        for each in found
+        (
+            f"{failure.times:,}",
+            failure.endpoint,
+            failure.message,
+            f"{failure.request} → {failure.answer}" if failure.request else "–",
+        )
+        for failure in most_frequent
     ]
     head = ["| times | endpoint | error | for example |", "|---:|---|---|---|"]
     return [*head, *(f"| {' | '.join(map(markdown, row))} |" for row in rows), ""] if rows else []

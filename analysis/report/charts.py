@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.estimates.metrics import QUANTILES, busiest
-from analysis.estimates.overtime import broken_at_gaps, counts_over_time, outcomes_over_time, quantiles_over_time
+from analysis.estimates.metrics import QUANTILES
+from analysis.estimates.overtime import broken_at_gaps, quantiles_over_time
 from analysis.frames.cellsums import histogram
 from analysis.report.drawing import (
     FAINT,
@@ -32,16 +31,19 @@ from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
+    import pandas as pd
     from markupsafe import Markup
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from analysis.frames.run import Run
+    from analysis.frames.traffic import Traffic
 
 
-def load_chart(run: Run) -> Markup:
+def load_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
     """Offered load, sent requests and goodput per second."""
-    table = thinned(counts_over_time(run))
-    with _chart("load", run, "requests per second") as (axes, drawing):
+    table = thinned(counts)
+    with _chart("load", traffic, "requests per second") as (axes, drawing):
         axes.plot(table.index, table["offered"], color=LINES[2], linestyle=":", label="offered")
         axes.plot(table.index, table["sent"], color=LINES[0], label="sent")
         axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="goodput")
@@ -50,10 +52,10 @@ def load_chart(run: Run) -> Markup:
     return drawing.svg("Offered load, sent requests and goodput per second")
 
 
-def throughput_chart(run: Run) -> Markup:
+def throughput_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
     """Requests and ok answers per second, of a log."""
-    table = thinned(counts_over_time(run))
-    with _chart("throughput", run, "requests per second") as (axes, drawing):
+    table = thinned(counts)
+    with _chart("throughput", traffic, "requests per second") as (axes, drawing):
         axes.plot(table.index, table["sent"], color=LINES[0], label="requests")
         axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="ok")
         axes.set_ylim(bottom=0)
@@ -61,13 +63,13 @@ def throughput_chart(run: Run) -> Markup:
     return drawing.svg("Requests and ok answers per second")
 
 
-def heat_chart(run: Run) -> Markup | None:
+def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
     """How many ok answers took how long, when, under their quantiles; None without such answers."""
-    table = broken_at_gaps(quantiles_over_time(run, width_s=_width_s(run)) * 1000)
+    table = broken_at_gaps(quantiles_over_time(answers, width_s=_width_s(traffic)) * 1000)
     if table.empty:
         return None
-    with _chart("heat", run, "response time") as (axes, drawing):
-        draw_heat(axes, run)
+    with _chart("heat", traffic, "response time") as (axes, drawing):
+        draw_heat(axes, answers, end_s=traffic.measured_s)
         for quantile, style in zip(QUANTILES, ("--", "-", ":"), strict=True):
             axes.plot(table.index, table[quantile], color=INK, linestyle=style, label=f"p{quantile * 100:g}")
         log_durations(axes)
@@ -75,15 +77,14 @@ def heat_chart(run: Run) -> Markup | None:
     return drawing.svg("Heat map of the response times of ok answers, with their median, 95th and 99th percentile")
 
 
-def endpoints_chart(run: Run) -> Markup | None:
-    """The p95 of each endpoint over time; None without ok answers."""
-    endpoints = busiest(run, len(LINES))
-    if not histogram(run.intervals, "response", Outcome.OK).any():
+def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
+    """The p95 of the first of these endpoints over time, as many as there are colours; None without ok answers."""
+    if answers.empty:
         return None
-    with _chart("endpoints", run, "p95 response time") as (axes, drawing):
-        for number, endpoint in enumerate(endpoints):
-            rows = run.intervals[run.intervals["endpoint"] == endpoint]
-            table = broken_at_gaps(quantiles_over_time(replace(run, intervals=rows), width_s=_width_s(run)) * 1000)
+    with _chart("endpoints", traffic, "p95 response time") as (axes, drawing):
+        for number, endpoint in enumerate(endpoints[: len(LINES)]):
+            own = answers[answers["endpoint"] == endpoint]
+            table = broken_at_gaps(quantiles_over_time(own, width_s=_width_s(traffic)) * 1000)
             style = ("-", "--", ":", "-.")[number % 4]
             axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
         log_durations(axes)
@@ -91,10 +92,11 @@ def endpoints_chart(run: Run) -> Markup | None:
     return drawing.svg("95th percentile of the response time of ok answers of each endpoint over time")
 
 
-def spectrum_chart(run: Run) -> Markup | None:
-    """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers."""
-    rows = run.intervals[~run.intervals["phase"].isin([span.name for span in run.manifest.phases if span.warm_up])]
-    counts = {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
+def spectrum_chart(counts: Mapping[str, NDArray[np.int64]]) -> Markup | None:
+    """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers.
+
+    `counts` is of `spectrum_of`.
+    """
     n = int(counts["response"].sum())
     if not n:
         return None
@@ -115,13 +117,20 @@ def spectrum_chart(run: Run) -> Markup | None:
     return drawing.svg("Response and service time of ok answers by quantile, on a log scale of 1/(1-q)")
 
 
-def outcomes_chart(run: Run) -> Markup | None:
+def spectrum_of(traffic: Traffic) -> dict[str, NDArray[np.int64]]:
+    """Histograms of the response and the service time of ok answers, warm-up left out."""
+    warm_up = [span.name for span in traffic.phases if span.warm_up]
+    rows = traffic.intervals[~traffic.intervals["phase"].isin(warm_up)] if warm_up else traffic.intervals
+    return {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
+
+
+def outcomes_chart(traffic: Traffic, outcomes: pd.DataFrame) -> Markup | None:
     """Requests that did not end ok, stacked by outcome; None when all did."""
-    table = outcomes_over_time(run).drop(columns=str(Outcome.OK))
+    table = outcomes.drop(columns=str(Outcome.OK))
     table = thinned(table.loc[:, table.sum() > 0])
     if table.empty or not len(table.columns):
         return None
-    with _chart("outcomes", run, "requests per second") as (axes, drawing):
+    with _chart("outcomes", traffic, "requests per second") as (axes, drawing):
         stacked(axes, table, step="mid")
         drawing.legend(axes)
     return drawing.svg("Requests that did not end ok, by outcome, per second")
@@ -163,11 +172,11 @@ def target_chart(run: Run) -> Markup | None:
 
 
 @contextmanager
-def _chart(name: str, run: Run, label: str) -> Iterator[tuple[Axes, Drawing]]:
+def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Drawing]]:
     """Axes over the run's time with its phases shaded and its bursts and mishaps marked."""
-    end_s = max(run.measured_s, 1.0)
+    end_s = max(traffic.measured_s, 1.0)
     with chart(name, label, end_s=end_s) as (axes, drawing):
-        for number, span in enumerate(run.manifest.phases):
+        for number, span in enumerate(traffic.phases):
             if span.start_s >= end_s:
                 continue
             if number % 2 == 0:
@@ -178,19 +187,19 @@ def _chart(name: str, run: Run, label: str) -> Iterator[tuple[Axes, Drawing]]:
             axes.text(middle_s, 1.02, name_shown, transform=place, ha="center", va="bottom", fontsize=8)
             for at_s in span.bursts_s:
                 axes.axvline(at_s, color=FAINT, linestyle=":", linewidth=0.8)
-        for at_s, kind in _mishaps(run):
+        for at_s, kind in _mishaps(traffic):
             axes.axvline(at_s, color=LINES[3], linestyle="--", linewidth=0.8)
             place = axes.get_xaxis_transform()
             axes.text(at_s, 0.97, f" {kind}", transform=place, va="top", fontsize=8, color=LINES[3])
         yield axes, drawing
 
 
-def _mishaps(run: Run) -> list[tuple[float, str]]:
+def _mishaps(traffic: Traffic) -> list[tuple[float, str]]:
     """What came between: a target's death, a stop, a broken threshold, lost workers."""
-    found = run.events[~run.events["kind"].isin(["phase", "burst"])]
-    kinds = [escaped(str(kind)).replace("_", " ") for kind in found["kind"]]
-    return list(zip(found["time_s"].tolist(), kinds, strict=True))
+    events = traffic.events[~traffic.events["kind"].isin(["phase", "burst"])]
+    kinds = [escaped(str(kind)).replace("_", " ") for kind in events["kind"]]
+    return list(zip(events["time_s"].tolist(), kinds, strict=True))
 
 
-def _width_s(run: Run) -> int:
-    return max(1, int(np.ceil(run.measured_s / MOST_POINTS)))
+def _width_s(traffic: Traffic) -> int:
+    return max(1, int(np.ceil(traffic.measured_s / MOST_POINTS)))

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimates.metrics import QUANTILES
-from analysis.estimates.recovery import seconds_around
 from analysis.report.drawing import FAINT, INK, LINES, SHADE, bars, chart, log_durations, log_numbers, right_axes
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from analysis.estimates.drift import Drift
     from analysis.estimates.recovery import Recovery
-    from analysis.frames.run import Run
     from analysis.judge.loadcurve import LoadCurve, Scalability, Step
 
 
@@ -91,9 +89,11 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
     return drawing.svg("Throughput against requests in flight, with the Universal Scalability Law fitted to it")
 
 
-def recovery_chart(run: Run, recovery: Recovery, number: int) -> Markup:
-    """Goodput ratio and p95 from the end of the calm before until it was calm again, with what p95 may be."""
-    seconds = seconds_around(run, recovery, tuple(run.manifest.scenario.mix))
+def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Markup:
+    """Goodput ratio and p95 from the end of the calm before until it was calm again, with what p95 may be.
+
+    `seconds` is of `seconds_around`.
+    """
     with chart(f"recovery-{number}", "goodput ratio, %") as (axes, drawing):
         lines = axes.plot(seconds.index, 100 * seconds["ratio"], color=LINES[1], label="goodput ratio")
         axes.set_ylim(0, 105)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.estimates.recovery import seconds_around
 from analysis.judge.judgement import interval_text
 from analysis.judge.loadcurve import Past
 from analysis.report.degradationcharts import (
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     from analysis.judge.loadcurve import LoadCurve, Step
 
 
-def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
+def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:
     """For the template; empty parts where a run shows nothing of the kind."""
-    phases = dict.fromkeys(drift.phase for drift in found.drifts)
+    phases = dict.fromkeys(drift.phase for drift in degradation.drifts)
     return {
-        "shedding": f"{found.shedding.refused:,} requests were refused, {found.shedding}." if found.shedding else None,
-        "curve": _curve_view(found.curve) if found.curve else None,
+        "shedding": f"{degradation.shedding.refused:,} requests were refused, {degradation.shedding}."
+        if degradation.shedding
+        else None,
+        "curve": _curve_view(degradation.curve) if degradation.curve else None,
         "recoveries": [
-            {"told": _recovery_told(recovery), "chart": recovery_chart(run, recovery, number)}
-            for number, recovery in enumerate(found.recoveries)
+            {
+                "text": _recovery_text(recovery),
+                "chart": recovery_chart(recovery, seconds_around(run, recovery, run.endpoints), number),
+            }
+            for number, recovery in enumerate(degradation.recoveries)
         ],
         "drifts": [
-            _drift_view([drift for drift in found.drifts if drift.phase == phase], phase, number)
+            _drift_view([drift for drift in degradation.drifts if drift.phase == phase], phase, number)
             for number, phase in enumerate(phases)
         ],
     }
@@ -46,7 +52,7 @@ def degradation_view(run: Run, found: Degradation) -> dict[str, Any]:
 
 def _curve_view(curve: LoadCurve) -> dict[str, Any]:
     return {
-        "told": list(_curve_told(curve)),
+        "text": list(_curve_text(curve)),
         "chart": load_curve_chart(curve),
         "lost": lost_chart(curve),
         "planned": "Concurrent users" if curve.is_closed else "Arrivals per second; each runs one task of a user",
@@ -55,7 +61,7 @@ def _curve_view(curve: LoadCurve) -> dict[str, Any]:
     }
 
 
-def _curve_told(curve: LoadCurve) -> Iterator[str]:
+def _curve_text(curve: LoadCurve) -> Iterator[str]:
     held, broke, top = curve.held, curve.broke, curve.rising[-1]
     if not curve.sound:
         yield "Nothing can be concluded: the generator was late at every step."
@@ -110,7 +116,7 @@ def _past_text(step: Step) -> str:
     return step.past or "–"
 
 
-def _recovery_told(recovery: Recovery) -> str:
+def _recovery_text(recovery: Recovery) -> str:
     """One sentence."""
     where = f"After {recovery.trigger}"
     lost = f"{recovery.lost:,} requests were not goodput until then" if recovery.lost else "nothing was lost"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from analysis.report.plotting import Figure, FigureCanvasSVG, FuncFormatter, LogLocator, NullFormatter, mpl
+from analysis.report.svg import page_element
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -28,17 +28,15 @@ MOST_POINTS: Final = 400
 _MANY_TICKS: Final = 300
 """Between the ends of a log axis: only its decades have room."""
 _SIZE_IN: Final = (8.6, 2.5)
-INK, FAINT, SHADE = "#010203", "#020304", "#030405"
-HEAT: Final = ("#0d0e0f", "#0e0f10", "#0f1011", "#101112", "#111213")
+_VARIABLES: Final = ("ink", "faint", "shade", *(f"line-{n}" for n in range(1, 8)), *(f"heat-{n}" for n in range(1, 6)))
+"""The page's colours, as CSS has them."""
+_STAND_INS: Final = {variable: f"#{n:02x}{n + 1:02x}{n + 2:02x}" for n, variable in enumerate(_VARIABLES, start=1)}
+"""What Matplotlib draws in their place, for it knows no variables."""
+INK, FAINT, SHADE = (_STAND_INS[variable] for variable in ("ink", "faint", "shade"))
+LINES: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("line-"))
+HEAT: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("heat-"))
 """From few to many."""
-LINES: Final = ("#040506", "#050607", "#060708", "#070809", "#08090a", "#090a0b", "#0a0b0c")
 _HATCHES: Final = ("", "//", "..", "xx", "\\\\", "++")
-_VARIABLES: Final = {INK: "ink", FAINT: "faint", SHADE: "shade"} | {
-    colour: f"{kind}-{number}"
-    for kind, colours in (("line", LINES), ("heat", HEAT))
-    for number, colour in enumerate(colours, start=1)
-}
-"""Stand-ins that matplotlib draws with, and the CSS variables that they become."""
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -80,18 +78,9 @@ class Drawing:
             buffer = io.StringIO()
             metadata: Mapping[str, None] = {"Date": None, "Creator": None, "Format": None, "Type": None}
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=dict(metadata))
-        text = buffer.getvalue()
-        text = text[text.index("<svg") :]
-        text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{self._name}-", text)
-        # A hundredth of a point is more than any screen shows.
-        text = re.sub('="[^"]*"', lambda value: re.sub(r"(\d\.\d\d)\d+", r"\1", value[0]), text)
-        text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--font)", text)
-        for colour, variable in _VARIABLES.items():
-            text = text.replace(colour, f"var(--{variable})")
-        head = f'<svg role="img" aria-label="{escape(description)}" '
-        # Without its own width and height the chart takes the width of the page.
-        text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2).replace("<svg ", head, 1)
-        return Markup(text + self._values(lines))  # noqa: S704 - matplotlib and json.dumps escape what they write
+        colours = {colour: variable for variable, colour in _STAND_INS.items()}
+        text = page_element(buffer.getvalue(), name=self._name, description=description, colours=colours)
+        return Markup(text + self._values(lines))  # noqa: S704 - ElementTree and json.dumps escape what they write
 
     def _values(self, lines: list[Line2D]) -> str:
         """Where the plot lies in the picture, its x axis, and the lines' points as they are read, as JSON."""

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.overtime import answered
 from analysis.frames.cellsums import blocks
 from analysis.report.drawing import HEAT
 from analysis.report.plotting import Path, PathPatch
 from loadproof.histogram import MIDPOINT_US
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-
-    from analysis.frames.run import Run
 
 _COLUMNS: Final = 120
 _ROWS_A_DECADE: Final = 12
@@ -26,10 +24,10 @@ _LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_D
 """Of each bucket, the row that it is drawn in; that of 1 ms is 0."""
 
 
-def draw_heat(axes: Axes, run: Run) -> None:
-    """Cells of time and response time (in ms, on a log scale), the stronger the more `ok` answers."""
-    width_s = max(1, int(np.ceil(run.measured_s / _COLUMNS)))
-    cells, first = _cells(run, width_s)
+def draw_heat(axes: Axes, answers: pd.DataFrame, *, end_s: float) -> None:
+    """Cells of time and response time (in ms, on a log scale), the stronger the more answers."""
+    width_s = max(1, int(np.ceil(end_s / _COLUMNS)))
+    cells, first = _cells(answers, width_s)
     shade = _shades(cells)
     for number, colour in enumerate(HEAT, start=1):
         vertices, codes = _rectangles(shade == number)
@@ -39,12 +37,12 @@ def draw_heat(axes: Axes, run: Run) -> None:
             axes.add_patch(PathPatch(Path(vertices, codes), facecolor=colour, linewidth=0))
 
 
-def _cells(run: Run, width_s: int) -> tuple[NDArray[np.float64], int]:
+def _cells(answers: pd.DataFrame, width_s: int) -> tuple[NDArray[np.float64], int]:
     """Answers by time and level, shape (columns, rows), and the lowest row's level."""
     # Of a run whose generator left no samples, nobody knows how long it was measured.
-    columns = int(run.intervals["second"].max()) // width_s + 1
+    columns = int(answers["second"].max()) // width_s + 1
     cells = np.zeros((columns, int(_LEVEL[-1] - _LEVEL[0]) + 1))
-    for rows in map(answered, blocks(run.intervals)):
+    for rows in blocks(answers):
         place = (rows["second"] // width_s).to_numpy() * cells.shape[1] + (_LEVEL[rows["bucket"]] - _LEVEL[0])
         cells += np.bincount(place, weights=rows["count"], minlength=cells.size).reshape(cells.shape)
     seen = np.flatnonzero(cells.any(axis=0))

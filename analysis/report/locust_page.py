@@ -8,17 +8,17 @@ from analysis.inert import shortened
 from analysis.outputs.dates import date_text
 from analysis.outputs.locust import (
     INTERVAL_NOTE,
-    NO_VERDICT,
     Examined,
+    csv_facts,
+    csv_files,
     entry_cells,
-    facts,
     first,
     output_path,
-    outputs,
     turn_text,
     turns_note,
     worst,
 )
+from analysis.outputs.verdictfile import NO_VERDICT
 from analysis.report import locustcharts
 from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
@@ -33,20 +33,21 @@ _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300
 
 
-def write_outputs(examined: Examined, directory: Path) -> Path:
+def write_csv_report(examined: Examined, directory: Path) -> Path:
     """The page and the three files for programs into `directory`, which is made if need be; the page's path.
 
     OutputError when it doesn't take them.
     """
     files.make_directory(directory)
     page = output_path(examined.run, directory, files.REPORT)
-    files.write_all({**outputs(examined, directory), page: render_report(examined)})
+    files.write_all({**csv_files(examined, directory), page: render_csv_page(examined)})
     return page
 
 
-def render_report(examined: Examined) -> str:
+def render_csv_page(examined: Examined) -> str:
     """The whole page; the same bytes for the same CSVs."""
-    run, verdict, turns = examined.run, examined.verdict, examined.degradation.turns
+    run, verdict, turns = examined.run, examined.verdict, examined.search.turns
+    table = locustcharts.windows_drawn(run)
     entries, entries_left = worst(run, _MOST_ROWS)
     failures, failures_left = first(run.failures, _MOST_ROWS)
     exceptions, exceptions_left = first(run.exceptions, _MOST_ROWS)
@@ -56,14 +57,14 @@ def render_report(examined: Examined) -> str:
         verdict=verdict,
         no_verdict=NO_VERDICT,
         interval_note=INTERVAL_NOTE,
-        facts=facts(run),
+        facts=csv_facts(run),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
         turns=[turn_text(turn.at_s, turn.users, turn.what) for turn in turns],
-        turns_note=turns_note(examined.degradation),
-        turns_notes=examined.degradation.notes,
-        load_chart=locustcharts.load_chart(run, turns),
-        times_chart=locustcharts.times_chart(run, turns),
-        failures_chart=locustcharts.failures_chart(run, turns),
+        turns_note=turns_note(examined.search),
+        turns_notes=examined.search.notes,
+        load_chart=locustcharts.users_chart(run, table, turns),
+        times_chart=locustcharts.times_chart(run, table, turns),
+        failures_chart=locustcharts.failures_chart(run, table, turns),
         against_load_chart=locustcharts.against_load_chart(run),
         width_s=locustcharts.width_s(run),
         cumulative=run.cumulative,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from analysis.foreign.turns import windows
+from analysis.estimates.metrics import QUANTILES
+from analysis.foreign.locustwindows import windows
 from analysis.report.drawing import FAINT, LINES, MOST_POINTS, chart, log_durations, right_axes
 
 if TYPE_CHECKING:
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.turns import Turn
+    from analysis.foreign.turnlooks import Turn
 
 _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that, and not the load."""
-_QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+def windows_drawn(run: LocustRun) -> pd.DataFrame:
+    """What the charts over time are handed."""
+    return windows(run, width_s(run))
 
 
 def width_s(run: LocustRun) -> int:
@@ -26,9 +31,8 @@ def width_s(run: LocustRun) -> int:
     return max(_NARROWEST_S, math.ceil(run.duration_s / MOST_POINTS))
 
 
-def load_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Users and requests per second; None without a history of two windows."""
-    table = windows(run, width_s(run))
     if len(table) < 2:
         return None
     with chart("load", "requests per second", end_s=_end_s(run)) as (axes, drawing):
@@ -42,17 +46,17 @@ def load_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
     return drawing.svg("Requests per second and users over time")
 
 
-def times_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Percentiles as the history has them, the worst of each window, and the mean of each window; None without."""
     width = width_s(run)
-    means = windows(run, width).dropna(subset=["mean_s"])
+    means = table.dropna(subset=["mean_s"])
     history = run.history.groupby(run.history["time_s"] // width * width).max()
-    columns = [quantile for quantile in _QUANTILES if quantile in history and history[quantile].notna().any()]
+    columns = [quantile for quantile in QUANTILES if quantile in history and history[quantile].notna().any()]
     if means.empty or not (columns or (means["mean_s"] > 0).any()):
         return None
     suffix = ", since the start" if run.cumulative else ""
     with chart("times", "response time", end_s=_end_s(run)) as (axes, drawing):
-        for quantile, colour, style in zip(_QUANTILES, (LINES[1], LINES[0], LINES[3]), ("--", "-", ":"), strict=True):
+        for quantile, colour, style in zip(QUANTILES, (LINES[1], LINES[0], LINES[3]), ("--", "-", ":"), strict=True):
             if quantile in columns:
                 times_ms = _positive(history[quantile] * 1000)
                 axes.plot(history["time_s"], times_ms, color=colour, linestyle=style, label=_title(quantile, suffix))
@@ -63,9 +67,8 @@ def times_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
     return drawing.svg("Percentiles and mean of the response time over time")
 
 
-def failures_chart(run: LocustRun, turns: tuple[Turn, ...]) -> Markup | None:
+def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
     """Failures per second; None where there were none."""
-    table = windows(run, width_s(run))
     if len(table) < 2 or not (table["failures"] > 0).any():
         return None
     with chart("failures", "failures per second", end_s=_end_s(run)) as (axes, drawing):

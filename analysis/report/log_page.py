@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import busiest, summary
+from analysis.estimates.overtime import answered, over_time
+from analysis.estimates.summary import busiest, summary
 from analysis.inert import markdown
+from analysis.outputs.foreignverdict import LogVerdictJson
 from analysis.outputs.junit import junit_suite, threshold_cases
-from analysis.outputs.locust import NO_VERDICT
 from analysis.outputs.tables import markdown_thresholds
-from analysis.outputs.verdictfile import FORMAT, row_json, threshold_json
+from analysis.outputs.verdictfile import OfLog, Unjudged
 from analysis.report import charts
 from analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome
@@ -20,26 +20,27 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.estimates.metrics import SummaryRow
+    from analysis.estimates.summary import SummaryRow
     from analysis.foreign.requestlog import RequestLog
     from analysis.judge.verdict import Verdict
-    from analysis.outputs.verdictschema import LogVerdictJson
 
 _MOST_ROWS: Final = 50
 
 
-def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
+def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
     """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
-    rows = summary(log.run, tuple(busiest(log.run, _MOST_ROWS)))
-    stem = log.run.manifest.scenario.name
-    texts = {files.REPORT: _page(log, verdict, rows), files.VERDICT: _json(log, verdict, rows)}
+    endpoints = tuple(busiest(log.traffic, _MOST_ROWS))
+    rows = summary(log.traffic, endpoints)
+    source = OfLog(log, verdict or Unjudged(), rows)
+    stem = log.path.stem
+    texts = {files.REPORT: _page(log, verdict, rows, endpoints), files.VERDICT: LogVerdictJson.of(source).text()}
     if verdict is not None:
         said = [f"{markdown(verdict.reason)}  ", f"**Next:** {markdown(verdict.next_step)}"]
         table = markdown_thresholds(verdict)
         texts[files.SUMMARY] = "\n".join(
-            [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(facts(log)), ""]
+            [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(log_facts(log)), ""]
         )
-        lasted_s = log.run.measured_s
+        lasted_s = log.traffic.measured_s
         cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
         texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
     files.make_directory(directory)
@@ -47,13 +48,13 @@ def write_outputs(log: RequestLog, verdict: Verdict | None, directory: Path) -> 
     return directory / f"{stem}_{files.REPORT}"
 
 
-def facts(log: RequestLog) -> str:
+def log_facts(log: RequestLog) -> str:
     """One sentence."""
-    lasted_s = log.run.measured_s
+    lasted_s = log.traffic.measured_s
     left_out = f"; {_several(log.unreadable, 'line')} left out" if log.unreadable else ""
     coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
     return (
-        f"{_several(log.requests, 'request')} of {_several(len(log.run.manifest.scenario.mix), 'kind')} "
+        f"{_several(log.requests, 'request')} of {_several(len(log.traffic.endpoints), 'kind')} "
         f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
         f"{''.join(f' Note: {note}.' for note in log.notes)}"
@@ -64,21 +65,22 @@ def _several(n: int, name: str) -> str:
     return f"{n:,} {name}{'' if n == 1 else 's'}"
 
 
-def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
-    run = log.run
+def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow], endpoints: tuple[str, ...]) -> str:
+    traffic = log.traffic
+    seconds, response_times = over_time(traffic), answered(traffic.intervals)
     return TEMPLATES.get_template("log.html").render(
-        name=run.manifest.scenario.name,
+        name=log.path.stem,
         verdict=verdict,
-        facts=facts(log),
+        facts=log_facts(log),
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements] if verdict else [],
-        load_chart=charts.throughput_chart(run),
-        heat_chart=charts.heat_chart(run),
-        endpoints_chart=charts.endpoints_chart(run),
-        spectrum_chart=charts.spectrum_chart(run),
-        outcomes_chart=charts.outcomes_chart(run),
+        load_chart=charts.throughput_chart(traffic, seconds.counts),
+        heat_chart=charts.heat_chart(traffic, response_times),
+        endpoints_chart=charts.endpoints_chart(traffic, response_times, endpoints),
+        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(traffic)),
+        outcomes_chart=charts.outcomes_chart(traffic, seconds.outcomes),
         outcomes=list(Outcome),
         rows=[_cells(row) for row in rows],
-        rows_left=max(0, len(run.manifest.scenario.mix) - _MOST_ROWS),
+        rows_left=max(0, len(traffic.endpoints) - _MOST_ROWS),
     )
 
 
@@ -89,18 +91,3 @@ def _cells(row: SummaryRow) -> dict[str, object]:
         "numbers": [f"{row.throughput_rps:.1f}", *times],
         "outcomes": [row.tally.outcomes[outcome] for outcome in Outcome],
     }
-
-
-def _json(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow]) -> str:
-    content: LogVerdictJson = {
-        "format": FORMAT,
-        "verdict": verdict.word if verdict else None,
-        "reason": verdict.reason if verdict else NO_VERDICT,
-        "next_step": verdict.next_step if verdict else None,
-        "requests": log.requests,
-        "unreadable": log.unreadable,
-        "notes": list(log.notes),
-        "thresholds": [threshold_json(judgement) for judgement in verdict.judgements] if verdict else [],
-        "summary": [row_json(row) for row in rows],
-    }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"

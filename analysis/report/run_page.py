@@ -10,10 +10,12 @@ import yaml
 
 from analysis.compare.baseline import differences
 from analysis.estimates.changes import changes
-from analysis.estimates.metrics import SummaryRow, summary
+from analysis.estimates.overtime import answered, over_time
+from analysis.estimates.summary import SummaryRow, busiest, summary
 from analysis.frames.bursts import bursts
 from analysis.frames.cellsums import histogram
 from analysis.frames.failures import failures
+from analysis.judge.judgement import ONE_RUN_A_SIDE
 from analysis.judge.verdict import badness
 from analysis.outputs import tables
 from analysis.outputs.dates import date_text
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 LATE_US: Final = 10_000
 MOST_FAILURES: Final = 10
 MOST_WORST: Final = 5
+MOST_ENDPOINTS: Final = 10
 _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
     "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
@@ -45,14 +48,18 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 }
 
 
-def outputs(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
+def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
     """All that the analysis adds to a run directory: the page, and the files for programs."""
-    return {**tables.outputs(run, verdict, baseline), run.path / files.REPORT: render_report(run, verdict, baseline)}
+    return {
+        **tables.program_files(run, verdict, baseline),
+        run.path / files.REPORT: render_run_page(run, verdict, baseline),
+    }
 
 
-def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
+def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
     """The whole page; the same bytes for the same run directory."""
     manifest = run.manifest
+    seconds, response_times = over_time(run), answered(run.intervals)
     return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
         about=_about(run),
@@ -60,16 +67,17 @@ def render_report(run: Run, verdict: Verdict, baseline: Run | None = None) -> st
         thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
         trouble=[finding for finding in verdict.findings if not finding.is_note],
         notes=[finding for finding in verdict.findings if finding.is_note],
-        load_chart=charts.load_chart(run),
-        heat_chart=charts.heat_chart(run),
-        endpoints_chart=charts.endpoints_chart(run),
-        spectrum_chart=charts.spectrum_chart(run),
+        load_chart=charts.load_chart(run, seconds.counts),
+        heat_chart=charts.heat_chart(run, response_times),
+        endpoints_chart=charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
+        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run)),
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
+        one_run_a_side=ONE_RUN_A_SIDE,
         compared=_compared(run, baseline) if baseline else None,
         worst=list(_worst(run)),
         failures=failures(run.path, MOST_FAILURES, run.events),
         raised=run.raised[:MOST_FAILURES],
-        outcomes_chart=charts.outcomes_chart(run),
+        outcomes_chart=charts.outcomes_chart(run, seconds.outcomes),
         generator_chart=charts.generator_chart(run),
         target_chart=charts.target_chart(run),
         resources=list(_resources(run)),
@@ -188,11 +196,11 @@ def _lateness(run: Run) -> str:
 
 def _resources(run: Run) -> Iterator[tuple[str, ...]]:
     """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
-    measured_s = min((span.start_s for span in run.manifest.phases if not span.warm_up), default=0.0)
-    for metric, (name, told) in _HELD.items():
+    measured_s = min((span.start_s for span in run.phases if not span.warm_up), default=0.0)
+    for metric, (name, shown) in _HELD.items():
         values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]
         if len(values):
-            yield name, *(told(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
+            yield name, *(shown(float(value)) for value in (values.iloc[0], values.iloc[-1], values.max()))
 
 
 def _shared_in(redis: RedisFacts | None) -> str:
@@ -214,7 +222,7 @@ def _environment(run: Run) -> dict[str, str]:
         "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
         "target": f"{manifest.target.base_url} ({manifest.target.kind})",
         "declared limits per client": limits or "none",
-        **{name: told for name, told in only_here.items() if told},
+        **{name: text for name, text in only_here.items() if text},
         "seed": str(manifest.seed),
         "workers": str(manifest.workers),
         "revision": manifest.revision,

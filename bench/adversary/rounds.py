@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.frames.run import load_run
 from analysis.judge.disturbances import disturbances
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
 from bench.adversary.case import INVALID, Case, Played
 
@@ -56,7 +56,7 @@ def wanted_quiet(reports: Path) -> bool:
     if len(manifests) != 1:
         return False
     run = load_run(manifests[0].parent)
-    invalid = {finding.what for finding in examine(run) if finding.word is Word.INVALID}
+    invalid = {finding.what for finding in findings_in(run) if finding.word is Word.INVALID}
     disturbed = {finding.what for finding in disturbances(run) if finding.word is Word.INVALID}
     return bool(invalid) and invalid <= disturbed
 

@@ -110,10 +110,10 @@ def judge_so_far(run_directory: Path) -> str:
     """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
     from analysis.frames.run import load_run
     from analysis.judge.judgement import Word
-    from analysis.judge.thresholds import judge
+    from analysis.judge.thresholds import judge_threshold
 
     loaded = load_run(run_directory)
-    words = [judge(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
+    words = [judge_threshold(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
     counts = {"pass": words.count(Word.PASS), "fail": words.count(Word.FAIL)}
     counts["open"] = len(words) - sum(counts.values())
     return "thresholds so far: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
@@ -161,19 +161,19 @@ def _judge_and_show(
     run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None
 ) -> tuple[Run, Verdict]:
     from analysis.frames.run import load_run
-    from analysis.judge.verdict import decide
+    from analysis.judge.verdict import verdict_on_run
     from analysis.outputs import tables
-    from analysis.report.run_page import outputs
+    from analysis.report.run_page import run_files
 
     run = load_run(run_directory, ended)
-    verdict = decide(run, baseline)
+    verdict = verdict_on_run(run, baseline)
     try:
-        files.write_all(outputs(run, verdict, baseline))
+        files.write_all(run_files(run, verdict, baseline))
     except OutputError as error:
         if ended is None:
             raise
         verdict = _unwritten(run, verdict, error)
-        for path, text in outputs(run, verdict, baseline).items():
+        for path, text in run_files(run, verdict, baseline).items():
             with suppress(OutputError):
                 files.write_whole(path, text)
     console.print(tables.terminal_view(verdict))
@@ -208,15 +208,15 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     from analysis.foreign import locustthresholds
     from analysis.foreign.locustcsv import load_locust_run
     from analysis.outputs import locust
-    from analysis.report.locust_page import write_outputs
+    from analysis.report.locust_page import write_csv_report
 
     loaded = load_locust_run(path)
     directory = out or loaded.source.directory
     verdict = None
     if thresholds is not None:
-        verdict = locustthresholds.decide(locustthresholds.load_thresholds(thresholds, loaded), loaded)
+        verdict = locustthresholds.verdict_on_csvs(locustthresholds.read_csv_thresholds(thresholds, loaded), loaded)
     examined = locust.examine(loaded, verdict)
-    report_path = write_outputs(examined, directory)
+    report_path = write_csv_report(examined, directory)
     console.print(locust.terminal(examined))
     show_path(console, "report", report_path)
     return _exit_code(loaded.name, verdict, report_path, policy)
@@ -224,17 +224,17 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report, and with thresholds a verdict, on a log of requests; the exit code."""
-    from analysis.foreign.logthresholds import decide, load_thresholds
+    from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
     from analysis.foreign.requestlog import read_log
     from analysis.outputs.tables import terminal_view
     from analysis.report import log_page
 
     log = read_log(path)
-    verdict = decide(load_thresholds(thresholds, log), log) if thresholds else None
-    report_path = log_page.write_outputs(log, verdict, out or path.parent)
+    verdict = verdict_on_log(read_log_thresholds(thresholds, log), log) if thresholds else None
+    report_path = log_page.write_log_report(log, verdict, out or path.parent)
     if verdict is not None:
         console.print(terminal_view(verdict))
-    console.print(Text(escaped(log_page.facts(log))))
+    console.print(Text(escaped(log_page.log_facts(log))))
     show_path(console, "report", report_path)
     return _exit_code(path.name, verdict, report_path, policy)
 

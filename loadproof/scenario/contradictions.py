@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
-from loadproof.scenario.expectation import RATIOS, Expectation
+from loadproof.scenario.expectation import METRICS, Expectation
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity
@@ -16,8 +16,8 @@ from loadproof.scenario.vacuous import Longest, vacuity
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Phase, Scenario, Threshold
 
-_WINDOWED: Final = frozenset({"p", "goodput", "throughput", "burn_rate", *RATIOS})
-_COMPARED: Final = frozenset({"p", "mean", "max", "goodput", "throughput", *RATIOS})
+_WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
+_COMPARED: Final = frozenset(name for name, kind in METRICS.items() if kind.beside_baseline)
 """What can be judged in each window of a run, and beside a baseline."""
 _Contradiction = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
@@ -114,7 +114,7 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
         yield "expect", "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
     if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
-    if metric.startswith(("goodput", "count", "throughput")) and expectation.wants_low:
+    if METRICS[metric].should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
     elif vacuous := vacuity(expectation, _longest(scenario, threshold)):
         yield "expect", vacuous.what, threshold.expect, vacuous.remedy

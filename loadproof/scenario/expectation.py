@@ -20,35 +20,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from loadproof.outcome import ERRORS, Outcome
 from loadproof.units import Dimension, format_quantity, parse_quantity
 
-METRICS: Final = {
-    "p": Dimension.DURATION,
-    "max": Dimension.DURATION,
-    "mean": Dimension.DURATION,
-    "spread": Dimension.DURATION,
-    "recovery": Dimension.DURATION,
-    "error_ratio": Dimension.RATIO,
-    "throttled_ratio": Dimension.RATIO,
-    "rejected_ratio": Dimension.RATIO,
-    "goodput_ratio": Dimension.RATIO,
-    "drift": Dimension.RATIO,
-    "burn_rate": Dimension.MULTIPLE,
-    "goodput": Dimension.RATE,
-    "throughput": Dimension.RATE,
-    "count": Dimension.COUNT,
-}
-"""What can be expected of a phase, and in which dimension. Each is explained in docs/glossary.md."""
 
-RATIOS: Final = frozenset({"error_ratio", "throttled_ratio", "rejected_ratio", "goodput_ratio"})
+@dataclass(frozen=True)
+class Kind:
+    """What may be done with a metric."""
+
+    dimension: Dimension
+    in_windows: bool = False
+    """It can be judged in each window of a run: `for 10 s`."""
+    beside_baseline: bool = False
+    drifts: bool = False
+    """It grows when a target gets worse, and `drift(...)` can watch it."""
+    should_be_high: bool = False
+    outcomes: frozenset[Outcome] = frozenset()
+    """Of a ratio: those that it counts, of all requests sent."""
+
+
+def _ratio_of(outcomes: frozenset[Outcome]) -> Kind:
+    return Kind(Dimension.RATIO, in_windows=True, beside_baseline=True, drifts=True, outcomes=outcomes)
+
+
+METRICS: Final = {
+    "p": Kind(Dimension.DURATION, in_windows=True, beside_baseline=True, drifts=True),
+    "max": Kind(Dimension.DURATION, beside_baseline=True),
+    "mean": Kind(Dimension.DURATION, beside_baseline=True, drifts=True),
+    "spread": Kind(Dimension.DURATION),
+    "recovery": Kind(Dimension.DURATION),
+    "error_ratio": _ratio_of(ERRORS),
+    "throttled_ratio": _ratio_of(frozenset({Outcome.THROTTLED})),
+    "rejected_ratio": _ratio_of(frozenset({Outcome.REJECTED})),
+    "goodput_ratio": Kind(Dimension.RATIO, in_windows=True, beside_baseline=True, should_be_high=True),
+    "drift": Kind(Dimension.RATIO),
+    "burn_rate": Kind(Dimension.MULTIPLE, in_windows=True),
+    "goodput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
+    "throughput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
+    "count": Kind(Dimension.COUNT, should_be_high=True),
+}
+"""What can be expected of a phase; docs/glossary.md explains each, and analysis/estimates has how it is estimated."""
+
+RATIOS: Final = frozenset(name for name, kind in METRICS.items() if kind.outcomes) | {"goodput_ratio"}
 RESOURCES: Final = {
     "memory": "process_resident_memory_bytes",
     "descriptors": "process_open_fds",
     "threads": "process_threads",
 }
 """What a target holds, and under which name its /metrics tell it; only as what drifts."""
-_DRIFTING: Final = frozenset({"p", "mean", "error_ratio", "throttled_ratio", "rejected_ratio", *RESOURCES})
-"""What grows when a target gets worse."""
+_DRIFTING: Final = frozenset(name for name, kind in METRICS.items() if kind.drifts) | frozenset(RESOURCES)
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
@@ -75,7 +95,7 @@ class Metric:
 
     @property
     def dimension(self) -> Dimension:
-        return METRICS[self.name]
+        return METRICS[self.name].dimension
 
     def __str__(self) -> str:
         percentage = self.quantile or self.objective

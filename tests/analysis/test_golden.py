@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import decide as decide_on_csvs
-from analysis.foreign.locustthresholds import load_thresholds
+from analysis.foreign.locustthresholds import read_csv_thresholds
+from analysis.foreign.locustthresholds import verdict_on_csvs as decide_on_csvs
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs import locust
 from analysis.report import locust_page
-from analysis.report.run_page import outputs
+from analysis.report.run_page import run_files
 from loadproof.rundir import files
 from tests.commands import ROOT
 
@@ -28,8 +28,8 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     """Byte for byte; `make golden` writes the files anew when a change is meant."""
     copy = shutil.copytree(run, tmp_path / "run")
     loaded = load_run(copy)
-    verdict = decide(loaded)
-    files.write_all(outputs(loaded, verdict))
+    verdict = verdict_on_run(loaded)
+    files.write_all(run_files(loaded, verdict))
     for name in EXPECTED:
         if request.config.getoption("--refresh-golden"):
             shutil.copy(copy / name, run / name)
@@ -39,7 +39,7 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
 
 def test_the_golden_runs_cover_every_way_to_end():
     """A pass, a fail, a run cut short, and one that measured itself."""
-    words = {decide(load_run(run)).word for run in GOLDEN.iterdir()}
+    words = {verdict_on_run(load_run(run)).word for run in GOLDEN.iterdir()}
     assert words == {"PASS", "FAIL", "INCONCLUSIVE", "INVALID"}
 
 
@@ -47,14 +47,14 @@ def examined(capture: Path) -> locust.Examined:
     """Its CSVs, with its thresholds where it has some."""
     run = load_locust_run(capture / "run")
     file = capture / "thresholds.yaml"
-    return locust.examine(run, decide_on_csvs(load_thresholds(file, run), run) if file.exists() else None)
+    return locust.examine(run, decide_on_csvs(read_csv_thresholds(file, run), run) if file.exists() else None)
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
 def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
     """Byte for byte, too."""
     found = examined(capture)
-    assert "<h2>By endpoint</h2>" in locust_page.write_outputs(found, tmp_path).read_text(encoding="utf-8")
+    assert "<h2>By endpoint</h2>" in locust_page.write_csv_report(found, tmp_path).read_text(encoding="utf-8")
     for name in (f"run_{files.VERDICT}", f"run_{files.SUMMARY}"):
         if request.config.getoption("--refresh-golden"):
             shutil.copy(tmp_path / name, capture / name)

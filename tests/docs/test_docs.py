@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs.tables import terminal_view
 from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
@@ -147,7 +147,7 @@ def test_tables_are_those_of_the_benchmarks(document):
 def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
     """Line by line, with rows left out."""
     console = Console(width=110, file=io.StringIO())
-    console.print(terminal_view(decide(load_run(ROOT / "reports/sample"))))
+    console.print(terminal_view(verdict_on_run(load_run(ROOT / "reports/sample"))))
     (shown,) = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     assert set(shown.splitlines()) <= set(console.file.getvalue().splitlines())
 

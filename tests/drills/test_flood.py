@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from drills.flood import LIMITS, LONG, Length, Sent, tell_of_flooder, tell_of_neighbours
+from drills.flood import LIMITS, LONG, Length, Sent, target_on_its_own_core, tell_of_flooder, tell_of_neighbours
 from drills.flooder import flood
 from drills.running import Report
 from drills.target import running_target
@@ -25,6 +27,17 @@ def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
     for endpoint, (status, quota) in admitted.items():
         assert counts[endpoint][status] == quota
         assert set(counts[endpoint]) == {status, "429"}
+
+
+@pytest.mark.process
+def test_the_target_has_a_core_that_no_client_takes():
+    """A server's clients are on other machines; on one with a single core there is nothing to part."""
+    cores = os.sched_getaffinity(0)
+    with target_on_its_own_core() as target:
+        of_target, of_clients = os.sched_getaffinity(target.process.pid), os.sched_getaffinity(0)
+    assert len(of_target) == 1
+    assert of_clients == cores - of_target or len(cores) == 1
+    assert os.sched_getaffinity(0) == cores
 
 
 def test_a_flood_of_a_minute_and_more_has_its_quota_twice():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.verdict import EXIT_CODES

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch

@@ -8,7 +8,7 @@ import os
 import pandas as pd
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US

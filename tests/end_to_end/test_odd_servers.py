@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from tests.commands import found, in_process, only_run, scenario_file, words_of
 from tests.servers import Script, read_request, serving

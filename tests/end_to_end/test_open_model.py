@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import requests
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import Run, load_run
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir import files

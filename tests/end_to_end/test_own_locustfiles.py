@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from tests.commands import in_process, only_run, scenario_file

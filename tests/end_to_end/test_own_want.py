@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from loadproof.rundir import files
 from tests.commands import ROOT, found, in_process, only_run, scenario_file, verdict_of

@@ -10,9 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from analysis.frames.run import load_run
+from analysis.judge.verdict import verdict_on_run
+from analysis.outputs.verdictfile import verdict_json
+from loadproof.rundir import files
 from simulation.rundirs import write_run
 from tests import quiet
-from tests.commands import in_process
 
 
 def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
@@ -23,7 +26,8 @@ def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
         number, is_starved = next(kinds)
         changes = {"cpu": 1.0, "waits": 0.9, "loop_delay_s": 2.0} if is_starved else {}
         run = write_run(tmp_path / str(number), **changes)
-        in_process("report", run)
+        loaded = load_run(run)
+        (run / files.VERDICT).write_text(verdict_json(loaded, verdict_on_run(loaded)))
         return run
 
     return run_once

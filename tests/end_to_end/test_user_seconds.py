@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
@@ -52,7 +52,7 @@ def run_of(tmp_path, url: str, *, on_start: str = "pass", task: str = ASK, users
 
 
 def findings_of(run, word: Word) -> str:
-    return "\n".join(finding.what for finding in examine(run) if finding.word is word)
+    return "\n".join(finding.what for finding in findings_in(run) if finding.word is word)
 
 
 def standing_still(after: int, for_s: float):

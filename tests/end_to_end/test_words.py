@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.bursts import bursts
 from analysis.frames.run import load_run
 from bench.starvation import SCENARIO, stop_for

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from simulation.rundirs import open_scenario
 from simulation.traffic import autocorrelated, poisson, run_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations
@@ -30,7 +30,7 @@ def alike(expect: str, *, seconds: int, seed: int):
     failed = random.uniform(size=at_s.size) < 0.04 * np.exp(0.7 * level)
     response_s = 0.02 * np.exp(0.2 * level + random.normal(0, 0.4, at_s.size))
     run = run_of(plan, at_s, response_s, np.where(failed, "server_error", "ok"))
-    return judge(run.manifest.scenario.thresholds[0], run)
+    return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.estimates.drift import drift_in
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.scenario.expectation import parse_expectation
 from simulation.soak import SCOPE, SECONDS, soaked
 from simulation.traffic import autocorrelated
@@ -36,5 +36,5 @@ def test_noise_fails_no_threshold_with_a_little_room():
     words = []
     for seed in range(simulations(60)):
         run = soaked("drift(p(50)) < 5 %", 0.1 * autocorrelated(random, SECONDS, phi=0.9), seed=seed)
-        words.append(judge(run.manifest.scenario.thresholds[0], run).word)
+        words.append(judge_threshold(run.manifest.scenario.thresholds[0], run).word)
     assert words.count(Word.FAIL) <= most_by_chance(len(words), 0.01)

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.estimates.correlation import cautious_effect
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from simulation.alikeseconds import P95_S, RPS, response_times
 from simulation.countedseconds import counted_plan
 from simulation.traffic import autocorrelated, run_of, run_of_seconds
@@ -32,7 +32,7 @@ def word_of(failed, sizes, rps):
     counted = {}
     for endpoint, bad, n in zip(("balance", "health"), failed, sizes, strict=True):
         counted |= {(endpoint, "ok"): n - bad, (endpoint, "server_error"): bad}
-    return judge(plan.thresholds[0], run_of_seconds(plan, counted)).word
+    return judge_threshold(plan.thresholds[0], run_of_seconds(plan, counted)).word
 
 
 @pytest.mark.parametrize("phi", CORRELATIONS)
@@ -102,7 +102,7 @@ def slow_minute(random, *, phi, slower=1.0):
     plan = plan_of(f"p(95) < {1000 * P95_S:.3f} ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     run = run_of(plan, at_s, slower * response_times(random, autocorrelated(random, 60, phi=phi)))
-    return judge(plan.thresholds[0], run).word
+    return judge_threshold(plan.thresholds[0], run).word
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.05])

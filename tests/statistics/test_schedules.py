@@ -10,10 +10,10 @@ import pytest
 from tests.unpatched import locust  # noqa: F401  # isort: skip
 
 from analysis.frames.run import load_run
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
-from analysis.judge.verdict import PRECEDENCE, decide
+from analysis.judge.thresholds import judge_threshold
+from analysis.judge.verdict import PRECEDENCE, verdict_on_run
 from loadproof.plan.arrivals import ArrivalPlan
 from simulation.play import play
 from simulation.schedules import OF_THE_TARGET, schedule
@@ -63,8 +63,8 @@ def check(seed: int, path: Path) -> None:
 
 def word_of(run: Run) -> Word:
     """As `decide` finds it, without what it tells beside the word."""
-    words = {judge(threshold, run).word for threshold in run.manifest.scenario.thresholds}
-    words |= {finding.word for finding in examine(run)}
+    words = {judge_threshold(threshold, run).word for threshold in run.manifest.scenario.thresholds}
+    words |= {finding.word for finding in findings_in(run)}
     return next(word for word in PRECEDENCE if word in words)
 
 
@@ -127,4 +127,4 @@ def test_a_seed_has_one_course_and_one_word(tmp_path):
     first, second = runs
     assert first.intervals.equals(second.intervals)
     assert first.generator.equals(second.generator)
-    assert word_of(first) is decide(second).word
+    assert word_of(first) is verdict_on_run(second).word

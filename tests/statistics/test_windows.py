@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from simulation.badseconds import SIGMA, minute
 from tests.profiles import most_by_chance, simulations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.statistics
 def words_of(expect: str) -> list[Word]:
     """Of minutes that nothing disturbs."""
     runs = (minute(expect, seed=seed) for seed in range(simulations(120)))
-    return [judge(run.manifest.scenario.thresholds[0], run).word for run in runs]
+    return [judge_threshold(run.manifest.scenario.thresholds[0], run).word for run in runs]
 
 
 def test_all_windows_together_rarely_fail_by_chance():

@@ -12,10 +12,10 @@ from analysis.compare.baseline import differences, load_baseline
 from analysis.estimates.changes import changes, largest_moves
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
-from analysis.judge.verdict import decide
+from analysis.judge.thresholds import judge_threshold
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs.tables import summary_markdown, terminal_view
-from analysis.report.run_page import render_report
+from analysis.report.run_page import render_run_page
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir.manifest import read_manifest
 from simulation.rundirs import scenario, write_run
@@ -43,7 +43,7 @@ def pair(tmp_path_factory):
 
 def test_the_difference_is_told_and_inconclusive(pair):
     """However large it is."""
-    judgement = judge(PLAN.thresholds[0], *pair)
+    judgement = judge_threshold(PLAN.thresholds[0], *pair)
     assert judgement.word is Word.INCONCLUSIVE
     assert " x the baseline's " in judgement.reason
     assert float(judgement.reason.partition(", ")[2].partition(" x")[0]) == pytest.approx(1.5, abs=0.2)
@@ -52,14 +52,14 @@ def test_the_difference_is_told_and_inconclusive(pair):
 
 def test_a_baseline_of_nothing_has_no_ratio(pair):
     """No errors then, none now."""
-    assert "the baseline's 0 % (" in judge(PLAN.thresholds[1], *pair).reason
+    assert "the baseline's 0 % (" in judge_threshold(PLAN.thresholds[1], *pair).reason
 
 
 def test_without_a_baseline_the_remedy_is_told(pair):
     """Or without samples in it."""
-    assert "add --baseline RUN" in judge(PLAN.thresholds[0], pair[0]).reason
+    assert "add --baseline RUN" in judge_threshold(PLAN.thresholds[0], pair[0]).reason
     empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
-    assert "no samples for it" in judge(PLAN.thresholds[0], pair[0], empty).reason
+    assert "no samples for it" in judge_threshold(PLAN.thresholds[0], pair[0], empty).reason
 
 
 def test_all_phases_and_endpoints_stand_side_by_side(pair):
@@ -72,7 +72,7 @@ def test_all_phases_and_endpoints_stand_side_by_side(pair):
 
 def test_the_report_shows_it(pair):
     """Under the thresholds."""
-    page = render_report(pair[0], decide(*pair), pair[1])
+    page = render_run_page(pair[0], verdict_on_run(*pair), pair[1])
     assert "<h2>Compared with the baseline</h2>" in page
     assert page.index("<h2>Thresholds</h2>") < page.index("Compared with the baseline") < page.index("Load and goodput")
 
@@ -92,8 +92,8 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     """No longer run decides it."""
     only = PLAN.model_copy(update={"thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
-    assert "one run on each side can't decide it" in decide(candidate, pair[1]).next_step
-    assert decide(candidate).next_step.startswith("Add --baseline RUN")
+    assert "one run on each side can't decide it" in verdict_on_run(candidate, pair[1]).next_step
+    assert verdict_on_run(candidate).next_step.startswith("Add --baseline RUN")
 
 
 def beside(path, *, was_ms, now_ms, seed=2):
@@ -103,12 +103,12 @@ def beside(path, *, was_ms, now_ms, seed=2):
         load_run(write_run(path / name, plan=plan, median_ms=dict.fromkeys(plan.mix, median_ms), seed=number))
         for name, median_ms, number in (("baseline", was_ms, 1), ("candidate", now_ms, seed))
     )
-    return candidate, baseline, decide(candidate, baseline)
+    return candidate, baseline, verdict_on_run(candidate, baseline)
 
 
 def shown(candidate, baseline, verdict):
     """In the terminal, the summary, and the header of the page."""
-    page = render_report(candidate, verdict, baseline)
+    page = render_run_page(candidate, verdict, baseline)
     console = Console(width=400)
     with console.capture() as capture:
         console.print(terminal_view(verdict))
@@ -135,7 +135,7 @@ def test_what_did_not_change_is_said_to_be_so(tmp_path):
     better = beside(tmp_path / "better", was_ms=30, now_ms=20, seed=1)
     for found, what in ((same, "no time changed by 5% or more"), (better, "(-3")):
         assert found[2].next_step.startswith("Nothing to do")
-        assert all(what in text for text in shown(*found))
+        assert what in found[2].beside
 
 
 def test_fewer_good_answers_than_the_baseline_are_a_change(pair):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
 
@@ -15,18 +14,24 @@ PROBABILITIES = st.floats(1e-6, 1 - 1e-6)
 @given(PROBABILITIES)
 def test_normal_quantiles(probability):
     """Both tails."""
+    from scipy import stats
+
     assert normal_quantile(probability) == pytest.approx(stats.norm.ppf(probability), rel=1e-9, abs=1e-9)
 
 
 @given(PROBABILITIES, st.floats(1, 1e6))
 def test_quantiles_of_t(probability, freedom):
     """For degrees of freedom that are not whole, too."""
+    from scipy import stats
+
     assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-6, abs=1e-9)
 
 
 @given(PROBABILITIES, st.integers(1, 10**7), st.floats(1e-6, 1 - 1e-6))
 def test_binomial_quantiles(probability, trials, success):
     """The fewest successes that reach the probability, to the accuracy of the distribution itself."""
+    from scipy import stats
+
     fewest = float(binomial_quantile(probability, trials, success))
     assert stats.binom.cdf(fewest, trials, success) >= probability * (1 - 1e-6)
     assert fewest == 0 or stats.binom.cdf(fewest - 1, trials, success) <= probability * (1 + 1e-6)

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.estimates.drift import drift_in
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation
@@ -24,7 +24,7 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
     level = np.log1p(grows * np.arange(SECONDS) / SECONDS)
     run = soaked(f"drift({metric}) < 10 %", level)
     threshold = run.manifest.scenario.thresholds[0]
-    judgement = judge(threshold, run)
+    judgement = judge_threshold(threshold, run)
     assert judgement.word is (Word.FAIL if grows > 0 else Word.PASS), judgement.reason
     assert judgement.estimate.value == pytest.approx(grows, abs=0.08)
     assert judgement.estimate.low <= grows <= judgement.estimate.high
@@ -56,7 +56,7 @@ def test_errors_that_become_more_are_a_drift_in_points():
     at_s = poisson(random, plan)
     failed = random.uniform(size=at_s.size) < 0.04 * at_s / SECONDS
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
-    judgement = judge(plan.thresholds[0], run)
+    judgement = judge_threshold(plan.thresholds[0], run)
     assert judgement.word is Word.FAIL
     assert judgement.estimate.value == pytest.approx(0.04, abs=0.015)
 
@@ -78,14 +78,14 @@ def resource(metric: str, values: Times) -> pd.DataFrame:
 def test_what_the_target_holds_may_leak(name, metric, values, word):
     """Memory, descriptors, threads; without samples of it there is nothing to judge."""
     run = replace(soaked(f"drift({name}) < 10 %", np.zeros(SECONDS)), target=resource(metric, values))
-    assert judge(run.manifest.scenario.thresholds[0], run).word is word
+    assert judge_threshold(run.manifest.scenario.thresholds[0], run).word is word
 
 
 def test_a_run_that_was_cut_short_early_shows_no_drift():
     """Fewer batches than make a trend."""
     run = soaked("drift(p(50)) < 10 %", np.zeros(SECONDS))
     short = replace(run, intervals=run.intervals[run.intervals["second"] < 200])
-    assert judge(run.manifest.scenario.thresholds[0], short).word is Word.INCONCLUSIVE
+    assert judge_threshold(run.manifest.scenario.thresholds[0], short).word is Word.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(

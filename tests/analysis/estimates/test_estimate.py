@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.estimates.correlation import half_width_of_mean
-from analysis.estimates.estimate import Estimate, exact, mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
+from analysis.estimates.estimate import (
+    Estimate,
+    Precision,
+    exact,
+    mapped,
+    mean_estimate,
+    quantile_estimate,
+    rate_estimate,
+    ratio_estimate,
+    reported,
+)
 from loadproof.histogram import BUCKETS
 from simulation.traffic import counts_of
 
@@ -38,7 +48,23 @@ def test_nothing_is_estimated_from_nothing():
 
 def test_what_was_counted_is_known_exactly():
     """Its interval is itself."""
-    assert exact(3.0, 2) == Estimate(value=3.0, low=3.0, high=3.0, n=2)
+    assert exact(3.0, 2) == Estimate(value=3.0, low=3.0, high=3.0, n=2, confidence=1.0)
+
+
+def test_an_estimate_says_how_sure_its_interval_is():
+    """As it was asked to be; of what another tool reports nobody knows, and who reads it is warned."""
+    counts, cautious = counts_of(np.full(1000, 0.1)), Precision(confidence=0.99)
+    for estimate in (
+        quantile_estimate(counts, 0.5, cautious),
+        mean_estimate(counts, cautious),
+        ratio_estimate(1, 3, cautious),
+    ):
+        assert (estimate.confidence, estimate.warnings) == (0.99, ())
+    theirs = reported(0.1, 5, low=0.09, high=0.11)
+    assert (theirs.confidence, theirs.warnings) == (None, ("no sampling error known",))
+    upside_down = mapped(theirs, lambda value: -value)
+    assert (upside_down.low, upside_down.value, upside_down.high) == (-0.11, -0.1, -0.09)
+    assert upside_down.confidence is None
 
 
 def test_single_samples_bound_little():

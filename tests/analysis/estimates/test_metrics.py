@@ -5,20 +5,23 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.estimates import metrics, overtime
-from analysis.estimates.metrics import Scope, measure, summary
+from analysis.estimates import overtime
+from analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, ratio_parts
+from analysis.estimates.scope import Scope, rows_of, tally
 from analysis.frames.run import load_run
+from analysis.judge.thresholds import RUN_ESTIMATORS
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.expectation import METRICS, Metric, parse_expectation
+from loadproof.units import Dimension
 from simulation.rundirs import outcomes, scenario, write_run
 
 STEADY = Scope(("steady",), ("balance", "transactions", "health", "webhooks"))
 
 
 def measured(run, expectation: str, scope: Scope = STEADY):
-    return measure(parse_expectation(expectation).metric, run, scope)
+    return counted_estimate(parse_expectation(expectation).metric, run, scope)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,32 @@ def mixed(tmp_path_factory):
     path = tmp_path_factory.mktemp("mixed")
     write_run(path, outcomes_of=outcomes(throttled=0.1, server_error=0.05, rejected=0.02), dropped=50)
     return load_run(path)
+
+
+def test_every_metric_of_the_grammar_has_one_estimator():
+    """The words are in loadproof.scenario, which can import nothing of the analysis: this holds the two together."""
+    assert not ESTIMATORS.keys() & RUN_ESTIMATORS.keys()
+    assert ESTIMATORS.keys() | RUN_ESTIMATORS.keys() == METRICS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.outcomes])
+def test_a_ratio_of_outcomes_counts_those_that_its_line_in_the_grammar_names(mixed, name):
+    """Of all that was sent."""
+    counts = tally(rows_of(mixed, STEADY))
+    found = measured(mixed, f"{name} < 1 %")
+    assert found.n == counts.sent
+    assert round(found.value * counts.sent) == sum(counts.outcomes[outcome] for outcome in METRICS[name].outcomes)
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_each_metric_can_do_what_the_grammar_lets_it(mixed, name):
+    """In windows it is a part of something; what is no ratio has no parts."""
+    is_part = METRICS[name].in_windows and METRICS[name].dimension in {Dimension.RATIO, Dimension.MULTIPLE}
+    if name in ESTIMATORS:
+        assert isinstance(ESTIMATORS[name], Ratio) == is_part
+    if name in ESTIMATORS and not is_part:
+        with pytest.raises(TypeError, match=name):
+            ratio_parts(Metric(name, quantile=0.5 if name == "p" else None), mixed.intervals)
 
 
 def test_ratios_have_all_sent_requests_below_the_line(mixed):
@@ -38,7 +67,7 @@ def test_ratios_have_all_sent_requests_below_the_line(mixed):
 def test_goodput_counts_against_what_was_offered(mixed):
     """Dropped arrivals are in the denominator of the phase that they belong to."""
     bursts = Scope(("bursts",), STEADY.endpoints)
-    counts = metrics.tally(metrics.rows_of(mixed, bursts))
+    counts = tally(rows_of(mixed, bursts))
     assert counts.dropped == 50
     assert counts.offered == counts.sent + 50
     found = measured(mixed, "goodput_ratio > 1 %", bursts)
@@ -97,21 +126,6 @@ def test_what_was_not_there_is_none(tmp_path):
         assert measured(load_run(tmp_path), text, nobody) is None
 
 
-def test_the_summary_has_each_phase_and_endpoint(tmp_path):
-    """And all endpoints together first."""
-    write_run(tmp_path)
-    rows = summary(load_run(tmp_path))
-    assert [(row.phase.name, row.endpoint) for row in rows[:3]] == [
-        ("warm-up", None),
-        ("warm-up", "balance"),
-        ("warm-up", "transactions"),
-    ]
-    assert len(rows) == 15
-    for row in rows:
-        assert row.tally.sent == sum(row.tally.outcomes.values())
-        assert row.offered_rps >= row.goodput_rps
-
-
 def test_no_line_is_drawn_through_an_outage():
     """Of ten seconds; one of two is no more than chance."""
     table = pd.DataFrame({0.95: 0.02}, index=[0, 1, 2, 4, 5, 15, 16])
@@ -124,8 +138,8 @@ def test_series_over_time_add_up_to_the_whole(tmp_path):
     """Every request is in one second, and in one outcome."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(timeout=0.1))
     run = load_run(tmp_path)
-    over_time, by_outcome = overtime.counts_over_time(run), overtime.outcomes_over_time(run)
-    sent = metrics.tally(run.intervals).sent
-    assert over_time["sent"].sum() == sent == by_outcome.to_numpy().sum()
+    counts, by_outcome = overtime.over_time(run)
+    sent = tally(run.intervals).sent
+    assert counts["sent"].sum() == sent == by_outcome.to_numpy().sum()
     assert by_outcome["timeout"].sum() == pytest.approx(sent / 10, rel=0.2)
-    assert len(overtime.quantiles_over_time(run, width_s=5)) <= 9
+    assert len(overtime.quantiles_over_time(overtime.answered(run.intervals), width_s=5)) <= 9

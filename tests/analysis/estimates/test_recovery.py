@@ -10,8 +10,8 @@ import pytest
 from analysis.estimates.recovery import recovery_in
 from analysis.judge.degradation import degradation_of, notes
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
-from analysis.judge.verdict import decide
+from analysis.judge.thresholds import judge_threshold
+from analysis.judge.verdict import verdict_on_run
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from simulation.rundirs import scenario
@@ -84,7 +84,7 @@ def test_a_difference_that_nobody_notices_is_none(longer_ms, took_s):
 def test_a_threshold_on_recovery_is_judged(slow_until_s, word, reason):
     """Never is worse than any limit."""
     run = spiked(slow_until_s=slow_until_s)
-    judgement = judge(run.manifest.scenario.thresholds[0], run)
+    judgement = judge_threshold(run.manifest.scenario.thresholds[0], run)
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
 
 
@@ -96,7 +96,7 @@ def test_as_bad_as_before_is_no_recovery(good):
     at_s = poisson(random, plan)
     fails = random.uniform(size=at_s.size) > good
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(fails, "server_error", "ok"))
-    judgement = judge(plan.thresholds[0], run)
+    judgement = judge_threshold(plan.thresholds[0], run)
     assert judgement.word is Word.INCONCLUSIVE
     assert judgement.reason.startswith("nothing to compare with: calm before it was not calm (goodput ratio ")
     found = degradation_of(run)
@@ -106,7 +106,7 @@ def test_as_bad_as_before_is_no_recovery(good):
 
 def test_the_next_step_leads_to_the_recovery():
     """Not to an endpoint that is as fast as ever."""
-    verdict = decide(spiked(slow_until_s=65))
+    verdict = verdict_on_run(spiked(slow_until_s=65))
     assert verdict.next_step.startswith("Look at Recovery in the report")
 
 

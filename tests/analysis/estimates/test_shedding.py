@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.estimates.metrics import Scope, rows_of
+from analysis.estimates.scope import Scope, rows_of
 from analysis.estimates.shedding import Shedding, shedding_in
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE, IntervalRow
 from simulation.rundirs import open_scenario

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from analysis.foreign.logthresholds import decide, load_thresholds
+from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
 from analysis.foreign.requestlog import read_log
-from analysis.report.log_page import facts, write_outputs
+from analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 
 HEAD = "seconds,name,response_ms,status"
@@ -31,7 +31,7 @@ def log_of(tmp_path, bad: str, *, bads: int, good: int = 10_000, name: str = "/p
 def verdict_of(tmp_path, log, **threshold):
     file = tmp_path / "thresholds.yaml"
     file.write_text(json.dumps({"thresholds": [threshold]}))
-    return decide(load_thresholds(file, log), log)
+    return verdict_on_log(read_log_thresholds(file, log), log)
 
 
 def test_a_refusal_without_a_time_is_a_refusal(tmp_path):
@@ -126,7 +126,7 @@ def test_a_fail_that_unread_lines_could_turn_is_none(tmp_path):
 def test_a_status_is_one_number(tmp_path, status, outcomes):
     """Of nginx's list of upstreams the last; a cell that may mean several is not guessed at."""
     log = log_of(tmp_path, f"{{}},/bad,20,{status}", bads=10, good=100)
-    rows = log.run.intervals
+    rows = log.traffic.intervals
     assert set(rows.loc[rows["endpoint"] == "/bad", "outcome"]) == outcomes
     assert log.unreadable == (0 if outcomes else 10)
 
@@ -149,8 +149,8 @@ def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
     log = read_log(path)
     assert verdict_of(tmp_path, log, expect="error_ratio < 1 %").word == "FAIL"
     assert verdict_of(tmp_path, log, expect="p(50) < 1 s").word == "INCONCLUSIVE"
-    assert "1,010 requests have no time that can be read" in facts(log)
-    assert write_outputs(log, None, tmp_path / "out").exists()
+    assert "1,010 requests have no time that can be read" in log_facts(log)
+    assert write_log_report(log, None, tmp_path / "out").exists()
     path.write_text("\n".join([HEAD, *["1,/pay,20 ms,200"] * 10]))
     with pytest.raises(InputError, match="no `response_ms` in it can be read, got '20 ms'"):
         read_log(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import CsvThreshold, decide
+from analysis.foreign.locustthresholds import verdict_on_csvs
+from analysis.foreign.thresholdfile import FileThreshold
 from loadproof.errors import InputError
 from simulation.locustcsvs import (
     EXCEPTIONS,
@@ -46,7 +47,9 @@ def words(tmp_path, thresholds, *, rows=(), history=(), failures=(), exceptions=
     if exceptions:
         write(prefix, "exceptions", EXCEPTIONS, exceptions)
     run = load_locust_run(prefix)
-    return decide(tuple(CsvThreshold(expect=expect, endpoint=endpoint) for endpoint, expect in thresholds), run)
+    return verdict_on_csvs(
+        tuple(FileThreshold(expect=expect, endpoint=endpoint) for endpoint, expect in thresholds), run
+    )
 
 
 def judged(tmp_path, endpoint, expect, **files) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import decide, load_thresholds
+from analysis.foreign.locustthresholds import read_csv_thresholds, verdict_on_csvs
 from loadproof.errors import InputError
 from simulation.locustcsvs import stats_row, total_row, write_stats
 
@@ -28,7 +28,7 @@ def judged(tmp_path, run, *thresholds: str):
     """Each a line of YAML."""
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds:\n" + "".join(f"  - {{{threshold}}}\n" for threshold in thresholds), encoding="utf-8")
-    return decide(load_thresholds(file, run), run)
+    return verdict_on_csvs(read_csv_thresholds(file, run), run)
 
 
 def refused(tmp_path, run, *thresholds: str) -> list[str]:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.metrics import Scope, measure
-from analysis.foreign import requestlog
-from analysis.foreign.logthresholds import decide, load_thresholds
-from analysis.foreign.requestlog import PHASE, read_log
-from analysis.report.log_page import facts, write_outputs
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import Scope
+from analysis.foreign import logcells, requestlog
+from analysis.foreign.logcells import PHASE
+from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
+from analysis.foreign.requestlog import read_log
+from analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 from loadproof.rundir.rows import IntervalRow
 from loadproof.scenario.expectation import parse_expectation
@@ -51,32 +53,32 @@ def logged(tmp_path_factory):
 def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     """By name and outcome, in its second, its time within the histogram's error; in one chunk or in many."""
     table, log = logged
-    assert (log.requests, log.unreadable, log.start_s) == (20_000, 0, 1_700_000_000)
+    assert (log.requests, log.unreadable, log.traffic.start_unix_s) == (20_000, 0, 1_700_000_000)
     for name, part in table.groupby("name"):
         scope = Scope((PHASE,), (name,))
-        throughput = measure(parse_expectation("throughput > 1 rps").metric, log.run, scope)
-        assert throughput.value == pytest.approx(len(part) / log.run.measured_s)
-        p95 = measure(parse_expectation("p(95) < 1 s").metric, log.run, scope)
+        throughput = counted_estimate(parse_expectation("throughput > 1 rps").metric, log.traffic, scope)
+        assert throughput.value == pytest.approx(len(part) / log.traffic.measured_s)
+        p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, log.traffic, scope)
         truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
         assert p95.value == pytest.approx(truth, rel=0.01)
-        ratio = measure(parse_expectation("error_ratio < 1 %").metric, log.run, scope)
+        ratio = counted_estimate(parse_expectation("error_ratio < 1 %").metric, log.traffic, scope)
         assert ratio.value == pytest.approx((part["status"] != 200).mean())
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
-    again = read_log(log.run.path)
+    again = read_log(log.path)
     keys = list(IntervalRow._fields[:-1])
-    sums = [run.intervals.groupby(keys, observed=True)["count"].sum() for run in (log.run, again.run)]
+    sums = [run.intervals.groupby(keys, observed=True)["count"].sum() for run in (log.traffic, again.traffic)]
     pd.testing.assert_series_equal(*sums)
 
 
 def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     """To less than two percent, and it says so."""
     table, log = logged
-    monkeypatch.setattr(requestlog, "_MOST_FINE_CELLS", 1000)
-    coarse = read_log(log.run.path)
+    monkeypatch.setattr(logcells, "_MOST_FINE_CELLS", 1000)
+    coarse = read_log(log.path)
     assert (log.is_coarse, coarse.is_coarse) == (False, True)
-    assert "times are good to 1.6 %" in facts(coarse)
-    assert coarse.run.intervals["bucket"].nunique() < log.run.intervals["bucket"].nunique() / 2
-    p95 = measure(parse_expectation("p(95) < 1 s").metric, coarse.run, Scope((PHASE,), ("/balance",)))
+    assert "times are good to 1.6 %" in log_facts(coarse)
+    assert coarse.traffic.intervals["bucket"].nunique() < log.traffic.intervals["bucket"].nunique() / 2
+    p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, coarse.traffic, Scope((PHASE,), ("/balance",)))
     ok = table[(table["name"] == "/balance") & (table["status"] == 200)]
     assert p95.value == pytest.approx(float(np.quantile(ok["response_ms"], 0.95)) / 1000, rel=0.02)
 
@@ -96,7 +98,7 @@ def test_thresholds_are_judged(logged, tmp_path, threshold, word):
     """As a scenario's are."""
     file = tmp_path / "thresholds.yaml"
     file.write_text(f"thresholds: [{threshold}]")
-    verdict = decide(load_thresholds(file, logged[1]), logged[1])
+    verdict = verdict_on_log(read_log_thresholds(file, logged[1]), logged[1])
     assert verdict.word == word, verdict.reason
 
 
@@ -109,7 +111,7 @@ def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
     table.to_csv(path, index=False)
     file.write_text("thresholds: [{expect: error_ratio < 1 %}]")
     log = read_log(path)
-    verdict = decide(load_thresholds(file, log), log)
+    verdict = verdict_on_log(read_log_thresholds(file, log), log)
     assert verdict.word == "FAIL"
     assert "An outage began 20 s into the run (22:13:40 UTC) and lasted 2 s: 40 of 40" in verdict.next_step
 
@@ -119,11 +121,11 @@ def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_p
     file = tmp_path / "thresholds.yaml"
     file.write_text(
         "thresholds: [{expect: goodput_ratio >= 99 %}, {endpoint: /bay, expect: max < 1 s},"
-        " {expect: p(95) <= 1.1 * baseline}]"
+        " {expect: p(95) <= 1.1 * baseline}, {method: GET, expect: max < 1 s}]"
     )
     with pytest.raises(InputError) as caught:
-        load_thresholds(file, logged[1])
-    assert len(caught.value.problems) == 3
+        read_log_thresholds(file, logged[1])
+    assert len(caught.value.problems) == 4
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_a_threshold_that_decides_nothing_is_refused(logged, tmp_path, threshold
     file = tmp_path / "thresholds.yaml"
     file.write_text(f"thresholds: [{{{threshold}}}]")
     with pytest.raises(InputError, match=what):
-        load_thresholds(file, logged[1])
+        read_log_thresholds(file, logged[1])
 
 
 @pytest.mark.parametrize(
@@ -177,9 +179,9 @@ def test_broken_lines_cost_themselves_only(tmp_path):
     )
     log = read_log(path)
     assert (log.requests, log.unreadable) == (7, 3)
-    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "throttled"}
-    assert "3 lines left out" in facts(log)
-    assert "3 requests have no time that can be read" in facts(log)
+    assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "throttled"}
+    assert "3 lines left out" in log_facts(log)
+    assert "3 requests have no time that can be read" in log_facts(log)
 
 
 MS = 1_750_000_000_000
@@ -199,8 +201,8 @@ def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
     lines = ["response_ms,status,seconds,name", *(f"5,200,{at},a" for at in WRITTEN[unit]), ""]
     path.write_bytes(ending.join(lines).encode())
     log = read_log(path)
-    assert (log.requests, log.unreadable, log.start_s, log.run.measured_s) == (2, 0, 1_750_000_000, 3)
-    assert (f"`seconds` was read as {unit}" in facts(log)) == (unit != "seconds")
+    assert (log.requests, log.unreadable, log.traffic.start_unix_s, log.traffic.measured_s) == (2, 0, 1_750_000_000, 3)
+    assert (f"`seconds` was read as {unit}" in log_facts(log)) == (unit != "seconds")
 
 
 def test_milliseconds_since_the_start_are_asked_about(tmp_path):
@@ -209,7 +211,7 @@ def test_milliseconds_since_the_start_are_asked_about(tmp_path):
     for step, asked in ((100, True), (1, False)):
         lines = (f"{number * step},a,5,200" for number in range(200))
         path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
-        assert ("are these milliseconds?" in facts(read_log(path))) == asked
+        assert ("are these milliseconds?" in log_facts(read_log(path))) == asked
 
 
 def test_texts_as_status_are_no_answers(tmp_path):
@@ -219,8 +221,8 @@ def test_texts_as_status_are_no_answers(tmp_path):
         "seconds,name,response_ms,status\n1,a,5,200 OK\n1,a,5,Non HTTP response code: java.net.X\n1,a,5,503\n"
     )
     log = read_log(path)
-    assert set(log.run.intervals["outcome"]) == {"ok", "connection", "server_error"}
-    assert "1 statuses are texts" in facts(log)
+    assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "server_error"}
+    assert "1 statuses are texts" in log_facts(log)
 
 
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "True", "x\0y"])
@@ -232,7 +234,7 @@ def test_no_name_is_left_out(tmp_path, name):
     assert (log.requests, log.unreadable, set(log.written)) == (2, 0, {name, "x"})
     file = tmp_path / "thresholds.yaml"
     file.write_text(json.dumps({"thresholds": [{"endpoint": name, "expect": "error_ratio < 1 %"}]}))
-    assert decide(load_thresholds(file, log), log).judgements[0].estimate.value == 1.0
+    assert verdict_on_log(read_log_thresholds(file, log), log).judgements[0].estimate.value == 1.0
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
@@ -252,9 +254,9 @@ def test_names_keep_their_identity_byte_for_byte(tmp_path):
     path.write_bytes("seconds,name,response_ms,status\n1,/查询,5,200\n2,/付款,5,500\n".encode("gbk"))
     log = read_log(path)
     assert set(log.written) == {"/查询", "/付款"}
-    assert "are shown as if written in" in facts(log)
+    assert "are shown as if written in" in log_facts(log)
     file.write_text("thresholds: [{endpoint: /付款, expect: error_ratio < 1 %}]", encoding="utf-8")
-    assert decide(load_thresholds(file, log), log).judgements[0].estimate.value == 1.0
+    assert verdict_on_log(read_log_thresholds(file, log), log).judgements[0].estimate.value == 1.0
 
 
 @pytest.mark.parametrize("expect", ["error_ratio < 5 %", "p(95) < 500 ms", "max < 500 ms"])
@@ -265,7 +267,7 @@ def test_lines_that_were_left_out_may_not_hide_a_failure(tmp_path, expect):
     path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
     file.write_text(f"thresholds: [{{expect: {expect}}}]")
     log = read_log(path)
-    verdict = decide(load_thresholds(file, log), log)
+    verdict = verdict_on_log(read_log_thresholds(file, log), log)
     assert verdict.word == "INCONCLUSIVE"
     assert "200 lines could not be read" in verdict.reason
 
@@ -301,7 +303,7 @@ def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory
         assert str(path) in str(error)
         assert "no request in it" not in str(error) or not b"".join(pieces).strip(b"\r\n")
         return
-    assert log.requests == log.run.intervals.loc[log.run.intervals["series"] == "completed", "count"].sum() > 0
+    assert log.requests == log.traffic.intervals.loc[log.traffic.intervals["series"] == "completed", "count"].sum() > 0
     assert log.requests >= path.read_bytes().splitlines(keepends=True).count(ROW)
 
 
@@ -320,7 +322,7 @@ def test_hostile_names_are_text(tmp_path):
     path = tmp_path / "requests.csv"
     path.write_text(f"seconds,name,response_ms,status\n1,{HOSTILE},5,200\n2,{HOSTILE},5,500\n")
     log = read_log(path)
-    page = write_outputs(log, None, tmp_path / "out").read_text(encoding="utf-8")
+    page = write_log_report(log, None, tmp_path / "out").read_text(encoding="utf-8")
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)" in page
 
@@ -329,7 +331,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
     """Page, verdict, summary, JUnit; the exit code is the verdict's."""
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds: [{endpoint: /pay, expect: p(95) < 50 ms}]")
-    path = logged[1].run.path
+    path = logged[1].path
     done = in_process("report", "--log", path, "--thresholds", file, "--out", tmp_path / "out")
     assert done.returncode == 1, done.stderr
     assert json.loads((tmp_path / "out/requests_verdict.json").read_text())["verdict"] == "FAIL"
@@ -343,7 +345,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
 
 def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
     """And no word, but facts."""
-    done = in_process("report", "--log", logged[1].run.path, "--out", tmp_path / "out")
+    done = in_process("report", "--log", logged[1].path, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert "20,000 requests" in done.stdout
     assert {one.name for one in (tmp_path / "out").iterdir()} == {"requests_report.html", "requests_verdict.json"}
@@ -351,7 +353,7 @@ def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
 
 def test_a_log_and_something_else_are_refused(logged):
     """Exactly one source."""
-    path = logged[1].run.path
+    path = logged[1].path
     for source in ([], [path, "--log", path]):
         done = in_process("report", *source)
         assert (done.returncode, "exactly one of RUN, PREFIX and --log" in done.stderr) == (2, True), done.stderr

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.turns import find_turns, windows
+from analysis.foreign.locustwindows import windows
+from analysis.foreign.turns import find_turns
 from simulation.locustcsvs import write_history
 
 

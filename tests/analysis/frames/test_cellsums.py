@@ -35,3 +35,17 @@ def test_no_rows_have_no_sums(rows):
     """But a histogram of zeros."""
     assert cellsums.sums_by(rows[:0], "series", "outcome").empty
     assert cellsums.histogram(rows[:0], "response").tolist() == [0] * BUCKETS
+
+
+def test_sums_by_key_are_those_of_all_blocks_together(monkeypatch):
+    """However often they are merged in between; a part of them is numbered from its own beginning."""
+    monkeypatch.setattr(cellsums, "_BLOCK_ROWS", 40)
+    random = np.random.default_rng(1)
+    keys, counts = random.integers(0, 100, 1000), random.integers(1, 5, 1000)
+    sums = cellsums.KeyedSums()
+    for begin in range(0, 1000, 70):
+        sums.add(keys[begin : begin + 70], counts[begin : begin + 70])
+    expected = np.bincount(keys, weights=counts, minlength=100)
+    places, found = sums.within(3, 10)
+    assert (places.tolist(), found.tolist()) == (list(range(10)), expected[30:40].tolist())
+    assert [part.size for part in sums.within(10, 10)] == [0, 0]

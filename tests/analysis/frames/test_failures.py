@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from analysis.frames.failures import failures, reason_of
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs.tables import summary_markdown
-from analysis.report.run_page import render_report
+from analysis.report.run_page import render_run_page
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
 from simulation.rundirs import write_run
@@ -67,8 +67,8 @@ def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
     first, second = failures(path, 5, run.events)
     assert (first.request, first.answer) == ("GET /health", "500 <b>|no\x1b")
     assert (second.request, second.answer) == ("", "")
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     summary = summary_markdown(run, verdict)
     assert r"| 20 | health | status 500 | GET /health → 500 \<b\>\|no\\x1b |" in summary
-    page = render_report(run, verdict)
+    page = render_run_page(run, verdict)
     assert r"<code>GET /health</code> → 500 &lt;b&gt;|no\x1b" in page

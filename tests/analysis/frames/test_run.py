@@ -7,7 +7,7 @@ import random
 import pytest
 
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
@@ -38,7 +38,7 @@ def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
     (tmp_path / name).unlink()
     run = load_run(tmp_path)
     assert run.damage == (f"{name} is missing",)
-    decide(run)
+    verdict_on_run(run)
 
 
 def test_a_service_without_metrics_lacks_nothing(tmp_path):
@@ -49,7 +49,7 @@ def test_a_service_without_metrics_lacks_nothing(tmp_path):
     write_manifest(tmp_path, manifest.model_copy(update={"target": manifest.target.model_copy(update={"kind": "own"})}))
     run = load_run(tmp_path)
     assert run.damage == ()
-    assert decide(run).findings == ()
+    assert verdict_on_run(run).findings == ()
 
 
 def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
@@ -93,7 +93,7 @@ def test_random_damage_never_raises(tmp_path):
             for _ in range(chance.randrange(4) if damaged else 0):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             (tmp_path / name).write_bytes(damaged)
-        decide(load_run(tmp_path))
+        verdict_on_run(load_run(tmp_path))
 
 
 def test_the_shutdown_that_older_records_have_as_one_more_last_second_is_none(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.judge.abort import AbortWatch
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from analysis.judge.judgement import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -77,7 +77,7 @@ def test_the_final_word_of_a_run_that_was_ended_is_from_the_whole_record(failing
     outcome = np.where(np.isin(at_s.astype(int), failing), "server_error", "ok")
     run = run_of(PLAN, at_s, np.full(at_s.size, 0.2), outcome)
     ended = replace(run, manifest=run.manifest.model_copy(update={"ending": "aborted", "ending_detail": "x"}))
-    assert [finding.word for finding in examine(ended) if "ended early" in finding.what] == [word]
+    assert [finding.word for finding in findings_in(ended) if "ended early" in finding.what] == [word]
 
 
 def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):

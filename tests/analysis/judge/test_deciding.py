@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.judge.judgement import Answer, Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import bucket_of
 from simulation.countedseconds import failing
 from simulation.rundirs import open_scenario
@@ -24,7 +24,7 @@ TEN = "10 % (8.8 % to 11.4 %)"
 
 def judged(expect: str, failed=STEADY):
     run = failing(failed, expect)
-    return judge(run.manifest.scenario.thresholds[0], run)
+    return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
     slow = rows.assign(bucket=bucket_of(300_000), count=6)
     rest = run.intervals.assign(count=np.where(run.intervals["series"] == "response", 94, run.intervals["count"]))
     run = replace(run, intervals=pd.concat([rest, slow]))
-    found = judge(run.manifest.scenario.thresholds[0], run)
+    found = judge_threshold(run.manifest.scenario.thresholds[0], run)
     assert found.word is Word.INCONCLUSIVE
     needed = int(np.ceil(1.96**2 * 0.06 * 0.94 / 0.01**2))
     assert found.reason.endswith(f", straddles the limit; about {needed:,} samples would decide"), found.reason
@@ -165,7 +165,7 @@ def test_a_recovery_needs_a_calm_before(failed, reason):
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
     sent, bad = np.repeat([100, 200, 100], 20), np.repeat([failed, 0, 0], 20)
     run = run_of_seconds(plan, {("balance", "ok"): sent - bad, ("balance", "server_error"): bad})
-    found = judge(plan.thresholds[0], run)
+    found = judge_threshold(plan.thresholds[0], run)
     assert found.reason.startswith(reason)
     assert (found.word is Word.PASS) == (failed == 0)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import Scope, measure
+from analysis.estimates.metrics import counted_estimate
+from analysis.estimates.scope import Scope
 from analysis.judge.degradation import degradation_of, notes
 from analysis.judge.judgement import Word
 from analysis.report.degradationview import degradation_view
@@ -71,7 +72,7 @@ def test_nothing_is_concluded_where_the_generator_was_late():
         None,
     )
     view = degradation_view(late, found)
-    assert view["curve"]["told"] == ["Nothing can be concluded: the generator was late at every step."]
+    assert view["curve"]["text"] == ["Nothing can be concluded: the generator was late at every step."]
     assert (view["curve"]["chart"], view["curve"]["lost"], view["curve"]["law"]) == (None, None, None)
     assert {row["past"] for row in view["curve"]["rows"]} == {"–"}
 
@@ -104,7 +105,7 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
     """Of a long run that had everything."""
     run = served(stairs([50, 100, 200, 300, 50], seconds=130), capacity_rps=150)
     view = degradation_view(run, degradation_of(run))
-    assert view["curve"]["told"][0].startswith("Capacity: every goal held up to ")
+    assert view["curve"]["text"][0].startswith("Capacity: every goal held up to ")
     assert len(view["recoveries"]) == 1
     assert len(view["drifts"]) == 5
 
@@ -123,7 +124,7 @@ def test_where_every_goal_held_no_capacity_is_claimed():
     """Only that it held as far as was looked."""
     run = served(stairs([50, 60], seconds=20), capacity_rps=400)
     view = degradation_view(run, degradation_of(run))
-    assert view["curve"]["told"][0].startswith("Every goal held up to ")
+    assert view["curve"]["text"][0].startswith("Every goal held up to ")
 
 
 def test_a_burn_rate_is_in_its_interval():
@@ -132,7 +133,7 @@ def test_a_burn_rate_is_in_its_interval():
     at_s = poisson(np.random.default_rng(1), plan)
     failed = np.arange(at_s.size) % 100 == 0
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(failed, "server_error", "ok"))
-    estimate = measure(
+    estimate = counted_estimate(
         parse_expectation("burn_rate(99.9) < 2 x").metric, run, Scope(("at-200", "at-210"), ("balance",))
     )
     assert estimate.value == pytest.approx(10, rel=0.05)

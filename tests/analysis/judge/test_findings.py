@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.frames.failures import Raised
-from analysis.judge.health import examine
+from analysis.judge.health import findings_in
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import REPEATED
 from simulation.rundirs import open_scenario
@@ -35,7 +35,7 @@ def calm(*, seconds: int = 40, thresholds: list[dict[str, object]] | None = None
 
 
 def told(run) -> list[tuple[str, str, str]]:
-    return [(str(finding.word), finding.what, finding.remedy) for finding in examine(run)]
+    return [(str(finding.word), finding.what, finding.remedy) for finding in findings_in(run)]
 
 
 def cell(run, *, series: str, count: int, outcome: str = "ok") -> pd.DataFrame:

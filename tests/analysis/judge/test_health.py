@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
-from analysis.judge.verdict import decide, exit_code
-from analysis.report.run_page import render_report
+from analysis.judge.verdict import exit_code, verdict_on_run
+from analysis.report.run_page import render_run_page
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
@@ -24,7 +24,7 @@ def test_faults_on_purpose_are_a_finding(tmp_path):
     manifest = read_manifest(path)
     target = manifest.target.model_copy(update={"faults": '{"health": {"delay_ms": 5}}'})
     write_manifest(path, manifest.model_copy(update={"target": target}))
-    verdict = decide(load_run(path))
+    verdict = verdict_on_run(load_run(path))
     assert verdict.word is Word.PASS
     (finding,) = verdict.findings
     assert (finding.word, finding.remedy) == (Word.PASS, "unset FAULTS to measure the API as it is")
@@ -35,14 +35,14 @@ def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     """Its whole record is lost."""
     path = write_run(tmp_path)
     (path / files.GENERATOR).unlink()
-    verdict = decide(load_run(path))
+    verdict = verdict_on_run(load_run(path))
     assert verdict.word is Word.INVALID
     assert "no record of its own health" in verdict.reason
 
 
 def test_a_healthy_run_passes_without_findings(tmp_path):
     """Silence is the rule."""
-    verdict = decide(load_run(write_run(tmp_path)))
+    verdict = verdict_on_run(load_run(write_run(tmp_path)))
     assert verdict.word is Word.PASS
     assert verdict.findings == ()
     assert "4 thresholds hold" in verdict.reason
@@ -80,7 +80,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
 )
 def test_a_rule_bites(tmp_path, knobs, word, what):
     """With its numbers and a remedy; a note decides nothing."""
-    verdict = decide(load_run(write_run(tmp_path, **knobs)))
+    verdict = verdict_on_run(load_run(write_run(tmp_path, **knobs)))
     found = [finding for finding in verdict.findings if what in finding.what]
     assert [finding.word for finding in found[:1]] == [word], verdict.findings
     assert found[0].remedy
@@ -90,7 +90,7 @@ def test_a_rule_bites(tmp_path, knobs, word, what):
 
 def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
     """It answered no request, because it was gone before the first."""
-    verdict = decide(load_run(write_run(tmp_path, ending="target_died", lived_s=0)))
+    verdict = verdict_on_run(load_run(write_run(tmp_path, ending="target_died", lived_s=0)))
     assert verdict.word is Word.FAIL, verdict.findings
     assert "the target died after 0 s" in verdict.reason.lower()
 
@@ -113,7 +113,7 @@ def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
 )
 def test_a_rule_stays_silent_below_its_limit(tmp_path, knobs):
     """A busy second is no verdict."""
-    assert decide(load_run(write_run(tmp_path, **knobs))).findings == ()
+    assert verdict_on_run(load_run(write_run(tmp_path, **knobs))).findings == ()
 
 
 @pytest.mark.parametrize(("slow_ms", "word"), [(20.0, Word.PASS), (3000.0, Word.INVALID)])
@@ -123,7 +123,7 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
     cell = (20, "steady", "balance", "ok")
     rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
     append_intervals(path / files.INTERVALS, rows)
-    (finding,) = [one for one in decide(load_run(path)).findings if "event loop" in one.what]
+    (finding,) = [one for one in verdict_on_run(load_run(path)).findings if "event loop" in one.what]
     assert finding.word is word
 
 
@@ -134,7 +134,7 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "ok", REPEATED, 0, repeated)])
     run = load_run(path)
     assert tally(run.intervals).repeated == repeated
-    assert any("were sent twice" in finding.what for finding in decide(run).findings) == is_told
+    assert any("were sent twice" in finding.what for finding in verdict_on_run(run).findings) == is_told
 
 
 @pytest.mark.parametrize(("unsent", "word"), [(1, Word.PASS), (500, Word.INVALID)])
@@ -148,26 +148,33 @@ def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, uns
     row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=1, sent=unsent, dropped=0, abandoned=0)
     files.append_rows(path / files.GENERATOR, [row])
     run = load_run(path)
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     (finding,) = verdict.findings
     assert (finding.word, verdict.word) == (word, word)
     assert finding.what.startswith(f"phase steady: {unsent} of ")
     assert f"the generator's machine had {told}" in finding.what
     assert tally(run.intervals).outcomes["connection"] == 0
-    assert "unsent (ours)" in render_report(run, verdict)
+
+
+def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
+    """Beside the outcomes, and none of them."""
+    path = write_run(tmp_path)
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", WANTS["ports"], 0, 1)])
+    run = load_run(path)
+    assert "unsent (ours)" in render_run_page(run, verdict_on_run(run))
 
 
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
     """Sent late or dropped, each is offered; nothing else explains a missing one."""
     plan = open_scenario()
-    whole = decide(load_run(write_run(tmp_path / "whole", plan=plan)))
+    whole = verdict_on_run(load_run(write_run(tmp_path / "whole", plan=plan)))
     assert "planned arrivals were offered" not in str(whole.findings)
     path = write_run(tmp_path / "less", plan=plan, lived_s=18)
-    found = [one for one in decide(load_run(path)).findings if "planned arrivals" in one.what]
+    found = [one for one in verdict_on_run(load_run(path)).findings if "planned arrivals" in one.what]
     assert [one.word for one in found] == [Word.INVALID] * 2
     assert found[0].what.startswith("phase spike: ")
     cut_short = write_run(tmp_path / "cut", plan=plan, lived_s=18, ending="interrupted")
-    assert "planned arrivals" not in str(decide(load_run(cut_short)).findings)
+    assert "planned arrivals" not in str(verdict_on_run(load_run(cut_short)).findings)
 
 
 def test_half_an_arrival_is_none(tmp_path):
@@ -176,7 +183,7 @@ def test_half_an_arrival_is_none(tmp_path):
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}})
     run = load_run(write_run(tmp_path, plan=plan))
     assert tally(run.intervals).sent == 12
-    assert "planned arrivals" not in str(decide(run).findings)
+    assert "planned arrivals" not in str(verdict_on_run(run).findings)
 
 
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
@@ -184,11 +191,11 @@ def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     path = write_run(tmp_path, plan=open_scenario())
     row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
     files.append_rows(path / files.GENERATOR, [row])
-    assert "4 arrivals were dropped while users were free" in str(decide(load_run(path)).findings)
+    assert "4 arrivals were dropped while users were free" in str(verdict_on_run(load_run(path)).findings)
     (tmp_path / "full").mkdir()
     path = write_run(tmp_path / "full", plan=open_scenario())
     files.append_rows(path / files.GENERATOR, [row._replace(in_flight=1000)])
-    assert "dropped while" not in str(decide(load_run(path)).findings)
+    assert "dropped while" not in str(verdict_on_run(load_run(path)).findings)
 
 
 RAISED = """Count,Message,Traceback,Nodes
@@ -203,21 +210,21 @@ def test_what_the_users_own_code_raised_is_told(tmp_path, times, word):
     path = write_run(tmp_path)
     (path / files.LOCUST_EXCEPTIONS).write_text(RAISED.format(times=times))
     run = load_run(path)
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     (finding,) = verdict.findings
     told = f"the users' own code raised {times + 3} exceptions, most often division by zero (pay.py, line 7, in part)"
     assert (finding.word, finding.what) == (word, told)
     assert verdict.word is word
-    page = render_report(run, verdict)
+    page = render_run_page(run, verdict)
     assert "Exceptions in the users' own code" in page
     assert "pay.py, line 12, in transfer" in page
 
 
 def test_a_slow_target_is_never_the_generators_fault(tmp_path):
     """Slow, failing and throttling: FAIL, not INVALID."""
-    slow = decide(load_run(write_run(tmp_path / "slow", median_ms=dict.fromkeys(scenario().mix, 900.0))))
-    failing = decide(load_run(write_run(tmp_path / "failing", outcomes_of=outcomes(server_error=0.9))))
-    throttling = decide(load_run(write_run(tmp_path / "throttling", outcomes_of=outcomes(throttled=0.9))))
+    slow = verdict_on_run(load_run(write_run(tmp_path / "slow", median_ms=dict.fromkeys(scenario().mix, 900.0))))
+    failing = verdict_on_run(load_run(write_run(tmp_path / "failing", outcomes_of=outcomes(server_error=0.9))))
+    throttling = verdict_on_run(load_run(write_run(tmp_path / "throttling", outcomes_of=outcomes(throttled=0.9))))
     assert [verdict.word for verdict in (slow, failing, throttling)] == [Word.FAIL] * 3
 
 
@@ -226,7 +233,7 @@ def test_invalid_beats_fail_beats_inconclusive_beats_pass(tmp_path):
     invalid = write_run(tmp_path / "1", cpu=0.99, outcomes_of=outcomes(server_error=0.5))
     fail = write_run(tmp_path / "2", ending="interrupted", lived_s=20, outcomes_of=outcomes(server_error=0.5))
     inconclusive = write_run(tmp_path / "3", outcomes_of=outcomes(server_error=0.01))
-    words = [decide(load_run(path)).word for path in (invalid, fail, inconclusive)]
+    words = [verdict_on_run(load_run(path)).word for path in (invalid, fail, inconclusive)]
     assert words == [Word.INVALID, Word.FAIL, Word.INCONCLUSIVE]
 
 
@@ -244,12 +251,12 @@ def test_invalid_beats_fail_beats_inconclusive_beats_pass(tmp_path):
 def test_the_exit_code_is_the_verdicts_or_the_signals(tmp_path, knobs, code):
     """One table, in loadproof.errors."""
     run = load_run(write_run(tmp_path, **knobs))
-    assert exit_code(decide(run), run.manifest) is code
+    assert exit_code(verdict_on_run(run), run.manifest) is code
 
 
 def test_every_verdict_says_what_to_do_next(tmp_path):
     """And names the threshold that decided, with its numbers."""
-    verdict = decide(load_run(write_run(tmp_path, median_ms={"balance": 400.0})))
+    verdict = verdict_on_run(load_run(write_run(tmp_path, median_ms={"balance": 400.0})))
     assert verdict.word is Word.FAIL
     assert verdict.reason.startswith("Balance · steady: p(95) is ")
     assert "(expected p(95) < 200 ms)" in verdict.reason

@@ -85,6 +85,8 @@ def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
     """Few samples keep nothing from failing."""
     found = judge_estimate(BELOW, Estimate(*interval, n), needed=200)
     assert (found.word, found.reason, found.estimate.n) == (word, reason, n)
+    warned = judge_estimate(BELOW, Estimate(*interval, n, warnings=("added up", "no sampling error known")), needed=200)
+    assert (warned.word, warned.reason) == (word, f"{reason}; added up; no sampling error known")
 
 
 @pytest.mark.parametrize(

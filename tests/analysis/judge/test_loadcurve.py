@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.estimate import ratio_estimate
-from analysis.estimates.metrics import Scope, Tally, summary
+from analysis.estimates.scope import Scope, Tally
+from analysis.estimates.summary import summary
 from analysis.judge.disturbance import Disturbance
 from analysis.judge.disturbances import disturbances
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
-from analysis.judge.thresholds import estimate_of, judge
-from analysis.outputs.verdictfile import row_json
+from analysis.judge.thresholds import estimate_of, judge_threshold
+from analysis.outputs.runverdict import RowJson
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
@@ -182,8 +183,8 @@ def test_a_phase_has_one_throughput_wherever_it_is_told():
     for threshold, told in zip(plan.thresholds, truth, strict=False):
         value = estimate_of(threshold.expectation.metric, run, Scope.of(threshold, plan)).value
         row = rows[threshold.phase]
-        assert [value, row.throughput_rps, row_json(row)["throughput_rps"], steps[threshold.phase]] == [told] * 4
-    assert judge(plan.thresholds[-1], run).estimate.value == truth[1]
+        assert [value, row.throughput_rps, RowJson.of(row).throughput_rps, steps[threshold.phase]] == [told] * 4
+    assert judge_threshold(plan.thresholds[-1], run).estimate.value == truth[1]
 
 
 def test_no_more_are_in_flight_than_may_be():

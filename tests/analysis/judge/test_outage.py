@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
+from analysis.estimates.scope import Scope
 from analysis.judge.judgement import Answer, Word
 from analysis.judge.outage import outage_of
-from analysis.judge.thresholds import judge
-from analysis.judge.verdict import decide
+from analysis.judge.thresholds import judge_threshold
+from analysis.judge.verdict import verdict_on_run
 from simulation.countedseconds import counted_plan, failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds
@@ -33,7 +33,7 @@ OUTAGE = [0] * 5 + [150, 150, 24] + [0] * 4
 def test_an_outage_of_two_seconds_is_a_fail(expect):
     """However unsure it is whether the next run has one, too."""
     run = run_with(OUTAGE, expect)
-    found = judge(run.manifest.scenario.thresholds[0], run)
+    found = judge_threshold(run.manifest.scenario.thresholds[0], run)
     assert (found.word, found.in_this_run, found.next_time) == (Word.FAIL, Answer.BROKEN, Answer.UNSURE)
     assert found.decided_by == "in this run"
     assert "in this run, more than twice what the limit allows" in found.reason
@@ -43,12 +43,12 @@ def test_an_outage_of_two_seconds_is_a_fail(expect):
 def test_refusals_are_judged_like_failures(outcome, expect):
     """Whatever became of the requests."""
     run = run_with(OUTAGE, f"{expect} < 1 %", outcome=outcome)
-    assert decide(run).word is Word.FAIL
+    assert verdict_on_run(run).word is Word.FAIL
 
 
 def test_errors_in_the_second_half_are_a_fail_that_names_when_they_began():
     """Never 'run longer'."""
-    verdict = decide(run_with([0] * 6 + [72] * 6, "error_ratio < 1 %"))
+    verdict = verdict_on_run(run_with([0] * 6 + [72] * 6, "error_ratio < 1 %"))
     assert verdict.word is Word.FAIL
     assert "An outage began 6 s into the run (06:00:06 UTC) and lasted until the run ended, 6 s later" in (
         verdict.next_step
@@ -65,12 +65,12 @@ def test_an_outage_is_told_with_its_phase_where_there_are_several():
     failed = np.repeat([0, RPS, 0], [15, 5, 20])
     run = run_of_seconds(plan, {("balance", "ok"): RPS - failed, ("balance", "connection"): failed})
     told = "15 s into the run, in calm (06:00:15 UTC) and lasted until calm ended, 5 s later: 750 of 750 requests ended"
-    assert f"{told} connection." in decide(run).next_step
+    assert f"{told} connection." in verdict_on_run(run).next_step
 
 
 def test_an_outage_within_the_limit_is_named_too():
     """What was kept may not be kept again: that is INCONCLUSIVE, and a longer run isn't the remedy."""
-    verdict = decide(run_with([0] * 30 + [50] + [0] * 29, "error_ratio < 1 %"))
+    verdict = verdict_on_run(run_with([0] * 30 + [50] + [0] * 29, "error_ratio < 1 %"))
     (judgement,) = verdict.judgements
     assert (verdict.word, judgement.in_this_run, judgement.next_time) == (
         Word.INCONCLUSIVE,
@@ -88,12 +88,12 @@ def test_a_limit_missed_by_little_is_no_fail():
     failed = [2] * 11 + [1]
     found = judge_one("error_ratio < 1 %", failed)
     assert found.word is Word.INCONCLUSIVE
-    assert "Run longer" in decide(run_with(failed, "error_ratio < 1 %")).next_step
+    assert "Run longer" in verdict_on_run(run_with(failed, "error_ratio < 1 %")).next_step
 
 
 def judge_one(expect, failed):
     run = run_with(failed, expect)
-    return judge(run.manifest.scenario.thresholds[0], run)
+    return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
 def test_few_requests_break_nothing_by_chance():
@@ -102,7 +102,7 @@ def test_few_requests_break_nothing_by_chance():
     failed = np.zeros(27, dtype=int)
     failed[[3, 20]] = 1
     run = run_of_seconds(plan, {("balance", "ok"): 1 - failed, ("balance", "server_error"): failed})
-    assert judge(plan.thresholds[0], run).word is Word.INCONCLUSIVE
+    assert judge_threshold(plan.thresholds[0], run).word is Word.INCONCLUSIVE
 
 
 LIMIT_MS = 20 * np.exp(0.4 * 1.6448536)
@@ -118,7 +118,7 @@ def test_a_p95_far_beyond_its_limit_is_a_fail_and_one_a_little_beyond_is_not(slo
     at_s = np.arange(0, 60, 1 / RPS)
     response_s = 0.02 * np.exp(np.random.default_rng(1).normal(0, 0.4, at_s.size))
     is_slow = (at_s >= seconds[0]) & (at_s < seconds[1])
-    verdict = decide(run_of(plan, at_s, np.where(is_slow, slower, 1) * response_s))
+    verdict = verdict_on_run(run_of(plan, at_s, np.where(is_slow, slower, 1) * response_s))
     assert verdict.word is word, verdict.reason
     if word is Word.FAIL:
         assert "A slow stretch began 20 s into the run" in verdict.next_step
@@ -130,7 +130,7 @@ def test_a_narrow_p95_a_little_beyond_its_limit_is_no_fail():
     plan = counted_plan("p(95) < 20 ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     took_s = np.where((at_s >= 20) & (at_s < 40), 0.0204, 0.0190)
-    assert judge(plan.thresholds[0], run_of(plan, at_s, took_s)).word is Word.INCONCLUSIVE
+    assert judge_threshold(plan.thresholds[0], run_of(plan, at_s, took_s)).word is Word.INCONCLUSIVE
 
 
 def test_what_is_spread_over_a_run_is_no_outage():
@@ -138,4 +138,6 @@ def test_what_is_spread_over_a_run_is_no_outage():
     run = run_with([15] * 30, "error_ratio < 1 %")
     scope = Scope.of(run.manifest.scenario.thresholds[0], run.manifest.scenario)
     assert outage_of(misses_of(run.manifest.scenario.thresholds[0].expectation, run, scope), run) is None
-    assert decide(run).next_step.startswith("Look at balance in steady, where 450 of 4,500 requests ended server_error")
+    assert verdict_on_run(run).next_step.startswith(
+        "Look at balance in steady, where 450 of 4,500 requests ended server_error"
+    )

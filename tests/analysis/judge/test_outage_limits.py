@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import Scope
 from analysis.estimates.misses import misses_of
+from analysis.estimates.scope import Scope
 from analysis.judge.outage import _worst_stretch, outage_of
 from simulation.countedseconds import failing
 from simulation.traffic import run_of_seconds
@@ -20,7 +20,7 @@ def outage_in(run):
 
 
 def outage_text(run) -> str:
-    return outage_in(run).told(run, run.manifest.scenario.thresholds[0].expectation)
+    return outage_in(run).text(run, run.manifest.scenario.thresholds[0].expectation)
 
 
 @pytest.mark.parametrize(

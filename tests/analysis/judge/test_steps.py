@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.estimates.estimate import Estimate, ratio_estimate
-from analysis.estimates.metrics import Tally
+from analysis.estimates.scope import Tally
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Past, Step, collapse_in, load_curve, scalability
 from loadproof.outcome import Outcome

@@ -10,8 +10,8 @@ import pytest
 from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word, judge_estimate
-from analysis.judge.thresholds import judge
-from analysis.judge.verdict import decide
+from analysis.judge.thresholds import judge_threshold
+from analysis.judge.verdict import verdict_on_run
 from analysis.report.page import threshold_row
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
@@ -67,7 +67,7 @@ def mixed(tmp_path_factory):
 )
 def test_each_threshold_ends_as_it_should(mixed, threshold, word, reason):
     """The whole interval on one side decides; what straddles doesn't."""
-    found = judge(Threshold.model_validate({"phase": "steady"} | threshold), mixed)
+    found = judge_threshold(Threshold.model_validate({"phase": "steady"} | threshold), mixed)
     assert (found.word, reason in found.reason) == (word, True), found.reason
 
 
@@ -76,7 +76,7 @@ def test_an_empty_run_passes_nothing(tmp_path):
     write_run(tmp_path, lived_s=0)
     run = load_run(tmp_path)
     for text in ("p(95) < 1 h", "error_ratio < 99 %", "goodput_ratio > 1 %", "goodput > 1 rps", "max < 1 h"):
-        assert judge(Threshold(expect=text), run).word is not Word.PASS
+        assert judge_threshold(Threshold(expect=text), run).word is not Word.PASS
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
     at_s = np.arange(0, 30, 0.1)
     run = run_of(plan, at_s, np.where(at_s < 28, 0.02, 0.1 + (at_s - 28) / 20))
-    judgement = judge(plan.thresholds[0], run)
+    judgement = judge_threshold(plan.thresholds[0], run)
     assert judgement.word is word, judgement.reason
     assert np.isfinite(judgement.estimate.high) == (word is Word.PASS)
 
@@ -145,7 +145,9 @@ def test_nobody_is_told_to_wait_for_millions_of_samples(limit, reason):
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
     at_s = np.arange(0, 100, 0.02)
     run = run_of(plan, at_s, np.full(at_s.size, 0.02), np.where(np.arange(at_s.size) % 20, "ok", "server_error"))
-    verdict = decide(replace(run, generator=run.generator.assign(sent=np.where(run.generator["second"], 0, at_s.size))))
+    verdict = verdict_on_run(
+        replace(run, generator=run.generator.assign(sent=np.where(run.generator["second"], 0, at_s.size)))
+    )
     assert verdict.word is Word.INCONCLUSIVE
     assert reason in verdict.judgements[0].reason
     assert ("Run longer" in verdict.next_step) == ("about" in reason)
@@ -157,7 +159,9 @@ def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
     thresholds = [{"expect": "p(95) < 200 ms"}, {"expect": "goodput_ratio >= 50 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
     at_s = np.arange(0, 30, 0.1)
-    judgement = judge(plan.thresholds[0], run_of(plan, at_s, np.where(at_s < 28, 0.00222, 0.05 + (at_s - 28) / 40)))
+    judgement = judge_threshold(
+        plan.thresholds[0], run_of(plan, at_s, np.where(at_s < 28, 0.00222, 0.05 + (at_s - 28) / 40))
+    )
     assert judgement.word is Word.PASS
     row = threshold_row(judgement)
     assert (row["interval"], row["mark"]) == ("below 200 ms", None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
@@ -44,7 +44,7 @@ def found(verdict):
 )
 def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
     """All of them right, and none: a target that fails either way fails, and one that passes either way passes."""
-    verdict = decide(run_with(tmp_path, **plan))
+    verdict = verdict_on_run(run_with(tmp_path, **plan))
     assert (verdict.word, found(verdict)) == words, verdict.reason
     if verdict.word is Word.INVALID:
         assert verdict.reason.startswith("A limit of loadproof: 500 answers that it can't read count as invalid")
@@ -57,7 +57,7 @@ def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
         {"expect": "goodput_ratio >= 10 %"},
     ]
     run = run_with(tmp_path, unread=400, answer_s=3.0, plan=scenario(thresholds=thresholds))
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     assert (verdict.word, found(verdict)) == (Word.INVALID, [Word.INVALID])
     assert tally(run.intervals).outcomes["invalid"] >= 400
 
@@ -66,5 +66,5 @@ def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
 def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_s, word):
     """Beyond the deadline of 500 ms it would have been none, whatever was in it."""
     plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
-    verdict = decide(run_with(tmp_path, unread=500, answer_s=answer_s, plan=plan))
+    verdict = verdict_on_run(run_with(tmp_path, unread=500, answer_s=answer_s, plan=plan))
     assert verdict.word is word, verdict.reason

@@ -9,20 +9,21 @@ import pytest
 
 from analysis.estimates.changes import Move
 from analysis.estimates.estimate import Estimate
-from analysis.estimates.metrics import Scope, summary
+from analysis.estimates.scope import Scope
+from analysis.estimates.summary import summary
 from analysis.judge.finding import Finding
 from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from analysis.judge.verdict import (
     Verdict,
     _beside,
     _next_after_pass,
     _next_step,
     badness,
-    decide,
+    deciding_reason,
     outage_step,
-    told,
     unwritten,
+    verdict_on_run,
 )
 from loadproof.scenario.scenario import Threshold
 from simulation.countedseconds import counted_plan, failing
@@ -48,12 +49,12 @@ def test_the_first_that_decides_is_told_and_how_many_more(others, more):
     """With its scope, what was seen, and what was expected."""
     _, judgement = judged("p(95) < 20 ms", Word.FAIL, "100 ms, beyond the limit")
     text = "all endpoints · all phases: p(95) is 100 ms, beyond the limit (expected p(95) < 20 ms)"
-    assert told([judgement] * (others + 1)) == text + more
+    assert deciding_reason([judgement] * (others + 1)) == text + more
 
 
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
-    verdict = decide(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
+    verdict = verdict_on_run(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
     assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds hold, and the generator kept up.")
     assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
     assert verdict.beside is None
@@ -179,7 +180,7 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
     """A window's reason has its time already; beside a baseline there is no limit to go by."""
     run = with_outage(expect)
     threshold = run.manifest.scenario.thresholds[0]
-    step = outage_step(judge(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
+    step = outage_step(judge_threshold(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
     assert step == (
         (
             "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "

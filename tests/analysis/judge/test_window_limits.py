@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.estimates.metrics import Scope
+from analysis.estimates.scope import Scope
 from analysis.judge.judgement import Word
 from analysis.judge.windows import _starts, count_seconds, deciding_window, judge_windows
 from loadproof.plan.phases import plan_phases

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge
+from analysis.judge.thresholds import judge_threshold
 from loadproof.errors import InputError
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -16,7 +16,7 @@ from simulation.badseconds import minute, minute_plan
 
 def judged(expect: str, **disturbance: object):
     run = minute(expect, **disturbance)
-    return judge(run.manifest.scenario.thresholds[0], run)
+    return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES, Verdict, decide
+from analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
 from analysis.outputs.gate import (
     Gated,
     gate_json,
@@ -39,7 +39,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
     found = {}
     for name, directory in written.items():
         run = load_run(directory)
-        found[name] = Gated(name, run, decide(run))
+        found[name] = Gated(name, run, verdict_on_run(run))
     found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
     found["never ran"] = Gated("never ran", trouble="not run", unmeasured_code=ExitCode.TERMINATED)
     return found

@@ -10,16 +10,19 @@ import pytest
 from rich.console import Console
 
 from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import CsvThreshold, decide
+from analysis.foreign.locustthresholds import verdict_on_csvs
+from analysis.foreign.thresholdfile import FileThreshold
 from analysis.outputs import locust
-from analysis.report.locust_page import render_report
+from analysis.report.locust_page import render_csv_page
 from simulation.locustcsvs import EXCEPTIONS, FAILURES, HISTORY, stats_row, total_row, write, write_history, write_stats
 from tests.hostile import HOSTILE
 
 
 def examined(prefix, *thresholds):
     run = load_locust_run(prefix)
-    return locust.examine(run, decide(tuple(CsvThreshold(**one) for one in thresholds), run) if thresholds else None)
+    return locust.examine(
+        run, verdict_on_csvs(tuple(FileThreshold(**one) for one in thresholds), run) if thresholds else None
+    )
 
 
 def printed(found) -> str:
@@ -31,8 +34,8 @@ def printed(found) -> str:
 
 def texts(found) -> list[str]:
     """Everything that is written or printed."""
-    write_functions = (locust.verdict_json, locust.summary_markdown, locust.junit_xml)
-    return [*(write_one(found) for write_one in write_functions), printed(found), render_report(found)]
+    write_functions = (locust.csv_verdict_json, locust.csv_summary_markdown, locust.csv_junit_xml)
+    return [*(write_one(found) for write_one in write_functions), printed(found), render_csv_page(found)]
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_hostile_text_is_inert_in_every_output(hostile):
 
 def test_nothing_is_loaded_from_anywhere(hostile):
     """A policy forbids it, and there is nothing to load."""
-    page = render_report(hostile)
+    page = render_csv_page(hostile)
     assert "default-src 'none'" in page
     assert page.count("<script>") == 1
     assert "url(http" not in page
@@ -136,7 +139,7 @@ def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):
     """Two hours, a row a second."""
     prefix = write_history(tmp_path / "run", users=lambda s: 1 + s / 100, rate_rps=lambda s: s / 50, seconds=2 * 3600)
     begin_s = time.process_time()
-    page = render_report(examined(prefix))
+    page = render_csv_page(examined(prefix))
     assert time.process_time() - begin_s < 20
     assert len(page.encode()) < 250_000
     assert page.count("<figure>") >= 3
@@ -169,7 +172,7 @@ def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
     write_stats(prefix, [stats_row("/x", failures=1000), total_row(failures=1000)])
     assert examined(prefix, {"expect": "p(95) < 1 s"}).verdict.word == "INCONCLUSIVE"
     assert examined(prefix, {"expect": "error_ratio < 1 %"}).verdict.word == "FAIL"
-    assert "failures per second" in render_report(examined(prefix))
+    assert "failures per second" in render_csv_page(examined(prefix))
 
 
 def test_timestamps_from_anywhere_give_a_report(tmp_path):
@@ -180,7 +183,7 @@ def test_timestamps_from_anywhere_give_a_report(tmp_path):
     for place, stamp in ((3, "0"), (5, "999999999999"), (7, "17954136"), (9, "1795413601"), (11, "N/A")):
         lines[place] = ",".join([stamp, *lines[place].split(",")[1:]])
     path.write_text("\n".join(lines) + "\n")
-    assert "<h2>Source</h2>" in render_report(examined(prefix))
+    assert "<h2>Source</h2>" in render_csv_page(examined(prefix))
 
 
 def test_the_same_csvs_give_the_same_bytes(tmp_path):

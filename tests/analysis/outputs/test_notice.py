@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs.gate import Gated
 from analysis.outputs.notice import LONGEST_TEXT, notice_json, notice_text
 from loadproof.errors import ExitCode
@@ -21,20 +21,20 @@ REPORT = Path("reports/run/report.html")
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory):
     run = load_run(write_run(tmp_path_factory.mktemp("passed")))
-    return Gated("good", run, decide(run))
+    return Gated("good", run, verdict_on_run(run))
 
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
     run = load_run(write_run(tmp_path_factory.mktemp("failed"), outcomes_of=outcomes(server_error=0.2)))
-    return Gated("bad", run, decide(run))
+    return Gated("bad", run, verdict_on_run(run))
 
 
 @pytest.fixture(scope="module")
 def thin(tmp_path_factory):
     thresholds = [{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}]
     run = load_run(write_run(tmp_path_factory.mktemp("thin"), plan=scenario(thresholds=thresholds)))
-    return Gated("thin", run, decide(run))
+    return Gated("thin", run, verdict_on_run(run))
 
 
 DOWN = Gated("down", trouble="http://127.0.0.1:1: no HTTP answer", unmeasured_code=ExitCode.NOTHING_MEASURED)

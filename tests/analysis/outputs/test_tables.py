@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analysis.estimates.metrics import summary
+from analysis.estimates.summary import summary
 from analysis.frames.run import load_run
 from analysis.inert import markdown
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.outputs import tables
 from analysis.outputs.junit import junit_xml
 from analysis.outputs.verdictfile import verdict_json
@@ -32,7 +32,7 @@ from tests.hostile import HOSTILE
 @pytest.fixture
 def failing(tmp_path):
     run = load_run(write_run(tmp_path / "run", outcomes_of=outcomes(server_error=0.2)))
-    return run, decide(run)
+    return run, verdict_on_run(run)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def hostile(tmp_path):
     host = {"system": HOSTILE}
     write_manifest(path, manifest.model_copy(update={"ending_detail": HOSTILE, "host": host, "run_id": HOSTILE}))
     run = load_run(path)
-    return run, decide(run)
+    return run, verdict_on_run(run)
 
 
 def test_every_output_says_the_same_word(failing):
@@ -71,7 +71,7 @@ def test_every_output_gives_both_answers_and_says_which_decided(failing):
 def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
     """CI shows thin evidence as an error, not as a failure."""
     run = load_run(write_run(tmp_path / "run", ending="interrupted", lived_s=8))
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     suite = ElementTree.fromstring(junit_xml(run, verdict))
     assert int(suite.get("tests")) == len(verdict.judgements) + 2 == len(suite.findall("testcase"))
     assert int(suite.get("errors")) == len(suite.findall("testcase/error")) > 0
@@ -102,7 +102,7 @@ NAMES = [
 def test_junit_cases_keep_their_names_whatever_was_measured(tmp_path, knobs, broken):
     """A CI server follows a case from run to run by its name; numbers are in the messages, notes in no case at all."""
     run = load_run(write_run(tmp_path / "run", **knobs))
-    suite = ElementTree.fromstring(junit_xml(run, decide(run)))
+    suite = ElementTree.fromstring(junit_xml(run, verdict_on_run(run)))
     assert [case.get("name") for case in suite.findall("testcase")] == NAMES
     assert [case.get("name") for case in suite.findall("testcase") if len(case)] == broken
     assert (suite.find("system-out") is not None) == ("steal" in knobs)
@@ -131,7 +131,7 @@ def test_the_summary_says_when_and_against_what(failing):
 def test_a_note_is_no_pass(tmp_path):
     """In JSON and Markdown it is tagged as what it is."""
     run = load_run(write_run(tmp_path / "run", steal=0.2))
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     assert [finding["word"] for finding in json.loads(verdict_json(run, verdict))["findings"]] == ["NOTE"]
     assert "| NOTE | 20% of the machine" in tables.summary_markdown(run, verdict)
 
@@ -147,7 +147,7 @@ def test_verdict_json_has_value_interval_limit_and_n(failing):
 def test_an_open_interval_is_null_in_json(tmp_path):
     """JSON has no infinity."""
     run = load_run(write_run(tmp_path / "run", lived_s=6.5, ending="interrupted"))
-    text = verdict_json(run, decide(run))
+    text = verdict_json(run, verdict_on_run(run))
     assert "Infinity" not in text
     assert "NaN" not in text
 
@@ -168,7 +168,7 @@ def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
     path = write_run(tmp_path / "run", ending="target_died")
     manifest = read_manifest(path)
     write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
-    assert "[bold]exit[/bold]" in _printed(decide(load_run(path)))
+    assert "[bold]exit[/bold]" in _printed(verdict_on_run(load_run(path)))
 
 
 @given(st.text())
@@ -190,7 +190,7 @@ def test_escaped_text_is_printable_and_keeps_what_was(text):
 def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
     """Another time, another process: no clock in them."""
     run = load_run(write_run(tmp_path / "run"))
-    once, again = ([write(run, decide(run)) for write in _WRITERS] for _ in range(2))
+    once, again = ([write(run, verdict_on_run(run)) for write in _WRITERS] for _ in range(2))
     assert once == again
 
 

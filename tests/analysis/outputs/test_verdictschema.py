@@ -32,6 +32,14 @@ def test_verdicts_on_csvs_keep_to_the_published_schema(path):
     check(path)
 
 
+def test_the_schema_knows_what_the_percentiles_of_locust_are():
+    """Their names are those of the file's columns, and are in no list."""
+    (verdict,) = (json.loads(path.read_text(encoding="utf-8")) for path in CAPTURES[:1])
+    assert verdict["all"]["p95_s"].keys() == {"value", "low", "high", "n"}
+    verdict["all"]["p95_s"] = 0.2
+    assert errors(verdict)
+
+
 @pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
 def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms, code):
     """From the command line."""

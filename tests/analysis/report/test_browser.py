@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from analysis.frames.run import load_run
-from analysis.judge.verdict import decide
-from analysis.report.run_page import outputs as outputs_of
+from analysis.judge.verdict import verdict_on_run
+from analysis.report.run_page import run_files as outputs_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run
@@ -45,7 +45,7 @@ def page_file(tmp_path_factory) -> Path:
 
 def report_of(path: Path) -> Path:
     run = load_run(path)
-    files.write_all(outputs_of(run, decide(run)))
+    files.write_all(outputs_of(run, verdict_on_run(run)))
     return path / files.REPORT
 
 

@@ -10,15 +10,16 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import Rectangle
 
+from analysis.estimates.overtime import answered, over_time
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Word
 from analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
-from analysis.judge.verdict import decide
-from analysis.report import degradationcharts
+from analysis.judge.verdict import verdict_on_run
+from analysis.report import charts, degradationcharts
 from analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
 from analysis.report.drawing import Drawing
-from analysis.report.run_page import render_report
-from simulation.rundirs import open_scenario, write_run
+from analysis.report.run_page import render_run_page
+from simulation.rundirs import open_scenario, outcomes, write_run
 from simulation.traffic import poisson, queue, run_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,25 @@ def test_no_axis_shows_tex(curve, tested):
 
 
 @pytest.mark.drawn
+def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
+    """And nothing else of what was sent: cells may be tens of millions, and a page has many charts."""
+    run = load_run(write_run(tmp_path, outcomes_of=outcomes(timeout=0.1)))
+    seconds, answers = over_time(run), answered(run.intervals)
+    drawn = [
+        [
+            charts.load_chart(traffic, seconds.counts),
+            charts.throughput_chart(traffic, seconds.counts),
+            charts.heat_chart(traffic, answers),
+            charts.endpoints_chart(traffic, answers, run.endpoints),
+            charts.outcomes_chart(traffic, seconds.outcomes),
+        ]
+        for traffic in (run, run.with_intervals(run.intervals[:0]))
+    ]
+    assert all(drawn[0])
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.drawn
 def test_no_chart_of_a_page_shows_tex(tmp_path):
     """Neither an axis nor a legend."""
     plan = open_scenario(
@@ -84,7 +104,7 @@ def test_no_chart_of_a_page_shows_tex(tmp_path):
         thresholds=[{"expect": "goodput_ratio >= 90 %"}],
     )
     run = load_run(write_run(tmp_path / "run", plan=plan))
-    page = render_report(run, decide(run))
+    page = render_run_page(run, verdict_on_run(run))
     assert "scalability-" in page
     assert "mathdefault" not in page
 

@@ -13,9 +13,9 @@ import pytest
 from analysis.estimates.estimate import Estimate
 from analysis.frames.run import load_run
 from analysis.judge.judgement import Judgement, Word
-from analysis.judge.verdict import decide
+from analysis.judge.verdict import verdict_on_run
 from analysis.report.page import threshold_row
-from analysis.report.run_page import render_report
+from analysis.report.run_page import render_run_page
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("pages")
 
 def rendered(path):
     run = load_run(path)
-    return render_report(run, decide(run))
+    return render_run_page(run, verdict_on_run(run))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_damaged_files_are_judged_by_what_is_left(tmp_path, name, how, word, tol
     path = write_run(tmp_path / "run")
     damage(path / name, how)
     run = load_run(path)
-    verdict = decide(run)
+    verdict = verdict_on_run(run)
     assert verdict.word is word
     assert told in " ".join([verdict.reason, *run.damage])
 
@@ -156,7 +156,7 @@ def test_damaged_files_still_give_a_report(tmp_path, how):
 def test_a_run_cut_short_at_any_time_does_not_pass(tmp_path, lived_s, ending):
     """Down to one that never sent anything."""
     run = load_run(write_run(tmp_path / "run", lived_s=lived_s, ending=ending))
-    assert decide(run).word is not Word.PASS
+    assert verdict_on_run(run).word is not Word.PASS
 
 
 def test_a_run_that_sent_nothing_gives_a_report(tmp_path):

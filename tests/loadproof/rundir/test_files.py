@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,57 +161,51 @@ def test_two_processes_append_whole_rows_under_one_header(tmp_path):
     assert {len(line.split(",")) for line in lines} == {3}
 
 
-@pytest.fixture
-def small_disk():
-    """Files of this process may grow to so many bytes."""
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Files of this process may grow to so many bytes; pytest's own output goes to one, too, so only within it."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def limit(size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
 
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path, small_disk):
+def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path):
     """What is appended once there is room again stays readable."""
     path, intervals = tmp_path / "events.csv", tmp_path / "intervals.csv.gz"
     files.append_rows(path, [EventRow(1.0, "phase", "a")])
     append_intervals(intervals, ROWS[:10])
-    small_disk(40)
-    with pytest.raises(OSError, match="too large"):
+    with small_disk(40), pytest.raises(OSError, match="too large"):
         files.append_rows(path, [EventRow(2.0, "phase", "too long for what is left")])
-    small_disk(intervals.stat().st_size + 20)
-    with pytest.raises(OSError, match="too large"):
+    with small_disk(intervals.stat().st_size + 20), pytest.raises(OSError, match="too large"):
         append_intervals(intervals, ROWS[10:30])
-    small_disk(10_000)
     files.append_rows(path, [EventRow(3.0, "phase", "b")])
     append_intervals(intervals, ROWS[30:])
     assert path.read_text().splitlines() == ["time_s,kind,detail", "1,phase,a", "3,phase,b"]
     assert len(b"".join(read_intervals(intervals)).splitlines()) == 1 + 10 + 20
 
 
-def test_of_several_files_all_are_written_or_none(tmp_path, small_disk):
+def test_of_several_files_all_are_written_or_none(tmp_path):
     """A verdict that says PASS beside a report that isn't there would be half the truth."""
     small, large = tmp_path / "verdict.json", tmp_path / "report.html"
     files.write_whole(small, "old")
-    small_disk(100)
-    with pytest.raises(OutputError, match=r"report\.html: can't be written: File too large"):
+    with small_disk(100), pytest.raises(OutputError, match=r"report\.html: can't be written: File too large"):
         files.write_all({small: "new", large: "x" * 200})
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
     assert small.read_text() == "old"
 
 
-def test_a_manifest_takes_the_room_of_the_one_before(tmp_path, small_disk):
+def test_a_manifest_takes_the_room_of_the_one_before(tmp_path):
     """How a run ended is told even where the disk has no room for two manifests, or else the one before stays whole."""
     before = manifest(scenario()).model_copy(update={"ending": "running", "end_unix_s": None})
     after = before.model_copy(update={"ending": "disk_full", "ending_detail": "x" * 300, "end_unix_s": 1.5})
     write_manifest(tmp_path, before)
     size = (tmp_path / files.MANIFEST).stat().st_size
-    small_disk(100)
-    with pytest.raises(OutputError, match=r"manifest\.json: can't be written"):
+    with small_disk(100), pytest.raises(OutputError, match=r"manifest\.json: can't be written"):
         write_manifest(tmp_path, after)
     assert read_manifest(tmp_path) == before
-    small_disk(size)
-    write_manifest(tmp_path, after)
+    with small_disk(size):
+        write_manifest(tmp_path, after)
     assert read_manifest(tmp_path) == after

@@ -74,7 +74,7 @@ def test_no_text_makes_the_parser_fail_otherwise(text):
 
 
 @given(
-    st.sampled_from([name for name, dimension in METRICS.items() if dimension is Dimension.RATIO and name != "drift"]),
+    st.sampled_from([name for name, kind in METRICS.items() if kind.dimension is Dimension.RATIO and name != "drift"]),
     st.sampled_from(["<", "<=", ">", ">="]),
     st.integers(1, 99),
     st.floats(0, 1),

@@ -9,7 +9,7 @@ from gevent.event import Event
 from tests.unpatched import locust  # noqa: F401  # isort: skip
 from locust.exception import RescheduleTaskImmediately  # isort: skip
 
-from analysis.estimates.metrics import tally
+from analysis.estimates.scope import tally
 from analysis.frames.cellsums import histogram
 from analysis.frames.run import load_run
 from analysis.judge.disturbances import disturbances

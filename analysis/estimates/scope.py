@@ -1,0 +1,98 @@
+"""What an estimate reads of the cells: a scope's rows, and what they count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from analysis.frames.cellsums import sums_by
+from loadproof.outcome import Outcome
+from loadproof.rundir.rows import REPEATED, WANTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.frames.traffic import Traffic
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an estimate reads: these phases and endpoints taken together."""
+
+    phases: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    outcome: Outcome = Outcome.OK
+    series: str = "response"
+
+    @staticmethod
+    def of(threshold: Threshold, scenario: Scenario) -> Scope:
+        """What a threshold reads."""
+        return Scope(
+            phases=scenario.phases_of(threshold),
+            endpoints=scenario.endpoints_of(threshold),
+            outcome=threshold.outcome,
+            series=threshold.series,
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one scope. Every request begun has one outcome, was unsent, or was abandoned by our own stop."""
+
+    outcomes: dict[Outcome, int]
+    good: int
+    dropped: int
+    abandoned: int
+    repeated: int = 0
+    """Of those sent: twice, the first time in vain."""
+    unsent: int = 0
+    """Begun, and not sent for want of the generator's own."""
+
+    @staticmethod
+    def of(counts: Mapping[tuple[str, str], int]) -> Tally:
+        """By series and outcome."""
+        sums: Counter[str] = Counter()
+        for (series, _), count in counts.items():
+            sums[series] += int(count)
+        return Tally(
+            outcomes={outcome: int(counts.get(("response", str(outcome)), 0)) for outcome in Outcome},
+            good=sums["good"],
+            dropped=sums["dropped"],
+            abandoned=sums["abandoned"],
+            repeated=sums[REPEATED],
+            unsent=sum(sums[series] for series in WANTS.values()),
+        )
+
+    @property
+    def sent(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def offered(self) -> int:
+        return self.sent + self.dropped
+
+
+def rows_of(traffic: Traffic, scope: Scope) -> pd.DataFrame:
+    """The intervals of a scope's phases and endpoints."""
+    return in_scope(traffic.intervals, scope)
+
+
+def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """Not copied where the scope is all there is, for that may be much."""
+    for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
+        inside = intervals[column].isin(wanted)
+        if not inside.all():
+            intervals = intervals[inside]
+    return intervals
+
+
+def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
+    """In the seconds in which they came."""
+    return intervals[(intervals["series"] == "completed") & intervals["endpoint"].isin(endpoints)]
+
+
+def tally(rows: pd.DataFrame) -> Tally:
+    return Tally.of(cast("dict[tuple[str, str], int]", sums_by(rows, "series", "outcome").to_dict()))

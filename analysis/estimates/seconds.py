@@ -1,0 +1,102 @@
+"""Rows to what each second of some phases counted, and to how much such samples tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.estimates.correlation import cautious_effect, design_effect
+from analysis.estimates.estimate import Precision
+from analysis.frames.cellsums import blocks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from analysis.frames.traffic import Traffic
+    from loadproof.plan.phases import PhaseSpan
+
+_CAUTIOUS: Final = 0.99
+"""How sure has to be who says that a target will break its threshold again."""
+
+
+class Noise(Enum):
+    """What an interval allows for."""
+
+    SAMPLING = auto()
+    """That of independent samples: what happened in this run, with 95 % confidence."""
+    SECONDS = auto()
+    """Seconds that resemble their neighbours, too: what may be seen next time."""
+    UNSEEN = auto()
+    """And what so few seconds can't show of that, with 99 % confidence."""
+
+
+def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
+    """Those of a phase that were measured."""
+    return range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The whole seconds of some phases that a run lived through; shapes (seconds,)."""
+
+    numbers: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    """The number of each one's phase."""
+
+    @staticmethod
+    def of(traffic: Traffic, phases: Sequence[str]) -> Seconds:
+        pairs = [
+            (second, number)
+            for number, span in enumerate(traffic.phases)
+            if span.name in phases
+            for second in whole_seconds(traffic, span)
+        ]
+        numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return Seconds(numbers, places)
+
+    def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """What these rows count in each second."""
+        if not self.numbers.size:
+            return np.zeros(0, dtype=np.int64)
+        length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
+        sums = sum(np.bincount(block["second"], weights=block["count"], minlength=length) for block in blocks(rows))
+        counted: NDArray[np.int64] = np.asarray(sums, dtype=np.int64)[self.numbers]
+        return counted
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What samples sum up to in each second, and how many they are; shapes (seconds,)."""
+
+    sums: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    phases: NDArray[np.int64]
+    variance: float | None
+    """Of one sample; None where samples are hits or not."""
+
+    @staticmethod
+    def of(sums: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, variance: float | None = None) -> Sums:
+        return Sums(seconds.count(sums), seconds.count(sizes), seconds.phases, variance)
+
+    def precision(self, noise: Noise) -> Precision:
+        if noise is Noise.SAMPLING:
+            return Precision()
+        counted = self.sums, self.sizes, self.phases
+        if noise is Noise.SECONDS:
+            return Precision(design_effect=design_effect(*counted, variance=self.variance))
+        return Precision(confidence=_CAUTIOUS, design_effect=cautious_effect(*counted, variance=self.variance))
+
+
+def share_of(
+    hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, noise: Noise = Noise.SECONDS
+) -> tuple[float, float]:
+    """What part of these samples are hits, 0-1, and the design effect."""
+    n = int(sizes["count"].sum())
+    effect = Sums.of(hits, sizes, seconds).precision(noise).design_effect
+    return int(hits["count"].sum()) / max(n, 1), effect

@@ -1,0 +1,38 @@
+"""A file of lines, whatever a crash or a stranger did to it, to a frame of those that are whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pandas as pd
+
+_TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
+
+
+def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
+    """The lines that have these columns, numbers where they belong; and how many lines had not."""
+    columns = fields[: max(text.partition("\n")[0].count(",") + 1, len(fields) - len(defaults))]
+    header = ",".join(columns) + "\n"
+    body = text.removeprefix(header)
+    if '"' in body:
+        lines = pd.DataFrame(_quoted_rows(body, len(columns)), columns=list(columns), dtype=str)
+    else:
+        lines = pd.read_csv(
+            io.StringIO(header + body), dtype=str, keep_default_na=False, on_bad_lines="skip", quoting=csv.QUOTE_NONE
+        )
+    for name in columns:
+        if name not in _TEXT:
+            lines[name] = pd.to_numeric(lines[name], errors="coerce")
+    whole = lines.dropna().reset_index(drop=True).assign(**{name: defaults[name] for name in fields[len(columns) :]})
+    return whole, body.count("\n") - len(whole)
+
+
+def _quoted_rows(body: str, width: int) -> Iterator[list[str]]:
+    """Line by line, so that one unbalanced quote costs one line; slower, and for files with JSON in them."""
+    for line in body.splitlines():
+        row = next(csv.reader([line]), [])
+        if len(row) == width:
+            yield row

@@ -1,0 +1,112 @@
+"""The table at a glance: in one pass, and as if each of its rows had been counted by itself."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.estimates.estimate import quantile_estimate
+from analysis.estimates.metrics import QUANTILES
+from analysis.estimates.scope import Scope, answers_of, rows_of, tally
+from analysis.estimates.seconds import Seconds
+from analysis.estimates.summary import busiest, summary
+from analysis.foreign.requestlog import LogTraffic
+from analysis.frames import cellsums
+from analysis.frames.cellsums import histogram
+from analysis.frames.run import load_run
+from loadproof.outcome import Outcome
+from loadproof.plan.phases import plan_phases
+from loadproof.rundir.rows import PARTS
+from simulation.rundirs import outcomes, scenario, write_run
+from tests.commands import ROOT
+
+
+def test_the_summary_has_each_phase_and_endpoint(tmp_path):
+    """And all endpoints together first."""
+    write_run(tmp_path)
+    rows = summary(load_run(tmp_path))
+    assert [(row.phase.name, row.endpoint) for row in rows[:3]] == [
+        ("warm-up", None),
+        ("warm-up", "balance"),
+        ("warm-up", "transactions"),
+    ]
+    assert len(rows) == 15
+    for row in rows:
+        assert row.tally.sent == sum(row.tally.outcomes.values())
+        assert row.offered_rps >= row.goodput_rps
+
+
+def assert_counted_one_by_one(run, endpoints):
+    """Each row has what its own cells say."""
+    shown = run.endpoints if endpoints is None else endpoints
+    rows = summary(run, endpoints)
+    assert [(row.phase, row.endpoint) for row in rows] == [
+        (span, name) for span in run.phases for name in (None, *shown)
+    ]
+    for row in rows:
+        names = run.endpoints if row.endpoint is None else (row.endpoint,)
+        cells = rows_of(run, Scope((row.phase.name,), names))
+        assert row.tally == tally(cells)
+        answered = Seconds.of(run, (row.phase.name,)).count(answers_of(run.intervals, names))
+        assert row.throughput_rps == (answered.mean() if answered.size else 0.0)
+        for series, times in (("response", row.response), ("service", row.service), *row.parts.items()):
+            counts = histogram(cells, series, Outcome.OK)
+            assert times == {quantile: quantile_estimate(counts, quantile) for quantile in QUANTILES}, series
+        assert row.parts.keys() == set(PARTS)
+
+
+@pytest.mark.parametrize("run", sorted((ROOT / "tests/golden").iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("block", [500, 10**6])
+def test_one_pass_counts_what_each_row_would_count_alone(run, block, monkeypatch):
+    """Of runs as they were recorded, in however many blocks."""
+    monkeypatch.setattr(cellsums, "_BLOCK_ROWS", block)
+    assert_counted_one_by_one(load_run(run), None)
+
+
+def test_endpoints_that_are_not_shown_are_in_the_row_of_all(tmp_path):
+    """In whatever order they are asked for."""
+    write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(throttled=0.1, timeout=0.1), dropped=50)
+    run = load_run(tmp_path)
+    assert_counted_one_by_one(run, ("health", "balance"))
+    assert_counted_one_by_one(run, ())
+    assert busiest(run, 1) == ["balance"]
+
+
+def test_of_nothing_there_is_nothing_at_a_glance(tmp_path):
+    """A run that recorded no request has rows all the same."""
+    write_run(tmp_path)
+    run = load_run(tmp_path)
+    empty = run.with_intervals(run.intervals[:0])
+    assert {row.tally.offered for row in summary(empty)} == {0}
+    assert all(row.goodput_ratio is None and row.response[0.5] is None for row in summary(empty))
+
+
+def test_many_endpoints_need_no_table_of_all_their_buckets():
+    """A hundred of them, in five phases: all the histograms at once would be 51 MB."""
+    names = tuple(f"endpoint-{number}" for number in range(100))
+    spans = plan_phases(scenario(phases=[{"name": f"step-{n}", "duration": "10 s", "users": 10} for n in range(5)]))
+    random, n = np.random.default_rng(1), 20_000
+    second = random.integers(0, 50, n)
+    cells = pd.DataFrame(
+        {
+            "second": second,
+            "phase": pd.Categorical.from_codes(second // 10, [span.name for span in spans]),
+            "endpoint": pd.Categorical.from_codes(random.integers(0, len(names), n), names),
+            "outcome": pd.Categorical.from_codes(np.zeros(n, dtype=np.int8), ["ok"]),
+            "series": pd.Categorical.from_codes(random.integers(0, 2, n), ["response", "service"]),
+            "bucket": random.integers(0, 2_000, n),
+            "count": 1,
+        }
+    )
+    many = LogTraffic(phases=tuple(spans), endpoints=names, start_unix_s=0, measured_s=50, intervals=cells)
+    tracemalloc.start()
+    rows = summary(many)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    sent = int((cells["series"] == "response").sum())
+    assert sum(row.tally.sent for row in rows if row.endpoint) == sent
+    assert sum(row.tally.sent for row in rows if row.endpoint is None) == sent
+    assert most < 16e6
