@@ -27,7 +27,9 @@ from loadproof.scenario.scenario import Scenario
 from simulation.rundirs import manifest
 
 TIMES = (1, 3, 10)
-IMPORTS = "import analysis.foreign.requestlog, analysis.outputs.tables, analysis.report.run_page"
+IMPORTS = "import " + ", ".join(
+    f"loadproof.analysis.{name}" for name in ("foreign.requestlog", "outputs.tables", "report.run_page")
+)
 VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
 """Whatever the word, a report was written."""
 

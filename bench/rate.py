@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.frames.cellsums import histogram
 from bench.machine import probe
 from bench.rounds import Rounds, Unmeasured
 from bench.runs import measured_run
 from bench.serving import ROOT, add_run, loadproof_run, machine
 from bench.throughput import PEERS, output_of, versions
 from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
 

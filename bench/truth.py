@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.frames.cellsums import histogram
 from bench.rounds import Rounds, Unmeasured, reading
 from bench.runs import measured_run
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from bench.throughput import PEERS, output_of, versions
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.plan.arrivals import ArrivalPlan
@@ -41,7 +41,7 @@ from loadproof.plan.arrivals import ArrivalPlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.rundir.manifest import Manifest
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)

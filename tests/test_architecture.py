@@ -19,7 +19,7 @@ from tests.sources import tree_of
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 """Folders on top."""
-JUDGING = "analysis"
+JUDGING = "loadproof.analysis"
 """The package in `analysis/`, by the name by which it is imported."""
 TOOLS = ("bench", "drills", "simulation", "tests")
 """They import the product, which knows nothing of them."""
@@ -167,6 +167,13 @@ def test_the_product_knows_nothing_of_its_tools():
         assert not top_level(imports_of(file)) & {"bench"}, name
 
 
+def test_what_judges_is_imported_by_its_one_name():
+    """By its short one it would be a second set of modules from the same files."""
+    for name, file in modules((*PACKAGES, *TOOLS)).items():
+        assert "analysis" not in top_level(imports_of(file)), name
+    assert (ROOT / "loadproof/analysis").resolve() == ROOT / "analysis"
+
+
 def test_no_module_imports_tests():
     """What tests share has a module of its own; what simulates a known truth is in `simulation`."""
     for name, file in modules((*PACKAGES, *TOOLS)).items():
@@ -232,8 +239,12 @@ def loaded_by(*names: str) -> set[str]:
 
 def test_what_other_tools_left_is_no_run():
     """No fake manifest: what reads others' files doesn't know what a run directory holds."""
-    reached = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, {"analysis.foreign"})))
-    assert not [name for name in reached if within(name, {"analysis.frames.run", "loadproof.rundir.manifest"})]
+    reached = set().union(
+        *(imports_of(file) for name, file in MODULES.items() if within(name, {"loadproof.analysis.foreign"}))
+    )
+    assert not [
+        name for name in reached if within(name, {"loadproof.analysis.frames.run", "loadproof.rundir.manifest"})
+    ]
 
 
 def test_a_public_name_of_the_analysis_names_one_thing():

@@ -37,7 +37,7 @@ from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.assignment import Assignment
 
 
@@ -56,7 +56,7 @@ def gate(
 ) -> None:
     """Run several scenarios, one after the other, and summarise them. The exit code is the worst verdict's."""
     judging.check_installed()
-    from analysis.outputs import gate as gates
+    from loadproof.analysis.outputs import gate as gates
 
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
@@ -84,7 +84,7 @@ def gate(
 
 
 def _show(gated: list[Gated], directory: Path) -> None:
-    from analysis.outputs.gate import gate_table
+    from loadproof.analysis.outputs.gate import gate_table
 
     console.print(gate_table(gated))
     for judged in gated:
@@ -95,7 +95,7 @@ def _show(gated: list[Gated], directory: Path) -> None:
 
 def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
     """The gate's files as it stands, or why not; what is left to be measured is measured all the same."""
-    from analysis.outputs.gate import write_gate
+    from loadproof.analysis.outputs.gate import write_gate
 
     try:
         write_gate(directory, gated, lenient=lenient)
@@ -106,14 +106,14 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
 
 def _unwritten(error: OutputError) -> Gated:
     """The gate's own files, as whoever reads none of them is told."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
     """A scenario that the gate has not come to, and will not once it was told to stop."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
     trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
@@ -122,7 +122,7 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
 
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     if stop_signal:
         return _unrun(assignment, stop_signal)

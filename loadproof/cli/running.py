@@ -62,7 +62,7 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
 
 
 def _load_judge() -> None:
-    import analysis.judge.thresholds  # noqa: F401
+    import loadproof.analysis.judge.thresholds  # noqa: F401
 
 
 def tell_faults(target: TargetFile | None) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs.tables import terminal_view
-from analysis.outputs.verdictschema import verdict_schema
 from bench import tables
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.tables import terminal_view
+from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.outcome import UNSENT, Outcome
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.expectation import METRICS

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES
 from loadproof import __version__
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, only_run, verdict_of
@@ -23,7 +23,7 @@ from tests.copying import copy_repository
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
-NAMES = {"analysis", "loadproof"}
+NAMES = {"loadproof"}
 """In site-packages."""
 
 
@@ -74,7 +74,7 @@ def test_a_wheel_has_what_a_checkout_has(installed):
     """Each module and template, the shipped folders in place of links, and no names but ours."""
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == NAMES
-    packages = {"analysis": "analysis", "loadproof": "loadproof"}
+    packages = {"analysis": "loadproof/analysis", "loadproof": "loadproof"}
     packages |= {folder: f"loadproof/shipped/{folder}" for folder in ("locustfiles", "payments_api")}
     for folder, place in packages.items():
         sources = {f"{place}/{file.relative_to(ROOT / folder)}" for file in (ROOT / folder).rglob("*.py")}

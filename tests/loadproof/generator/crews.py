@@ -9,7 +9,7 @@ import gevent
 
 from tests.unpatched import locust  # isort: skip
 
-from analysis.frames.run import Run, load_run
+from loadproof.analysis.frames.run import Run, load_run
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome

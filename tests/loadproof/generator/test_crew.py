@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.scope import tally
+from loadproof.analysis.estimates.scope import tally
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
 from loadproof.recording.announcements import WorkerLost

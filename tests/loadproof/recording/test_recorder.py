@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
