@@ -168,7 +168,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	@$(call create-venv)
 	@echo "installing into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint requirements.lock --editable .
+		--constraint requirements.lock --editable '.[all]'
 	@touch $@
 
 $(VENV)/developed: $(VENV)/installed

@@ -27,7 +27,9 @@ from loadproof.scenario.scenario import Scenario
 from simulation.rundirs import manifest
 
 TIMES = (1, 3, 10)
-IMPORTS = "import analysis.foreign.requestlog, analysis.outputs.tables, analysis.report.run_page"
+IMPORTS = "import " + ", ".join(
+    f"loadproof.analysis.{name}" for name in ("foreign.requestlog", "outputs.tables", "report.run_page")
+)
 VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
 """Whatever the word, a report was written."""
 
@@ -151,16 +153,16 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code, file=sys.std
 
 
 def main(names: list[str]) -> None:
-    found = []
+    cases = []
     for name in names or CASES:
         make, (goal_s, goal_mb) = CASES[name]
         for times in TIMES:
             with tempfile.TemporaryDirectory() as directory:
                 took_s, peak_mb = measured(make(Path(directory) / "run", times))
-            found.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
+            cases.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
             sys.stderr.write(f"{name} x {times}: {took_s:.1f} s, {peak_mb:.0f} MB\n")
-        found[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
-    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": found})
+        cases[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
+    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": cases})
 
 
 if __name__ == "__main__":

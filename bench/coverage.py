@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from analysis.estimates.correlation import half_width_of_mean
 from bench.serving import machine, write_results
+from loadproof.analysis.estimates.correlation import half_width_of_mean
 from simulation.alikeseconds import ERROR_RATIO, P95_S, RPS, answers, failures, p95_of, ratio_of, response_times
 from simulation.traffic import autocorrelated
 
@@ -37,9 +37,9 @@ def main(simulations: int) -> None:
     rows = []
     for seconds in SECONDS:
         for phi in PHIS:
-            found = np.mean([covered(random, seconds=seconds, phi=phi) for _ in range(simulations)], axis=0)
+            shares = np.mean([covered(random, seconds=seconds, phi=phi) for _ in range(simulations)], axis=0)
             names = ("p95", "error_ratio", "rate")
-            rows.append({"seconds": seconds, "phi": phi, **dict(zip(names, map(float, found), strict=True))})
+            rows.append({"seconds": seconds, "phi": phi, **dict(zip(names, map(float, shares), strict=True))})
     write_results("coverage", {**machine(), "command": "make bench-coverage", "simulations": simulations, "rows": rows})
 
 

@@ -38,10 +38,10 @@ def over_runs(runs: Sequence[Run]) -> str:
     dated = [run["date"] for run in runs if run["date"] != NOT_RECORDED]
     days = sorted(set(dated))
     undated = len(runs) - len(dated)
-    told = f"{counted(len(dated), 'run')} on {counted(len(days), 'day')} ({', '.join(days)})"
-    told += f", and {counted(undated, 'run')} of unrecorded date" if undated else ""
+    how_many = f"{counted(len(dated), 'run')} on {counted(len(days), 'day')} ({', '.join(days)})"
+    how_many += f", and {counted(undated, 'run')} of unrecorded date" if undated else ""
     few = f" With fewer than {ENOUGH_DAYS} recorded days, ranges are provisional." if len(days) < ENOUGH_DAYS else ""
-    return f"{told}.{few}"
+    return f"{how_many}.{few}"
 
 
 def counted(count: int, what: str) -> str:
@@ -50,15 +50,15 @@ def counted(count: int, what: str) -> str:
 
 def latest_run(run: Run) -> str:
     """When, where and by which command the latest of them was made, and what had to be repeated."""
-    told = f"Latest: {conditions(run)}"
+    latest = f"Latest: {conditions(run)}"
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
-    return f"{told} {versions}." if versions else told
+    return f"{latest} {versions}." if versions else latest
 
 
 def conditions(run: Run) -> str:
     """When, where and by which command; and what had to be repeated."""
-    told = f"{run['date']}, {run['machine']}, Python {run['python']}; `{run['command']}`."
-    return " ".join(filter(None, (told, repeats_told(run))))
+    made = f"{run['date']}, {run['machine']}, Python {run['python']}; `{run['command']}`."
+    return " ".join(filter(None, (made, repeats_told(run))))
 
 
 def probe_cells(run: Run) -> tuple[str, str, str]:

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.frames.cellsums import histogram
 from bench.machine import probe
 from bench.rounds import Rounds, Unmeasured
 from bench.runs import measured_run
 from bench.serving import ROOT, add_run, loadproof_run, machine
 from bench.throughput import PEERS, output_of, versions
 from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
 
@@ -74,11 +74,11 @@ def loadproof(seed: int) -> dict[str, float]:
     if planned.size != read_s.size:
         raise Unmeasured(f"loadproof: {planned.size} requests were planned, {read_s.size} read")
     lags = histogram(run.intervals, "lag", Outcome.OK)
-    told = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
+    reported_lag = {q: value_at_rank(lags, int(np.ceil(q * lags.sum()))) * 1e-6 for q in QUANTILES}
     sending_s = float(run.generator["cpu_ratio"][: SCRIPT.seconds].sum())
     return {
         **named("lag", quantiles_of(read_s - planned)),
-        **named("told_lag", told),
+        **named("told_lag", reported_lag),
         "cpu_s_per_1000": cpu_s / read_s.size * 1000,
         "sending_cpu_s_per_1000": sending_s / read_s.size * 1000,
     }

@@ -27,7 +27,7 @@ PARTS = {
     "parse the answer": ("AnswerParser.", "Answer.", "_read_head", "read_head", "ChunkedBody."),
     "one exchange: deadlines, timing, state": ("Connection.", "ClientConnections.", "Request.", "Deadline."),
     "read and check the body": ("Reply.", "BalanceUser.", "expect "),
-    "pace and outcome of the user": ("ApiUser.", "Workload.", "next_due", "<lambda>", "retry_after_s"),
+    "pace and outcome of the user": ("ApiUser.", "TurnTaker.", "Workload.", "next_due", "<lambda>", "retry_after_s"),
     "record, while it ends": ("Recorder.finished", "Recorder.started"),
 }
 THE_REST = "work out, write and report each second"

@@ -71,8 +71,8 @@ def rounds_of(before: Path, after: Path, count: int) -> tuple[list[tuple[Figures
             order = (before, after) if number % 2 else (after, before)
             for snippet in _SNIPPETS:
                 code = snippet.replace("URL", url).replace("SEED", str(number))
-                found = {tree: rounds.measured(tree.name, functools.partial(measured, tree, code)) for tree in order}
-                first, second = found[before], found[after]
+                figures = {tree: rounds.measured(tree.name, functools.partial(measured, tree, code)) for tree in order}
+                first, second = figures[before], figures[after]
                 if first is not None and second is not None:
                     pairs.append((first, second))
                     sys.stderr.write(f"round {number + 1} of {count}: {first} | {second}\n")

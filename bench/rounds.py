@@ -49,8 +49,8 @@ def repeats_told(counts: dict[str, dict[str, int]]) -> str:
     """In a sentence for people; empty when nothing was repeated, or nobody counted."""
     repeated = _listed(counts.get("repeated", {}))
     left_out = _listed(counts.get("left_out", {}))
-    told = f"Repeated because a round could not be measured: {repeated}." if repeated else ""
-    return told + (f" Left out after {REPEATS} repeats each: {left_out}." if left_out else "")
+    repeats = f"Repeated because a round could not be measured: {repeated}." if repeated else ""
+    return repeats + (f" Left out after {REPEATS} repeats each: {left_out}." if left_out else "")
 
 
 def _listed(counts: dict[str, int]) -> str:

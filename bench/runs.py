@@ -12,11 +12,11 @@ from typing import Any
 
 import psutil
 
-from analysis.frames.run import Run, load_run
-from analysis.judge import disturbances, health
-from analysis.judge.judgement import Word
 from bench.rounds import Unmeasured
 from bench.serving import ROOT
+from loadproof.analysis.frames.run import Run, load_run
+from loadproof.analysis.judge import disturbances, health
+from loadproof.analysis.judge.judgement import Word
 from loadproof.rundir import files
 
 

@@ -140,12 +140,12 @@ def is_right(experiment: Experiment, verdict: dict[str, object]) -> bool:
 def main() -> None:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     rounds = Rounds()
-    found = {name: told(name, experiment, times, rounds) for name, experiment in EXPERIMENTS.items()}
+    experiments = {name: verdicts_of(name, experiment, times, rounds) for name, experiment in EXPERIMENTS.items()}
     counts = rounds.reported()
-    write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": found, **counts})
+    write_results("starvation", {**machine(), "command": "make bench-starvation", "experiments": experiments, **counts})
 
 
-def told(name: str, experiment: Experiment, times: int, rounds: Rounds) -> dict[str, object]:
+def verdicts_of(name: str, experiment: Experiment, times: int, rounds: Rounds) -> dict[str, object]:
     """Which verdicts an experiment had, and how many of them were right."""
     words: Counter[str] = Counter()
     right = 0

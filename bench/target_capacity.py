@@ -22,10 +22,10 @@ from typing import Any
 
 import psutil
 
-from analysis.judge.judgement import Word
 from bench.rounds import Rounds, Unmeasured
 from bench.runs import only_run, verdict_of
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
+from loadproof.analysis.judge.judgement import Word
 
 SCENARIO = ROOT / "bench/target-capacity.yaml"
 ROUNDS = 3

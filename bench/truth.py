@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.frames.cellsums import histogram
 from bench.rounds import Rounds, Unmeasured, reading
 from bench.runs import measured_run
 from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from bench.throughput import PEERS, output_of, versions
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.plan.arrivals import ArrivalPlan
@@ -41,7 +41,7 @@ from loadproof.plan.arrivals import ArrivalPlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.rundir.manifest import Manifest
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -91,10 +91,10 @@ class Reported:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     rounds = Rounds()
-    found: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
     for number in range(count):
         for script in SCRIPTS:
-            found += one_round(script, number, rounds)
+            errors += one_round(script, number, rounds)
     counts = rounds.reported()
     write_results(
         "truth",
@@ -106,7 +106,7 @@ def main() -> None:
             **counts,
             "scripts": {one.name: {"rate_rps": one.rate_rps, "seconds": one.seconds} for one in SCRIPTS},
             "tolerances": {"relative": TOLERANCES[0], "absolute_s": TOLERANCES[1]},
-            "errors": summarised(found),
+            "errors": summarised(errors),
         },
     )
 
@@ -122,7 +122,7 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
         if reported.intended_s is not None:
             users_see = quantiles_of(written_s - reported.intended_s)
         sys.stderr.write(f"{script.name} {seed}: {tool}: {read_s.size} requests\n")
-        for kind, told, truth in (
+        for kind, said, truth in (
             ("service", reported.service, quantiles_of(written_s - read_s)),
             ("response", reported.response, users_see),
         ):
@@ -135,7 +135,7 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
                         "kind": kind,
                         "quantile": quantile,
                         "true_s": truth[quantile],
-                        "reported_s": told[quantile],
+                        "reported_s": said[quantile],
                     }
 
 
@@ -153,19 +153,19 @@ def one_turn(
     return reported, read_s, written_s
 
 
-def summarised(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarised(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Medians over the rounds, of the error and of its share of what is tolerated."""
     keys = ("script", "kind", "tool", "quantile")
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for one in found:
-        cells.setdefault(tuple(one[key] for key in keys), []).append(one)
+    for error in errors:
+        cells.setdefault(tuple(error[key] for key in keys), []).append(error)
     return [
         dict(zip(keys, cell, strict=True))
         | {
-            "true_s": round(statistics.median(one["true_s"] for one in ones), 6),
-            "reported_s": round(statistics.median(one["reported_s"] for one in ones), 6),
-            "error_s": round(statistics.median(one["reported_s"] - one["true_s"] for one in ones), 6),
-            "of_tolerance": round(statistics.median(of_tolerance(one) for one in ones), 2),
+            "true_s": round(statistics.median(error["true_s"] for error in ones), 6),
+            "reported_s": round(statistics.median(error["reported_s"] for error in ones), 6),
+            "error_s": round(statistics.median(error["reported_s"] - error["true_s"] for error in ones), 6),
+            "of_tolerance": round(statistics.median(of_tolerance(error) for error in ones), 2),
         }
         for cell, ones in cells.items()
     ]

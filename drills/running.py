@@ -107,10 +107,10 @@ class Report:
     def exit_code(self) -> int:
         """0 all kept, 1 broken, 4 if the generator was disturbed, and nothing is known to be broken."""
         if self.broken:
-            told = f"{len(self.broken)} broken"
+            sum_up = f"{len(self.broken)} broken"
         elif self.unmeasured:
-            told = "not measured: a busy machine disturbed the load; run it again"
+            sum_up = "not measured: a busy machine disturbed the load; run it again"
         else:
-            told = "all promises kept"
-        print(f"{self.title}: {told}")
+            sum_up = "all promises kept"
+        print(f"{self.title}: {sum_up}")
         return 1 if self.broken else 4 if self.unmeasured else 0

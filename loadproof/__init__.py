@@ -1,3 +1,3 @@
 """The engine: from a scenario to a run directory."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

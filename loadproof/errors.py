@@ -1,12 +1,12 @@
 """What can go wrong, as exceptions, and what each ending is called by its exit code.
 
 LoadproofError                  expected trouble: told in one line each, never a traceback
-├── InputError                  a scenario, target file, option or threshold is wrong: all problems at once
-├── UnsafeTargetError           a host that nobody allowed to be loaded
-├── TargetError                 the target is down, not ready, or not what it says
-├── OutputError                 the run directory or a report can't be written
-├── RunDirectoryError           a run directory that can't be read, or is of another format version
-└── InvalidRunError             what was measured is no run, and there is no verdict that says so
+├── InputError
+├── UnsafeTargetError
+├── TargetError
+├── OutputError
+├── RunDirectoryError
+└── InvalidRunError
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _SHOWN_CHARACTERS = 80
 
 
 class ExitCode(IntEnum):
+    """How the program ends; `make` turns all but 0 into its own 2."""
+
     PASS = 0
     FAIL = 1
     NOTHING_MEASURED = 2
@@ -42,8 +44,8 @@ class Problem:
     got: str | None = None
 
     def __str__(self) -> str:
-        found = "" if self.got is None else f", got {printable(self.got)}"
-        return escaped(f"{self.where}: {self.what}{found}; {self.remedy}")
+        got = "" if self.got is None else f", got {printable(self.got)}"
+        return escaped(f"{self.where}: {self.what}{got}; {self.remedy}")
 
 
 class LoadproofError(Exception):
@@ -57,26 +59,28 @@ class LoadproofError(Exception):
 
 
 class InputError(LoadproofError):
-    pass
+    """A scenario, target file, option or threshold is wrong: all problems at once."""
 
 
 class UnsafeTargetError(LoadproofError):
-    pass
+    """A host that nobody allowed to be loaded."""
 
 
 class TargetError(LoadproofError):
-    pass
+    """The target is down, not ready, or not what it says."""
 
 
 class OutputError(LoadproofError):
-    pass
+    """The run directory or a report can't be written."""
 
 
 class RunDirectoryError(LoadproofError):
-    pass
+    """A run directory that can't be read, or is of another format version."""
 
 
 class InvalidRunError(LoadproofError):
+    """What was measured is no run, and there is no verdict that says so."""
+
     exit_code = ExitCode.INVALID
 
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
+    """What a request ended as, exactly one of these; its text is what files and thresholds say."""
+
     # As fast as any text's; Enum's own is a Python function, and each request is counted under its outcome.
     __hash__ = str.__hash__
 
@@ -18,8 +20,11 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     """A wrong status, header or body."""
     SERVER_ERROR = "server_error"
+    """5xx, but for a 503 with Retry-After."""
     TIMEOUT = "timeout"
+    """It took longer than one of its timeouts."""
     CONNECTION = "connection"
+    """Refused, reset, closed too early, or not HTTP."""
 
 
 ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.CONNECTION})

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 
+@dataclass(frozen=True)
+class Notation:
+    """How a kind of quantity is written."""
+
+    label: str
+    """Its name in messages."""
+    example: str
+    factors: Mapping[str, float]
+    """By unit, what one of it is in SI units (s, 1/s, 0-1)."""
+
+
 class Dimension(Enum):
-    """What a number measures: its name in messages, and the units that it may be written in."""
+    """What a number measures."""
 
-    DURATION = ("a duration", {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0})
-    RATE = ("a rate", {"rps": 1.0, "/s": 1.0, "/min": 1 / 60})
-    RATIO = ("a ratio", {"%": 0.01})
-    COUNT = ("a count", {"": 1.0})
-    MULTIPLE = ("a multiple", {"x": 1.0})
-
-    def __init__(self, label: str, factors: dict[str, float]) -> None:
-        self.label = label
-        self.factors = factors
-
-    @property
-    def example(self) -> str:
-        return {
-            Dimension.DURATION: "'500 ms'",
-            Dimension.RATE: "'1000 rps'",
-            Dimension.RATIO: "'1 %'",
-            Dimension.COUNT: "'100'",
-            Dimension.MULTIPLE: "'2 x'",
-        }[self]
+    DURATION = Notation("a duration", "500 ms", {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0})
+    RATE = Notation("a rate", "1000 rps", {"rps": 1.0, "/s": 1.0, "/min": 1 / 60})
+    RATIO = Notation("a ratio", "1 %", {"%": 0.01})
+    COUNT = Notation("a count", "100", {"": 1.0})
+    MULTIPLE = Notation("a multiple", "2 x", {"x": 1.0})
 
 
 _QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-Z/%]*)\s*", re.ASCII)
 
 
 def parse_quantity(text: object, dimension: Dimension) -> float:
-    """The value in SI units (s, 1/s, 0-1); ValueError says what was expected.
+    """The value in SI units (s, 1/s, 0-1), never negative; ValueError says what was expected.
 
     A bare number is refused where the dimension has units: '10' seconds and '10' milliseconds
     differ by a factor that no load test survives.
     """
-    units = ", ".join(filter(None, dimension.factors))
-    expected = f"expected {dimension.label} like {dimension.example}" + (f" (units: {units})" if units else "")
+    notation = dimension.value
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-    if match is None or match["unit"] not in dimension.factors:
-        raise ValueError(expected)
-    return float(match["number"]) * dimension.factors[match["unit"]]
+    if match is None or match["unit"] not in notation.factors:
+        units = ", ".join(filter(None, notation.factors))
+        of_units = f" (units: {units})" if units else ""
+        raise ValueError(f"expected {notation.label} like {notation.example!r}{of_units}")
+    return float(match["number"]) * notation.factors[match["unit"]]
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits in the unit that reads best: '0 s', '0.42 ms', '185 ms', '1.5 s', '10 min'."""
+    """Three significant digits in the unit that reads best: '0 s', '0.42 ms', '185 ms', '1.5 s', '10 min'; NaN: '–'."""
     if math.isnan(seconds):
         return "–"
     if 0 < abs(seconds) < 1:
@@ -60,6 +60,10 @@ def format_duration(seconds: float) -> str:
 
 
 def format_quantity(value: float, dimension: Dimension) -> str:
+    """A value in SI units (s, 1/s, 0-1) with three significant digits and its unit; '–' of NaN.
+
+    A ratio below one is never '100 %', nor one above zero '0 %', and counts are whole.
+    """
     if math.isnan(value):
         return "–"
     match dimension:

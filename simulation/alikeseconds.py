@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import design_effect
-from analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
+from loadproof.analysis.estimates.correlation import design_effect
+from loadproof.analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
 from loadproof.histogram import buckets_of
 from simulation.traffic import Times, counts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.estimates.estimate import Estimate
+    from loadproof.analysis.estimates.estimate import Estimate
 
 RPS: Final = 50
 _MEDIAN_S: Final = 0.02

@@ -10,7 +10,7 @@ from simulation.rundirs import open_scenario
 from simulation.traffic import poisson, run_of
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.scenario.scenario import Scenario
 
 SIGMA: Final = 0.4

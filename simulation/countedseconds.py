@@ -11,7 +11,7 @@ from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.scenario.scenario import Scenario
 
 RPS: Final = 100

@@ -14,32 +14,30 @@ import random
 from contextlib import closing
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 import gevent
-from locust import User
 from locust.env import Environment
 
 from loadproof import variables
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
-from loadproof.generator.dispatcher import ArrivalDispatcher
 from loadproof.generator.shape import PlanShape
-from loadproof.internals.locust import wait_by
 from loadproof.recording.runwriter import RunWriter
 from loadproof.run.locust import Generator
 from loadproof.run.stopping import StopSignal
-from loadproof.run.watch import Surroundings, Watch
+from loadproof.run.watch import Watch
 from loadproof.rundir.manifest import write_manifest
-from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
-from simulation.clock import FakeClock, FakeTime
+from simulation.clock import FakeTime
 from simulation.disk import filling_up
 from simulation.network import Target
+from simulation.playedusers import PlayedUsers
 from simulation.rundirs import manifest
 from simulation.runners import Child, Leader, PlayedMaster, PlayedRunner, PlayedWorker
 from simulation.schedules import LEADER, Schedule
+from simulation.surroundings import PlayedSurroundings
 from simulation.wire import MASTER, Wire
 
 if TYPE_CHECKING:
@@ -75,35 +73,6 @@ def play(schedule: Schedule, path: Path, **habits: object) -> Played:
         return stage.play()
 
 
-class _Users:
-    """The user classes of one process: users wait by its clock, and ask the target for what their class is for."""
-
-    def __init__(self, post: Post, clock: FakeClock, habits: Mapping[str, object]) -> None:
-        self.dispatcher = type("Dispatcher", (ArrivalDispatcher, _Waiting), {"post": post, "clock": clock})
-        own = {"post": post, "clock": clock, "host": "http://127.0.0.1:8000"}
-        health = type("HealthUser", (_Waiting, ApiUser), own | {"endpoint": "health", "tasks": [ask_health], **habits})
-        balance = type("BalanceUser", (_Waiting, ApiUser), own | {"endpoint": "balance", "tasks": [_read_balance]})
-        self.api_users: list[Any] = [health, balance]
-
-
-class _Waiting(User):
-    """As Locust's TaskSet.wait has it, by the process's clock. Source: locust/user/task.py 2.47."""
-
-    abstract = True
-    clock: FakeClock
-
-    def wait(self) -> None:
-        wait_by(self, self.clock.sleep)
-
-
-def ask_health(user: Any) -> None:
-    user.send(user.api.ask_health(), lambda _: None)
-
-
-def _read_balance(user: Any) -> None:
-    user.send(user.api.read_balance("acct-000001"), lambda _: None)
-
-
 class _Process:
     """One process of the generator: its clock, its part of Locust, its users."""
 
@@ -113,7 +82,7 @@ class _Process:
         self.clock = stage.time.clock(up_s=1000.0 * number, awake_s=awake_s)
         connect = functools.partial(stage.target.connect, max(number, 1), self.clock)
         self.post = Post(self.clock, lambda *_: connect())
-        users = _Users(self.post, self.clock, stage.habits)
+        users = PlayedUsers(self.post, self.clock, stage.habits)
         self.dispatcher = users.dispatcher
         self.runner: Any = make_runner(stage.wire, name, self.clock, stage.time)
         mix = stage.manifest.scenario.mix
@@ -189,7 +158,7 @@ class _Stage:
             generator=generator,
             target=self.target_process,  # type: ignore[arg-type]
             broken=lambda _: None,
-            around=_Surroundings(self.time.clock()),
+            around=PlayedSurroundings(self.time.clock()),
         )
         silent: Any = SimpleNamespace(show=lambda _: None, say=lambda _: None)
         full_s = min((fault.at_s for fault in self.schedule.of("disk")), default=math.inf)
@@ -256,35 +225,3 @@ class _Stage:
 
     def _quit(self, number: int) -> None:
         gevent.spawn(self._process(number).runner.quit)
-
-
-class _Surroundings(Surroundings):
-    """On simulated time, with nobody who samples the target."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.now_s, self.unix_s = clock.now_s, clock.unix_s
-        self.selector: Any = lambda: _Selector(clock)
-        self.sampler: Any = lambda *_: SimpleNamespace(start=lambda: None, stop=lambda: None, trouble=None)
-
-
-class _Selector:
-    """Waits by a clock, and says that there may be something to read."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def register(self, *_: object) -> None:
-        self._is_heard = True
-
-    def unregister(self, _: object) -> None:
-        self._is_heard = False
-
-    def select(self, within_s: float) -> bool:
-        self._clock.sleep(within_s)
-        return self._is_heard

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,61 @@ def outcomes(**ratios: float) -> Callable[[np.random.Generator, str, int], list[
 _ALL_OK = outcomes()
 
 
+@dataclass(frozen=True)
+class GeneratorTruth:
+    """How the generator did; `cpu`, `waits` and `loop_delay_s` in the `disturbed` seconds, which None has all be."""
+
+    cpu: float = 0.3
+    waits: float = 0.01
+    loop_delay_s: float = 0.001
+    disturbed: range | None = None
+    steal: float = 0.0
+    skew_s: float = 0.0
+    step_s: float = 0.0
+    """By how much its wall clock is set forward in second 10."""
+    asleep_s: float = 0.0
+    """How long its machine sleeps in second 10."""
+    frozen: range = range(0)
+    """Seconds in which it stands still; what it was to send in them is sent after them."""
+    lost: int = 0
+    """Requests that it counts in second 0, and that are in no interval."""
+
+    def rows(self, sent_in: Mapping[int, int], *, seconds: int, lag_ms: float) -> list[GeneratorRow]:
+        """A row for each second in which it doesn't stand still; `sent_in` are requests by second."""
+        stored = sum(sent_in.get(second, 0) for second in self.frozen)
+        return [
+            self._row(
+                second,
+                sent=sent_in.get(second, 0)
+                + (self.lost if second == 0 else 0)
+                + (stored if second == self.frozen.stop else 0),
+                lag_ms=lag_ms,
+            )
+            for second in range(seconds)
+            if second not in self.frozen
+        ]
+
+    def _row(self, second: int, *, sent: int, lag_ms: float) -> GeneratorRow:
+        is_disturbed = self.disturbed is None or second in self.disturbed
+        return GeneratorRow(
+            second=second,
+            worker="local",
+            cpu_ratio=self.cpu if is_disturbed else 0.3,
+            wait_ratio=self.waits if is_disturbed else 0.01,
+            steal_ratio=self.steal,
+            loop_delay_s=self.loop_delay_s if is_disturbed else 0.001,
+            clock_step_s=self.step_s if second == 10 else 0.0,
+            asleep_s=self.asleep_s if second == 10 else 0.0,
+            clock_skew_s=self.skew_s,
+            lag_p99_s=lag_ms / 1000,
+            users=100,
+            in_flight=3,
+            sent=sent,
+            dropped=0,
+            abandoned=0,
+        )
+
+
 def write_run(
     path: Path,
     *,
@@ -74,38 +131,29 @@ def write_run(
     median_ms: dict[str, float] | None = None,
     outcomes_of: Callable[[np.random.Generator, str, int], list[str]] = _ALL_OK,
     lag_ms: float = 0.3,
-    cpu: float = 0.3,
-    loop_delay_s: float = 0.001,
-    steal: float = 0.0,
-    waits: float = 0.01,
-    skew_s: float = 0.0,
-    step_s: float = 0.0,
-    asleep_s: float = 0.0,
-    disturbed: range | None = None,
     spread_s: float = 0.004,
     late: int = 0,
-    lost: int = 0,
     dropped: int = 0,
-    lived_s: float | None = None,
-    frozen: range = range(0),
+    lived_s: float = math.inf,
     ending: Ending = "completed",
     seed: int = 1,
+    **generator: Any,
 ) -> Path:
     """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
 
-    `cpu`, `waits` and `loop_delay_s` are those of the `disturbed` seconds; all of them if not given.
+    `generator` are fields of GeneratorTruth.
     """
     path.mkdir(parents=True, exist_ok=True)
     plan = plan or scenario()
     spans = plan_phases(plan)
-    lived = min(lived_s if lived_s is not None else spans[-1].end_s, spans[-1].end_s)
+    lived_s = min(lived_s, spans[-1].end_s)
     cells, sent_in = _cells_of(
         plan,
         np.random.default_rng(seed),
         median_ms=median_ms or {},
         outcomes_of=outcomes_of,
         lag_ms=lag_ms,
-        lived=lived,
+        lived_s=lived_s,
     )
     for number in range(dropped):
         endpoint = list(plan.mix)[number % len(plan.mix)]
@@ -113,39 +161,11 @@ def write_run(
     if cells:
         rows = [IntervalRow._make((*key, count)) for key, count in sorted(cells.items())]
         append_intervals(path / files.INTERVALS, rows)
-
-    def is_disturbed(second: int) -> bool:
-        return disturbed is None or second in disturbed
-
-    for second in frozen:
-        sent_in[frozen.stop] += sent_in[second]
-    files.append_rows(
-        path / files.GENERATOR,
-        [
-            GeneratorRow(
-                second=second,
-                worker="local",
-                cpu_ratio=cpu if is_disturbed(second) else 0.3,
-                wait_ratio=waits if is_disturbed(second) else 0.01,
-                steal_ratio=steal,
-                loop_delay_s=loop_delay_s if is_disturbed(second) else 0.001,
-                clock_step_s=step_s if second == 10 else 0.0,
-                asleep_s=asleep_s if second == 10 else 0.0,
-                clock_skew_s=skew_s,
-                lag_p99_s=lag_ms / 1000,
-                users=100,
-                in_flight=3,
-                sent=sent_in[second] + (lost if second == 0 else 0),
-                dropped=0,
-                abandoned=0,
-            )
-            for second in range(int(np.ceil(lived)))
-            if second not in frozen
-        ],
-    )
-    files.append_rows(path / files.TARGET, _target_rows(int(lived)))
-    files.append_rows(path / files.EVENTS, _event_rows(spans, lived=lived, spread_s=spread_s, late=late))
-    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived))
+    truth = GeneratorTruth(**generator)
+    files.append_rows(path / files.GENERATOR, truth.rows(sent_in, seconds=math.ceil(lived_s), lag_ms=lag_ms))
+    files.append_rows(path / files.TARGET, _target_rows(int(lived_s)))
+    files.append_rows(path / files.EVENTS, _event_rows(spans, lived_s=lived_s, spread_s=spread_s, late=late))
+    write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived_s))
     return path
 
 
@@ -156,7 +176,7 @@ def _cells_of(
     median_ms: dict[str, float],
     outcomes_of: Callable[[np.random.Generator, str, int], list[str]],
     lag_ms: float,
-    lived: float,
+    lived_s: float,
 ) -> tuple[Counter[tuple[Any, ...]], Counter[int]]:
     """The intervals of as many requests as planned, and how many were sent in each second."""
     spans = plan_phases(plan)
@@ -168,7 +188,7 @@ def _cells_of(
         times = np.sort(random.uniform(span.start_s, span.end_s, n))
         if span.bursts_s:
             times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
-        times = times[times < lived]
+        times = times[times < lived_s]
         responses_s = random.lognormal(np.log(median_ms.get(endpoint, 20.0) / 1000), 0.4, len(times))
         for at_s, response_s, outcome in zip(
             times, responses_s, outcomes_of(random, endpoint, len(times)), strict=True
@@ -198,10 +218,10 @@ def _target_rows(seconds: int) -> list[TargetRow]:
     ]
 
 
-def _event_rows(spans: Sequence[PhaseSpan], *, lived: float, spread_s: float, late: int) -> list[EventRow]:
+def _event_rows(spans: Sequence[PhaseSpan], *, lived_s: float, spread_s: float, late: int) -> list[EventRow]:
     """Phases and bursts as far as the run came."""
-    events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived]
-    bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived]
+    events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived_s]
+    bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived_s]
     for number, at_s in enumerate(bursts_s, start=1):
         detail = {"burst": number, "sent": 100, "spread_s": spread_s, "peak_in_flight": 97, "late": late}
         events.append(EventRow(at_s, "burst", json.dumps(detail)))

@@ -83,9 +83,10 @@ class Schedule:
     @cached_property
     def _of_processes(self) -> dict[int, tuple[Fault, ...]]:
         """What concerns their waking up."""
-        found = self.of("pause", "lateness", "death")
+        concerning = self.of("pause", "lateness", "death")
         return {
-            number: tuple(fault for fault in found if fault.process == number) for number in range(self.workers + 1)
+            number: tuple(fault for fault in concerning if fault.process == number)
+            for number in range(self.workers + 1)
         }
 
     def __str__(self) -> str:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.estimates.scope import Scope
+from loadproof.analysis.estimates.scope import Scope
 from simulation.rundirs import open_scenario
 from simulation.traffic import Times, poisson, run_of
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.scenario.scenario import Scenario
 
 SECONDS: Final = 600

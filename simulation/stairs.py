@@ -12,7 +12,7 @@ from simulation.rundirs import open_scenario
 from simulation.traffic import poisson, queue, run_of
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.scenario.scenario import Scenario
 
 RATES: Final = (50, 100, 150, 200, 250, 300)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.frames.run import Run
+from loadproof.analysis.frames.run import Run
 from loadproof.histogram import BUCKETS, buckets_of
 from loadproof.outcome import UNSENT, Outcome
 from loadproof.plan.phases import plan_phases

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,11 @@ from loadproof.rundir import files
 ROOT = Path(__file__).parent.parent
 GENERATOR = "loadproof.generator.locust"
 """The module that each process of a generator runs."""
+SHIPPED = [
+    ROOT / f"scenarios/{name}.yaml"
+    for name in sorted(set(re.findall(r"\$\(RUN\) scenarios/(\S+)\.yaml", (ROOT / "Makefile").read_text())))
+]
+"""Scenarios that have a `make` command. Others in that folder are whoever's wrote them."""
 QUICK = {
     "name": "quick",
     "model": "closed",

@@ -83,4 +83,4 @@ def http() -> Iterator[requests.Session]:
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages have no charts, which take most of a report's time, but in tests marked `drawn`."""
     if request.node.get_closest_marker("drawn") is None:
-        monkeypatch.setattr("analysis.report.drawing.Drawing.svg", lambda *_: Markup())
+        monkeypatch.setattr("loadproof.analysis.report.drawing.Drawing.svg", lambda *_: Markup())

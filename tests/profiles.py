@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from scipy import special
 
-from analysis.estimates.distributions import binomial_quantile, t_quantile
+from loadproof.analysis.estimates.distributions import binomial_quantile, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,10 +12,10 @@ from typing import Final
 import psutil
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.disturbances import disturbances
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.disturbances import disturbances
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
 from tests.commands import verdict_of
 
 TRIES: Final = 2

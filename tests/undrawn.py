@@ -9,5 +9,5 @@ from markupsafe import Markup
 from loadproof.cli import app
 
 if __name__ == "__main__":
-    with mock.patch("analysis.report.drawing.Drawing.svg", return_value=Markup()):
+    with mock.patch("loadproof.analysis.report.drawing.Drawing.svg", return_value=Markup()):
         app.main()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from analysis.frames.run import Run, load_run
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
+from loadproof.analysis.frames.run import Run, load_run
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
 

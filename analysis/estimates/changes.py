@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.estimates.summary import SummaryRow, summary
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.estimates.summary import SummaryRow, summary
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
-    from analysis.estimates.estimate import Estimate
-    from analysis.frames.run import Run
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.frames.run import Run
 
 NOTICED: Final = 0.05
 """A change of a time by this part is worth a word; a change of the goodput ratio by a tenth of it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import normal_quantile, t_quantile
+from loadproof.analysis.estimates.distributions import normal_quantile, t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, exact
-from analysis.estimates.metrics import counted_estimate
-from analysis.estimates.scope import rows_of
+from loadproof.analysis.estimates.estimate import Estimate, exact
+from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.scope import rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
 from loadproof.scenario.expectation import RATIOS, RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analysis.estimates.scope import Scope
-    from analysis.frames.run import Run
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.run import Run
 from loadproof.scenario.expectation import Metric
 
 MOST_BATCHES: Final = 12

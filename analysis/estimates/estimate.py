@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
+from loadproof.analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
 from loadproof.histogram import LOWER_US, MIDPOINT_US, UPPER_US
 from loadproof.plan.evidence import CONFIDENCE
 
@@ -24,7 +24,7 @@ class Precision:
 
     confidence: float = CONFIDENCE
     design_effect: float = 1.0
-    """How many of the samples tell as much as one independent one (analysis.estimates.correlation)."""
+    """How many of the samples tell as much as one independent one (loadproof.analysis.estimates.correlation)."""
 
     @property
     def tail(self) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from loadproof.histogram import MIDPOINT_US
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import half_width_of_mean
-from analysis.estimates.estimate import (
+from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.estimate import (
     Estimate,
     exact,
     mapped,
@@ -25,10 +25,10 @@ from analysis.estimates.estimate import (
     rate_estimate,
     ratio_estimate,
 )
-from analysis.estimates.scope import answers_of, in_scope, tally
-from analysis.estimates.seconds import Noise, Seconds, Sums
-from analysis.frames.bursts import bursts
-from analysis.frames.cellsums import histogram
+from loadproof.analysis.estimates.scope import answers_of, in_scope, tally
+from loadproof.analysis.estimates.seconds import Noise, Seconds, Sums
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.scenario.expectation import METRICS
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.scope import Scope
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.outcome import Outcome
     from loadproof.scenario.expectation import Metric
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import binomial_tail
-from analysis.estimates.metrics import ratio_parts
-from analysis.estimates.scope import rows_of
-from analysis.estimates.seconds import Seconds
+from loadproof.analysis.estimates.distributions import binomial_tail
+from loadproof.analysis.estimates.metrics import ratio_parts
+from loadproof.analysis.estimates.scope import rows_of
+from loadproof.analysis.estimates.seconds import Seconds
 from loadproof.histogram import LOWER_US
 from loadproof.scenario.expectation import RATIOS, Metric
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.scope import Scope
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.scenario.expectation import Expectation
 
 _GOODPUT_RATIO: Final = Metric("goodput_ratio")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.frames.cellsums import sums_by
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.histogram import BUCKETS, MIDPOINT_US
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.traffic import Traffic
 
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""

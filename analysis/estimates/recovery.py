@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import binomial_quantile, t_quantile
-from analysis.estimates.estimate import Estimate
-from analysis.estimates.overtime import answered, quantiles_over_time
-from analysis.frames.cellsums import sums_by
+from loadproof.analysis.estimates.distributions import binomial_quantile, t_quantile
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
+from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
 from loadproof.units import Dimension, format_quantity
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.scope import Scope
-    from analysis.frames.run import Run
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Metric
 

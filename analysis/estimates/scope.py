@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from analysis.frames.cellsums import sums_by
+from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import REPEATED, WANTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.scenario.scenario import Scenario, Threshold
 
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import cautious_effect, design_effect
-from analysis.estimates.estimate import Precision
-from analysis.frames.cellsums import blocks
+from loadproof.analysis.estimates.correlation import cautious_effect, design_effect
+from loadproof.analysis.estimates.estimate import Precision
+from loadproof.analysis.frames.cellsums import blocks
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.plan.phases import PhaseSpan
 
 _CAUTIOUS: Final = 0.99

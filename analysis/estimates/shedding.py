@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import quantile_estimate
-from analysis.frames.cellsums import histogram, sums_by
+from loadproof.analysis.estimates.estimate import quantile_estimate
+from loadproof.analysis.frames.cellsums import histogram, sums_by
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
 from loadproof.units import format_duration
@@ -15,7 +15,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
 
 _MOST_DISHONEST: Final = 0.05
 """Of refusals; clocks and concurrent requests make single ones."""

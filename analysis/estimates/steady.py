@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
-from analysis.estimates.overtime import answered, mean_over_time, over_time
+from loadproof.analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
+from loadproof.analysis.estimates.overtime import answered, mean_over_time, over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
 
 BATCH_S: Final = 5

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, quantile_estimates, ratio_estimate
-from analysis.estimates.metrics import QUANTILES
-from analysis.estimates.scope import Tally
-from analysis.estimates.seconds import whole_seconds
-from analysis.frames.cellsums import KeyedSums, blocks, sums_by
+from loadproof.analysis.estimates.estimate import Estimate, quantile_estimates, ratio_estimate
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.estimates.scope import Tally
+from loadproof.analysis.estimates.seconds import whole_seconds
+from loadproof.analysis.frames.cellsums import KeyedSums, blocks, sums_by
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import expected_arrivals
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.plan.phases import PhaseSpan
 
 _TIMES: Final = ("response", "service", *PARTS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import t_quantile
+from loadproof.analysis.estimates.distributions import t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

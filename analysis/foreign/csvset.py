@@ -6,8 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, Layout
-from analysis.foreign.records import cells_of, lines_of
+from loadproof.analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, Layout
+from loadproof.analysis.foreign.records import cells_of, lines_of
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:

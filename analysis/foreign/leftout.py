@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from analysis.foreign.requestlog import LogTraffic, RequestLog
+    from loadproof.analysis.foreign.requestlog import LogTraffic, RequestLog
 
 
 @dataclass(frozen=True)

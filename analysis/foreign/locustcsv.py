@@ -9,11 +9,19 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from analysis.foreign.csvset import CsvSet, csv_set
-from analysis.foreign.locustentries import SUM, Entry, entry_of, is_older, number_of, quantiles_of, split
-from analysis.foreign.locusthistory import History
-from analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, RowReader, refuse_unreadable
-from analysis.foreign.texts import Texts
+from loadproof.analysis.foreign.csvset import CsvSet, csv_set
+from loadproof.analysis.foreign.locustentries import SUM, Entry, entry_of, is_older, number_of, quantiles_of, split
+from loadproof.analysis.foreign.locusthistory import History
+from loadproof.analysis.foreign.locustrows import (
+    EXCEPTIONS,
+    FAILURES,
+    HISTORY,
+    LAYOUTS,
+    STATS,
+    RowReader,
+    refuse_unreadable,
+)
+from loadproof.analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analysis.foreign.locustrows import Layout
+    from loadproof.analysis.foreign.locustrows import Layout
 
 
 @dataclass(frozen=True)

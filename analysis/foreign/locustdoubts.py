@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import ratio_estimate, reported
-from analysis.foreign.locustentries import SUM, Entry, rounded, together
+from loadproof.analysis.estimates.estimate import ratio_estimate, reported
+from loadproof.analysis.foreign.locustentries import SUM, Entry, rounded, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from analysis.estimates.estimate import Estimate
-    from analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.foreign.locustcsv import LocustRun
     from loadproof.scenario.expectation import Expectation
 
 _MS: Final = 1000

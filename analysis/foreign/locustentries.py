@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import Estimate, reported
+from loadproof.analysis.estimates.estimate import Estimate, reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from analysis.foreign.locustentries import AGGREGATED, NO_METHOD, PERCENTILE, Entry, entry_of, number_of, quantiles_of
+from loadproof.analysis.foreign.locustentries import (
+    AGGREGATED,
+    NO_METHOD,
+    PERCENTILE,
+    Entry,
+    entry_of,
+    number_of,
+    quantiles_of,
+)
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from analysis.foreign.locustrows import RowReader
+    from loadproof.analysis.foreign.locustrows import RowReader
 
 
 _PAUSE_S: Final = 10

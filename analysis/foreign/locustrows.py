@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from analysis.foreign.records import Records, cells_of, lines_of, repeated
+from loadproof.analysis.foreign.records import Records, cells_of, lines_of, repeated
 from loadproof.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.estimate import Estimate, exact, ratio_estimate
-from analysis.foreign.locustdoubts import doubts_of, later_of
-from analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
-from analysis.foreign.texts import could_be
-from analysis.foreign.thresholdfile import read_thresholds
-from analysis.inert import shortened
-from analysis.judge.finding import Finding
-from analysis.judge.health import MOST_RAISED
-from analysis.judge.judgement import Judgement, Word, judge_estimate
-from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
+from loadproof.analysis.estimates.estimate import Estimate, exact, ratio_estimate
+from loadproof.analysis.foreign.locustdoubts import doubts_of, later_of
+from loadproof.analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
+from loadproof.analysis.foreign.texts import could_be
+from loadproof.analysis.foreign.thresholdfile import read_thresholds
+from loadproof.analysis.inert import shortened
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.health import MOST_RAISED
+from loadproof.analysis.judge.judgement import Judgement, Word, judge_estimate
+from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
 from loadproof.errors import printable
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
 from loadproof.scenario.expectation import METRICS
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.thresholdfile import FileThreshold, Refusal
+    from loadproof.analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
 
 _TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})

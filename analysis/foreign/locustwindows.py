@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from analysis.estimates.estimate import Estimate, ratio_estimate
+from loadproof.analysis.estimates.estimate import Estimate, ratio_estimate
 
 if TYPE_CHECKING:
-    from analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locustcsv import LocustRun
 
 WINDOW_S: Final = 10
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from analysis.foreign.records import Records, blocks_of, cells_of, repeated
+from loadproof.analysis.foreign.records import Records, blocks_of, cells_of, repeated
 from loadproof.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:

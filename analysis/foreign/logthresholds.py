@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.scope import Scope
-from analysis.foreign.leftout import left_out_of, with_untimed
-from analysis.foreign.logcells import PHASE
-from analysis.foreign.texts import could_be
-from analysis.foreign.thresholdfile import read_thresholds
-from analysis.judge.judgement import Answer, Judgement, Word
-from analysis.judge.thresholds import judge_scope
-from analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_step, sentence
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.foreign.leftout import left_out_of, with_untimed
+from loadproof.analysis.foreign.logcells import PHASE
+from loadproof.analysis.foreign.texts import could_be
+from loadproof.analysis.foreign.thresholdfile import read_thresholds
+from loadproof.analysis.judge.judgement import Answer, Judgement, Word
+from loadproof.analysis.judge.thresholds import judge_scope
+from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_step, sentence
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from analysis.foreign.requestlog import RequestLog
-    from analysis.foreign.thresholdfile import FileThreshold, Refusal
+    from loadproof.analysis.foreign.requestlog import RequestLog
+    from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from analysis.foreign.logcells import PHASE, LogCells
-from analysis.foreign.logrows import LogRows
-from analysis.foreign.texts import Texts
+from loadproof.analysis.foreign.logcells import PHASE, LogCells
+from loadproof.analysis.foreign.logrows import LogRows
+from loadproof.analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 from loadproof.plan.phases import PhaseSpan
 from loadproof.rundir.rows import EventRow

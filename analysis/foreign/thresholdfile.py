@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from analysis.inert import shortened
+from loadproof.analysis.inert import shortened
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it

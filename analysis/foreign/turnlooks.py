@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, ratio_estimate
-from analysis.foreign.bentline import BentLine, bent_line
-from analysis.foreign.locustentries import rounded
-from analysis.foreign.locustwindows import WINDOW_S, failure_ratios
+from loadproof.analysis.estimates.estimate import Estimate, ratio_estimate
+from loadproof.analysis.foreign.bentline import BentLine, bent_line
+from loadproof.analysis.foreign.locustentries import rounded
+from loadproof.analysis.foreign.locustwindows import WINDOW_S, failure_ratios
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:

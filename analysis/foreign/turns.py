@@ -22,8 +22,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.foreign.locustwindows import WINDOW_S, failure_ratios, windows
-from analysis.foreign.turnlooks import LEAST_RATIO, Timed, Turn, look_at_failures, look_at_throughput, look_at_times
+from loadproof.analysis.foreign.locustwindows import WINDOW_S, failure_ratios, windows
+from loadproof.analysis.foreign.turnlooks import (
+    LEAST_RATIO,
+    Timed,
+    Turn,
+    look_at_failures,
+    look_at_throughput,
+    look_at_times,
+)
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locustcsv import LocustRun
 
 FEWEST_WINDOWS: Final = 6
 

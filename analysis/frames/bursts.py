@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.traffic import Traffic
 
 
 @dataclass(frozen=True)

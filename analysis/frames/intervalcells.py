@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from analysis.frames.lines import parsed
+from loadproof.analysis.frames.lines import parsed
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import SETUP, UNSENT, Outcome
 from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, IntervalRow

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.frames.failures import Raised, raised_in
-from analysis.frames.intervalcells import IntervalCells, no_cells
-from analysis.frames.lines import parsed
+from loadproof.analysis.frames.failures import Raised, raised_in
+from loadproof.analysis.frames.intervalcells import IntervalCells, no_cells
+from loadproof.analysis.frames.lines import parsed
 from loadproof.outcome import SETUP
 from loadproof.rundir import files
 from loadproof.rundir.intervals import read_intervals

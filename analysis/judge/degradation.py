@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.correlation import FEWEST_SECONDS
-from analysis.estimates.drift import Drift, drift_in
-from analysis.estimates.recovery import Recovery, recovery_in, unrest_before
-from analysis.estimates.scope import Scope, rows_of
-from analysis.estimates.shedding import Shedding, shedding_in
-from analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
-from analysis.judge.disturbances import disturbed_phases
-from analysis.judge.finding import Finding
-from analysis.judge.judgement import Word
-from analysis.judge.loadcurve import LoadCurve, load_curve
+from loadproof.analysis.estimates.correlation import FEWEST_SECONDS
+from loadproof.analysis.estimates.drift import Drift, drift_in
+from loadproof.analysis.estimates.recovery import Recovery, recovery_in, unrest_before
+from loadproof.analysis.estimates.scope import Scope, rows_of
+from loadproof.analysis.estimates.shedding import Shedding, shedding_in
+from loadproof.analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
+from loadproof.analysis.judge.disturbances import disturbed_phases
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
 from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import RESOURCES, Metric
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
 
 LONG_S: Final = 120.0

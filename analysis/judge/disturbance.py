@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
 
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.frames.cellsums import histogram
-from analysis.judge import planned
-from analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
-from analysis.judge.finding import Finding
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.judge import planned
+from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import value_at_rank
 from loadproof.units import format_duration
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
 
 BUSY_CPU: Final = 0.95

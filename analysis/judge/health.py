@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.judge.disturbances import disturbances
-from analysis.judge.finding import Finding
-from analysis.judge.judgement import Word
-from analysis.judge.planned import BURST_SPREAD_S
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.unread import unread
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.judge.disturbances import disturbances
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.planned import BURST_SPREAD_S
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
 
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings by which there may be few requests, or none."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
-    from analysis.estimates.estimate import Estimate
+    from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.scenario.expectation import Expectation
 
 ONE_RUN_A_SIDE: Final = "one run on each side can't tell a change from noise"

@@ -1,7 +1,7 @@
 """A run's phases to its load curve: goodput and response times against offered load, where goals broke, and how.
 
 Steps are the measured phases at their flat part. The rising ones, up to the most load, tell capacity; the later ones
-tell whether it came back (analysis.estimates.recovery).
+tell whether it came back (loadproof.analysis.estimates.recovery).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.inflight import in_flight
-from analysis.estimates.metrics import QUANTILES, counted_estimate
-from analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
-from analysis.estimates.shedding import Shedding, shedding_in
-from analysis.judge.disturbances import disturbed_phases
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.estimates.inflight import in_flight
+from loadproof.analysis.estimates.metrics import QUANTILES, counted_estimate
+from loadproof.analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
+from loadproof.analysis.estimates.shedding import Shedding, shedding_in
+from loadproof.analysis.judge.disturbances import disturbed_phases
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
 from loadproof.scenario.expectation import RATIOS, Metric
@@ -27,8 +27,8 @@ from loadproof.scenario.expectation import RATIOS, Metric
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.estimates.estimate import Estimate
-    from analysis.frames.run import Run
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario, Threshold
 

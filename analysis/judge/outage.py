@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.distributions import binomial_tail
+from loadproof.analysis.estimates.distributions import binomial_tail
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from analysis.estimates.misses import Misses
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.estimates.misses import Misses
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.scenario.expectation import Expectation
 
 _BY_CHANCE: Final = 0.01

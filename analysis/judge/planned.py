@@ -9,10 +9,10 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.frames.cellsums import sums_by
-from analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
 from loadproof.outcome import DROPPED
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
 from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, WANTS
@@ -21,7 +21,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
 
 LOST_SHARE: Final = 0.01
 """Of a phase's user-seconds, for whatever reason that is not the target's."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.estimates.drift import drift_estimate
-from analysis.estimates.estimate import wilson
-from analysis.estimates.metrics import ESTIMATORS, counted_estimate, counted_estimates, ratio_parts
-from analysis.estimates.misses import misses_of
-from analysis.estimates.recovery import recovery_estimate, unrest_before
-from analysis.estimates.scope import Scope, rows_of
-from analysis.estimates.seconds import Noise, Seconds, share_of
-from analysis.judge.judgement import (
+from loadproof.analysis.estimates.drift import drift_estimate
+from loadproof.analysis.estimates.estimate import wilson
+from loadproof.analysis.estimates.metrics import ESTIMATORS, counted_estimate, counted_estimates, ratio_parts
+from loadproof.analysis.estimates.misses import misses_of
+from loadproof.analysis.estimates.recovery import recovery_estimate, unrest_before
+from loadproof.analysis.estimates.scope import Scope, rows_of
+from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
+from loadproof.analysis.judge.judgement import (
     Answer,
     Judgement,
     Word,
@@ -28,8 +28,8 @@ from analysis.judge.judgement import (
     side_of,
     word_of,
 )
-from analysis.judge.outage import outage_of
-from analysis.judge.windows import judge_windows
+from loadproof.analysis.judge.outage import outage_of
+from loadproof.analysis.judge.windows import judge_windows
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
 from loadproof.units import Dimension, format_quantity
@@ -37,11 +37,11 @@ from loadproof.units import Dimension, format_quantity
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.estimates.estimate import Estimate
-    from analysis.estimates.misses import Misses
-    from analysis.frames.run import Run
-    from analysis.frames.traffic import Traffic
-    from analysis.judge.judgement import Expected
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.estimates.misses import Misses
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.frames.traffic import Traffic
+    from loadproof.analysis.judge.judgement import Expected
     from loadproof.scenario.expectation import Expectation, Metric
     from loadproof.scenario.scenario import Threshold
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.judge.finding import Finding
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD
@@ -16,7 +16,7 @@ from loadproof.rundir.rows import UNREAD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
 
 
 def unread(run: Run) -> Iterator[Finding]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.changes import NOTICED, largest_moves
-from analysis.estimates.misses import misses_of
-from analysis.estimates.scope import Scope
-from analysis.estimates.summary import summary
-from analysis.judge.degradation import Degradation, degradation_of, notes
-from analysis.judge.finding import Finding
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
-from analysis.judge.outage import outage_of
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.estimates.changes import NOTICED, largest_moves
+from loadproof.analysis.estimates.misses import misses_of
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.judge.degradation import Degradation, degradation_of, notes
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
+from loadproof.analysis.judge.outage import outage_of
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -22,10 +22,10 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.estimates.changes import Move
-    from analysis.estimates.summary import SummaryRow
-    from analysis.frames.run import Run
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.estimates.changes import Move
+    from loadproof.analysis.estimates.summary import SummaryRow
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.frames.traffic import Traffic
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Threshold
 

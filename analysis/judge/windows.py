@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
-from analysis.estimates.metrics import ESTIMATORS, Rate, ratio_parts, rows_read
-from analysis.frames.cellsums import histogram
-from analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
+from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
+from loadproof.analysis.estimates.metrics import ESTIMATORS, Rate, ratio_parts, rows_read
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from analysis.estimates.scope import Scope
-    from analysis.frames.traffic import Traffic
-    from analysis.judge.judgement import Expected
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.traffic import Traffic
+    from loadproof.analysis.judge.judgement import Expected
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, ConfigDict
 
-from analysis.outputs.jsonmodel import JsonModel, by, from_
-from analysis.outputs.runverdict import EstimateJson, RowJson, ThresholdJson
+from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.analysis.outputs.runverdict import EstimateJson, RowJson, ThresholdJson
 
 if TYPE_CHECKING:
-    from analysis.foreign.locustentries import Entry
+    from loadproof.analysis.foreign.locustentries import Entry
 
 
 class CsvThresholdJson(ThresholdJson):

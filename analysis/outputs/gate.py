@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
-from analysis.inert import markdown
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
-from analysis.outputs.junit import junit_xml
-from analysis.outputs.tables import STYLES, summary_markdown
+from loadproof.analysis.inert import markdown
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
+from loadproof.analysis.outputs.junit import junit_xml
+from loadproof.analysis.outputs.tables import STYLES, summary_markdown
 from loadproof.errors import ExitCode, escaped
 from loadproof.rundir import files
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from analysis.frames.run import Run
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.verdict import Verdict
 
 _NOT_MEASURED: Final = "NOT MEASURED"
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
-from analysis.estimates.scope import Scope
-from analysis.judge.judgement import Word
-from analysis.outputs.dates import iso_text
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.outputs.dates import iso_text
 from loadproof.errors import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analysis.frames.run import Run
-    from analysis.judge.finding import Finding
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.finding import Finding
+    from loadproof.analysis.judge.verdict import Verdict
 
 _KINDS: Final = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
 """FAIL is a failure; INCONCLUSIVE and INVALID are errors, not failures."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from rich.console import Group
 from rich.text import Text
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.foreign.caveats import cannot_show
-from analysis.foreign.turns import find_turns
-from analysis.inert import markdown, shortened
-from analysis.outputs.foreignverdict import CsvVerdictJson
-from analysis.outputs.junit import junit_suite, threshold_cases
-from analysis.outputs.tables import markdown_thresholds, terminal_view
-from analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.foreign.caveats import cannot_show
+from loadproof.analysis.foreign.turns import find_turns
+from loadproof.analysis.inert import markdown, shortened
+from loadproof.analysis.outputs.foreignverdict import CsvVerdictJson
+from loadproof.analysis.outputs.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.tables import markdown_thresholds, terminal_view
+from loadproof.analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.locustentries import Entry
-    from analysis.foreign.turns import TurnSearch
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locustentries import Entry
+    from loadproof.analysis.foreign.turns import TurnSearch
+    from loadproof.analysis.judge.verdict import Verdict
 
 INTERVAL: Final = "interval"
 INTERVAL_NOTE: Final = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.estimates.summary import summary
-from analysis.inert import shortened
-from analysis.judge.verdict import PRECEDENCE
-from analysis.outputs.gate import worst_exit_code
+from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.inert import shortened
+from loadproof.analysis.judge.verdict import PRECEDENCE
+from loadproof.analysis.outputs.gate import worst_exit_code
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from analysis.frames.run import Run
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.outputs.gate import Gated
 
 NOTICE_FORMAT: Final = 1
 VERDICT: Final = "loadproof.verdict"

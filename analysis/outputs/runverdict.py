@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import WrapValidator, model_validator
 
-from analysis.estimates.estimate import Estimate
-from analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
-    from analysis.judge.judgement import Judgement
+    from loadproof.analysis.judge.judgement import Judgement
 
 _NOTHING: Final = Estimate(math.nan, math.nan, math.nan, 0, confidence=None)
 _UNITS: Final = {

@@ -9,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from analysis.estimates.summary import SummaryRow, summary
-from analysis.frames.failures import failures
-from analysis.inert import markdown
-from analysis.judge.judgement import Judgement, Word, interval_text
-from analysis.outputs.dates import date_text
-from analysis.outputs.junit import junit_xml
-from analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.estimates.summary import SummaryRow, summary
+from loadproof.analysis.frames.failures import failures
+from loadproof.analysis.inert import markdown
+from loadproof.analysis.judge.judgement import Judgement, Word, interval_text
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.junit import junit_xml
+from loadproof.analysis.outputs.verdictfile import verdict_json
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -23,8 +23,8 @@ from loadproof.units import Dimension, format_duration, format_quantity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.frames.run import Run
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.verdict import Verdict
     from loadproof.plan.phases import PhaseSpan
 
 _MOST_FAILURES: Final = 5

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.summary import summary
-from analysis.frames.bursts import bursts
-from analysis.outputs.runverdict import VerdictJson
+from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.outputs.runverdict import VerdictJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.estimates.summary import SummaryRow
-    from analysis.foreign.locustcsv import CsvException, LocustRun
-    from analysis.foreign.locustentries import Entry
-    from analysis.foreign.requestlog import RequestLog
-    from analysis.foreign.turns import TurnSearch
-    from analysis.frames.bursts import Burst
-    from analysis.frames.run import Run
-    from analysis.judge.judgement import Judgement
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.estimates.summary import SummaryRow
+    from loadproof.analysis.foreign.locustcsv import CsvException, LocustRun
+    from loadproof.analysis.foreign.locustentries import Entry
+    from loadproof.analysis.foreign.requestlog import RequestLog
+    from loadproof.analysis.foreign.turns import TurnSearch
+    from loadproof.analysis.frames.bursts import Burst
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.analysis.judge.verdict import Verdict
 
 FORMAT: Final = 1
 NO_VERDICT: Final = "No verdict: no thresholds were given."

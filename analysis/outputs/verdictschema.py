@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from analysis.outputs.foreignverdict import CsvVerdictJson, LogVerdictJson
-from analysis.outputs.runverdict import VerdictJson
+from loadproof.analysis.outputs.foreignverdict import CsvVerdictJson, LogVerdictJson
+from loadproof.analysis.outputs.runverdict import VerdictJson
 
 
 def verdict_schema() -> dict[str, Any]:

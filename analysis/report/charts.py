@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.estimates.overtime import broken_at_gaps, quantiles_over_time
-from analysis.frames.cellsums import histogram
-from analysis.report.drawing import (
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.estimates.overtime import broken_at_gaps, quantiles_over_time
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.report.drawing import (
     FAINT,
     INK,
     LINES,
@@ -24,8 +24,8 @@ from analysis.report.drawing import (
     stacked,
     thinned,
 )
-from analysis.report.heatmap import draw_heat
-from analysis.report.plotting import NullFormatter
+from loadproof.analysis.report.heatmap import draw_heat
+from loadproof.analysis.report.plotting import NullFormatter
 from loadproof.errors import escaped
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from analysis.frames.run import Run
-    from analysis.frames.traffic import Traffic
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.frames.traffic import Traffic
 
 
 def load_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.report.drawing import FAINT, INK, LINES, SHADE, bars, chart, log_durations, log_numbers, right_axes
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.report.drawing import (
+    FAINT,
+    INK,
+    LINES,
+    SHADE,
+    bars,
+    chart,
+    log_durations,
+    log_numbers,
+    right_axes,
+)
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
 
@@ -17,9 +27,9 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from analysis.estimates.drift import Drift
-    from analysis.estimates.recovery import Recovery
-    from analysis.judge.loadcurve import LoadCurve, Scalability, Step
+    from loadproof.analysis.estimates.drift import Drift
+    from loadproof.analysis.estimates.recovery import Recovery
+    from loadproof.analysis.judge.loadcurve import LoadCurve, Scalability, Step
 
 
 def load_curve_chart(curve: LoadCurve) -> Markup | None:

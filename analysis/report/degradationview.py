@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analysis.estimates.recovery import seconds_around
-from analysis.judge.judgement import interval_text
-from analysis.judge.loadcurve import Past
-from analysis.report.degradationcharts import (
+from loadproof.analysis.estimates.recovery import seconds_around
+from loadproof.analysis.judge.judgement import interval_text
+from loadproof.analysis.judge.loadcurve import Past
+from loadproof.analysis.report.degradationcharts import (
     drift_chart,
     load_curve_chart,
     lost_chart,
@@ -20,12 +20,12 @@ from loadproof.units import Dimension, format_duration, format_quantity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analysis.estimates.drift import Drift
-    from analysis.estimates.estimate import Estimate
-    from analysis.estimates.recovery import Recovery
-    from analysis.frames.run import Run
-    from analysis.judge.degradation import Degradation
-    from analysis.judge.loadcurve import LoadCurve, Step
+    from loadproof.analysis.estimates.drift import Drift
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.estimates.recovery import Recovery
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.degradation import Degradation
+    from loadproof.analysis.judge.loadcurve import LoadCurve, Step
 
 
 def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from markupsafe import Markup
 
-from analysis.report.plotting import Figure, FigureCanvasSVG, FuncFormatter, LogLocator, NullFormatter, mpl
-from analysis.report.svg import page_element
+from loadproof.analysis.report.plotting import Figure, FigureCanvasSVG, FuncFormatter, LogLocator, NullFormatter, mpl
+from loadproof.analysis.report.svg import page_element
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.frames.cellsums import blocks
-from analysis.report.drawing import HEAT
-from analysis.report.plotting import Path, PathPatch
+from loadproof.analysis.frames.cellsums import blocks
+from loadproof.analysis.report.drawing import HEAT
+from loadproof.analysis.report.plotting import Path, PathPatch
 from loadproof.histogram import MIDPOINT_US
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analysis.inert import shortened
-from analysis.outputs.dates import date_text
-from analysis.outputs.locust import (
+from loadproof.analysis.inert import shortened
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.locust import (
     INTERVAL_NOTE,
     Examined,
     csv_facts,
@@ -18,16 +18,16 @@ from analysis.outputs.locust import (
     turns_note,
     worst,
 )
-from analysis.outputs.verdictfile import NO_VERDICT
-from analysis.report import locustcharts
-from analysis.report.page import TEMPLATES, threshold_row
+from loadproof.analysis.outputs.verdictfile import NO_VERDICT
+from loadproof.analysis.report import locustcharts
+from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locustcsv import LocustRun
 
 _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.metrics import QUANTILES
-from analysis.foreign.locustwindows import windows
-from analysis.report.drawing import FAINT, LINES, MOST_POINTS, chart, log_durations, right_axes
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.foreign.locustwindows import windows
+from loadproof.analysis.report.drawing import FAINT, LINES, MOST_POINTS, chart, log_durations, right_axes
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-    from analysis.foreign.locustcsv import LocustRun
-    from analysis.foreign.turnlooks import Turn
+    from loadproof.analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.turnlooks import Turn
 
 _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that, and not the load."""

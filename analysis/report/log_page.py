@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from analysis.estimates.overtime import answered, over_time
-from analysis.estimates.summary import busiest, summary
-from analysis.inert import markdown
-from analysis.outputs.foreignverdict import LogVerdictJson
-from analysis.outputs.junit import junit_suite, threshold_cases
-from analysis.outputs.tables import markdown_thresholds
-from analysis.outputs.verdictfile import OfLog, Unjudged
-from analysis.report import charts
-from analysis.report.page import TEMPLATES, threshold_row
+from loadproof.analysis.estimates.overtime import answered, over_time
+from loadproof.analysis.estimates.summary import busiest, summary
+from loadproof.analysis.inert import markdown
+from loadproof.analysis.outputs.foreignverdict import LogVerdictJson
+from loadproof.analysis.outputs.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.tables import markdown_thresholds
+from loadproof.analysis.outputs.verdictfile import OfLog, Unjudged
+from loadproof.analysis.report import charts
+from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.units import format_duration
@@ -20,9 +20,9 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.estimates.summary import SummaryRow
-    from analysis.foreign.requestlog import RequestLog
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.estimates.summary import SummaryRow
+    from loadproof.analysis.foreign.requestlog import RequestLog
+    from loadproof.analysis.judge.verdict import Verdict
 
 _MOST_ROWS: Final = 50
 

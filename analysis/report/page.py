@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
-from analysis.judge.verdict import sentence
-from analysis.outputs.tables import answers, cells
+from loadproof.analysis.judge.verdict import sentence
+from loadproof.analysis.outputs.tables import answers, cells
 from loadproof.errors import escaped
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from analysis.estimates.estimate import Estimate
-    from analysis.judge.judgement import Judgement
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.judge.judgement import Judgement
     from loadproof.scenario.expectation import Expectation
 
 TEMPLATES: Final = jinja2.Environment(
-    loader=jinja2.PackageLoader("analysis.report"),
+    loader=jinja2.PackageLoader("loadproof.analysis.report"),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
     finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else escaped_lines(value),
 )
-_SCRIPT_FILE: Final = importlib.resources.files("analysis.report") / "templates/report.js"
+_SCRIPT_FILE: Final = importlib.resources.files("loadproof.analysis.report") / "templates/report.js"
 _SCRIPT: Final = Markup(_SCRIPT_FILE.read_text(encoding="utf-8"))  # noqa: S704 - ours
 TEMPLATES.globals["script"] = _SCRIPT
 TEMPLATES.globals["script_hash"] = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from analysis.compare.baseline import differences
-from analysis.estimates.changes import changes
-from analysis.estimates.overtime import answered, over_time
-from analysis.estimates.summary import SummaryRow, busiest, summary
-from analysis.frames.bursts import bursts
-from analysis.frames.cellsums import histogram
-from analysis.frames.failures import failures
-from analysis.judge.judgement import ONE_RUN_A_SIDE
-from analysis.judge.verdict import badness
-from analysis.outputs import tables
-from analysis.outputs.dates import date_text
-from analysis.outputs.tables import offered_text, phase_name
-from analysis.report import charts
-from analysis.report.degradationview import degradation_view
-from analysis.report.page import TEMPLATES, threshold_row
+from loadproof.analysis.compare.baseline import differences
+from loadproof.analysis.estimates.changes import changes
+from loadproof.analysis.estimates.overtime import answered, over_time
+from loadproof.analysis.estimates.summary import SummaryRow, busiest, summary
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.failures import failures
+from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE
+from loadproof.analysis.judge.verdict import badness
+from loadproof.analysis.outputs import tables
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.tables import offered_text, phase_name
+from loadproof.analysis.report import charts
+from loadproof.analysis.report.degradationview import degradation_view
+from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
@@ -31,9 +31,9 @@ from loadproof.units import Dimension, format_duration, format_quantity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.estimates.estimate import Estimate
-    from analysis.frames.run import Run
-    from analysis.judge.verdict import Verdict
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.verdict import Verdict
     from loadproof.rundir.manifest import RedisFacts
 
 

@@ -61,12 +61,12 @@ class Played:
 
     def outcomes(self) -> dict[str, int]:
         """How many requests of all phases ended as what, by verdict.json."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for row in self.verdict.get("summary", []):
             if row["endpoint"] is None:
                 for name, count in row["outcomes"].items():
-                    found[name] = found.get(name, 0) + count
-        return found
+                    counts[name] = counts.get(name, 0) + count
+        return counts
 
 
 Check = Callable[[Played], Iterable[str]]

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 def _counted(played: Played) -> Iterator[str]:
     """What the server read is what we told, repetitions included."""
-    told = sum(played.outcomes().values())
-    told += sum(
+    reported = sum(played.outcomes().values())
+    reported += sum(
         row["repeated"] + row["abandoned"] for row in played.verdict.get("summary", []) if row["endpoint"] is None
     )
-    if played.verdict and len(played.load) > told + 2:
-        yield f"the server read {len(played.load)} requests, told are {told}"
+    if played.verdict and len(played.load) > reported + 2:
+        yield f"the server read {len(played.load)} requests, told are {reported}"
 
 
 def _heard(outcome: str, *, never: str = "connection") -> Check:
     """The refusal came through: what we told is this, and no broken connection."""
 
     def check(played: Played) -> Iterator[str]:
-        found = played.outcomes()
-        if found.get(never, 0) > 0.02 * sum(found.values()) or not found.get(outcome):
-            yield f"outcomes { ({name: count for name, count in found.items() if count}) }, most had to be {outcome}"
+        outcomes = played.outcomes()
+        if outcomes.get(never, 0) > 0.02 * sum(outcomes.values()) or not outcomes.get(outcome):
+            yield f"outcomes { ({name: count for name, count in outcomes.items() if count}) }, most had to be {outcome}"
 
     return check
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.frames.run import load_run
-from analysis.judge.disturbances import disturbances
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
 from bench.adversary.case import INVALID, Case, Played
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.disturbances import disturbances
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
 
 TRIES = 3
 

@@ -46,10 +46,10 @@ def _counts(requests_: int, failures: int) -> Check:
     """Of all endpoints together."""
 
     def check(played: Played) -> Iterator[str]:
-        found = played.verdict.get("all") or {}
-        told = found.get("requests"), found.get("failures")
-        if told != (requests_, failures):
-            yield f"requests and failures are told as {told}, right are {(requests_, failures)}"
+        total = played.verdict.get("all") or {}
+        counts = total.get("requests"), total.get("failures")
+        if counts != (requests_, failures):
+            yield f"requests and failures are told as {counts}, right are {(requests_, failures)}"
 
     return check
 

@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 GROUPS: Final = {
-    "judge": Group(("analysis/judge/*.py",), ("tests/analysis/judge",), confirms=False),
+    "judge": Group(("loadproof/analysis/judge/*.py",), ("tests/analysis/judge",), confirms=False),
     "outcomes": Group(
         (
             "loadproof/outcome.py",

@@ -75,13 +75,13 @@ class Reply:
 
     def says(self, word: str, expected: object) -> bool:
         """True unless the target tells something else, or should tell it and doesn't."""
-        found = self[word]
-        if found is None:
+        value = self[word]
+        if value is None:
             return True
         # In Python true is 1.
-        if isinstance(found, bool) or isinstance(expected, bool):
-            return found is expected
-        return bool(found == expected) or _same_number(found, expected)
+        if isinstance(value, bool) or isinstance(expected, bool):
+            return value is expected
+        return bool(value == expected) or _same_number(value, expected)
 
     def repeats(self, sent: Mapping[str, Any]) -> bool:
         """True unless the target tells another value than it was sent."""
@@ -102,10 +102,10 @@ class Reply:
         return number
 
 
-def _same_number(found: object, expected: object) -> bool:
+def _same_number(value: object, expected: object) -> bool:
     """12.3, "12.30" and "12.3" are one amount."""
     try:
-        return Decimal(str(found)) == Decimal(str(expected))
+        return Decimal(str(value)) == Decimal(str(expected))
     except InvalidOperation:
         return False
 

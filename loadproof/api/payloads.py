@@ -18,6 +18,8 @@ _NEWEST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Payment:
+    """What a payment says besides whom it is from and to."""
+
     amount: int
     """Minor units."""
     description: str
@@ -25,6 +27,8 @@ class Payment:
 
 @dataclass(frozen=True)
 class PayloadPool:
+    """As many payments as events; users choose among them."""
+
     payments: tuple[Payment, ...]
     events: tuple[dict[str, Any], ...]
     """What webhooks tell, without their ids."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def new_secret() -> str:
+def new_webhook_secret() -> str:
     """A fresh key for one run, in the form of Standard Webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
@@ -49,6 +49,7 @@ def telegram_headers(_event_id: str, _body: bytes, secret: str) -> dict[str, str
 
 
 def no_headers(_event_id: str, _body: bytes, _secret: str) -> dict[str, str]:
+    """Of a webhook that nobody signs."""
     return {}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
 
+from loadproof import __version__
 from loadproof.cli import check, gate, report, run, schema, ui, worker
 
 commands = typer.Typer(
-    help="Load tests on Locust whose answers can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -15,3 +18,18 @@ commands = typer.Typer(
 )
 for _command in (check.check, run.run, gate.gate, report.report, worker.worker, ui.ui, schema.schema):
     commands.command()(_command)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        sys.stdout.write(f"loadproof {__version__}\n")
+        raise typer.Exit
+
+
+@commands.callback(help="Load tests on Locust whose answers can be trusted.")
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What all commands share."""

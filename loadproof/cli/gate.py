@@ -37,7 +37,7 @@ from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.assignment import Assignment
 
 
@@ -55,7 +55,8 @@ def gate(
     settings: SettingsOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and summarise them. The exit code is the worst verdict's."""
-    from analysis.outputs import gate as gates
+    judging.check_installed()
+    from loadproof.analysis.outputs import gate as gates
 
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
@@ -73,8 +74,8 @@ def gate(
             # Whatever ends the gate, those that it did not come to are in its files.
             unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
     _show(gated, directory)
-    told = gated if unwritten is None else [*gated, _unwritten(unwritten)]
-    policy.tell_all(told, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
+    outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
+    policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
     code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
     if unwritten is not None:
         console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
@@ -83,18 +84,18 @@ def gate(
 
 
 def _show(gated: list[Gated], directory: Path) -> None:
-    from analysis.outputs.gate import gate_table
+    from loadproof.analysis.outputs.gate import gate_table
 
     console.print(gate_table(gated))
-    for each in gated:
-        if each.run is not None and (each.run.path / REPORT).exists():
-            judging.show_path(console, f"{each.scenario} {each.word}", each.run.path / REPORT)
+    for judged in gated:
+        if judged.run is not None and (judged.run.path / REPORT).exists():
+            judging.show_path(console, f"{judged.scenario} {judged.word}", judged.run.path / REPORT)
     judging.show_path(console, "summary", directory / SUMMARY)
 
 
 def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
     """The gate's files as it stands, or why not; what is left to be measured is measured all the same."""
-    from analysis.outputs.gate import write_gate
+    from loadproof.analysis.outputs.gate import write_gate
 
     try:
         write_gate(directory, gated, lenient=lenient)
@@ -105,14 +106,14 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
 
 def _unwritten(error: OutputError) -> Gated:
     """The gate's own files, as whoever reads none of them is told."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
     """A scenario that the gate has not come to, and will not once it was told to stop."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
     trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
@@ -121,14 +122,14 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
 
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     if stop_signal:
         return _unrun(assignment, stop_signal)
     name = assignment.scenario.name
     try:
         run_directory, ended = run_into(out, assignment, stop_signal)
-        run, verdict = judging.judged(run_directory, None, console, ended=ended)
+        run, verdict = judging.judge_and_show(run_directory, None, console, ended=ended)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
-from loadproof.errors import ExitCode, LoadproofError, OutputError, Problem, escaped
+from loadproof.errors import ExitCode, InputError, LoadproofError, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
+from loadproof.run.extras import JUDGE, missing_extra
 from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from analysis.frames.run import Run
-    from analysis.judge.verdict import Verdict
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.verdict import Verdict
+    from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.watch import Broken
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
@@ -51,7 +52,7 @@ class Policy:
         self.tell_ci(gated, summary)
         if not self.channels:
             return
-        from analysis.outputs.notice import notice_json, notice_text
+        from loadproof.analysis.outputs.notice import notice_json, notice_text
 
         problems = tell(
             self.channels,
@@ -64,7 +65,7 @@ class Policy:
     def tell_trouble(self, name: str, error: LoadproofError) -> None:
         """That nothing could be measured."""
         if self.channels:
-            from analysis.outputs.gate import Gated
+            from loadproof.analysis.outputs.gate import Gated
 
             trouble = "; ".join(map(str, error.problems))
             gated = Gated(name, trouble=trouble, unmeasured_code=error.exit_code)
@@ -74,7 +75,7 @@ class Policy:
         """Each threshold that did not pass, and the summary for the page of a workflow's run."""
         if self.annotate is None:
             return
-        from analysis.outputs.gate import github_annotations
+        from loadproof.analysis.outputs.gate import github_annotations
 
         for command in github_annotations(gated, lenient=self.is_lenient):
             sys.stdout.write(f"{command}\n")
@@ -90,20 +91,26 @@ class Policy:
                 sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
 
 
+def check_installed() -> None:
+    """InputError where what judges is not installed: found before a run, not after it."""
+    if problems := list(missing_extra(JUDGE)):
+        raise InputError(problems)
+
+
 def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
     """Read before a run, not after it: a wrong one must not cost it its verdict."""
     if path is None:
         return None
-    from analysis.compare import baseline
+    from loadproof.analysis.compare import baseline
 
     return baseline.load_baseline(path, scenario)
 
 
 def judge_so_far(run_directory: Path) -> str:
     """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
-    from analysis.frames.run import load_run
-    from analysis.judge.judgement import Word
-    from analysis.judge.thresholds import judge_threshold
+    from loadproof.analysis.frames.run import load_run
+    from loadproof.analysis.judge.judgement import Word
+    from loadproof.analysis.judge.thresholds import judge_threshold
 
     loaded = load_run(run_directory)
     words = [judge_threshold(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]
@@ -116,25 +123,25 @@ def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
     """What ends the run early: a threshold with `abort: true`; None where there is none."""
     if not any(threshold.abort for threshold in scenario.thresholds):
         return None
-    from analysis.judge.abort import AbortWatch
+    from loadproof.analysis.judge.abort import AbortWatch
 
     return AbortWatch(run_directory, scenario, plan_phases(scenario)).broken
 
 
-def judge(
+def judge_and_tell(
     run_directory: Path, baseline: Run | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
-    """Verdict and report of a run directory, as `judged`; the exit code."""
-    from analysis.outputs.gate import Gated
+    """Verdict and report of a run directory, shown, and told to whom it is to be told; the exit code."""
+    from loadproof.analysis.outputs.gate import Gated
 
-    run, verdict = judged(run_directory, baseline, console, ended=ended)
+    run, verdict = judge_and_show(run_directory, baseline, console, ended=ended)
     gated = Gated(run.manifest.scenario.name, run, verdict)
     report = run_directory / files.REPORT
     policy.tell_all([gated], summary=run_directory / files.SUMMARY, report=report if report.exists() else run_directory)
     return gated.exit_code(lenient=policy.is_lenient)
 
 
-def judged(
+def judge_and_show(
     run_directory: Path, baseline: Run | None, console: Console, *, ended: Manifest | None = None
 ) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it.
@@ -143,18 +150,20 @@ def judged(
     an OutputError, and leaves its files as they are.
     """
     try:
-        return _judged(run_directory, baseline, console, ended)
+        return _judge_and_show(run_directory, baseline, console, ended)
     except Exception as error:
         if not is_want_of_memory(error):
             raise
         raise out_of_memory(error, run_directory, has_measured=True) from None
 
 
-def _judged(run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None) -> tuple[Run, Verdict]:
-    from analysis.frames.run import load_run
-    from analysis.judge.verdict import verdict_on_run
-    from analysis.outputs import tables
-    from analysis.report.run_page import run_files
+def _judge_and_show(
+    run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None
+) -> tuple[Run, Verdict]:
+    from loadproof.analysis.frames.run import load_run
+    from loadproof.analysis.judge.verdict import verdict_on_run
+    from loadproof.analysis.outputs import tables
+    from loadproof.analysis.report.run_page import run_files
 
     run = load_run(run_directory, ended)
     verdict = verdict_on_run(run, baseline)
@@ -175,7 +184,7 @@ def _judged(run_directory: Path, baseline: Run | None, console: Console, ended: 
 
 
 def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:
-    from analysis.judge.verdict import unwritten
+    from loadproof.analysis.judge.verdict import unwritten
 
     why = "; ".join(f"{Path(problem.where).name} {problem.what}" for problem in error.problems)
     again = shlex.join(["loadproof", "report", str(run.path)])
@@ -189,17 +198,17 @@ def show_path(console: Console, what: str, path: Path) -> None:
 
 def holds_csvs(directory: Path) -> bool:
     """Whether it is no run directory, but what Locust's --csv was given."""
-    from analysis.foreign.csvset import csv_set
+    from loadproof.analysis.foreign.csvset import csv_set
 
     return not (directory / files.MANIFEST).exists() and csv_set(directory).exists
 
 
 def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
-    from analysis.foreign import locustthresholds
-    from analysis.foreign.locustcsv import load_locust_run
-    from analysis.outputs import locust
-    from analysis.report.locust_page import write_csv_report
+    from loadproof.analysis.foreign import locustthresholds
+    from loadproof.analysis.foreign.locustcsv import load_locust_run
+    from loadproof.analysis.outputs import locust
+    from loadproof.analysis.report.locust_page import write_csv_report
 
     loaded = load_locust_run(path)
     directory = out or loaded.source.directory
@@ -210,15 +219,15 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     report_path = write_csv_report(examined, directory)
     console.print(locust.terminal(examined))
     show_path(console, "report", report_path)
-    return _told(loaded.name, verdict, report_path, policy)
+    return _exit_code(loaded.name, verdict, report_path, policy)
 
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report, and with thresholds a verdict, on a log of requests; the exit code."""
-    from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
-    from analysis.foreign.requestlog import read_log
-    from analysis.outputs.tables import terminal_view
-    from analysis.report import log_page
+    from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
+    from loadproof.analysis.foreign.requestlog import read_log
+    from loadproof.analysis.outputs.tables import terminal_view
+    from loadproof.analysis.report import log_page
 
     log = read_log(path)
     verdict = verdict_on_log(read_log_thresholds(thresholds, log), log) if thresholds else None
@@ -227,14 +236,14 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
         console.print(terminal_view(verdict))
     console.print(Text(escaped(log_page.log_facts(log))))
     show_path(console, "report", report_path)
-    return _told(path.name, verdict, report_path, policy)
+    return _exit_code(path.name, verdict, report_path, policy)
 
 
-def _told(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
+def _exit_code(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
     """Of a report that may have no verdict."""
     if verdict is None:
         return ExitCode.PASS
-    from analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.gate import Gated
 
     gated = Gated(name, verdict=verdict)
     summary = report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY))

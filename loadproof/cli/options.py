@@ -10,16 +10,17 @@ from rich.console import Console
 
 from loadproof.errors import InputError, Problem
 from loadproof.run.locust import LISTEN_PORT
-from loadproof.run.preflight import SHIPPED
+from loadproof.run.shipped import LOCUSTFILES
 
 DEFAULT_OUT: Final = Path("reports")
-DEFAULT_LOCUSTFILES: Final = SHIPPED
-"""The one beside this package."""
+DEFAULT_LOCUSTFILES: Final = LOCUSTFILES
 
 console: Final = Console(highlight=False)
 
-FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files.")]
-ScenarioArgument = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file.")]
+FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files, or names of built-in scenarios.")]
+ScenarioArgument = Annotated[
+    Path, typer.Argument(metavar="SCENARIO", help="Scenario file, or the name of a built-in scenario, like smoke.")
+]
 TargetOption = Annotated[Path | None, typer.Option(help="Target file (default: the embedded target).")]
 HostsOption = Annotated[list[str] | None, typer.Option(help="Allow this host to be loaded, besides loopback.")]
 LocustfilesOption = Annotated[

@@ -15,6 +15,7 @@ from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight import has_many_addresses, preflight
+from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetfile import TargetFile, load_target
@@ -46,7 +47,7 @@ def prepare(
     """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
     problems: list[Problem] = []
     try:
-        scenario = load_scenario(file, settings)
+        scenario = load_scenario(scenario_file(file), settings)
     except ContradictionError as error:
         problems, scenario = list(error.problems), error.scenario
     scenario = _with_fitting_clients(scenario, target)

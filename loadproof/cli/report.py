@@ -38,11 +38,12 @@ def report(
     """Re-judge a run, or report on Locust CSVs or a request log."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    judging.check_installed()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
         before = judging.load_baseline(baseline, read_manifest(source).scenario)
-        code = judging.judge(source, before, console, policy)
+        code = judging.judge_and_tell(source, before, console, policy)
     elif baseline is not None:
         raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
     elif source is not None:

@@ -65,6 +65,8 @@ def run(
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
+    if not dry_run:
+        judging.check_installed()
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
         secret = shared_secret("--listen") if listen else ""
@@ -79,7 +81,7 @@ def run(
             raise typer.Exit(look(assignment))
         try:
             run_directory, ended = run_into(out, assignment, stop_signal)
-            code = judging.judge(run_directory, before, console, policy, ended=ended)
+            code = judging.judge_and_tell(run_directory, before, console, policy, ended=ended)
         except LoadproofError as error:
             policy.tell_trouble(assignment.scenario.name, error)
             raise

@@ -62,7 +62,7 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
 
 
 def _load_judge() -> None:
-    import analysis.judge.thresholds  # noqa: F401
+    import loadproof.analysis.judge.thresholds  # noqa: F401
 
 
 def tell_faults(target: TargetFile | None) -> None:
@@ -74,10 +74,10 @@ def tell_faults(target: TargetFile | None) -> None:
 
 def tell_ignored_settings() -> None:
     """Locust's own settings that are there, by their names: who set them may wonder why they do nothing."""
-    found = list(settings_found())
-    if found:
+    ignored = list(settings_found())
+    if ignored:
         why = "only the command line, the scenario and the locustfiles decide what is sent"
-        sys.stderr.write(f"{escaped(', '.join(found))} {'is' if len(found) == 1 else 'are'} ignored: {why}\n")
+        sys.stderr.write(f"{escaped(', '.join(ignored))} {'is' if len(ignored) == 1 else 'are'} ignored: {why}\n")
 
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
@@ -90,14 +90,14 @@ def look(assignment: Assignment) -> ExitCode:
     """Show each request of each task and its answer; FAIL when one is not as expected, or a task sends none."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
-    tell_closing(assignment.target, assignment.scenario, keeps=not any(seen.closes for seen in looks))
-    for seen in looks:
-        style = "green" if seen.outcome == Outcome.OK else "red"
-        head = f"  {escaped(seen.request)}"
-        if seen.outcome != SENT_NOTHING:
-            status = "no answer" if seen.status is None else str(seen.status)
-            head += f" → {status} in {format_duration(seen.response_s)}"
-        console.print(Text.assemble((f"{seen.outcome:14}", style), f"{seen.endpoint:14}", head), soft_wrap=True)
-        for text in filter(None, (seen.reason, seen.body)):
+    tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))
+    for sent in looks:
+        style = "green" if sent.outcome == Outcome.OK else "red"
+        head = f"  {escaped(sent.request)}"
+        if sent.outcome != SENT_NOTHING:
+            status = "no answer" if sent.status is None else str(sent.status)
+            head += f" → {status} in {format_duration(sent.response_s)}"
+        console.print(Text.assemble((f"{sent.outcome:14}", style), f"{sent.endpoint:14}", head), soft_wrap=True)
+        for text in filter(None, (sent.reason, sent.body)):
             console.print(Text(f"{'':14}{escaped(text)}"), soft_wrap=True)
-    return ExitCode.PASS if all(seen.outcome == Outcome.OK for seen in looks) else ExitCode.FAIL
+    return ExitCode.PASS if all(sent.outcome == Outcome.OK for sent in looks) else ExitCode.FAIL

@@ -20,7 +20,7 @@ def schema(
 ) -> None:
     """Print a JSON schema, for completion in editors or for programs that read verdicts."""
     if of == "verdict":
-        from analysis.outputs.verdictschema import verdict_schema
+        from loadproof.analysis.outputs.verdictschema import verdict_schema
 
         content = verdict_schema()
     else:

@@ -21,7 +21,10 @@ class Role:
 
 @dataclass(frozen=True)
 class Locustfile:
+    """What Locust finds in one file of users."""
+
     stem: str
+    """The file's name without `.py`, which is its endpoint."""
     error: str = ""
     """The last line of the traceback, where it can't be loaded."""
     has_shape: bool = False

@@ -78,5 +78,5 @@ def _made_by(method: Any) -> str | None:
 
 
 if __name__ == "__main__":
-    for found in cast(Path(sys.argv[1])):
-        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    for locustfile in cast(Path(sys.argv[1])):
+        sys.stdout.write(json.dumps(asdict(locustfile)) + "\n")

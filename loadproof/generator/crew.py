@@ -1,15 +1,7 @@
-"""What the processes of one run tell each other: the master's side and the workers'.
+"""The processes of one run, which share it out and report: the master's side and the workers'.
 
-    master → worker   begin    the manifest, when second 0 is, the worker's rank, how many there are
-    master → worker   clock    what time it is here
-    worker → master   second   one SecondReport a second with its number, what time it is there, and how long `clock`
-                                seemed to take
-    master → worker   end      finish what is in flight and report; and whether the plan is over
-    worker → master   ended    the last report was sent, and its number
-    worker → master   refused  its owner doesn't allow its part, and why; it makes no load
-
-A connection that breaks is made anew without a word, and what was on its way is gone: so reports have numbers, and
-what comes a second time changes nothing.
+    master → worker   Begin, then a ClockTime a second, and End
+    worker → master   a Measured a second, and Ended; or Refused
 
 A run in one process is a crew of one, without messages.
 """
@@ -25,8 +17,10 @@ import gevent
 
 from loadproof.generator.consent import refusals
 from loadproof.generator.measuring import Measuring
+from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured, Refused, hear, send
 from loadproof.generator.writing import Writing
 from loadproof.internals.locust import send_statistics
+from loadproof.recording.announcements import WorkerLost
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
@@ -41,9 +35,6 @@ if TYPE_CHECKING:
     from loadproof.recording.runwriter import RunWriter
     from loadproof.users.workload import Post
 
-_BEGIN, _END = "loadproof-begin", "loadproof-end"
-_CLOCK, _SECOND, _ENDED = "loadproof-clock", "loadproof-second", "loadproof-ended"
-_REFUSED: Final = "loadproof-refused"
 _TELLING_S: Final = 0.5
 """ZeroMQ sends in the background; so long a worker waits until its last word has left."""
 _OVERDUE_S: Final = 6.0
@@ -105,9 +96,9 @@ class MasterCrew:
         self._reports: Counter[str] = Counter()
         """By client id, the number of the last report."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
-        self._runner.register_message(_SECOND, self._take)
-        self._runner.register_message(_ENDED, self._dismiss)
-        self._runner.register_message(_REFUSED, self._hear_refusal)
+        hear(self._runner, Measured, self._take, is_from_ours=self.has_part)
+        hear(self._runner, Ended, self._dismiss, is_from_ours=self.has_part)
+        hear(self._runner, Refused, self._hear_refusal, is_from_ours=self.has_part)
         environment.events.quit.add_listener(self._finish)
 
     def has_part(self, client_id: str) -> bool:
@@ -125,20 +116,14 @@ class MasterCrew:
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
             self._heard_s[worker] = self._clock.now_s()
-            order = {
-                "manifest": self._manifest.model_dump_json(),
-                "start_unix_s": start_unix_s,
-                "rank": rank,
-                "workers": len(ids),
-            }
-            self._runner.send_message(_BEGIN, order, worker)
+            send(self._runner, Begin(self._manifest.model_dump_json(), start_unix_s, rank, len(ids)), worker)
         gevent.spawn(self._look_after_workers)
         return len(ids)
 
     def end(self) -> None:
         """Tell the workers to end, and wait until they have, or were lost, or their time is up."""
         for worker in list(self._at_work):
-            self._runner.send_message(_END, {"plan_is_over": self._plan_is_over()}, worker)
+            send(self._runner, End(self._plan_is_over()), worker)
         timeouts = self._manifest.scenario.timeouts
         until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
         while self._at_work and self._clock.now_s() < until_s:
@@ -148,7 +133,7 @@ class MasterCrew:
     def _miss_ends(self) -> None:
         """Tell of workers whose last report has not come: nobody waits for them any longer."""
         for rank in self._at_work.values():
-            self.writing.writer.announce(worker_lost=f"worker {rank} did not report its end")
+            self.writing.writer.announce(WorkerLost(f"worker {rank} did not report its end"))
         self._at_work.clear()
 
     def _finish(self, **_: Any) -> None:
@@ -159,16 +144,16 @@ class MasterCrew:
     def _plan_is_over(self) -> bool:
         return self._post.workload().now_s() >= self._manifest.phases[-1].end_s
 
-    def _take(self, msg: Any, **_: Any) -> None:
-        if not self.has_part(msg.node_id) or msg.data["number"] <= self._reports[msg.node_id]:
+    def _take(self, measured: Measured, client_id: str) -> None:
+        if measured.number <= self._reports[client_id]:
             return
-        self._heard_s[msg.node_id] = self._clock.now_s()
-        self._miss_reports(msg.node_id, before=msg.data["number"])
-        self._reports[msg.node_id] = msg.data["number"]
-        skew = self._skews[msg.node_id]
-        skew.back(self._clock.unix_s() - msg.data["now_unix_s"])
-        skew.out(msg.data["clock_took_s"])
-        report = SecondReport(**msg.data["report"])
+        self._heard_s[client_id] = self._clock.now_s()
+        self._miss_reports(client_id, before=measured.number)
+        self._reports[client_id] = measured.number
+        skew = self._skews[client_id]
+        skew.back(self._clock.unix_s() - measured.now_unix_s)
+        skew.out(measured.clock_took_s)
+        report = SecondReport(**measured.report)
         if report.generator is not None:
             report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
         self.writing.take(report)
@@ -177,27 +162,26 @@ class MasterCrew:
         """Tell of those that should have come before this number."""
         missing = before - 1 - self._reports[client_id]
         if missing > 0 and (rank := self._at_work.get(client_id)):
-            told = "a report" if missing == 1 else f"{missing} reports"
-            self.writing.writer.announce(worker_lost=f"{told} of worker {rank} got lost on the way")
+            reports = "a report" if missing == 1 else f"{missing} reports"
+            self.writing.writer.announce(WorkerLost(f"{reports} of worker {rank} got lost on the way"))
 
-    def _dismiss(self, msg: Any, **_: Any) -> None:
-        if self.has_part(msg.node_id):
-            self._miss_reports(msg.node_id, before=msg.data["reports"] + 1)
-        self._at_work.pop(msg.node_id, None)
+    def _dismiss(self, ended: Ended, client_id: str) -> None:
+        self._miss_reports(client_id, before=ended.reports + 1)
+        self._at_work.pop(client_id, None)
 
-    def _hear_refusal(self, msg: Any, **_: Any) -> None:
-        if rank := self._at_work.pop(msg.node_id, None):
-            self.writing.writer.announce(worker_lost=f"worker {rank} refused its part: {msg.data['why']}")
+    def _hear_refusal(self, refused: Refused, client_id: str) -> None:
+        if rank := self._at_work.pop(client_id, None):
+            self.writing.writer.announce(WorkerLost(f"worker {rank} refused its part: {refused.why}"))
 
     def _look_after_workers(self) -> None:
         while True:
             self._clock.sleep(1)
             for worker in list(self._at_work):
-                self._runner.send_message(_CLOCK, {"unix_s": self._clock.unix_s()}, worker)
+                send(self._runner, ClockTime(self._clock.unix_s()), worker)
             for worker, rank in list(self._at_work.items()):
                 if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
-                    self.writing.writer.announce(worker_lost=f"worker {rank} stopped reporting")
+                    self.writing.writer.announce(WorkerLost(f"worker {rank} stopped reporting"))
 
 
 class WorkerCrew:
@@ -215,42 +199,41 @@ class WorkerCrew:
         """Of the run that it has a part in."""
         self._reports = 0
         self._is_ending = False
-        self._runner.register_message(_BEGIN, self._begin)
-        self._runner.register_message(_CLOCK, self._hear_clock)
-        self._runner.register_message(_END, self._end, concurrent=True)
+        hear(self._runner, Begin, self._begin)
+        hear(self._runner, ClockTime, self._hear_clock)
+        hear(self._runner, End, self._end, concurrent=True)
 
-    def _begin(self, msg: Any, **_: Any) -> None:
-        order = msg.data
-        manifest = Manifest.model_validate_json(order["manifest"])
+    def _begin(self, begin: Begin, _: str) -> None:
+        manifest = Manifest.model_validate_json(begin.manifest)
         if manifest.run_id == self._run_id:
             return
         self._run_id = manifest.run_id
         if problems := list(refusals(manifest)):
             self._refuse(problems)
             return
-        work = self._post.assign(manifest, rank=order["rank"], workers=order["workers"])
-        work.begin(order["start_unix_s"] - self._clock.unix_s())
+        work = self._post.assign(manifest, rank=begin.rank, workers=begin.workers)
+        work.begin(begin.start_unix_s - self._clock.unix_s())
 
     def _refuse(self, problems: list[Problem]) -> None:
         """Say why to both sides, and go: no message is handled in between, so no users are made."""
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
-        self._runner.send_message(_REFUSED, {"why": "; ".join(map(str, problems))})
+        send(self._runner, Refused("; ".join(map(str, problems))))
         self._clock.sleep(_TELLING_S)
         self._environment.process_exit_code = 1
         self._runner.quit()
 
-    def _hear_clock(self, msg: Any, **_: Any) -> None:
-        self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - msg.data["unix_s"])
+    def _hear_clock(self, clock: ClockTime, _: str) -> None:
+        self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - clock.unix_s)
 
     def _report(self, report: SecondReport) -> None:
         self._reports += 1
-        content = {
-            "number": self._reports,
-            "report": vars(report),
-            "now_unix_s": self._clock.unix_s(),
-            "clock_took_s": self._clock_took_s,
-        }
-        self._runner.send_message(_SECOND, content)
+        measured = Measured(
+            number=self._reports,
+            report=vars(report),
+            now_unix_s=self._clock.unix_s(),
+            clock_took_s=self._clock_took_s,
+        )
+        send(self._runner, measured)
 
     def _await_answers(self) -> None:
         """Stopping users stands in the event loop's way: what is answered meanwhile would seem to take longer."""
@@ -259,17 +242,17 @@ class WorkerCrew:
         while work.recorder.in_flight and work.now_s() < until_s:
             self._clock.sleep(_ANSWERS_LOOK_S)
 
-    def _end(self, msg: Any, **_: Any) -> None:
+    def _end(self, end: End, _: str) -> None:
         if self._is_ending:
             return
         self._is_ending = True
-        if msg.data["plan_is_over"]:
+        if end.plan_is_over:
             self._await_answers()
         self._runner.stop()
         self._measuring.finish()
         # Locust's own statistics of the last seconds, ahead of the word that there is no more.
         send_statistics(self._runner)
-        self._runner.send_message(_ENDED, {"reports": self._reports})
+        send(self._runner, Ended(self._reports))
 
 
 Crew = LocalCrew | MasterCrew

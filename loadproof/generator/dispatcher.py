@@ -116,7 +116,7 @@ class ArrivalDispatcher(User):
         except GreenletExit:
             raise
         except BaseException as error:  # noqa: BLE001 - a mistake in a task is told as Locust does; it costs its arrival
-            self._tell(user, error)
+            self._report_error(user, error)
         finally:
             free.append(user)
 
@@ -132,10 +132,10 @@ class ArrivalDispatcher(User):
         except GreenletExit:
             raise
         except BaseException as error:  # noqa: BLE001 - as in a task
-            self._tell(user, error)
+            self._report_error(user, error)
         return user
 
-    def _tell(self, user: ApiUser, error: BaseException) -> None:
+    def _report_error(self, user: ApiUser, error: BaseException) -> None:
         self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:

@@ -25,10 +25,14 @@ _AT_ONCE: Final = 32
 
 
 class Arrival(NamedTuple):
+    """One of the open model's, as it was dealt."""
+
     time_s: float
     """Intended start, seconds from the run's start."""
     endpoint: int
+    """Its index among the plan's endpoints."""
     client: int
+    """The client's global index."""
 
 
 class Executor:

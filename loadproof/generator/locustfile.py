@@ -19,6 +19,7 @@ from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
+from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
@@ -68,7 +69,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
         plan.lead(crew, writer)
         # Locust only calls it.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
-        watch_strangers(master_socket(environment.runner), lambda: writer.announce(stranger=True))
+        watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
     else:
         plan.lead(LocalCrew(environment, writer), writer)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
@@ -80,7 +81,7 @@ def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None
     """The UI's own stop would kill the shape and leave the last reports behind; ours ends the run in order."""
 
     def stop() -> dict[str, object]:
-        writer.announce(stopped="in the web UI")
+        writer.announce(StopAsked("in the web UI"))
         plan.end_early()
         return {"success": True, "message": "Test stopped"}
 

@@ -56,11 +56,11 @@ class _Noting(NoRecorder):
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     """Each task of each user in the mix, once; each request that it sent."""
     noting = _Noting()
-    answers: list[tuple[str, dict[str, Any]]] = []
-    workload.assign(manifest, rank=0, workers=1).recorder = noting
+    requests: list[tuple[str, dict[str, Any]]] = []
+    workload.assign(manifest, rank=0, workers=1, recorder=noting)
     environment = Environment()
     # Of each request the outcome is noted just before.
-    environment.events.request.add_listener(lambda **told: answers.append((noting.outcome, told)))
+    environment.events.request.add_listener(lambda **event: requests.append((noting.outcome, event)))
     looks: list[Look] = []
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", manifest.target.base_url)(environment)
@@ -69,10 +69,10 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
                 task(user)
             user.post.clock.sleep(_LEFT_S)
             closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
-            seen = [_seen(outcome, told, manifest.target) for outcome, told in answers]
-            looks += [] if seen else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
-            looks += [replace(look, closes=look.status is not None and closes) for look in seen]
-            answers.clear()
+            sent = [_look_at(outcome, event, manifest.target) for outcome, event in requests]
+            looks += [] if sent else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
+            looks += [replace(look, closes=look.status is not None and closes) for look in sent]
+            requests.clear()
     return looks
 
 
@@ -89,19 +89,19 @@ def _nothing(endpoint: str, task: str) -> Look:
     return Look(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
 
 
-def _seen(outcome: str, told: dict[str, Any], target: TargetFacts) -> Look:
-    answer, error = told["response"], told["exception"]
+def _look_at(outcome: str, event: dict[str, Any], target: TargetFacts) -> Look:
+    answer, error = event["response"], event["exception"]
     # Before it is cut: half a secret would not be found.
     reason, body = (
         redacted(text, target.headers, target.endpoints)
         for text in (str(error or ""), _text_of(answer) if answer else "")
     )
     return Look(
-        endpoint=told["name"],
-        request=f"{told['request_type']} {told['url']}",
+        endpoint=event["name"],
+        request=f"{event['request_type']} {event['url']}",
         outcome=outcome,
         status=answer.status if answer else None,
-        response_s=told["response_time"] / 1000,
+        response_s=event["response_time"] / 1000,
         reason=reason,
         body=body[:_SHOWN_CHARACTERS],
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from locust import LoadTestShape
 
 from loadproof.plan.phases import changes_of, users_made_at
+from loadproof.recording.announcements import Begun, PlanIsOver
 from loadproof.users.user import ApiUser, api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
 
@@ -25,6 +26,8 @@ _LONGEST_SET_UP_S: Final = 15.0
 
 
 class PlanShape(LoadTestShape):
+    """Locust's shape of a run; `lead` comes before its first tick."""
+
     abstract = True
     post: ClassVar[Post] = THIS_PROCESS
     dispatcher: type[User]
@@ -59,7 +62,7 @@ class PlanShape(LoadTestShape):
         if self._is_over():
             if not self._ends_early:
                 # Whoever stops the generator from outside ends it without this word.
-                self._writer.announce(plan_is_over=True)
+                self._writer.announce(PlanIsOver())
             self._crew.end()
             return None
         work = self.post.workload()
@@ -83,7 +86,7 @@ class PlanShape(LoadTestShape):
         start_unix_s = self.post.clock.unix_s() + lead_s
         self.post.workload().begin(lead_s)
         self._workers = self._crew.begin(start_unix_s)
-        self._writer.announce(start_unix_s=start_unix_s, workers=self._workers)
+        self._writer.announce(Begun(start_unix_s, self._workers))
 
     def _set_up_s(self) -> float:
         """The open model's clients are set up before second 0, as far as that takes no longer than this."""
@@ -95,7 +98,7 @@ class PlanShape(LoadTestShape):
         """When the number of users changes or the last phase ends before the next call, wait for that."""
         work = self.post.workload()
         now_s = work.now_s()
-        moment_s = next((one for one in self._changes if now_s < one <= now_s + _CALLS_EVERY_S), now_s)
+        moment_s = next((at_s for at_s in self._changes if now_s < at_s <= now_s + _CALLS_EVERY_S), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()

@@ -99,5 +99,5 @@ def _leave_when_refused(monitor: Any) -> None:
 def _events(monitor: Any) -> Iterator[tuple[int, str]]:
     """What happens to a socket, and to which address of its own or the other side's, until the socket is closed."""
     with monitor:
-        while (seen := parse_monitor_message(monitor.recv_multipart()))["event"] != zmq.EVENT_MONITOR_STOPPED:
-            yield seen["event"], seen["endpoint"].decode(errors="replace").removeprefix("tcp://")
+        while (event := parse_monitor_message(monitor.recv_multipart()))["event"] != zmq.EVENT_MONITOR_STOPPED:
+            yield event["event"], event["endpoint"].decode(errors="replace").removeprefix("tcp://")

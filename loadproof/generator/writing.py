@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 
 from loadproof.errors import OutputError
+from loadproof.recording.announcements import DiskFull
 from loadproof.recording.locustcsv import LocustCsv
 from loadproof.users.workload import THIS_PROCESS
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from loadproof.users.workload import Post
 
 
-_TELL_DELAY_S: Final = 0.2
+_TICK_DELAY_S: Final = 0.2
 """The master tells how it goes a moment after the full second, when the workers' reports are in."""
 
 
@@ -37,28 +38,28 @@ class Writing:
         environment.events.test_start.add_listener(self._begin)
 
     def _begin(self, **_: Any) -> None:
-        self._greenlet = gevent.spawn(self._tell_every_second)
+        self._greenlet = gevent.spawn(self._tick_every_second)
 
-    def _tell_every_second(self) -> None:
+    def _tick_every_second(self) -> None:
         while True:
-            self._post.clock.sleep(1 - (self._post.workload().now_s() - _TELL_DELAY_S) % 1)
-            self._written(self._tell)
+            self._post.clock.sleep(1 - (self._post.workload().now_s() - _TICK_DELAY_S) % 1)
+            self._guard(self._tick)
 
-    def _tell(self) -> None:
+    def _tick(self) -> None:
         self.csv.write()
         self._post.clock.sleep(0)
-        self.writer.tell(self._post.workload().now_s())
+        self.writer.tick(self._post.workload().now_s())
 
     def take(self, report: SecondReport) -> None:
-        self._written(lambda: self.writer.write(report))
+        self._guard(lambda: self.writer.write(report))
 
     def finish(self) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
-        self._written(self.csv.write)
-        self._written(self.writer.close)
+        self._guard(self.csv.write)
+        self._guard(self.writer.close)
 
-    def _written(self, write: Callable[[], None]) -> None:
+    def _guard(self, write: Callable[[], None]) -> None:
         """Stop the run when the disk takes no more; what is there stays readable."""
         if self._disk_is_full:
             return
@@ -66,5 +67,5 @@ class Writing:
             write()
         except (OSError, OutputError) as error:
             self._disk_is_full = True
-            self.writer.announce(disk_full=str(error))
+            self.writer.announce(DiskFull(str(error)))
             gevent.spawn(self._runner.quit)

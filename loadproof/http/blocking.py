@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.packets import make_packet
 from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
@@ -76,7 +76,7 @@ class BlockingConnection:
     def __init__(
         self,
         origin: Origin,
-        timeouts: Timeouts,
+        timeouts: RequestTimeouts,
         *,
         source_address: str | None = None,
         headers: Mapping[str, str] | None = None,

@@ -17,7 +17,7 @@ from gevent import socket as gevent_socket
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline, idle_deadline
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.packets import Packet, make_packet
 from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
@@ -46,7 +46,7 @@ class Connection:
     def __init__(
         self,
         origin: Origin,
-        timeouts: Timeouts,
+        timeouts: RequestTimeouts,
         *,
         source_address: str | None = None,
         headers: Mapping[str, str] | None = None,

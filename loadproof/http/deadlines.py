@@ -1,4 +1,4 @@
-"""Timeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
+"""RequestTimeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
 
 So are the ends of idle connections.
 """

@@ -132,8 +132,8 @@ def _plain(block: bytes) -> bytes:
         # Before the first header it folds nothing (section 2.2).
         return block
     lines = _FOLD.sub(b" ", rest).split(_LINE_BREAK)
-    told = [line[len(_LENGTH) :] for line in lines if _is_length(line)]
-    lengths = [length.strip(_BLANK) for length in b",".join(told).split(b",")]
+    values = [line[len(_LENGTH) :] for line in lines if _is_length(line)]
+    lengths = [length.strip(_BLANK) for length in b",".join(values).split(b",")]
     # Compared without zeros ahead, and as text: there are numbers too long for `int`.
     if all(map(bytes.isdigit, lengths)) and len({length.lstrip(b"0") for length in lengths}) == 1:
         lines = [_LENGTH + lengths[0], *(line for line in lines if not _is_length(line))]

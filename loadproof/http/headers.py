@@ -59,12 +59,12 @@ def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
 
 def unsendable(value: str) -> str | None:
     """What is in it that no header can hold; None if it can be sent."""
-    found = _UNSENDABLE.search(value)
-    if found is None:
+    first = _UNSENDABLE.search(value)
+    if first is None:
         return None
-    if found[0] in "\r\n":
+    if first[0] in "\r\n":
         return "a line break"
-    return "a control character" if found[0] < "\x80" else "a character that is not in Latin-1"
+    return "a control character" if first[0] < "\x80" else "a character that is not in Latin-1"
 
 
 def check_sendable(headers: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ class TransportError(Exception):
 
 
 class RequestTimeoutError(TransportError):
-    pass
+    """It took longer than it may; says which part did."""
 
 
 class ConnectionFailedError(TransportError):
@@ -43,11 +43,16 @@ class UnreadAnswerError(TransportError):
 
 @dataclass(frozen=True)
 class Request:
+    """What is asked of the target, whole: its bytes on the wire are these and the connection's own headers."""
+
     method: str
+    """In capitals; sent as it is."""
     path: str
     """Path and query, percent-encoded, below the target's base URL."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside the connection's own; UnsendableHeaderError where one holds what no header can."""
     body: bytes = b""
+    """Sent with its Content-Length."""
     repeatable: bool | None = None
     """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
     says of its method."""
@@ -79,11 +84,14 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Timeouts:
-    """Seconds; `first_byte_s` from sending to the first byte of the answer."""
+class RequestTimeouts:
+    """How long the parts of a request may take, in seconds; what takes longer is a RequestTimeoutError."""
 
     connect_s: float
+    """Until the connection stands, TLS included."""
     total_s: float
+    """From connecting or sending to the last byte of the answer."""
     first_byte_s: float | None = None
+    """From sending to the first byte of the answer; None: no other than the total."""
     keep_alive_idle_s: float | None = None
     """A connection that nobody used for so long is closed, before the server might close it; None: it stays."""

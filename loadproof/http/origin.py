@@ -63,13 +63,13 @@ class Origin:
             if self.host != LOCALHOST:
                 raise
             infos = []
-        found = [(family, address) for family, _, _, _, address in infos]
+        addresses = [(family, address) for family, _, _, _, address in infos]
         if self.host == LOCALHOST:
             # Whatever the machine's list of hosts has forgotten. Source: RFC 6761, section 6.3.
             both = [(socket.AF_INET, ("127.0.0.1", self.port)), (socket.AF_INET6, ("::1", self.port, 0, 0))]
-            found += [loopback for loopback in both if loopback[0] not in dict(found)]
-        self._known[:] = [(now_s, found)]
-        return found
+            addresses += [loopback for loopback in both if loopback[0] not in dict(addresses)]
+        self._known[:] = [(now_s, addresses)]
+        return addresses
 
     def prefer(self, address: Address) -> None:
         """The one that took a connection is tried first from now on, for as long as addresses last."""

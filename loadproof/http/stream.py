@@ -177,14 +177,15 @@ class Tls:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
+    """That verifies certificates; one for the whole process, so that sessions can be resumed."""
     return ssl.create_default_context()
 
 
 def authorities() -> dict[str, str]:
     """File and directory of the certificates that we trust: OpenSSL's, or what its two variables name instead."""
     paths = ssl.get_default_verify_paths()
-    found = {
+    trusted = {
         "file": os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile),
         "directory": os.environ.get(paths.openssl_capath_env, paths.openssl_capath),
     }
-    return {kind: path for kind, path in found.items() if Path(path).exists()}
+    return {kind: path for kind, path in trusted.items() if Path(path).exists()}

@@ -42,6 +42,7 @@ def confidence_of_each(windows: int) -> float:
 
 
 def z_of(confidence: float) -> float:
+    """Standard errors on either side of a normal mean that hold so much (0-1): 1.96 for 0.95."""
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COLUMNS: Final = ("due_s", "began_s", "sent_s", "connect_s", "first_byte_s", "ended_s", "body_bytes")
-"""Of a row. `due_s`, `began_s` (to connect or to send), `sent_s` and `ended_s` are seconds from the run's start;
-`connect_s` is how long connecting took,
-`first_byte_s` the time from sending to the answer's first byte; both are 0 where there was none."""
+    from loadproof.recording.second import Moments
+
 _SERIES: Final = ("response", "service", "lag", "connect", "first_byte", "transfer", "good", "completed")
 _RESPONSE, _SERVICE, _LAG, _CONNECT, _FIRST_BYTE, _TRANSFER, _GOOD, _COMPLETED = range(len(_SERIES))
 
@@ -29,26 +27,26 @@ Cell = tuple[int, str, str, int, int]
 
 
 def cells_of(
-    rows: NDArray[np.float64], *, phases: Sequence[str], phase_ends_s: Sequence[float], deadline_s: float | None
+    moments: Moments, *, phases: Sequence[str], phase_ends_s: Sequence[float], deadline_s: float | None
 ) -> list[Cell]:
     """The cells of requests of one endpoint and outcome.
 
-    `rows` has shape (n, len(COLUMNS)). A row belongs to the second and phase of its intended start; `completed` counts
-    it in the second in which it ended, `good` if it took at most `deadline_s` (None: none of them is good).
+    A request belongs to the second and phase of its intended start; `completed` counts it in the second in which it
+    ended, `good` if it took at most `deadline_s` (None: none of them is good).
     """
-    due_s, began_s, sent_s, connect_s, first_byte_s, ended_s, _ = rows.T
+    due_s, connect_s, first_byte_s = moments.due_s, moments.connect_s, moments.first_byte_s
     phase = np.minimum(np.searchsorted(phase_ends_s, due_s, side="right"), len(phases) - 1)
     place = _second(due_s) * len(phases) + phase
-    response_s, service_s = ended_s - due_s, ended_s - sent_s
+    response_s, service_s = moments.ended_s - due_s, moments.ended_s - moments.sent_s
     had_to_connect, had_first_byte = connect_s > 0, first_byte_s > 0
     keys = [
         _keys(place, _RESPONSE, buckets_of(response_s)),
         _keys(place, _SERVICE, buckets_of(service_s)),
-        _keys(place, _LAG, buckets_of(began_s - due_s)),
+        _keys(place, _LAG, buckets_of(moments.began_s - due_s)),
         _keys(place[had_to_connect], _CONNECT, buckets_of(connect_s[had_to_connect])),
         _keys(place[had_first_byte], _FIRST_BYTE, buckets_of(first_byte_s[had_first_byte])),
         _keys(place[had_first_byte], _TRANSFER, buckets_of((service_s - first_byte_s)[had_first_byte])),
-        _keys(_second(ended_s) * len(phases) + phase, _COMPLETED, 0),
+        _keys(_second(moments.ended_s) * len(phases) + phase, _COMPLETED, 0),
     ]
     if deadline_s is not None:
         keys.append(_keys(place[response_s <= deadline_s], _GOOD, 0))

@@ -36,6 +36,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """The machine's own."""
+
     # The functions themselves: asking for the time costs what it costs.
     now_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)

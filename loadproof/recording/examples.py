@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Request
@@ -30,13 +30,26 @@ _NAMED: Final = re.compile(
 """What stands behind a name that secrets have: in JSON, in headers, in a query."""
 
 
+class Example(NamedTuple):
+    """A request that ended in an error of its kind, of which it was the first; texts are shortened."""
+
+    endpoint: str
+    error: str
+    request: str
+    """Its method and path."""
+    status: int | None
+    """None where there was no answer."""
+    body: str
+    """How the answer's began."""
+
+
 class Examples:
     """One a process: the first request of each kind of error. `hide` takes what the target file keeps secret out."""
 
     def __init__(self, hide: Callable[[str], str]) -> None:
         self._hide = hide
         self._seen: set[tuple[str, str]] = set()
-        self._new: list[Sequence[Any]] = []
+        self._new: list[Example] = []
 
     def see(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
         """A request that ended so."""
@@ -47,10 +60,10 @@ class Examples:
         asked, asked_for, _ = request.path.partition("?")
         path = self._hide(asked)[:_SHOWN_CHARACTERS] + ("?…" if asked_for else "")
         body = "" if answer is None else self._beginning(answer, request)
-        self._new.append((*kind, f"{request.method} {path}", answer.status if answer else None, body))
+        self._new.append(Example(*kind, f"{request.method} {path}", answer.status if answer else None, body))
 
-    def take(self) -> list[Sequence[Any]]:
-        """Those since the last time: endpoint, error, request, status, the beginning of the body."""
+    def take(self) -> list[Example]:
+        """Those since the last time."""
         new, self._new = self._new, []
         return new
 

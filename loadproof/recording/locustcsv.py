@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 class LocustCsv:
+    """The files of Locust's `--csv` with full history, in a run directory, until they are closed."""
+
     def __init__(self, environment: Environment, run: Path) -> None:
         self._run = run
         prefix = str(run / files.LOCUST_PREFIX)

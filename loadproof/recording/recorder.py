@@ -3,63 +3,34 @@
 from __future__ import annotations
 
 import math
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Final
 
 from loadproof.histogram import bucket_of
 from loadproof.outcome import DROPPED, ERRORS, SETUP, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.plan.phases import phase_at
-from loadproof.recording.cells import COLUMNS, cells_of
+from loadproof.recording.cells import cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.examples import Examples
+from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.reports import BurstSeen, SecondReport
+from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
-from loadproof.recording.vitals import VitalsClock
-from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, UNREAD, WANTS, GeneratorRow
+from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, UNREAD, WANTS, IntervalRow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Request, Timing
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
     from loadproof.recording.locuststats import LocustStatistics
-
-    _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
+    from loadproof.recording.second import Kind, Moments, Tables
 
 _PROBE_S: Final = 0.05
 """How often the event loop is asked how late it is."""
-_EARLY_S: Final = 0.01
-"""Who wakes so little before a second is over has slept through it."""
-_DUE, _BEGAN, _SENT, _, _, _ENDED, _BODY = range(len(COLUMNS))
-
-
-@dataclass
-class _Second:
-    """What the generator did in the second that is running."""
-
-    loop_delay_s: float = 0.0
-    peak_in_flight: int = 0
-    sent: int = 0
-    dropped: int = 0
-    abandoned: int = 0
-    rows: defaultdict[tuple[str, str, Outcome], array[float]] = field(
-        default_factory=lambda: defaultdict(lambda: array("d"))
-    )
-    """Of finished requests by endpoint, method and outcome: COLUMNS after COLUMNS."""
-    setup_rows: defaultdict[tuple[str, str, Outcome], array[float]] = field(
-        default_factory=lambda: defaultdict(lambda: array("d"))
-    )
-    """Likewise, of what `on_start` and `on_stop` sent."""
-    cells: Counter[tuple[int, str, str, str, str, int]] = field(default_factory=Counter)
-    """Of the few that did not finish."""
 
 
 class Recorder:
@@ -86,19 +57,14 @@ class Recorder:
         self._statistics: LocustStatistics | None = None
         self.feeds_locust = False
         """Locust's statistics have the requests that succeed from here, and need no event for each."""
-        self._second = _Second()
+        self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self.yielding = 0
         """Users who have their answer, and let others run before they go on: they are not free yet."""
-        self._vitals = VitalsClock(clock.vitals)
+        self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
         self._examples = Examples(hide)
         self.user_time = UserTime(spans)
-        self._taken_s = 0.0
-        """Until when seconds are told."""
-        self._end_s = spans[-1].end_s
-        """No second is told beyond it: what stops the users is no part of the run."""
-        self._last_row: GeneratorRow | None = None
 
     @property
     def in_flight(self) -> int:
@@ -117,13 +83,14 @@ class Recorder:
         if self._in_flight > second.peak_in_flight:
             second.peak_in_flight = self._in_flight
         if burst is not None:
-            seen = self._bursts.setdefault(burst, BurstSeen(burst))
-            seen.peak_in_flight = max(seen.peak_in_flight, self._in_flight)
+            burst_seen = self._bursts.setdefault(burst, BurstSeen(burst))
+            burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         rows = self._second.setup_rows if due.is_setup else self._second.rows
+        # In the order of Moments: making one would be a call more for each request.
         rows[endpoint, method, outcome].extend(
             (
                 due.at_s,
@@ -196,29 +163,28 @@ class Recorder:
 
     def second_ends_s(self, now_s: float) -> float:
         """When the second that is running is over: at the next full one, or at the plan's end."""
-        full_s = math.floor(now_s + _EARLY_S) + 1.0
-        return min(full_s, self._end_s) if now_s < self._end_s - _EARLY_S else full_s
+        return self._generator_rows.second_ends_s(now_s)
 
     def end_early(self, now_s: float) -> None:
         """The last second ends now: from here on users are stopped."""
-        self._end_s = min(self._end_s, now_s)
+        self._generator_rows.end_early(now_s)
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
         """What came since the last time; when a second is over, and once more in the end with the bursts."""
-        is_over = last or now_s >= min(1.0, self._end_s) - _EARLY_S
+        is_over = last or self._generator_rows.has_begun(now_s)
         if is_over:
-            done, self._second = self._second, _Second(peak_in_flight=self._in_flight)
+            done, self._second = self._second, Second(peak_in_flight=self._in_flight)
         else:
             self._begin_first_second(now_s)
-            done = _Second()
-        tables, setup = self._tables(done.rows), self._tables(done.setup_rows)
+            done = Second()
+        tables, setup = tables_of(done.rows, self.start_s), tables_of(done.setup_rows, self.start_s)
         self._tell_locust((*tables.items(), *setup.items()))
         planned = self._cells(tables, phases=self._phases, phase_ends_s=self._phase_ends_s)
         outside = self._cells(setup, phases=[SETUP], phase_ends_s=[math.inf])
-        unfinished = [(*key, count) for key, count in done.cells.items()]
+        unfinished = [IntervalRow(*key, count) for key, count in done.cells.items()]
         outcomes: Counter[Outcome] = Counter()
-        for (_, _, outcome), rows in tables.items():
-            outcomes[outcome] += len(rows)
+        for (_, _, outcome), moments in tables.items():
+            outcomes[outcome] += moments.due_s.size
         return SecondReport(
             worker=self._worker,
             now_s=now_s,
@@ -227,7 +193,7 @@ class Recorder:
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
             cells=[*unfinished, *planned, *outside, *(self.user_time.take(now_s) if is_over else [])],
-            generator=self._row_to_tell(done, tables, now_s, users, last=last) if is_over else None,
+            generator=self._generator_rows.row(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
             failures=self._examples.take(),
         )
@@ -236,67 +202,36 @@ class Recorder:
         """The making of users is no delay; what was sent in the first moments is the first second's."""
         if now_s < 0.5:
             self._second.loop_delay_s = 0.0
-            self._vitals.since_last()
-            self._taken_s = max(0.0, now_s)
+            self._generator_rows.begin(now_s)
 
-    def _row_to_tell(
-        self, done: _Second, tables: _Tables, now_s: float, users: int, *, last: bool
-    ) -> GeneratorRow | None:
-        """Of a second that is over; that of the last one is kept until all is counted that comes after it."""
-        if self._last_row is not None:
-            self._last_row = self._last_row._replace(
-                lag_p99_s=max(self._last_row.lag_p99_s, _lag_p99_s(tables)),
-                in_flight=max(self._last_row.in_flight, done.peak_in_flight),
-                sent=self._last_row.sent + done.sent,
-                dropped=self._last_row.dropped + done.dropped,
-                abandoned=self._last_row.abandoned + done.abandoned,
-            )
-            return self._last_row if last else None
-        length_s = now_s - self._taken_s
-        if length_s <= 0:
-            return None
-        row = self._generator_row(done, tables, math.floor(self._taken_s + _EARLY_S), users)._replace(length_s=length_s)
-        self._taken_s = now_s
-        if last or now_s < self._end_s - _EARLY_S:
-            return row
-        self._last_row = row
-        return None
-
-    def _tables(self, kinds: dict[tuple[str, str, Outcome], array[float]]) -> _Tables:
-        """Shapes (n, len(COLUMNS)), with all moments from the run's start."""
-        tables = {kind: np.frombuffer(rows).reshape(-1, len(COLUMNS)).copy() for kind, rows in kinds.items()}
-        for table in tables.values():
-            table[:, [_BEGAN, _SENT, _ENDED]] -= self.start_s
-        return tables
-
-    def _cells(self, tables: _Tables, *, phases: Sequence[str], phase_ends_s: Sequence[float]) -> list[Sequence[Any]]:
-        cells: list[Sequence[Any]] = []
-        for (endpoint, _, outcome), rows in tables.items():
-            found = cells_of(
-                rows,
+    def _cells(self, tables: Tables, *, phases: Sequence[str], phase_ends_s: Sequence[float]) -> list[IntervalRow]:
+        rows: list[IntervalRow] = []
+        for (endpoint, _, outcome), moments in tables.items():
+            cells = cells_of(
+                moments,
                 phases=phases,
                 phase_ends_s=phase_ends_s,
                 deadline_s=self._deadline_s if outcome is Outcome.OK else None,
             )
-            cells += [
-                (second, phase, endpoint, outcome, series, bucket, count)
-                for second, phase, series, bucket, count in found
+            rows += [
+                IntervalRow(second, phase, endpoint, outcome, series, bucket, count)
+                for second, phase, series, bucket, count in cells
             ]
             self._let_others_run()
-        return cells
+        return rows
 
-    def _tell_locust(self, tables: Iterable[tuple[tuple[str, str, Outcome], NDArray[np.float64]]]) -> None:
+    def _tell_locust(self, tables: Iterable[tuple[Kind, Moments]]) -> None:
         if self._statistics is None:
             return
         now_s = self._clock.now_s() - self.start_s
-        for (endpoint, method, outcome), rows in tables:
+        for (endpoint, method, outcome), moments in tables:
             if self.feeds_locust and outcome is Outcome.OK:
                 self._statistics.add(
                     endpoint,
                     method,
-                    response_s=rows[:, _ENDED] - rows[:, _BEGAN],
-                    ended_ago_s=now_s - rows[:, _ENDED],
-                    length=int(rows[:, _BODY].sum()),
+                    response_s=moments.ended_s - moments.began_s,
+                    ended_ago_s=now_s - moments.ended_s,
+                    length=int(moments.body_bytes.sum()),
                 )
                 self._let_others_run()
         self.feeds_locust = self._statistics.are_alone
@@ -304,33 +239,3 @@ class Recorder:
     def _let_others_run(self) -> None:
         """A second's work in one piece would make arrivals late by milliseconds."""
         self._clock.sleep(0)
-
-    def _generator_row(self, done: _Second, tables: _Tables, second: int, users: int) -> GeneratorRow:
-        vitals = self._vitals.since_last()
-        return GeneratorRow(
-            second=second,
-            worker=self._worker,
-            cpu_ratio=vitals.cpu_ratio,
-            wait_ratio=vitals.wait_ratio,
-            steal_ratio=vitals.steal_ratio,
-            loop_delay_s=done.loop_delay_s,
-            lag_p99_s=_lag_p99_s(tables),
-            users=users,
-            in_flight=done.peak_in_flight,
-            sent=done.sent,
-            dropped=done.dropped,
-            abandoned=done.abandoned,
-            clock_step_s=vitals.clock_step_s,
-            asleep_s=vitals.asleep_s,
-        )
-
-
-def _lag_p99_s(tables: _Tables) -> float:
-    lags_s = [rows[:, _BEGAN] - rows[:, _DUE] for rows in tables.values()]
-    return _quantile(np.concatenate(lags_s), 0.99) if lags_s else 0.0
-
-
-def _quantile(values: NDArray[np.float64], quantile: float) -> float:
-    """The smallest value that at least this part of them doesn't exceed."""
-    rank = min(values.size - 1, int(quantile * values.size))
-    return float(np.partition(values, rank)[rank])

@@ -5,15 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from loadproof.outcome import Outcome
-
-    _Tables = dict[tuple[str, str, Outcome], NDArray[np.float64]]
+from typing import Any
 
 
 @dataclass
@@ -26,14 +18,14 @@ class SecondReport:
     in_flight: int
     errors: int
     throttled: int
-    cells: list[Sequence[Any]]
+    cells: Sequence[Sequence[Any]]
     """Rows of `IntervalRow`."""
     generator: Sequence[Any] | None
     """A row of `GeneratorRow`; None before second 0 is over."""
-    bursts: list[Sequence[Any]]
+    bursts: Sequence[Sequence[Any]]
     """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
-    failures: list[Sequence[Any]] = field(default_factory=list)
-    """The first request of each kind of error, as `Examples.take` has it."""
+    failures: Sequence[Sequence[Any]] = field(default_factory=list)
+    """Fields of `Example`: the first request of each kind of error."""
 
 
 @dataclass

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Final
 from loadproof import variables
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan.phases import phase_at
-from loadproof.recording.examples import MOST_KINDS
+from loadproof.recording.announcements import Tick, line_of
+from loadproof.recording.examples import MOST_KINDS, Example
 from loadproof.recording.reports import BurstSeen
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
-from loadproof.rundir.rows import EventRow, GeneratorRow
+from loadproof.rundir.rows import EventRow, GeneratorRow, IntervalRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.recording.announcements import Announcement
     from loadproof.recording.reports import SecondReport
     from loadproof.rundir.manifest import Manifest
 
@@ -52,27 +54,24 @@ class RunWriter:
         self._counts.update(errors=report.errors, throttled=report.throttled)
         self._users[report.worker] = report.users
         self._in_flight[report.worker] = report.in_flight
-        for _, _, _, _, series, bucket, count in report.cells:
-            if series == "response":
-                self._response_buckets[bucket] += count
+        for cell in map(IntervalRow._make, report.cells):
+            if cell.series == "response":
+                self._response_buckets[cell.bucket] += cell.count
         for fields in report.bursts:
-            seen = BurstSeen(*fields)
-            self._bursts.setdefault(seen.burst, BurstSeen(seen.burst)).merge(seen)
+            burst = BurstSeen(*fields)
+            self._bursts.setdefault(burst.burst, BurstSeen(burst.burst)).merge(burst)
+        for example in map(Example._make, report.failures):
+            self._keep_example(report.now_s, example)
 
-        for example in report.failures:
-            self._keep_example(report.now_s, *example)
-
-    def _keep_example(
-        self, now_s: float, endpoint: str, error: str, request: str, status: int | None, body: str
-    ) -> None:
+    def _keep_example(self, now_s: float, example: Example) -> None:
         """Of the workers' examples of one kind the first."""
-        if (endpoint, error) in self._failures or len(self._failures) >= MOST_KINDS:
+        kind = example.endpoint, example.error
+        if kind in self._failures or len(self._failures) >= MOST_KINDS:
             return
-        self._failures.add((endpoint, error))
-        detail = {"endpoint": endpoint, "error": error, "request": request, "status": status, "body": body}
-        self.event(now_s, "failure", json.dumps(detail))
+        self._failures.add(kind)
+        self.event(now_s, "failure", json.dumps(example._asdict()))
 
-    def tell(self, now_s: float) -> None:
+    def tick(self, now_s: float) -> None:
         """Once a second: note a new phase, and tell who watches how it goes."""
         phase = phase_at(self._spans, now_s).name
         if now_s >= 0 and phase != self._phase:
@@ -81,15 +80,17 @@ class RunWriter:
         counts, self._counts = self._counts, Counter()
         buckets, self._response_buckets = self._response_buckets, Counter()
         self.announce(
-            now_s=now_s,
-            phase=self._phase,
-            users=None if self._is_open else sum(self._users.values()),
-            in_flight=sum(self._in_flight.values()),
-            sent=counts["sent"],
-            p95_s=_quantile_s(buckets),
-            errors=counts["errors"],
-            throttled=counts["throttled"],
-            dropped=counts["dropped"],
+            Tick(
+                now_s=now_s,
+                phase=self._phase,
+                users=None if self._is_open else sum(self._users.values()),
+                in_flight=sum(self._in_flight.values()),
+                sent=counts["sent"],
+                p95_s=_quantile_s(buckets),
+                errors=counts["errors"],
+                throttled=counts["throttled"],
+                dropped=counts["dropped"],
+            )
         )
 
     def close(self) -> None:
@@ -107,12 +108,12 @@ class RunWriter:
     def event(self, time_s: float, kind: str, detail: str = "") -> None:
         files.append_rows(self.path / files.EVENTS, [EventRow(time_s, kind, detail)])
 
-    def announce(self, **line: object) -> None:
+    def announce(self, announcement: Announcement) -> None:
         """Tell who started this process, if somebody watches."""
         if self._progress_fd is None:
             return
         try:
-            os.write(int(self._progress_fd), (json.dumps(line) + "\n").encode())
+            os.write(int(self._progress_fd), line_of(announcement))
         except OSError:
             # Nobody watches any more; the files are what counts.
             self._progress_fd = None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadproof.outcome import MISSED
-from loadproof.rundir.rows import LATE_MS, NEVER_SENT, PRESENT_MS
+from loadproof.rundir.rows import LATE_MS, NEVER_SENT, PRESENT_MS, IntervalRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,19 +110,19 @@ class UserTime:
         for at_s, span in bursts[: len(bursts) - took_last]:
             self._amounts[int(at_s), span.name, endpoint, why, NEVER_SENT] += 1
 
-    def take(self, now_s: float) -> list[Sequence[Any]]:
-        """Rows of IntervalRow since the last time."""
+    def take(self, now_s: float) -> list[IntervalRow]:
+        """What came since the last time."""
         self.count_until(now_s)
         self._end_overruns()
         amounts, self._amounts = self._amounts, defaultdict(float)
-        cells: list[Sequence[Any]] = []
+        rows: list[IntervalRow] = []
         for (second, phase, endpoint, outcome, series), amount in sorted(amounts.items()):
             kind = endpoint, outcome, series
             whole = round(amount + self._left_over[kind])
             self._left_over[kind] += amount - whole
             if whole > 0:
-                cells.append((second, phase, endpoint, outcome, series, 0, whole))
-        return cells
+                rows.append(IntervalRow(second, phase, endpoint, outcome, series, bucket=0, count=whole))
+        return rows
 
     def _parts(self, from_s: float, until_s: float) -> Iterator[tuple[int, PhaseSpan, float]]:
         """The time between, cut at full seconds and where phases end."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.client import ClientConnections
-from loadproof.http.messages import Request, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import highest_client_index, marks_of
 from loadproof.scenario.targetheaders import resolved_headers
@@ -31,7 +31,7 @@ class Asker:
         self._headers = resolved_headers(headers)
         self._connection = BlockingConnection(
             origin,
-            Timeouts(
+            RequestTimeouts(
                 min(timeouts.connect, longest_s),
                 min(timeouts.total, longest_s),
                 timeouts.first_byte,

@@ -25,13 +25,14 @@ class Assignment:
 
     scenario: Scenario
     scenario_file: Path
+    """As it was named: a path, or the bare name of a shipped one."""
     target: TargetFile | None
     seed: int
     command: str
     crew: CrewOptions
 
 
-def _told_by(target: TargetFile) -> dict[str, Any]:
+def _facts_of(target: TargetFile) -> dict[str, Any]:
     return {"headers": target.headers, "account_ids": target.account_ids, "endpoints": target.endpoints}
 
 
@@ -57,7 +58,7 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
             limits=declared_limits(scenario, target),
             authorities=authorities() if base_url.startswith("https:") else {},
             faults=deliberate_faults() if target is None else None,
-            **({} if target is None else _told_by(target)),
+            **({} if target is None else _facts_of(target)),
         ),
         phases=plan_phases(scenario),
         workers=assignment.crew.workers,

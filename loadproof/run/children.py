@@ -110,6 +110,11 @@ def inherited() -> dict[str, str]:
     return {**own, **absolute, **({_MODULES: os.pathsep.join(places)} if places else {})}
 
 
+def with_modules_in(directory: Path) -> dict[str, str]:
+    """What makes a child find modules there, too, ahead of those of the same name elsewhere."""
+    return {_MODULES: os.pathsep.join(filter(None, [str(directory), inherited().get(_MODULES)]))}
+
+
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:
     """SIGTERM, and SIGKILL when that did not end it in time."""
     if child.poll() is None:

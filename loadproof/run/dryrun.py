@@ -19,7 +19,7 @@ from loadproof.scenario.safety import permit_target
 
 def dry_run(assignment: Assignment) -> list[Look]:
     """Send as one client of the scenario; the embedded target is started for it where there is no other."""
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()}
+    secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()}
     target = assignment.target
     with ExitStack() as stack:
         directory = stack.enter_context(children.empty_directory())

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from loadproof.run import readiness
-from loadproof.run.children import python, start, stop
+from loadproof.run.children import python, start, stop, with_modules_in
+from loadproof.run.shipped import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +51,7 @@ def embedded_target(
     child = start(
         command,
         directory=log.parent,
-        environment=settings,
+        environment={**settings, **with_modules_in(DIRECTORY)},
         cores=cores,
         log=log,
         pipe_output=True,

@@ -20,7 +20,8 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 def revision() -> str:
     """The git commit of this source, marked when files differ from it; 'unknown' outside of git."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
+    # Installed below somebody's repository, it is no file of theirs.
+    commit = _git("rev-parse", "--short=12", "HEAD") if _git("ls-files", "__init__.py") else ""
     if not commit:
         return "unknown"
     return f"{commit} (modified)" if _git("status", "--porcelain", "--untracked-files=no") else commit
@@ -41,12 +42,13 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"loadproof": __version__, "python": platform.python_version()}
+    """Of loadproof, Python and what matters to a measurement, as far as it is installed."""
+    installed = {"loadproof": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         # A process that only loads or only judges need not have the target's packages.
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def host() -> dict[str, str]:

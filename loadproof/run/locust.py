@@ -17,7 +17,7 @@ from loadproof import variables
 from loadproof.errors import ExitCode
 from loadproof.run import children, ports
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
-from loadproof.run.secret import new_secret
+from loadproof.run.secret import new_crew_secret
 from loadproof.scenario.safety import permit_target
 from loadproof.scenario.targetvariables import named_variables
 
@@ -64,6 +64,8 @@ class CrewOptions:
 
 @dataclass(frozen=True)
 class Generator:
+    """The processes that make the load, while they run."""
+
     leader: subprocess.Popen[bytes]
     """The process that writes the run directory."""
     pipe: int
@@ -78,7 +80,7 @@ class Generator:
 
 
 @contextmanager
-def started(
+def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
     """The generator for this run directory; every process of it is gone on the way out."""
@@ -86,12 +88,12 @@ def started(
     named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
     environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
     if crew.is_distributed:
-        environment[variables.SECRET] = crew.secret or new_secret()
+        environment[variables.SECRET] = crew.secret or new_crew_secret()
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
-        told = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
+        of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
         # Ours until the leader has them: a port that others hold open outlives it.
         with ExitStack() as handed_over:
             handed_over.callback(os.close, write_end)
@@ -100,10 +102,10 @@ def started(
                 listener = handed_over.enter_context(_listening(crew))
                 port = listener.getsockname()[1]
                 command += _master_options(crew, port)
-                told[variables.LISTENER_FD] = str(listener.fileno())
+                of_leader[variables.LISTENER_FD] = str(listener.fileno())
                 pass_fds.append(listener.fileno())
             leader = children.start(
-                command, directory=path, environment=environment | told, cores=cores, log=log, pass_fds=pass_fds
+                command, directory=path, environment=environment | of_leader, cores=cores, log=log, pass_fds=pass_fds
             )
         stack.callback(children.stop, leader)
         workers = []

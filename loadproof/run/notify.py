@@ -21,7 +21,7 @@ from loadproof import variables
 from loadproof.api.signing import standard_headers
 from loadproof.errors import InputError, Problem
 from loadproof.http.blocking import BlockingConnection
-from loadproof.http.messages import Request, Timeouts, Timing, TransportError
+from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError
 from loadproof.http.origin import Origin
 from loadproof.scenario.safety import check_base_url
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FLAG: Final = "--notify"
 _TELEGRAM: Final = "telegram:"
 _TELEGRAM_URL: Final = "https://api.telegram.org"
-_TIMEOUTS: Final = Timeouts(connect_s=5.0, total_s=10.0)
+_TIMEOUTS: Final = RequestTimeouts(connect_s=5.0, total_s=10.0)
 _TRIES: Final = 3
 _PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 10.0

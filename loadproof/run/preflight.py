@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import loadproof
 from loadproof.errors import InputError, Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
+from loadproof.run.extras import API, missing_extra
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.run.sharedredis import redis_problems
+from loadproof.run.shipped import LOCUSTFILES
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
-SHIPPED: Final = Path(loadproof.__file__).parents[1] / "locustfiles"
 _ONE_REQUEST_A_TASK: Final = frozenset({"balance", "health", "transactions", "webhooks"})
 """Of the shipped users."""
 
@@ -55,6 +55,7 @@ def preflight(
         yield from _authority_problems(target)
         yield from variable_problems(target, set(scenario.mix))
     else:
+        yield from missing_extra(API)
         yield from redis_problems(scenario, where)
     yield from _client_header_problems(scenario, target, where)
     known = known_endpoints(crew.locustfiles)
@@ -91,7 +92,7 @@ def _plan_problems(
     expected = expected_requests(scenario, spans)
     yield from kinds_without_users(scenario, where=where)
     yield from undecidable(scenario, expected, where=where)
-    if crew.locustfiles.resolve() == SHIPPED and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
+    if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
         for excess in exceeded_limits(scenario, spans, limits, seed):

@@ -40,20 +40,20 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
     Whether the target keeps the connection.
     """
     health = target.endpoints.health
-    told = f"{health.method} {health.path}"
+    question = f"{health.method} {health.path}"
     remedy = "start the target, or correct its address"
     try:
         with Asker(target.base_url, target.headers, scenario) as asker:
             asker.ask(health.method, health.path)
             return asker.is_kept(within_s=_LEFT_S)
     except RequestTimeoutError as error:
-        what = f"no answer to {told}: {error}"
+        what = f"no answer to {question}: {error}"
     except WantError as error:
-        what, remedy = f"{told} was not sent: {error}", "free what is missing on this machine"
+        what, remedy = f"{question} was not sent: {error}", "free what is missing on this machine"
     except UnreadAnswerError as error:
-        what, remedy = f"its answer to {told} has {error}", "have it send less"
+        what, remedy = f"its answer to {question} has {error}", "have it send less"
     except TransportError as error:
-        what = f"no HTTP answer to {told}: {error}"
+        what = f"no HTTP answer to {question}: {error}"
         if scenario.clients == "source-address" and _listens_on_ipv6_alone(target.base_url):
             what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 can't reach"
             remedy = "have it listen on 127.0.0.1, too, or use `clients: {header: NAME}` or `clients: shared`"

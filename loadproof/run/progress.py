@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
@@ -23,28 +22,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from loadproof.recording.announcements import Tick
+
 _PLAIN_EVERY_S: Final = 10.0
 _JUDGE_EVERY_S: Final = 5.0
 _LAST_WORD_S: Final = 2.0
 """How long a terminal has in the end to show what waits to be shown."""
 _JUDGING_SHARE: Final = 20
 """Judging what there is so far may take at most one part in so many of the time."""
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One second of the run, as the generator tells it."""
-
-    now_s: float
-    phase: str
-    users: int | None
-    """None in the open model."""
-    in_flight: int
-    sent: int
-    p95_s: float
-    errors: int
-    throttled: int
-    dropped: int
 
 
 class Progress:

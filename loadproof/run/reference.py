@@ -25,6 +25,8 @@ _LISTS: Final = ("allow", "deny")
 
 @dataclass(frozen=True)
 class ReferenceTarget:
+    """The embedded target, while it runs."""
+
     process: subprocess.Popen[bytes] | None
     """None when the start was stopped before there was one."""
     base_url: str

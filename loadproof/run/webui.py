@@ -29,7 +29,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
     """Serve until a signal comes; nothing is recorded beside Locust's own statistics."""
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
-    secret = {variables.WEBHOOK_SECRET: signing.new_secret()} if target is None else {}
+    secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if target is None else {}
     with ExitStack() as stack:
         directory = stack.enter_context(children.empty_directory())
         if target is None:

@@ -28,6 +28,8 @@ class RedisFacts(Strict):
 
 
 class TargetFacts(Strict):
+    """What was loaded; no secrets."""
+
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
@@ -82,16 +84,17 @@ def write_manifest(run: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(run: Path) -> Manifest:
+    """What was run, of a run directory; RunDirectoryError where there is none, or not of this format or its fields."""
     path = run / MANIFEST
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         remedy = "give the path of a directory that `loadproof run` created"
         raise RunDirectoryError(Problem(str(path), f"no readable manifest: {error}", remedy)) from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+    written_format = content.get("format") if isinstance(content, dict) else None
+    if written_format != FORMAT:
         remedy = f"read it with the loadproof that wrote it (this one reads format {FORMAT})"
-        raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(found)))
+        raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(written_format)))
     scenario = content.get("scenario")
     if isinstance(scenario, dict) and scenario.get("http_client") == "loadproof":
         # A key that there was: runs that our own client made can be read as before, those of another one can't.

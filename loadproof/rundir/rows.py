@@ -77,12 +77,19 @@ class GeneratorRow(NamedTuple):
 
 
 class TargetRow(NamedTuple):
+    """One sample of the target's /metrics; values have the metric's own unit."""
+
     time_s: float
+    """From the run's start."""
     metric: str
     value: float
 
 
 class EventRow(NamedTuple):
+    """What came up, once: a phase's begin, a burst, an example of a failure, an ending."""
+
     time_s: float
+    """From the run's start."""
     kind: str
     detail: str
+    """A sentence, or JSON where there are several facts."""

@@ -116,8 +116,8 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
     if METRICS[metric].should_be_high and expectation.wants_low:
         yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
-    elif found := vacuity(expectation, _longest(scenario, threshold)):
-        yield "expect", found.what, threshold.expect, found.remedy
+    elif vacuous := vacuity(expectation, _longest(scenario, threshold)):
+        yield "expect", vacuous.what, threshold.expect, vacuous.remedy
 
 
 def _longest(scenario: Scenario, threshold: Threshold) -> Longest:

@@ -33,6 +33,7 @@ def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Sce
 
 
 def check_scenario(document: Document) -> Scenario:
+    """InputError with all that is wrong in its fields; else ContradictionError with all that is wrong between them."""
     scenario = validate(Scenario, document)
     problems = [
         Problem(document.where(path), what, remedy, got=got) for path, what, got, remedy in contradictions(scenario)

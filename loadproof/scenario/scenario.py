@@ -39,12 +39,16 @@ DEFAULT_MIX: Final = {
 
 
 class HeaderClients(Strict):
+    """Clients that the target tells apart by a header."""
+
     header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,60}$")] = Field(
         description="The target takes the client's identity from this header, from trusted proxies only."
     )
 
 
 class Timeouts(Strict):
+    """How long the parts of a request may take; a request that takes longer ends as `timeout`."""
+
     connect: Duration = Field(2.0, description="Until the connection is established.")
     first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
     total: Duration = Field(10.0, description="From connecting or sending until the last byte of the answer.")
@@ -61,6 +65,8 @@ class Burst(Strict):
 
 
 class Phase(Strict):
+    """A part of the plan with one level: of users in the closed model, of arrivals per second in the open one."""
+
     name: Name
     duration: Duration | None = Field(None, description="Length; a phase of bursts lasts times x every.")
     warm_up: bool = Field(default=False, description="Thresholds never read warm-up.")
@@ -71,6 +77,7 @@ class Phase(Strict):
 
     @property
     def duration_s(self) -> float:
+        """Of a phase of bursts, its bursts' intervals."""
         if self.burst is not None:
             return self.burst.times * self.burst.every
         return self.duration or 0.0
@@ -104,6 +111,8 @@ class Threshold(Strict):
 
 
 class Scenario(Strict):
+    """Who loads the target, how much and for how long, and what is expected of it. Times are in s, rates in 1/s."""
+
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     model: Literal["closed", "open"] = Field(
@@ -139,9 +148,11 @@ class Scenario(Strict):
         return sum(phase.duration_s for phase in self.phases)
 
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
+        """Those that it reads, as it names them; all of the mix where it names none."""
         return _names(threshold.endpoint) or tuple(self.mix)
 
     def phases_of(self, threshold: Threshold) -> tuple[str, ...]:
+        """Those that it reads, as it names them; all but warm-up where it names none."""
         return _names(threshold.phase) or tuple(phase.name for phase in self.phases if not phase.warm_up)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
-    WithJsonSchema,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.document import Document, YamlPath, parse_yaml
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import ErrorDetails
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -44,27 +46,40 @@ class Strict(BaseModel):
 _Model = TypeVar("_Model", bound=Strict)
 
 
-def _quantity(dimension: Dimension, unit: str) -> tuple[BeforeValidator, PlainSerializer, WithJsonSchema]:
-    """A float in SI units that is written, read and dumped as text with its unit."""
-    factor = dimension.factors[unit]
-    schema = {
-        "type": "string",
-        "pattern": rf"^\s*\d+(\.\d+)?\s*({'|'.join(dimension.factors)})\s*$",
-        "examples": [dimension.example.strip("'")],
-    }
-    return (
-        BeforeValidator(lambda text: parse_quantity(text, dimension)),
-        PlainSerializer(lambda value: f"{value / factor:.12g} {unit}", return_type=str),
-        WithJsonSchema(schema),
-    )
+@dataclass(frozen=True)
+class Quantity:
+    """Annotates a float in SI units: it is read as text with any unit of its dimension, and dumped with this one."""
+
+    dimension: Dimension
+    unit: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            self._parsed,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self._text, return_schema=core_schema.str_schema()
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
+        notation = self.dimension.value
+        return {
+            "type": "string",
+            "pattern": rf"^\s*\d+(\.\d+)?\s*({'|'.join(notation.factors)})\s*$",
+            "examples": [notation.example],
+        }
+
+    def _parsed(self, text: object) -> float:
+        return parse_quantity(text, self.dimension)
+
+    def _text(self, value: float) -> str:
+        return f"{value / self.dimension.value.factors[self.unit]:.12g} {self.unit}"
 
 
-_to_s = _quantity(Dimension.DURATION, "s")
-_to_rps = _quantity(Dimension.RATE, "rps")
-_to_percent = _quantity(Dimension.RATIO, "%")
-Duration = Annotated[float, _to_s[0], _to_s[1], _to_s[2], Field(gt=0, le=_WEEK_S)]
-Rate = Annotated[float, _to_rps[0], _to_rps[1], _to_rps[2], Field(gt=0, le=100_000)]
-Share = Annotated[float, _to_percent[0], _to_percent[1], _to_percent[2], Field(gt=0, le=1)]
+Duration = Annotated[float, Quantity(Dimension.DURATION, "s"), Field(gt=0, le=_WEEK_S)]
+Rate = Annotated[float, Quantity(Dimension.RATE, "rps"), Field(gt=0, le=100_000)]
+Share = Annotated[float, Quantity(Dimension.RATIO, "%"), Field(gt=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 

@@ -207,8 +207,8 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
     yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
-        found = _PLACEHOLDER.findall(operation.path)
-        if sorted(found) != sorted(operation.placeholders):
+        placeholders = _PLACEHOLDER.findall(operation.path)
+        if sorted(placeholders) != sorted(operation.placeholders):
             wanted = " and ".join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
             yield (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
         for key, given, known in (

@@ -41,8 +41,8 @@ def guard(environment: Environment, **_: Any) -> None:
 
 def _stranger(*, is_local: bool) -> Response | None:
     """The refusal of what a page of another origin sends, be it under a name that was bent to this address."""
-    told = request.headers
-    host, origin, site = told.get("Host", ""), told.get("Origin"), told.get("Sec-Fetch-Site", "none")
+    headers = request.headers
+    host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site", "none")
     if is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
         problem = Problem("Host", "not an address of this web UI", "open it by its loopback address", got=host)
     elif origin is not None and urlsplit(origin).netloc != host:

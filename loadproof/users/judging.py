@@ -29,7 +29,7 @@ def expect(condition: object, reason: str) -> None:
         raise UnexpectedAnswerError(reason)
 
 
-def judged(
+def checked(
     reply: Reply, check: Callable[[Reply], object], endpoint: str
 ) -> tuple[Reply | None, Outcome, Exception | None]:
     """The reply with its outcome, and the reason where it is not as expected."""

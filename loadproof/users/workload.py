@@ -17,7 +17,7 @@ from loadproof.api.calls import Api
 from loadproof.api.payloads import make_payloads
 from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
-from loadproof.http.messages import Timeouts
+from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import Client, make_client, marks_of
 from loadproof.plan.pacing import Due, next_due
@@ -27,25 +27,17 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
-from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetvariables import redacted
+from loadproof.users.habits import ENDLESS, PLAIN, habits_of
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.scenario import Scenario
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
-_PLAIN_LOCUST: Final = {
-    "name": "plain-locust",
-    "model": "closed",
-    "deadline": "1 s",
-    "phases": [{"name": "all", "duration": "168 h", "users": 1}],
-    "thresholds": [{"expect": "goodput_ratio >= 99 %"}],
-}
-"""Plain `locust -f locustfiles`: the default mix at its pace, for as long and with as many users as Locust is told."""
 _REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
-_PACE_BESIDE_THE_MIX_S: Final = 1.0
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 _payloads_of = functools.lru_cache(maxsize=1)(make_payloads)
 """A simulation has many workloads of one seed."""
@@ -56,22 +48,23 @@ class Workload:
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: Scenario | None,
         *,
         seed: int,
         recorder: Recorder | NoRecorder,
-        run_id: str = "",
+        run_id: str,
         target: TargetFacts = _REFERENCE,
         rank: int = 0,
         workers: int = 1,
         clock: Clock = SYSTEM_CLOCK,
         connect: Connect | None = None,
     ) -> None:
-        """`connect` stands in for real connections."""
-        self.scenario = scenario
+        """Plain Locust has no scenario; `connect` stands in for real connections."""
+        self._scenario = scenario
+        self.habits = habits_of(scenario) if scenario else PLAIN
         self.rank = rank
         self.workers = workers
-        self.spans = plan_phases(scenario)
+        self.spans = plan_phases(scenario) if scenario else [ENDLESS]
         self._steps = steps_of(self.spans)
         self.seed = seed
         self.run_id = run_id
@@ -80,7 +73,7 @@ class Workload:
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
         self._account_ids = target.account_ids
-        self._limited = frozenset(() if scenario.expect_throttling else target.limits)
+        self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
         """Second 0, monotonic."""
@@ -95,6 +88,18 @@ class Workload:
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
         self._origin_of = functools.cache(_allowed_origin)
 
+    @property
+    def scenario(self) -> Scenario:
+        """Of the run; LookupError in plain Locust, where nothing that asks for it is loaded."""
+        if self._scenario is None:
+            raise LookupError("plain Locust has no scenario")
+        return self._scenario
+
+    @property
+    def is_of_run(self) -> bool:
+        """Not plain Locust's."""
+        return self._scenario is not None
+
     def begin(self, delay_s: float) -> None:
         """Second 0 of the run is `delay_s` from now."""
         self.start_s = self.recorder.start_s = self.monotonic_s() + delay_s
@@ -106,8 +111,7 @@ class Workload:
 
     def every_s(self, endpoint: str) -> float:
         """The pace of this endpoint's users in the closed model."""
-        mix = self.scenario.mix.get(endpoint)
-        return (mix.every if mix else None) or _PACE_BESIDE_THE_MIX_S
+        return self.habits.pace_s(endpoint)
 
     def first_step(self, now_s: float) -> float:
         """From when on a user of the closed model who is ready now takes its turns."""
@@ -128,7 +132,7 @@ class Workload:
 
     def next_client(self, endpoint: str) -> Client:
         """The next client of this endpoint's users; endpoints and workers take turns, so that no index comes twice."""
-        endpoints = sorted(self.scenario.mix)
+        endpoints = sorted(self.habits.mix)
         number = self.rank + self.workers * self._made[endpoint]
         self._made[endpoint] += 1
         if endpoint not in endpoints:
@@ -137,7 +141,7 @@ class Workload:
         return self.client(number * len(endpoints) + endpoints.index(endpoint))
 
     def client(self, index: int) -> Client:
-        by_address = self.scenario.clients == "source-address"
+        by_address = self.habits.clients == "source-address"
         return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids)
 
     def connections(self, client: Client, base_url: str) -> ClientConnections:
@@ -147,15 +151,15 @@ class Workload:
 
     def standing(self, client: Client, endpoint: str) -> Standing:
         """What the target's limits promised whom they take this client for."""
-        shared = self.scenario.clients == "shared"
+        shared = self.habits.clients == "shared"
         return self._standings[0 if shared else client.index, endpoint]
 
     def _open_connection(self, client: Client, base_url: str) -> Exchanging:
-        timeouts, origin = self.scenario.timeouts, self._origin_of(base_url)
-        address, marks = marks_of(client.index, self.scenario.clients, origin.host)
+        timeouts, origin = self.habits.timeouts, self._origin_of(base_url)
+        address, marks = marks_of(client.index, self.habits.clients, origin.host)
         return Connection(
             origin,
-            Timeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
+            RequestTimeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
             source_address=address,
             headers=marks,
         )
@@ -182,26 +186,18 @@ class Post:
     def workload(self) -> Workload:
         """What was assigned to it, or plain Locust's."""
         if self._workload is None:
-            plain = Scenario.model_validate(_PLAIN_LOCUST)
             recorder, run_id = NoRecorder(), secrets.token_hex()
             self._workload = Workload(
-                plain, seed=0, recorder=recorder, run_id=run_id, clock=self.clock, connect=self._connect
+                None, seed=0, recorder=recorder, run_id=run_id, clock=self.clock, connect=self._connect
             )
         return self._workload
 
-    def assign(self, manifest: Manifest, *, rank: int, workers: int) -> Workload:
-        """Make it the worker of this rank (from 0) in the run."""
-        recorder = Recorder(
-            manifest.phases,
-            deadline_s=manifest.scenario.deadline,
-            worker=str(rank + 1),
-            clock=self.clock,
-            hide=functools.partial(redacted, headers=manifest.target.headers, endpoints=manifest.target.endpoints),
-        )
+    def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
+        """Make it the worker of this rank (from 0) in the run; `recorder` stands in for one that a run is made of."""
         self._workload = Workload(
             manifest.scenario,
             seed=manifest.seed,
-            recorder=recorder,
+            recorder=recorder or self._recorder(manifest, rank),
             run_id=manifest.run_id,
             target=manifest.target,
             rank=rank,
@@ -210,6 +206,15 @@ class Post:
             connect=self._connect,
         )
         return self._workload
+
+    def _recorder(self, manifest: Manifest, rank: int) -> Recorder:
+        return Recorder(
+            manifest.phases,
+            deadline_s=manifest.scenario.deadline,
+            worker=str(rank + 1),
+            clock=self.clock,
+            hide=functools.partial(redacted, headers=manifest.target.headers, endpoints=manifest.target.endpoints),
+        )
 
     def leave(self) -> None:
         """Forget what was assigned."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import read_csv_thresholds
-from analysis.foreign.locustthresholds import verdict_on_csvs as decide_on_csvs
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs import locust
-from analysis.report import locust_page
-from analysis.report.run_page import run_files
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustthresholds import read_csv_thresholds
+from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs as decide_on_csvs
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs import locust
+from loadproof.analysis.report import locust_page
+from loadproof.analysis.report.run_page import run_files
 from loadproof.rundir import files
 from tests.commands import ROOT
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.commands import ROOT
+from tests.copying import copy_repository
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """What git knows, with the virtual environment's programs but its own source."""
     path = tmp_path_factory.mktemp("copy") / "loadproof"
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, path / name)
+    copy_repository(path)
     (path / ".venv/bin").mkdir(parents=True)
     program = path / ".venv/bin/loadproof"
     python = ROOT / ".venv/bin/python"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands import ROOT, words_of
+from tests.copying import copy_repository
 from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -39,6 +41,26 @@ def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
             timeout=150,
             check=False,
         )
+
+
+@pytest.mark.process
+@pytest.mark.long
+def test_a_scenario_and_a_user_of_ones_own_leave_the_tests_green(tmp_path):
+    """Those that look into these two folders, in a copy of the repository."""
+    own = tmp_path / "loadproof"
+    copy_repository(own)
+    (added,) = (block for block in OTHERS if block.startswith("cat > locustfiles/"))
+    subprocess.run(["bash", "-euc", added.partition("\nEOF\n")[0] + "\nEOF\n"], cwd=own, check=True)
+    text = (own / "scenarios/smoke.yaml").read_text(encoding="utf-8").replace("name: smoke", "name: own", 1)
+    (own / "scenarios/own.yaml").write_text(text.partition("\n")[2], encoding="utf-8")
+    looking = [
+        *("tests/test_architecture.py", "tests/docs/test_docs.py", "tests/loadproof/internals/test_others.py"),
+        *("tests/loadproof/run/test_locustfiles.py", "tests/loadproof/run/test_shipped.py"),
+        *("tests/loadproof/scenario/test_scenario.py", "tests/loadproof/cli/test_check.py"),
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long", *looking]
+    done = subprocess.run(command, cwd=own, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
 
 
 def first_line(block: str) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from analysis.frames.run import Run, load_run
+from loadproof.analysis.frames.run import Run, load_run
 from loadproof.outcome import ERRORS, Outcome
 from loadproof.rundir import files
 from tests.commands import in_process, only_run, scenario_file, verdict_of

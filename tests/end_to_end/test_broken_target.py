@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file, verdict_of, words_of

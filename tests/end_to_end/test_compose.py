@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES
 from loadproof.run.secret import shared_secret
 from loadproof.rundir import files
 from tests.commands import ROOT, only_run, verdict_of, word_of, words_of

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch
 from loadproof.rundir.manifest import read_manifest

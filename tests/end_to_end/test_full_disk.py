@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES
 from loadproof.cli import judging
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
@@ -105,15 +105,15 @@ def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_ta
 @pytest.mark.long
 def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, shared_target):
     """And measures what is left all the same."""
-    judged = judging.judged
+    judged = judging.judge_and_show
 
     def judged_while_somebody_takes_the_name(*arguments: object, **named: object) -> object:
         (directory,) = (tmp_path / "out").glob("*-gate")
         (directory / "gate.json").mkdir(exist_ok=True)
         return judged(*arguments, **named)
 
-    monkeypatch.setattr(judging, "judged", judged_while_somebody_takes_the_name)
-    monkeypatch.setattr("analysis.report.run_page.render_run_page", lambda *_: "")
+    monkeypatch.setattr(judging, "judge_and_show", judged_while_somebody_takes_the_name)
+    monkeypatch.setattr("loadproof.analysis.report.run_page.render_run_page", lambda *_: "")
     file = scenario_file(tmp_path, **SHORT)
     done = in_process("gate", file, file, "--out", tmp_path / "out", TARGET_URL=shared_target.url)
     assert done.returncode == 4, done.stdout + done.stderr

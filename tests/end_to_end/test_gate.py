@@ -42,13 +42,13 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
 @pytest.mark.long
 def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypatch):
     """What it had not come to is listed; the code is the signal's."""
-    judged = judging.judged
+    judged = judging.judge_and_show
 
     def judged_while_somebody_stops_it(*arguments: object, **named: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
         return judged(*arguments, **named)
 
-    monkeypatch.setattr(judging, "judged", judged_while_somebody_stops_it)
+    monkeypatch.setattr(judging, "judge_and_show", judged_while_somebody_stops_it)
     phases = [{"name": "steady", "duration": "1 s", "users": 10}]
     file = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     done = in_process("gate", file, "scenarios/smoke.yaml", "--out", tmp_path / "out")

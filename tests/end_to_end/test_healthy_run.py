@@ -8,9 +8,9 @@ import os
 import pandas as pd
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.rundir import files
 from tests.commands import GENERATOR, in_process, verdict_of

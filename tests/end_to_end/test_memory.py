@@ -49,13 +49,13 @@ def changed(tmp_path, change: str) -> str:
 RAISE_LATER = """
 import os, threading, time
 from loadproof.run import watch
-listen = watch.Watch._read
+listen = watch.Watch._listen
 began_s = time.monotonic()
-def read(self, progress):
+def fail(self, progress):
     if (self._path / "intervals.csv.gz").exists():
         raise {error}
     return listen(self, progress)
-watch.Watch._read = read
+watch.Watch._listen = fail
 """
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from tests.commands import found, in_process, only_run, scenario_file, words_of
 from tests.servers import Script, read_request, serving
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import requests
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import Run, load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import Run, load_run
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir import files
 from tests.commands import Background, found, free_port, in_process, only_run, scenario_file, word_of

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, in_process, only_run, word_of
 from tests.other_api import SIGNING_KEY, TOKEN, running_other_api

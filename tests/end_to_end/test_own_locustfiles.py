@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from tests.commands import in_process, only_run, scenario_file
 from tests.end_to_end.shoplocustfile import LOGGING_IN

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from tests.commands import ROOT, found, in_process, only_run, scenario_file, verdict_of
 from tests.end_to_end.fewports import PORTS, closing

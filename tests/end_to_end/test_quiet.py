@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.verdictfile import verdict_json
 from loadproof.rundir import files
 from simulation.rundirs import write_run
 from tests import quiet

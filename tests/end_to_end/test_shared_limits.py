@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import Background, found, only_run, scenario_file

@@ -18,8 +18,8 @@ from tests.unpatched import locust  # isort: skip # noqa: F401
 from locust.rpc.protocol import Message
 from locust.stats import RequestStats
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
 from loadproof.recording.reports import SecondReport
 from tests.commands import ROOT, Background, free_port, only_run, scenario_file
 

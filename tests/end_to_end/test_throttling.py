@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import Run, load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import Run, load_run
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.judge.abort import AbortWatch
+from loadproof.analysis.judge.abort import AbortWatch
 from loadproof.cli import judging
 from loadproof.run import progress
 from loadproof.rundir.manifest import read_manifest

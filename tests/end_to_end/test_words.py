@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.frames.run import load_run
 from bench.starvation import SCENARIO, stop_for
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.run import load_run
 from tests.commands import QUICK, Background, loadproof, only_run, scenario_file, verdict_of
 from tests.quiet import run_when_quiet
 

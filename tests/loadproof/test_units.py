@@ -72,6 +72,6 @@ def test_other_dimensions_carry_their_unit():
 @given(st.floats(1e-5, 6e5), st.sampled_from(["us", "ms", "s", "min", "h"]))
 def test_every_written_duration_reads_back(seconds, unit):
     """Writing in any unit and reading gives the same duration."""
-    factor = Dimension.DURATION.factors[unit]
+    factor = Dimension.DURATION.value.factors[unit]
     text = f"{seconds / factor:.9f} {unit}"
     assert parse_quantity(text, Dimension.DURATION) == pytest.approx(seconds, rel=1e-3, abs=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.judge.loadcurve import load_curve
+from loadproof.analysis.judge.loadcurve import load_curve
 from simulation.stairs import CAPACITY_RPS, served, stairs
 from tests.profiles import simulations
 

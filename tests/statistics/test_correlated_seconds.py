@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.correlation import half_width_of_mean, sum_variance
-from analysis.estimates.estimate import Estimate, rate_estimate, ratio_estimate
+from loadproof.analysis.estimates.correlation import half_width_of_mean, sum_variance
+from loadproof.analysis.estimates.estimate import Estimate, rate_estimate, ratio_estimate
 from simulation.alikeseconds import ERROR_RATIO, P95_S, RPS, answers, failures, p95_of, ratio_of, response_times
 from simulation.traffic import autocorrelated
 from tests.profiles import fewest_by_chance, mean_by_chance, most_by_chance, simulations, wider_by_chance

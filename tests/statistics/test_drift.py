@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.drift import drift_in
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.estimates.drift import drift_in
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.scenario.expectation import parse_expectation
 from simulation.soak import SCOPE, SECONDS, soaked
 from simulation.traffic import autocorrelated

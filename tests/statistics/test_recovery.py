@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.recovery import prediction_bound, recovery_in
+from loadproof.analysis.estimates.recovery import prediction_bound, recovery_in
 from simulation.spike import spike_plan, spiked
 from simulation.traffic import run_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations

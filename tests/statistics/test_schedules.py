@@ -9,11 +9,11 @@ import pytest
 
 from tests.unpatched import locust  # noqa: F401  # isort: skip
 
-from analysis.frames.run import load_run
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.verdict import PRECEDENCE, verdict_on_run
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import PRECEDENCE, verdict_on_run
 from loadproof.plan.arrivals import ArrivalPlan
 from simulation.play import play
 from simulation.schedules import OF_THE_TARGET, schedule
@@ -22,7 +22,7 @@ from tests.profiles import IS_FULL
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.frames.run import Run
+    from loadproof.analysis.frames.run import Run
     from simulation.play import Played
 
 pytestmark = pytest.mark.statistics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.steady import Alike, mser5, too_alike
+from loadproof.analysis.estimates.steady import Alike, mser5, too_alike
 from simulation.rundirs import open_scenario
 from simulation.traffic import autocorrelated, poisson, run_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.estimates.correlation import block_length, design_effect, half_width_of_mean
+from loadproof.analysis.estimates.correlation import block_length, design_effect, half_width_of_mean
 from simulation.traffic import autocorrelated
 
 SECONDS = 600

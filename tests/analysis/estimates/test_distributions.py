@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
+from loadproof.analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
 
 PROBABILITIES = st.floats(1e-6, 1 - 1e-6)
 

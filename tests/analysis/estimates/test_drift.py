@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.estimates.drift import drift_in
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.estimates.drift import drift_in
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.correlation import half_width_of_mean
-from analysis.estimates.estimate import (
+from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.estimate import (
     Estimate,
     Precision,
     exact,

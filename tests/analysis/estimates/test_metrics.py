@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.estimates import overtime
-from analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, ratio_parts
-from analysis.estimates.scope import Scope, rows_of, tally
-from analysis.frames.run import load_run
-from analysis.judge.thresholds import RUN_ESTIMATORS
+from loadproof.analysis.estimates import overtime
+from loadproof.analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, ratio_parts
+from loadproof.analysis.estimates.scope import Scope, rows_of, tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.thresholds import RUN_ESTIMATORS
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow

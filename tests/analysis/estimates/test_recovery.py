@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.recovery import recovery_in
-from analysis.judge.degradation import degradation_of, notes
-from analysis.judge.judgement import Word
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.estimates.recovery import recovery_in
+from loadproof.analysis.judge.degradation import degradation_of, notes
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from simulation.rundirs import scenario

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.estimates.scope import Scope, rows_of
-from analysis.estimates.shedding import Shedding, shedding_in
+from loadproof.analysis.estimates.scope import Scope, rows_of
+from loadproof.analysis.estimates.shedding import Shedding, shedding_in
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE, IntervalRow
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of

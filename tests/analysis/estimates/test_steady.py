@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.steady import settling, too_alike
+from loadproof.analysis.estimates.steady import settling, too_alike
 from simulation.rundirs import open_scenario
 from simulation.traffic import poisson, run_of
 

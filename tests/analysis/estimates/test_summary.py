@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.estimates.estimate import quantile_estimate
-from analysis.estimates.metrics import QUANTILES
-from analysis.estimates.scope import Scope, answers_of, rows_of, tally
-from analysis.estimates.seconds import Seconds
-from analysis.estimates.summary import busiest, summary
-from analysis.foreign.requestlog import LogTraffic
-from analysis.frames import cellsums
-from analysis.frames.cellsums import histogram
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.estimate import quantile_estimate
+from loadproof.analysis.estimates.metrics import QUANTILES
+from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
+from loadproof.analysis.estimates.seconds import Seconds
+from loadproof.analysis.estimates.summary import busiest, summary
+from loadproof.analysis.foreign.requestlog import LogTraffic
+from loadproof.analysis.frames import cellsums
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir.rows import PARTS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.foreign.csvset import csv_set
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustrows import FAILURES, HISTORY, STATS
+from loadproof.analysis.foreign.csvset import csv_set
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustrows import FAILURES, HISTORY, STATS
 from loadproof.errors import InputError
 from simulation.locustcsvs import FAILURES as COLUMNS
 from simulation.locustcsvs import stats_row, total_row, write, write_stats

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
-from analysis.foreign.requestlog import read_log
-from analysis.report.log_page import log_facts, write_log_report
+from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
+from loadproof.analysis.foreign.requestlog import read_log
+from loadproof.analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 
 HEAD = "seconds,name,response_ms,status"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustentries import rounded
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustentries import rounded
 from loadproof.errors import InputError
 from simulation.locustcsvs import (
     EXCEPTIONS,

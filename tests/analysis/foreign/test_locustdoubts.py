@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import verdict_on_csvs
-from analysis.foreign.thresholdfile import FileThreshold
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs
+from loadproof.analysis.foreign.thresholdfile import FileThreshold
 from loadproof.errors import InputError
 from simulation.locustcsvs import (
     EXCEPTIONS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import read_csv_thresholds, verdict_on_csvs
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustthresholds import read_csv_thresholds, verdict_on_csvs
 from loadproof.errors import InputError
 from simulation.locustcsvs import stats_row, total_row, write_stats
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.metrics import counted_estimate
-from analysis.estimates.scope import Scope
-from analysis.foreign import logcells, requestlog
-from analysis.foreign.logcells import PHASE
-from analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
-from analysis.foreign.requestlog import read_log
-from analysis.report.log_page import log_facts, write_log_report
+from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.foreign import logcells, requestlog
+from loadproof.analysis.foreign.logcells import PHASE
+from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
+from loadproof.analysis.foreign.requestlog import read_log
+from loadproof.analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 from loadproof.rundir.rows import IntervalRow
 from loadproof.scenario.expectation import parse_expectation

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.foreign.texts import Texts, could_be
+from loadproof.analysis.foreign.texts import Texts, could_be
 from simulation.locustcsvs import STATS, stats_row, total_row
 from tests.commands import in_process
 

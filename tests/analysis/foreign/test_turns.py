@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustwindows import windows
-from analysis.foreign.turns import find_turns
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustwindows import windows
+from loadproof.analysis.foreign.turns import find_turns
 from simulation.locustcsvs import write_history
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.frames import cellsums
-from analysis.frames.run import load_run
+from loadproof.analysis.frames import cellsums
+from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import BUCKETS
 from simulation.rundirs import outcomes, write_run
 

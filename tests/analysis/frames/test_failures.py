@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.frames.failures import failures, reason_of
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs.tables import summary_markdown
-from analysis.report.run_page import render_run_page
+from loadproof.analysis.frames.failures import failures, reason_of
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.tables import summary_markdown
+from loadproof.analysis.report.run_page import render_run_page
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
 from simulation.rundirs import write_run

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from analysis.judge.abort import AbortWatch
-from analysis.judge.health import findings_in
-from analysis.judge.judgement import Word
+from loadproof.analysis.judge.abort import AbortWatch
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.judgement import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail, append_intervals

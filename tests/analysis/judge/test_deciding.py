@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.judge.judgement import Answer, Word
-from analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.judgement import Answer, Word
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.histogram import bucket_of
 from simulation.countedseconds import failing
 from simulation.rundirs import open_scenario

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.metrics import counted_estimate
-from analysis.estimates.scope import Scope
-from analysis.judge.degradation import degradation_of, notes
-from analysis.judge.judgement import Word
-from analysis.report.degradationview import degradation_view
+from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.judge.degradation import degradation_of, notes
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.report.degradationview import degradation_view
 from loadproof.scenario.expectation import parse_expectation
 from simulation.rundirs import open_scenario
 from simulation.stairs import served, stairs

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.frames.failures import Raised
-from analysis.judge.health import findings_in
+from loadproof.analysis.frames.failures import Raised
+from loadproof.analysis.judge.health import findings_in
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import REPEATED
 from simulation.rundirs import open_scenario

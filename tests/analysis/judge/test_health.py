@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import exit_code, verdict_on_run
-from analysis.report.run_page import render_run_page
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import exit_code, verdict_on_run
+from loadproof.analysis.report.run_page import render_run_page
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files

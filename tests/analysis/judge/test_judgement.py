@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from analysis.estimates.estimate import Estimate
-from analysis.judge.judgement import (
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.judge.judgement import (
     Answer,
     Judgement,
     Word,

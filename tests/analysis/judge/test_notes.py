@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.estimates.recovery import Recovery
-from analysis.estimates.shedding import Shedding
-from analysis.estimates.steady import Alike, Settling
-from analysis.judge.degradation import Degradation, notes
-from analysis.judge.judgement import Word
+from loadproof.analysis.estimates.recovery import Recovery
+from loadproof.analysis.estimates.shedding import Shedding
+from loadproof.analysis.estimates.steady import Alike, Settling
+from loadproof.analysis.judge.degradation import Degradation, notes
+from loadproof.analysis.judge.judgement import Word
 
 
 def nothing(**changes) -> Degradation:

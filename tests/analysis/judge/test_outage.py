@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.estimates.misses import misses_of
-from analysis.estimates.scope import Scope
-from analysis.judge.judgement import Answer, Word
-from analysis.judge.outage import outage_of
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.estimates.misses import misses_of
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.judge.judgement import Answer, Word
+from loadproof.analysis.judge.outage import outage_of
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import verdict_on_run
 from simulation.countedseconds import counted_plan, failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds

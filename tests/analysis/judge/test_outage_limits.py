@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.misses import misses_of
-from analysis.estimates.scope import Scope
-from analysis.judge.outage import _worst_stretch, outage_of
+from loadproof.analysis.estimates.misses import misses_of
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.judge.outage import _worst_stretch, outage_of
 from simulation.countedseconds import failing
 from simulation.traffic import run_of_seconds
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.estimate import Estimate
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word, judge_estimate
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.verdict import verdict_on_run
-from analysis.report.page import threshold_row
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word, judge_estimate
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.report.page import threshold_row
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.estimates.scope import tally
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.estimates.changes import Move
-from analysis.estimates.estimate import Estimate
-from analysis.estimates.scope import Scope
-from analysis.estimates.summary import summary
-from analysis.judge.finding import Finding
-from analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
-from analysis.judge.thresholds import judge_threshold
-from analysis.judge.verdict import (
+from loadproof.analysis.estimates.changes import Move
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import (
     Verdict,
     _beside,
     _next_after_pass,

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
-from analysis.outputs.gate import (
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
+from loadproof.analysis.outputs.gate import (
     Gated,
     gate_json,
     gate_junit,

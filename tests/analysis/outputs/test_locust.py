@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from analysis.foreign.locustcsv import load_locust_run
-from analysis.foreign.locustthresholds import verdict_on_csvs
-from analysis.foreign.thresholdfile import FileThreshold
-from analysis.outputs import locust
-from analysis.report.locust_page import render_csv_page
+from loadproof.analysis.foreign.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs
+from loadproof.analysis.foreign.thresholdfile import FileThreshold
+from loadproof.analysis.outputs import locust
+from loadproof.analysis.report.locust_page import render_csv_page
 from simulation.locustcsvs import EXCEPTIONS, FAILURES, HISTORY, stats_row, total_row, write, write_history, write_stats
 from tests.hostile import HOSTILE
 

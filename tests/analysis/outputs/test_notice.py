@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs.gate import Gated
-from analysis.outputs.notice import LONGEST_TEXT, notice_json, notice_text
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.gate import Gated
+from loadproof.analysis.outputs.notice import LONGEST_TEXT, notice_json, notice_text
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from simulation.rundirs import outcomes, scenario, write_run

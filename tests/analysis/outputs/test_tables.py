@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analysis.estimates.summary import summary
-from analysis.frames.run import load_run
-from analysis.inert import markdown
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs import tables
-from analysis.outputs.junit import junit_xml
-from analysis.outputs.verdictfile import verdict_json
-from analysis.report.page import threshold_row
+from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.inert import markdown
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs import tables
+from loadproof.analysis.outputs.junit import junit_xml
+from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.report.page import threshold_row
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest

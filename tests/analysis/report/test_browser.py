@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.report.run_page import run_files as outputs_of
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.report.run_page import run_files as outputs_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run

@@ -10,15 +10,15 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import Rectangle
 
-from analysis.estimates.overtime import answered, over_time
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Word
-from analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
-from analysis.judge.verdict import verdict_on_run
-from analysis.report import charts, degradationcharts
-from analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
-from analysis.report.drawing import Drawing
-from analysis.report.run_page import render_run_page
+from loadproof.analysis.estimates.overtime import answered, over_time
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.report import charts, degradationcharts
+from loadproof.analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
+from loadproof.analysis.report.drawing import Drawing
+from loadproof.analysis.report.run_page import render_run_page
 from simulation.rundirs import open_scenario, outcomes, write_run
 from simulation.traffic import poisson, queue, run_of
 

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from analysis.report.drawing import chart
+from loadproof.analysis.report.drawing import chart
 from tests.commands import ROOT
 
 DRAWN = """
-from analysis.report.drawing import chart
+from loadproof.analysis.report.drawing import chart
 with chart("x", "y", end_s=2) as (axes, drawing):
     axes.plot([0, 1], [1, 2], label="a")
     drawing.legend(axes)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.estimates.estimate import Estimate
-from analysis.frames.run import load_run
-from analysis.judge.judgement import Judgement, Word
-from analysis.judge.verdict import verdict_on_run
-from analysis.report.page import threshold_row
-from analysis.report.run_page import render_run_page
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Judgement, Word
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.report.page import threshold_row
+from loadproof.analysis.report.run_page import render_run_page
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from analysis.report import svg
-from analysis.report.drawing import FAINT, HEAT, INK, LINES, SHADE, chart
+from loadproof.analysis.report import svg
+from loadproof.analysis.report.drawing import FAINT, HEAT, INK, LINES, SHADE, chart
 
 COLOURS = {"#010203": "ink", "#040506": "line-1"}
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from analysis.judge.judgement import Word
-from analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES
 from loadproof.rundir import files
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT, loadproof, only_run, scenario_file
@@ -48,9 +48,9 @@ def test_the_program_ends_with_2_when_nothing_was_measured():
 def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path):
     """A template that isn't there is ours to mend, not the user's."""
     copy = tmp_path / "copy"
-    for package in ("analysis", "loadproof", "locustfiles"):
+    for package in ("loadproof", "locustfiles"):
         shutil.copytree(ROOT / package, copy / package)
-    (copy / "analysis" / "report" / "templates" / "report.html").unlink()
+    (copy / "loadproof" / "analysis" / "report" / "templates" / "report.html").unlink()
     elsewhere = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1"}
     done = loadproof("report", write_run(tmp_path / "run"), program="loadproof", **elsewhere)
     assert done.returncode == 70, done.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tests.commands import in_process, scenario_file
+from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
 
@@ -141,3 +143,17 @@ def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
 def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):
     """`expect_throttling: true` says so."""
     assert in_process("check", scenario_file(tmp_path, settings={}, expect_throttling=True)).returncode == 0
+
+
+def test_the_version_is_that_of_the_latest_release():
+    """In the changelog, with its date."""
+    done = in_process("--version")
+    latest = re.search(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert (done.returncode, done.stdout) == (0, f"loadproof {latest}\n")
+
+
+def test_a_shipped_scenario_goes_by_its_name():
+    """From anywhere."""
+    done = in_process("check", "smoke")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("smoke: 45 tasks")

@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
-from analysis.frames.run import load_run
-from analysis.judge.verdict import verdict_on_run
-from analysis.outputs.gate import Gated
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.gate import Gated
 from loadproof.cli import gate
 from loadproof.rundir import files
 from simulation.rundirs import write_run

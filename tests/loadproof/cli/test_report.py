@@ -8,7 +8,7 @@ import shutil
 
 from markupsafe import Markup
 
-from analysis.report.drawing import Drawing
+from loadproof.analysis.report.drawing import Drawing
 from loadproof.rundir import files
 from simulation.rundirs import write_run
 from tests.commands import ROOT, in_process

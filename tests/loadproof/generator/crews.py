@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import gevent
 
 from tests.unpatched import locust  # isort: skip
 
-from analysis.frames.run import Run, load_run
+from loadproof.analysis.frames.run import Run, load_run
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
+from loadproof.recording.announcements import Announcement, announcement_of, line_of
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import Manifest, write_manifest
 from loadproof.users.workload import Post
@@ -74,7 +74,7 @@ class Distributed:
         self.time = FakeTime(seed)
         self.wire = Wire(self.time, lambda: [way_s])
         self.manifest: Manifest = manifest(plan or scenario())
-        self.told: list[dict[str, Any]] = []
+        self.told: list[Announcement] = []
         write_manifest(path, self.manifest)
         self.master = Process(self.time.clock(), self.wire.master())
         self.writer = TellingWriter(path, self.manifest, self.told)
@@ -124,7 +124,7 @@ class Local:
         self.wire = Wire(self.time)
         self.process = Process(self.time.clock(), self.wire.master())
         self.manifest = manifest(plan or scenario())
-        self.told: list[dict[str, Any]] = []
+        self.told: list[Announcement] = []
         write_manifest(path, self.manifest)
         self.process.post.assign(self.manifest, rank=0, workers=1)
         self.writer = TellingWriter(path, self.manifest, self.told)
@@ -156,9 +156,9 @@ def close(wire: Wire, crew: LocalCrew | MasterCrew) -> None:
 class TellingWriter(RunWriter):
     """Keeps what it tells beside the files."""
 
-    def __init__(self, path: Path, manifest: Manifest, told: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, told: list[Announcement]) -> None:
         super().__init__(path, manifest)
         self._told = told
 
-    def announce(self, **line: Any) -> None:
-        self._told.append(json.loads(json.dumps(line)))
+    def announce(self, announcement: Announcement) -> None:
+        self._told.append(announcement_of(line_of(announcement)))

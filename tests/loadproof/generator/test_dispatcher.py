@@ -6,7 +6,6 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from gevent.pool import Group
 
@@ -18,7 +17,7 @@ from loadproof.generator.dispatcher import ArrivalDispatcher
 from loadproof.http.answers import Answer
 from loadproof.http.messages import ConnectionFailedError
 from loadproof.outcome import DROPPED
-from loadproof.recording.cells import COLUMNS
+from loadproof.recording.second import Moments, tables_of
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
 from simulation.clock import FakeTime
@@ -87,14 +86,14 @@ class Worker:
         second = self.work.recorder._second
         counts: Counter[str] = Counter()
         for (_, _, outcome), rows in second.rows.items():
-            counts[outcome] += len(rows) // len(COLUMNS)
+            counts[outcome] += len(rows) // len(Moments._fields)
         for (_, _, _, _, series, _), count in second.cells.items():
             counts[series] += count
         return counts
 
     def set_up(self) -> int:
         """How many requests were sent outside the plan."""
-        return sum(len(rows) // len(COLUMNS) for rows in self.work.recorder._second.setup_rows.values())
+        return sum(len(rows) // len(Moments._fields) for rows in self.work.recorder._second.setup_rows.values())
 
     def finish(self) -> float:
         self.time.advance_until(self.running.ready, within_s=200)
@@ -182,9 +181,9 @@ def test_a_set_up_in_mid_run_is_in_nobodys_response_time():
     worker = Worker(on_start=log_in, answer_s=2.0)
     worker.finish()
     assert worker.set_up() > 20
-    for rows in worker.work.recorder._second.rows.values():
-        table = np.frombuffer(rows).reshape(-1, len(COLUMNS))
-        assert (table[:, COLUMNS.index("ended_s")] - LEAD_S - table[:, 0]).max() == pytest.approx(2.0, abs=1e-6)
+    recorder = worker.work.recorder
+    for moments in tables_of(recorder._second.rows, recorder.start_s).values():
+        assert (moments.ended_s - moments.due_s).max() == pytest.approx(2.0, abs=1e-6)
 
 
 def test_an_on_start_that_raises_is_told_and_costs_nobody_its_arrivals():

@@ -12,6 +12,7 @@ import pytest
 
 from loadproof.errors import OutputError
 from loadproof.plan.pacing import Due
+from loadproof.recording.announcements import DiskFull
 from loadproof.rundir import files
 from simulation.rundirs import scenario
 from tests.loadproof.generator.crews import Local
@@ -38,8 +39,8 @@ def reports_of(local: Local) -> list[SecondReport]:
 def used_by(local: Local) -> list[float]:
     """The CPU time that its process has taken, to be changed."""
     busy_s = [0.0]
-    read = local.process.recorder._vitals._read
-    local.process.recorder._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
+    read = local.process.recorder._generator_rows._vitals._read
+    local.process.recorder._generator_rows._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
     return busy_s
 
 
@@ -165,10 +166,10 @@ def test_a_held_event_loop_is_seen(local):
 def test_how_it_goes_is_told_a_moment_after_each_full_second(local):
     """When the reports of all workers are in; Locust's statistics are written then, too."""
     local.time.advance_to(0.5 + 3.19)
-    assert [line["now_s"] for line in local.told] == pytest.approx([0.2, 1.2, 2.2], abs=1e-6)
+    assert [tick.now_s for tick in local.told] == pytest.approx([0.2, 1.2, 2.2], abs=1e-6)
     local.time.advance_to(0.5 + 3.3)
-    assert local.told[-1]["now_s"] == pytest.approx(3.2)
-    assert [line["phase"] for line in local.told] == ["warm-up"] * 4
+    assert local.told[-1].now_s == pytest.approx(3.2)
+    assert [tick.phase for tick in local.told] == ["warm-up"] * 4
     with (local.path / f"{files.LOCUST_PREFIX}_stats_history.csv").open() as history:
         assert len(list(csv.reader(history))) == 1 + 4
 
@@ -186,7 +187,7 @@ def test_a_full_disk_ends_the_run_once_and_is_told(local, error):
     local.writer.write = fail
     local.time.advance_to(6.6)
     assert len(writes) == 1
-    assert [line for line in local.told if "disk_full" in line] == [{"disk_full": str(error)}]
+    assert [announced for announced in local.told if isinstance(announced, DiskFull)] == [DiskFull(str(error))]
     assert local.process.runner.has_quit
     local.quit()
     assert len(writes) == 1

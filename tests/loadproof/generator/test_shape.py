@@ -12,6 +12,7 @@ from tests.unpatched import locust  # isort: skip
 
 from loadproof.generator.shape import PlanShape
 from loadproof.plan.phases import MADE_AHEAD_S
+from loadproof.recording.announcements import Begun
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
 from simulation.clock import FakeTime
@@ -60,7 +61,7 @@ class Shaped:
         # One worker more than the crew has: it came later and has no part.
         self.shape.runner = SimpleNamespace(environment=environment, worker_count=4)  # type: ignore[assignment]
         self.crew, self.told = Crew(), []
-        self.shape.lead(self.crew, SimpleNamespace(announce=lambda **line: self.told.append(line)))
+        self.shape.lead(self.crew, SimpleNamespace(announce=self.told.append))
         self.ticks: list[tuple[float, Any]] = []
         self.running = gevent.spawn(self._call, took_s)
 
@@ -107,7 +108,7 @@ def test_users_are_made_before_second_0():
     shaped.time.advance_to(0.0)
     start_unix_s = shaped.clock.unix_s() + LEAD_S
     assert shaped.crew.start_unix_s == start_unix_s
-    assert shaped.told == [{"start_unix_s": start_unix_s, "workers": 3}]
+    assert shaped.told == [Begun(start_unix_s, workers=3)]
     shaped.time.advance_to(LEAD_S)
     assert shaped.shape.post.workload().now_s() == pytest.approx(0)
 

@@ -13,7 +13,7 @@ from loadproof.http.messages import (
     ConnectionFailedError,
     Request,
     RequestTimeoutError,
-    Timeouts,
+    RequestTimeouts,
     Timing,
     TransportError,
 )
@@ -36,7 +36,7 @@ ANSWERS = {
 }
 
 
-def told(client, url: str, request: Request = REQUEST, timeouts: Timeouts = PATIENT, **settings: object):
+def told(client, url: str, request: Request = REQUEST, timeouts: RequestTimeouts = PATIENT, **settings: object):
     """Status and body, or the kind and text of the failure."""
     made = client(Origin.of(url), timeouts, **settings)
     try:
@@ -72,9 +72,9 @@ def test_both_send_the_same_and_read_the_same(answer):
 @pytest.mark.parametrize(
     ("timeouts", "script", "message"),
     [
-        (Timeouts(5.0, 0.2), answering(b"", then_close=False), "no complete answer within 0.2 s"),
-        (Timeouts(5.0, 5.0, 0.2), answering(b"", then_close=False), "no first byte within 0.2 s"),
-        (Timeouts(5.0, 0.2, 0.1), answering(OK[:20], then_close=False), "no complete answer within 0.2 s"),
+        (RequestTimeouts(5.0, 0.2), answering(b"", then_close=False), "no complete answer within 0.2 s"),
+        (RequestTimeouts(5.0, 5.0, 0.2), answering(b"", then_close=False), "no first byte within 0.2 s"),
+        (RequestTimeouts(5.0, 0.2, 0.1), answering(OK[:20], then_close=False), "no complete answer within 0.2 s"),
     ],
 )
 def test_timeouts_are_the_same(timeouts, script, message):
@@ -95,7 +95,7 @@ def test_a_server_that_drips_does_not_stretch_the_timeout():
 
     began_s = time.monotonic()
     with serving(script) as url:
-        assert told(BlockingConnection, url, timeouts=Timeouts(5.0, 0.3))[0] is RequestTimeoutError
+        assert told(BlockingConnection, url, timeouts=RequestTimeouts(5.0, 0.3))[0] is RequestTimeoutError
         assert time.monotonic() - began_s < 2
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from loadproof.http.bodies import MAX_BODY_BYTES, WrongBodyError
 from loadproof.http.connection import Connection
-from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing, UnreadAnswerError
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeouts, Timing, UnreadAnswerError
 from loadproof.http.origin import Origin
 from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
@@ -118,7 +118,7 @@ def test_a_large_request_is_sent_while_the_server_takes_its_time():
 
     body = b"x" * 20_000_000
     with serving(script) as url:
-        assert get(url, Request("POST", "/", body=body), timeouts=Timeouts(2.0, 20.0)).body == b"hi"
+        assert get(url, Request("POST", "/", body=body), timeouts=RequestTimeouts(2.0, 20.0)).body == b"hi"
     assert received[0].endswith(body)
 
 
@@ -239,7 +239,7 @@ def test_a_name_is_tried_at_each_of_its_addresses():
         origin._known[:] = [
             (time.monotonic(), [(socket.AF_INET6, ("::1", port)), (socket.AF_INET, ("127.0.0.1", port))])
         ]
-        connection = Connection(origin, Timeouts(2.0, 2.0))
+        connection = Connection(origin, RequestTimeouts(2.0, 2.0))
         assert connection.exchange(Request("GET", "/"), Timing()).body == b"hi"
         connection.close()
 

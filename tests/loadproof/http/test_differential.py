@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from loadproof.http.connection import Connection
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from tests.profiles import simulations
 from tests.servers import read_request, serving
@@ -134,7 +134,7 @@ def play(cases: list[Case]):
 
 
 def through_ours(url: str, case: Case, number: int) -> tuple:
-    connection = Connection(Origin.of(url), Timeouts(5.0, TIMEOUT_S))
+    connection = Connection(Origin.of(url), RequestTimeouts(5.0, TIMEOUT_S))
     try:
         answer = connection.exchange(Request(case.method, f"/{number}"), Timing())
     except RequestTimeoutError:

@@ -13,7 +13,7 @@ from tests.unpatched import locust  # isort: skip
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.connection import Connection
 from loadproof.http.headers import UnsendableHeaderError, merged, unsendable
-from loadproof.http.messages import Request, Timeouts, Timing
+from loadproof.http.messages import Request, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from tests.servers import Script, read_request, serving
 
@@ -32,7 +32,7 @@ def noting(seen: list[bytes]) -> Script:
 
 
 def send(client, url: str, request: Request, **headers: str) -> None:
-    made = client(Origin.of(url), Timeouts(5.0, 5.0), source_address=None, headers=headers)
+    made = client(Origin.of(url), RequestTimeouts(5.0, 5.0), source_address=None, headers=headers)
     try:
         made.exchange(request, Timing())
     finally:

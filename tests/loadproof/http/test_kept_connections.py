@@ -14,7 +14,7 @@ import pytest
 
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.client import ClientConnections
-from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from tests.loadproof.http.connections import CLOSING, OK, connection_to
 from tests.servers import Script, answering, read_request, serving
@@ -294,7 +294,7 @@ def send_at_a_pace(url: str, *, pace_s: float, times: int, clients: int, **timeo
     ended: list[str] = []
 
     def use(_: int) -> None:
-        connection = connection_to(url, Timeouts(20.0, 20.0, **timeouts))
+        connection = connection_to(url, RequestTimeouts(20.0, 20.0, **timeouts))
         for _ in range(times):
             try:
                 connection.exchange(Request("POST", "/"), Timing())
@@ -330,7 +330,7 @@ def test_a_connection_in_use_is_no_idle_one():
 
     numbers: list[int] = []
     with serving(slowly) as url:
-        connection = connection_to(url, Timeouts(20.0, 20.0, keep_alive_idle_s=0.2))
+        connection = connection_to(url, RequestTimeouts(20.0, 20.0, keep_alive_idle_s=0.2))
         for _ in range(3):
             assert connection.exchange(Request("GET", "/"), Timing()).status == 200
             gevent.sleep(0.02)
@@ -349,7 +349,7 @@ def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
     with serving(noting) as url:
         for client in (connection_to, blocking_connection_to):
             numbers.clear()
-            connection = client(url, Timeouts(20.0, 20.0, keep_alive_idle_s=0.1))
+            connection = client(url, RequestTimeouts(20.0, 20.0, keep_alive_idle_s=0.1))
             for _ in range(2):
                 connection.exchange(Request("GET", "/"), Timing())
                 time.sleep(0.15)  # The event loop stands still.
@@ -357,5 +357,5 @@ def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
             assert len(set(numbers)) == 2
 
 
-def blocking_connection_to(url: str, timeouts: Timeouts) -> BlockingConnection:
+def blocking_connection_to(url: str, timeouts: RequestTimeouts) -> BlockingConnection:
     return BlockingConnection(Origin.of(url), timeouts)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import gevent
 import pytest
 
-from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, Timeouts, Timing
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, RequestTimeouts, Timing
 from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
 
@@ -21,7 +21,7 @@ def test_silence_ends_in_a_timeout(beginning):
         serving(answering(beginning, then_close=False)) as url,
         pytest.raises(RequestTimeoutError, match=r"no complete answer within 0\.1 s"),
     ):
-        get(url, timeouts=Timeouts(20.0, 0.1))
+        get(url, timeouts=RequestTimeouts(20.0, 0.1))
 
 
 def test_an_endless_body_ends_in_a_timeout():
@@ -37,7 +37,7 @@ def test_an_endless_body_ends_in_a_timeout():
             time.sleep(0.02)
 
     with serving(endless) as url, pytest.raises(RequestTimeoutError, match=r"no complete answer within 2 s"):
-        get(url, timeouts=Timeouts(20.0, 2.0))
+        get(url, timeouts=RequestTimeouts(20.0, 2.0))
     assert len(sent) > 2
 
 
@@ -51,12 +51,12 @@ def test_the_first_byte_has_a_timeout_of_its_own():
         connection.sendall(OK[-1:])
 
     with serving(script) as url:
-        assert get(url, timeouts=Timeouts(20.0, 20.0, first_byte_s=2.0)).body == b"hi"
+        assert get(url, timeouts=RequestTimeouts(20.0, 20.0, first_byte_s=2.0)).body == b"hi"
     with (
         serving(answering(b"", then_close=False)) as url,
         pytest.raises(RequestTimeoutError, match=r"no first byte within 0\.1 s"),
     ):
-        get(url, timeouts=Timeouts(20.0, 20.0, first_byte_s=0.1))
+        get(url, timeouts=RequestTimeouts(20.0, 20.0, first_byte_s=0.1))
 
 
 def test_many_wait_at_once():
@@ -66,7 +66,7 @@ def test_many_wait_at_once():
     def wait(url: str, end_s: float) -> float:
         began_s = time.monotonic()
         with pytest.raises(RequestTimeoutError, match=f"within {end_s:g} s"):
-            get(url, timeouts=Timeouts(20.0, end_s))
+            get(url, timeouts=RequestTimeouts(20.0, end_s))
         return time.monotonic() - began_s
 
     with serving(answering(b"", then_close=False)) as url:
@@ -88,7 +88,7 @@ def test_connecting_has_a_timeout_of_its_own():
         fillers.append(filler)
     try:
         with pytest.raises(RequestTimeoutError, match=r"no connection within 0\.1 s"):
-            get(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=Timeouts(0.1, 20.0))
+            get(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=RequestTimeouts(0.1, 20.0))
     finally:
         for one in (*fillers, listener):
             one.close()
@@ -103,7 +103,7 @@ def test_whoever_has_an_answer_or_a_failure_waits_for_no_timeout_any_more(answer
         connection.sendall(answer)
 
     with serving(script) as url:
-        connection = connection_to(url, Timeouts(20.0, 20.0, first_byte_s=20.0))
+        connection = connection_to(url, RequestTimeouts(20.0, 20.0, first_byte_s=20.0))
         with nullcontext() if answer else pytest.raises(ConnectionFailedError):
             connection.exchange(Request("GET", "/"), Timing())
     for waiting in (connection._connect, connection._first_byte, connection._total):

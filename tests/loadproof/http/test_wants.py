@@ -11,7 +11,7 @@ from tests.unpatched import locust  # isort: skip
 
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.connection import Connection
-from loadproof.http.messages import ConnectionFailedError, Request, Timeouts, Timing, WantError
+from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeouts, Timing, WantError
 from loadproof.http.origin import Origin
 from loadproof.http.stream import failure_of
 from tests.loadproof.http.connections import OK
@@ -24,7 +24,7 @@ ELSEWHERE = "192.0.2.1"
 
 
 def exchange(client, url: str, **settings: object):
-    made = client(Origin.of(url), Timeouts(5.0, 5.0), source_address=settings.get("source_address"), headers={})
+    made = client(Origin.of(url), RequestTimeouts(5.0, 5.0), source_address=settings.get("source_address"), headers={})
     try:
         return made.exchange(Request("GET", "/"), Timing())
     finally:

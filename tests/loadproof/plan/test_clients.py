@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.api.payloads import encode_json, make_payloads
-from loadproof.api.signing import new_secret, standard_headers
+from loadproof.api.signing import new_webhook_secret, standard_headers
 from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
 from payments_api.settings import DEVELOPMENT_SECRET
 from simulation.rundirs import scenario
@@ -69,8 +69,8 @@ def test_payloads_are_the_same_for_the_same_seed():
 
 def test_secrets_are_fresh_and_of_the_specified_form():
     """whsec_ and base64 of 24 bytes."""
-    assert len(base64.b64decode(new_secret().removeprefix("whsec_"))) == 24
-    assert new_secret() != new_secret()
+    assert len(base64.b64decode(new_webhook_secret().removeprefix("whsec_"))) == 24
+    assert new_webhook_secret() != new_webhook_secret()
 
 
 @pytest.mark.process

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.histogram import BUCKETS, MAX_US, bucket_of, buckets_of
-from loadproof.recording.cells import COLUMNS, cells_of
+from loadproof.recording.cells import cells_of
+from loadproof.recording.second import Moments
 
 PHASES, ENDS_S = ("a", "b", "c"), (5.0, 20.0, 30.0)
 row = st.tuples(
@@ -32,7 +33,6 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
             for due, lag, connect, first, took in rows
         ]
     )
-    assert table.shape[1] == len(COLUMNS)
     expected: Counter = Counter()
     for due, began, sent, connect, first, ended, _ in table.tolist():
         second, phase = max(0, int(due)), PHASES[min(2, sum(end <= due for end in ENDS_S))]
@@ -46,7 +46,7 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
         expected[max(0, int(ended)), phase, "completed", 0] += 1
         if deadline_s is not None and ended - due <= deadline_s:
             expected[second, phase, "good", 0] += 1
-    cells = cells_of(table, phases=PHASES, phase_ends_s=ENDS_S, deadline_s=deadline_s)
+    cells = cells_of(Moments(*table.T), phases=PHASES, phase_ends_s=ENDS_S, deadline_s=deadline_s)
     assert {cell[:4]: cell[4] for cell in cells} == expected
     assert all(0 <= bucket < BUCKETS for _, _, _, bucket, _ in cells)
 
@@ -54,5 +54,5 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
 def test_an_answer_at_its_deadline_is_good():
     """At most that long; a microsecond more is too late. Halves and quarters of seconds are exact."""
     rows = np.array([(2.0, 2.0, 2.0, 0.0, 0.0, ended_s, 7) for ended_s in (2.25, 2.5, 2.500001)])
-    cells = cells_of(rows, phases=PHASES, phase_ends_s=ENDS_S, deadline_s=0.5)
+    cells = cells_of(Moments(*rows.T), phases=PHASES, phase_ends_s=ENDS_S, deadline_s=0.5)
     assert [cell for cell in cells if cell[2] == "good"] == [(2, "a", "good", 0, 2)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from dataclasses import asdict
@@ -12,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.estimates.scope import tally
-from analysis.frames.bursts import bursts
-from analysis.frames.run import load_run
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
+from loadproof.recording.announcements import announcement_of
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
@@ -181,13 +181,13 @@ def test_progress_is_told_on_a_descriptor_and_a_deaf_listener_does_not_hurt(tmp_
     recorder, writer = new_recorder(), RunWriter(tmp_path, MANIFEST)
     record(recorder, ("finished", "health", Outcome.TIMEOUT, 0.5, 0.0, 0.2))
     writer.write(recorder.take(1.0, 3))
-    writer.tell(1.0)
-    told = json.loads(os.read(read_end, 10_000))
-    assert (told["users"], told["phase"], told["errors"], told["sent"]) == (3, "warm-up", 1, 1)
-    assert told["p95_s"] == pytest.approx(0.2, rel=0.01)
+    writer.tick(1.0)
+    tick = announcement_of(os.read(read_end, 10_000))
+    assert (tick.users, tick.phase, tick.errors, tick.sent) == (3, "warm-up", 1, 1)
+    assert tick.p95_s == pytest.approx(0.2, rel=0.01)
     os.close(read_end)
-    writer.tell(2.0)
-    writer.tell(3.0)
+    writer.tick(2.0)
+    writer.tick(3.0)
     os.close(write_end)
 
 

@@ -18,8 +18,8 @@ def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
     """The base URL of one whose Python does this first."""
     (tmp_path / "sitecustomize.py").write_text(at_start)
     monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
-    settings = {"PYTHONPATH": str(tmp_path)}
-    with embedded.embedded_target(settings, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with embedded.embedded_target({}, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
         yield found[1]
 
 

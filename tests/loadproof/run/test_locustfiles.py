@@ -130,9 +130,9 @@ def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory)
 
 
 def test_ours_are_fit():
-    """All four."""
-    assert len(found_in(ROOT / "locustfiles")) == 4
+    """All four, whatever somebody put beside them."""
     endpoints = ["balance", "health", "transactions", "webhooks"]
+    assert {file.stem for file in found_in(ROOT / "locustfiles")} >= set(endpoints)
     assert list(misfits(ROOT / "locustfiles", endpoints)) == []
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from loadproof.recording.announcements import Tick
 from loadproof.run import progress
-from loadproof.run.progress import Progress, Tick
+from loadproof.run.progress import Progress
 
 TICK = Tick(now_s=3.0, phase="steady", users=100, in_flight=2, sent=33, p95_s=0.0123, errors=0, throttled=0, dropped=0)
 

@@ -12,11 +12,10 @@ import yaml
 from loadproof.errors import InputError
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
-from tests.commands import ROOT
+from tests.commands import ROOT, SHIPPED
 from tests.profiles import IS_FULL
 
 SCENARIOS = ROOT / "scenarios"
-SHIPPED = sorted(SCENARIOS.glob("*.yaml"))
 
 
 def written(tmp_path: Path, **changes: object) -> Path:

@@ -9,13 +9,14 @@ from gevent.event import Event
 from tests.unpatched import locust  # noqa: F401  # isort: skip
 from locust.exception import RescheduleTaskImmediately  # isort: skip
 
-from analysis.estimates.scope import tally
-from analysis.frames.cellsums import histogram
-from analysis.frames.run import load_run
-from analysis.judge.disturbances import disturbances
-from analysis.judge.judgement import Word
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.disturbances import disturbances
+from loadproof.analysis.judge.judgement import Word
 from loadproof.histogram import value_at_rank
-from simulation.play import ask_health, play
+from simulation.play import play
+from simulation.playedusers import ask_health
 from simulation.rundirs import scenario
 from simulation.schedules import Fault, Schedule
 

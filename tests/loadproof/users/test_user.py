@@ -14,7 +14,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.env import Environment  # isort: skip
 
 from loadproof.http.connection import Connection
-from loadproof.http.messages import Timeouts
+from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.scenario.targetfile import Endpoints
@@ -74,11 +74,11 @@ def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: obje
     post = Post(connect=connect)
     recorded = manifest(scenario())
     told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
-    work = post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1)
-    work.recorder = Noting()
+    noting = Noting()
+    post.assign(recorded.model_copy(update={"target": told}), rank=0, workers=1, recorder=noting)
     tested = type("Tested", (user_class,), {"host": url, "post": post})
     (task or next(iter(user_class.tasks)))(tested(Environment(user_classes=[user_class])))
-    return work.recorder
+    return noting
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_this_machine_lacks_is_no_outcome():
     """The target was never asked."""
 
     def connect(_: object, url: str) -> Connection:
-        return Connection(Origin.of(url), Timeouts(5.0, 5.0), source_address="192.0.2.1")
+        return Connection(Origin.of(url), RequestTimeouts(5.0, 5.0), source_address="192.0.2.1")
 
     assert outcome_of(HealthUser, b"", connect=connect) == "want of ports"
 

@@ -130,7 +130,7 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     post = Post(FakeTime().clock())
     plain = post.workload()
     assert post.workload() is plain
-    assert (plain.scenario.name, plain.seed, plain.rank, plain.workers) == ("plain-locust", 0, 0, 1)
+    assert (plain.is_of_run, plain.seed, plain.rank, plain.workers) == (False, 0, 0, 1)
     assert isinstance(plain.recorder, NoRecorder)
     assert plain.monotonic_s == post.clock.now_s
     connect = object()
@@ -146,4 +146,14 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     assert work.recorder._worker == "3"
     post.leave()
     assert post.workload() is not work
-    assert post.workload().scenario.name == "plain-locust"
+    assert not post.workload().is_of_run
+
+
+def test_plain_locust_has_the_default_mixs_paces_and_no_end():
+    """And no scenario to ask for."""
+    work = Post(FakeTime().clock()).workload()
+    assert (work.every_s("balance"), work.every_s("webhooks"), work.every_s("own")) == (2.5, 24.0, 1.0)
+    assert (work.first_step(1e7), work.has_bursts) == (1e7, False)
+    assert work.next_due(2.5, previous_s=1e7, now_s=1e7 + 0.1, offset_s=0.0) == Due(1e7 + 2.5)
+    with pytest.raises(LookupError):
+        work.scenario  # noqa: B018

@@ -1,0 +1,111 @@
+"""What master and workers of a run send each other, and how each kind is sent and heard.
+
+A connection that breaks is made anew without a word, and what was on its way is gone: so reports have numbers, and
+what comes a second time changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.runners import MasterRunner, WorkerRunner
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Master to worker: its part of the run."""
+
+    NAME: ClassVar = "loadproof-begin"
+    manifest: str
+    """As JSON."""
+    start_unix_s: float
+    """When second 0 is."""
+    rank: int
+    """From 0."""
+    workers: int
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class ClockTime:
+    """Master to worker: what time it is at the master."""
+
+    NAME: ClassVar = "loadproof-clock"
+    unix_s: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Worker to master: what it measured since its last report."""
+
+    NAME: ClassVar = "loadproof-second"
+    number: int
+    """Of the report, from 1."""
+    report: dict[str, Any]
+    """The fields of a SecondReport."""
+    now_unix_s: float
+    """What time it is at the worker."""
+    clock_took_s: float
+    """How long ClockTime seemed to take, at best."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Master to worker: finish what is in flight, and report."""
+
+    NAME: ClassVar = "loadproof-end"
+    plan_is_over: bool
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Worker to master: the last report was sent."""
+
+    NAME: ClassVar = "loadproof-ended"
+    reports: int
+    """How many there were."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Worker to master: its owner doesn't allow its part, and it makes no load."""
+
+    NAME: ClassVar = "loadproof-refused"
+    why: str
+
+
+Message = Begin | ClockTime | Measured | End | Ended | Refused
+Kind = TypeVar("Kind", Begin, ClockTime, Measured, End, Ended, Refused)
+
+
+def _anybody(_: str) -> bool:
+    return True
+
+
+def send(runner: MasterRunner | WorkerRunner, message: Message, client_id: str | None = None) -> None:
+    """To the master, or to the worker of this id."""
+    runner.send_message(message.NAME, vars(message), client_id)
+
+
+def hear(
+    runner: MasterRunner | WorkerRunner,
+    kind: type[Kind],
+    listener: Callable[[Kind, str], None],
+    *,
+    is_from_ours: Callable[[str], bool] = _anybody,
+    concurrent: bool = False,
+) -> None:
+    """Have `listener` called with each message of this kind and its sender's id, unless `is_from_ours` says no to that.
+
+    Messages of others are not even looked into.
+    """
+
+    def take(msg: Any, **_: Any) -> None:
+        if is_from_ours(msg.node_id):
+            listener(kind(**msg.data), msg.node_id)
+
+    runner.register_message(kind.NAME, take, concurrent=concurrent)

@@ -1,0 +1,82 @@
+"""What the process with the run directory announces to the one that started it: a line of JSON a message, on a pipe."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Final, get_args
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Second 0 is set, and each worker has its part."""
+
+    start_unix_s: float
+    """When second 0 is."""
+    workers: int
+    """How many have a part."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One second of the run."""
+
+    now_s: float
+    """From the run's start."""
+    phase: str
+    users: int | None
+    """None in the open model."""
+    in_flight: int
+    sent: int
+    p95_s: float
+    """Of response times; 0 where nothing was answered."""
+    errors: int
+    throttled: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class PlanIsOver:
+    """All was sent and answered; what follows is the end."""
+
+
+@dataclass(frozen=True)
+class StopAsked:
+    """Somebody stopped the run at the generator itself, which ends in order."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class DiskFull:
+    """The run directory takes no more, and the generator ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker, or something that it measured, is missing."""
+
+    detail: str
+
+
+@dataclass(frozen=True)
+class StrangerRefused:
+    """A connection to the master's port was refused."""
+
+
+Announcement = Begun | Tick | PlanIsOver | StopAsked | DiskFull | WorkerLost | StrangerRefused
+_KINDS: Final = {kind.__name__: kind for kind in get_args(Announcement)}
+
+
+def line_of(announcement: Announcement) -> bytes:
+    """With its newline; `announcement_of` is its inverse."""
+    return json.dumps({"kind": type(announcement).__name__, **asdict(announcement)}).encode() + b"\n"
+
+
+def announcement_of(line: bytes) -> Announcement:
+    """A whole line of the same version's `line_of`."""
+    fields = json.loads(line)
+    announcement: Announcement = _KINDS[fields.pop("kind")](**fields)
+    return announcement

@@ -1,0 +1,83 @@
+"""What came up in the second that is running, and its finished requests as columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = tuple[str, str, Outcome]
+"""Endpoint, method and outcome of finished requests."""
+CellKey = tuple[int, str, str, str, str, int]
+"""The columns of an IntervalRow, without its count."""
+
+
+class Moments(NamedTuple):
+    """Of finished requests of one kind, an array of equal length for each column; `Recorder.finished` has its order."""
+
+    due_s: NDArray[np.float64]
+    """The intended start, from the run's start."""
+    began_s: NDArray[np.float64]
+    """Beginning to connect or to send, from the run's start."""
+    sent_s: NDArray[np.float64]
+    """From the run's start."""
+    connect_s: NDArray[np.float64]
+    """How long connecting took; 0 where there was none."""
+    first_byte_s: NDArray[np.float64]
+    """From sending to the answer's first byte; 0 where there was none."""
+    ended_s: NDArray[np.float64]
+    """From the run's start."""
+    body_bytes: NDArray[np.float64]
+
+
+Tables = dict[Kind, Moments]
+
+
+def _rows() -> defaultdict[Kind, array[float]]:
+    return defaultdict(lambda: array("d"))
+
+
+@dataclass
+class Second:
+    """Filled while it runs, request by request."""
+
+    loop_delay_s: float = 0.0
+    """The worst so far."""
+    peak_in_flight: int = 0
+    sent: int = 0
+    dropped: int = 0
+    abandoned: int = 0
+    rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
+    """Of finished requests, a request's Moments after the other's; `began_s`, `sent_s` and `ended_s` are monotonic."""
+    setup_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
+    """Likewise, of what `on_start` and `on_stop` sent."""
+    cells: Counter[CellKey] = field(default_factory=Counter)
+    """Of the few that have no moments."""
+
+
+def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
+    """Rows of a second as columns; `start_s` is the run's start, monotonic."""
+    tables = {}
+    for kind, values in rows.items():
+        moments = Moments(*np.frombuffer(values).reshape(-1, len(Moments._fields)).T.copy())
+        for column in (moments.began_s, moments.sent_s, moments.ended_s):
+            np.subtract(column, start_s, out=column)
+        tables[kind] = moments
+    return tables
+
+
+def lag_p99_s(tables: Tables) -> float:
+    """The 99th percentile of start lag: the smallest that at least 99 % of them don't exceed; 0 of nothing."""
+    if not tables:
+        return 0.0
+    lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()])
+    rank = min(lags_s.size - 1, int(0.99 * lags_s.size))
+    return float(np.partition(lags_s, rank)[rank])

@@ -1,0 +1,30 @@
+"""What comes with loadproof beside its own code: users, scenarios and the reference API, and where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import loadproof
+from loadproof.errors import InputError, Problem
+from loadproof.scenario.strict import nearest
+
+DIRECTORY: Final = Path(loadproof.__file__).parent / "shipped"
+"""Links to the repository's folders in a checkout, their files in a wheel."""
+LOCUSTFILES: Final = DIRECTORY / "locustfiles"
+SCENARIOS: Final = DIRECTORY / "scenarios"
+_SUFFIX: Final = ".yaml"
+
+
+def scenario_file(named: Path) -> Path:
+    """The file that somebody means by a path, or by the bare name of a shipped scenario; a file there comes first.
+
+    InputError for a bare name of neither.
+    """
+    if named.suffix or len(named.parts) != 1 or named.exists():
+        return named
+    shipped = SCENARIOS / f"{named}{_SUFFIX}"
+    if shipped.exists():
+        return shipped
+    names = sorted(file.stem for file in SCENARIOS.glob(f"*{_SUFFIX}"))
+    raise InputError(Problem(str(named), "no such file and no shipped scenario", nearest(str(named), names)))

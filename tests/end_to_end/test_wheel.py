@@ -1,0 +1,111 @@
+"""A wheel, installed where there are no sources, does what a checkout does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from loadproof import __version__
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from tests.commands import ROOT, only_run, verdict_of
+from tests.copying import copy_repository
+
+pytestmark = [pytest.mark.process, pytest.mark.long]
+
+NAMES = {"loadproof"}
+"""In site-packages."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    wheel: Path
+    environment: Path
+    elsewhere: Path
+    """A working directory outside of the repository."""
+
+    def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        unset = {"PYTHONPATH", "VIRTUAL_ENV"}
+        return subprocess.run(
+            [self.environment / "bin" / program, *map(str, arguments)],
+            cwd=self.elsewhere,
+            env={**{name: value for name, value in os.environ.items() if name not in unset}, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+
+
+def run_pip(*arguments: object) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Built from what git tracks, or will; in an environment that finds what we depend on where this one has it."""
+    path = tmp_path_factory.mktemp("wheel")
+    copy_repository(path / "source")
+    run_pip("wheel", "--no-deps", "--wheel-dir", path, path / "source")
+    (wheel,) = path.glob("*.whl")
+    environment, elsewhere = path / "environment", path / "elsewhere"
+    venv.create(environment, symlinks=True)
+    run_pip("--python", environment / "bin/python", "install", "--no-deps", wheel)
+    (site,) = environment.glob("lib/python*/site-packages")
+    # Only for modules that are not found before: the installation that tests run on is no part of it.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    elsewhere.mkdir()
+    return Installed(wheel, environment, elsewhere)
+
+
+def test_a_wheel_has_what_a_checkout_has(installed):
+    """Each module and template, the shipped folders in place of links, and no names but ours."""
+    names = zipfile.ZipFile(installed.wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == NAMES
+    packages = {"analysis": "loadproof/analysis", "loadproof": "loadproof"}
+    packages |= {folder: f"loadproof/shipped/{folder}" for folder in ("locustfiles", "payments_api")}
+    for folder, place in packages.items():
+        sources = {f"{place}/{file.relative_to(ROOT / folder)}" for file in (ROOT / folder).rglob("*.py")}
+        assert sources <= set(names)
+    assert "loadproof/py.typed" in names
+    shipped = {Path(name).name for name in names if name.startswith("loadproof/shipped/scenarios/")}
+    assert shipped == {file.name for file in (ROOT / "scenarios").glob("*.yaml")}
+
+
+def test_the_command_works_outside_of_the_repository(installed):
+    """From what was installed, and nothing else."""
+    done = installed.run("loadproof", "--version")
+    assert (done.returncode, done.stdout) == (0, f"loadproof {__version__}\n"), done.stderr
+    done = installed.run("python", "-c", "import loadproof; print(loadproof.__file__)")
+    assert Path(done.stdout.strip()).is_relative_to(installed.environment)
+    done = installed.run("loadproof", "check", "smoke")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = installed.run("loadproof", "schema", "verdict")
+    assert done.stdout == (ROOT / "reports/verdict.schema.json").read_text()
+
+
+def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
+    """On the reference API, with the users inside."""
+    done = installed.run("loadproof", "run", "smoke", "--out", "out")
+    assert done.returncode != 2, done.stderr
+    run = only_run(installed.elsewhere / "out")
+    word = Word(verdict_of(run)["verdict"])
+    assert done.returncode == EXIT_CODES[word], done.stdout + done.stderr
+    assert word is not Word.FAIL, done.stdout
+    manifest = read_manifest(run)
+    assert (manifest.ending, manifest.revision, manifest.scenario_file) == ("completed", "unknown", "smoke")
+    assert (run / files.SCENARIO).read_text() == (ROOT / "scenarios/smoke.yaml").read_text()
+    assert verdict_of(run)["verdict"] in (run / files.REPORT).read_text()
+    assert (run / files.GENERATOR).exists()

@@ -1,0 +1,71 @@
+"""What is announced comes out at the other end of the pipe, in whatever pieces."""
+
+from __future__ import annotations
+
+import os
+from typing import get_args
+
+import pytest
+
+from loadproof.recording.announcements import (
+    Announcement,
+    Begun,
+    DiskFull,
+    PlanIsOver,
+    StopAsked,
+    StrangerRefused,
+    Tick,
+    WorkerLost,
+    announcement_of,
+    line_of,
+)
+from loadproof.run.listener import Listener
+
+ONE_OF_EACH = [
+    Begun(1.5, workers=3),
+    Tick(3.0, "steady", users=None, in_flight=2, sent=33, p95_s=0.0123, errors=0, throttled=0, dropped=0),
+    PlanIsOver(),
+    StopAsked("in the web UI"),
+    DiskFull("ünlesbar:\nno space left"),
+    WorkerLost("worker 1 stopped reporting"),
+    StrangerRefused(),
+]
+
+
+@pytest.fixture
+def pipe():
+    read_end, write_end = os.pipe()
+    yield Listener(read_end), write_end
+    os.close(read_end)
+
+
+def test_each_announcement_is_one_line_that_says_all_of_it():
+    """Texts with line ends of their own included."""
+    assert {type(announcement) for announcement in ONE_OF_EACH} == set(get_args(Announcement))
+    for announcement in ONE_OF_EACH:
+        line = line_of(announcement)
+        assert line.index(b"\n") == len(line) - 1
+        assert announcement_of(line) == announcement
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_listener_hears_whole_lines_in_whatever_pieces_they_come(pipe, size):
+    """And never waits for the rest."""
+    listener, write_end = pipe
+    text, heard = b"".join(map(line_of, ONE_OF_EACH)), []
+    for at in range(0, len(text), size):
+        os.write(write_end, text[at : at + size])
+        heard += listener.read()
+    assert heard == ONE_OF_EACH
+    assert listener.read() == []
+    assert not listener.has_ended
+
+
+def test_a_listener_knows_when_nobody_speaks_any_more(pipe):
+    """A line that was cut off is none."""
+    listener, write_end = pipe
+    os.write(write_end, line_of(PlanIsOver()) + b'{"kind": "Ti')
+    os.close(write_end)
+    assert listener.read() == [PlanIsOver()]
+    assert listener.read() == []
+    assert listener.has_ended

@@ -1,0 +1,75 @@
+"""How a run ends: what came first, and a generator that is stopped, and killed if it doesn't stop."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from loadproof.run.course import Course
+
+
+class Stage:
+    """A generator that lives on, and a clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.deeds: list[tuple[float, str]] = []
+        leader = SimpleNamespace(kill=lambda: self.deed("killed"), wait=lambda: None)
+        generator = SimpleNamespace(leader=leader, end_early=lambda: self.deed("stopped"))
+        self.course = Course(generator, now_s=lambda: self.now_s, longest_s=100.0, stop_patience_s=10.0)  # type: ignore[arg-type]
+
+    def deed(self, what: str) -> None:
+        self.deeds.append((self.now_s, what))
+
+    def until(self, at_s: float) -> list[tuple[float, str]]:
+        """Enforced once a second until it is killed."""
+        while self.now_s < at_s and all(what != "killed" for _, what in self.deeds):
+            self.now_s += 1.0
+            self.course.enforce()
+        return self.deeds
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def test_a_generator_that_goes_on_for_too_long_is_killed(stage):
+    """And the run is none."""
+    assert stage.until(200.0) == [(100.0, "killed")]
+    assert (stage.course.ending, stage.course.is_whole) == ("generator_died", False)
+
+
+def test_a_generator_is_stopped_once_and_then_has_its_time(stage):
+    """After the grace that was given; what ended the run stays what it was."""
+    stage.course.stop("target_died", "exit code 1", in_s=2.0)
+    assert stage.until(50.0) == [(2.0, "stopped"), (12.0, "killed")]
+    assert (stage.course.ending, stage.course.detail) == ("target_died", "exit code 1")
+
+
+def test_a_generator_that_ends_by_itself_is_not_stopped(stage):
+    """But killed if it doesn't end."""
+    stage.course.becomes("disk_full", "no space left")
+    stage.course.expect_end()
+    assert stage.until(50.0) == [(10.0, "killed")]
+    assert stage.course.ending == "disk_full"
+
+
+@pytest.mark.parametrize("first", ["interrupted", "terminated", "disk_full"])
+def test_whoever_stopped_the_run_has_the_first_word(stage, first):
+    """A disk that fills up afterwards changes nothing."""
+    stage.course.stop(first, "first")
+    stage.course.stop_unrecorded("no space left")
+    assert (stage.course.ending, stage.course.detail) == (first, "first")
+
+
+def test_a_run_that_is_not_recorded_is_stopped(stage):
+    """At once where nothing has stopped it, and only named so where something has."""
+    stage.course.stop("aborted", "p(95) < 1 ms", in_s=3.0)
+    stage.course.stop_unrecorded("no space left")
+    assert stage.course.ending == "disk_full"
+    assert stage.until(5.0) == [(3.0, "stopped")]
+    other = Stage()
+    other.course.stop_unrecorded("no space left")
+    assert other.until(5.0) == [(1.0, "stopped")]

@@ -1,0 +1,35 @@
+"""The revision is that of loadproof's own source, and of nobody else's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from loadproof.run import environment
+from tests.commands import ROOT
+
+pytestmark = pytest.mark.process
+
+
+def test_the_revision_is_a_commit_of_this_source():
+    """Marked when files differ from it."""
+    commit = subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, text=True).strip()
+    assert re.fullmatch(rf"{commit}( \(modified\))?", environment.revision())
+
+
+def test_installed_below_somebodys_repository_it_has_no_revision(tmp_path, monkeypatch):
+    """A virtual environment in their project: the commit would be theirs."""
+    package = tmp_path / ".venv/site-packages/loadproof"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (tmp_path / "theirs.txt").touch()
+    for command in (
+        ("init", "-q"),
+        ("add", "theirs.txt"),
+        ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qm", "theirs"),
+    ):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    monkeypatch.setattr(environment, "_ROOT", package)
+    assert environment.revision() == "unknown"

@@ -1,0 +1,53 @@
+"""Extras that are missing are named before anything starts."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from loadproof.run import extras
+from loadproof.run.extras import API, JUDGE, MODULES, missing_extra
+from tests.commands import ROOT, in_process
+from tests.loadproof.cli.refusals import refused
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture
+def without_pandas(monkeypatch):
+    real = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in {"pandas", "uvicorn"} else real(name))
+
+
+def test_nothing_is_missing_here():
+    """Where everything is installed."""
+    assert [*missing_extra(API), *missing_extra(JUDGE)] == []
+
+
+def test_modules_are_those_of_the_extras():
+    """As pyproject.toml lists them."""
+    for extra, modules in MODULES.items():
+        listed = {re.split(r"[\[>=<;,\s]", line)[0] for line in PROJECT["optional-dependencies"][extra]}
+        assert {module.replace("_", "-") for module in modules} == listed
+
+
+def test_a_run_is_refused_where_nothing_could_judge_it(without_pandas):
+    """With the extra to install."""
+    assert "can't judge a run or write a report without pandas; install loadproof[judge]" in refused("run", "smoke")
+    assert "without pandas" in refused("report", "reports/sample")
+
+
+def test_a_plan_for_a_target_that_cant_be_started_is_refused(without_pandas):
+    """Beside all else that is wrong."""
+    text = refused("check", "smoke", "--set", "deadline=1 h")
+    assert "can't start the reference API without uvicorn; install loadproof[api]" in text
+
+
+def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):
+    """Nor does a look at the plan need what judges."""
+    target = tmp_path / "target.yaml"
+    target.write_text("base_url: http://127.0.0.1:9\n")
+    done = in_process("check", "smoke", "--target", target)
+    assert done.returncode == 0, done.stderr
