@@ -85,7 +85,7 @@ def problems(directory: Path, endpoint: str) -> str:
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [
-        ("http", "`Http` is no ApiUser"),
+        ("http", "`Http` is not an ApiUser"),
         ("misnamed", "no user whose `endpoint` is 'misnamed', got 'Misnamed: other'"),
         ("twice", "several users of one endpoint, got 'Twice, Second'"),
         ("waits", "`Waits` has a wait_time"),
@@ -152,5 +152,5 @@ def test_the_command_line_refuses_before_the_first_packet(directory, tmp_path, c
     mix = {endpoint: {"share": "50 %", "every": "1 s"} for endpoint in ("http", "misnamed")}
     scenario = scenario_file(tmp_path, mix=mix, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     told = refused(command, scenario, "--locustfiles", directory, TARGET_URL="http://127.0.0.1:1")
-    assert "http.py: `Http` is no ApiUser" in told
+    assert "http.py: `Http` is not an ApiUser" in told
     assert "misnamed.py: no user" in told
