@@ -67,7 +67,7 @@ import coverage
 from tests import greenlets
 
 coverage.Coverage(data_file=None, concurrency=["greenlet", "thread"], source_pkgs=["json"]).start()
-greenlets.pytest_configure()
+greenlets.pytest_runtest_setup()
 
 
 def work():
