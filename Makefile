@@ -162,7 +162,7 @@ lock: ## Regenerate requirements.lock (needs uv).
 		pyproject.toml -o requirements.lock
 
 clean: ## Remove the virtual environment and all caches, but no run directories.
-	rm -rf $(VENV) *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(call create-venv)
@@ -183,5 +183,7 @@ define create-venv
 		{ echo "make: $$($(PYTHON) --version) is too old; install Python 3.11 or newer, or give PYTHON=..." >&2; exit 2; }; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) has no venv module; install it (Debian: apt-get install python3-venv)" >&2; exit 2; }; \
+	test -d loadproof/analysis || \
+		{ echo "make: loadproof/analysis is not a link; clone again with git's core.symlinks=true" >&2; exit 2; }; \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef

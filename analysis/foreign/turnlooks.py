@@ -81,7 +81,7 @@ def look_at_failures(used: pd.DataFrame) -> Look:
         share = used["failures"].iloc[index] / used["requests"].iloc[index]
         share, was = (format_quantity(float(ratio), Dimension.RATIO) for ratio in (share, before.value))
         if index == len(used) - 1:
-            note = f"Failures only in the last {WINDOW_S} s: {share} of the requests, {was} before."
+            note = f"Failures rose only in the last {WINDOW_S} s: {share} of the requests, {was} before."
             return Look("failures", notes=(note,))
         if lows[index + 1] > _limit(before):
             word = "rose" if before.low > LEAST_RATIO else "began"

@@ -53,7 +53,11 @@ def _ending(run: Run) -> Iterator[Finding]:
             remedy = "check generator.log, then run again"
             yield Finding(Word.INVALID, f"the generator died after {lived}{detail}", remedy)
         case "disk_full":
-            yield Finding(Word.INVALID, f"recording stopped after {lived}{detail}", "make room, then run again")
+            yield Finding(
+                Word.INVALID,
+                f"recording stopped after {lived}{detail}",
+                "make room, or make it writable, then run again",
+            )
         case "aborted":
             yield _aborted(run, f"ended early, after {lived}{detail}")
         case "interrupted" | "terminated":

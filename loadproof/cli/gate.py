@@ -29,6 +29,7 @@ from loadproof.cli.options import (
 from loadproof.cli.preparing import allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
+from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
 from loadproof.run.stopping import StopSignal
@@ -55,7 +56,7 @@ def gate(
     settings: SettingsOption = None,
 ) -> None:
     """Run several scenarios, one after the other, and summarise them. The exit code is the worst verdict's."""
-    judging.check_installed()
+    require(JUDGE)
     from loadproof.analysis.outputs import gate as gates
 
     stop_signal = StopSignal()

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
-from loadproof.errors import ExitCode, InputError, LoadproofError, OutputError, Problem, escaped
+from loadproof.errors import ExitCode, LoadproofError, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
-from loadproof.run.extras import JUDGE, missing_extra
 from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
 
@@ -89,12 +88,6 @@ class Policy:
                 what = f"the summary can't be shown: {error.strerror or error}"
                 remedy = "make sure its disk has space, or leave out --annotate"
                 sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
-
-
-def check_installed() -> None:
-    """InputError where what judges is not installed: found before a run, not after it."""
-    if problems := list(missing_extra(JUDGE)):
-        raise InputError(problems)
 
 
 def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:

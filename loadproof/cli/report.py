@@ -10,6 +10,7 @@ import typer
 from loadproof.cli import judging
 from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, NotifyOption, console
 from loadproof.errors import InputError, Problem
+from loadproof.run.extras import JUDGE, require
 from loadproof.run.notify import channels_of
 from loadproof.rundir.manifest import read_manifest
 
@@ -38,7 +39,7 @@ def report(
     """Re-judge a run, or report on Locust CSVs or a request log."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
-    judging.check_installed()
+    require(JUDGE)
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)

@@ -31,6 +31,7 @@ from loadproof.cli.options import (
 from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
+from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import LOOPBACK, CrewOptions
 from loadproof.run.notify import channels_of
 from loadproof.run.ports import check_free_ports
@@ -65,8 +66,8 @@ def run(
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
-    if not dry_run:
-        judging.check_installed()
+    if baseline is not None or not dry_run:
+        require(JUDGE)
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
         secret = shared_secret("--listen") if listen else ""

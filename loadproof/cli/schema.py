@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from loadproof.run.extras import JUDGE, require
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetfile import TargetFile
 
@@ -20,6 +21,7 @@ def schema(
 ) -> None:
     """Print a JSON schema, for completion in editors or for programs that read verdicts."""
     if of == "verdict":
+        require(JUDGE)
         from loadproof.analysis.outputs.verdictschema import verdict_schema
 
         content = verdict_schema()

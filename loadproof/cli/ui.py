@@ -18,6 +18,7 @@ from loadproof.cli.options import (
 from loadproof.cli.preparing import allowed_target
 from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.run import webui
+from loadproof.run.extras import API, require
 from loadproof.run.locust import LOOPBACK
 from loadproof.run.ports import check_free_ports
 from loadproof.run.stopping import StopSignal
@@ -34,6 +35,8 @@ def ui(
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
+        if target_file is None:
+            require(API)
         check_free_ports({"--port": (LOOPBACK, port)})
         tell_faults(target_file)
         directory = checked_locustfiles(locustfiles)

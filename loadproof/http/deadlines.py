@@ -1,4 +1,4 @@
-"""RequestTimeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
+"""Timeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
 
 So are the ends of idle connections.
 """

@@ -85,7 +85,7 @@ def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> I
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     needed_s = threshold.expectation.limit + CALM_SECONDS
     if calm_before(spans, place) is None:
-        what = "nothing to compare with: no earlier measured phase at the same or a lower load"
+        what = "nothing to compare with: no measured phase at the same or a lower load before the overload"
         yield Problem(where, what, "plan a calm phase before the trigger", got=phase)
     elif (duration_s := spans[place].end_s - spans[place].start_s) < needed_s:
         remedy = f"make it last {needed_s:g} s: the limit, and {CALM_SECONDS} s as before"

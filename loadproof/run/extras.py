@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Final
 
-from loadproof.errors import Problem
+from loadproof.errors import InputError, Problem
 
 API: Final = "api"
 JUDGE: Final = "judge"
@@ -18,9 +18,15 @@ MODULES: Final = {
 _WORK: Final = {API: "start the reference API", JUDGE: "judge a run or write a report"}
 
 
+def require(extra: str) -> None:
+    """InputError where something of it is missing: found before anything starts."""
+    if problems := list(missing_extra(extra)):
+        raise InputError(problems)
+
+
 def missing_extra(extra: str) -> Iterator[Problem]:
     """At most one problem; nothing is imported to find it."""
     missing = [module for module in MODULES[extra] if find_spec(module) is None]
     if missing:
         what = f"can't {_WORK[extra]} without {', '.join(missing)}"
-        yield Problem("loadproof", what, f"install loadproof[{extra}], or loadproof[all]")
+        yield Problem("loadproof", what, f"install loadproof again with the extra {extra}, or all: loadproof[all]")

@@ -21,7 +21,7 @@ def scenario_file(named: Path) -> Path:
 
     InputError for a bare name of neither.
     """
-    if named.suffix or len(named.parts) != 1 or named.exists():
+    if named.suffix or len(named.parts) != 1 or named.is_file():
         return named
     shipped = SCENARIOS / f"{named}{_SUFFIX}"
     if shipped.exists():

@@ -44,7 +44,7 @@ def unpack(packed: Path, target: Path, *, expected: HashedFile, name: str) -> No
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _damaged(name, str(error)) from None
     if missing or digest.hexdigest() != expected.sha256:
-        raise _damaged(name, "not the database that its manifest describes")
+        raise _damaged(name, "another database than its manifest describes")
 
 
 def hash_file(path: Path) -> HashedFile:

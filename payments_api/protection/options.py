@@ -81,7 +81,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
-            raise ValueError(f"limits: {OTHER} is missing; it limits all paths without their own limit")
+            raise ValueError(f"limits: {OTHER} is missing; add it: it limits all paths without their own limit")
 
     @property
     def has_files(self) -> bool:

@@ -59,7 +59,12 @@ def with_cells(run, **counted: int):
             "check target.log and the target's memory, then run again",
         ),
         ("generator_died", "INVALID", "the generator died after 20 s of 40 s (x)", RESTART),
-        ("disk_full", "INVALID", "recording stopped after 20 s of 40 s (x)", "make room, then run again"),
+        (
+            "disk_full",
+            "INVALID",
+            "recording stopped after 20 s of 40 s (x)",
+            "make room, or make it writable, then run again",
+        ),
         ("interrupted", "INCONCLUSIVE", "interrupted after 20 s of 40 s", "let it run to the end"),
         ("terminated", "INCONCLUSIVE", "terminated after 20 s of 40 s", "let it run to the end"),
         ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: it never ended properly", "let it run to the end"),

@@ -100,13 +100,13 @@ def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
 
 
 def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
-    """And 'nothing was seen to turn' nowhere."""
+    """And 'no turning point found' nowhere."""
     found = examined(
         write_history(tmp_path / "run", users=lambda s: min(1000, 70 * s), rate_rps=lambda _: 200, seconds=90)
     )
     verdict, summary, _, terminal, page = texts(found)
     for text in (verdict, summary, terminal, page):
-        assert "Nothing was seen to turn" not in text
+        assert "No turning point found" not in text
         assert "Low load was too short" in text
 
 

@@ -35,14 +35,33 @@ def test_modules_are_those_of_the_extras():
 
 def test_a_run_is_refused_where_nothing_could_judge_it(without_pandas):
     """With the extra to install."""
-    assert "can't judge a run or write a report without pandas; install loadproof[judge]" in refused("run", "smoke")
+    assert (
+        "can't judge a run or write a report without pandas; install loadproof again with the extra judge"
+        in refused("run", "smoke")
+    )
     assert "without pandas" in refused("report", "reports/sample")
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (["ui"], API),
+        (["schema", "verdict"], JUDGE),
+        (["run", "smoke", "--dry-run", "--baseline", "reports/sample"], JUDGE),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_whatever_needs_an_extra_asks_for_it_first(without_pandas, command, extra):
+    """Before a word of what it would do."""
+    done = in_process(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"install loadproof again with the extra {extra}" in done.stderr
 
 
 def test_a_plan_for_a_target_that_cant_be_started_is_refused(without_pandas):
     """Beside all else that is wrong."""
     text = refused("check", "smoke", "--set", "deadline=1 h")
-    assert "can't start the reference API without uvicorn; install loadproof[api]" in text
+    assert "can't start the reference API without uvicorn; install loadproof again with the extra api" in text
 
 
 def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):

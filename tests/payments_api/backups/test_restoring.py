@@ -258,7 +258,7 @@ def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place,
     pack(zeros, payload(place, name))
     zeros.unlink()
     rewrite(place, name, payload=hash_file(payload(place, name)))
-    with pytest.raises(UnusableError, match="is damaged, got not the database that its manifest describes"):
+    with pytest.raises(UnusableError, match="is damaged, got another database than its manifest describes"):
         restore_unproved(place, target)
     manifest = parse_manifest((place / f"{name}.json").read_bytes(), name=name)
     with pytest.raises(UnusableError):
