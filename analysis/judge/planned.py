@@ -5,6 +5,7 @@ What a slow target kept from being sent is not among it: that counts against its
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
@@ -89,6 +90,7 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
             yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({phase}))
 
 
+@functools.lru_cache(maxsize=1)
 def _counted(run: Run) -> dict[tuple[str, str], Counter[str]]:
     """By phase and endpoint: the counts of each series; of those never sent, dropped arrivals only."""
     counted: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)

@@ -29,18 +29,22 @@ _Phase = Annotated[str | None, by(lambda step: step.phase)]
 _Quantile = Annotated[str, by(lambda quantile: f"p{quantile * 100:g}")]
 
 
-class EstimateJson(JsonModel):
+class _OfEstimate(JsonModel):
+    """Of nothing, nulls."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_nothing(cls, estimate: Estimate | None) -> Estimate:
+        return estimate or _NOTHING
+
+
+class EstimateJson(_OfEstimate):
     """With its 95 % interval; null where there is none, or where it is open."""
 
     value: _Finite
     low: _Finite
     high: _Finite
     n: int
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_nothing(cls, estimate: Estimate | None) -> Estimate:
-        return estimate or _NOTHING
 
 
 class ThresholdJson(JsonModel):
@@ -88,16 +92,11 @@ class BurstJson(JsonModel):
     late: int
 
 
-class ValueJson(JsonModel):
+class ValueJson(_OfEstimate):
     """At a glance: no threshold read it, and so no interval was worked out."""
 
     value: _Finite
     n: int
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_nothing(cls, estimate: Estimate | None) -> Estimate:
-        return estimate or _NOTHING
 
 
 class RowJson(JsonModel):

@@ -154,11 +154,6 @@ def tells(word: str) -> Check:
     return check
 
 
-def can_unshare() -> bool:
-    """Namespaces of one's own need root, or a kernel that allows them to all."""
-    return subprocess.run(["unshare", "-nm", "true"], check=False, capture_output=True).returncode == 0
-
-
 def imitates_early(command: Command, server: Server) -> None:
     """As soon as the master listens."""
     while command.process.poll() is None and _master_port(command) is None:

@@ -43,7 +43,7 @@ GROUPS: Final = {
     ),
     "users": Group(("loadproof/users/*.py",), ("tests/loadproof/users", *_WHOLE_RUNS), confirms=True),
     "crew": Group(
-        tuple(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring")),
+        tuple(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
         ("tests/loadproof/generator", "tests/loadproof/recording", *_WHOLE_RUNS),
         confirms=True,
     ),

@@ -35,7 +35,7 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*_own_want: wanting.groupby*", "pandas' default"),
     ("*_of_share: GtE → Gt", "only for a limit exactly on the border of a bucket"),
     ("*look_for_garbage_rarely: *", "how often Python collects garbage: `bench/request_profile.py`"),
-    ("*crew.py _REFUSED: *", "the name of a message, which both sides take from here"),
+    ("*messages.py *.NAME: *", "the name of a message, which both sides take from here"),
     ("*crew.py WorkerCrew.__init__: 'WorkerRunner' → 'XX'", "for the type checker"),
     ("*crew.py MasterCrew.__init__: 'MasterRunner' → 'XX'", "for the type checker"),
     ("*._plan_next: Lt → LtE", "only if two moments are equal to the last digit"),

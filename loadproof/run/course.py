@@ -42,7 +42,8 @@ class Course:
 
     def becomes(self, ending: Ending, detail: str) -> None:
         """The generator ends by itself."""
-        self.ending, self.detail = ending, detail
+        if self.ending not in _FIRST_WORD:
+            self.ending, self.detail = ending, detail
 
     def stop(self, ending: Ending, detail: str, *, in_s: float = 0.0) -> None:
         """Ask the generator to stop, after so long."""

@@ -64,6 +64,14 @@ def test_whoever_stopped_the_run_has_the_first_word(stage, first):
     assert (stage.course.ending, stage.course.detail) == (first, "first")
 
 
+def test_a_disk_that_filled_up_before_the_run_was_interrupted_has_the_first_word(stage):
+    """Whoever stops it while the generator ends by itself makes no valid run of it."""
+    stage.course.becomes("disk_full", "no space left")
+    stage.course.stop("interrupted", "SIGINT")
+    assert stage.until(50.0)[0] == (1.0, "stopped")
+    assert (stage.course.ending, stage.course.detail) == ("disk_full", "no space left")
+
+
 def test_a_run_that_is_not_recorded_is_stopped(stage):
     """At once where nothing has stopped it, and only named so where something has."""
     stage.course.stop("aborted", "p(95) < 1 ms", in_s=3.0)
