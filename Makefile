@@ -67,8 +67,8 @@ test-long: $(VENV)/developed ## Run the long tests: real runs with several proce
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "long and not quiet"
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
-test-fast: $(VENV)/developed ## Run the tests that start no program, simulate nothing and open no browser.
-	@$(PYTEST) -n 2 -m "not process and not statistics and not browser"
+test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
+	@$(PYTEST) -n 2 -m "not slow and not process and not statistics and not browser"
 
 check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
 	@$(BIN)/ruff check

@@ -128,6 +128,7 @@ def test_what_locusts_own_processes_run_is_named_to_them_only():
     assert {name for name in words & set(MODULES) if reached_of(LOCUST, name)} == CHILDREN
 
 
+@pytest.mark.slow
 def test_every_import_is_one_that_these_rules_can_read():
     """Neither relative nor made of a text."""
     makers = {"__import__", "import_module", "run_module", "run_path", "spec_from_file_location"}
@@ -167,6 +168,7 @@ def test_the_product_knows_nothing_of_its_tools():
         assert not top_level(imports_of(file)) & {"bench"}, name
 
 
+@pytest.mark.slow
 def test_what_judges_is_imported_by_its_one_name():
     """By its short one it would be a second set of modules from the same files."""
     for name, file in modules((*PACKAGES, *TOOLS)).items():

@@ -23,6 +23,7 @@ EXPECTED = (files.VERDICT, files.SUMMARY, files.JUNIT)
 CAPTURES = sorted(path.parent for path in (ROOT / "tests/captures").glob("*/run_stats.csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
 def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     """Byte for byte; `make golden` writes the files anew when a change is meant."""
@@ -50,6 +51,7 @@ def examined(capture: Path) -> locust.Examined:
     return locust.examine(run, decide_on_csvs(read_csv_thresholds(file, run), run) if file.exists() else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
 def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
     """Byte for byte, too."""

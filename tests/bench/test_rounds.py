@@ -203,6 +203,7 @@ def test_microseconds_come_from_a_run_on_the_profiles_machine_or_from_none(resul
     assert tables.us_per_request({"date": "2026-01-03", "machine": "c"}) is None
 
 
+@pytest.mark.slow
 def test_the_probe_measures_and_leaves_the_process_where_it_was():
     """A pair of system calls takes longer than a Python call, everywhere."""
     before = os.sched_getaffinity(0)
@@ -211,6 +212,7 @@ def test_the_probe_measures_and_leaves_the_process_where_it_was():
     assert os.sched_getaffinity(0) == before
 
 
+@pytest.mark.slow
 def test_no_benchmark_imports_tests():
     """What both need is in `simulation`, or here twice."""
     for file in (ROOT / "bench").rglob("*.py"):

@@ -51,6 +51,7 @@ def test_a_busy_machine_is_an_excuse(tmp_path, monkeypatch):
         quiet.run_when_quiet(judged(tmp_path, True, True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratios", [(0.05, 0.05), (0.5, 0.05), (0.05, 0.5)])
 def test_a_quiet_machine_is_none(tmp_path, monkeypatch, ratios):
     """Whatever made two runs INVALID, one of them undisturbed, was no want of quiet."""

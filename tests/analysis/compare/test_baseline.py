@@ -116,6 +116,7 @@ def shown(candidate, baseline, verdict):
     return capture.get(), summary, page[page.index("<header") : page.index("</header>")]
 
 
+@pytest.mark.slow
 def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
     """Though every threshold holds: the change stands wherever the verdict does."""
     found = beside(tmp_path, was_ms=20, now_ms=23)
@@ -129,6 +130,7 @@ def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_said_to_be_so(tmp_path):
     """And what became better is told, and is no reason to hesitate."""
     same = beside(tmp_path / "same", was_ms=20, now_ms=20, seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from loadproof.analysis.estimates.correlation import block_length, design_effect, half_width_of_mean
 from simulation.traffic import autocorrelated
@@ -12,6 +13,7 @@ RPS = 50
 PHASE = np.zeros(SECONDS, dtype=int)
 
 
+@pytest.mark.slow
 def test_blocks_grow_with_the_correlation():
     """From the shortest that is used."""
     random = np.random.default_rng(5)

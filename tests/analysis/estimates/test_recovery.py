@@ -88,6 +88,7 @@ def test_a_threshold_on_recovery_is_judged(slow_until_s, word, reason):
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [0.57, 0.85])
 def test_as_bad_as_before_is_no_recovery(good):
     """Where the calm phase itself was broken, nothing tells of a recovery: INCONCLUSIVE, and not 'at once'."""
@@ -104,6 +105,7 @@ def test_as_bad_as_before_is_no_recovery(good):
     assert [note.what for note in notes(found) if "can't be determined" in note.what] != []
 
 
+@pytest.mark.slow
 def test_the_next_step_leads_to_the_recovery():
     """Not to an endpoint that is as fast as ever."""
     verdict = verdict_on_run(spiked(slow_until_s=65))

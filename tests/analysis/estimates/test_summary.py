@@ -58,6 +58,7 @@ def assert_counted_one_by_one(run, endpoints):
         assert row.parts.keys() == set(PARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", sorted((ROOT / "tests/golden").iterdir()), ids=lambda path: path.name)
 @pytest.mark.parametrize("block", [500, 10**6])
 def test_one_pass_counts_what_each_row_would_count_alone(run, block, monkeypatch):
@@ -84,6 +85,7 @@ def test_of_nothing_there_is_nothing_at_a_glance(tmp_path):
     assert all(row.goodput_ratio is None and row.response[0.5] is None for row in summary(empty))
 
 
+@pytest.mark.slow
 def test_many_endpoints_need_no_table_of_all_their_buckets():
     """A hundred of them, in five phases: all the histograms at once would be 51 MB."""
     names = tuple(f"endpoint-{number}" for number in range(100))

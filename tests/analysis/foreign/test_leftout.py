@@ -41,6 +41,7 @@ def test_a_refusal_without_a_time_is_a_refusal(tmp_path):
     assert verdict.judgements[0].estimate.value == pytest.approx(91 / 10_091)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bad", "good", "bads", "expect"),
     [
@@ -69,6 +70,7 @@ def test_what_could_not_be_read_passes_nothing_that_it_could_turn(tmp_path, bad,
     assert "could change the outcome" in verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bad", "expect"),
     [

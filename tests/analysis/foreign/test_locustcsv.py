@@ -147,6 +147,7 @@ def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
     assert "can't be read" in refusal(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures"])
 def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, name):
@@ -180,6 +181,7 @@ def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, ga
         assert all(math.isfinite(estimate.high) for estimate in entry.quantiles.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r", "\n\n\r", "\r\n\r\n\n"])
 @pytest.mark.parametrize("version", ["1.0.3", "1.0.3-names", "2.47-names", "2.47-ramp"])
 def test_lines_may_end_in_any_way(tmp_path, version, ending):

@@ -157,6 +157,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, run):
     assert "thresholds.yaml:3:" in problems[2]
 
 
+@pytest.mark.slow
 def test_thousands_of_names_are_not_all_listed(tmp_path):
     """Some, and how many more."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row(f"/item/{i}") for i in range(3000)]))

@@ -70,6 +70,7 @@ def test_failures_that_begin_are_found_where_they_do(tmp_path):
     assert "can't be determined" in found.extent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
     "rate_rps", [lambda s: 5 * ramp(s), lambda _: 100.0, lambda s: 100 + 0.2 * s], ids=["growing", "flat", "slowly"]
@@ -97,6 +98,7 @@ def test_too_short_a_history_says_so(tmp_path):
     assert found.extent == "The history is too short: 5 x 10 s with requests; 6 x 10 s are needed."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("since_s", [0, 2, 7])
 @pytest.mark.parametrize("share", [0.05, 0.7, 0.99])
 def test_failures_from_the_start_are_never_told_as_begun(tmp_path, since_s, share):

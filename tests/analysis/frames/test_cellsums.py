@@ -17,6 +17,7 @@ def rows(tmp_path_factory):
     return load_run(path).intervals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
 def test_blocks_change_no_sum(rows, monkeypatch, size):
     """Of one column, of two, of a histogram."""

@@ -49,6 +49,7 @@ def test_the_report_has_the_reasons(tmp_path):
     assert [failure.message for failure in failures(path, 5)] == ["status 500", "x"]
 
 
+@pytest.mark.slow
 def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
     """Of its endpoint and error; an unreadable event is left out."""
     path = write_run(tmp_path / "run")

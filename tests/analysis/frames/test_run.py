@@ -31,6 +31,7 @@ def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
     assert cell["count"].tolist() == [6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS])
 def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
     """A killed run may lack any of them."""
@@ -81,6 +82,7 @@ def test_no_manifest_is_no_run(tmp_path):
         load_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_random_damage_never_raises(tmp_path):
     """Bytes flipped and files cut at random: a verdict all the same."""
     chance = random.Random(4)

@@ -47,6 +47,7 @@ def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, pla
     return said
 
 
+@pytest.mark.slow
 def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
     """And not for a threshold without `abort`, which every window breaks here."""
     errors = PLAN.model_copy(update={"thresholds": [PLAN.thresholds[0], PLAN.thresholds[2]]})
@@ -59,11 +60,13 @@ def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
     assert re.search(r"to 3[1-3] s$", said[first])
 
 
+@pytest.mark.slow
 def test_a_healthy_run_goes_on(tmp_path):
     """To its end; a window that is not over yet has few requests, and breaks nothing."""
     assert not any(watched(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_healthy_run_of_slow_answers_goes_on(tmp_path):
     """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
     plan = PLAN.model_copy(update={"deadline": 5.0, "thresholds": PLAN.thresholds[1:2]})

@@ -18,6 +18,7 @@ from simulation.stairs import served, stairs
 from simulation.traffic import poisson, queue, run_of, run_of_seconds
 
 
+@pytest.mark.slow
 def test_recovery_is_looked_for_only_where_load_became_less():
     """Not on the way up, where each step has calmer ones before it."""
     found = degradation_of(served(stairs([50, 100, 150, 50], seconds=20), capacity_rps=400))
@@ -48,6 +49,7 @@ def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     assert {finding.word for finding in notes(found)} == {Word.PASS}
 
 
+@pytest.mark.slow
 def test_nothing_is_concluded_where_the_generator_was_late():
     """No collapse, no metastable state, no slow refusals, no law, no drift, and no capacity: it measured itself."""
     plan = stairs([20, 50, 80, 120, 200, 80], seconds=20)
@@ -87,6 +89,7 @@ def test_what_decides_spoils_the_phase_that_it_was_in():
     assert {step.word for step in degradation_of(asleep).curve.rising} == {Word.INVALID}
 
 
+@pytest.mark.slow
 def test_a_warm_up_that_was_too_short_is_told():
     """With when it had settled."""
     phases = [
@@ -101,6 +104,7 @@ def test_a_warm_up_that_was_too_short_is_told():
     assert finding.what.startswith("response times: settled after 4")
 
 
+@pytest.mark.slow
 def test_the_view_has_a_chart_and_a_sentence_for_each():
     """Of a long run that had everything."""
     run = served(stairs([50, 100, 200, 300, 50], seconds=130), capacity_rps=150)

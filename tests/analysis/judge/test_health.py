@@ -48,6 +48,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
     assert "4 thresholds hold" in verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("knobs", "word", "what"),
     [
@@ -95,6 +96,7 @@ def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
     assert "the target died after 0 s" in verdict.reason.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -137,6 +139,7 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     assert any("were sent twice" in finding.what for finding in verdict_on_run(run).findings) == is_told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unsent", "word"), [(1, Word.PASS), (500, Word.INVALID)])
 @pytest.mark.parametrize(
     ("want", "told"), [("ports", "no free port"), ("files", "no file left to open"), ("memory", "no memory")]
@@ -204,6 +207,7 @@ RAISED = """Count,Message,Traceback,Nodes
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "word"), [(5, Word.PASS), (500, Word.INCONCLUSIVE)])
 def test_what_the_users_own_code_raised_is_told(tmp_path, times, word):
     """With the most frequent one and its place, also in the report; too much of it was not the load that was meant."""
@@ -237,6 +241,7 @@ def test_invalid_beats_fail_beats_inconclusive_beats_pass(tmp_path):
     assert words == [Word.INVALID, Word.FAIL, Word.INCONCLUSIVE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("knobs", "code"),
     [

@@ -40,6 +40,7 @@ def test_past_its_capacity_a_queue_answers_too_late(curve):
     assert curve.rising[-1].throughput_rps == pytest.approx(CAPACITY_RPS, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ended", "past"), [("throttled", Past.SHED), ("server_error", Past.FAILED)])
 def test_shedding_is_told_from_failure(ended, past):
     """Either keeps its goodput; who failed is no better for it."""

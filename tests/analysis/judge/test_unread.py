@@ -29,6 +29,7 @@ def found(verdict):
     return [finding.word for finding in verdict.findings if "a limit of loadproof" in finding.what]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "words"),
     [

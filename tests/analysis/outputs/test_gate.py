@@ -107,6 +107,7 @@ def test_lenient_is_lenient_with_inconclusive_only(word):
     assert found.exit_code(lenient=True) is (ExitCode.PASS if word is Word.INCONCLUSIVE else EXIT_CODES[word])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])
 def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
     """An annotation, the summary on the workflow's page, and the exit code that was asked for."""

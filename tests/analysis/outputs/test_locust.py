@@ -88,6 +88,7 @@ def test_nothing_is_loaded_from_anywhere(hostile):
     assert "url(http" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
     """Generator, coordinated omission, rounding, failures, percentiles since the start."""
@@ -122,6 +123,7 @@ def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path)
     assert "19 rarer ones" in summary
 
 
+@pytest.mark.slow
 def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
     """And it is said how many were left out."""
     rows = [stats_row(f"/item/{number}", failures=number % 7, p95_ms=10 + number % 90) for number in range(5000)]
@@ -134,6 +136,7 @@ def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
     assert {row["failures"] for row in content["endpoints"][:700]} == {6}
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):
     """Two hours, a row a second."""
@@ -165,6 +168,7 @@ def test_an_empty_run_gives_a_report(tmp_path):
     assert found.verdict.word == "INCONCLUSIVE"
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
     """Fast failures are no answers."""

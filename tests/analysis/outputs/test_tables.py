@@ -88,6 +88,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("knobs", "broken"),
     [
@@ -187,6 +188,7 @@ def test_escaped_text_is_printable_and_keeps_what_was(text):
         assert escaped(text) == text
 
 
+@pytest.mark.slow
 def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
     """Another time, another process: no clock in them."""
     run = load_run(write_run(tmp_path / "run"))

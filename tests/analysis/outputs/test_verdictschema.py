@@ -26,6 +26,7 @@ def check(path):
         assert errors({other: value for other, value in verdict.items() if other != key}), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.parent.name)
 def test_verdicts_on_csvs_keep_to_the_published_schema(path):
     """Of every Locust, with thresholds and without."""
@@ -40,6 +41,7 @@ def test_the_schema_knows_what_the_percentiles_of_locust_are():
     assert errors(verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
 def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms, code):
     """From the command line."""
@@ -49,6 +51,7 @@ def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms, code)
     check(tmp_path / "run_verdict.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
 def test_verdicts_on_logs_keep_to_the_published_schema(tmp_path, limit_ms, code):
     """PASS, FAIL and none."""

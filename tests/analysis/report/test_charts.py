@@ -77,6 +77,7 @@ def test_no_axis_shows_tex(curve, tested):
     assert "$" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
     """And nothing else of what was sent: cells may be tens of millions, and a page has many charts."""
@@ -96,6 +97,7 @@ def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_no_chart_of_a_page_shows_tex(tmp_path):
     """Neither an axis nor a legend."""

@@ -67,6 +67,7 @@ def test_a_picture_is_as_wide_as_its_place_and_says_what_it_shows():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 @pytest.mark.parametrize(
     "name", ["#040506", 'id="x" url(#p) 1.23456', "font: 9px serif; a", "<b>&amp;</b>", 'a="0.12345"']

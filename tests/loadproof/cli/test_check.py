@@ -10,6 +10,7 @@ from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
 
+@pytest.mark.slow
 def test_check_tells_what_a_scenario_would_send():
     """Model, clients, requests, and the samples of each threshold."""
     done = in_process("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")

@@ -56,6 +56,7 @@ def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, thresholds):
     assert len(bodies) == thresholds
 
 
+@pytest.mark.slow
 def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
     run = write_run(tmp_path / "run")
     with webhook(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n") as (url, _), fake_telegram() as telegram:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 
+import pytest
 from markupsafe import Markup
 
 from loadproof.analysis.report.drawing import Drawing
@@ -53,6 +54,7 @@ def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_pa
     assert "can't be created" in refused("report", prefix, "--out", tmp_path / "thresholds.yaml" / "below")
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_hostile_names_inert(tmp_path, monkeypatch):
     """Escape sequences in a phase's name move no cursor."""
     monkeypatch.setattr(Drawing, "svg", lambda *_: Markup())

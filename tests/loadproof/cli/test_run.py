@@ -9,6 +9,7 @@ from tests.loadproof.cli.refusals import refused
 from tests.servers import answering, serving
 
 
+@pytest.mark.slow
 def test_usage_errors_are_exit_code_2():
     """No arguments, unknown ones."""
     assert "Missing argument" in refused("run")

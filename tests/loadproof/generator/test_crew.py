@@ -142,6 +142,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
     assert three.end() == pytest.approx(three.manifest.scenario.timeouts.total + 1, abs=0.1)
 
 
+@pytest.mark.slow
 @given(
     ahead_s=st.lists(st.floats(-3, 30), min_size=1, max_size=3),
     way_s=st.floats(0.0001, 0.2),
@@ -285,6 +286,7 @@ def test_a_worker_that_never_reported_at_all_is_lost_too(three):
     assert lost(three) == ["worker 3 stopped reporting"]
 
 
+@pytest.mark.slow
 @given(
     times_s=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 6)), max_size=30),
     end_s=st.floats(3, 9),

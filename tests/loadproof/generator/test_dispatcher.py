@@ -202,6 +202,7 @@ def test_what_finds_every_allowed_user_busy_is_dropped_and_told():
     assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
 
 
+@pytest.mark.slow
 def test_who_has_an_answer_but_had_no_turn_since_is_not_free():
     """What is refused at once is over before it waited: its user lets others run, and more arrivals are due by then."""
 

@@ -69,6 +69,7 @@ def test_both_send_the_same_and_read_the_same(answer):
     assert seen[0][1].count(b"pay.example.test") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("timeouts", "script", "message"),
     [

@@ -168,6 +168,7 @@ def test_a_body_that_is_too_long_is_timed_to_its_end():
         assert again.connect_s == 0
 
 
+@pytest.mark.slow
 def test_failures_leave_nothing_behind():
     """No cycle that would wait for the garbage collector."""
     gc.collect()

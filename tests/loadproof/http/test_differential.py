@@ -215,6 +215,7 @@ def test_outcomes_are_those_of_requests_or_differ_for_a_reason():
     assert set(reasons) == {*REFUSED, CUT_HEADERS, NO_BODY, AT_ONCE}, "a reason that explains nothing any more"
 
 
+@pytest.mark.slow
 def test_the_server_misbehaves_in_every_way():
     """Each fault, split and ending comes up often enough to matter."""
     cases = [make_case(number) for number in range(CASES)]

@@ -47,6 +47,7 @@ def outcomes(url: str) -> Counter[object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_a_server_that_refuses_early_and_closes_is_heard(status):
     """Each time, with its headers and its body; a 429 that is taken for a failed connection is a wrong verdict."""
@@ -54,6 +55,7 @@ def test_a_server_that_refuses_early_and_closes_is_heard(status):
         assert outcomes(url) == {(status, "3", b"no"): TIMES}
 
 
+@pytest.mark.slow
 def test_over_tls_it_is_heard_too(certificate):
     """The same, encrypted."""
     with tls_serving(certificate, refusing(413)) as url:

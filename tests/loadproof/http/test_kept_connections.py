@@ -308,6 +308,7 @@ def send_at_a_pace(url: str, *, pace_s: float, times: int, clients: int, **timeo
     return ended
 
 
+@pytest.mark.slow
 def test_idle_connections_are_ours_to_close_first():
     """The server's idle timeout is the pace: it never closes one, and no request meets a closed one."""
     server = IdleTimeout(0.4)
@@ -319,6 +320,7 @@ def test_idle_connections_are_ours_to_close_first():
         assert server.closed_by_us >= 100
 
 
+@pytest.mark.slow
 def test_a_connection_in_use_is_no_idle_one():
     """However long its answer takes, and if its users come back in time."""
 
@@ -337,6 +339,7 @@ def test_a_connection_in_use_is_no_idle_one():
     assert numbers == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
     """The event loop may be busy: whoever sends looks at the clock, too."""
     numbers: list[int] = []

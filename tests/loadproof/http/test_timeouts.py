@@ -24,6 +24,7 @@ def test_silence_ends_in_a_timeout(beginning):
         get(url, timeouts=RequestTimeouts(20.0, 0.1))
 
 
+@pytest.mark.slow
 def test_an_endless_body_ends_in_a_timeout():
     """A byte now and then is no progress: the limit is on the whole answer."""
     sent = []
@@ -41,6 +42,7 @@ def test_an_endless_body_ends_in_a_timeout():
     assert len(sent) > 2
 
 
+@pytest.mark.slow
 def test_the_first_byte_has_a_timeout_of_its_own():
     """A slow body doesn't fall under it."""
 

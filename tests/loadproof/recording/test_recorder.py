@@ -77,6 +77,7 @@ def written(path, reports):
     return load_run(path)
 
 
+@pytest.mark.slow
 @given(st.lists(event, max_size=60), st.integers(1, 20), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     tmp_path_factory, events, every, workers, chance: random.Random
@@ -101,6 +102,7 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     assert split.generator["sent"].sum() == together.generator["sent"].sum()
 
 
+@pytest.mark.slow
 @given(st.lists(event, max_size=60))
 def test_every_request_is_counted_once(tmp_path_factory, events):
     """sent = sum of outcomes + unsent + abandoned; offered = sent + dropped; good is at most ok."""

@@ -128,6 +128,7 @@ def test_a_terminal_that_fails_is_told_once_and_ends_nothing(capsys, terminal, e
     assert not console._render_hooks
 
 
+@pytest.mark.slow
 def test_a_terminal_that_stands_still_stops_nobody():
     """Ctrl-S, or a pipe that nobody reads: showing returns at once, and ending after a moment."""
     reading, writing = os.pipe()

@@ -112,6 +112,7 @@ def test_a_server_that_dies_is_not_waited_for(tmp_path, monkeypatch):
     assert "User requested shutdown" in (tmp_path / "redis.log").read_text()
 
 
+@pytest.mark.slow
 def test_without_a_server_and_without_the_package_nothing_starts(tmp_path, monkeypatch):
     """One message with both remedies, before the first packet, from `run` as from `check`."""
     monkeypatch.delenv("REDIS_URL", raising=False)

@@ -83,6 +83,7 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
     assert vacuity(parse_expectation(expect), Longest(10, "")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -198,6 +198,7 @@ def mutated(text: str, chance: random.Random) -> str:
     return "".join(pieces)
 
 
+@pytest.mark.slow
 def test_mutated_yaml_never_ends_in_a_traceback(tmp_path):
     """Accepted, or refused in printable lines; both happen."""
     chance, path = random.Random(1), tmp_path / "mutated.yaml"

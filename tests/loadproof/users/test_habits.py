@@ -108,6 +108,7 @@ def test_requests_of_one_task_make_up_for_no_arrival_of_another(tmp_path):
     assert "arrivals of health sent nothing" in invalid(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["closed", "open"])
 def test_many_requests_of_one_task_hide_no_turn_of_another(tmp_path, plan):
     """What counts are turns and arrivals, not what they send."""

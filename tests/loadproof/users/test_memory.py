@@ -84,6 +84,7 @@ def traced_bytes(recorder: Recorder, second: int) -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing_target", [refused, garbage])
 def test_failing_requests_do_not_grow_memory(failing_target: Callable[[], AbstractContextManager[str]]):
     """Not by an exception a request, nor by less; measured from when all has been made once."""

@@ -115,6 +115,7 @@ def test_what_this_machine_lacks_is_no_outcome():
     assert outcome_of(HealthUser, b"", connect=connect) == "want of ports"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user_class", [HealthUser, BalanceUser, TransactionUser, WebhookUser])
 @pytest.mark.parametrize("body", [DEEP, LONG, b'{"balance": NaN}', b"\xff\xfe", b"", b'{"status":' + LONG + b"}"])
 def test_whatever_a_parser_raises_is_invalid(user_class, body):

@@ -75,6 +75,7 @@ def test_who_knows_one_function_only_reports_the_end_as_well(server):
     assert sum("recovered" in text for text in server.texts) == 2
 
 
+@pytest.mark.slow
 def test_two_workers_that_see_the_same_send_one_message(server, tmp_path):
     """And one when neither sees it any more."""
     with (
@@ -108,6 +109,7 @@ def test_without_a_chat_incidents_are_logged_and_counted(caplog):
         assert eventually(lambda: "incident: disk-nearly-full: 1 % free" in caplog.text)
 
 
+@pytest.mark.slow
 def test_reporting_never_waits_for_a_chat_that_hangs(server):
     """Nor does the end of the program, beyond its two seconds."""
     server.next_answers.extend([Answer(200, {"ok": True}, delay_s=6)] * 5)
@@ -179,6 +181,7 @@ def test_an_incident_that_cannot_be_kept_is_in_the_log_all_the_same(caplog):
         assert eventually(lambda: "incident: redis-lost: refused" in caplog.text)
 
 
+@pytest.mark.slow
 def test_while_the_application_runs_it_is_watched(server, tmp_path):
     """A ledger that is gone, and back: told once, ended once; then all threads have ended."""
     path = tmp_path / "ledger.sqlite3"

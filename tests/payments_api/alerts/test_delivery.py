@@ -118,6 +118,7 @@ def test_a_message_that_is_refused_for_good_does_not_hold_up_the_next(incidents,
     assert server.texts == ["second: x"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["first_waiting", "done_with"])
 def test_a_file_that_is_unusable_for_a_while_ends_nothing_and_repeats_nothing(incidents, server, tmp_path, broken):
     """A full disk, or a long lock, before or after a message was sent: the rest follows, each once."""
@@ -153,6 +154,7 @@ def test_a_file_that_stays_unusable_does_not_hold_up_the_end(incidents, server, 
     assert not only._thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):
     """For the second that it asks, in real time."""
     server.next_answers.append(too_many(1))

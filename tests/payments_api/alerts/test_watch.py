@@ -128,6 +128,7 @@ def test_the_free_share_is_what_the_machine_says(tmp_path):
     assert disk_free_ratio(tmp_path / "none") == 1.0
 
 
+@pytest.mark.slow
 def test_the_pulse_tells_how_long_the_loop_stood_still():
     """By the real clock, for as long as a call blocks it."""
 

@@ -112,6 +112,7 @@ def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, repo
     ]
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch):
     """Also one that does not end itself."""
     monkeypatch.setattr(background.sys, "executable", "/bin/cat")

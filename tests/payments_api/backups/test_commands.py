@@ -105,6 +105,7 @@ def test_wrong_input_is_2_and_a_remedy(place, capsys, mistake):
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_secrets_are_never_printed(ledger, capsys, monkeypatch):
     """Nor are they options: there is none that takes one."""
     for name, value in credentials("http://127.0.0.1:9").items():

@@ -29,6 +29,7 @@ def unproved(_: Path) -> str:
     return "not started"
 
 
+@pytest.mark.slow
 def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
     """In several parts; the names are those of a directory, and there is nothing else."""
     with changed(ledger) as database:
@@ -98,6 +99,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_storage_that_refuses_is_quoted_without_secrets(ledger, status):
     """Whatever it quotes of ours."""
@@ -112,6 +114,7 @@ def test_a_storage_that_refuses_is_quoted_without_secrets(ledger, status):
     assert SECRET not in line
 
 
+@pytest.mark.slow
 def test_a_storage_that_never_answers_is_given_up(ledger):
     """After the time for a request, and its repetitions."""
 
@@ -127,6 +130,7 @@ def test_a_storage_that_never_answers_is_given_up(ledger):
         assert time.monotonic() - began_s < 8
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_not_there_is_told(ledger, storage):
     """Nobody listens."""
     with serving(answering()) as url:
