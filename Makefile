@@ -8,7 +8,7 @@ FUZZ_S ?= 600
 ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
-MUTATION_S ?= 600
+MUTATION_S ?= 480
 TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
@@ -81,7 +81,7 @@ check-all: $(VENV)/developed ## Like check, with all simulations, the long tests
 	@$(MAKE) --no-print-directory test-long
 	@$(MAKE) --no-print-directory mutation
 
-mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 600): do tests notice?
+mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 480): do tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-throughput: $(VENV)/developed ## Compare the speed of loadproof, Locust's clients, k6, hey and wrk (needs them and nginx).

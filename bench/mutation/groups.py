@@ -43,8 +43,17 @@ GROUPS: Final = {
     ),
     "users": Group(("loadproof/users/*.py",), ("tests/loadproof/users", *_WHOLE_RUNS), confirms=True),
     "crew": Group(
-        tuple(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
-        ("tests/loadproof/generator", "tests/loadproof/recording", *_WHOLE_RUNS),
+        (
+            *(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
+            "loadproof/run/course.py",
+            "loadproof/run/listener.py",
+        ),
+        (
+            "tests/loadproof/generator",
+            "tests/loadproof/recording",
+            "tests/loadproof/run/test_course.py",
+            *_WHOLE_RUNS,
+        ),
         confirms=True,
     ),
 }
