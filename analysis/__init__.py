@@ -1,1 +1,1 @@
-"""The judge: from a run directory to a verdict and a report, without Locust."""
+"""The judge: turns a run directory into a verdict and a report, without Locust."""

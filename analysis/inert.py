@@ -1,4 +1,4 @@
-"""Text from outside to Markdown that only shows it, and to a length that a table bears.
+"""Escapes text from outside, so that Markdown only displays it, and shortens it to fit a table.
 
 Endpoint names, addresses and event details come from files that anybody may have written.
 """
@@ -14,7 +14,7 @@ _MEANINGFUL: Final = re.compile(r"([\\`*_{}\[\]()#+!|<>~&@:$^=-])")
 
 
 def markdown(text: str) -> str:
-    """For one cell of a Markdown table: each character that could mean something is escaped."""
+    """For one cell of a Markdown table: every character that could have a meaning is escaped."""
     return _MEANINGFUL.sub(r"\\\1", escaped(text))
 
 

@@ -1,3 +1,3 @@
-"""From a scenario to a run directory, and from that to a verdict and a report."""
+"""Turns a scenario into a run directory, and that into a verdict and a report."""
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""`python -m loadproof`: the same as the `loadproof` command, which takes no module from where it is called."""
+"""`python -m loadproof`: the same as the `loadproof` command, which imports no module from the working directory."""
 
 import sys
 from pathlib import Path

@@ -22,7 +22,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class ExitCode(IntEnum):
-    """How the program ends; `make` turns all but 0 into its own 2."""
+    """How the program ends; `make` turns every code except 0 into its own 2."""
 
     PASS = 0
     FAIL = 1
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with what we were given; prints as `where: what, got X; remedy`."""
+    """One thing that is wrong with the input; prints as `where: what, got X; remedy`."""
 
     where: str
     what: str
@@ -49,7 +49,7 @@ class Problem:
 
 
 class LoadproofError(Exception):
-    """Expected trouble; `exit_code` is how the program ends when nobody catches it."""
+    """An expected error; `exit_code` is how the program ends if nobody catches it."""
 
     exit_code = ExitCode.NOTHING_MEASURED
 
@@ -63,11 +63,11 @@ class InputError(LoadproofError):
 
 
 class UnsafeTargetError(LoadproofError):
-    """A host that nobody allowed to be loaded."""
+    """A host that is not allowed to be loaded."""
 
 
 class TargetError(LoadproofError):
-    """The target is down, not ready, or not what it says."""
+    """The target is down, not ready, or not what it claims to be."""
 
 
 class OutputError(LoadproofError):
@@ -75,17 +75,17 @@ class OutputError(LoadproofError):
 
 
 class RunDirectoryError(LoadproofError):
-    """A run directory that can't be read, or is of another format version."""
+    """A run directory that can't be read, or has another format version."""
 
 
 class InvalidRunError(LoadproofError):
-    """What was measured is no run, and there is no verdict that says so."""
+    """What was measured is not a valid run, and no verdict could be written that says so."""
 
     exit_code = ExitCode.INVALID
 
 
 def escaped(text: str) -> str:
-    """`text` without characters that move the cursor or the direction of writing: inert in a terminal."""
+    """`text` without characters that move the cursor or change the writing direction: inert in a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -1,7 +1,7 @@
 """Log-linear histograms of times in whole microseconds, 1 µs to 60 s, with a bucket error of at most 0.39 %.
 
 The layout is that of HdrHistogram(1, 60_000_000, 2 significant digits): exact below 256 µs, then 128
-buckets an octave. Merging is addition, so seconds, workers and phases add up in any order.
+buckets per octave. Merging is addition, so seconds, workers and phases add up in any order.
 Source: https://hdrhistogram.github.io/HdrHistogram/ (bucket and sub-bucket layout).
 """
 
@@ -46,15 +46,15 @@ _BOUNDS_US = _lower_bounds_us()
 LOWER_US: NDArray[np.int64] = _BOUNDS_US[:-1]
 """Shape (BUCKETS,): the smallest time of each bucket."""
 UPPER_US: NDArray[np.int64] = _BOUNDS_US[1:] - 1
-"""Shape (BUCKETS,): the largest whole time of each bucket."""
+"""Shape (BUCKETS,): the largest time in whole microseconds of each bucket."""
 MIDPOINT_US: NDArray[np.float64] = (LOWER_US + UPPER_US) / 2
-"""Shape (BUCKETS,): what a bucket's members are taken for."""
+"""Shape (BUCKETS,): the value that stands for a bucket's members."""
 
 
 def value_at_rank(counts: NDArray[np.int64], rank: int) -> float:
-    """The midpoint in µs of the bucket that holds the `rank`-th smallest value, counted from 1.
+    """The midpoint in µs of the bucket that holds the `rank`-th smallest value, counting from 1.
 
-    `counts` has shape (BUCKETS,). ValueError when there is no such rank.
+    `counts` has shape (BUCKETS,). ValueError if there is no such rank.
     """
     cumulative = np.cumsum(counts)
     if not 1 <= rank <= cumulative[-1]:

@@ -1,4 +1,4 @@
-"""The exclusive classes that a request can end in, and how an answer is put into one of them."""
+"""The outcomes that a request can have, exactly one each, and how an answer is classified."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What a request ended as, exactly one of these; its text is what files and thresholds say."""
+    """How a request ended: exactly one of these. Its text is what files and thresholds use."""
 
-    # As fast as any text's; Enum's own is a Python function, and each request is counted under its outcome.
+    # As fast as str's own; Enum's is a Python function, and each request is counted by its outcome.
     __hash__ = str.__hash__
 
     OK = "ok"
-    """What the user expected; a deliberate 422 included."""
+    """What the user expected, including a deliberate 422."""
     THROTTLED = "throttled"
     """429, or 503 with Retry-After."""
     REJECTED = "rejected"
@@ -20,30 +20,30 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     """A wrong status, header or body."""
     SERVER_ERROR = "server_error"
-    """5xx, but for a 503 with Retry-After."""
+    """5xx, except a 503 with Retry-After."""
     TIMEOUT = "timeout"
     """It took longer than one of its timeouts."""
     CONNECTION = "connection"
-    """Refused, reset, closed too early, or not HTTP."""
+    """The connection was refused, reset or closed too early, or the answer isn't HTTP."""
 
 
 ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.CONNECTION})
-"""The outcomes that the error ratio counts; throttled and rejected have ratios of their own."""
+"""The outcomes that count in the error ratio; throttled and rejected have ratios of their own."""
 
 DROPPED = "dropped"
-"""Beside the outcomes: an arrival of the open model that was never sent, because no user was free."""
+"""In addition to the outcomes: an arrival of the open model that was never sent, because no user was free."""
 MISSED = "missed"
-"""A turn of the closed model that was never sent: its user still waited for an answer."""
+"""A turn of the closed model that was never sent, because its user was still waiting for an answer."""
 BACKED_OFF = "backed_off"
-"""A turn that was never sent: its user had been throttled, and honoured the Retry-After."""
+"""A turn that was never sent, because its user had been throttled and respected the Retry-After."""
 UNSENT = frozenset({DROPPED, MISSED, BACKED_OFF})
 
 SETUP = "setup"
-"""In the place of a phase: what `on_start` and `on_stop` send, outside the plan."""
+"""In place of a phase: what `on_start` and `on_stop` send, outside the plan."""
 
 
 def classify(status: int, *, as_expected: bool, has_retry_after: bool) -> Outcome:
-    """The outcome of an answer that arrived whole.
+    """The outcome of an answer that arrived completely.
 
     `as_expected` is the user's own check of status, headers and body, and comes first: a user who
     sends a forged webhook expects its 401.

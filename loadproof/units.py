@@ -1,4 +1,4 @@
-"""Quantities as people write them ('500 ms', '1000 rps', '1 %') to SI floats, and back."""
+"""Converts quantities as people write them ('500 ms', '1000 rps', '1 %') to SI floats and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Notation:
     """Its name in messages."""
     example: str
     factors: Mapping[str, float]
-    """By unit, what one of it is in SI units (s, 1/s, 0-1)."""
+    """By unit, its value in SI units (s, 1/s, 0-1)."""
 
 
 class Dimension(Enum):
@@ -36,8 +36,8 @@ _QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-
 def parse_quantity(text: object, dimension: Dimension) -> float:
     """The value in SI units (s, 1/s, 0-1), never negative; ValueError says what was expected.
 
-    A bare number is refused where the dimension has units: '10' seconds and '10' milliseconds
-    differ by a factor that no load test survives.
+    A bare number is refused if the dimension has units: '10' seconds and '10' milliseconds differ by a factor that no
+    load test survives.
     """
     notation = dimension.value
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
@@ -49,7 +49,7 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits in the unit that reads best: '0 s', '0.42 ms', '185 ms', '1.5 s', '10 min'; NaN: '–'."""
+    """Three significant digits in the most readable unit: '0 s', '0.42 ms', '185 ms', '1.5 s', '10 min'; NaN: '–'."""
     if math.isnan(seconds):
         return "–"
     if 0 < abs(seconds) < 1:
@@ -60,9 +60,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_quantity(value: float, dimension: Dimension) -> str:
-    """A value in SI units (s, 1/s, 0-1) with three significant digits and its unit; '–' of NaN.
+    """A value in SI units (s, 1/s, 0-1) with three significant digits and its unit; '–' for NaN.
 
-    A ratio below one is never '100 %', nor one above zero '0 %', and counts are whole.
+    A ratio below one is never '100 %', one above zero never '0 %', and counts are whole.
     """
     if math.isnan(value):
         return "–"

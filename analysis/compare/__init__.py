@@ -1,1 +1,1 @@
-"""Several runs to a difference."""
+"""Compares runs."""

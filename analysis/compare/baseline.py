@@ -1,4 +1,4 @@
-"""A run's baseline: which run may be one, and what besides the target differs between the two."""
+"""A run's baseline: which run is eligible, and what differs between the two besides the target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_baseline(path: Path, scenario: Scenario) -> Run:
-    """A run of this scenario; RunDirectoryError for one with other phases or endpoints, or a broken measurement."""
+    """A run of this scenario; RunDirectoryError if it has other phases or endpoints, or is a broken measurement."""
     baseline = load_run(path)
     theirs = baseline.manifest.scenario
     if plan_phases(theirs) != plan_phases(scenario) or theirs.mix.keys() != scenario.mix.keys():
@@ -32,13 +32,13 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
 
 
 def _settings(theirs: Scenario, ours: Scenario) -> dict[str, tuple[str, str]]:
-    """Of the embedded target, each by its name and as a scenario writes it."""
+    """Settings of the embedded target that differ, each by its name and as a scenario writes it."""
     was, now = (scenario.settings.model_dump(mode="json") for scenario in (theirs, ours))
     return {f"settings.{name}": (json.dumps(was[name]), json.dumps(value)) for name, value in now.items()}
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
-    """What besides the target differs between the two, and may be why they do."""
+    """What besides the target differs between the two, and may explain why their results do."""
     ours, theirs = run.manifest, baseline.manifest
     pairs = {
         "ended": (theirs.ending, ours.ending),

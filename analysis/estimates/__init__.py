@@ -1,1 +1,1 @@
-"""Tables to values with their evidence: how large, how sure, of how many samples."""
+"""Turns tables into values with their evidence: how large, how certain, from how many samples."""

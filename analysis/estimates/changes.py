@@ -1,4 +1,4 @@
-"""Two runs to what changed from the one to the other, phase by phase and endpoint by endpoint."""
+"""What changed from one run to another, phase by phase and endpoint by endpoint."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 NOTICED: Final = 0.05
-"""A change of a time by this part is worth a word; a change of the goodput ratio by a tenth of it."""
+"""A change of a time by this fraction is worth mentioning; of the goodput ratio, a tenth of it."""
 _OF_RATIO: Final = 10
 
 
 class Move(NamedTuple):
-    """Of one quantity."""
+    """The change of one quantity."""
 
     what: str
     """With both values: 'p95 of balance in steady 20 ms → 23 ms (+15 %)'."""
     worse: float
-    """By which part; below zero: better."""
+    """By which fraction it got worse; negative: better."""
     is_clear: bool
-    """Not by the chance of sampling alone: the two intervals don't meet."""
+    """More than sampling noise: the two intervals don't overlap."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One phase and endpoint (None: all), beside the baseline's."""
+    """One phase and endpoint (None: all), compared with the baseline's."""
 
     candidate: SummaryRow
     baseline: SummaryRow
 
     def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
-        """Of the response time of `ok` answers: the baseline's, the candidate's."""
+        """Of the response time of `ok` answers: the baseline's estimate, the candidate's."""
         for quantile in QUANTILES:
             yield self.baseline.response[quantile], self.candidate.response[quantile]
 
     def moves(self) -> Iterator[Move]:
-        """Of quantiles with enough samples beyond them in both, and of the goodput ratio."""
+        """Changes of quantiles with enough samples beyond them in both runs, and of the goodput ratio."""
         place = f"{self.candidate.endpoint or 'all endpoints'} in {self.candidate.phase.name}"
         for quantile, (was, now) in zip(QUANTILES, self.quantiles(), strict=True):
             if was and now and was.value > 0 and (1 - quantile) * min(was.n, now.n) >= SAMPLES_BEYOND_QUANTILE:
@@ -62,7 +62,7 @@ def _are_apart(was: Estimate, now: Estimate) -> bool:
 
 
 def changes(run: Run, baseline: Run) -> list[Change]:
-    """Each measured phase with all endpoints together, then each of them."""
+    """For each measured phase all endpoints together, then each endpoint."""
     before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
     return [
         Change(candidate=row, baseline=before[row.phase.name, row.endpoint])
@@ -72,9 +72,9 @@ def changes(run: Run, baseline: Run) -> list[Change]:
 
 
 def largest_moves(run: Run, baseline: Run) -> list[Move]:
-    """What is worth a word, the worst first: of all endpoints together, and of each where it is clear.
+    """Changes worth mentioning, the worst first: of all endpoints together, and of single ones if they are clear.
 
-    Of a few requests of one endpoint quantiles wander so far that every run would have some.
+    With few requests per endpoint, quantiles fluctuate so much that every run would have some.
     """
     moves = [
         move

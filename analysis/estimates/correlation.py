@@ -1,9 +1,9 @@
-"""Values of seconds to how much less they tell than independent ones: the block bootstrap's variance, in closed form.
+"""How much less correlated seconds tell than independent ones: the block bootstrap's variance, in closed form.
 
-A target that is slow in one second is often slow in the next, so that a thousand answers may tell as little as a
-hundred. Resampling blocks of seconds keeps that; of a sum, the variance over all resamples is that of the sums of
-blocks, and no resampling is needed. Source: Künsch 1989, doi:10.1214/aos/1176347265; Politis & Romano 1992 (circular
-blocks). What coverage this gives is shown in docs/statistics.md.
+A target that is slow in one second is often slow in the next, so a thousand answers may tell as little as a hundred.
+Resampling blocks of seconds preserves that; for a sum, the variance over all resamples is that of the sums of blocks,
+so no resampling is needed. Source: Künsch 1989, doi:10.1214/aos/1176347265; Politis & Romano 1992 (circular blocks).
+What coverage this gives is shown in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_SECONDS: Final = 10
-"""Fewer show no correlation, whatever there is; their samples are taken as independent."""
+"""Fewer show no correlation, whatever there is; their samples are treated as independent."""
 _MANY_SECONDS: Final = 300
-"""Among which blocks see the correlation themselves."""
+"""With this many seconds, blocks capture the correlation themselves."""
 _BY_CHANCE: Final = 1.645
-"""Standard errors that a correlation of none is beyond in one of twenty runs."""
+"""Standard errors that a correlation of zero exceeds in one of twenty runs."""
 _MOST_ALIKE: Final = 0.95
 _UNSEEN_ALIKE: Final = 0.9
-"""How much neighbours are alike, at worst, where too few seconds are there to show it."""
+"""The highest correlation of neighbours that too few seconds could leave unseen."""
 _TAIL: Final = 0.025
 
 
@@ -37,10 +37,10 @@ def design_effect(
     *,
     variance: float | None = None,
 ) -> float:
-    """How many samples of a mean tell as much as one independent one; at least 1.
+    """How many samples of a mean are worth one independent sample; at least 1.
 
     `sums` over `sizes` samples in each second, shapes (seconds,); what differs from phase to phase (their numbers, same
-    shape) was planned, and is no noise. `variance` is that of one sample; left out where samples are hits or not.
+    shape) was planned and is not noise. `variance` is that of one sample; omitted if samples are hits or misses.
     """
     residuals, independent = _residuals(sums, sizes, phases, variance)
     if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
@@ -56,11 +56,12 @@ def cautious_effect(
     *,
     variance: float | None = None,
 ) -> float:
-    """As `design_effect`, and at least what a level would have that wanders too slowly for these seconds to show it.
+    """Like `design_effect`, but at least that of a level that fluctuates too slowly for these seconds to show it.
 
-    Seconds vary by the noise of single samples and by the level's. Of n seconds of an AR(1) level the mean has
-    a part v of its variance and what is seen in them the other, 1 - v. How far a mean goes beyond that was simulated
-    (tests/statistics/test_in_this_run.py); it is Student's t with about 4 + n / 8 degrees of freedom.
+    Seconds vary with the noise of single samples and with the level's. For n seconds of an AR(1) level, the mean has a
+    share v of the level's variance, and the variation seen among the seconds has the rest, 1 - v. How far a mean goes
+    beyond that was simulated (tests/statistics/test_in_this_run.py); it is Student's t with about 4 + n / 8 degrees of
+    freedom.
     """
     n = sums.size
     residuals, independent = _residuals(sums, sizes, phases, variance)
@@ -77,7 +78,7 @@ def cautious_effect(
 def _residuals(
     sums: NDArray[np.int64], sizes: NDArray[np.int64], phases: NDArray[np.int64], variance: float | None
 ) -> tuple[NDArray[np.float64], float]:
-    """What each second's sum has beyond its phase's mean, and the variance that independent samples give their sum."""
+    """How far each second's sum is from its phase's mean, and the variance that independent samples give their sum."""
     residuals, independent = np.zeros(sums.size), 0.0
     for phase in np.unique(phases):
         inside = phases == phase
@@ -89,7 +90,7 @@ def _residuals(
 
 
 def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> float:
-    """How far the mean of what was counted in each second may be off, with 95 % confidence; shapes (seconds,)."""
+    """How far the mean of per-second counts may be off, with 95 % confidence; shapes (seconds,)."""
     if values.size < 2:
         return math.inf
     residuals = np.zeros(values.size)
@@ -103,9 +104,9 @@ def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> 
 def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:
     """The variance of a sum of correlated values with mean 0, shape (n,), and its degrees of freedom.
 
-    Blocks see less correlation than there is, short ones least: what a third of the length misses tells how much.
-    Of few values no block is long enough, and the variance is at least that of an autoregressive level; `independent`
-    is how much of the sum's variance is noise of single samples. Source: Vats & Flegal 2022 (lugsail estimators),
+    Blocks capture less correlation than there is, short ones least: what a third of the length misses tells how much.
+    With few values no block is long enough, so the variance is at least that of an autoregressive level; `independent`
+    is the part of the sum's variance that is noise of single samples. Source: Vats & Flegal 2022 (lugsail estimators),
     doi:10.1093/biomet/asab049.
     """
     length = block_length(residuals)
@@ -116,7 +117,7 @@ def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tu
 
 
 def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> float:
-    """If each second's level comes from the one before it, under noise; 0 where neighbours are alike by chance."""
+    """If each second's level depends on the one before it, under noise; 0 if neighbours are alike by chance."""
     n, variance = residuals.size, float(np.mean(residuals**2))
     correlations = _autocorrelations(residuals, 1)
     if not correlations.size or correlations[0] < _BY_CHANCE / math.sqrt(n):
@@ -124,7 +125,8 @@ def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> fl
     shared = _unbiased(float(correlations[0]), n) * variance
     level = variance - independent / n
     if shared > _MOST_ALIKE * level:
-        # Less than neighbours share: users at a fixed pace vary less than by chance, and all of it is level.
+        # Smaller than what neighbours share: users at a fixed pace vary less than by chance, so all of it is the
+        # level's.
         level = variance
     phi = min(shared / level, _MOST_ALIKE)
     return n * (variance - level + level * (1 + phi) / (1 - phi))
@@ -134,15 +136,15 @@ def _variance_by_blocks(residuals: NDArray[np.float64], length: int) -> float:
     n = residuals.size
     wrapped = np.concatenate([[0.0], np.cumsum(np.concatenate([residuals, residuals[: length - 1]]))])
     sums = wrapped[length:] - wrapped[:-length]
-    # A block's mean lies nearer to the sample's than to the truth.
+    # A block's mean is closer to the sample's mean than to the true one.
     return n / length * float(np.mean(sums**2)) * n / (n - length)
 
 
 def block_length(residuals: NDArray[np.float64]) -> int:
-    """The length of circular blocks: twice what suits the values' own correlation, n^(1/3) to n / 4.
+    """The length of circular blocks: twice what suits the values' own correlation, from n^(1/3) to n / 4.
 
-    Source: Politis & White 2004, doi:10.1081/ETC-120028836, corrected by Patton, Politis & White 2009; twice that, for
-    it is made for the least error of the variance, and coverage suffers more from one that is too small.
+    Source: Politis & White 2004, doi:10.1081/ETC-120028836, corrected by Patton, Politis & White 2009; doubled, because
+    the rule minimises the variance's error, and coverage suffers more from a variance that is too small.
     """
     n = residuals.size
     longest = max(1, n // 4)
@@ -156,29 +158,29 @@ def _suited_length(correlations: NDArray[np.float64], n: int) -> int:
     if not last:
         return 1
     lags = np.arange(1, min(2 * last, correlations.size) + 1)
-    # A flat top that falls off linearly.
+    # A flat top with linear flanks.
     part = np.clip(2 * (1 - lags / (2 * last)), 0, 1) * correlations[: lags.size]
     bias, scale = 2 * float(part @ lags), 1 + 2 * float(part.sum())
     return math.ceil((1.5 * bias**2 / scale**2 * n) ** (1 / 3)) if scale > 0 else 1
 
 
 def _autocorrelations(residuals: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
-    """At lag 1, 2, …, shape (lags,); none of values that don't vary."""
+    """At lag 1, 2, …, shape (lags,); empty if the values don't vary."""
     padded = np.fft.rfft(residuals, 2 * residuals.size)
     covariances: NDArray[np.float64] = np.fft.irfft(padded * padded.conj())[: lags + 1]
     return covariances[1:] / covariances[0] if covariances[0] > 0 else np.array([])
 
 
 def neighbours_correlation(values: NDArray[np.float64]) -> float:
-    """Of values with their successors, -1 to _MOST_ALIKE."""
+    """The correlation of values with their successors, -1 to _MOST_ALIKE."""
     residuals = values - values.mean()
-    # Of values that are all the same, what is left is rounding.
+    # If all values are the same, what remains is rounding.
     found = _autocorrelations(residuals, 1) if np.ptp(residuals) > 1e-9 * abs(values.mean()) else np.array([])
     return min(_MOST_ALIKE, _unbiased(float(found[0]), values.size)) if found.size else 0.0
 
 
 def _unbiased(correlation: float, n: int) -> float:
-    """To the first order, for n values hide some of it.
+    """Corrected to first order, because n values hide some of the correlation.
 
     Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
     """
@@ -186,7 +188,7 @@ def _unbiased(correlation: float, n: int) -> float:
 
 
 def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
-    """The lag after which several in a row are no larger than those of noise; 0 where the first is not."""
+    """The lag after which several in a row are no larger than noise; 0 if the first one isn't."""
     in_a_row = max(5, math.ceil(math.sqrt(math.log10(n))))
     noise = 2 * math.sqrt(math.log10(n) / n)
     quiet = 0
@@ -198,5 +200,5 @@ def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
 
 
 def _students(freedom: float) -> float:
-    """By how much an interval of a few blocks is wider than one of many."""
+    """How much wider an interval from a few blocks is than one from many."""
     return t_quantile(1 - _TAIL, freedom) / normal_quantile(1 - _TAIL)

@@ -1,7 +1,7 @@
-"""A long phase to how much a metric changed over it: the slope through batches, with the interval that noise leaves.
+"""How much a metric changed over a long phase: the slope through batches, with the interval that noise leaves.
 
-Seconds are correlated, batches of them hardly: a trend is looked for in few batch values instead of in many seconds.
-The interval is that of Kendall's tau turned into slopes, so that it is on one side of zero where tau is significant.
+Seconds are correlated, batches of them hardly: the trend is fitted to a few batch values instead of many seconds.
+The interval is that of Kendall's tau turned into slopes, so it is on one side of zero if tau is significant.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from loadproof.scenario.expectation import Metric
 
 MOST_BATCHES: Final = 12
 _BATCH_S: Final = 50
-"""Of a phase that is long enough: far longer than what makes one second like the next."""
+"""In a long phase: far longer than whatever makes one second like the next."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A metric through one phase. `change` is relative to the line's start, of ratios it is the difference (0-1)."""
+    """A metric over one phase. `change` is relative to the line's start; for ratios it is the difference (0-1)."""
 
     metric: Metric
     phase: str
@@ -40,18 +40,18 @@ class Drift:
     """Middles of the batches."""
     values: tuple[float, ...]
     line: tuple[float, float]
-    """Theil and Sen's at the phase's start and end."""
+    """The Theil–Sen line at the phase's start and end."""
     change: Estimate
     tau: float
     p_value: float
-    """How often noise alone produces such a tau."""
+    """How often noise alone produces such a tau, 0-1."""
 
 
 def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
-    """What became of a metric in the scope's first phase; None where too little was seen of it.
+    """How a metric changed over the scope's first phase; None if too little of it was measured.
 
-    Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means holds its false alarms under
-    autocorrelation where the Mann-Kendall test on seconds does not (tests/statistics/test_drift.py).
+    Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means keeps its false-alarm rate under
+    autocorrelation, unlike the Mann-Kendall test on seconds (tests/statistics/test_drift.py).
     """
     span = next(span for span in run.phases if span.name == scope.phases[0])
     start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))
@@ -77,20 +77,20 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
         values=tuple(values.tolist()),
         line=(first, last),
         change=Estimate(slope * scale, low * scale, high * scale, n=sum(each.n for each in known)),
-        # Of values that are all the same there is none.
+        # Values that are all the same have none.
         tau=0.0 if np.isnan(tau.statistic) else float(tau.statistic),
         p_value=1.0 if np.isnan(tau.pvalue) else float(tau.pvalue),
     )
 
 
 def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
-    """The change of `drift(...)`'s metric."""
+    """The change of the metric inside `drift(...)`."""
     drift = drift_in(run, metric.of, scope) if metric.of else None
     return drift.change if drift else None
 
 
 def _base(metric: Metric, first: float, values: np.ndarray) -> float:
-    """What a change is told in parts of."""
+    """The value that the change is expressed relative to."""
     if metric.name in RATIOS:
         return 1.0
     # A steep line may start below zero.

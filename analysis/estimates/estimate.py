@@ -1,4 +1,4 @@
-"""Counts to values with their evidence: the 95 % interval that each lies in, and its number of samples."""
+"""Turns counts into values with their evidence: the 95 % interval of each, and its number of samples."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """How sure an interval has to be, and how much its samples tell."""
+    """How certain an interval has to be, and how much its samples are worth."""
 
     confidence: float = CONFIDENCE
     design_effect: float = 1.0
-    """How many of the samples tell as much as one independent one (loadproof.analysis.estimates.correlation)."""
+    """How many of the samples are worth one independent sample (loadproof.analysis.estimates.correlation)."""
 
     @property
     def tail(self) -> float:
@@ -39,33 +39,33 @@ class Precision:
 
 
 PLAIN: Final = Precision()
-"""Of independent samples."""
+"""For independent samples."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader has to know of it."""
+    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader has to know about it."""
 
     value: float
     low: float
     high: float
     n: int
-    """Samples that stand behind it."""
+    """The number of samples behind it."""
     below: float | None = None
-    """The limit that was asked for, where the samples give no upper end of their own: the value lies below it."""
+    """The limit that was asked about, if the samples give no upper end of their own: the value is below it."""
     confidence: float | None = CONFIDENCE
-    """With which the interval holds the value that more samples would come to; None where nobody knows."""
+    """How confident the interval is to contain the value that more samples would approach; None if unknown."""
     warnings: tuple[str, ...] = ()
-    """Reservations, each a clause that goes on from the value."""
+    """Reservations, each a clause that continues the value."""
 
 
 def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Precision = PLAIN) -> Estimate | None:
-    """A quantile (0-1) in s of a histogram, shape (BUCKETS,); None of no values.
+    """A quantile (0-1) in s of a histogram, shape (BUCKETS,); None if it is empty.
 
-    The interval runs between order statistics whose ranks enclose the quantile's with this confidence whatever
-    the distribution; where the sample is too small for an upper rank, it is open (inf). It takes the outer
-    bounds of their buckets. Source: David & Nagaraja, Order Statistics, section 7.1; for dependent samples
-    Woodruff 1952, doi:10.1080/01621459.1952.10483443.
+    The interval runs between order statistics whose ranks enclose the quantile's with this confidence, whatever the
+    distribution; if the sample is too small for an upper rank, it is open (inf). It uses the outer bounds of their
+    buckets. Source: David & Nagaraja, Order Statistics, section 7.1; for dependent samples Woodruff 1952,
+    doi:10.1080/01621459.1952.10483443.
     """
     return quantile_estimates(counts, (quantile,), precision)[quantile]
 
@@ -73,7 +73,7 @@ def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Pre
 def quantile_estimates(
     counts: NDArray[np.int64], quantiles: Sequence[float], precision: Precision = PLAIN
 ) -> dict[float, Estimate | None]:
-    """As `quantile_estimate`, several at once: tables have thousands of them."""
+    """Like `quantile_estimate`, several at once: tables have thousands of them."""
     cumulative = np.cumsum(counts)
     n = int(cumulative[-1])
     if n == 0:
@@ -97,10 +97,10 @@ def quantile_estimates(
 
 
 def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:
-    """A ratio with Wilson's interval, which stays honest at none and at all; None of no samples."""
+    """A ratio with Wilson's interval, which stays honest for no hits and for all hits; None if there are no samples."""
     if n == 0:
         return None
-    # A damaged file may have lost more of what was sent than of what went well.
+    # A damaged file may have lost more of what was sent than of what succeeded.
     hits = min(hits, n)
     low, high = wilson(np.array([hits / n]), np.array([n / precision.design_effect]), precision.z)
     return Estimate(hits / n, float(low[0]), float(high[0]), n, confidence=precision.confidence)
@@ -109,7 +109,7 @@ def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate 
 def wilson(
     ratio: NDArray[np.float64], n: NDArray[np.float64], z: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bounds of ratios of n > 0 independent samples each; shapes as given.
+    """Bounds of ratios, each of n > 0 independent samples; shapes as given.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -119,7 +119,7 @@ def wilson(
 
 
 def rate_estimate(per_second: NDArray[np.int64], half: float) -> Estimate | None:
-    """Events per second from their counts in each of m seconds, and how far the mean may be off."""
+    """Events per second, from their counts in each of m seconds, and how far the mean may be off."""
     seconds = per_second.size
     if seconds == 0:
         return None
@@ -128,7 +128,7 @@ def rate_estimate(per_second: NDArray[np.int64], half: float) -> Estimate | None
 
 
 def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Estimate | None:
-    """The mean in s of a histogram, shape (BUCKETS,), with Student's interval; None of no values."""
+    """The mean in s of a histogram, shape (BUCKETS,), with Student's interval; None if it is empty."""
     n = int(counts.sum())
     if n == 0:
         return None
@@ -141,16 +141,16 @@ def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Es
 
 
 def mapped(estimate: Estimate, falls: Callable[[float], float]) -> Estimate:
-    """Of what falls as the value rises; both ends of the interval change places."""
+    """The estimate of a quantity that falls as the value rises; the ends of the interval change places."""
     return replace(estimate, value=falls(estimate.value), low=falls(estimate.high), high=falls(estimate.low))
 
 
 def exact(value: float, n: int) -> Estimate:
-    """A value that was counted or seen, not sampled: its interval is itself."""
+    """A value that was counted or observed, not sampled: its interval is the value itself."""
     return Estimate(value, value, value, n, confidence=1.0)
 
 
 def reported(value: float, n: int, *, low: float | None = None, high: float | None = None) -> Estimate:
-    """What another tool made of its samples: its interval is what that one's rounding leaves open."""
+    """Another tool's value: its interval is what that tool's rounding leaves open."""
     bounds = value if low is None else low, value if high is None else high
     return Estimate(value, *bounds, n, confidence=None, warnings=("no sampling error known",))

@@ -1,7 +1,7 @@
-"""What a scope's rows count, to metrics: each by its name in a threshold, with what it reads and how it is estimated.
+"""Turns what a scope's rows count into metrics, each by its name in a threshold: what it reads, how it is estimated.
 
-The names and what may be done with them are in loadproof.scenario.expectation; what takes more than a scope's rows is
-in modules of its own (recovery, drift).
+Their names and uses are defined in loadproof.scenario.expectation; metrics that need more than a scope's rows have
+modules of their own (recovery, drift).
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ QUANTILES: Final = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Reading:
-    """What an estimator is given."""
+    """The input of an estimator."""
 
     metric: Metric
     traffic: Traffic
     scope: Scope
     rows: pd.DataFrame
-    """As the estimator asked for."""
+    """The rows that the estimator asked for."""
 
     @cached_property
     def seconds(self) -> Seconds:
@@ -60,30 +60,30 @@ class Reading:
 
     @cached_property
     def times(self) -> pd.DataFrame:
-        """Of the scope's series and outcome."""
+        """The rows of the scope's series and outcome."""
         return self.rows[(self.rows["series"] == self.scope.series) & (self.rows["outcome"] == self.scope.outcome)]
 
     @cached_property
     def histogram(self) -> NDArray[np.int64]:
-        """Of the times; shape (BUCKETS,)."""
+        """The histogram of the times, shape (BUCKETS,)."""
         return histogram(self.rows, self.scope.series, self.scope.outcome)
 
 
 class Estimator(ABC):
-    """How a metric is worked out."""
+    """How a metric is computed."""
 
     is_sampled: ClassVar[bool] = True
-    """Its interval narrows with the square root of its samples."""
+    """Its interval narrows with the square root of its number of samples."""
     is_seen: ClassVar[bool] = False
-    """It is seen once, and not estimated: of the next run it tells nothing."""
+    """It is observed once rather than estimated, and says nothing about the next run."""
 
     def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-        """What it reads."""
+        """The rows that it reads."""
         return in_scope(intervals, scope)
 
     @abstractmethod
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
-        """One for each kind of noise; None of nothing to estimate from."""
+        """One estimate for each kind of noise; None if there is nothing to estimate from."""
 
 
 class _Quantile(Estimator):
@@ -136,7 +136,7 @@ class _Count(Estimator):
 
 @dataclass(frozen=True)
 class Rate(Estimator):
-    """Of what a series counts, per second."""
+    """What a series counts, per second."""
 
     series: str
 
@@ -152,16 +152,16 @@ class Rate(Estimator):
 
 class _Throughput(Rate):
     def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-        """The answers of the scope's endpoints, whichever phase had asked for them."""
+        """The answers of the scope's endpoints, whichever phase sent the requests."""
         return answers_of(intervals, scope.endpoints)
 
 
 class Ratio(Estimator):
-    """Of requests: so many of so many."""
+    """A share of requests."""
 
     @abstractmethod
     def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What it counts, and of what."""
+        """The rows that it counts, and the rows it is a share of."""
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
         hits, sizes = self.parts(reading.rows)
@@ -185,7 +185,7 @@ class _GoodputRatio(Ratio):
 
 
 class _BurnRate(_GoodputRatio):
-    """How many times as fast as its objective allows a service spends its error budget.
+    """How many times faster than its objective allows a service spends its error budget.
 
     Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
     """
@@ -212,7 +212,7 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
 
 
 def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:
-    """The metric's estimate, or None where the scope has nothing to estimate it from."""
+    """The metric's estimate, or None if the scope has nothing to estimate it from."""
     return counted_estimates(metric, traffic, scope, (Noise.SECONDS,))[0]
 
 
@@ -224,12 +224,15 @@ def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Se
 
 
 def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """What a metric reads."""
+    """The rows that a metric reads."""
     return ESTIMATORS[metric.name].rows(intervals, scope)
 
 
 def ratio_parts(metric: Metric, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a ratio, or the one that a burn rate is worked out of, counts, and of what. TypeError of anything else."""
+    """The rows counted by a ratio, or by a burn rate's ratio, and those it is a share of.
+
+    TypeError for other metrics.
+    """
     estimator = ESTIMATORS[metric.name]
     if not isinstance(estimator, Ratio):
         raise TypeError(f"{metric} is no ratio")

@@ -1,4 +1,4 @@
-"""A run's cells to what each of its seconds was like: counts, outcomes, quantiles, means."""
+"""Turns a run's cells into what each second was like: counts, outcomes, quantiles, means."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""
 _LONG_GAP: Final = 4
-"""Times the usual step between windows that have answers."""
+"""In multiples of the usual step between windows that have answers."""
 
 
 class OverTime(NamedTuple):
-    """A row for each second that was measured; index: second."""
+    """A row for each measured second; index: second."""
 
     counts: pd.DataFrame
-    """Columns offered, sent, dropped, good, by the second of their intended start; completed, by that of their end."""
+    """Columns offered, sent, dropped, good, by the second of intended start; completed, by the second of the end."""
     outcomes: pd.DataFrame
-    """Columns: all outcomes, of requests in the second of their intended start."""
+    """Columns: all outcomes, for requests in the second of their intended start."""
 
 
 def over_time(traffic: Traffic) -> OverTime:
-    """Both by one reading of the cells."""
+    """Counts and outcomes, from a single pass over the cells."""
     sums = sums_by(traffic.intervals, "second", "series", "outcome")
     counts = _each_second(traffic, sums.groupby(level=["second", "series"], observed=True).sum(), list(_COUNTED))
     counts = counts.rename(columns=_COUNTED).assign(offered=lambda table: table["sent"] + table["dropped"])
@@ -41,7 +41,7 @@ def over_time(traffic: Traffic) -> OverTime:
 
 
 def _each_second(traffic: Traffic, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
-    """Of sums by second and something else, a row for each second of the run, a column for each of these."""
+    """From sums by second and another key: a row for each second of the run, a column for each of `columns`."""
     table = sums.unstack(fill_value=0)  # noqa: PD010 - nothing is left to aggregate
     return table.reindex(index=pd.RangeIndex(int(traffic.measured_s)), columns=columns, fill_value=0)
 
@@ -70,7 +70,7 @@ def quantiles_over_time(answers: pd.DataFrame, width_s: int = 1) -> pd.DataFrame
 
 
 def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """With an unknown row in each gap that is far longer than usual, so that no line is drawn through an outage."""
+    """With an empty row in each gap that is far longer than usual, so that no line is drawn across an outage."""
     steps = np.diff(table.index.to_numpy())
     if not steps.size:
         return table
@@ -80,7 +80,7 @@ def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_over_time(answers: pd.DataFrame) -> pd.Series:
-    """The mean response time in s of answers by second."""
+    """The mean response time in s of answers, by second."""
     us = answers.assign(us=answers["count"] * MIDPOINT_US[answers["bucket"]])
     sums = us.groupby("second")[["us", "count"]].sum()
     means: pd.Series = sums["us"] / sums["count"] * 1e-6

@@ -1,7 +1,7 @@
-"""A run's seconds to how soon it was again as before: after a spike, or after any phase that hurt.
+"""Determines how soon a run was as before again: after a spike, or after any phase that hurt.
 
-Recovered is the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of that before
-the trigger, as far as chance can tell, and p95 is within what a second then could have had, or so near that nobody
+It has recovered at the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of that
+before the trigger, allowing for chance, and p95 is within what a second before could have had, or so close that nobody
 notices.
 """
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Metric
 
 GOODPUT_SHARE: Final = 0.99
-"""Of the goodput ratio before."""
+"""Of the goodput ratio before the trigger."""
 FALSE_ALARM: Final = 0.05
-"""How often a run that was never hurt is seen as not recovered at once, at most; half by p95, half by goodput."""
+"""How often, at most, an undisturbed run is seen as not recovered at once; half by p95, half by goodput."""
 _TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 1)
-"""Of each of the seconds, and of all together."""
+"""For each of the seconds, and for all of them together."""
 _UNNOTICED: Final = 0.01
-"""Of the deadline: a p95 that is longer by less has recovered, however sure the difference."""
+"""As a fraction of the deadline: a p95 that is longer by less counts as recovered, however certain the difference."""
 _FEWEST_SECONDS: Final = 5
-"""Of before, to know what a second can have."""
+"""Before the trigger, to know what a second can be like."""
 FEWEST_GOOD: Final = 0.9
-"""The goodput ratio of a phase that can be called calm: as before is no recovery where before was broken."""
+"""The lowest goodput ratio of a calm phase: being as bad as before is no recovery."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class Recovery:
     before: str
     trigger: str
     phase: str
-    """In which it was looked for: of the same load as before, after the trigger."""
+    """The phase in which recovery was looked for: after the trigger, with the same load as before."""
     ended_s: float
-    """When the trigger did."""
+    """When the trigger ended."""
     took_s: float | None
-    """From the trigger's end to the first of the calm seconds; None: there were none as long as was looked."""
+    """Seconds from the trigger's end to the first of the calm seconds; None if there were none in the time observed."""
     looked_s: int
     p95_bound_s: float
-    """What p95 of a second may be."""
+    """The highest p95 that a recovered second may have, in s."""
     drained_s: float | None
-    """From the trigger's end until every request that was begun in it had ended, or had been given up."""
+    """Seconds from the trigger's end until every request started in it had ended or been given up."""
     lost: int
-    """Requests offered in the trigger and until it had recovered that were no goodput."""
+    """Requests offered from the trigger's start until recovery that were not goodput."""
     was_hurt: bool
-    """Most of the trigger's last seconds were not as before."""
+    """Most of the trigger's last seconds were worse than before."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class Calm:
 
     p95_bound_s: float
     ratio: float
-    """Of goodput, which a calm second has or exceeds but for chance."""
+    """The goodput ratio that a calm second reaches, apart from chance."""
     may_be_idle: bool
-    """Nothing was offered in some seconds before, or arrivals are dealt by chance; not where users wait for answers."""
+    """Nothing was offered in some seconds before, or arrivals are dealt by chance; False if users wait for answers."""
 
     @staticmethod
     def of(run: Run, before: PhaseSpan, seconds: pd.DataFrame) -> Calm | None:
-        """None of too few seconds, or of a phase that was not calm itself."""
+        """None if there are too few seconds, or if the phase was not calm itself."""
         known = seconds["p95"].dropna()
         ratio = _goodput_ratio(seconds)
         if len(known) < _FEWEST_SECONDS or ratio < FEWEST_GOOD:
@@ -92,13 +92,16 @@ class Calm:
         )
 
     def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
-        """Which of these seconds are so, each for itself."""
+        """Which of these seconds, individually, are like the calm ones."""
         idle = seconds["offered"] == 0
         fits = (seconds["p95"] <= self.p95_bound_s) & self._is_good(seconds["good"], seconds["offered"])
         return np.where(idle, self.may_be_idle, fits).astype(bool)
 
     def first_in(self, seconds: pd.DataFrame) -> int | None:
-        """Where the first CALM_SECONDS in a row begin that are so, each and together; None where there are none."""
+        """Where the first CALM_SECONDS in a row begin that are calm, individually and together.
+
+        None if there are none.
+        """
         if len(seconds) < CALM_SECONDS:
             return None
         rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
@@ -107,13 +110,13 @@ class Calm:
         return int(found[0]) if found.size else None
 
     def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
-        """No fewer than chance leaves of so many."""
+        """No fewer than chance explains."""
         fewest = binomial_quantile(_TAIL, offered.clip(lower=1), self.ratio)
         return np.asarray((good >= fewest) | (offered == 0))
 
 
 def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
-    """How soon this phase was as the calm before; None where there is nothing to compare with."""
+    """How soon this phase was like the calm before; None if there is nothing to compare with."""
     spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
@@ -143,7 +146,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
 
 
 def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
-    """Why the phase that this one is compared with shows no recovery, though it was measured; None where it does."""
+    """Why the phase that this one is compared with can't show a recovery although it was measured; None if it can."""
     spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
@@ -161,13 +164,13 @@ def _goodput_ratio(seconds: pd.DataFrame) -> float:
 
 
 def _lost(rows: pd.DataFrame) -> int:
-    """Offered, but no goodput."""
+    """Offered, but not goodput."""
     sums = sums_by(rows, "series")
     return int(sums.get("response", 0) + sums.get("dropped", 0) - sums.get("good", 0))
 
 
 def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
-    """To the second, from the answers' own seconds."""
+    """To the nearest second, from the answers' own seconds."""
     names = [span.name for span in triggers]
     rows = run.intervals[run.intervals["phase"].isin(names) & run.intervals["endpoint"].isin(endpoints)]
     ended = rows.loc[rows["series"] == "completed", "second"]
@@ -177,7 +180,7 @@ def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ..
 def prediction_bound(values: NDArray[np.float64]) -> float:
     """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM / 2.
 
-    Of log-normal values, by Bonferroni; at least the largest that was seen.
+    For log-normal values, by Bonferroni; at least the largest value observed.
     Source: Hahn & Meeker, Statistical Intervals, section 4.8 (prediction bound for m future observations).
     """
     logs = np.log(values)
@@ -188,7 +191,7 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
 
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
-    """How long it took in s, known to the second; infinite, from as long as was looked, where it never came."""
+    """How long it took in s, to the second; infinite, with the observed time as lower bound, if it never recovered."""
     recovery = recovery_in(run, scope.phases[0], scope.endpoints)
     if recovery is None:
         return None
@@ -199,7 +202,7 @@ def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
-    """From the calm before to well after it was calm again; index: second, columns: as of `_seconds`."""
+    """From the calm before to well after recovery; index: second, columns: those of `_seconds`."""
     rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
     spans = run.phases
     before = next(span for span in spans if span.name == recovery.before)
@@ -209,7 +212,7 @@ def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> 
 
 
 def _seconds(run: Run, rows: pd.DataFrame, span: PhaseSpan) -> pd.DataFrame:
-    """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), and counts and ratio."""
+    """Each whole second of a phase that the run lived through: p95 in s (NaN without an `ok`), counts and ratio."""
     seconds = range(math.ceil(span.start_s), math.floor(min(span.end_s, run.measured_s)))
     inside = rows[rows["second"].isin(seconds)]
     p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)

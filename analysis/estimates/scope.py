@@ -1,4 +1,4 @@
-"""What an estimate reads of the cells: a scope's rows, and what they count."""
+"""What an estimate reads from the cells: a scope's rows, and what they count."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of one scope. Every request begun has one outcome, was unsent, or was abandoned by our own stop."""
+    """Counts of one scope. Every request started has one outcome, was unsent, or was abandoned by our own stop."""
 
     outcomes: dict[Outcome, int]
     good: int
@@ -49,7 +49,7 @@ class Tally:
     repeated: int = 0
     """Of those sent: twice, the first time in vain."""
     unsent: int = 0
-    """Begun, and not sent for want of the generator's own."""
+    """Started, but not sent because the generator's machine lacked something."""
 
     @staticmethod
     def of(counts: Mapping[tuple[str, str], int]) -> Tally:
@@ -81,7 +81,7 @@ def rows_of(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 
 
 def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """Not copied where the scope is all there is, for that may be much."""
+    """Not copied if the scope covers everything, because that may be a lot."""
     for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
         inside = intervals[column].isin(wanted)
         if not inside.all():
@@ -90,7 +90,7 @@ def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
 
 
 def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
-    """In the seconds in which they came."""
+    """In the seconds in which they arrived."""
     return intervals[(intervals["series"] == "completed") & intervals["endpoint"].isin(endpoints)]
 
 

@@ -1,4 +1,4 @@
-"""Rows to what each second of some phases counted, and to how much such samples tell."""
+"""Counts rows per second of given phases, and determines how much such samples are worth."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 _CAUTIOUS: Final = 0.99
-"""How sure has to be who says that a target will break its threshold again."""
+"""How certain a claim has to be that a target will violate its threshold again."""
 
 
 class Noise(Enum):
     """What an interval allows for."""
 
     SAMPLING = auto()
-    """That of independent samples: what happened in this run, with 95 % confidence."""
+    """For independent samples: what happened in this run, with 95 % confidence."""
     SECONDS = auto()
-    """Seconds that resemble their neighbours, too: what may be seen next time."""
+    """Also for correlated seconds: what may happen next time."""
     UNSEEN = auto()
-    """And what so few seconds can't show of that, with 99 % confidence."""
+    """Also for what so few seconds can't show of that correlation, with 99 % confidence."""
 
 
 def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
@@ -43,11 +43,11 @@ def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
 
 @dataclass(frozen=True)
 class Seconds:
-    """The whole seconds of some phases that a run lived through; shapes (seconds,)."""
+    """The whole seconds of given phases that a run lived through; shapes (seconds,)."""
 
     numbers: NDArray[np.int64]
     phases: NDArray[np.int64]
-    """The number of each one's phase."""
+    """The number of each second's phase."""
 
     @staticmethod
     def of(traffic: Traffic, phases: Sequence[str]) -> Seconds:
@@ -72,13 +72,13 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Sums:
-    """What samples sum up to in each second, and how many they are; shapes (seconds,)."""
+    """The sum and the number of samples in each second; shapes (seconds,)."""
 
     sums: NDArray[np.int64]
     sizes: NDArray[np.int64]
     phases: NDArray[np.int64]
     variance: float | None
-    """Of one sample; None where samples are hits or not."""
+    """Of one sample; None if samples are hits or misses."""
 
     @staticmethod
     def of(sums: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, variance: float | None = None) -> Sums:
@@ -96,7 +96,7 @@ class Sums:
 def share_of(
     hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, noise: Noise = Noise.SECONDS
 ) -> tuple[float, float]:
-    """What part of these samples are hits, 0-1, and the design effect."""
+    """Which share of these samples are hits, 0-1, and the design effect."""
     n = int(sizes["count"].sum())
     effect = Sums.of(hits, sizes, seconds).precision(noise).design_effect
     return int(hits["count"].sum()) / max(n, 1), effect

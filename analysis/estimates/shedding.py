@@ -1,4 +1,4 @@
-"""Refusals to whether they were graceful: fast, and honest about when to come back."""
+"""Determines whether refusals were graceful: fast, and honest about when to come back."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 _MOST_DISHONEST: Final = 0.05
-"""Of refusals; clocks and concurrent requests make single ones."""
+"""As a share of refusals; clocks and concurrent requests cause single ones."""
 _FAST: Final = 0.1
-"""Of the deadline: whoever is refused so soon can still ask elsewhere."""
+"""As a fraction of the deadline: a client that is refused this soon can still ask elsewhere."""
 
 
 @dataclass(frozen=True)
 class Shedding:
-    """What refusals were like. A promise is a Retry-After; it is tested by the client's first request after it."""
+    """What refusals were like. A promise is a Retry-After; the client's first request after it tests it."""
 
     refused: int
     p95_s: float
     slow_s: float
-    """A p95 beyond this is not fast: the served requests' own, or a tenth of the deadline, whichever is longer."""
+    """The longest fast p95 in s: that of the served requests or a tenth of the deadline, whichever is longer."""
     kept: int
     broken: int
     missing: int
@@ -61,14 +61,14 @@ class Shedding:
 
 
 def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
-    """Of these rows of the run's intervals; None where nobody was refused."""
+    """For these rows of the run's intervals; None if nobody was refused."""
     refused = histogram(rows, "response", Outcome.THROTTLED)
     p95 = quantile_estimate(refused, 0.95)
     if p95 is None:
         return None
     served = quantile_estimate(histogram(rows, "response", Outcome.OK), 0.95)
     counts = sums_by(rows, "series")
-    # One worker doesn't know what another one's request used up of what the target promised both.
+    # A worker doesn't know how much another worker's request used up of what the target promised both.
     is_tested = run.manifest.workers == 1 or run.manifest.scenario.clients != "shared"
     return Shedding(
         refused=int(refused.sum()),

@@ -1,4 +1,4 @@
-"""A run's seconds to whether its phases are long enough: when it had settled, and how much a phase's seconds tell."""
+"""Determines whether a run's phases are long enough: when it settled, and how much a phase's seconds are worth."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 BATCH_S: Final = 5
-"""MSER-5's batches."""
+"""The length of MSER-5's batches."""
 _FEWEST_BATCHES: Final = 10
 _TOO_FEW: Final = 10
-"""Seconds, if they were independent: with fewer, 95 % intervals cover clearly less (docs/statistics.md)."""
+"""Independent seconds: with fewer, 95 % intervals cover clearly less (docs/statistics.md)."""
 _ENOUGH: Final = 30
 
 
 @dataclass(frozen=True)
 class Settling:
-    """When the mean response time had settled, in s from the run's start; None: not within half of what was seen."""
+    """When the mean response time settled, in s from the run's start; None: not within half of what was measured."""
 
     settled_s: int | None
     warm_up_s: float
@@ -41,7 +41,7 @@ class Settling:
 
 
 def settling(run: Run) -> Settling | None:
-    """None without a warm-up before a phase of the same load, or of too few seconds."""
+    """None without a warm-up before a phase of the same load, or with too few seconds."""
     spans = run.phases
     measured = next((place for place, span in enumerate(spans) if not span.warm_up), 0)
     if not measured or (spans[0].users, spans[0].rate_rps) != (spans[measured].users, spans[measured].rate_rps):
@@ -59,7 +59,7 @@ def settling(run: Run) -> Settling | None:
 
 @dataclass(frozen=True)
 class Alike:
-    """A phase whose neighbouring seconds are so alike, in time taken or goodput, that they tell too little together."""
+    """A phase whose neighbouring seconds are so correlated, in time or goodput, that together they tell too little."""
 
     phase: str
     correlation: float
@@ -72,17 +72,17 @@ class Alike:
 
     @property
     def is_too_short(self) -> bool:
-        # Of seconds that are not alike at all, chance makes some look so.
+        # Even if seconds aren't correlated at all, some look so by chance.
         by_chance = 2 / math.sqrt(self.lasted_s)
         return self.correlation > by_chance and self.lasted_s < _TOO_FEW * self._seconds_for_one()
 
     def _seconds_for_one(self) -> float:
-        """That tell as much as one independent second, if each depends on the one before it."""
+        """How many seconds are worth one independent second, if each depends on the one before it."""
         return (1 + self.correlation) / (1 - self.correlation)
 
 
 def too_alike(run: Run) -> Iterator[Alike]:
-    """Of the phases that thresholds read."""
+    """Among the phases that thresholds read."""
     counts = over_time(run).counts
     watched = (
         mean_over_time(answered(run.intervals)),
@@ -97,12 +97,12 @@ def too_alike(run: Run) -> Iterator[Alike]:
 
 
 def too_short(run: Run) -> Iterator[PhaseSpan]:
-    """Phases that thresholds read and that show nothing of how alike their seconds are."""
+    """Phases that thresholds read but that are too short to show how correlated their seconds are."""
     return (span for span, flat in _read_phases(run) if len(flat) < FEWEST_SECONDS)
 
 
 def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
-    """That thresholds read and the run lived through, with their seconds at full load."""
+    """Phases that thresholds read and the run lived through, with their seconds at full load."""
     scenario = run.manifest.scenario
     read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
     for span in run.phases:
@@ -112,13 +112,13 @@ def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
 
 
 def mser5(values: NDArray[np.float64]) -> int | None:
-    """How many values to leave out, so that the mean of the rest is known best; None: half of them, or more.
+    """How many values to discard so that the mean of the rest is known best; None: half of them or more.
 
     Source: White 1997, doi:10.1177/003754979706900601; Franklin & White 2008, doi:10.1109/WSC.2008.4736112.
     """
     batches = values[: values.size // BATCH_S * BATCH_S].reshape(-1, BATCH_S).mean(axis=1)
     n = batches.size
-    # Of the last few batches the spread is small by chance.
+    # The spread of the last few batches is small by chance.
     errors = [float(batches[cut:].var()) / (n - cut) for cut in range(n // 2 + 1)]
     best = int(np.argmin(errors))
     return None if best == n // 2 else best * BATCH_S

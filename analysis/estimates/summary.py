@@ -1,4 +1,4 @@
-"""Traffic to a table at a glance: each phase, all endpoints together and one by one, in one pass over the cells."""
+"""Turns traffic into an overview: each phase, all endpoints together and individually, in one pass over the cells."""
 
 from __future__ import annotations
 
@@ -36,20 +36,23 @@ _OUTCOMES: Final = {str(outcome): number for number, outcome in enumerate(Outcom
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One phase and endpoint (None: all of them) at a glance."""
+    """An overview of one phase and endpoint (None: all of them)."""
 
     phase: PhaseSpan
     endpoint: str | None
     tally: Tally
     offered_rps: float
     planned_rps: float | None
-    """Arrivals, of all endpoints of the open model in a phase that the run lived through."""
+    """Arrivals of all endpoints of the open model, in a phase that the run lived through."""
     throughput_rps: float
-    """Of the answers that came in its whole seconds; of those it asked for, where it has none."""
+    """Answers that arrived in the phase's whole seconds, per second.
+
+    If it has none, the answers to its own requests.
+    """
     goodput_rps: float
     goodput_ratio: Estimate | None
     response: dict[float, Estimate | None]
-    """By quantile, of `ok` answers."""
+    """By quantile, for `ok` answers."""
     service: dict[float, Estimate | None]
     parts: dict[str, dict[float, Estimate | None]]
     """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
@@ -57,7 +60,7 @@ class SummaryRow:
 
 @functools.lru_cache(maxsize=2)
 def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
-    """Each phase with all endpoints together, then each of them, or of these."""
+    """Each phase with all endpoints together, then each of them, or each of `endpoints`."""
     shown = traffic.endpoints if endpoints is None else endpoints
     counted = _Counted(traffic, shown)
     for block in blocks(traffic.intervals):
@@ -109,21 +112,21 @@ def _planned_rps(traffic: Traffic, span: PhaseSpan) -> float | None:
 
 
 def busiest(traffic: Traffic, most: int) -> list[str]:
-    """Endpoints by requests sent, the most first; of as many in the scenario's order."""
+    """Endpoints by requests sent, the busiest first; equally busy ones in the scenario's order."""
     sums = sums_by(traffic.intervals, "series", "endpoint").to_dict()
     return sorted(traffic.endpoints, key=lambda name: -sums.get(("response", name), 0))[:most]
 
 
 @dataclass
 class _Part:
-    """What was counted of a phase and an endpoint."""
+    """What was counted for a phase and an endpoint."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By series and outcome."""
     times: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(_TIMES), BUCKETS), dtype=np.int64))
     """Histograms of `ok` answers, one for each of _TIMES."""
     answers: int = 0
-    """That came in the whole seconds of the phase, whichever phase had asked for them."""
+    """Those that arrived in the phase's whole seconds, whichever phase sent the requests."""
 
     def add(self, other: _Part) -> None:
         self.counts.update(other.counts)
@@ -132,10 +135,10 @@ class _Part:
 
 
 class _Counted:
-    """Cells, block by block, to sums by phase and endpoint; endpoints that are not shown count as one.
+    """Sums cells by phase and endpoint, block by block; endpoints that are not shown count as one.
 
-    A key is the number of a phase, an endpoint, and what is counted of them. Only keys that occur are kept: with
-    thousands of endpoints most histograms are nearly empty.
+    A key is a number for a phase, an endpoint and what is counted. Only keys that occur are kept: with thousands of
+    endpoints, most histograms are nearly empty.
     """
 
     def __init__(self, traffic: Traffic, shown: Sequence[str]) -> None:
@@ -162,7 +165,7 @@ class _Counted:
         self._answers.add((phases * self._columns + endpoints)[is_answer], counts[is_answer])
 
     def _phases_at(self, seconds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of the phase whose whole second each is; -1 where it is none's."""
+        """The number of the phase that each whole second belongs to; -1 if it belongs to none."""
         numbers = np.searchsorted(self._begins, seconds, side="right") - 1
         return np.where((numbers >= 0) & (seconds < self._ends[numbers]), numbers, -1)
 
@@ -184,6 +187,6 @@ def _numbered(names: Sequence[str]) -> dict[str, int]:
 
 
 def _numbers(column: pd.Series, known: Mapping[str, int]) -> NDArray[np.int64]:
-    """Of each text its number; -1 where it has none."""
+    """The number of each text; -1 if it has none."""
     texts = column.astype("category").cat
     return np.array([*(known.get(str(text), -1) for text in texts.categories), -1], dtype=np.int64)[texts.codes]

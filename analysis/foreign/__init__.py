@@ -1,1 +1,1 @@
-"""What other tools leave, to the same judgements."""
+"""Judges other tools' files in the same way."""

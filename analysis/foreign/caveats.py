@@ -1,4 +1,4 @@
-"""A `LocustRun` to what its CSVs can't show, said instead of guessed."""
+"""States what the CSVs of a `LocustRun` can't show, instead of guessing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def cannot_show(run: LocustRun) -> tuple[str, ...]:
-    """Sentences; those that hold of any such files, and those of these."""
+    """Sentences: those that apply to all such files, and those about these."""
     return tuple(_sentences(run))
 
 

@@ -1,4 +1,4 @@
-"""What somebody gives on the command line to the four CSVs of one Locust run, by whatever names Locust gives them."""
+"""Finds the four CSVs of one Locust run from what was given on the command line, whatever Locust called them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _ENDINGS: Final = {
     "_failures.csv": FAILURES,
     "_exceptions.csv": EXCEPTIONS,
 }
-"""Of --csv, and of the web UI's downloads: `_requests` is theirs. Source: locust/web.py 2.47, request_stats_csv."""
+"""Of --csv, and of the web UI's downloads, which use `_requests`. Source: locust/web.py 2.47, request_stats_csv."""
 
 
 @dataclass(frozen=True)
 class CsvSet:
     directory: Path
     prefix: str
-    """Empty where --csv was given a directory."""
+    """Empty if --csv was given a directory."""
     paths: Mapping[Layout, Path]
-    """Of all four, whether they are there or not."""
+    """Of all four, whether they exist or not."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class CsvSet:
 
 
 def csv_set(path: Path) -> CsvSet:
-    """Of a prefix, of a directory that was one, or of one of the files; InputError for a file that is none of them."""
+    """From a prefix, a directory that was one, or one of the files; InputError for a file that is none of them."""
     if path.is_dir():
         inside = _named(path, "")
         return inside if inside.exists or not path.name else _named(path.parent, path.name)
@@ -65,7 +65,7 @@ def _named(directory: Path, prefix: str) -> CsvSet:
 
 
 def _alone(path: Path) -> CsvSet:
-    """A file under a name of its own is known by its first line."""
+    """A file under another name is recognised by its first line."""
     with closing(lines_of(path)) as lines:
         line = next((line for line in lines if line.strip(b"\r\n")), b"")
     header = set(cells_of(line.rstrip(b"\r\n")))

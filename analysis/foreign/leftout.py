@@ -1,4 +1,4 @@
-"""What a request log holds that could not be read, to traffic in which all of it went well, or ill."""
+"""Adds what could not be read from a request log, as if all of it had succeeded, or failed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Of these endpoints; shapes (cells,)."""
+    """What was left out for these endpoints; shapes (cells,)."""
 
     endpoint: str
-    """That they are added to: thresholds read their endpoints together."""
+    """The one that they are added to: thresholds read their endpoints together."""
     seconds: NDArray[np.int64]
     counts: NDArray[np.int64]
     why: str
@@ -34,7 +34,7 @@ class LeftOut:
         return int(self.counts.sum())
 
     def added(self, traffic: LogTraffic, kinds: Sequence[tuple[str, Outcome, int]]) -> LogTraffic:
-        """A log with each of them, once for each kind of series, outcome and bucket."""
+        """A log with each of them added, once for each kind of series, outcome and bucket."""
         rows = [
             pd.DataFrame(
                 {
@@ -53,15 +53,15 @@ class LeftOut:
 
 
 def with_untimed(log: RequestLog) -> LogTraffic:
-    """With the answers that were good and have no time, which count in ratios and among the requests."""
+    """Including good answers without a time, which count in ratios and among the requests."""
     untimed = log.untimed[log.untimed["outcome"] == str(Outcome.OK)]
     return _with_rows(log.traffic, [untimed] if len(untimed) else [])
 
 
 def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, window_s: float | None) -> LeftOut:
-    """Lines that are, or may be, of these endpoints; of times those without one, too.
+    """Lines that are, or may be, of these endpoints; for times, also those without one.
 
-    Nobody knows when a line was sent of which nothing can be read: where windows of `window_s` count, in any of them.
+    Nobody knows when an entirely unreadable line was sent: if windows of `window_s` count, it may be in any of them.
     """
     known, own = set(log.written.values()), {log.written[name] for name in endpoints}
     cells = [(second, count) for (second, name), count in log.lost.items() if name in own or name not in known]
@@ -77,13 +77,13 @@ def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool
 
 
 def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tuple[int, int]]:
-    """Over all seconds; or all of them once in each window, whichever it is."""
+    """Spread over all seconds, or all of them once in each window."""
     if not count:
         return []
     sent = log.traffic.intervals[log.traffic.intervals["series"] == "completed"].groupby("second")["count"].sum()
     seconds = sent.index.to_numpy(dtype=np.int64)
     if window_s is not None:
-        # Windows begin with each full second: one in so many seconds is in every window, and in none twice.
+        # Windows begin at each full second: one line per window length is in every window, and in none twice.
         return [(second, count) for second in range(int(seconds[0]), int(seconds[-1]) + 1, math.ceil(window_s))]
     shares = np.diff(np.floor(np.linspace(0, count, len(seconds) + 1))).astype(np.int64)
     return zip(seconds.tolist(), shares.tolist(), strict=True)

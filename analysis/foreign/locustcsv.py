@@ -1,4 +1,4 @@
-"""The four CSVs of anyone's Locust run to a `LocustRun`: totals by endpoint, the history, failures, exceptions.
+"""Reads the four CSVs of any Locust run into a `LocustRun`: totals by endpoint, history, failures, exceptions.
 
 Locust 1.0 to 2.47, with and without full history. Times become seconds; a column that isn't there is simply missing.
 """
@@ -53,33 +53,34 @@ class CsvException:
 class LocustRun:
     source: CsvSet
     files: tuple[str, ...]
-    """The names of those of the four that were there."""
+    """The names of those of the four that exist."""
     entries: tuple[Entry, ...]
     total: Entry | None
     percentiles: tuple[float, ...]
-    """Those (0-1) that the totals have a column for."""
+    """Those (0-1) for which the totals have a column."""
     history: pd.DataFrame
-    """Of all endpoints: time_s from the first row, users, requests and failures (cumulative), mean_s (cumulative),
-    and a column for each quantile in s, keyed by the quantile (0-1)."""
+    """For all endpoints together: time_s from the first row, users, requests and failures (cumulative), mean_s
+    (cumulative), and a column for each quantile in s, keyed by the quantile (0-1).
+    """
     start_unix_s: float | None
     full_history: bool
-    """Rows for each endpoint, not for all together only."""
+    """It has rows for each endpoint, not only for all together."""
     cumulative: bool
-    """The history's percentiles are since the start, not of the last ten seconds."""
+    """The history's percentiles cover everything since the start, not the last ten seconds."""
     failures: tuple[CsvFailure, ...]
     exceptions: tuple[CsvException, ...]
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
     repeats: tuple[Entry, ...] = ()
-    """Further rows of an endpoint, or of all together, that are no older state of the first."""
+    """Further rows of an endpoint, or of all together, that are not an older state of the first."""
     seconds: tuple[Entry, ...] = ()
-    """What the history's last rows say of endpoints: none without full history."""
+    """What the history's last rows say about endpoints: nothing without full history."""
     second_total: Entry | None = None
-    """What the history's last row says of all together."""
+    """What the history's last row says about all together."""
     has_lost_rows: bool = False
-    """Of the file that the totals are from: nobody knows of what."""
+    """Of the file with the totals: nobody knows which rows."""
     last_run_s: float = 0.0
-    """When the last of several runs in one history began; what came before is another story."""
+    """When the last of several runs in one history began; what came before is a different run."""
 
     @property
     def name(self) -> str:
@@ -91,9 +92,9 @@ class LocustRun:
 
 
 def load_locust_run(path: Path) -> LocustRun:
-    """Read what there is of PREFIX_stats.csv and its three neighbours.
+    """Read whatever exists of PREFIX_stats.csv and the three files next to it.
 
-    InputError where there is none of them, or where nothing can be read of what there is.
+    InputError if none of them exists, or if nothing in them can be read.
     """
     source = csv_set(path)
     readers = _readers(source, path)
@@ -143,13 +144,13 @@ def _readers(source: CsvSet, path: Path) -> dict[Layout, RowReader]:
 
 
 def _percentiles(readers: Mapping[Layout, RowReader], history: History) -> tuple[float, ...]:
-    """The history's are those of the whole run only where they are since the start."""
+    """The history's are those of the entire run only if they cover everything since the start."""
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     return tuple(sorted(quantiles_of(dict.fromkeys(header, ""))))
 
 
 def _readable(run: LocustRun) -> LocustRun:
-    """With texts for people; until here each is its bytes."""
+    """With texts for people; until here each text is its bytes."""
     texts = Texts(
         [
             *(text for entry in (*run.entries, *run.repeats, *run.seconds) for text in (entry.method, entry.name)),
@@ -179,7 +180,7 @@ def _readable(run: LocustRun) -> LocustRun:
 
 
 def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
-    """Rows of endpoints that are missing are seen in what all together have more than they."""
+    """Missing rows of endpoints are noticed by what all together have more than they do."""
     if total is None or not endpoints:
         return
     if total.name == SUM:
@@ -196,7 +197,7 @@ def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
 
 
 def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
-    """Locust writes its files out every ten seconds, and not once more at its end. Source: locust/stats.py 2.47."""
+    """Locust writes its files every ten seconds, and not once more at the end. Source: locust/stats.py 2.47."""
     ahead = total.requests - history.requests if total and len(history.frame) else 0
     if ahead > 0:
         yield f"the history lacks the last {ahead:,} requests"
@@ -208,7 +209,7 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
 
 
 def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
-    """What can't be a matter of moments."""
+    """What can't be explained by files written at slightly different moments."""
     occurrences = sum(failure.occurrences for failure in failures)
     if total is not None and occurrences > total.failures:
         yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
@@ -219,7 +220,7 @@ def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repea
 def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
     """Each endpoint once, and what contradicts it.
 
-    A crash in the middle of a write can leave an old row behind the new one, which has no more of anything.
+    A crash in the middle of a write can leave an old row after the new one; the old one has no larger counts.
     """
     first: dict[tuple[str, str], Entry] = {}
     repeats = []

@@ -1,8 +1,8 @@
-"""Rows of Locust's statistics to what else the files say of them: a later state, and doubts that could turn a word.
+"""What else the files say about rows of Locust's statistics: a later state, and doubts that could change a verdict.
 
-Locust's counters only grow, but for --reset-stats, and its files may be of moments a second or so apart. What one file
-has more than another is therefore taken for requests that the rows lack, and a threshold passes only if it would with
-all of them on the bad side.
+Locust's counters only grow, apart from --reset-stats, and its files may be written a second or so apart. Whatever one
+file has in excess of another is therefore treated as requests that the rows lack, and a threshold passes only if it
+would pass with all of them on the bad side.
 """
 
 from __future__ import annotations
@@ -26,28 +26,31 @@ if TYPE_CHECKING:
 
 _MS: Final = 1000
 _SLIGHTLY_S: Final = 0.0011
-"""Times that Locust writes here with decimals and there without differ by less."""
+"""Times that Locust writes with decimals in one file and without in another differ by less than this, in s."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """What these rows may lack: so many requests, of which so many failed, and so many may have taken any time."""
+    """What these rows may lack.
+
+    This many requests, of which this many failed, and this many may have taken any time.
+    """
 
     why: str
     requests: float
     failures: float
     slow: float
     longest_s: float = math.inf
-    """None of these took longer."""
+    """None of these took longer, in s."""
     more_s: float = 0.0
-    """By how much longer the run took."""
+    """How much longer the run took, in s."""
     is_judged: bool = False
-    """What they lack is known of a later state; of its percentiles only where these are of all."""
+    """What they lack is known from a later state; of its percentiles only if these cover everything."""
 
     def turns(self, expectation: Expectation, entry: Entry, later: Estimate | None) -> bool:
-        """Whether a threshold that these rows keep would not be kept, were all that they lack bad.
+        """Whether a threshold that these rows keep would be violated if everything they lack were bad.
 
-        A later state has been judged by itself, if it has the metric.
+        A later state has been judged separately, if it has the metric.
         """
         name = expectation.metric.name
         if name == "count" or (self.is_judged and later is not None):
@@ -62,7 +65,7 @@ class Doubt:
         return not keeps(expectation, entry)
 
     def _keeps_percentile(self, expectation: Expectation, entry: Entry) -> bool:
-        """With more requests above it, it is that of these rows at a higher rank, by the next column."""
+        """With more requests above it, it is the percentile of these rows at a higher rank, by the next column."""
         rank = (expectation.metric.quantile or 0.0) * (entry.requests + self.slow) / entry.requests
         if not self.slow:
             return True
@@ -91,7 +94,7 @@ class Doubt:
 
 
 def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
-    """These rows as the history has them, if it went on after the totals; with percentiles where it has any."""
+    """These rows as in the history, if it continues after the totals; with percentiles if it has any."""
     pairs = [(row, _second(row, run)) for row in rows]
     if not any(second is not None and second.requests > row.requests for row, second in pairs):
         return None
@@ -99,13 +102,13 @@ def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
     later = newest[0] if len(newest) == 1 else together(newest, name="")
     throughputs = [row.throughput for row in rows if row.throughput and row.throughput.value > 0]
     took_s = max((row.n / row.value for row in throughputs), default=0.0)
-    # The history's own are those of the last seconds.
+    # The history's own cover the last seconds.
     throughput = reported(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
     return replace(later, throughput=throughput)
 
 
 def doubts_of(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:
-    """By the history, by the failures, by further rows, by all endpoints together, and by what was lost."""
+    """From the history, the failures, further rows, all endpoints together, and what was lost."""
     yield from _of_history(rows, expectation, run)
     yield from _of_failures(rows, run)
     for row in run.repeats:
@@ -144,7 +147,7 @@ def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRu
 
 
 def _of_failures(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
-    """Locust writes this file in the same moment as the totals, and each failure is in both."""
+    """Locust writes this file at the same moment as the totals, and each failure is in both."""
     of_all = rows == (run.total,)
     keys = {(row.method, row.name) for row in rows}
     listed = sum(failure.occurrences for failure in run.failures if of_all or (failure.method, failure.name) in keys)
@@ -173,7 +176,7 @@ def _of_total(run: LocustRun) -> Iterator[Doubt]:
 
 
 def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
-    """Locust ends its totals with all endpoints together: where that row is missing, so may be others."""
+    """Locust's totals end with all endpoints together: if that row is missing, others may be missing too."""
     if run.has_lost_rows:
         yield Doubt("rows of the stats file are lost, and what they would say is unknown", *(math.inf,) * 3)
         return
@@ -185,7 +188,7 @@ def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
 
 
 def _of_endpoints(run: LocustRun) -> Iterator[Doubt]:
-    """What all together have more than the rows of each is of a lost row, or of these."""
+    """What all together have in excess of the sum of endpoints belongs to a lost row, or to these."""
     total, is_whole = run.total, run.total is not None and run.total.name != SUM
     requests = failures = 0
     if total is not None and is_whole:
@@ -201,9 +204,9 @@ def _of_endpoints(run: LocustRun) -> Iterator[Doubt]:
 
 
 def _since_keeps(expectation: Expectation, run: LocustRun, *, is_own: bool) -> bool:
-    """Whether the history's percentiles, of ten seconds each or of all, keep a threshold in all that the totals lack.
+    """Whether the history's percentiles, of ten seconds or of everything, keep a threshold in what the totals lack.
 
-    Of some endpoints that is only known where all of the requests keep it.
+    For some of the endpoints, that is only known if all of the requests keep it.
     """
     if run.second_total is not None and expectation.holds(_longest_s(run.second_total, up=True)):
         return True
@@ -215,13 +218,13 @@ def _since_keeps(expectation: Expectation, run: LocustRun, *, is_own: bool) -> b
 
 
 def _since(run: LocustRun) -> pd.DataFrame:
-    """The history's rows that tell of more requests than the totals, in its last run."""
+    """The history's rows with more requests than the totals, in its last run."""
     most = run.total.requests if run.total is not None else 0
     return run.history[(run.history["requests"] > most) & (run.history["time_s"] >= run.last_run_s)]
 
 
 def _more_s(run: LocustRun) -> float:
-    """For how long the history goes on."""
+    """For how long the history continues, in s."""
     since = _since(run)
     if since.empty:
         return 0.0
@@ -247,7 +250,7 @@ def _longest_s(row: Entry, *, up: bool = False) -> float:
 
 
 def _contradicts_itself(row: Entry) -> bool:
-    """Percentiles that fall, or one beyond the longest time."""
+    """Percentiles that decrease, or exceed the longest time."""
     times = [row.quantiles[quantile] for quantile in sorted(row.quantiles)]
     falls = any(lower.low > higher.high for lower, higher in pairwise(times))
     return falls or bool(times and times[-1].low > _longest_s(row, up=True) + _SLIGHTLY_S)

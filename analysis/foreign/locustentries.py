@@ -1,4 +1,4 @@
-"""A row of Locust's statistics to an `Entry`: counts, and times with what Locust's rounding leaves open."""
+"""Turns a row of Locust's statistics into an `Entry`: counts, and times with what Locust's rounding leaves open."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PERCENTILE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%", re.ASCII)
 AGGREGATED: Final = "Aggregated"
 SUM: Final = "Sum"
 NO_METHOD: Final = frozenset({"", "None"})
-"""What Locust writes as the type of the row of all endpoints; 'None' is that of 1.0."""
+"""What Locust writes as the type of the row of all endpoints; version 1.0 writes 'None'."""
 _LARGEST: Final = 1e12
-"""A number beyond is a damaged one: in ms it would be thirty years."""
+"""A larger number is damaged: in ms it would be thirty years."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of Locust's statistics: an endpoint, or all; None where the cell was N/A or is missing.
+    """One row of Locust's statistics: an endpoint, or all; None if the cell was N/A or is missing.
 
     The intervals of times are what Locust's rounding leaves open, and nothing else.
     """
@@ -37,7 +37,7 @@ class Entry:
     throughput: Estimate | None
     quantiles: Mapping[float, Estimate]
     written: str = ""
-    """The name as its bytes, a character each."""
+    """The name as its bytes, one character each."""
 
     @property
     def title(self) -> str:
@@ -81,7 +81,7 @@ def entry_of(row: Mapping[str, str], *, count: str, failures: str, prefix: str) 
 
 
 def _time(text: str, n: int) -> Estimate | None:
-    """A time in ms; Locust 1.0 cuts its decimals off. Source: locust/stats.py 1.0.3, requests_csv (`%i`)."""
+    """A time in ms; Locust 1.0 truncates its decimals. Source: locust/stats.py 1.0.3, requests_csv (`%i`)."""
     value_ms = number_of(text)
     if math.isnan(value_ms) or n == 0:
         return None
@@ -89,7 +89,7 @@ def _time(text: str, n: int) -> Estimate | None:
 
 
 def number_of(text: str) -> float:
-    """A number from 0 on; nan for N/A and for what is none."""
+    """A number from 0 on; nan for N/A and for anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -104,13 +104,13 @@ def quantiles_of(row: Mapping[str, str]) -> dict[float, float]:
 
 
 def is_older(entry: Entry, than: Entry) -> bool:
-    """Whether it may be an earlier state of the same counters, which only grow, or the same one."""
+    """Whether it may be an earlier state of the same counters, which only grow, or the same state."""
     longest_s, limit_s = (row.maximum.value if row.maximum else 0.0 for row in (entry, than))
     return entry.requests <= than.requests and entry.failures <= than.failures and longest_s <= limit_s
 
 
 def split(entries: list[Entry], *, adds_up: bool = True) -> tuple[Entry | None, tuple[Entry, ...]]:
-    """The row of all endpoints, and the others; without it counts are added up, and percentiles can't be."""
+    """The row of all endpoints, and the others; if it is missing, counts are added up, but percentiles can't be."""
     total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
     endpoints = tuple(entry for entry in entries if entry is not total)
     if total is None and endpoints and adds_up:
@@ -119,7 +119,7 @@ def split(entries: list[Entry], *, adds_up: bool = True) -> tuple[Entry | None, 
 
 
 def together(entries: tuple[Entry, ...], name: str) -> Entry:
-    """Several rows as one; a percentile of several can't be told from theirs."""
+    """Several rows as one; a percentile of several can't be derived from theirs."""
     used = [entry for entry in entries if entry.requests]
     n = sum(entry.requests for entry in used)
     means = [entry.mean for entry in used if entry.mean]

@@ -1,4 +1,4 @@
-"""The history file of a Locust run to a frame of a row a second, and to what it says of itself."""
+"""Reads the history file of a Locust run into a frame with a row per second, and determines what it covers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 _PAUSE_S: Final = 10
-"""Between two rows of one run there are one or two seconds."""
+"""Rows of one run are one or two seconds apart."""
 
 
 class History:
-    """The history, read row by row: those of all endpoints are kept, of the others the last."""
+    """The history, read row by row: all rows of all endpoints together are kept, of single endpoints only the last."""
 
     def __init__(self, reader: RowReader) -> None:
         self.last: dict[tuple[str, str], dict[str, str]] = {}
@@ -77,9 +77,9 @@ class History:
             self.last[row["Type"], row["Name"]] = row
 
     def entries(self) -> Iterator[Entry]:
-        """Totals as the last rows have them; their percentiles only where these are of the whole run.
+        """Totals as in the last rows; their percentiles only if these cover the entire run.
 
-        An endpoint that only an earlier run of the same history had is none of the last one.
+        An endpoint that only occurs in an earlier run of the same history is not part of the last one.
         """
         began_s = (self.start_unix_s or 0.0) + self.last_run_s
         rows = [row for row in self.last.values() if not number_of(row["Timestamp"]) < began_s]
@@ -94,7 +94,7 @@ class History:
 
 
 def _history_frame(rows: list[dict[str | float, float]]) -> pd.DataFrame:
-    """One row a second, in order of time."""
+    """One row per second, in chronological order."""
     if not rows:
         return pd.DataFrame(columns=["time_s", "users", "requests", "failures", "mean_s", "max_s"], dtype=float)
     table = pd.DataFrame(rows).sort_values("time_s", kind="stable").drop_duplicates("time_s", keep="last")
@@ -103,7 +103,7 @@ def _history_frame(rows: list[dict[str | float, float]]) -> pd.DataFrame:
 
 
 def _history_row(row: Mapping[str, str], at_s: float) -> dict[str | float, float]:
-    """Percentiles that are all 0 are no times: nothing ended in the window, or Locust had no window yet.
+    """Percentiles that are all 0 are not times: nothing ended in the window, or Locust had no window yet.
 
     Source: locust/stats.py 2.47, get_current_response_time_percentile and _percentile_fields (`or 0`).
     """
@@ -122,7 +122,7 @@ def _history_row(row: Mapping[str, str], at_s: float) -> dict[str | float, float
 
 
 def _is_cumulative(history: pd.DataFrame, *, full_history: bool) -> bool:
-    """Whether percentiles are since the start: then their 100 % is, in each row, the longest time so far.
+    """Whether percentiles cover everything since the start: then their 100 % is, in each row, the longest time so far.
 
     Locust 1.0 to 1.1 write those of the last ten seconds, 1.2 to 2.2.1 those since the start, later ones
     the former with full history and the latter without. Source: locust's commits e0e35dc2 and bdf59435.
@@ -136,9 +136,9 @@ def _is_cumulative(history: pd.DataFrame, *, full_history: bool) -> bool:
 
 
 def _starts_s(history: pd.DataFrame) -> list[float]:
-    """When another run began: totals fall, and users with them, or after a pause.
+    """When another run began: totals fall, and so do users, or there was a pause.
 
-    Totals that fall while users stay are one run, with Locust's --reset-stats.
+    If totals fall while users stay, it is one run with Locust's --reset-stats.
     """
     requests, users = history["requests"], history["users"]
     pause = history["time_s"].diff() > max(_PAUSE_S, 5 * float(history["time_s"].diff().median() or 0))

@@ -1,6 +1,6 @@
-"""One CSV of Locust to rows of text, whatever a crash, an old Locust or a hostile name did to it.
+"""Reads one CSV of Locust's into rows of text, whatever a crash, an old Locust or a hostile name did to it.
 
-Locust 1.0 writes texts between quotes without escaping what is in them; later ones use the csv module.
+Locust 1.0 writes texts between quotes without escaping them; later versions use the csv module.
 Source: locust/stats.py 1.0.3, requests_csv; 2.47, StatsCSVFileWriter.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _LONGEST_HEADER: Final = 10_000
 _MOST_LINES: Final = 1_000
-"""Of one record: a name with more line breaks is not looked for, so that one broken line does not swallow a file."""
+"""Per record: names with more line breaks are not supported, so that one broken line can't swallow a file."""
 _NUMBER: Final = r'"?(?:N/A|-?\d[\d.]*)"?'
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What one of the four files is called, and the columns by which it is known; the first four stand first."""
+    """What one of the four files is called, and the columns that identify it; the first four come first."""
 
     name: str
     """As in PREFIX_name.csv."""
     columns: tuple[str, ...]
     texts: int
-    """So many columns in front may hold any text; those behind are numbers. None behind: 0."""
+    """How many leading columns may hold any text; the others are numbers. 0 if no columns follow."""
 
 
 STATS: Final = Layout("stats", ("Type", "Name", "Request Count", "Failure Count"), texts=2)
@@ -46,9 +46,9 @@ LAYOUTS: Final = (STATS, HISTORY, FAILURES, EXCEPTIONS)
 
 @dataclass
 class RowReader:
-    """Rows of one file as mappings of column to text; what could not be read is counted, and told by `damage`.
+    """Rows of one file as mappings from column to text; what could not be read is counted, and described by `damage`.
 
-    A cell has a character for each of its bytes: what they mean is for `Texts` to say.
+    A cell has one character per byte; `Texts` decodes them.
     """
 
     path: Path
@@ -60,9 +60,9 @@ class RowReader:
     header: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """One after the other, for a history can be long; InputError when it is no such file of Locust.
+        """One after another, because a history can be long; InputError if it isn't such a file of Locust's.
 
-        What a caller can't make use of, it gives back to `reject`.
+        A caller passes rows that it can't use to `reject`.
         """
         if not self.exists:
             return
@@ -72,7 +72,7 @@ class RowReader:
                 yield from self._read_rows(lines)
 
     def reject(self, row: Mapping[str, str]) -> None:
-        """A row that has the right columns and the wrong values."""
+        """A row with the right columns but wrong values."""
         self.taken -= 1
         self._skip(",".join(row.values()).encode("latin-1"))
 
@@ -82,12 +82,12 @@ class RowReader:
 
     @property
     def has_lost(self) -> bool:
-        """Whether there was more than what was read; known once the rows were read."""
+        """Whether there was more than what was read; known once the rows have been read."""
         return self.cut or self.skipped > 0
 
     @property
     def damage(self) -> Iterator[str]:
-        """A sentence each; known once the rows were read."""
+        """A sentence each; known once the rows have been read."""
         name = f"the {self.layout.name} file"
         if not self.exists:
             yield f"there is no {self.layout.name} file"
@@ -100,7 +100,7 @@ class RowReader:
 
     @property
     def problem(self) -> Problem:
-        """Of a file from which no row came."""
+        """For a file from which no row could be read."""
         remedy = "save it as Locust wrote it, or leave it out: a report needs only one of the four"
         if not self.skipped:
             what = "it ends within its first row" if self.cut and self.header else "it has no row"
@@ -111,7 +111,7 @@ class RowReader:
         return Problem(str(self.path), what, remedy, got=first.rstrip("\r\n"))
 
     def _read_header(self, lines: _Lines) -> bool:
-        """Whether rows can follow: False where nothing, or not even the whole header, was written."""
+        """Whether rows can follow: False if nothing, or an incomplete header, was written."""
         line = next((line for line in lines if line.strip(b"\r\n")), b"")
         header = cells_of(line.rstrip(b"\r\n")) if len(line) < _LONGEST_HEADER else []
         if (not line and not lines.seen) or (line and not lines.whole and _begins(header, self.layout)):
@@ -141,7 +141,7 @@ class RowReader:
             self.cut = not lines.whole
 
     def _unescaped_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
-        # One row behind, for whether the last is whole is only known when the file has ended.
+        # One row behind, because whether the last one is complete is only known at the end of the file.
         previous: list[str] | None = None
         for record in self._unescaped_records(lines):
             if previous is not None:
@@ -164,11 +164,11 @@ class RowReader:
         self.skipped += 1
 
     def _ends_without_newline(self, record: list[str]) -> bool:
-        """Locust 1.0 writes no newline behind the last row of two of its files, the Aggregated and any failure."""
+        """Locust 1.0 writes no newline after the last row of two of its files: Aggregated, and any failure."""
         return self._unescaped and self.layout is not HISTORY and len(record) == len(self.header)
 
     def _unescaped_records(self, lines: Iterable[bytes]) -> Iterator[list[str]]:
-        """A record is over where a line ends in as many numbers as there are columns behind the texts."""
+        """A record ends where a line ends in as many numbers as there are columns after the texts."""
         numbers = len(self.header) - self.layout.texts
         tail = re.compile(rf'",((?:{_NUMBER},){{{numbers - 1}}}{_NUMBER})[\r\n]*$', re.ASCII)
         parts: list[str] = []
@@ -187,9 +187,9 @@ class RowReader:
 
 
 def refuse_unreadable(readers: list[RowReader]) -> None:
-    """InputError for files of some length from which no row came, once the rows were read: that is not 'nothing there'.
+    """InputError for non-empty files without a row, once the rows were read: that is different from 'nothing there'.
 
-    A header alone, or a first row that a crash has cut, is what Locust leaves early on, beside a file that has rows.
+    A header alone, or a first row cut off by a crash, is what Locust leaves early on, next to a file that has rows.
     """
     none_at_all = not any(reader.taken for reader in readers)
     problems = [
@@ -206,7 +206,7 @@ def refuse_unreadable(readers: list[RowReader]) -> None:
 
 
 class _Lines:
-    """The lines of a file, remembering whether there was any, and whether the last one was whole."""
+    """The lines of a file, remembering whether there were any, and whether the last one was complete."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
@@ -224,13 +224,13 @@ class _Lines:
 
 
 def _begins(header: list[str], layout: Layout) -> bool:
-    """A header that was cut: the columns of the layout in their order, the last of them not whole."""
+    """A truncated header: the layout's columns in order, the last of them incomplete."""
     known = layout.columns[:4]
     return all(whole.startswith(cell.strip('"')) for whole, cell in zip(known, header, strict=False))
 
 
 def _unescaped_record(text: str, tail: re.Pattern[str], texts: int) -> list[str]:
-    """Properly escaped, as a spreadsheet would save it, or cut at the first `","` of each text."""
+    """Properly escaped, as a spreadsheet would save it, or split at the first `","` of each text."""
     try:
         rows = list(csv.reader((f"{line}\n" for line in text.rstrip("\r\n").split("\n")), strict=True))
     except csv.Error:

@@ -1,4 +1,4 @@
-"""A file of thresholds and a `LocustRun` to judgements, with what such CSVs can't tell refused by its reason."""
+"""Judges a `LocustRun` by a file of thresholds, and refuses with a reason what such CSVs can't tell."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _FAILURES_WORTH_A_WORD: Final = 0.01
 
 
 def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]:
-    """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this run."""
+    """Read and check a file of thresholds; InputError reports everything that is wrong with it for this run."""
     return read_thresholds(path, lambda threshold: _refusals(threshold, run))
 
 
 def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Verdict:
-    """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
+    """The verdict on these thresholds; never INVALID, because nothing here tells how the generator did."""
     judgements = tuple(judge_entries(threshold, run) for threshold in thresholds)
     findings = tuple(_raised(run))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
@@ -91,9 +91,10 @@ _NEXT_STEPS: Final = {
 
 
 def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
-    """No data is never a pass; a time passes or fails unless its limit lies within Locust's rounding.
+    """No data is never a pass; a time passes or fails unless its limit is within Locust's rounding.
 
-    What the files say besides has to agree: it passes only if it would with all that its rows may lack on the bad side.
+    The other files have to agree: it passes only if it would pass with everything that its rows may lack on the bad
+    side.
     """
     expectation, rows = threshold.expectation, entries_of(threshold, run)
     name = SUM if run.total is not None and rows == (run.total,) and run.total.name == SUM else threshold.scope
@@ -114,7 +115,7 @@ def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
 
 
 def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgement:
-    """Of two states that come to two words: the later decides where it is beyond the limit."""
+    """If two states get two verdicts, the later one decides if it is beyond the limit."""
     why = f"the history file continues beyond the stats file, to {later.requests:,} requests"
     if then.word is Word.FAIL:
         return replace(then, reason=f"{then.reason}; {why}")
@@ -138,13 +139,13 @@ def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
 
 
 def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """The metric of these rows, with all reservations; None of N/A."""
+    """The metric of these rows, with all reservations; None if it is N/A."""
     estimate = _value_in(entry, metric)
     return estimate and replace(estimate, warnings=tuple(_warnings(estimate, metric, entry)))
 
 
 def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]:
-    """Of a value that was added up, or whose interval is Locust's rounding only."""
+    """For a value that was added up, or whose interval is only Locust's rounding."""
     if entry.name == SUM:
         yield "added up from the rows of each endpoint"
     yield from estimate.warnings
@@ -157,7 +158,7 @@ def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]
 
 
 def _value_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None of N/A."""
+    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None if it is N/A."""
     match metric.name:
         case "p":
             return entry.quantiles.get(metric.quantile or 0.0)
@@ -183,7 +184,10 @@ def entries_of(threshold: FileThreshold, run: LocustRun) -> tuple[Entry, ...]:
 
 
 def _rows_named(name: str, run: LocustRun) -> list[Entry]:
-    """Those of this name; else those that a report shows so, with their method; else of these bytes in a code page."""
+    """Rows with this name; else those that a report shows like this, with their method.
+
+    Else with these bytes in a code page.
+    """
     return (
         [entry for entry in run.entries if entry.name == name]
         or [entry for entry in run.entries if entry.title == name]
@@ -220,7 +224,7 @@ def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
 
 
 def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
-    """Names that no row has; in a run without any row they can't be told from endpoints without requests."""
+    """Names that no row has; in a run without rows they can't be told from endpoints without requests."""
     if not run.entries:
         return
     methods_of: dict[str, set[str]] = {}
@@ -244,7 +248,7 @@ def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    """Up to three that look alike, or some of what there is."""
+    """Up to three similar names, or some of those that exist."""
     if name == AGGREGATED:
         return "leave `endpoint` out, for all together"
     close = difflib.get_close_matches(name, names, n=3)

@@ -1,4 +1,4 @@
-"""The history of a Locust run to windows: what happened in each, told apart from what Locust counts since the start."""
+"""Turns the history of a Locust run into windows: what happened in each, derived from counts since the start."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WINDOW_S: Final = 10
 def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
     """What happened in each window: start_s, end_s, users, requests, failures, mean_s, and the quantiles' columns.
 
-    Requests, failures and the mean are differences of the history's totals, which do not lag as its requests/s do;
-    a quantile is the window's last, and missing where the history's are since the start.
+    Requests, failures and the mean are differences of the history's totals, which don't lag like its requests/s; a
+    quantile is the window's last, and missing if the history's cover everything since the start.
     """
     history = run.history
     if history.empty:
@@ -31,10 +31,10 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
     table["start_s"] = table["end_s"].shift(fill_value=float(history["time_s"].iloc[0]))
     weight_s = table["mean_s"] * table["requests"]
     before = table[["requests", "failures"]].shift(fill_value=0.0)
-    # The first row of the history has counts of its own only where Locust began before it.
+    # The first row of the history has counts of its own only if Locust began before it.
     before.iloc[0] = history[["requests", "failures"]].iloc[0].to_numpy()
     weight_before_s = weight_s.shift(fill_value=float(history["mean_s"].iloc[0] * history["requests"].iloc[0]))
-    # Totals that fall were set back: what there is since belongs to this window.
+    # If totals fall, they were reset: everything since then belongs to this window.
     reset = table["requests"] < before["requests"]
     before[reset] = 0.0
     weight_before_s[reset] = 0.0

@@ -1,4 +1,4 @@
-"""Rows of a request log, chunk by chunk, to cells: as a run's intervals are, and as few as memory bears."""
+"""Turns rows of a request log, chunk by chunk, into cells like a run's intervals, and few enough to fit in memory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MOST_FINE_CELLS: Final = 2_000_000
 
 
 class LogCells:
-    """Cells of a histogram for each second, name and outcome, packed into one number each."""
+    """Cells of a histogram for each second, name and outcome, each packed into a single number."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.start_s, self.last_s = math.inf, 0.0
         """The first and the last whole second, by the log's clock."""
         self.is_coarse = False
-        """Four of the histogram's buckets are one, for there are too many cells."""
+        """Four of the histogram's buckets are merged into one, because there are too many cells."""
         self._codes: dict[str, int] = {}
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int32]] = []
         self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        """Whatever they took."""
+        """Whatever their times."""
         self._untimed: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         self._lost: Counter[tuple[int, str]] = Counter()
 
@@ -58,7 +58,7 @@ class LogCells:
         self._ended.append(np.unique(keys, return_counts=True))
         if not is_timed.all():
             self._untimed.append(np.unique(keys[~is_timed], return_counts=True))
-            # An answer that was good and has no time is none of those whose times are known.
+            # A good answer without a time is not among those whose times are known.
             told = is_timed | (keys % len(_OUTCOMES) != _OUTCOMES.index(Outcome.OK))
             keys, times_s = keys[told], np.where(is_timed, times_s, math.inf)[told]
         keys = keys * BUCKETS + buckets_of(times_s)
@@ -72,7 +72,7 @@ class LogCells:
     def frame(self, names: list[str]) -> pd.DataFrame:
         """With an IntervalRow's columns, as if recorded from the first second on.
 
-        A cell that lines of several chunks fell into is several rows. What was ok was good, for a log has no deadline,
+        A cell with lines from several chunks is several rows. Whatever was ok was good, because a log has no deadline,
         and each request ended when it began.
         """
         ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
@@ -81,7 +81,7 @@ class LogCells:
         self._counts += [ended_counts[ok], ended_counts]
         cells = _Cells(sum(map(len, self._keys)), int(self.start_s))
         series = [0] * (len(self._keys) - 2) + [1, 2]
-        # Where there are millions of cells, none is to be kept twice.
+        # With millions of cells, none may be kept twice.
         self._keys.reverse()
         self._counts.reverse()
         for number in series:
@@ -145,7 +145,7 @@ class _Cells:
 
 
 def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """In the middle of four buckets, the lowest digits of a key."""
+    """The middle of four buckets, which are the lowest digits of a key."""
     return (keys & ~3) + 2
 
 

@@ -1,4 +1,4 @@
-"""A plain log of requests, a CSV of anyone's, to chunks of rows: times in seconds, statuses as numbers."""
+"""Reads a plain request log, anyone's CSV, into chunks of rows: times in seconds, statuses as numbers."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ _NUMBERS: Final = ("seconds", "response_ms", "status")
 _UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
 _MOST_DIGITS: Final = 100
 _LONGEST_MS: Final = 1e12
-"""Thirty years: what is beyond is no time."""
+"""Thirty years: anything longer is not a time."""
 _STATUS: Final = re.compile(r"^\s*(?:HTTP/[\d.]+ +)?(\d{3})\b")
 _CODE: Final = r"(?<!\d)\d{3}(?!\d)"
 _UPSTREAMS: Final = re.compile(r"\s*(?:\d{3}, )+\d{3}")
-"""nginx's: one after the other was asked, and the last one's is what the client got."""
+"""nginx's notation for upstreams tried in turn; the client received the last one's answer."""
 
 
 @dataclass
 class LogRows:
-    """What became of the lines is known when all chunks were read."""
+    """What became of the lines is known once all chunks were read."""
 
     path: Path
     requests: int = 0
     unreadable: int = 0
     """Lines that were left out."""
     untimed: int = 0
-    """Of the requests: with a status, and no time."""
+    """Requests with a status but no time."""
     texts_as_status: int = 0
-    """Of what got no answer, like JMeter's 'Non HTTP response code'."""
+    """Texts of requests that got no answer, like JMeter's 'Non HTTP response code'."""
     unit: str = ""
-    """What `seconds` was recognised as."""
+    """The unit that `seconds` was recognised as."""
     _first: str = ""
-    """Of what could not be read."""
+    """The first line that could not be read."""
     _statuses: int = 0
     _status_text: str = ""
     _odd_times: int = 0
-    """Of those without a time: with something in its place."""
+    """Of those without a time: with something else in its place."""
     _first_odd: str = ""
     _divisor: int = field(default=0)
 
     def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
-        """Of the four columns, so many rows at once; InputError where there are none, or where none can be read.
+        """The four columns, in chunks of `most_rows`; InputError if they are missing, or if no line can be read.
 
-        `response_ms` is nan where it can't be read. So is `status`: then the line is left out, and its second, where
-        that can't be read either, is that of a neighbour.
+        `response_ms` is nan if it can't be read. So is `status`: then the line is left out, and its second, if that
+        can't be read either, is a neighbour's.
         """
         with closing(blocks_of(self.path)) as blocks:
             yield from self._chunks(blocks, most_rows)
@@ -79,7 +79,7 @@ class LogRows:
         self._refuse()
 
     def _header(self, blocks: Iterator[list[bytes]]) -> tuple[list[str], list[bytes]]:
-        """The names of the columns, and the lines behind them in their block."""
+        """The names of the columns, and the lines after them in their block."""
         block = next((lines for lines in blocks if any(line.strip(b"\r\n") for line in lines)), [])
         place = next((place for place, line in enumerate(block) if line.strip(b"\r\n")), 0)
         line = block[place] if block else b""
@@ -97,13 +97,13 @@ class LogRows:
         return header, block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
-        """With nan for what can't be read; lines that pandas made no row of count as the others that are left out."""
+        """With nan for what can't be read; lines that pandas made no row of count like the others that are left out."""
         seconds = self._seconds(table["seconds"])
         times = _numbers(table["response_ms"])
         is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
         known = seconds.between(0, LAST_S) & (status.fillna(0.0).between(0, 999) & (status.fillna(0.0) % 1 == 0))
-        # Many tools write no time where they got no answer in time, and the status tells enough.
+        # Many tools write no time if no answer came in time, and the status tells enough.
         known &= is_timed | status.notna()
         odd = table.loc[known & ~is_timed, "response_ms"].dropna()
         self._odd_times += len(odd)
@@ -121,7 +121,7 @@ class LogRows:
         return table
 
     def _seconds(self, written: pd.Series[float]) -> pd.Series[float]:
-        """By the unit that the first of them have; a text may be a time of ISO 8601, UTC where it names no zone."""
+        """By the unit of the first ones; a text may be a time in ISO 8601, in UTC if it names no zone."""
         times = _numbers(written)
         if not self._divisor and times.notna().any():
             typical = float(times.abs().median())
@@ -135,7 +135,7 @@ class LogRows:
         return times
 
     def _status(self, written: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[bool]]:
-        """The numbers, nan without an answer, and -1 where it may be one of several; which of the nan were texts."""
+        """The numbers, nan without an answer, and -1 if there may be several; and which of the nan were texts."""
         numbers = _numbers(written)
         texts = numbers.isna() & written.notna()
         if texts.any():
@@ -174,7 +174,7 @@ class LogRows:
 
 
 def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
-    """Read by pandas where it can tell the lines as we do, else one by one."""
+    """Read by pandas if it splits the lines as we do, otherwise one by one."""
     text = b"\n".join(batch)
     names = {str(place): name for place, name in zip(places, COLUMNS, strict=True)}
     numbers = {place: [""] for place, name in names.items() if name in _NUMBERS}
@@ -191,7 +191,7 @@ def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
         )
     except (ValueError, OverflowError):
         table = None
-    # A NUL ends a text early there.
+    # pandas ends a text at a NUL there.
     if table is None or len(table) != len(batch) or b"\0" in text:
         cells = [found for record in batch if len(found := cells_of(record)) == columns]
         table = pd.DataFrame(cells, columns=list(map(str, range(columns))), dtype=object)
@@ -200,12 +200,12 @@ def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
 
 
 def _numbers(written: pd.Series[float]) -> pd.Series[float]:
-    """As floats; nan for what is none, and for pandas' True."""
+    """As floats; nan for anything else, and for pandas' True."""
     if pd.api.types.is_bool_dtype(written):
         return pd.Series(float("nan"), index=written.index)
     try:
         return pd.to_numeric(written, errors="coerce").astype(float)
     except OverflowError:
-        # Hundreds of digits: pandas takes them for a whole number, and that for a float.
+        # Hundreds of digits: pandas reads them as an integer, and then converts that to a float.
         texts = written.astype(str)
         return pd.to_numeric(texts.where(texts.str.len() < _MOST_DIGITS), errors="coerce").astype(float)

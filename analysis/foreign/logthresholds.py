@@ -1,4 +1,4 @@
-"""Thresholds for a request log, and the judgement of each."""
+"""Thresholds for a request log, and their judgements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNKNOWN: Final = "a log doesn't show what was planned, or which answers were co
 
 
 def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...]:
-    """Read and check a file of thresholds; InputError tells at once all that is wrong with it for this log."""
+    """Read and check a file of thresholds; InputError reports everything that is wrong with it for this log."""
     return read_thresholds(path, lambda threshold: _refusals(threshold, log))
 
 
@@ -63,12 +63,12 @@ def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
 
 
 def _names_of(name: str, log: RequestLog) -> list[str]:
-    """This one as it is shown, or else those that are, in some code page, written with its bytes."""
+    """This name as it is shown, or else those that are written with its bytes in some code page."""
     return [name] if name in log.written else [shown for shown, cell in log.written.items() if could_be(name, cell)]
 
 
 def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Verdict:
-    """The verdict on these thresholds; never INVALID, for nothing here tells how the generator did."""
+    """The verdict on these thresholds; never INVALID, because nothing here tells how the generator did."""
     judgements = tuple(_judge_threshold(threshold, log) for threshold in thresholds)
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
@@ -94,7 +94,7 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
 
 
 def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
-    """PASS and FAIL only where they would stay, had every line that was left out been on the other side."""
+    """PASS and FAIL only if they would not change if every line that was left out had been on the other side."""
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
     traffic = log.traffic if is_time else with_untimed(log)
@@ -118,7 +118,7 @@ _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "co
 
 
 def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
-    """Of one that can only harm; more of them never lower a rate, so that there it is none."""
+    """Those of a request that can only harm; more requests never lower a rate, so for rates there are none."""
     kind = METRICS[metric.name]
     if kind.should_be_high:
         return ()

@@ -1,4 +1,4 @@
-"""A CSV of anyone's, as bytes, to its whole records, whatever ends its lines and whatever a quote would swallow."""
+"""Splits anyone's CSV, as bytes, into complete records, whatever ends its lines and whatever a quote would swallow."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1 << 20
 _LONGEST_LINE: Final = 1 << 24
-"""What goes on beyond is cut there, so that a file without line ends costs no more than its size."""
+"""Longer lines are cut, so that a file without line ends costs no more than its size."""
 _MOST_LINES: Final = 1_000
-"""Of one record: a text with more line breaks is not looked for, so that one stray quote does not swallow a file."""
+"""Per record: texts with more line breaks are not supported, so that one stray quote can't swallow a file."""
 _QUOTED: Final = re.compile(rb'"[^"]*"')
 _UTF_8: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def lines_of(path: Path) -> Generator[bytes]:
-    """One after the other, as `blocks_of` has them; close it when done, as that one."""
+    """One after another, as in `blocks_of`; close it when done, like that one."""
     with closing(blocks_of(path)) as blocks:
         for lines in blocks:
             yield from lines
 
 
 def blocks_of(path: Path) -> Generator[list[bytes]]:
-    """Lines with what ends them: LF, CR, or CR LF; a byte order mark is left out, and UTF-16 is told by its own.
+    """Lines with their ends: LF, CR, or CR LF; a byte order mark is dropped, and UTF-16 is recognised by its own.
 
-    Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError when it can't be read.
-    The file stays open until the last line is read, or this is closed.
+    Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError if it can't be read. The
+    file stays open until the last line is read, or this is closed.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def _blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
 
 
 def cells_of(record: bytes) -> list[str]:
-    """Each cell with a character for each byte, so that no two texts become one; none where it is no record."""
+    """Each cell with one character per byte, so that no two texts become one; empty if it isn't a record."""
     try:
         return next(csv.reader(_broken(record)), [])
     except csv.Error:
@@ -73,12 +73,12 @@ def cells_of(record: bytes) -> list[str]:
 
 
 def repeated(header: list[str]) -> list[str]:
-    """Names that several columns have: nobody knows which of them is meant."""
+    """Names that several columns share: nobody knows which of them is meant."""
     return sorted({name for name in header if name and header.count(name) > 1})
 
 
 def _broken(record: bytes) -> Iterator[str]:
-    """At line feeds only: what else Python takes for the end of a line may be half of a character."""
+    """At line feeds only: whatever else Python takes for a line end may be half of a character."""
     *lines, last = record.decode("latin-1").split("\n")
     yield from (f"{line}\n" for line in lines)
     yield last
@@ -86,9 +86,9 @@ def _broken(record: bytes) -> Iterator[str]:
 
 @dataclass
 class Records:
-    """Lines, one after the other, to records of so many columns; what is none is counted, and its first line kept.
+    """Turns lines into records with a given number of columns; anything else is counted, and its first line kept.
 
-    A quote that is never closed costs its own line: the lines behind it are read without it.
+    A quote that is never closed costs its own line: the lines after it are read without it.
     """
 
     columns: int
@@ -98,7 +98,7 @@ class Records:
     """Lines of which the first has a quote that is not closed yet."""
 
     def add(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Records without what ends their last line."""
+        """Records without the end of their last line."""
         for new in lines:
             if not self._open and self._is_record(new):
                 yield new.rstrip(b"\r\n")
@@ -116,9 +116,9 @@ class Records:
                     self.skip(line)
 
     def add_block(self, lines: list[bytes]) -> list[bytes]:
-        """The same at once, for there may be millions of lines, most of them records without a quote.
+        """The same at once, because there may be millions of lines, most of them records without a quote.
 
-        What ends a line may stay with it.
+        Line ends may be kept.
         """
         if self._open or b'"' in b"".join(lines):
             return list(self.add(lines))
@@ -129,7 +129,7 @@ class Records:
         return records
 
     def end(self) -> Iterator[bytes]:
-        """What a quote that was never closed has kept back."""
+        """What a quote that was never closed has held back."""
         while self._open:
             self.skip(self._open[0])
             again, self._open = self._open[1:], []
@@ -140,9 +140,9 @@ class Records:
         self.skipped += 1
 
     def _go_on(self, line: bytes, waiting: deque[bytes]) -> Iterator[bytes]:
-        """With a record of several lines; where it comes to nothing, its first line alone is left out."""
+        """Continue a record of several lines; if it fails, only its first line is left out."""
         self._open.append(line)
-        # From the second quote of a pair on; an odd line closes what an odd line has opened.
+        # From the second quote of a pair on, a line with an odd number of quotes closes what another such line opened.
         closes = line.count(b'"') % 2 == 1
         if closes and self._is_record(record := b"".join(self._open)):
             self._open = []
@@ -158,7 +158,7 @@ class Records:
             bare = _QUOTED.sub(b"", text) if quotes else text
             return bare.count(b",") + 1 == self.columns and bool(text.strip(b"\r\n"))
         try:
-            # A quote within a text that none encloses is a character like any other.
+            # A quote within an unquoted text is a character like any other.
             return len(next(csv.reader(_broken(text.rstrip(b"\r\n")), strict=True))) == self.columns
         except csv.Error:
             return False

@@ -1,6 +1,6 @@
-"""A plain log of requests (seconds, name, response_ms, status) to their traffic; streamed, whatever its size.
+"""Reads a plain request log (seconds, name, response_ms, status) into traffic; streamed, whatever its size.
 
-It can't tell when requests were meant to start, what was dropped, or how the generator did, and is not asked.
+It can't tell when requests should have started, what was dropped, or how the generator did, and isn't asked.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _CHUNK_ROWS: Final = 250_000
 _FAR_APART_S: Final = 10
-"""Nobody logs a load test of so few."""
+"""Nobody logs a load test this sparse."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LogTraffic:
-    """A Traffic of one phase, all of the log, and an endpoint for each name."""
+    """A Traffic with a single phase, the whole log, and an endpoint for each name."""
 
     phases: tuple[PhaseSpan, ...]
     endpoints: tuple[str, ...]
@@ -39,7 +39,7 @@ class LogTraffic:
     measured_s: float
     intervals: pd.DataFrame
     events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EventRow._fields)))
-    """None: a log has requests only."""
+    """None: a log only has requests."""
 
     def with_intervals(self, intervals: pd.DataFrame) -> LogTraffic:
         return replace(self, intervals=intervals)
@@ -53,19 +53,19 @@ class RequestLog:
     unreadable: int
     """Lines that were left out."""
     untimed: pd.DataFrame
-    """As `traffic.intervals`: requests without a time, in the highest bucket; those that failed are in both."""
+    """Like `traffic.intervals`: requests without a time, in the highest bucket; those that failed are in both."""
     lost: Mapping[tuple[int, str], int]
-    """Of the unreadable lines, how many are of which second and of which name, as its bytes."""
+    """How many of the unreadable lines belong to which second and which name, as its bytes."""
     is_coarse: bool
-    """Times are good to 1.6 % instead of 0.4 %, for the log is large."""
+    """Times are accurate to 1.6 % instead of 0.4 %, because the log is large."""
     written: Mapping[str, str]
-    """The names as their bytes, a character each, by the names as they are shown."""
+    """The names as their bytes, one character each, by the names as they are shown."""
     notes: tuple[str, ...]
     """How it was read, a sentence each."""
 
 
 def read_log(path: Path) -> RequestLog:
-    """Read a CSV with these columns, in any order, among others; InputError where it has not, or nothing in it."""
+    """Read a CSV with these columns, among others, in any order; InputError if they are missing or it has no line."""
     rows, counted = LogRows(path), LogCells()
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
@@ -99,7 +99,7 @@ def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
 
 
 def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:
-    """Of one phase, as long as there are requests."""
+    """A single phase, as long as there are requests."""
     ended_s = int(intervals["second"].max()) + 1
     span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
     return LogTraffic(

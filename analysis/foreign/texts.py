@@ -1,7 +1,7 @@
-"""Cells as bytes, written by a machine of any country, to text that people can read; no two of them become one.
+"""Decodes cells written by a machine in any country into readable text; no two of them become the same.
 
-Locust on Windows writes in the code page of its machine, and a file doesn't say which. UTF-8 is known by its form; for
-the rest the code page is guessed by what it makes of such cells, which decides how names look, never which they are.
+Locust on Windows writes in its machine's code page, and a file doesn't say which. UTF-8 is recognised by its form; for
+the rest, the code page is guessed from the text it would give, which decides how names look, never which ones they are.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ALL_PAGES: Final = (
 
 
 class Texts:
-    """Of the cells of a run or a log, given with a character for each byte, as `cells_of` gives them."""
+    """For the cells of a run or a log, given with one character per byte, as by `cells_of`."""
 
     def __init__(self, cells: Iterable[str]) -> None:
-        # In order, for what a text becomes must not depend on where in the file it stood first.
+        # Sorted, because what a text becomes must not depend on where in the file it came first.
         raw = sorted({cell for cell in cells if not cell.isascii()})
         readable = {cell: text for cell in raw if (text := _utf_8(cell)) is not None}
         foreign = [cell for cell in raw if cell not in readable]
         self.page = _page_of([cell.encode("latin-1") for cell in foreign]) if foreign else None
-        """The code page that the rest is shown by; None where all is UTF-8."""
+        """The code page used for the rest; None if all is UTF-8."""
         self._texts = readable
         taken = set(readable.values())
         for cell in foreign:
@@ -56,7 +56,7 @@ class Texts:
 
 
 def could_be(text: str, cell: str) -> bool:
-    """Whether `text` is, in the code page of some country, written with the bytes of this cell."""
+    """Whether `text` in some country's code page has the bytes of this cell."""
     if text.isascii() or cell.isascii():
         return text == cell
     return any(_encoded(text, page) == cell for page in _ALL_PAGES)
@@ -81,7 +81,7 @@ def _page_of(cells: list[bytes]) -> str:
 
 
 def _fits(cells: list[bytes], page: str) -> bool:
-    """Whether all of it is text of this code page that somebody may have meant."""
+    """Whether all of it is text in this code page that somebody may have meant."""
     try:
         texts = [cell.decode(page) for cell in cells]
     except UnicodeDecodeError:
@@ -93,12 +93,12 @@ def _fits(cells: list[bytes], page: str) -> bool:
 
 
 def _is_likely(strange: str, runs: list[bytes], page: str) -> bool:
-    """By the characters beyond ASCII, and by the bytes that stand together."""
+    """Judged by the characters beyond ASCII, and by the bytes that stand together."""
     if page == "gb2312":
         leads = [lead for run in runs for lead in run[::2]]
         return sum(lead in _COMMON_LEADS for lead in leads) * 2 > len(leads)
     if page == "cp932":
         return bool(_KANA.search(strange)) and not _HALF_WIDTH.search(strange)
-    # Words of Cyrillic are all beyond ASCII, of Latin a letter here and there.
+    # Cyrillic words are entirely beyond ASCII, Latin ones have a letter here and there.
     in_words = sum(map(len, runs)) >= 2 * len(runs)
     return strange.isalpha() and in_words == {"cp1251": True, "cp1252": False}.get(page, in_words)

@@ -1,4 +1,4 @@
-"""A file of thresholds for what another tool left to the thresholds in it, checked against that."""
+"""Reads a file of thresholds for another tool's data, and checks it against that data."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from loadproof.scenario.strict import Strict, read_document, validate
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
-"""Any text, an empty one, too."""
+"""Any text, including an empty one."""
 Refusal = tuple[str, str, str | None, str]
 """Key, what is wrong, the value found, the remedy."""
 
 
 class FileThreshold(Strict):
-    """What has to hold of the requests of these names, taken together; of all if none is named."""
+    """What must hold for requests with these names, taken together; for all requests if none is named."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
     endpoint: _Name | list[_Name] | None = Field(
@@ -37,7 +37,7 @@ class FileThreshold(Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the endpoints; none: all of them."""
+        """Of the endpoints; empty: all of them."""
         names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
         return tuple(dict.fromkeys(names))
 
@@ -52,7 +52,7 @@ class _ThresholdFile(Strict):
 
 
 def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Refusal]]) -> tuple[FileThreshold, ...]:
-    """Those of the file; InputError tells at once all that is wrong with it."""
+    """The file's thresholds; InputError reports everything that is wrong with it."""
     document = read_document(path)
     thresholds = validate(_ThresholdFile, document).thresholds
     problems = [

@@ -1,4 +1,4 @@
-"""Windows of a Locust run to the moment at which one thing turned: failures, response times, or throughput."""
+"""Finds in windows of a Locust run when one thing turned: failures, response times, or throughput."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEWEST_AT_LOW_LOAD: Final = 2
 _MOST_KNOTS: Final = 100
 _LEAST_RISE: Final = 0.1
 _FOLLOWS: Final = 1.25
-"""Throughput that grows by less, while users at least double, does not follow them."""
+"""If throughput grows by less while users at least double, it doesn't follow them."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Timed:
-    """The windows, and the time that each is told by."""
+    """The windows, and the time that is used for each."""
 
     used: pd.DataFrame
     word: str
     times_s: NDArray[np.float64]
 
     def course(self) -> Iterator[str]:
-        """How times went, where they can't be set against load; nothing where they hardly did."""
+        """How times developed if they can't be compared with load; nothing if they hardly changed."""
         known = np.flatnonzero(np.isfinite(self.times_s))
         if not len(known):
             return
@@ -87,7 +87,7 @@ def look_at_failures(used: pd.DataFrame) -> Look:
             word = "rose" if before.low > LEAST_RATIO else "began"
             what = f"failures {word}: {share} of the requests, {was} before"
             return Look("failures", _turn("failures", used, index, what))
-    # What was there from the start has no beginning that could have been seen.
+    # What was there from the start has no beginning that could have been observed.
     return Look("failures", had_power=bool(lows[0] <= LEAST_RATIO))
 
 
@@ -119,7 +119,7 @@ def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> Look:
 
 def look_at_throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> Look:
     top = used["users"].max()
-    # What comes after the load's last peak is another story: a target that recovers, or does not.
+    # What comes after the load's last peak is another matter: a target that recovers, or doesn't.
     climb = used.iloc[: int(np.flatnonzero(used["users"] >= top)[-1]) + 1]
     users = climb["users"].to_numpy(dtype=float)
     knots = [
@@ -152,7 +152,7 @@ def _best(climb: pd.DataFrame, knots: list[float]) -> BentLine:
 
 
 def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
-    """Throughput that was at its end before the lowest load has no knot."""
+    """Throughput that had reached its maximum before the lowest load has no knot."""
     users = used["users"].to_numpy(dtype=float)
     high = users >= users.max() - (users.max() - users.min()) / 4
     at_low_rps, at_high_rps = (float(used["throughput_rps"][part].median()) for part in (low, high))
@@ -165,7 +165,7 @@ def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
 
 
 def _twice_in_a_row(flags: NDArray[np.bool_]) -> int | None:
-    """The first of two neighbours that are both set: one alone may be chance."""
+    """The first of two neighbours that are both set: a single one may be chance."""
     found = np.flatnonzero(flags[:-1] & flags[1:])
     return int(found[0]) if len(found) else None
 

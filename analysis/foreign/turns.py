@@ -1,20 +1,20 @@
-"""The history of a Locust run to the moments at which it turned: throughput, response times, failures against users.
+"""Finds when a Locust run turned: throughput, response times and failures against users, from its history.
 
-The method is deliberately plain. The history is cut into windows of ten seconds, as long as Locust's own, so that
-each percentile belongs to one window. `low load` are the windows in the lowest quarter of the range of users.
+The method is deliberately simple. The history is cut into windows of ten seconds, as long as Locust's own, so that each
+percentile belongs to one window. `low load` are the windows in the lowest quarter of the range of users.
 
-- Failures began in the first of two windows in a row whose ratio of failures lies, with its whole Wilson interval,
-  above 1 %, and above twice the ratio of all that came before, or ten points above it. Failures from the start have no
-  such moment, and are told as what they are.
-- p95 doubled in the first of two windows in a row above low load that are more than twice the median at low load,
-  with Locust's rounding counted against it. Where percentiles are since the start, the mean of each window, which can
-  be told from the totals, stands in for p95.
+- Failures began in the first of two consecutive windows whose failure ratio is, with its entire Wilson interval, above
+  1 %, and above twice the ratio of everything before, or ten points above it. Failures from the start have no such
+  moment, and are reported as such.
+- p95 doubled in the first of two consecutive windows above low load that are more than twice the median at low load,
+  with Locust's rounding counted against it. If percentiles cover everything since the start, the mean of each window,
+  which the totals give, stands in for p95.
 - Throughput stopped growing at the knot of a line that bends once, fitted by least squares to throughput against users
-  while load rose: the line must rise by half before the knot, users must grow by another quarter behind it, and the
-  slope behind it must be, with 99 % confidence, below a quarter of that before.
+  while load rose: the line must rise by half before the knot, users must grow by another quarter after it, and the
+  slope after it must be, with 99 % confidence, below a quarter of the slope before.
 
-Where one of them can't look, for low load was too short or load never changed, a note says so, and shows what there is.
-None of them can tell the target from a load generator that reached its own end.
+If one of them can't decide, because low load was too short or load never changed, a note says so, and shows what there
+is. None of them can distinguish the target from a load generator that reached its own limit.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ FEWEST_WINDOWS: Final = 6
 @dataclass(frozen=True)
 class TurnSearch:
     turns: tuple[Turn, ...]
-    """In order of time."""
+    """In chronological order."""
     extent: str
-    """Up to which load was looked, or why not at all; a sentence."""
+    """Up to which load was searched, or why it wasn't at all; a sentence."""
     looked_for: tuple[str, ...] = ()
-    """Kinds of turns that the history has the power to show."""
+    """Kinds of turns that the history can show."""
     notes: tuple[str, ...] = ()
-    """Why not the others, and what is seen all the same; a sentence each."""
+    """Why not the others, and what was seen anyway; a sentence each."""
 
     @property
     def looked(self) -> bool:
@@ -62,7 +62,7 @@ class TurnSearch:
 
 
 def find_turns(run: LocustRun) -> TurnSearch:
-    """What turned, and when; nothing on noise, and a note where there is too little to go by."""
+    """What turned, and when; nothing for noise, and a note if there is too little data."""
     run = replace(run, history=run.history[run.history["time_s"] >= run.last_run_s])
     table = windows(run)
     table = table[(table["end_s"] - table["start_s"] >= WINDOW_S / 2) & table["users"].notna()].reset_index(drop=True)
@@ -112,7 +112,7 @@ def _low_load(used: pd.DataFrame) -> tuple[NDArray[np.bool_], bool]:
 
 
 def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterator[str]:
-    """Then nothing came before, and no load is known at which there were none."""
+    """Then nothing came before, and no load is known without failures."""
     first = next(iter(failure_ratios(used)), None)
     if first is not None and first.low > LEAST_RATIO:
         users = used["users"].iloc[0]
@@ -124,7 +124,7 @@ def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterato
 
 
 def _first_failure(history: pd.DataFrame) -> str:
-    """As finely as the history has it."""
+    """As precisely as the history allows."""
     failed = history[history["failures"] > 0]
     if failed.empty:
         return ""
@@ -133,7 +133,7 @@ def _first_failure(history: pd.DataFrame) -> str:
 
 
 def _stood_still(table: pd.DataFrame) -> Iterator[str]:
-    """Windows with users and without an answer, once there was one: they are in no ratio and no time."""
+    """Windows with users but without an answer, after the first answer: they are in no ratio and no time."""
     begun = (table["requests"] > 0).cummax()
     silent = table[begun & (table["requests"] == 0) & (table["users"] >= 1)]
     if len(silent):

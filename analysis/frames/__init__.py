@@ -1,1 +1,1 @@
-"""A run directory to tables, whatever a crash left."""
+"""Turns a run directory into tables, whatever a crash left."""

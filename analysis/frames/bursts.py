@@ -1,4 +1,4 @@
-"""What a run's events tell of its bursts: all users' sends at one instant."""
+"""What a run's events say about its bursts: requests that all users send at the same instant."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Burst:
-    """All users' sends at one instant."""
+    """Requests that all users sent at the same instant."""
 
     number: int
     at_s: float
     sent: int
     spread_s: float
-    """From the first send to the last."""
+    """From the first send to the last, in s."""
     peak_in_flight: int
     late: int
-    """Users who were still waiting for an earlier answer at the instant."""
+    """Users who were still waiting for an earlier answer at that instant."""
 
 
 def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[Burst]:
-    """The bursts that were seen in these phases, or in all; unreadable ones are left out."""
+    """The bursts observed in these phases, or in all; unreadable ones are left out."""
     spans = [span for span in traffic.phases if phases is None or span.name in phases]
     known = []
     rows = traffic.events[traffic.events["kind"] == "burst"]

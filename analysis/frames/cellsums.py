@@ -1,4 +1,4 @@
-"""Cells of intervals to sums of their counts, block by block: of a day's tens of millions pandas would copy most."""
+"""Sums the counts of interval cells block by block: pandas would copy most of a day's tens of millions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _NONE: Final = np.zeros(0, dtype=np.int64)
 
 
 def blocks(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """All rows, in their order; at least one block."""
+    """All rows, in order; at least one block."""
     for begin in range(0, max(len(rows), 1), _BLOCK_ROWS):
         yield rows[begin : begin + _BLOCK_ROWS]
 
 
 def sums_by(rows: pd.DataFrame, *columns: str) -> pd.Series:
-    """The sum of the counts for each combination of these columns' values that occurs; they are its index."""
+    """The sum of the counts for each combination of these columns' values that occurs.
+
+    The index has the combinations.
+    """
     parts = [block.groupby(list(columns), observed=True)["count"].sum() for block in blocks(rows)]
     if len(parts) == 1:
         return parts[0]
@@ -33,29 +36,29 @@ def sums_by(rows: pd.DataFrame, *columns: str) -> pd.Series:
 
 
 class KeyedSums:
-    """Sums of counts by whole numbers, added block by block; as much is kept as there are different numbers."""
+    """Sums of counts by whole numbers, added block by block; memory grows with the number of different keys."""
 
     def __init__(self) -> None:
         self._keys, self._sums = [_NONE], [_NONE]
-        """The first part is what was merged last."""
+        """The first part is the result of the last merge."""
 
     def add(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         self._keys.append(keys)
         self._sums.append(counts)
         self._merge(1)
-        # Merging costs the size of all that is kept: only when as much has come as there was.
+        # Merging costs as much as everything that is kept: only when as much has arrived as there was.
         if sum(map(len, self._keys[1:])) > max(len(self._keys[0]), _BLOCK_ROWS):
             self._merge(len(self._keys))
 
     def within(self, place: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The numbers from `place * width` to the next multiple, counted from there, in their order; and their sums."""
+        """The keys from `place * width` to the next multiple, relative to it and sorted; and their sums."""
         if len(self._keys) > 1:
             self._merge(len(self._keys))
         first, last = np.searchsorted(self._keys[0], (place * width, (place + 1) * width))
         return self._keys[0][first:last] - place * width, self._sums[0][first:last]
 
     def _merge(self, parts: int) -> None:
-        """The last parts to one."""
+        """Merge the last parts into one."""
         keys, sums = np.concatenate(self._keys[-parts:]), np.concatenate(self._sums[-parts:])
         order = np.argsort(keys)
         keys, sums = keys[order], sums[order]
@@ -65,7 +68,7 @@ class KeyedSums:
 
 
 def histogram(rows: pd.DataFrame, series: str, outcome: str | None = None) -> NDArray[np.int64]:
-    """Counts by bucket of this series, of this outcome or of all, shape (BUCKETS,)."""
+    """Counts by bucket for this series, and for this outcome or all, shape (BUCKETS,)."""
     counted = np.zeros(BUCKETS)
     for block in blocks(rows):
         chosen = block["series"] == series

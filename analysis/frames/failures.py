@@ -1,4 +1,4 @@
-"""A run directory to what failed most, and what the users' own code raised, as Locust counted them."""
+"""What failed most in a run, and what the users' own code raised, as Locust counted them."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
-"""Of an exception with a text alone, as Locust writes it."""
+"""Of an exception whose only argument is a text, as Locust writes it."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>[^\s\\]+)')
 
 
 class Failure(NamedTuple):
-    """Warm-up included."""
+    """Includes warm-up."""
 
     times: int
     endpoint: str
     message: str
     request: str = ""
-    """One that failed so: its method and path; empty where none was kept."""
+    """An example that failed like this: its method and path; empty if none was kept."""
     answer: str = ""
-    """Its status and how its body began."""
+    """Its status and the beginning of its body."""
 
 
 class Raised(NamedTuple):
-    """By a user's own code, outside of its requests' checks; warm-up included."""
+    """Raised by a user's own code, outside of its requests' checks; includes warm-up."""
 
     times: int
     message: str
     place: str
-    """'pay.py, line 12, in transfer'; empty where no traceback tells."""
+    """'pay.py, line 12, in transfer'; empty if there is no traceback."""
 
 
 def failures(path: Path, most: int, events: pd.DataFrame | None = None) -> list[Failure]:
-    """Of a run directory, the most frequent ones, with examples from its events; none where the file can't be read."""
+    """The most frequent failures of a run directory, with examples from its events; none if the file can't be read."""
     examples = {} if events is None else _examples_in(events)
     counted = [
         (times, row.get("Name") or "", reason_of(row.get("Error") or ""))
@@ -71,7 +71,7 @@ def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]
 
 
 def raised_in(path: Path) -> tuple[Raised, ...]:
-    """Of a run directory, the most frequent first; none where the file can't be read."""
+    """Those of a run directory, the most frequent first; none if the file can't be read."""
     exceptions = [
         Raised(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
         for times, row in _counted(path / files.LOCUST_EXCEPTIONS, "Count")
@@ -80,7 +80,7 @@ def raised_in(path: Path) -> tuple[Raised, ...]:
 
 
 def reason_of(error: str) -> str:
-    """Without the Python around it: "AnyError('status 500')" is 'status 500'."""
+    """Without the Python around it: "AnyError('status 500')" becomes 'status 500'."""
     match = _REPR.fullmatch(error)
     try:
         return str(ast.literal_eval(match["text"])) if match else error
@@ -89,7 +89,7 @@ def reason_of(error: str) -> str:
 
 
 def _counted(file: Path, column: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """The rows that have a number in this column, with it."""
+    """The rows that have a number in this column, and that number."""
     try:
         for row in csv.DictReader(io.StringIO(files.read_lines_text(file))):
             times = row.get(column) or ""

@@ -1,4 +1,4 @@
-"""Lines of intervals.csv.gz to cells: how many of which second, phase, endpoint, outcome, series and bucket."""
+"""Turns lines of intervals.csv.gz into cells: how many of which second, phase, endpoint, outcome, series and bucket."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ def no_cells() -> pd.DataFrame:
 
 
 class IntervalCells:
-    """Lines of intervals.csv.gz, block by block, to cells with equal keys added up; what can't be is left out."""
+    """Turns lines of intervals.csv.gz into cells, block by block.
+
+    Equal keys are added up, and invalid lines left out.
+    """
 
     def __init__(self, phases: Sequence[PhaseSpan], scenario: Scenario) -> None:
         self.skipped = 0
-        """Lines that are none."""
+        """The number of invalid lines."""
         self._kinds = {
             "phase": pd.Index([*(span.name for span in phases), SETUP]),
             "endpoint": pd.Index(list(scenario.mix)),
@@ -46,7 +49,7 @@ class IntervalCells:
         self._counts: list[NDArray[np.int32]] = []
 
     def add(self, block: bytes) -> None:
-        """Whole lines, the first of which may be the header."""
+        """Complete lines, the first of which may be the header."""
         body = block.removeprefix(_INTERVALS_HEADER)
         rows = self._rows(body)
         self.skipped += body.count(b"\n") - len(rows)
@@ -55,13 +58,13 @@ class IntervalCells:
             & rows["count"].between(1, 2**31 - 1)
             & rows["second"].between(0, _MOST_SECONDS)
         )
-        # What is none may be too large for any number.
+        # An invalid value may be too large for any number.
         lines, rows = len(rows), rows if sound.all() else rows[sound]
         whole = np.ones(len(rows), dtype=bool)
         keys = rows["second"].to_numpy(dtype=np.int64)
         for name, known in self._kinds.items():
             values = rows[name].cat
-            # Of a value that can't be, -1.
+            # -1 for a value that isn't valid.
             codes = known.get_indexer(pd.Index(values.categories))[values.codes]
             whole = whole & (codes >= 0)
             keys = keys * len(known) + codes
@@ -83,13 +86,13 @@ class IntervalCells:
                 encoding_errors="replace",
             )
         except ValueError:
-            # Some line is damaged: more slowly, line by line.
+            # Some line is damaged: slower, line by line.
             text = body.decode("utf-8", errors="replace")
             return parsed(text, IntervalRow._fields, {})[0].astype(texts)
         return rows
 
     def frame(self) -> pd.DataFrame:
-        """What was added since the last time, with an IntervalRow's columns, sorted by them."""
+        """What was added since the last call, with an IntervalRow's columns, sorted by them."""
         keys, counts = np.concatenate([_NONE, *self._keys]), np.concatenate([_NONE.astype(np.int32), *self._counts])
         self._keys.clear()
         self._counts.clear()

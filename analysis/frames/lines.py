@@ -1,4 +1,4 @@
-"""A file of lines, whatever a crash or a stranger did to it, to a frame of those that are whole."""
+"""Reads the complete lines of a file into a frame, whatever a crash or a stranger did to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "m
 
 
 def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
-    """The lines that have these columns, numbers where they belong; and how many lines had not."""
+    """The lines that have these columns, with numbers where they belong; and how many lines didn't."""
     columns = fields[: max(text.partition("\n")[0].count(",") + 1, len(fields) - len(defaults))]
     header = ",".join(columns) + "\n"
     body = text.removeprefix(header)
@@ -31,7 +31,7 @@ def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tupl
 
 
 def _quoted_rows(body: str, width: int) -> Iterator[list[str]]:
-    """Line by line, so that one unbalanced quote costs one line; slower, and for files with JSON in them."""
+    """Line by line, so that one unbalanced quote costs one line; slower, and for files that contain JSON."""
     for line in body.splitlines():
         row = next(csv.reader([line]), [])
         if len(row) == width:

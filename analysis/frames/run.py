@@ -1,4 +1,4 @@
-"""A run directory to data frames, whatever state a crash left it in."""
+"""Reads a run directory into data frames, whatever state a crash left it in."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _JITTER_S: Final = 0.1
 _COUNTS: Final = frozenset({"sent", "dropped", "abandoned"})
-"""Columns of the generator that add up."""
+"""Columns of the generator that can be added up."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run as it was recorded: its Traffic, its manifest, and what tells whether its measurement can be trusted.
+    """One run as recorded: its Traffic, its manifest, and what shows whether its measurement can be trusted.
 
     Frames have the columns of rundir's row types, times in s from the start.
     """
@@ -37,7 +37,7 @@ class Run:
     path: Path
     manifest: Manifest
     intervals: pd.DataFrame
-    """Of what was planned; equal keys summed."""
+    """What was planned; equal keys are summed."""
     generator: pd.DataFrame
     target: pd.DataFrame
     events: pd.DataFrame
@@ -46,9 +46,9 @@ class Run:
     raised: tuple[Raised, ...] = field(default=())
     """By the users' own code."""
     setup: pd.DataFrame = field(default_factory=no_cells)
-    """What `on_start` and `on_stop` sent; as `intervals`."""
+    """What `on_start` and `on_stop` sent; like `intervals`."""
     user_times: pd.DataFrame = field(default_factory=no_cells)
-    """The closed model's users' time; as `intervals`, in ms."""
+    """The closed model's users' time; like `intervals`, in ms."""
 
     @property
     def phases(self) -> Sequence[PhaseSpan]:
@@ -63,12 +63,12 @@ class Run:
         return self.manifest.start_unix_s
 
     def with_intervals(self, intervals: pd.DataFrame) -> Run:
-        """Had these been its planned requests."""
+        """The run as if these had been its planned requests."""
         return replace(self, intervals=intervals)
 
     @cached_property
     def measured_s(self) -> float:
-        """Until when the generator lived, its jitter left out; 0 when it left no record."""
+        """Until when the generator lived, apart from its jitter; 0 if it left no record."""
         if self.generator.empty:
             return 0.0
         lengths_s = self.generator["length_s"]
@@ -78,10 +78,10 @@ class Run:
 
 
 def load_run(path: Path, manifest: Manifest | None = None) -> Run:
-    """Read a run directory; RunDirectoryError only when its manifest can't be read, and none was given for it."""
+    """Read a run directory; RunDirectoryError only if its manifest can't be read and none was given."""
     manifest = manifest or read_manifest(path)
     damage: list[str] = []
-    # Without a first sample there is no such file, and only the embedded target surely has /metrics.
+    # Without a first sample there is no such file, and only the embedded target is certain to have /metrics.
     may_be_missing = manifest.target.kind == "own"
     intervals, setup, user_times = _apart(_cells(path / files.INTERVALS, manifest, damage))
     generator = _one_row_a_second(_frame(path / files.GENERATOR, GeneratorRow, damage))
@@ -102,7 +102,7 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
 
 
 def _frame(path: Path, row: type[Any], damage: list[str], *, may_be_missing: bool = False) -> pd.DataFrame:
-    """The rows of a file, and what is wrong with it added to `damage`."""
+    """The rows of a file; what is wrong with it is added to `damage`."""
     try:
         text = files.read_lines_text(path)
     except OSError:
@@ -116,7 +116,7 @@ def _frame(path: Path, row: type[Any], damage: list[str], *, may_be_missing: boo
 
 
 def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
-    """As `_frame`, block by block."""
+    """Like `_frame`, block by block."""
     cells = IntervalCells(manifest.phases, manifest.scenario)
     try:
         for block in read_intervals(path):
@@ -129,7 +129,7 @@ def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
 
 
 def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What was planned, what was not, and users' time; not copied where the first is all there is."""
+    """What was planned, what was not, and users' time; not copied if the first is all there is."""
     is_setup, is_time = cells["phase"] == SETUP, cells["series"].isin(USER_TIMES)
     if not (is_setup | is_time).any():
         return cells, no_cells(), no_cells()
@@ -137,7 +137,10 @@ def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
 
 
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:
-    """Of each worker. Older records have the shutdown as another row of the last second: only its counts are kept."""
+    """One row per worker and second. Older records have the shutdown as a second row of the last second.
+
+    Only its counts are kept.
+    """
     keys = ["worker", "second"]
     if not generator.duplicated(keys).any():
         return generator

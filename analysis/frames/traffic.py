@@ -1,4 +1,4 @@
-"""What metrics and charts read, of a run of ours or of anyone's log: requests, and the phases that they belong to."""
+"""What metrics and charts read, from a run of ours or anyone's log: requests, and the phases that they belong to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Traffic(Protocol):
 
     @property
     def measured_s(self) -> float:
-        """Until when there was somebody who measured."""
+        """Until when something was measured, in s."""
 
     @property
     def intervals(self) -> pd.DataFrame: ...
@@ -35,4 +35,4 @@ class Traffic(Protocol):
     def events(self) -> pd.DataFrame: ...
 
     def with_intervals(self, intervals: pd.DataFrame) -> Self:
-        """The same, had these been its requests."""
+        """The same, as if these had been its requests."""

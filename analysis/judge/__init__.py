@@ -1,1 +1,1 @@
-"""Values to words: PASS, FAIL, INCONCLUSIVE, INVALID, and what led there."""
+"""Turns values into verdicts: PASS, FAIL, INCONCLUSIVE, INVALID, and what led to them."""

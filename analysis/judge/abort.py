@@ -1,4 +1,4 @@
-"""A run directory that is being written to the threshold that ends the run, because a window broke it."""
+"""Watches a run directory that is being written for a window that violates a threshold with `abort: true`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Watched:
 
 
 class AbortWatch:
-    """Reads only what is new at each look, so that a look takes as long at the end of a day as at its beginning."""
+    """Only reads what is new at each look, so that a look takes as long at the end of a day as at its beginning."""
 
     def __init__(self, run_directory: Path, scenario: Scenario, spans: Sequence[PhaseSpan]) -> None:
         self._tail = IntervalsTail(run_directory / files.INTERVALS)
@@ -54,7 +54,7 @@ class AbortWatch:
         ]
 
     def broken(self, now_s: float) -> str | None:
-        """Which threshold a window has broken that is complete by now, and when; None where none has."""
+        """Which threshold was violated by a window that is complete by now, and when; None if none was."""
         cells = IntervalCells(self._spans, self._scenario)
         cells.add(self._tail.read())
         rows = cells.frame()
@@ -70,7 +70,7 @@ class AbortWatch:
 
 
 def late_s(expectation: Expectation, scenario: Scenario) -> float:
-    """How long after its end a window is complete: what was to be sent in it can be answered so late, and count."""
+    """How long after its end a window is complete, in s: answers to what was due in it count until then."""
     match expectation.metric.name:
         case "throughput":
             return 0.0

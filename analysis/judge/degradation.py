@@ -1,4 +1,4 @@
-"""A run to what load did to its target: its load curve, what came back after too much, what drifted, what settled."""
+"""What load did to a run's target: its load curve, what recovered after too much load, what drifted, what settled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 LONG_S: Final = 120.0
-"""A phase that can drift."""
+"""The shortest phase that can drift, in s."""
 DRIFTING: Final = (
     *(Metric("p", quantile=quantile) for quantile in (0.5, 0.95, 0.99)),
     Metric("error_ratio"),
@@ -39,18 +39,18 @@ class Degradation:
     curve: LoadCurve | None
     recoveries: tuple[Recovery, ...]
     unrest: tuple[str, ...]
-    """Why no recovery is told of, phase by phase in which it was looked for."""
+    """Why no recovery is reported, for each phase in which it was looked for."""
     drifts: tuple[Drift, ...]
     settling: Settling | None
     too_alike: tuple[Alike, ...]
     too_short: tuple[str, ...]
-    """Phases in which nobody can see whether seconds are alike."""
+    """Phases too short to show whether their seconds are correlated."""
     shedding: Shedding | None
     """In the measured phases that nothing disturbed."""
 
 
 def degradation_of(run: Run) -> Degradation:
-    """Of all endpoints together; nothing of phases in which the generator was measured, and not the target."""
+    """For all endpoints together; nothing about phases in which the generator was measured instead of the target."""
     disturbed, settled = disturbed_phases(run), settling(run)
     names = (span.name for span in run.phases if not span.warm_up)
     measured = Scope(tuple(name for name in names if name not in disturbed), run.endpoints)
@@ -67,7 +67,7 @@ def degradation_of(run: Run) -> Degradation:
 
 
 def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, PhaseSpan]]:
-    """Phases with the one before them, of as much load or more, where they can be compared with a calm before that."""
+    """Phases after one of at least as much load, if they can be compared with a calm phase before that one."""
     spans = run.phases
     for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
         if not span.warm_up and level(span) <= level(before):
@@ -77,7 +77,7 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
 
 
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
-    """Of each phase after one of more load, or after one of the same load that hurt, as a fault does."""
+    """Of each phase after one with more load, or after one with the same load that hurt, as a fault does."""
     for before, span in _eased(run, disturbed):
         recovery = recovery_in(run, span.name, run.endpoints)
         if recovery is not None and (level(span) < level(before) or recovery.was_hurt):
@@ -103,7 +103,7 @@ def _drifts(run: Run) -> Iterator[Drift]:
 
 
 def notes(degradation: Degradation) -> Iterator[Finding]:
-    """What is worth a word, whatever was expected."""
+    """What is worth mentioning, whatever was expected."""
     yield from _collapsed(degradation.curve)
     yield from _ungraceful(degradation.shedding)
     for recovery in degradation.recoveries:
@@ -132,7 +132,7 @@ def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
 
 
 def _too_short(degradation: Degradation) -> Iterator[Finding]:
-    """Warm-up, or phase."""
+    """A warm-up, or a phase."""
     if degradation.too_short:
         phases = ", ".join(degradation.too_short)
         what = f"{phases}: too few seconds to tell how correlated they are; treated as independent"
@@ -144,7 +144,7 @@ def _too_short(degradation: Degradation) -> Iterator[Finding]:
         what = f"response times: {when}; the warm-up ended at {format_duration(settled.warm_up_s)}"
         yield Finding(Word.PASS, what, "warm up longer, or check what drifts")
     for alike in degradation.too_alike:
-        # Where it had not settled, that is why its seconds are alike.
+        # If it had not settled, that is why its seconds are correlated.
         if alike.phase != unsettled:
             what = (
                 f"neighbouring seconds of {alike.phase} are correlated ({alike.correlation:.2f}): "

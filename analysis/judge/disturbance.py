@@ -1,4 +1,4 @@
-"""What was the generator's or its machine's and not the target's, and where in a run it was."""
+"""What was caused by the generator or its machine rather than the target, and where in a run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _JITTER_S: Final = 0.1
-"""By so much a row may reach into the next second and tell nothing of it."""
+"""A row may extend this far into the next second without saying anything about it."""
 _LONGEST_S: Final = 60.0
-"""What claims to be longer is damaged; so long a standstill decides by itself."""
+"""A row that claims to be longer is damaged; a standstill this long decides by itself."""
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Something that was the generator's or its machine's, not the target's."""
+    """Something caused by the generator or its machine, not by the target."""
 
     what: str
     remedy: str
     seconds: frozenset[int] = frozenset()
-    """In which requests may have been sent or timed late."""
+    """Those in which requests may have been sent or timed late."""
     decides: bool = False
-    """Whatever the thresholds say: the load was not the planned one."""
+    """Whatever the thresholds say: the load was not the planned load."""
     phases: frozenset[str] = frozenset()
-    """Whose load it was; empty where it may be any phase's."""
+    """Those whose load it was; empty if it may be any phase's."""
 
     def spoils(self, span: PhaseSpan) -> bool:
-        """Decides, and not on other phases only."""
+        """It decides, and not only about other phases."""
         is_in_it = bool(in_phase(span, self.seconds)) or span.name in self.phases
         return self.decides and (is_in_it or not (self.seconds or self.phases))
 
@@ -44,12 +44,12 @@ def measured_phases(run: Run) -> list[PhaseSpan]:
 
 
 def in_phase(span: PhaseSpan, seconds: frozenset[int]) -> list[int]:
-    """Those of which a part is the phase's; of two phases that share one, either's."""
+    """Seconds that overlap the phase; a second shared by two phases belongs to both."""
     return [second for second in seconds if span.start_s < second + 1 and second < span.end_s]
 
 
 def seconds_of_rows(rows: pd.DataFrame) -> frozenset[int]:
-    """All that these rows reach into."""
+    """All seconds that these rows extend into."""
     ends = np.ceil(rows["second"] + rows["length_s"].clip(0, _LONGEST_S) - _JITTER_S)
     return frozenset(
         second

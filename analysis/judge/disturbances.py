@@ -1,4 +1,4 @@
-"""The generator's own record to what disturbed the measurement, and whether that could have turned a threshold.
+"""Finds in the generator's own record what disturbed the measurement, and whether that could have changed a verdict.
 
 Each rule is a function of the run that yields what it found; docs/validity.md gives the reasons for the limits.
 """
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 BUSY_CPU: Final = 0.95
 WAITING: Final = 0.20
-"""Of a second, ready to run while another process had the core; more is weighed."""
+"""Share of a second spent ready to run while another process had the core; more is weighed."""
 SHARING: Final = 0.25
-"""Of the time that it could have run, ready while another process had the core; more is told."""
+"""Share of the time in which it could have run, spent ready while another process had the core; more is reported."""
 HABIT_SECONDS: Final = 3
-"""So many busy or waiting seconds are no accident."""
+"""This many busy or waiting seconds are no accident."""
 LAG_SHARE: Final = 0.25
-"""Start lag may be this part of the tightest limit on a time that reads the phase."""
+"""Start lag may be this fraction of the tightest limit on a time that reads the phase."""
 LAG_WITHOUT_LIMIT_S: Final = 0.05
 LOOP_DELAY_S: Final = 0.25
 STANDSTILL_S: Final = 1.0
 FROZEN_SECONDS: Final = 3
 DISTURBED_SHARE: Final = 0.05
-"""Of a phase's seconds; with more of them disturbed it was not the phase that was planned."""
+"""Of a phase's seconds; if more of them are disturbed, it was not the planned phase."""
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
@@ -52,7 +52,7 @@ _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
 def disturbances(run: Run) -> Iterator[Finding]:
-    """All of them; INVALID if they decide or could have turned a threshold, else notes."""
+    """All of them; INVALID if they decide or could have changed a threshold's verdict, otherwise notes."""
     disturbing = _found_in(run)
     could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in disturbing)))
     for disturbance in disturbing:
@@ -64,7 +64,7 @@ def disturbances(run: Run) -> Iterator[Finding]:
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:
-    """Measured phases that were not what was planned: too much of them was disturbed, or what decides was there."""
+    """Measured phases that were not as planned: too much of them was disturbed, or by something that decides."""
     disturbing = _found_in(run)
     seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in disturbing))
     return frozenset(
@@ -85,7 +85,7 @@ def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:
 
 
 def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
-    """Too much of a phase that a threshold reads was disturbed, or a burst, or a word changes without these seconds."""
+    """Too much of a phase that a threshold reads was disturbed, or a burst, or a verdict changes without this."""
     if not seconds:
         return False
     scenario = run.manifest.scenario
@@ -95,7 +95,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
         if seconds.intersection(math.floor(at_s) for at_s in span.bursts_s):
             return True
-    # Who was to be answered in a disturbed second was sent before it, and who was late was sent after it.
+    # A request answered in a disturbed second was sent before it, and one delayed by it was sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
     calm = run.with_intervals(run.intervals[~run.intervals["second"].isin(around)])
     thresholds = run.manifest.scenario.thresholds

@@ -1,4 +1,4 @@
-"""What a run shows beside its thresholds."""
+"""What a run shows besides its thresholds."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Finding:
 
     @property
     def tag(self) -> str:
-        """As it is shown: a note says nothing of the target, and did not pass anything."""
+        """As shown: a note says nothing about the target, and did not pass anything."""
         return "NOTE" if self.is_note else self.word

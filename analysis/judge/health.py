@@ -1,6 +1,6 @@
-"""A run to findings beside its thresholds: how it ended, whether every request is accounted for, what disturbed it.
+"""Findings about a run besides its thresholds: how it ended, whether every request is accounted for, what disturbed it.
 
-Each rule is a function of the run that yields what it found; docs/validity.md gives the reasons.
+Each rule is a function of the run that yields its findings; docs/validity.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
-"""Endings by which there may be few requests, or none."""
+"""Endings after which there may be few requests, or none."""
 _MANY_REPEATED_RATIO: Final = 0.001
 MOST_RAISED: Final = 0.01
-"""Exceptions of users' own code, of the requests that were sent; set-up that failed, of all set-up."""
+"""Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
@@ -67,7 +67,7 @@ def _ending(run: Run) -> Iterator[Finding]:
 
 
 def _aborted(run: Run, what: str) -> Finding:
-    """The final word is from the whole record: what ended the run may have been mended by answers that came later."""
+    """The final verdict uses the whole record: answers that came later may have corrected what ended the run."""
     thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
     if any(judge_threshold(threshold, run).word is Word.FAIL for threshold in thresholds):
         return Finding(Word.FAIL, what, "look at that window in the report, fix the target, and run again")
@@ -76,7 +76,7 @@ def _aborted(run: Run, what: str) -> Finding:
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
-    # A target that was gone before the first request has none, and that is its own doing.
+    # A target that was gone before the first request has none, through its own fault.
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
         yield Finding(Word.INVALID, "no request was recorded", "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
@@ -87,7 +87,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
-    """Each request begun has one outcome, was unsent, or was abandoned by our own stop."""
+    """Each request started has one outcome, was unsent, or was abandoned by our own stop."""
     if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
         return
     planned, setup = tally(run.intervals), tally(run.setup)
@@ -104,7 +104,7 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
 
 
 def _set_up(run: Run) -> Iterator[Finding]:
-    """What users sent outside the plan; where it failed, what they sent afterwards may not be what was meant."""
+    """What users sent outside the plan; if it failed, what they sent afterwards may not be what was intended."""
     counts = tally(run.setup)
     if not counts.sent:
         return
@@ -118,7 +118,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
 
 
 def _late_bursts(run: Run) -> Iterator[Finding]:
-    """Users who still waited for an answer when the burst came are the target's doing."""
+    """Users who were still waiting for an answer when the burst came are the target's fault."""
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
@@ -127,7 +127,7 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
 
 
 def _repeated(run: Run) -> Iterator[Finding]:
-    """Requests that crossed with the closing of their connection, and were sent again on another."""
+    """Requests that crossed with the closing of their connection, and were sent again on another one."""
     counts = tally(run.intervals)
     if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
         what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
@@ -139,7 +139,7 @@ def _repeated(run: Run) -> Iterator[Finding]:
 
 
 def _raised(run: Run) -> Iterator[Finding]:
-    """A task that ends in the middle sends less than it was meant to: often enough, another load than was meant."""
+    """A task that ends in the middle sends less than intended: if it happens often enough, that is a different load."""
     times = sum(raised.times for raised in run.raised)
     if not times:
         return
@@ -152,14 +152,14 @@ def _raised(run: Run) -> Iterator[Finding]:
 
 
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
-    """The verdict is about what was measured, and that was not the API as it is."""
+    """The verdict is about what was measured, which was not the API as it is."""
     if faults := run.manifest.target.faults:
         what = f"the embedded target was made to fail on purpose: FAULTS={printable(faults)}"
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:
-    """Then each process counted by itself, and a client may have been let in once for each of them."""
+    """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
         return
     fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"].max()

@@ -1,4 +1,4 @@
-"""What a threshold came to: its word, its estimate, and the reason; and the rule that makes a word of an interval."""
+"""What a threshold came to: its verdict, estimate and reason; and the rule that turns an interval into a verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ONE_RUN_A_SIDE: Final = "one run on each side can't tell a change from noise"
 """Requests of one run share its luck: the replicate is the run."""
 _MOST_TIMES: Final = 100
-"""So many times the samples nobody waits for."""
+"""Nobody waits for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"
 
 
@@ -33,12 +33,12 @@ class Answer(StrEnum):
     KEPT = "kept"
     UNSURE = "unsure"
     MISSED = "just missed"
-    """In this run, and not far enough for a FAIL."""
+    """In this run, but not far enough for a FAIL."""
     BROKEN = "broken"
 
 
 class Expected(Protocol):
-    """A threshold, of a scenario or of a file of thresholds."""
+    """A threshold, from a scenario or from a file of thresholds."""
 
     @property
     def expect(self) -> str: ...
@@ -52,20 +52,20 @@ class Expected(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one threshold came to. `estimate` is None where there was nothing to estimate."""
+    """What one threshold came to. `estimate` is None if there was nothing to estimate."""
 
     threshold: Expected
     word: Word
     estimate: Estimate | None
     reason: str
     in_this_run: Answer | None = None
-    """By what was seen, with the noise of sampling only; None where a method doesn't tell the two apart."""
+    """From what was observed, with sampling noise only; None if a method doesn't distinguish the two."""
     next_time: Answer | None = None
-    """By inference, for which seconds that resemble their neighbours count; None of what is seen, not estimated."""
+    """By inference, where correlated seconds matter; None for what is observed rather than estimated."""
 
     @property
     def decided_by(self) -> str | None:
-        """'in this run' or 'next time'; None where both had to hold, or something else decided."""
+        """'in this run' or 'next time'; None if both had to hold, or something else decided."""
         if self.word is Word.FAIL:
             return "in this run" if self.in_this_run is Answer.BROKEN else "next time" if self.next_time else None
         if self.word is Word.INCONCLUSIVE and self.in_this_run is not None:
@@ -74,20 +74,20 @@ class Judgement:
 
 
 def word_of(in_this_run: Answer, next_time: Answer | None) -> Word:
-    """FAIL answers the first question, PASS needs both; INCONCLUSIVE is the rest."""
+    """FAIL if either answer is a violation, PASS if both are kept; INCONCLUSIVE otherwise."""
     if Answer.BROKEN in {in_this_run, next_time}:
         return Word.FAIL
     return Word.PASS if {in_this_run, next_time} <= {Answer.KEPT, None} else Word.INCONCLUSIVE
 
 
 def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Answer) -> Answer:
-    """Where the whole interval lies."""
+    """On which side of the limit the whole interval is."""
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
     return Answer.KEPT if all(ends) else Answer.UNSURE if any(ends) else beyond
 
 
 def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:
-    """FAIL when the whole interval is beyond the limit; PASS when it is within, and there are enough samples."""
+    """FAIL if the whole interval is beyond the limit; PASS if it is within, and there are enough samples."""
     judgement = _by_interval(threshold, estimate, needed)
     return replace(judgement, reason="; ".join((judgement.reason, *estimate.warnings)))
 
@@ -119,12 +119,12 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
 
 
 def lacking_text(n: int, needed: int, things: str = "samples") -> str:
-    """What goes on from a value that too few samples stand behind."""
+    """The clause after a value with too few samples."""
     return f": {n:,} {things}, needs {needed:,}"
 
 
 def deciding_text(needed: float, n: int, things: str) -> str:
-    """What goes on from 'straddles the limit': how many of these things would decide, where `n` did not."""
+    """The clause after 'straddles the limit': how many of these things would decide, as `n` did not."""
     if not needed <= _MOST_TIMES * n:
         return f", {TOO_CLOSE}"
     return f"; {things.format(f'{max(math.ceil(needed), n + 1):,}')} would decide"
@@ -141,7 +141,7 @@ def seen_text(estimate: Estimate, expectation: Expectation) -> str:
 
 
 def interval_text(estimate: Estimate, dimension: Dimension) -> str:
-    """'171 ms to 204 ms'; 'from 171 ms', or 'below 200 ms' of a limit, where the sample gives no upper bound."""
+    """'171 ms to 204 ms'; 'from 171 ms', or 'below 200 ms' for a limit, if the samples give no upper bound."""
     if estimate.below is not None:
         return f"below {format_quantity(estimate.below, dimension)}"
     low = format_quantity(estimate.low, dimension)

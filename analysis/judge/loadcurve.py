@@ -1,7 +1,7 @@
-"""A run's phases to its load curve: goodput and response times against offered load, where goals broke, and how.
+"""Derives a run's load curve from its phases: goodput and response times against offered load, and where goals broke.
 
-Steps are the measured phases at their flat part. The rising ones, up to the most load, tell capacity; the later ones
-tell whether it came back (loadproof.analysis.estimates.recovery).
+Steps are the flat parts of the measured phases. The rising ones, up to the highest load, show the capacity; the later
+ones show whether it recovered (loadproof.analysis.estimates.recovery).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 COLLAPSE: Final = 0.1
-"""Of the peak's goodput lost, while the offered load rose."""
+"""Share of the peak's goodput lost while the offered load rose."""
 _SHED: Final = 0.9
-"""So much of what was no goodput has to be refused for the target to have chosen what it served."""
+"""If at least this share of what was not goodput was refused, the target chose what it served."""
 _FEWEST_STEPS: Final = 4
-"""A curve of three parameters through fewer points fits anything."""
+"""A curve with three parameters through fewer points fits anything."""
 
 
 class Past(StrEnum):
-    """What became of the load beyond what was goodput."""
+    """What became of the load beyond goodput."""
 
     SHED = "was refused"
     FAILED = "failed"
@@ -57,29 +57,29 @@ class Step:
     load: float
     """As planned: arrivals per second, or users."""
     offered_rps: float
-    """Of users who wait for answers, what they came to send."""
+    """For users who wait for answers, what they got round to sending."""
     throughput_rps: float
     goodput_rps: float
     goodput_ratio: Estimate | None
     in_flight: float
-    """Requests without an answer, on average."""
+    """Requests in flight, on average."""
     response: dict[float, Estimate | None]
-    """By quantile, of `ok` answers."""
+    """By quantile, for `ok` answers."""
     shedding: Shedding | None
     tally: Tally
     word: Word
-    """PASS where all goals held, FAIL where one did not; INCONCLUSIVE of no goals, INVALID of a late generator."""
+    """PASS if all goals held, FAIL if one did not; INCONCLUSIVE without goals, INVALID if the generator was late."""
     broken: str
     """The goal that did not hold, or could not be decided."""
 
     @property
     def is_sound(self) -> bool:
-        """Anything can be concluded from it: it was the target that was measured."""
+        """Conclusions can be drawn from it: it was the target that was measured."""
         return self.word is not Word.INVALID
 
     @property
     def past(self) -> Past | None:
-        """How what was no goodput ended, mostly; None where (nearly) all was goodput."""
+        """How most of what was not goodput ended; None if (nearly) all was goodput."""
         counts = self.tally
         bad = counts.offered - counts.good
         if not self.is_sound or self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
@@ -94,7 +94,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Scalability:
-    """The Universal Scalability Law through the rising steps: throughput at n in flight, n within what was tested.
+    """The Universal Scalability Law through the rising steps: throughput with n in flight, n within the tested range.
 
     Source: Gunther, Guerrilla Capacity Planning, chapter 5.
     """
@@ -110,7 +110,7 @@ class Scalability:
 
 @dataclass(frozen=True)
 class Collapse:
-    """The first step that lost much of the goodput of one before it, under more load."""
+    """The first step that lost much of an earlier step's goodput, under more load."""
 
     peak: Step
     step: Step
@@ -122,13 +122,13 @@ class LoadCurve:
     """Loads are users."""
     rising: tuple[Step, ...]
     falling: tuple[Step, ...]
-    """After the most load."""
+    """After the highest load."""
     collapse: Collapse | None
     law: Scalability | None
 
     @property
     def sound(self) -> tuple[Step, ...]:
-        """Of the rising ones, those from which anything can be concluded."""
+        """Those of the rising steps from which conclusions can be drawn."""
         return tuple(step for step in self.rising if step.is_sound)
 
     @property
@@ -145,7 +145,7 @@ class LoadCurve:
 
 
 def load_curve(run: Run) -> LoadCurve | None:
-    """None where every measured phase had the same load."""
+    """None if every measured phase had the same load."""
     spans = [span for span in run.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
@@ -164,7 +164,7 @@ def load_curve(run: Run) -> LoadCurve | None:
 
 
 def goals(scenario: Scenario, phase: str) -> list[Threshold]:
-    """Thresholds on quantiles and ratios, as if for this phase; another phase's only where it has none of its own."""
+    """Thresholds on quantiles and ratios, as if for this phase; another phase's only if it has none of its own."""
     kinds = [
         threshold
         for threshold in scenario.thresholds
@@ -185,7 +185,7 @@ def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
 
 
 def _flat(run: Run, span: PhaseSpan) -> range:
-    """The whole seconds after its ramp that the run lived through, none of which is another phase's, too."""
+    """The whole seconds after its ramp that the run lived through and that no other phase shares."""
     return range(math.ceil(span.start_s + span.ramp_s), math.floor(min(span.end_s, run.measured_s)))
 
 
@@ -213,7 +213,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
 
 
 def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
-    """A run of these seconds of a phase only."""
+    """The run reduced to these seconds of a phase."""
     inside = run.intervals["second"].between(flat.start, flat.stop, "left")
     cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
     phases = [cut if other.name == span.name else other for other in run.phases]
@@ -231,7 +231,7 @@ def _held(run: Run, phase: str) -> tuple[Word, str]:
 
 
 def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
-    """By planned loads, for users who wait for answers offer less to a target that collapses."""
+    """By planned loads, because users who wait for answers offer less to a target that collapses."""
     for number, step in enumerate(rising):
         less = [before for before in rising[:number] if before.load < step.load]
         peak = max(less, key=lambda before: before.goodput_rps, default=step)
@@ -241,7 +241,7 @@ def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
 
 
 def scalability(steps: tuple[Step, ...]) -> Scalability | None:
-    """None of too few steps, or where no such law fits."""
+    """None with too few steps, or if no such law fits."""
     from scipy import optimize
 
     in_flight = np.array([step.in_flight for step in steps])

@@ -1,4 +1,4 @@
-"""What a threshold does not want to when it came: the stretch of a run into which it crowds, and what it was."""
+"""Finds when the requests that a threshold doesn't want came: the stretch into which they crowd, and what it was."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _BY_CHANCE: Final = 0.01
 _MOST: Final = 0.9
-"""Of all seconds; what takes longer is how the target is, and no outage."""
+"""Of all seconds; if it takes longer, that is how the target is, not an outage."""
 _FEWEST: Final = 0.5
-"""Of what was wrong; of the rest it is not the reason."""
+"""Of what was wrong; otherwise it is not the reason for the rest."""
 _ALMOST_ALL: Final = 0.9
 
 
@@ -39,7 +39,7 @@ class Outage:
     misses: Misses
 
     def text(self, traffic: Traffic, expectation: Expectation) -> str:
-        """When it began, how long it lasted, and what came of how many."""
+        """When it began, how long it lasted, and how many requests ended how."""
         began = datetime.fromtimestamp(traffic.start_unix_s + self.start_s, UTC)
         lasted = format_duration(self.end_s - self.start_s)
         is_last = self.end_s == int(min(self.phase_end_s, traffic.measured_s))
@@ -52,7 +52,7 @@ class Outage:
         )
 
     def _endings(self, traffic: Traffic, expectation: Expectation) -> str:
-        """'324 of 330 requests ended server_error', and of which endpoint nearly all of them were."""
+        """'324 of 330 requests ended server_error', and the endpoint of nearly all of them."""
         misses = self.misses
         of = f"of {misses.n:,} requests"
         endpoint, most = next(iter(misses.by("endpoint").items()))
@@ -75,7 +75,7 @@ _ENDINGS: Final = {
 
 
 def outage_of(misses: Misses | None, traffic: Traffic) -> Outage | None:
-    """None where what was wrong is spread over all of it, or no more than chance and the threshold allow."""
+    """None if what was wrong is spread evenly, or is no more than chance and the threshold allow."""
     if misses is None or not misses.seconds.numbers.size:
         return None
     hits, sizes = misses.by_second()
@@ -92,7 +92,7 @@ def outage_of(misses: Misses | None, traffic: Traffic) -> Outage | None:
 
 
 def _worst_stretch(excess: NDArray[np.float64], numbers: NDArray[np.int64]) -> tuple[int, int]:
-    """From where to where, of seconds that follow one another, the sum is largest; an empty one where none is above 0.
+    """The range of consecutive seconds with the largest sum; an empty one if none is above 0.
 
     Source: Kadane's algorithm, in Bentley 1984, doi:10.1145/358234.381162.
     """

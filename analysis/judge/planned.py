@@ -1,6 +1,6 @@
-"""What was sent, held against what was planned: rules that yield what of the planned load was never there.
+"""Compares what was sent with what was planned: rules that yield planned load that never existed.
 
-What a slow target kept from being sent is not among it: that counts against its goodput.
+What a slow target prevented is not part of it: that counts against its goodput.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 LOST_SHARE: Final = 0.01
-"""Of a phase's user-seconds, for whatever reason that is not the target's."""
+"""Of a phase's user-seconds, for any reason that is not the target's fault."""
 BURST_SPREAD_S: Final = 0.05
 _FEW_UNSENT: Final = 0.001
-"""Of a phase's requests; more of them unsent were another load than planned."""
+"""Of a phase's requests; with more of them unsent, it was not the planned load."""
 _LACKING: Final = {
     WANTS["ports"]: (
         "no free port",
@@ -44,7 +44,7 @@ _EMPTY_TURNS: Final = (
 
 
 def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
-    """A worker drops an arrival only when as many are in flight as it may have."""
+    """A worker only drops an arrival if as many are in flight as it may have."""
     allowed = math.ceil(run.manifest.scenario.max_in_flight / max(run.manifest.workers, 1))
     wrong = run.generator[(run.generator["dropped"] > 0) & (run.generator["in_flight"] < allowed)]
     if len(wrong):
@@ -53,7 +53,7 @@ def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
 
 
 def _own_want(run: Run) -> Iterator[Disturbance]:
-    """What this machine had no port, file or memory for says nothing of the target."""
+    """What this machine lacked a port, file or memory for says nothing about the target."""
     wanting = run.intervals[run.intervals["series"].isin(WANTS.values())]
     for (phase, series), rows in wanting.groupby(["phase", "series"], observed=True):
         counts = tally(run.intervals[run.intervals["phase"] == phase])
@@ -65,12 +65,12 @@ def _own_want(run: Run) -> Iterator[Disturbance]:
 
 
 def _not_offered(run: Run) -> Iterator[Disturbance]:
-    """In the open model every planned arrival of a whole phase is sent or dropped, if only late."""
+    """In the open model every planned arrival of a whole phase is sent or dropped, even if late."""
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
         return
     counted, level_rps = _counted(run), 0.0
     for span in run.phases:
-        # As many as the plan has: a part of an arrival is none.
+        # As many as the plan has: a fraction of an arrival is none.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         counts = sum((counts for (phase, _), counts in counted.items() if phase == span.name), Counter())
         met = _turns_in(counts) + counts[SENT_NOTHING]
@@ -80,7 +80,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
 
 
 def _empty_turns(run: Run) -> Iterator[Disturbance]:
-    """A turn, or an arrival, whose task sends nothing is load that was planned and never there."""
+    """A turn or arrival whose task sends nothing is planned load that never existed."""
     measured = {span.name for span in measured_phases(run)}
     for (phase, endpoint), counts in _counted(run).items():
         empty, others = counts[SENT_NOTHING], _turns_in(counts)
@@ -92,7 +92,7 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
 
 @functools.lru_cache(maxsize=1)
 def _counted(run: Run) -> dict[tuple[str, str], Counter[str]]:
-    """By phase and endpoint: the counts of each series; of those never sent, dropped arrivals only."""
+    """By phase and endpoint: the counts of each series; of those never sent, only dropped arrivals."""
     counted: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     sums = sums_by(run.intervals, "phase", "endpoint", "series", "outcome")
     for key, count in sums.items():
@@ -103,15 +103,15 @@ def _counted(run: Run) -> dict[tuple[str, str], Counter[str]]:
 
 
 def _turns_in(counts: Counter[str]) -> int:
-    """Turns, or arrivals, that began with a request, and dropped arrivals; turns that were missed are none of these."""
+    """Turns or arrivals that began with a request, and dropped arrivals; missed turns are not included."""
     began = sum(counts[series] for series in ("response", "abandoned", *WANTS.values())) - counts[FOLLOWED]
     return max(0, began) + counts[NEVER_SENT]
 
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
-    """In the closed model every user is there all the time that was planned, and ready when its turn comes."""
+    """In the closed model every user is present for all of the planned time, and ready when its turn comes."""
     if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed" or run.user_times.empty:
-        # Earlier versions did not record it; of a run without any user, nothing is recorded at all.
+        # Earlier versions did not record it; without any user, nothing is recorded at all.
         return
     times = sums_by(run.user_times, "second", "phase", "series").to_dict()
     for span in measured_phases(run):
@@ -119,10 +119,10 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
         for second, length_s in seconds_of(span):
             asked_s = users_asked_at(run.phases, max(second, span.start_s)) * length_s
             planned_s += asked_s
-            # Those who ought to be gone, and still wait for an answer, don't stand in for others.
+            # Users who should be gone but still wait for an answer don't stand in for others.
             beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s
             absent_s += max(0.0, -beyond_s)
-            # Of those who are to be gone nobody asks whether they are ready.
+            # Nobody asks whether users that are about to go are ready.
             late_s += max(0.0, times.get((second, span.name, LATE_MS), 0) / 1000 - max(0.0, beyond_s))
         if absent_s + late_s > LOST_SHARE * planned_s:
             what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
@@ -137,7 +137,7 @@ def _absent_or_late(absent_s: float, late_s: float) -> str:
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
-    """Of a burst whose users were all free; docs/validity.md on the others."""
+    """For bursts whose users were all free; docs/validity.md on the others."""
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"

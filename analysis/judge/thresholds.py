@@ -1,4 +1,4 @@
-"""A threshold and a run to a judgement: did this run keep it, and would the next one?"""
+"""Judges a threshold on a run: did this run keep it, and would the next one?"""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]
     "recovery": recovery_estimate,
     "drift": drift_estimate,
 }
-"""Of what is more than a count of a scope's rows."""
+"""For metrics that are more than a count of a scope's rows."""
 _FAR: Final = 1.5
-"""Times a limit; a time that misses it by less may be a noisy minute's."""
+"""Times a limit; a time that misses it by less may be due to a noisy minute."""
 _NOTHING: Final = "no samples: nothing to judge"
 
 
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
-    """PASS needs enough samples and the whole interval within the limit; no data is never a pass."""
+    """PASS needs enough samples and the entire interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
     scope = Scope.of(threshold, run.manifest.scenario)
     own = RUN_ESTIMATORS.get(expectation.metric.name)
@@ -73,7 +73,7 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
 
 
 def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
-    """A threshold on what a scope's rows count, alone or in windows."""
+    """A threshold on what a scope's rows count, as a whole or in windows."""
     if threshold.expectation.window_s is not None:
         return judge_windows(threshold, traffic, scope)
     return _judge_twice(threshold, traffic, scope)
@@ -107,7 +107,10 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
 
 
 def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | None) -> bool:
-    """Whether a run broke a threshold by more than matters: twice what it allows, of times by half their limit, too."""
+    """Whether a run violated a threshold by more than matters: twice what it allows.
+
+    For times also half their limit.
+    """
     metric = expectation.metric
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
@@ -122,7 +125,7 @@ def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
 
 
 def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
-    """What was seen, and what decided."""
+    """What was observed, and what decided."""
     expectation, estimate = judged.threshold.expectation, judged.estimate or sampled
     needed = samples_needed(expectation)
     if judged.in_this_run is Answer.BROKEN:
@@ -136,13 +139,13 @@ def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic
         return text + lacking_text(estimate.n, needed)
     is_kept = judged.in_this_run is Answer.KEPT
     text += ", straddles the limit" + (": kept in this run, but not certainly next time" if is_kept else "")
-    # More of the same would only have more outages.
+    # More of the same would only contain more outages.
     is_outage = outage_of(misses, traffic) is not None
     return text if is_outage else text + _deciding_samples(expectation, estimate, traffic, scope)
 
 
 def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
-    """How far beyond the limit a run is that broke it."""
+    """How far beyond the limit a run is that violated it."""
     if misses is None:
         return f"more than {_FAR:g} times the limit"
     share, allowed = (format_quantity(ratio, Dimension.RATIO) for ratio in (misses.count / misses.n, misses.allowed))
@@ -166,9 +169,9 @@ def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 def _closed_at_limit(
     estimate: Estimate, expectation: Expectation, traffic: Traffic, scope: Scope, noise: Noise
 ) -> Estimate:
-    """Below the limit, if so few answers lie beyond it that the quantile surely doesn't.
+    """Closed at the limit, if so few answers are beyond it that the quantile certainly isn't.
 
-    Of samples that are alike, order statistics may have no upper end, however far the limit is from all of them.
+    With correlated samples, order statistics may have no upper end, however far the limit is from all of them.
     """
     quantile, below = expectation.metric.quantile, bucket_of(int(expectation.limit * 1e6)) - 1
     if quantile is None or not expectation.wants_low or math.isfinite(estimate.high) or below < 0:
@@ -187,7 +190,7 @@ def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 
 
 def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
-    """How many samples would decide, if more of them came out as these, and were as alike."""
+    """How many samples would decide, if more came out like these and were equally correlated."""
     metric = expectation.metric
     if not ESTIMATORS[metric.name].is_sampled:
         return ""
@@ -202,12 +205,12 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Tra
 
 
 def _of_share(expectation: Expectation, traffic: Traffic, scope: Scope) -> tuple[float, float]:
-    """How far a share of the samples lies from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
+    """How far a share of the samples is from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
     metric = expectation.metric
     if metric.quantile is None:
         limit, (hits, sizes) = expectation.limit, ratio_parts(metric, rows_of(traffic, scope))
     else:
-        # A quantile is beyond its limit when more than 1 - q of the answers are.
+        # A quantile is beyond its limit if more than 1 - q of the answers are.
         limit, sizes = 1 - metric.quantile, _times(traffic, scope)
         hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
     share, effect = share_of(hits, sizes, Seconds.of(traffic, scope.phases))

@@ -1,4 +1,4 @@
-"""Answers that loadproof doesn't read to what follows: INVALID where a threshold's word hangs on what was in them."""
+"""Answers that loadproof doesn't read: INVALID if a threshold's verdict depends on what was in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def unread(run: Run) -> Iterator[Finding]:
-    """They count as invalid. Had they all been right, the truth would lie at the other end."""
+    """They count as invalid. If all of them had been right, the truth would be at the other end."""
     rows = run.intervals[run.intervals["series"] == UNREAD]
     answers = int(rows["count"].sum())
     if not answers:
@@ -38,7 +38,7 @@ def unread(run: Run) -> Iterator[Finding]:
 
 
 def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:
-    """What is to be added to a run's cells; what was counted otherwise is taken away by counts below 0."""
+    """What has to be added to a run's cells; what was counted otherwise is removed by counts below 0."""
     yield _changed(rows, series="response").assign(count=-rows["count"])
     yield _changed(rows, series="response", outcome=str(Outcome.OK))
     in_time = rows[rows["bucket"] <= bucket_of(round(deadline_s * 1e6))]

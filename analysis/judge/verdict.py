@@ -1,4 +1,4 @@
-"""Judgements and findings to one word: INVALID beats FAIL beats INCONCLUSIVE beats PASS."""
+"""Turns judgements and findings into one verdict: INVALID overrides FAIL, FAIL INCONCLUSIVE, and that PASS."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _next_after_pass(moves: Sequence[Move]) -> str:
 
 
 def _beside(moves: Sequence[Move], baseline: Run) -> str:
-    """The worst change, the best where none is worse, and how many more there are."""
+    """The worst change, or the best if nothing got worse, and how many more there are."""
     name = baseline.manifest.run_id
     if not moves:
         return f"Compared with {name}: no time changed by {NOTICED:.0%} or more, nor the goodput ratio."
@@ -96,7 +96,7 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
 
 
 def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
-    """Of a verdict whose files can't be written: nobody could look at the evidence for another word."""
+    """The verdict if its files can't be written: nobody could look at the evidence for another one."""
     findings = (*verdict.findings, Finding(Word.INVALID, reason, remedy))
     if verdict.word is Word.INVALID:
         return replace(verdict, findings=findings)
@@ -116,7 +116,7 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
 
 
 def deciding_reason(deciding: list[Judgement]) -> str:
-    """The first of the judgements that decide, and how many more there are."""
+    """The first of the deciding judgements, and how many more there are."""
     judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
     more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
@@ -128,11 +128,11 @@ _PARTS: Final = {
     "recovery": "Recovery in the report, and check what kept the load up: retries, full queues, lost caches",
     "drift": "the drift in the report, and check what keeps growing: leaks, tables, logs",
 }
-"""Of the report, for metrics that no single phase and endpoint tells."""
+"""Parts of the report, for metrics that don't belong to a single phase and endpoint."""
 
 
 def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_baseline: bool) -> str:
-    """What any of them saw of an outage; else what the first needs."""
+    """What any of them saw of an outage; otherwise what the first one needs."""
     outages = (outage_step(judgement, run, Scope.of(one, run.manifest.scenario)) for one, judgement in deciding)
     outage = next(filter(None, outages), None)
     if outage:
@@ -147,7 +147,7 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_bas
 
 
 def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) -> str | None:
-    """What it takes to decide; None where the target has missed the limit already."""
+    """What it takes to decide; None if the target has missed the limit already."""
     if threshold.expectation.of_baseline:
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
@@ -162,7 +162,7 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
 
 
 def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | None:
-    """What to do about the outage that a threshold saw; None where it saw none."""
+    """What to do about the outage that a threshold saw; None if it saw none."""
     expectation = judgement.threshold.expectation
     if expectation.window_s is not None or expectation.of_baseline:
         return None
@@ -175,7 +175,7 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:
-    """Of the phases and endpoints that a threshold reads, where most is wrong, or where it is slowest."""
+    """Of the phases and endpoints that a threshold reads, the one where most is wrong, or the slowest."""
     scope = Scope.of(threshold, run.manifest.scenario)
     rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
     worst = max(rows, key=badness)
@@ -198,5 +198,5 @@ def badness(row: SummaryRow) -> tuple[float, float]:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter; the rest as it is, for it may hold names."""
+    """With a capital letter; the rest unchanged, because it may contain names."""
     return text[:1].upper() + text[1:]

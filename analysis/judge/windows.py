@@ -1,6 +1,6 @@
-"""A threshold on each window of so many seconds (`for 10 s`): which window broke it, and how sure that is.
+"""Judges a threshold on each window of a given length (`for 10 s`): which window violated it, and how certain that is.
 
-A quantile below its limit is a share of answers within the limit, so that each window is a ratio; windows begin each
+A quantile below its limit is a share of answers within the limit, so each window is a ratio; windows begin every
 second. All of a run's windows together are judged with 95 % confidence (Bonferroni).
 """
 
@@ -38,13 +38,13 @@ _ANSWERS: Final = {Word.PASS: Answer.KEPT, Word.INCONCLUSIVE: Answer.UNSURE, Wor
 
 @dataclass(frozen=True)
 class Window:
-    """The one that decides: the first that broke the threshold, or the worst of those that didn't."""
+    """The window that decides: the first that violated the threshold, or the worst of those that didn't."""
 
     start_s: int
     end_s: int
     word: Word
     share: Estimate | None
-    """None of no samples."""
+    """None without samples."""
 
     @property
     def when(self) -> str:
@@ -52,7 +52,7 @@ class Window:
 
 
 def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
-    """FAIL when one window is surely beyond the limit, PASS when all are surely within."""
+    """FAIL if one window is certainly beyond the limit, PASS if all are certainly within."""
     expectation = threshold.expectation
     rows = rows_read(expectation.metric, traffic.intervals, scope)
     spans = [span for span in traffic.phases if span.name in scope.phases]
@@ -75,7 +75,7 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
             reason = f"{value}, beyond the limit"
         case _:
             reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
-    # A window's samples are taken as independent: of the next run they tell nothing.
+    # A window's samples are treated as independent: they say nothing about the next run.
     return Judgement(threshold, window.word, estimate, reason, in_this_run=_ANSWERS[window.word])
 
 
@@ -93,7 +93,7 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:
-    """Hits, and samples, in each second; shape (2, seconds). Counts of parts of the rows add up."""
+    """Hits and samples in each second; shape (2, seconds). Counts of parts of the rows add up."""
     share = _share(expectation, rows, scope)
     counted = [
         np.bincount(part["second"], weights=part["count"], minlength=seconds)[:seconds]
@@ -105,7 +105,7 @@ def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *,
 def deciding_window(
     expectation: Expectation, spans: Sequence[PhaseSpan], counted: NDArray[np.int64], *, until_s: float
 ) -> Window | None:
-    """Of the windows that end by `until_s`; None where there is none. `counted` is of `count_seconds`."""
+    """Of the windows that end by `until_s`; None if there is none. `counted` comes from `count_seconds`."""
     length = _length(expectation)
     starts = np.concatenate([_starts(span, length, until_s) for span in spans])
     if not starts.size:
@@ -113,7 +113,7 @@ def deciding_window(
     sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
     hits, sizes = sums[:, starts + length] - sums[:, starts]
     if expectation.metric.dimension is Dimension.RATE:
-        # Arrivals come by chance, and so many are not the target's doing.
+        # Arrivals come by chance, and that many are not due to the target.
         sizes, value = np.full(starts.size, length), hits / length
         low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
     else:
@@ -134,7 +134,7 @@ def deciding_window(
 
 
 def precision_of(expectation: Expectation, spans: Sequence[PhaseSpan]) -> Precision:
-    """Of each of the windows that were planned."""
+    """Of each planned window."""
     return Precision(confidence=confidence_of_each(windows_in(spans, _length(expectation))))
 
 
@@ -143,12 +143,12 @@ def _length(expectation: Expectation) -> int:
 
 
 def _starts(span: PhaseSpan, length: int, until_s: float) -> NDArray[np.int64]:
-    """Where windows of a phase begin that have ended by `until_s`."""
+    """Where those windows of a phase begin that have ended by `until_s`."""
     return np.arange(math.ceil(span.start_s), math.floor(min(span.end_s, until_s)) - length + 1, dtype=np.int64)
 
 
 class _Share(NamedTuple):
-    """What is counted, and of what."""
+    """What is counted, and what it is a share of."""
 
     hits: pd.DataFrame
     sizes: pd.DataFrame
@@ -171,7 +171,7 @@ def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
     if metric.quantile is not None:
         return metric.quantile, COMPARISONS[">=" if expectation.wants_low else "<"]
     if metric.objective is not None:
-        # Burning slower than the limit is a high enough goodput ratio.
+        # Burning slower than the limit means a high enough goodput ratio.
         flipped = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[comparison]
         return 1 - expectation.limit * (1 - metric.objective), COMPARISONS[flipped]
     return expectation.limit, COMPARISONS[comparison]
@@ -180,7 +180,7 @@ def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
 def _deciding(
     fails: NDArray[np.bool_], passes: NDArray[np.bool_], sizes: NDArray[np.int64], goodness: NDArray[np.float64]
 ) -> int:
-    """The first that fails; else of those that don't pass an empty one, or the worst; else the worst."""
+    """The first that fails; otherwise, of those that don't pass, an empty one or the worst; otherwise the worst."""
     if fails.any():
         return int(np.argmax(fails))
     ranked = np.where(sizes > 0, goodness, -np.inf)

@@ -1,1 +1,1 @@
-"""A verdict to files for programs."""
+"""Writes a verdict to files for programs."""

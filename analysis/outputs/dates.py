@@ -1,4 +1,4 @@
-"""Unix times to dates, in UTC, whatever a damaged file says."""
+"""Converts Unix times to dates in UTC, whatever a damaged file says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 _LAST_UNIX_S: Final = 253_402_300_799
-"""The end of the year 9999: a damaged timestamp may lie beyond what a calendar shows."""
+"""The end of the year 9999: a damaged timestamp may be beyond any calendar."""
 
 
 def date_text(unix_s: float) -> str:
@@ -14,7 +14,7 @@ def date_text(unix_s: float) -> str:
 
 
 def iso_text(unix_s: float) -> str:
-    """As JUnit has it."""
+    """In JUnit's format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", _calendar(unix_s))
 
 

@@ -1,4 +1,4 @@
-"""The models of the verdict.json of what other tools left: Locust's CSVs, and request logs."""
+"""The models of verdict.json for other tools' data: Locust's CSVs, and request logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CsvThresholdJson(ThresholdJson):
-    """Without a known sampling error the interval is Locust's rounding only."""
+    """Without a known sampling error; the interval is Locust's rounding only."""
 
     sampling_error_known: Annotated[bool, BeforeValidator(lambda confidence: confidence is not None)] = from_(
         "estimate", "confidence"
@@ -47,7 +47,7 @@ class RaisedJson(JsonModel):
 
 
 class EntryJson(JsonModel):
-    """An endpoint, and beside these a `p95_s` and its like for each percentile that Locust wrote."""
+    """An endpoint, with an additional `p95_s` and so on for each percentile that Locust wrote."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, EstimateJson]
@@ -67,7 +67,7 @@ class EntryJson(JsonModel):
 
 
 class CsvVerdictJson(JsonModel):
-    """Of anyone's Locust CSVs; `verdict` is null without thresholds."""
+    """For anyone's Locust CSVs; `verdict` is null without thresholds."""
 
     format: int
     verdict: str | None = from_("verdict", "word")
@@ -87,7 +87,7 @@ class CsvVerdictJson(JsonModel):
 
 
 class LogVerdictJson(JsonModel):
-    """Of a request log; `verdict` is null without thresholds."""
+    """For a request log; `verdict` is null without thresholds."""
 
     format: int
     verdict: str | None = from_("verdict", "word")

@@ -1,4 +1,4 @@
-"""The verdicts of several runs to one: a table, gate.json, a summary, JUnit suites, and GitHub's annotations."""
+"""Combines the verdicts of several runs: a table, gate.json, a summary, JUnit suites, and GitHub's annotations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Gated:
     verdict: Verdict | None = None
     trouble: str = ""
     unmeasured_code: ExitCode = ExitCode.NOTHING_MEASURED
-    """How the program ends where there is no verdict."""
+    """How the program ends if there is no verdict."""
 
     @property
     def word(self) -> str:
@@ -50,7 +50,7 @@ class Gated:
     def exit_code(self, *, lenient: bool) -> ExitCode:
         if self.verdict is None:
             return self.unmeasured_code
-        # Others' CSVs and logs have no run that could have been interrupted.
+        # Other tools' CSVs and logs have no run that could have been interrupted.
         code = exit_code(self.verdict, self.run.manifest) if self.run else EXIT_CODES[self.verdict.word]
         return ExitCode.PASS if lenient and code is ExitCode.INCONCLUSIVE else code
 
@@ -64,17 +64,17 @@ _WORST_FIRST: Final = (
 
 
 def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
-    """The code of the whole gate; `lenient` takes INCONCLUSIVE for green."""
+    """The exit code of the whole gate; `lenient` accepts INCONCLUSIVE."""
     return worst_of([entry.exit_code(lenient=lenient) for entry in gated])
 
 
 def worst_of(codes: Collection[ExitCode]) -> ExitCode:
-    """Of none: nothing was measured."""
+    """With no codes: nothing was measured."""
     return next((code for code in _WORST_FIRST if code in codes), ExitCode.NOTHING_MEASURED)
 
 
 def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:
-    """gate.json, summary.md and junit.xml; OutputError when the directory doesn't take them."""
+    """gate.json, summary.md and junit.xml; OutputError if the directory can't be written."""
     texts = {
         "gate.json": gate_json(gated, lenient=lenient),
         files.SUMMARY: gate_markdown(gated),
@@ -102,7 +102,7 @@ def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
 
 
 def gate_markdown(gated: Sequence[Gated]) -> str:
-    """All scenarios at a glance, then the summary of each."""
+    """An overview of all scenarios, then the summary of each."""
     lines = ["| | scenario | why |", "|---|---|---|"]
     lines += [f"| {entry.word} | {markdown(entry.scenario)} | {markdown(entry.reason)} |" for entry in gated]
     parts = [summary_markdown(entry.run, entry.verdict) for entry in gated if entry.run and entry.verdict]
@@ -110,7 +110,7 @@ def gate_markdown(gated: Sequence[Gated]) -> str:
 
 
 def gate_junit(gated: Sequence[Gated]) -> str:
-    """One suite a scenario; what could not be measured is an error."""
+    """One suite per scenario; a scenario that could not be measured is an error."""
     suites = ElementTree.Element("testsuites", name="loadproof")
     for entry in gated:
         if entry.run is not None and entry.verdict is not None:
@@ -125,7 +125,7 @@ def gate_junit(gated: Sequence[Gated]) -> str:
 
 
 def gate_table(gated: Sequence[Gated]) -> Table:
-    """What each came to; paths stand below it, where nothing cuts them."""
+    """What each came to; the paths are below it, where nothing cuts them off."""
     table = Table("", "scenario", "why")
     for entry in gated:
         style = STYLES[entry.verdict.word] if entry.verdict else "bold red"
@@ -134,7 +134,7 @@ def gate_table(gated: Sequence[Gated]) -> Table:
 
 
 def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str]:
-    """A workflow command for each threshold and finding that is not PASS, and for each scenario not measured."""
+    """A workflow command for each threshold and finding that is not PASS, and for each unmeasured scenario."""
     for entry in gated:
         if entry.verdict is None:
             yield _command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)

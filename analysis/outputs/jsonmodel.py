@@ -1,4 +1,4 @@
-"""What the models of a JSON file share: a field says once what it is called, of which type it is, and its origin."""
+"""What the models of a JSON file share: each field states once its name, its type and its origin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _S = TypeVar("_S")
 
 
 class JsonModel(BaseModel):
-    """Read from the attributes of what it is a picture of; of the same name, unless `from_` says which."""
+    """Read from the attributes of its source; from those of the same name, unless `from_` says otherwise."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
@@ -25,10 +25,10 @@ class JsonModel(BaseModel):
 
 
 def from_(*attributes: str) -> Any:
-    """A field that comes from this attribute of the source, or from an attribute of that one, and so on."""
+    """A field that comes from this attribute of the source, or from an attribute of that attribute, and so on."""
     return Field(validation_alias=AliasPath(*attributes))
 
 
 def by(read: Callable[[_S], object]) -> BeforeValidator:
-    """A field that is worked out of its attribute; None stays None."""
+    """A field computed from its attribute; None stays None."""
     return BeforeValidator(lambda value: None if value is None else read(value))

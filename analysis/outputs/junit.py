@@ -1,4 +1,4 @@
-"""A verdict to JUnit's XML: cases that keep their names from run to run; what was measured is in their messages."""
+"""Writes a verdict as JUnit XML: cases keep their names from run to run; measured values are in their messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: Final = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID:
 TRUSTED: Final = "the measurement can be trusted"
 HELD: Final = "the target held the run"
 _READ_BY: Final = {TRUSTED: (Word.INVALID, Word.INCONCLUSIVE), HELD: (Word.FAIL,)}
-"""The cases of findings, and the words of which one breaks them."""
+"""The cases for findings, and which verdicts break them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Case:
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:
-    """A case a threshold, which takes as long as the load that it read, and one for each kind of finding."""
+    """A case per threshold, whose time is that of the load it read, and one for each kind of finding."""
     scenario = run.manifest.scenario
     lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.phases}
     took_s = [
@@ -53,7 +53,7 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
 
 
 def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
-    """The same expectation twice is told apart by its number."""
+    """If the same expectation occurs twice, it is numbered."""
     times: Counter[str] = Counter()
     for judgement, each_s in zip(verdict.judgements, took_s, strict=True):
         name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"

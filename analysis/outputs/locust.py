@@ -1,4 +1,4 @@
-"""A `LocustRun` and its verdict, if any, to PREFIX_verdict.json, _summary.md and _junit.xml, and to the terminal."""
+"""Writes a `LocustRun` and any verdict to PREFIX_verdict.json, _summary.md and _junit.xml, and to the terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Examined:
-    """All that the outputs tell."""
+    """Everything that the outputs show."""
 
     run: LocustRun
     verdict: Verdict | None
@@ -71,7 +71,7 @@ def output_path(run: LocustRun, directory: Path, name: str) -> Path:
 
 
 def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
-    """Rows with the most failures first, then with the longest p95; and how many are left out."""
+    """The rows with the most failures first, then those with the longest p95; and how many are left out."""
 
     def badness(entry: Entry) -> tuple[float, float, int, str]:
         p95 = entry.quantiles.get(0.95) or entry.mean
@@ -81,12 +81,12 @@ def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
 
 
 def first(items: Sequence[_T], most: int) -> tuple[list[_T], int]:
-    """So many of them, and how many more there are."""
+    """At most `most` of them, and how many more there are."""
     return list(items[:most]), max(0, len(items) - most)
 
 
 def csv_facts(run: LocustRun) -> str:
-    """One sentence on the whole run."""
+    """One sentence on the entire run."""
     total = run.total
     if total is None or not total.requests:
         return "No requests were recorded."
@@ -114,7 +114,7 @@ def csv_verdict_json(examined: Examined) -> str:
 
 
 def csv_summary_markdown(examined: Examined) -> str:
-    """Reads well as a GitHub step summary."""
+    """Formatted for a GitHub step summary."""
     run, verdict = examined.run, examined.verdict
     lines = [f"## {verdict.word if verdict else 'Report'}: {markdown(shortened(run.name))}", ""]
     if verdict:
@@ -138,7 +138,7 @@ def turn_text(at_s: float, users: float, what: str) -> str:
 
 
 def turns_note(search: TurnSearch) -> str:
-    """What goes with the turns, or stands in their place: never 'nothing' of what could not have been seen."""
+    """The text with the turns, or in place of them: never 'nothing' about what could not have been seen."""
     nothing = ""
     if search.looked and not search.turns:
         whole = len(search.looked_for) == len(_KINDS)
@@ -183,14 +183,14 @@ def entry_cells(entry: Entry) -> list[str]:
 
 
 def csv_junit_xml(examined: Examined) -> str:
-    """One case a threshold; no case where there was none."""
+    """One case per threshold; no case if there was none."""
     verdict, lasted_s = examined.verdict, examined.run.duration_s
     cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
     return junit_suite(shortened(examined.run.name), cases, took_s=lasted_s)
 
 
 def terminal(examined: Examined) -> Group:
-    """The verdict, or the lack of one, and what turned; nothing in it is read as rich's markup."""
+    """The verdict, or its absence, and what turned; nothing in it is interpreted as rich's markup."""
     verdict = examined.verdict
     turns = examined.search.turns
     return Group(

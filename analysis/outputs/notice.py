@@ -1,4 +1,4 @@
-"""Verdicts to what is told about them elsewhere: JSON for a webhook, a few lines for a chat."""
+"""Turns verdicts into notifications: JSON for a webhook, a few lines for a chat."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTICE_FORMAT: Final = 1
 VERDICT: Final = "loadproof.verdict"
 GATE: Final = "loadproof.gate"
 LONGEST_TEXT: Final = 3500
-"""Characters of a chat's message: Telegram takes 4096."""
+"""Characters of a chat message: Telegram accepts 4096."""
 _LONGEST_REASON: Final = 600
 _SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️", "INVALID": "🚫"}
 
@@ -46,7 +46,7 @@ def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 
 
 def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
-    """Plain text, whatever names and reasons hold."""
+    """Plain text, whatever names and reasons contain."""
     worst = _deciding(gated, lenient=lenient)
     lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
     for entry in gated:
@@ -61,7 +61,7 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 
 
 def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
-    """The worst of those whose exit code is that of all."""
+    """The worst of those whose exit code is the gate's."""
     code = worst_exit_code(gated, lenient=lenient)
     deciding = [entry for entry in gated if entry.exit_code(lenient=lenient) == code] or list(gated)
     return min(deciding, key=lambda entry: PRECEDENCE.index(entry.word) if entry.word in PRECEDENCE else -1)

@@ -24,13 +24,13 @@ _UNITS: Final = {
     Dimension.MULTIPLE: "x",
 }
 _Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
-"""JSON has no infinity: null. A count stays a whole number."""
+"""JSON has no infinity: null instead. A count stays an integer."""
 _Phase = Annotated[str | None, by(lambda step: step.phase)]
 _Quantile = Annotated[str, by(lambda quantile: f"p{quantile * 100:g}")]
 
 
 class _OfEstimate(JsonModel):
-    """Of nothing, nulls."""
+    """Nulls without an estimate."""
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +134,7 @@ class SheddingJson(JsonModel):
 
 
 class StepJson(JsonModel):
-    """A phase at one load; `past` is what most of what was no goodput ended as."""
+    """A phase at one load; `past` is how most of what was not goodput ended."""
 
     phase: str
     load: float
@@ -174,7 +174,7 @@ class RecoveryJson(JsonModel):
 
 
 class DriftJson(JsonModel):
-    """`change` is relative to the start, of ratios it is the difference."""
+    """`change` is relative to the start; for ratios it is the difference."""
 
     metric: Annotated[str, by(str)]
     phase: str

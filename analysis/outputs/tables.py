@@ -1,4 +1,4 @@
-"""A verdict to files and the table in the terminal; the same bytes for the same run."""
+"""Writes a verdict to files and the table in the terminal; the same bytes for the same run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> di
 
 
 def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
-    """What every table of thresholds shows: word, scope, expectation, value, interval, n."""
+    """What every table of thresholds shows: verdict, scope, expectation, value, interval, n."""
     threshold, estimate = judgement.threshold, judgement.estimate
     dimension = threshold.expectation.metric.dimension
     if estimate is None:
@@ -59,13 +59,13 @@ def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
 
 
 def answers(judgement: Judgement) -> tuple[str, str]:
-    """Whether it was kept in this run, and would be the next time; says which decided, for PASS needs both."""
+    """Whether it was kept in this run, and would be next time; says which one decided, because PASS needs both."""
     by, now, later = judgement.decided_by, judgement.in_this_run or "–", judgement.next_time or "–"
     return f"{now}{_DECIDED if by == 'in this run' else ''}", f"{later}{_DECIDED if by == 'next time' else ''}"
 
 
 def summary_markdown(run: Run, verdict: Verdict) -> str:
-    """Reads well as a GitHub step summary."""
+    """Formatted for a GitHub step summary."""
     lines = [
         f"## {verdict.word}: {markdown(run.manifest.scenario.name)}",
         "",
@@ -95,7 +95,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
 
 
 def _markdown_failures(run: Run) -> list[str]:
-    """What failed most, each with a request that did."""
+    """What failed most, each with an example request."""
     most_frequent = failures(run.path, _MOST_FAILURES, run.events)
     rows = [
         (
@@ -122,12 +122,12 @@ def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> li
 
 
 def phase_name(phase: PhaseSpan) -> str:
-    """Marked when it is warm-up, unless its name says so."""
+    """Marked as warm-up, unless its name says so."""
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
 
 
 def offered_text(row: SummaryRow, unit: str = "") -> str:
-    """Requests per second; and arrivals, where their tasks sent more than one each."""
+    """Requests per second; and arrivals, if their tasks sent more than one each."""
     text = f"{row.offered_rps:.1f}{unit}"
     if row.planned_rps is None or row.offered_rps <= _MORE_THAN_ONE * row.planned_rps:
         return text
@@ -151,7 +151,7 @@ def _markdown_row(row: SummaryRow) -> str:
 
 
 def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
-    """The verdict for a terminal; nothing in it is read as rich's markup."""
+    """The verdict for a terminal; nothing in it is interpreted as rich's markup."""
     findings = [finding for finding in verdict.findings if not finding.is_note]
     return Group(
         _tagged(verdict.word, verdict.reason),
@@ -178,6 +178,6 @@ def _terminal_table(verdict: Verdict, interval: str) -> Table:
 
 
 def _both_answers(judgement: Judgement) -> Text:
-    """Below the table, for two more columns fit in no terminal."""
+    """Below the table, because no terminal has room for two more columns."""
     threshold, (now, later) = judgement.threshold, answers(judgement)
     return _tagged(judgement.word, f"{threshold.scope}: {threshold.expect}; in this run {now}, next time {later}")

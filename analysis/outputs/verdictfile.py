@@ -1,4 +1,4 @@
-"""A verdict to verdict.json: of a run, of Locust's CSVs, or of a request log."""
+"""Writes a verdict to verdict.json: for a run, for Locust's CSVs, or for a request log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_VERDICT: Final = "No verdict: no thresholds were given."
 
 @dataclass(frozen=True)
 class Unjudged:
-    """In place of a verdict where there were no thresholds."""
+    """In place of a verdict if there were no thresholds."""
 
     word: None = None
     reason: str = NO_VERDICT

@@ -1,1 +1,1 @@
-"""A verdict to a page for people."""
+"""Writes a verdict to a page for people."""

@@ -1,4 +1,4 @@
-"""A run to charts."""
+"""Draws a run's charts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def throughput_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
 
 
 def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
-    """How many ok answers took how long, when, under their quantiles; None without such answers."""
+    """How many ok answers took how long, over time, with their quantiles; None without such answers."""
     table = broken_at_gaps(quantiles_over_time(answers, width_s=_width_s(traffic)) * 1000)
     if table.empty:
         return None
@@ -78,7 +78,7 @@ def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
 
 
 def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
-    """The p95 of the first of these endpoints over time, as many as there are colours; None without ok answers."""
+    """The p95 of the first endpoints over time, as many as there are colours; None without ok answers."""
     if answers.empty:
         return None
     with _chart("endpoints", traffic, "p95 response time") as (axes, drawing):
@@ -118,14 +118,14 @@ def spectrum_chart(counts: Mapping[str, NDArray[np.int64]]) -> Markup | None:
 
 
 def spectrum_of(traffic: Traffic) -> dict[str, NDArray[np.int64]]:
-    """Histograms of the response and the service time of ok answers, warm-up left out."""
+    """Histograms of the response and service times of ok answers, without warm-up."""
     warm_up = [span.name for span in traffic.phases if span.warm_up]
     rows = traffic.intervals[~traffic.intervals["phase"].isin(warm_up)] if warm_up else traffic.intervals
     return {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
 
 
 def outcomes_chart(traffic: Traffic, outcomes: pd.DataFrame) -> Markup | None:
-    """Requests that did not end ok, stacked by outcome; None when all did."""
+    """Requests that did not end ok, stacked by outcome; None if all did."""
     table = outcomes.drop(columns=str(Outcome.OK))
     table = thinned(table.loc[:, table.sum() > 0])
     if table.empty or not len(table.columns):
@@ -173,7 +173,7 @@ def target_chart(run: Run) -> Markup | None:
 
 @contextmanager
 def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Drawing]]:
-    """Axes over the run's time with its phases shaded and its bursts and mishaps marked."""
+    """Axes over the run's time, with its phases shaded and its bursts and mishaps marked."""
     end_s = max(traffic.measured_s, 1.0)
     with chart(name, label, end_s=end_s) as (axes, drawing):
         for number, span in enumerate(traffic.phases):
@@ -195,7 +195,7 @@ def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Draw
 
 
 def _mishaps(traffic: Traffic) -> list[tuple[float, str]]:
-    """What came between: a target's death, a stop, a broken threshold, lost workers."""
+    """What interrupted the run: a target's death, a stop, a violated threshold, lost workers."""
     events = traffic.events[~traffic.events["kind"].isin(["phase", "burst"])]
     kinds = [escaped(str(kind)).replace("_", " ") for kind in events["kind"]]
     return list(zip(events["time_s"].tolist(), kinds, strict=True))

@@ -1,4 +1,4 @@
-"""What load did to a target, to charts: load curve, scalability, recovery, drift."""
+"""Charts of what load did to a target: load curve, scalability, recovery, drift."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def load_curve_chart(curve: LoadCurve) -> Markup | None:
-    """Goodput and quantiles against the planned load, with where capacity lies; None of no sound step."""
+    """Goodput and quantiles against the planned load, and where capacity lies; None without a sound step."""
     loads = [step.load for step in curve.sound]
     if not loads:
         return None
@@ -48,7 +48,7 @@ def load_curve_chart(curve: LoadCurve) -> Markup | None:
             if not all(map(np.isnan, times)):
                 lines += right.plot(loads, times, style, color=LINES[0], markersize=4, label=f"p{quantile * 100:g}")
                 log_durations(right)
-        # Below the least load nothing was tested.
+        # Below the lowest load nothing was tested.
         if curve.broke is not None and curve.held is not None:
             axes.axvspan(curve.held.load, curve.broke.load, color=SHADE)
             middle = (curve.held.load + curve.broke.load) / 2
@@ -60,7 +60,7 @@ def load_curve_chart(curve: LoadCurve) -> Markup | None:
 
 
 def lost_chart(curve: LoadCurve) -> Markup | None:
-    """What was no goodput, by what became of it, a bar for each step; None where all was."""
+    """What was not goodput, by what became of it, as a bar per step; None if all was goodput."""
     table = pd.DataFrame([_lost(step) for step in curve.sound])
     table = table.loc[:, table.sum() > 0]
     if not len(table.columns):
@@ -86,7 +86,7 @@ def _lost(step: Step) -> dict[str, float]:
 
 
 def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
-    """Throughput against requests in flight, and the law through it, within what was tested."""
+    """Throughput against requests in flight, and the law through it, within the tested range."""
     tested = np.geomspace(*law.tested, 100)
     with chart("scalability", "requests per second") as (axes, drawing):
         in_flight = [step.in_flight for step in curve.sound]
@@ -100,7 +100,7 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
 
 
 def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Markup:
-    """Goodput ratio and p95 from the end of the calm before until it was calm again, with what p95 may be.
+    """Goodput ratio and p95 from the end of the calm phase until it was calm again, with the highest recovered p95.
 
     `seconds` is of `seconds_around`.
     """
@@ -125,7 +125,7 @@ def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Ma
 
 
 def drift_chart(drifts: Sequence[Drift], phase: str, number: int) -> Markup:
-    """Each metric that is no ratio, in percent of where its line began."""
+    """Each metric that isn't a ratio, in percent of where its line began."""
     shown = [drift for drift in drifts if drift.line[0] > 0 and not drift.metric.name.endswith("_ratio")]
     with chart(f"drift-{number}", "% of the beginning") as (axes, drawing):
         for drift, colour in zip(shown, LINES, strict=False):

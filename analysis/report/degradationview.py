@@ -1,4 +1,4 @@
-"""What load did to a target, to the sentences, tables and charts of the report."""
+"""The report's sentences, tables and charts about what load did to a target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:
-    """For the template; empty parts where a run shows nothing of the kind."""
+    """For the template; parts are empty if a run shows nothing of the kind."""
     phases = dict.fromkeys(drift.phase for drift in degradation.drifts)
     return {
         "shedding": f"{degradation.shedding.refused:,} requests were refused, {degradation.shedding}."

@@ -1,4 +1,4 @@
-"""A chart to inline SVG that follows the page's colours and never reads text as markup."""
+"""Turns a chart into inline SVG that follows the page's colours and never interprets text as markup."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 MOST_POINTS: Final = 400
-"""More would add bytes that no screen shows."""
+"""More points would add bytes that no screen shows."""
 _MANY_TICKS: Final = 300
 """Between the ends of a log axis: only its decades have room."""
 _SIZE_IN: Final = (8.6, 2.5)
 _VARIABLES: Final = ("ink", "faint", "shade", *(f"line-{n}" for n in range(1, 8)), *(f"heat-{n}" for n in range(1, 6)))
-"""The page's colours, as CSS has them."""
+"""The page's colours, in CSS."""
 _STAND_INS: Final = {variable: f"#{n:02x}{n + 1:02x}{n + 2:02x}" for n, variable in enumerate(_VARIABLES, start=1)}
-"""What Matplotlib draws in their place, for it knows no variables."""
+"""What Matplotlib draws in their place, because it knows no variables."""
 INK, FAINT, SHADE = (_STAND_INS[variable] for variable in ("ink", "faint", "shade"))
 LINES: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("line-"))
 HEAT: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("heat-"))
@@ -69,7 +69,7 @@ class Drawing:
     def svg(self, description: str) -> Markup:
         """The chart as an element of the page, with ids of its own and the page's colours and font.
 
-        After it, for a page's script, the values of its lines.
+        The values of its lines follow, for the page's script.
         """
         lines = [line for axes in self.figure.axes for line in axes.get_lines() if _is_named(line)]
         for number, line in enumerate(lines):
@@ -83,7 +83,7 @@ class Drawing:
         return Markup(text + self._values(lines))  # noqa: S704 - ElementTree and json.dumps escape what they write
 
     def _values(self, lines: list[Line2D]) -> str:
-        """Where the plot lies in the picture, its x axis, and the lines' points as they are read, as JSON."""
+        """The plot's position in the picture, its x axis, and the lines' points as displayed, as JSON."""
         axes = self.figure.axes[0]
         place = axes.get_position()
         values = {
@@ -95,7 +95,7 @@ class Drawing:
             "unit": axes.get_xlabel(),
             "series": [_points(line) for line in lines],
         }
-        # A text must not end the element that it stands in.
+        # A text must not end the element that contains it.
         packed = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         return f'<script type="application/json">{packed}</script>'
 
@@ -105,7 +105,7 @@ def _is_named(line: Line2D) -> bool:
 
 
 def _points(line: Line2D) -> dict[str, object]:
-    """Name, and x and y of the points that are known."""
+    """The name, and x and y of the known points."""
     xs, ys = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
     known = np.isfinite(xs) & np.isfinite(ys)
     axes = line.axes
@@ -116,7 +116,7 @@ def _points(line: Line2D) -> dict[str, object]:
 
 @contextmanager
 def chart(name: str, label: str, *, end_s: float | None = None) -> Iterator[tuple[Axes, Drawing]]:
-    """Axes with a grid and a labelled y axis; over seconds from the start to `end_s`, where it is given."""
+    """Axes with a grid and a labelled y axis; over seconds from the start to `end_s`, if given."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         drawing = Drawing(name)
         axes = drawing.figure.add_subplot()
@@ -137,7 +137,7 @@ def right_axes(axes: Axes, label: str) -> Axes:
 
 
 def log_durations(axes: Axes) -> None:
-    """The y axis on a log scale, of times in ms that are drawn already."""
+    """A logarithmic y axis for times in ms that have been drawn already."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
@@ -146,17 +146,17 @@ def log_durations(axes: Axes) -> None:
 
 
 def log_numbers(axes: Axes) -> None:
-    """The x axis on a log scale, of numbers that are drawn already."""
+    """A logarithmic x axis for numbers that have been drawn already."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.6g}"))
-    # Its own would be TeX, which nobody typesets here.
+    # Its own labels would be TeX, which nothing typesets here.
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
-    """One bar for each row, one part over the other for each column; nothing in between, where nobody looked."""
+    """One bar per row, with the columns stacked; nothing in between, where nothing was measured."""
     axes.set_axisbelow(True)
     bottom = np.zeros(len(table))
     for column, colour, hatch in zip(table.columns, LINES, (*_HATCHES, ""), strict=False):
@@ -167,7 +167,7 @@ def bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
 
 
 def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = None) -> None:
-    """One area over the other for each column, over the index; told apart without colour, too."""
+    """One area on top of the other for each column, over the index; distinguishable without colour too."""
     areas = axes.stackplot(table.index, table.to_numpy().T, labels=list(table.columns), colors=LINES, step=step)
     for area, hatch in zip(areas, _HATCHES, strict=False):
         area.set_hatch(hatch)
@@ -175,6 +175,6 @@ def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = No
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over windows, where there are more seconds than a screen shows."""
+    """Means over windows, if there are more seconds than a screen shows."""
     width = max(1, int(np.ceil(len(table) / MOST_POINTS)))
     return table if width == 1 else table.groupby(table.index // width * width).mean()

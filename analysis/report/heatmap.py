@@ -1,4 +1,4 @@
-"""A run's response times to a heat map: how many answers took how long, when."""
+"""Draws a run's response times as a heat map: how many answers took how long, over time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ROWS_A_DECADE: Final = 12
 
 
 _LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_DECADE).astype(np.int16)
-"""Of each bucket, the row that it is drawn in; that of 1 ms is 0."""
+"""The row in which each bucket is drawn; that of 1 ms is 0."""
 
 
 def draw_heat(axes: Axes, answers: pd.DataFrame, *, end_s: float) -> None:
-    """Cells of time and response time (in ms, on a log scale), the stronger the more answers."""
+    """Cells of time and response time (in ms, on a log scale), stronger with more answers."""
     width_s = max(1, int(np.ceil(end_s / _COLUMNS)))
     cells, first = _cells(answers, width_s)
     shade = _shades(cells)
@@ -39,7 +39,7 @@ def draw_heat(axes: Axes, answers: pd.DataFrame, *, end_s: float) -> None:
 
 def _cells(answers: pd.DataFrame, width_s: int) -> tuple[NDArray[np.float64], int]:
     """Answers by time and level, shape (columns, rows), and the lowest row's level."""
-    # Of a run whose generator left no samples, nobody knows how long it was measured.
+    # If a run's generator left no samples, nobody knows how long it measured.
     columns = int(answers["second"].max()) // width_s + 1
     cells = np.zeros((columns, int(_LEVEL[-1] - _LEVEL[0]) + 1))
     for rows in blocks(answers):
@@ -50,14 +50,17 @@ def _cells(answers: pd.DataFrame, width_s: int) -> tuple[NDArray[np.float64], in
 
 
 def _shades(cells: NDArray[np.float64]) -> NDArray[np.int64]:
-    """0 for nothing, else 1 to len(HEAT), on a log scale: one slow answer has to be seen beside thousands."""
+    """0 for nothing, otherwise 1 to len(HEAT), on a log scale.
+
+    A single slow answer must be visible next to thousands.
+    """
     top = np.log(max(float(cells.max()), 2.0))
     shades = np.ceil(np.log(np.maximum(cells, 1)) / top * len(HEAT))
     return np.where(cells > 0, np.maximum(shades, 1), 0).astype(np.int64)
 
 
 def _rectangles(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], list[int]]:
-    """Cells, shape (columns, rows), to one path: neighbours of a row are one rectangle."""
+    """Cells, shape (columns, rows), as one path: neighbours in a row become one rectangle."""
     edges = np.diff(np.pad(chosen.astype(np.int8), ((1, 1), (0, 0))), axis=0)
     row, left = np.nonzero((edges == 1).T)
     _, right = np.nonzero((edges == -1).T)

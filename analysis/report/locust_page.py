@@ -1,4 +1,4 @@
-"""A `LocustRun` and its verdict, if any, to PREFIX_report.html: one file, no script, nothing loaded from anywhere."""
+"""Writes a `LocustRun` and any verdict to PREFIX_report.html: a single file without scripts or external parts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _LONGEST_MESSAGE: Final = 300
 
 
 def write_csv_report(examined: Examined, directory: Path) -> Path:
-    """The page and the three files for programs into `directory`, which is made if need be; the page's path.
+    """Write the page and the three files for programs into `directory`, created if necessary; returns the page's path.
 
-    OutputError when it doesn't take them.
+    OutputError if they can't be written.
     """
     files.make_directory(directory)
     page = output_path(examined.run, directory, files.REPORT)
@@ -45,7 +45,7 @@ def write_csv_report(examined: Examined, directory: Path) -> Path:
 
 
 def render_csv_page(examined: Examined) -> str:
-    """The whole page; the same bytes for the same CSVs."""
+    """The entire page; the same bytes for the same CSVs."""
     run, verdict, turns = examined.run, examined.verdict, examined.search.turns
     table = locustcharts.windows_drawn(run)
     entries, entries_left = worst(run, _MOST_ROWS)

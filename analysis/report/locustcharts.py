@@ -1,4 +1,4 @@
-"""The history of a Locust run to charts."""
+"""Draws the charts of a Locust run's history."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from loadproof.analysis.foreign.turnlooks import Turn
 
 _NARROWEST_S: Final = 3
-"""Workers report to a Locust master every 3 s: narrower windows would show that, and not the load."""
+"""Workers report to a Locust master every 3 s: narrower windows would show that instead of the load."""
 
 
 def windows_drawn(run: LocustRun) -> pd.DataFrame:
-    """What the charts over time are handed."""
+    """The windows that the charts over time show."""
     return windows(run, width_s(run))
 
 
 def width_s(run: LocustRun) -> int:
-    """Of the windows that charts over time are drawn with."""
+    """The width of the windows in the charts over time, in s."""
     return max(_NARROWEST_S, math.ceil(run.duration_s / MOST_POINTS))
 
 
@@ -47,7 +47,7 @@ def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) ->
 
 
 def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
-    """Percentiles as the history has them, the worst of each window, and the mean of each window; None without."""
+    """Percentiles as in the history, the worst of each window, and the mean of each window; None if there are none."""
     width = width_s(run)
     means = table.dropna(subset=["mean_s"])
     history = run.history.groupby(run.history["time_s"] // width * width).max()
@@ -68,7 +68,7 @@ def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) ->
 
 
 def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
-    """Failures per second; None where there were none."""
+    """Failures per second; None if there were none."""
     if len(table) < 2 or not (table["failures"] > 0).any():
         return None
     with chart("failures", "failures per second", end_s=_end_s(run)) as (axes, drawing):
@@ -82,7 +82,10 @@ def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...])
 
 
 def against_load_chart(run: LocustRun) -> Markup | None:
-    """Windows of ten seconds: response time (p95, or the mean) and throughput against users; None for under three."""
+    """Windows of ten seconds: response time (p95, or the mean) and throughput against users.
+
+    None if fewer than three.
+    """
     table = windows(run)
     column, word = ("mean_s", "mean") if run.cumulative or 0.95 not in table else (0.95, "p95")
     table = table[(table["requests"] > 0) & (table[column] > 0)].sort_values("users")
@@ -121,7 +124,7 @@ def _end_s(run: LocustRun) -> float:
 
 
 def _mark(axes: Axes, turns: tuple[Turn, ...]) -> None:
-    """Each turn as an upright line with its kind above the plot."""
+    """Each turn as a vertical line with its kind above the plot."""
     for at_s in sorted({turn.at_s for turn in turns}):
         kinds = " + ".join(turn.kind for turn in turns if turn.at_s == at_s)
         axes.axvline(at_s, color=FAINT, linestyle="--", linewidth=1)

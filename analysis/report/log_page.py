@@ -1,4 +1,4 @@
-"""A request log and its thresholds, if any, to a verdict and a page: NAME_report.html, NAME_verdict.json and more."""
+"""Writes a request log and its verdict, if any, to a page and files: NAME_report.html, NAME_verdict.json and more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_ROWS: Final = 50
 
 
 def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
-    """The page, and verdict.json, summary.md and junit.xml; the page's path. OutputError when they can't be written."""
+    """Write the page, verdict.json, summary.md and junit.xml; returns the page's path. OutputError if that fails."""
     endpoints = tuple(busiest(log.traffic, _MOST_ROWS))
     rows = summary(log.traffic, endpoints)
     source = OfLog(log, verdict or Unjudged(), rows)

@@ -1,4 +1,4 @@
-"""What every HTML page shares: the templates, in which nothing is markup but what is meant to be, and thresholds."""
+"""What every HTML page shares: the templates, which escape everything that isn't meant to be markup, and thresholds."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _SCRIPT_FILE: Final = importlib.resources.files("loadproof.analysis.report") / "
 _SCRIPT: Final = Markup(_SCRIPT_FILE.read_text(encoding="utf-8"))  # noqa: S704 - ours
 TEMPLATES.globals["script"] = _SCRIPT
 TEMPLATES.globals["script_hash"] = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-"""By which the page's policy lets this script run, and no other."""
+"""With it, the page's policy lets this script run and no other."""
 TEMPLATES.filters["duration"] = format_duration
 TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 
 
 def escaped_lines(text: str) -> str:
-    """As `escaped`, but line breaks stay, for a scenario has several lines."""
+    """Like `escaped`, but line breaks stay, because a scenario has several lines."""
     return "\n".join(map(escaped, text.split("\n")))
 
 
@@ -59,7 +59,7 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
 
 
 def _mark(estimate: Estimate | None, expectation: Expectation) -> dict[str, float] | None:
-    """The interval and the limit as percentages of a bar from 0 (or near the limit) to beyond both."""
+    """The interval and the limit, as percentages of a bar from 0 (or near the limit) to beyond both."""
     limit = expectation.limit
     if (
         estimate is None
@@ -72,7 +72,7 @@ def _mark(estimate: Estimate | None, expectation: Expectation) -> dict[str, floa
     high = max(estimate.high, limit) * 1.15 or 1.0
     low = 0.0
     if limit > 0 and min(estimate.low, limit) > 0.8 * max(estimate.high, limit):
-        # Ratios near one: from zero on, interval and limit would be one point.
+        # Ratios near one: on a bar from zero, interval and limit would be a single point.
         margin = max(estimate.high - min(estimate.low, limit), limit * 0.01)
         low, high = min(estimate.low, limit) - margin, max(estimate.high, limit) + margin
 

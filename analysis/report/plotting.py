@@ -1,4 +1,4 @@
-"""matplotlib as it comes, whatever the environment asks of it: who draws takes it from here."""
+"""Plain matplotlib, whatever the environment asks of it: everything that draws imports it from here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 _ASKS: Final = ("MPLBACKEND", "MATPLOTLIBRC")
-"""A window to show charts in, which we have none for and which need not exist here, and somebody's own style."""
+"""A window for charts, which we don't need and which may not exist here, and somebody's own style."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ with _unasked():
     from matplotlib.path import Path
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-# A file of settings in the home or working directory is read all the same.
+# A settings file in the home or working directory is still read.
 mpl.rcdefaults()
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A run and its verdict to report.html: one file, whole without its script, nothing loaded from anywhere."""
+"""Writes a run and its verdict to report.html: a single file, complete without its script, with no external parts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 
 
 def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
-    """All that the analysis adds to a run directory: the page, and the files for programs."""
+    """Everything that the analysis adds to a run directory: the page, and the files for programs."""
     return {
         **tables.program_files(run, verdict, baseline),
         run.path / files.REPORT: render_run_page(run, verdict, baseline),
@@ -57,7 +57,7 @@ def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[P
 
 
 def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
-    """The whole page; the same bytes for the same run directory."""
+    """The entire page; the same bytes for the same run directory."""
     manifest = run.manifest
     seconds, response_times = over_time(run), answered(run.intervals)
     return TEMPLATES.get_template("report.html").render(
@@ -131,7 +131,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
 
 
 def _compared(run: Run, baseline: Run) -> dict[str, Any]:
-    """Beside the baseline: each phase and endpoint, and what besides the target is not the same."""
+    """Compared with the baseline: each phase and endpoint, and what else differs."""
     return {
         "run_id": baseline.manifest.run_id,
         "rows": [
@@ -183,7 +183,7 @@ def _generator_facts(run: Run) -> str:
 
 
 def _lateness(run: Run) -> str:
-    """Of all requests, warm-up included."""
+    """For all requests, including warm-up."""
     counts = histogram(run.intervals, "lag")
     n = int(counts.sum())
     if not n:
@@ -195,7 +195,7 @@ def _lateness(run: Run) -> str:
 
 
 def _resources(run: Run) -> Iterator[tuple[str, ...]]:
-    """What the target held at the beginning and the end of the measured phases, and at most, warm-up left out."""
+    """The target's resources at the start and end of the measured phases, and their maximum, without warm-up."""
     measured_s = min((span.start_s for span in run.phases if not span.warm_up), default=0.0)
     for metric, (name, shown) in _HELD.items():
         values = run.target[(run.target["metric"] == metric) & (run.target["time_s"] >= measured_s)]["value"]

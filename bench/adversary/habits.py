@@ -33,7 +33,7 @@ def _habit(
 
 
 CASES: tuple[Case, ...] = (
-    _habit("half of the turns", "every second task returns at once", _HALF, users.ITEMS),
+    _habit("half of the turns", "every second task returns without sending", _HALF, users.ITEMS),
     _habit(
         "half of the arrivals",
         "one task sends two requests, another none",
@@ -42,8 +42,8 @@ CASES: tuple[Case, ...] = (
         scenario=_OPEN,
     ),
     _habit(
-        "half of each burst",
-        "bursts of twenty users are bursts of ten",
+        "half of every burst",
+        "bursts of twenty users become bursts of ten",
         *(_HALF, users.ITEMS),
         scenario=closed(
             mix=users.SHOP_MIX,
@@ -52,7 +52,7 @@ CASES: tuple[Case, ...] = (
     ),
     _habit(
         "sent in the background",
-        f"by a greenlet that no task waits for; the limit is 100 ms, the truth {_SLOW_S:g} s",
+        f"by a greenlet that no task waits for; the limit is 100 ms, the true time {_SLOW_S:g} s",
         users.GET.format(path="/items").replace("self.send(", "gevent.spawn(self.send, "),
         kind="times from another turn",
         right=(INVALID, FAIL),
@@ -60,29 +60,29 @@ CASES: tuple[Case, ...] = (
         script=only(always, delayed(_SLOW_S)),
     ),
     _habit(
-        "an account that never comes",
-        "every second user waits in its on_start for ever",
+        "an account that never arrives",
+        "every second user waits forever in its on_start",
         more=users.method("on_start", "if self.identity.index % 2: gevent.sleep(3600)"),
-        kind="users that never begin",
+        kind="users that never start",
     ),
     _habit(
         "patience of 300 ms",
-        "the users' own code gives up what takes longer, a fifth of all",
+        "the users' own code gives up on slower requests, a quarter of all",
         f"with gevent.Timeout(0.3, False): {users.ITEMS}",
-        kind="requests that are given up",
+        kind="abandoned by the user's code",
         right=(FAIL,),
         script=only(share(0.25), delayed(1.0)),
     ),
     _habit(
-        "a check that says False",
-        "without an exception",
+        "a check that returns False",
+        "without raising an exception",
         'self.send(self.api.call("GET", "/items"), lambda reply: reply["status"] == "ok")',
         kind="checks that decide nothing",
         right=(FAIL,),
         script=only(paths("/items"), says('{"status": "no"}')),
     ),
     _habit(
-        "a check that nobody runs",
+        "a check that never runs",
         "it is a coroutine",
         'async def check(reply): expect(reply["status"] == "ok", "no")',
         'self.send(self.api.call("GET", "/items"), check)',
@@ -91,11 +91,11 @@ CASES: tuple[Case, ...] = (
         script=only(paths("/items"), says('{"status": "no"}')),
     ),
     _habit(
-        "two at once",
-        "requests that a task sends side by side, and waits for",
+        "two at a time",
+        "a task sends two requests concurrently and waits for both",
         f"ask = lambda: {users.ITEMS}",
         "gevent.joinall([gevent.spawn(ask), gevent.spawn(ask)])",
-        kind="requests side by side",
+        kind="concurrent requests",
         right=(PASS,),
     ),
 )

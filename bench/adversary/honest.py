@@ -83,52 +83,65 @@ SHOP, OPEN_SHOP = closed(mix=users.SHOP_MIX), open_(mix=users.OPEN_SHOP_MIX)
 THREE = ("--workers", 3)
 
 SERVERS = (
-    _honest("plain", "keeps its connections and answers at once"),
-    _honest("idle timeout of the pace", "closes connections that were idle for as long as users wait", idle_s=0.2),
-    _honest("idle timeout below the pace", "closes connections before users come again", idle_s=0.1),
+    _honest("plain", "keeps connections open and answers immediately"),
     _honest(
-        "408 to the idle",
-        "says 408 to connections that were idle, and closes them, as HAProxy does",
+        "idle timeout equal to the pace",
+        "closes connections that have been idle for as long as users pause",
+        idle_s=0.2,
+    ),
+    _honest("idle timeout below the pace", "closes connections before users send again", idle_s=0.1),
+    _honest(
+        "408 on idle connections",
+        "sends 408 on idle connections and closes them, as HAProxy does",
         idle_s=0.15,
         farewell=TIMED_OUT,
     ),
-    _framed("says close and stays open", "Connection: close, and the client has to do it", framings.closing),
-    _framed("closes each time", "closes after each answer, and says so", framings.closing, close=True),
+    _framed(
+        "says close but stays open", "sends Connection: close and leaves the closing to the client", framings.closing
+    ),
+    _framed("closes every time", "announces and closes the connection after each answer", framings.closing, close=True),
     _honest(
         "closes unannounced",
-        "closes after each answer without a word",
+        "closes after each answer without announcing it",
         script=only(always, framed(lambda a: a.whole(), close=True)),
     ),
     _honest(
-        "three a connection", "closes after three answers, with Keep-Alive: max", script=manners.three_a_connection
+        "three answers per connection",
+        "closes after three answers and counts down in Keep-Alive: max",
+        script=manners.three_a_connection,
     ),
-    _honest("slow", "takes 120 ms for each answer, well within the pace", script=only(always, delayed(0.12))),
-    _honest("uneven", "takes 150 ms for each fifth answer", script=only(share(0.2), delayed(0.15))),
+    _honest("slow", "takes 120 ms per answer, well within the pace", script=only(always, delayed(0.12))),
+    _honest("uneven", "takes 150 ms for every fifth answer", script=only(share(0.2), delayed(0.15))),
     _honest(
         "short pause",
         "one answer in ten is 400 ms late for one second",
         script=only(lambda r: between(2, 3)(r) and share(0.1)(r), delayed(0.4)),
     ),
-    _framed("gzip", "compresses each answer, as it was asked to", framings.gzipped, target=ASKS_GZIP),
-    _framed("gzip in two members", "as some proxies join them", framings.in_two_members, target=ASKS_GZIP),
+    _framed("gzip", "compresses each answer, as requested", framings.gzipped, target=ASKS_GZIP),
+    _framed(
+        "gzip in two members",
+        "a body of two gzip members, as some proxies send",
+        framings.in_two_members,
+        target=ASKS_GZIP,
+    ),
     _framed("identity", "Content-Encoding: identity", framings.identity),
     _framed("chunked", "small chunks with extensions and a trailer", framings.chunked),
-    _framed("HTTP/1.0", "closes, without a length", framings.of_1996, close=True),
-    _framed("HTTP/1.0 keep-alive", "keeps the connection when asked", framings.of_1996_kept),
-    _framed("body until closed", "HTTP/1.1 whose bodies end with the connection", framings.until_closed, close=True),
+    _framed("HTTP/1.0", "no length; the body ends with the connection", framings.of_1996, close=True),
+    _framed("HTTP/1.0 keep-alive", "keeps the connection open on request", framings.of_1996_kept),
+    _framed("body until closed", "HTTP/1.1 bodies that end with the connection", framings.until_closed, close=True),
     _framed("early hints", "103 and 100 before each answer", framings.announced),
-    _framed("odd head", "no phrase, odd case, tabs and empty values", framings.odd_head),
-    _framed("folded header", "a value that goes on in the next line", framings.folded),
+    _framed("unusual head", "no reason phrase, mixed case, tabs and empty values", framings.odd_head),
+    _framed("folded header", "a value that continues on the next line", framings.folded),
     _honest(
         "in pieces", "each answer in four pieces, 5 ms apart", script=only(always, in_pieces(framings.in_four, 0.005))
     ),
     _honest(
         "60 KB answers",
-        "bodies with much that nobody asked for",
+        "bodies with a lot of extra data",
         script=only(always, twisted(framings.padded(60_000))),
         scenario=of("balance", "health"),
     ),
-    _honest("redirects", "308 to another path, which the target file allows", script=manners.moved, target=REDIRECTED),
+    _honest("redirects", "308 to another path, as the target file permits", script=manners.moved, target=REDIRECTED),
     _honest(
         "below a path",
         "a base URL with a path, as behind a gateway",
@@ -137,12 +150,12 @@ SERVERS = (
     ),
     _honest(
         "a few errors",
-        "one answer of 50 is a 500, a fifth of what is allowed",
+        "one in 50 answers is a 500, a fifth of what is allowed",
         script=only(share(0.02), says("{}", 500)),
     ),
     _honest(
         "limits per address",
-        "six requests in two seconds, which the plan keeps",
+        "six requests per two seconds, which the plan respects",
         script=lambda: manners.limited(6, 2.0),
         scenario=of("balance", every="500 ms"),
     ),
@@ -150,68 +163,78 @@ SERVERS = (
 THROTTLING = (
     _honest(
         "honest 429",
-        "refuses now and then, with Retry-After",
+        "occasional 429 with Retry-After",
         script=throttles(share(0.05), WAIT),
         scenario=closed(**THROTTLED),
     ),
     _honest(
         "honest 503",
-        "503 with Retry-After, now and then",
+        "occasional 503 with Retry-After",
         kind="honest 429",
         script=throttles(share(0.05), WAIT, 503),
         scenario=closed(**THROTTLED),
     ),
     _honest(
         "honest limit exceeded",
-        "a limit that the plan exceeds on purpose, kept to the letter",
+        "a limit that the plan exceeds on purpose, enforced exactly",
         script=lambda: manners.limited(8, 2.0),
         scenario=of("balance", every="200 ms") | THROTTLED,
     ),
     _honest(
         "429 in the open model",
-        "refuses one of twenty arrivals",
+        "refuses one in twenty arrivals",
         script=throttles(share(0.05), WAIT),
         scenario=open_(**THROTTLED),
     ),
 )
 PLANS = (
-    _honest("3 workers", "the plain target, from three processes", options=THREE),
-    _honest("3 workers, open", "the same, at a rate", options=THREE, scenario=open_()),
+    _honest("3 workers", "the plain target, loaded from three processes", options=THREE),
+    _honest("3 workers, open", "the same in the open model", options=THREE, scenario=open_()),
     _honest(
         "3 workers, login",
-        "each user logs in once, whichever worker has it",
+        "each user logs in once, whichever worker runs it",
         options=THREE,
         users=LOGIN,
         scenario=SHOP,
         script=manners.asks_for_login,
     ),
-    _honest("open, poisson", "arrivals at a rate", scenario=open_(), also=(_as_many(480, 480),)),
-    _honest("open, uniform", "evenly", scenario=open_(arrivals="uniform"), also=(_as_many(480, 480),)),
+    _honest("open, poisson", "Poisson arrivals", scenario=open_(), also=(_as_many(480, 480),)),
+    _honest("open, uniform", "evenly spaced arrivals", scenario=open_(arrivals="uniform"), also=(_as_many(480, 480),)),
     _honest(
-        "open, closes each time",
-        "a connection for each arrival",
+        "open, closes every time",
+        "one connection per arrival",
         scenario=open_(),
         script=only(always, framed(framings.closing, close=True)),
     ),
-    _honest("open, slow", "120 ms, many in flight", scenario=open_(), script=only(always, delayed(0.12))),
-    _honest("ramp, closed", "users that come one after the other", scenario=_ramped("closed")),
-    _honest("ramp, open", "a rate that climbs, and falls", scenario=_ramped("open")),
-    _honest("bursts", "all users at one instant, three times", scenario=closed(phases=BURSTS)),
     _honest(
-        "bursts, closes each time",
-        "connections anew for each burst",
+        "open, slow", "120 ms per answer, many requests in flight", scenario=open_(), script=only(always, delayed(0.12))
+    ),
+    _honest("ramp, closed", "users start one after another", scenario=_ramped("closed")),
+    _honest("ramp, open", "a rate that rises and then falls", scenario=_ramped("open")),
+    _honest("bursts", "all users at the same instant, three times", scenario=closed(phases=BURSTS)),
+    _honest(
+        "bursts, closes every time",
+        "new connections for each burst",
         scenario=closed(phases=BURSTS),
         script=only(always, framed(framings.closing, close=True)),
     ),
     _honest(
-        "login in on_start", "401 to who did not log in", users=LOGIN, scenario=SHOP, script=manners.asks_for_login
+        "login in on_start",
+        "401 for users who have not logged in",
+        users=LOGIN,
+        scenario=SHOP,
+        script=manners.asks_for_login,
     ),
     _honest(
-        "login in on_start, open", "the same, at a rate", users=LOGIN, scenario=OPEN_SHOP, script=manners.asks_for_login
+        "login in on_start, open",
+        "the same in the open model",
+        users=LOGIN,
+        scenario=OPEN_SHOP,
+        script=manners.asks_for_login,
     ),
-    _honest("two requests a task", "one after the other", users=TWO_REQUESTS, scenario=SHOP),
+    _honest("two requests per task", "one after another", users=TWO_REQUESTS, scenario=SHOP),
     _honest(
-        "two requests a task, open",
+        "two requests per task, open",
         "twice as many requests as arrivals",
         users=TWO_REQUESTS,
         scenario=OPEN_SHOP,
@@ -219,19 +242,19 @@ PLANS = (
     ),
     _honest(
         "bodies as given",
-        "names with dots, {}, a list",
+        "names with dots, {} and a list",
         users={"shop": users.file(*users.BODIES)},
         scenario=SHOP,
         script=manners.exact_bodies,
     ),
-    _honest("second run", "on a target that remembers the first one's keys and events", times=2, also=(_new_ids,)),
+    _honest("second run", "on a target that remembers the keys and events of the first run", times=2, also=(_new_ids,)),
     _honest(
-        "header names in lower case", "host: in the target file goes out once", script=manners.fussy, target=HOST_NAMED
+        "header names in lower case", "host: from the target file is sent once", script=manners.fussy, target=HOST_NAMED
     ),
     _honest("proxy variables", "a dead proxy in the environment", environment=DEAD_PROXY),
     _honest(
-        "strangers' packages",
-        "a working directory with analysis/, locustfiles/ and locust.py of others",
+        "other packages in the way",
+        "a working directory with somebody else's analysis/, locustfiles/ and locust.py",
         around={
             "analysis/__init__.py": "raise SystemExit(1)\n",
             "locustfiles/__init__.py": "raise SystemExit(1)\n",

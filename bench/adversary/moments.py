@@ -88,7 +88,7 @@ OUTAGES = (
     running(
         "outage",
         "2 s of 12",
-        "each request fails for two seconds, the limit is 1 %",
+        "every request fails for two seconds; the limit is 1 %",
         script=only(between(5, 7), ERROR),
         scenario=_strict(1, phases=LONG),
         also=(_names("outage"),),
@@ -96,71 +96,74 @@ OUTAGES = (
     running(
         "outage",
         "the second half",
-        "half of all fails from the middle on",
+        "half of the requests fail from the middle on",
         script=only(both(between(6, 99), share(0.5)), ERROR),
         scenario=_strict(1, phases=LONG),
     ),
     running(
         "outage",
         "the last second",
-        "all is well until the last moments",
+        "everything works until the last moments",
         script=only(between(11, 99), ERROR),
         scenario=_strict(1, phases=LONG),
     ),
     running(
         "outage",
         "the first second",
-        "begins badly, and mends itself",
+        "starts badly and then recovers",
         script=only(between(0, 1), ERROR),
         scenario=_strict(1, phases=LONG),
     ),
     running(
-        "few are hit",
+        "only a few are affected",
         "four of a hundred clients",
-        "each of their requests fails, the limit is 1 % of all",
+        "all of their requests fail; the limit is 1 % of all requests",
         script=only(clients(100, 4), ERROR),
         scenario=open_(**MANY),
     ),
     running(
-        "few are hit",
+        "only a few are affected",
         "one endpoint",
-        "each webhook fails, a fifth of all",
+        "every webhook fails, a fifth of all requests",
         script=only(paths("/webhooks"), ERROR),
         scenario=_strict(5),
     ),
     running(
-        "few are hit",
-        "one account",
-        "the balances of a few accounts",
+        "only a few are affected",
+        "some accounts",
+        "the balances of a few accounts fail",
         script=only(lambda request: request.path.endswith(("1", "7")), ERROR),
         scenario=_strict(5, mix=of("balance")["mix"]),
     ),
     running(
         "steady errors",
-        "one of five fails",
-        "without a pattern, the limit is 5 %",
+        "one in five fails",
+        "without a pattern; the limit is 5 %",
         script=only(share(0.2), ERROR),
         scenario=_strict(5),
     ),
-    running("dies", "dies midway", "nobody listens any more after half of the run", during=(During(_dies, 3.0),)),
+    running("dies", "dies midway", "stops listening halfway through the run", during=(During(_dies, 3.0),)),
     running(
         "dies",
         "dies before second 0",
-        "answers the probe, and resets whatever comes then",
+        "answers the probe, then resets everything",
         script=_dead_after_probe,
         right=(FAIL, REFUSED),
     ),
-    running("never there", "nobody listens", "a port that is closed", url="http://127.0.0.1:9", right=(REFUSED,)),
+    running("never there", "nobody listens", "the port is closed", url="http://127.0.0.1:9", right=(REFUSED,)),
     running(
-        "hangs", "hangs from the beginning", "takes the load's requests and never answers", script=only(always, silent)
+        "hangs",
+        "hangs from the beginning",
+        "accepts the load's requests and never answers",
+        script=only(always, silent),
     ),
-    running("hangs", "hangs midway", "from second 3 on", script=only(between(3, 99), silent)),
+    running("hangs", "hangs midway", "answers nothing from second 3 on", script=only(between(3, 99), silent)),
 )
 SLOW = (
     running(
-        "stands still",
-        "stands for a quarter, closed",
-        "answers nothing for 3 s of 12, then all at once; users could not send more",
+        "stalls",
+        "stalls for a quarter of the run, closed",
+        "answers nothing for 3 of 12 s, then everything at once; meanwhile users can't send",
         script=only(between(4, 7), standing(7)),
         scenario=closed(
             phases=LONG,
@@ -170,9 +173,9 @@ SLOW = (
         ),
     ),
     running(
-        "stands still",
-        "stands for a quarter, open",
-        "the same at a rate: what came meanwhile waited",
+        "stalls",
+        "stalls for a quarter of the run, open",
+        "the same in the open model: arrivals wait meanwhile",
         script=only(between(4, 7), standing(7)),
         scenario=open_(
             phases=[{"name": "steady", "duration": "12 s", "rate": "80 rps"}],
@@ -183,13 +186,13 @@ SLOW = (
     running(
         "slower than the pace",
         "takes three times the pace",
-        "600 ms where each user asks every 200: two of three never come",
+        "600 ms where users send every 200 ms: two in three requests are never sent",
         script=only(always, delayed(0.6)),
     ),
     running(
         "too slow",
-        "half as long again and more",
-        "400 ms where 200 are allowed",
+        "twice the limit",
+        "400 ms where 200 ms are allowed",
         script=only(always, delayed(0.4)),
         scenario=within(200)
         | {
@@ -199,7 +202,7 @@ SLOW = (
     ),
     running(
         "too slow",
-        "slow for a third",
+        "slow for a third of the run",
         "three times the limit for 4 of 12 s",
         script=only(between(4, 8), delayed(0.6)),
         scenario=open_(
@@ -209,8 +212,8 @@ SLOW = (
     ),
     running(
         "too slow",
-        "right after the deadline",
-        "each answer is right, and comes 200 ms too late",
+        "correct but too late",
+        "every answer is right, but 200 ms after the deadline",
         script=only(always, delayed(1.2)),
         scenario=closed(
             mix=of("balance", every="2 s")["mix"], phases=[{"name": "steady", "duration": "8 s", "users": 40}]
@@ -219,7 +222,7 @@ SLOW = (
     running(
         "too slow",
         "one endpoint is slow",
-        "payments take 500 ms, the many others 1 ms",
+        "payments take 500 ms, everything else 1 ms",
         script=only(paths("/transactions"), delayed(0.5)),
         scenario=open_(
             thresholds=[{"endpoint": "transactions", "expect": "p(75) < 200 ms"}, {"expect": "goodput_ratio >= 20 %"}]
@@ -228,7 +231,7 @@ SLOW = (
     running(
         "saturated",
         "a queue that grows",
-        "40 a second of 80 that come: each waits longer",
+        "serves 40 of 80 arrivals per second, so each waits longer than the one before",
         script=_queues,
         scenario=open_(),
     ),

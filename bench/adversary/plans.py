@@ -38,7 +38,7 @@ def _refused(kind: str, name: str, tries: str, *words: str, **run: Any) -> Case:
 
 def _user(name: str, tries: str, text: str, *words: str, file: str = "shop", **run: Any) -> Case:
     """A locustfile that can't be what the mix means."""
-    return _refused("locustfiles that are not fit", name, tries, file, *words, users={file: text}, scenario=SHOP, **run)
+    return _refused("unusable locustfiles", name, tries, file, *words, users={file: text}, scenario=SHOP, **run)
 
 
 def _misuser(
@@ -47,7 +47,7 @@ def _misuser(
     """A user of somebody's own who does not do what was planned: the target is right, and is not blamed."""
     return Case(
         name=name,
-        kind="users that do something else",
+        kind="users that misbehave",
         tries=tries,
         right=right,
         play=Run(users={"shop": text}, scenario=scenario),
@@ -64,20 +64,18 @@ def _threshold(name: str, *expects: str, kind: str = "thresholds that decide not
 
 GOODPUT = "goodput_ratio >= 80 %"
 LOCUSTFILES = (
-    _user(
-        "no such file", "the mix names a kind of traffic that nobody wrote", users.file(endpoint="other"), file="other"
-    ),
-    _user("an HttpUser", "Locust's own kind of user", users.HTTP_USER),
-    _user("an endpoint of another name", "the file shop has a user of carts", users.file(endpoint="cart")),
-    _user("two users of one endpoint", "a mix of 50 to 50 would be 67 to 33", users.TWO),
+    _user("no such file", "the mix names an endpoint that has no file", users.file(endpoint="other"), file="other"),
+    _user("an HttpUser", "a user class of Locust's own", users.HTTP_USER),
+    _user("another endpoint's name", "the file shop defines a user of carts", users.file(endpoint="cart")),
+    _user("two users for one endpoint", "a 50:50 mix would become 67:33", users.TWO),
     _user(
         "a wait_time",
-        "the user waits for itself, beside the scenario's pace",
+        "the user has its own waits on top of the scenario's pace",
         users.file(more="    wait_time = between(1, 3)\n"),
     ),
-    _user("a TaskSet", "tasks that are a class", users.TASK_SET),
-    _user("a coroutine", "Locust calls it, and nobody awaits it", users.COROUTINE, "Shopper.pay", "coroutine"),
-    _user("a generator", "Locust calls it, and nobody takes its steps", users.GENERATOR, "Shopper.pay", "generator"),
+    _user("a TaskSet", "the tasks are a class", users.TASK_SET),
+    _user("a coroutine", "Locust calls it, but nobody awaits it", users.COROUTINE, "Shopper.pay", "coroutine"),
+    _user("a generator", "Locust calls it, but nobody iterates over it", users.GENERATOR, "Shopper.pay", "generator"),
     _user(
         "an on_start that is a coroutine",
         "the login is never sent",
@@ -85,91 +83,89 @@ LOCUSTFILES = (
         "Shopper.on_start",
     ),
     _user("a shape class", "somebody else's load profile", users.SHAPE),
-    _user("a syntax error", "no Python", "def f(:\n", "SyntaxError"),
+    _user("a syntax error", "not valid Python", "def f(:\n", "SyntaxError"),
     _user(
         "an import error",
-        "a module that is not there",
+        "imports a missing module",
         "import no_such_module_of_anybody\n",
         "no_such_module_of_anybody",
     ),
-    _user("a file that leaves", "SystemExit at import", "raise SystemExit(0)\n"),
+    _user("a file that exits", "raises SystemExit on import", "raise SystemExit(0)\n"),
     _user("no user at all", "an empty file", ""),
     _user("no task", "a user that does nothing", users.IMPORTS + 'class Shopper(ApiUser):\n    endpoint = "shop"\n'),
 )
 MISUSERS = (
-    _misuser(
-        "a task that raises", "each task ends before it has sent anything", users.file("raise ValueError('mine')")
-    ),
-    _misuser("a task that sends nothing", "no request at all", users.file("pass")),
+    _misuser("a task that raises", "each task ends before it sends anything", users.file("raise ValueError('mine')")),
+    _misuser("a task that sends nothing", "no requests at all", users.file("pass")),
     _misuser(
         "a task that sleeps",
-        "users spend a second each in their own code",
+        "each user spends a second in its own code",
         users.file(users.ITEMS, "time.sleep(1)"),
         (INVALID,),
     ),
     _misuser(
         "a task that computes",
-        "the event loop stands still for 300 ms at a time",
+        "blocks the event loop for 300 ms at a time",
         users.file(users.ITEMS, "end = time.monotonic() + 0.3", "while time.monotonic() < end: pass"),
         (INVALID,),
     ),
     _misuser(
         "an on_start that raises",
-        "no user ever begins",
+        "no user ever starts",
         users.file(more=users.method("on_start", "raise ValueError('mine')")),
     ),
     _misuser(
         "an on_start that raises, open",
-        "the same at a rate, in bounded time",
+        "the same in the open model, in bounded time",
         users.file(more=users.method("on_start", "raise ValueError('mine')")),
         (*NEITHER, REFUSED),
         open_(mix=users.OPEN_SHOP_MIX),
     ),
     _misuser(
         "a constructor that raises",
-        "users that can't be made",
+        "users can't be created",
         users.file(more="\n    def __init__(self, *a, **k):\n        raise ValueError('mine')\n"),
         (*NEITHER, REFUSED),
     ),
     _misuser(
         "a constructor that raises, open",
-        "the same at a rate, in bounded time",
+        "the same in the open model, in bounded time",
         users.file(more="\n    def __init__(self, *a, **k):\n        raise ValueError('mine')\n"),
         (*NEITHER, REFUSED),
         open_(mix=users.OPEN_SHOP_MIX),
     ),
     _misuser(
-        "a user that ends itself",
-        "after its first request: nobody is left",
+        "a user that stops itself",
+        "stops after its first request, until no user is left",
         users.file(users.ITEMS, "self.stop()"),
         (INVALID, INCONCLUSIVE),
     ),
     _misuser(
         "a user that ends the run",
-        "the runner quits after a second",
+        "quits the runner after its first request",
         users.file(users.ITEMS, "self.environment.runner.quit()"),
         (INVALID, INCONCLUSIVE),
     ),
     _misuser(
         "a user that ends the process",
-        "os._exit amid the run",
+        "calls os._exit during the run",
         users.file(users.ITEMS, "import os", "os._exit(0)"),
         (INVALID,),
     ),
 )
 THRESHOLDS = (
     _threshold("goodput of 100 %", "goodput_ratio >= 100 %"),
-    _threshold("no error at all", "error_ratio <= 0 %", GOODPUT),
+    _threshold("no errors allowed", "error_ratio <= 0 %", GOODPUT),
     _threshold("less than no time", "p(95) < 0 ms", GOODPUT),
-    _threshold("goodput of 0 %", "goodput_ratio >= 0 %"),
+    _threshold("goodput of at least 0 %", "goodput_ratio >= 0 %"),
     _threshold("errors up to 100 %", "error_ratio <= 100 %", GOODPUT),
-    _threshold("no goodput threshold", "p(90) < 200 ms", kind="nothing about goodput"),
-    _threshold("more than can be shown", "p(99.9) < 200 ms", GOODPUT, kind="too few samples"),
-    _threshold("a bare number", "p(90) < 200", GOODPUT, kind="no unit"),
+    _threshold("no goodput threshold", "p(90) < 200 ms", kind="no effective goodput threshold"),
+    _threshold("more than the samples can show", "p(99.9) < 200 ms", GOODPUT, kind="too few samples"),
+    _threshold("a bare number", "p(90) < 200", GOODPUT, kind="missing unit"),
     _refused(
-        "thresholds of nothing",
-        "a threshold of warm-up",
-        "which no threshold reads",
+        "thresholds that read nothing",
+        "a threshold on warm-up",
+        "thresholds never read warm-up",
         scenario=closed(
             phases=[
                 {"name": "warm-up", "warm_up": True, "duration": "2 s", "users": 20},
@@ -179,9 +175,9 @@ THRESHOLDS = (
         ),
     ),
     _refused(
-        "nothing about goodput",
+        "no effective goodput threshold",
         "goodput of one endpoint",
-        "another refuses everything",
+        "another endpoint refuses everything",
         "transactions",
         scenario=of("balance", "transactions")
         | {
@@ -194,59 +190,66 @@ THRESHOLDS = (
         script=only(paths("/transactions"), says('{"title": "no"}', 403)),
     ),
     _refused(
-        "nothing about goodput",
-        "goodput beside a baseline alone",
-        "which may have been nothing",
+        "no effective goodput threshold",
+        "goodput only relative to a baseline",
+        "and the baseline may have had none",
         scenario=_thresholds("goodput_ratio >= 0.9 * baseline", "p(90) < 300 ms"),
         script=only(always, says('{"title": "no"}', 403)),
     ),
     _refused(
-        "thresholds of nothing",
-        "a threshold of no endpoint",
-        "that the mix does not have",
+        "thresholds that read nothing",
+        "a threshold on an unknown endpoint",
+        "the mix does not have it",
         scenario=closed(thresholds=[{"endpoint": "carts", "expect": GOODPUT}]),
     ),
-    _refused("thresholds of nothing", "no thresholds", "an empty list", scenario=closed(thresholds=[])),
+    _refused("thresholds that read nothing", "no thresholds", "an empty list", scenario=closed(thresholds=[])),
 )
 SCENARIOS = (
-    _refused("keys without effect", "every at a rate", "a pace where arrivals have one", scenario=open_(mix=MIX)),
-    _refused("keys without effect", "client_count of users", "users are clients", scenario=closed(client_count=5)),
-    _refused("keys without effect", "arrivals of users", "users do not arrive", scenario=closed(arrivals="uniform")),
-    _refused("unknown keys", "a typing error", "treshold", scenario=closed(tresholds=[])),
+    _refused("keys without effect", "every in the open model", "arrivals have a rate already", scenario=open_(mix=MIX)),
+    _refused(
+        "keys without effect",
+        "client_count in the closed model",
+        "each user is a client already",
+        scenario=closed(client_count=5),
+    ),
+    _refused(
+        "keys without effect", "arrivals in the closed model", "users don't arrive", scenario=closed(arrivals="uniform")
+    ),
+    _refused("unknown keys", "a typing error", "tresholds instead of thresholds", scenario=closed(tresholds=[])),
     _refused(
         "no load",
         "zero users",
-        "nobody would come",
+        "nothing would be sent",
         scenario=closed(phases=[{"name": "steady", "duration": "6 s", "users": 0}]),
     ),
     _refused(
         "no load",
         "shares of 90 %",
-        "ten are missing",
+        "10 % are missing",
         scenario=closed(mix={"balance": {"share": "90 %", "every": "1 s"}}),
     ),
     _refused(
-        "beyond limits",
+        "over declared limits",
         "more than the target file allows",
-        "an honest limit would throttle it",
+        "an honest target would throttle the plan",
         target="base_url: URL\nlimits: {balance: 30/min, health: 30/min, transactions: 10/min, webhooks: 5/min}\n",
     ),
 )
 HOSTS = tuple(
-    _refused("hosts that nobody allowed", f"host {name}", f"{url}", url=url)
+    _refused("hosts that are not allowed", f"host {name}", f"{url}", url=url)
     for name, url in (
         ("of the world", "http://192.0.2.1:9"),
-        ("behind a user's name", "http://127.0.0.1@192.0.2.1:9"),
+        ("behind a user name", "http://127.0.0.1@192.0.2.1:9"),
         ("with loopback in its name", "http://127.0.0.1.example.invalid"),
-        ("as one number", "http://3221225985:9"),
-        ("any address", "http://[::ffff:192.0.2.1]:9"),
+        ("as a single number", "http://3221225985:9"),
+        ("as an IPv6 address", "http://[::ffff:192.0.2.1]:9"),
     )
 )
 SECRETS = (
     _refused(
         "secrets in headers",
         "a line break in a secret",
-        "would be a header of its own",
+        "would become a second header",
         "TOKEN",
         target="base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n",
         environment={"TOKEN": f"{CANARY}\r\nX-Injected: 1"},
@@ -254,7 +257,7 @@ SECRETS = (
     _refused(
         "secrets in headers",
         "a line separator in a secret",
-        "no header can hold it",
+        "not valid in a header",
         "TOKEN",
         target="base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n",
         environment={"TOKEN": f"{CANARY}\u2028"},
@@ -269,15 +272,15 @@ SECRETS = (
 )
 COMMANDS = (
     _refused(
-        "want of a secret",
+        "missing secret",
         "--listen without a secret",
-        "whoever comes would be believed",
+        "any worker would be trusted",
         options=("--listen", "127.0.0.1:0"),
     ),
     running(
         "nowhere to write",
-        "reports below a file",
-        "nothing could be kept",
+        "reports inside a file",
+        "nothing could be stored",
         right=(REFUSED,),
         options=("--out", "/dev/null/reports"),
     ),

@@ -84,37 +84,44 @@ def _without_errors(lines: list[str]) -> list[str]:
 
 FAILING = outcomes(server_error=0.2)
 CASES = (
-    _damaged("as it was", "a healthy run, judged again", _as_it_was, right=(PASS,)),
+    _damaged("undamaged", "a healthy run, judged again", _as_it_was, right=(PASS,)),
     _damaged(
-        "as it was, failing", "a fifth of all failed", _as_it_was, kind="as it was", right=(FAIL,), outcomes_of=FAILING
+        "undamaged, failing",
+        "a fifth of the requests failed",
+        _as_it_was,
+        kind="undamaged",
+        right=(FAIL,),
+        outcomes_of=FAILING,
     ),
-    _damaged("no intervals", "what was measured is gone", _gone(INTERVALS)),
+    _damaged("no intervals", "the measurements are gone", _gone(INTERVALS)),
     _damaged("empty intervals", "0 bytes", _bytes(INTERVALS, lambda _: b""), kind="no intervals"),
     _damaged(
         "half of the intervals",
-        "cut off amid the file",
+        "the file is cut off in the middle",
         _bytes(INTERVALS, lambda data: data[: len(data) // 2]),
         kind="half of the intervals",
     ),
-    _damaged("intervals of noise", "bytes that are no gzip", _bytes(INTERVALS, lambda data: bytes(reversed(data)))),
-    _damaged("intervals twice", "each row is there two times", _bytes(INTERVALS, lambda data: data + data)),
+    _damaged(
+        "noise instead of intervals", "bytes that are not gzip", _bytes(INTERVALS, lambda data: bytes(reversed(data)))
+    ),
+    _damaged("intervals twice", "every row appears twice", _bytes(INTERVALS, lambda data: data + data)),
     _damaged(
         "failures taken out",
-        "of a failing run, without its errors",
+        "a failing run without its errors",
         _lines(INTERVALS, _without_errors),
         right=NEVER_PASS,
         outcomes_of=FAILING,
     ),
     _damaged(
         "failures renamed",
-        "an outcome that nobody knows",
+        "an unknown outcome",
         _lines(INTERVALS, _each(_errors_are_ok)),
         right=NEVER_PASS,
         outcomes_of=FAILING,
     ),
     _damaged(
         "negative counts",
-        "of errors",
+        "errors with a count of -1",
         _lines(INTERVALS, _each(lambda line: line if ",server_error," not in line else _cell(line, 6, "-1"))),
         right=NEVER_PASS,
         outcomes_of=FAILING,
@@ -124,34 +131,40 @@ CASES = (
         "the bursts were never recorded",
         _lines(INTERVALS, lambda lines: [one for one in lines if ",bursts," not in one]),
     ),
-    _damaged("no generator.csv", "nobody watched", _gone(GENERATOR), kind="unwatched", right=(INVALID, REFUSED)),
     _damaged(
-        "generator.csv of its head",
-        "nobody watched",
+        "no generator.csv",
+        "nothing recorded the generator",
+        _gone(GENERATOR),
+        kind="unwatched",
+        right=(INVALID, REFUSED),
+    ),
+    _damaged(
+        "generator.csv without rows",
+        "nothing recorded the generator",
         _lines(GENERATOR, lambda lines: lines[:1]),
         kind="unwatched",
         right=(INVALID, REFUSED),
     ),
     _damaged(
         "seconds are missing",
-        "five in a row without a row",
+        "five consecutive seconds without a row",
         _lines(GENERATOR, lambda lines: [*lines[:10], *lines[15:]]),
         right=(INVALID,),
     ),
     _damaged(
-        "less was sent than planned", "a fifth of the plan, and all of it well", _as_it_was, right=UNKNOWN, lived_s=10
+        "less was sent than planned", "a fifth of the plan, all of it successful", _as_it_was, right=UNKNOWN, lived_s=10
     ),
-    _damaged("no manifest", "nobody knows the plan", _gone(MANIFEST), right=(REFUSED, INVALID)),
+    _damaged("no manifest", "the plan is unknown", _gone(MANIFEST), right=(REFUSED, INVALID)),
     _damaged(
         "a manifest that is a list",
-        "JSON of another shape",
+        "JSON of the wrong shape",
         _bytes(MANIFEST, lambda _: b"[]"),
         kind="no manifest",
         right=(REFUSED, INVALID),
     ),
     _damaged(
-        "a manifest cut short",
-        "the disk was full",
+        "a truncated manifest",
+        "as a full disk leaves it",
         _bytes(MANIFEST, lambda data: data[:200]),
         kind="no manifest",
         right=(REFUSED, INVALID),
@@ -163,11 +176,12 @@ CASES = (
         right=UNKNOWN,
     ),
     _damaged(
-        "a manifest of tomorrow", "format 999", _manifest(lambda one: one.update(format=999)), right=(REFUSED, INVALID)
+        "a manifest from the future",
+        "format 999",
+        _manifest(lambda one: one.update(format=999)),
+        right=(REFUSED, INVALID),
     ),
-    _damaged(
-        "an ending of no kind", "ended: never", _manifest(lambda one: one.update(ending="perhaps")), right=UNKNOWN
-    ),
+    _damaged("an unknown ending", "ended: perhaps", _manifest(lambda one: one.update(ending="perhaps")), right=UNKNOWN),
     _damaged(
         "killed", "the run never ended", _manifest(lambda one: one.update(ending=None)), right=UNKNOWN, lived_s=20
     ),

@@ -69,29 +69,29 @@ def _odd_waits() -> Script:
 
 CASES = (
     running(
-        "refuses all, fast",
-        "403 for all",
-        "quick refusals that no error ratio counts",
+        "refuses everything quickly",
+        "403 for everything",
+        "quick refusals that don't count in the error ratio",
         script=only(always, says("{}", 403)),
     ),
     running(
-        "refuses all, fast",
-        "429 for all",
-        "the same, with an honest face",
+        "refuses everything quickly",
+        "429 for everything",
+        "the same, under the name of throttling",
         script=throttles(always, AGAIN),
         scenario=closed(expect_throttling=True),
     ),
     running(
-        "refuses all, fast",
-        "503 for all",
-        "down, and calls it throttling",
+        "refuses everything quickly",
+        "503 for everything",
+        "it is down, and calls it throttling",
         script=throttles(always, AGAIN, 503),
         scenario=closed(expect_throttling=True),
     ),
     running(
         "refusals hide slowness",
         "fast 429, slow 200",
-        "half is refused at once, the rest takes 450 ms",
+        "half of the requests are refused immediately, the rest take 450 ms",
         script=_two_ways(says("{}", 429), delayed(0.45)),
         scenario=open_(
             expect_throttling=True, when_throttled="ignore", thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]
@@ -100,14 +100,14 @@ CASES = (
     running(
         "refusals hide slowness",
         "fast 500, slow 200",
-        "the same, with errors that a threshold allows",
+        "the same with errors that a threshold allows",
         script=_two_ways(ERROR, delayed(0.45)),
         scenario=open_(thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]),
     ),
     running(
         "Retry-After that lies",
         "Retry-After never kept",
-        "after the wait it refuses again, for ever",
+        "keeps refusing after each wait",
         script=_breaks_its_promise,
         scenario=closed(expect_throttling=True),
         right=(FAIL, INCONCLUSIVE),
@@ -115,7 +115,7 @@ CASES = (
     running(
         "Retry-After that lies",
         "Retry-After of a year",
-        "from second 2 on: come back in a year",
+        "from second 2 on, asks clients to come back in a year",
         script=throttles(between(2, 99), (("Retry-After", "31536000"),)),
         scenario=closed(expect_throttling=True),
         right=(FAIL, INCONCLUSIVE),
@@ -123,14 +123,14 @@ CASES = (
     running(
         "Retry-After unreadable",
         "Retry-After of 0.5, -1, year 10000",
-        "half is refused with values that say nothing",
+        "half of the requests are refused with unusable values",
         script=_odd_waits,
         scenario=closed(expect_throttling=True, when_throttled="ignore"),
     ),
     running(
-        "some are refused",
-        "401 for two of three clients",
-        "the others are served well",
+        "some clients are refused",
+        "401 for two in three clients",
+        "the others are served correctly",
         script=only(clients(3, 2), says("{}", 401)),
     ),
 )

@@ -40,7 +40,7 @@ ENDINGS = (
     _beside(
         "interrupted",
         "Ctrl-C",
-        "a report of what there was, and the signal's code",
+        "a report of the data so far, and the signal's exit code",
         "exit 130",
         during=(During(deeds.signals_command(signal.SIGINT)),),
     ),
@@ -48,7 +48,7 @@ ENDINGS = (
     _beside(
         "interrupted",
         "a gate is interrupted",
-        "the first of its scenarios runs",
+        "during its first scenario",
         "exit 130",
         command=("gate",),
         during=(During(deeds.signals_command(signal.SIGINT)),),
@@ -56,7 +56,7 @@ ENDINGS = (
     _beside(
         "interrupted",
         "a gate is interrupted at its end",
-        "while the first of two runs is judged",
+        "while the first of two runs is being judged",
         "exit 130",
         command=("gate",),
         options=(ROOT / "scenarios/smoke.yaml",),
@@ -66,22 +66,24 @@ ENDINGS = (
     _beside(
         "gates",
         "a gate of a bad target, --inconclusive pass",
-        "which excuses no failure",
+        "the option excuses no failure",
         FAIL,
         command=("gate",),
         options=("--inconclusive", "pass"),
         script=FAILING,
     ),
     _beside(
-        "outputs that end",
+        "closed or limited outputs",
         "a reader that goes away",
         "run … | head -n 1",
         PASS,
         under=_shell('"$@" > >(head -n 1) 2>&1'),
     ),
-    _beside("outputs that end", "a full disk behind >", "run … > /dev/full", PASS, under=_shell('"$@" > /dev/full')),
     _beside(
-        "outputs that end",
+        "closed or limited outputs", "a full disk behind >", "run … > /dev/full", PASS, under=_shell('"$@" > /dev/full')
+    ),
+    _beside(
+        "closed or limited outputs",
         "no UTF-8",
         "LC_ALL=C without Python's UTF-8 mode",
         PASS,
@@ -92,7 +94,7 @@ SECRETS = (
     _beside(
         "secrets",
         "a target that echoes a secret",
-        "in each error page",
+        "every error page shows it",
         FAIL,
         script=only(always, calls(_echo)),
         target=BEARER,
@@ -111,16 +113,16 @@ SECRETS = (
     _beside(
         "secrets",
         "the secret of a good target",
-        "is sent, and written nowhere",
+        "it is sent, but written nowhere",
         PASS,
         target=BEARER,
         environment={"TOKEN": CANARY},
         also=(deeds.leaks(CANARY),),
     ),
     _beside(
-        "faults on purpose",
+        "deliberate faults",
         "FAULTS in the environment",
-        "half of the embedded target's payments fail, and the run says why",
+        "most of the embedded target's payments fail, and the run says why",
         FAIL,
         embedded=True,
         environment={"FAULTS": '{"transactions": {"error_ratio": 0.9}}'},
@@ -130,7 +132,7 @@ SECRETS = (
     _beside(
         "embedded target",
         "the embedded target",
-        "as it is",
+        "with its default behaviour",
         PASS,
         embedded=True,
         scenario=closed(settings={"limiter": "off"}),
@@ -138,7 +140,7 @@ SECRETS = (
     _beside(
         "embedded target",
         "the embedded target, open",
-        "as it is, at a rate",
+        "the same in the open model",
         PASS,
         embedded=True,
         scenario=open_(settings={"limiter": "off"}),
@@ -147,9 +149,9 @@ SECRETS = (
 _BROKEN_CART = only(paths("/cart"), ERROR)
 LOCUSTS_SETTINGS = tuple(
     _beside(
-        "settings of Locust's",
+        "Locust's own settings",
         name,
-        f"{tries}: the task that is broken must be run all the same",
+        f"{tries}: the broken task must run all the same",
         FAIL,
         script=_BROKEN_CART,
         users={"shop": users.TAGGED},

@@ -1,1 +1,1 @@
-"""What users mean, to what the target is sent, and back."""
+"""Turns what users mean into what the target is sent, and its answers back."""

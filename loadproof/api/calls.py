@@ -1,4 +1,4 @@
-"""What users mean to what the target is sent, and its answers back to what users mean."""
+"""Turns what users mean into what the target is sent, and its answers back into what users mean."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MINOR_UNITS: Final = 100
 _UNCHANGED: Final = ()
-"""A field that the target calls as we do."""
+"""A field that the target calls what we call it."""
 _UPDATE_ID_DIGITS: Final = 13
-"""Hexadecimal ones: as many bits as a JSON number carries everywhere. Half as many repeat within a long run."""
+"""Hexadecimal digits: as many bits as a JSON number carries everywhere.
+
+With half as many, ids repeat within a long run.
+"""
 _AS_WRITTEN: Final = string.punctuation
-"""What a path may hold as it is, '%' of what is escaped already among it."""
+"""Characters that a path may contain unescaped, including the '%' of what is already escaped."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,11 @@ class Call:
     operation: Operation
     request: Request
     sent: Mapping[str, Any] = field(default_factory=dict)
-    """The body's fields in our words, as the target was told them."""
+    """The body's fields in our words, as the target was sent them."""
 
 
 class Reply:
-    """An answer in our words. What the target file says that the target doesn't tell is None."""
+    """An answer in our words. A field that the target file declares as not in the answer is None."""
 
     __slots__ = ("answer", "may_be_second", "operation")
 
@@ -56,9 +59,9 @@ class Reply:
         self.may_be_second = may_be_second
 
     def __getitem__(self, word: str) -> Any:
-        """The field's value; LookupError or ValueError when the answer should have it and hasn't.
+        """The field's value; LookupError or ValueError if the answer should have it and doesn't.
 
-        A null in the place of what the target file says that the target tells is such a want.
+        A null in a field that the target file declares counts as missing.
         """
         keys = self.operation.answer_keys.get(word, _UNCHANGED)
         if keys is None:
@@ -74,24 +77,24 @@ class Reply:
         return value
 
     def says(self, word: str, expected: object) -> bool:
-        """True unless the target tells something else, or should tell it and doesn't."""
+        """True unless the answer has another value, or lacks the field although it should have it."""
         value = self[word]
         if value is None:
             return True
-        # In Python true is 1.
+        # In Python, True equals 1.
         if isinstance(value, bool) or isinstance(expected, bool):
             return value is expected
         return bool(value == expected) or _same_number(value, expected)
 
     def repeats(self, sent: Mapping[str, Any]) -> bool:
-        """True unless the target tells another value than it was sent."""
+        """True unless the answer has another value than the one that was sent."""
         return all(self.says(word, value) for word, value in sent.items() if word in self.operation.tells)
 
     def told(self) -> dict[str, Any]:
         return {word: self[word] for word in self.operation.tells}
 
     def number(self, word: str) -> Decimal:
-        """The field as a number, also when it is text; ValueError when it is neither, or no finite one."""
+        """The field as a number, even if it is text; ValueError if it is neither, or not a finite number."""
         value = self[word]
         try:
             number = Decimal(value if type(value) is int else str(value))
@@ -103,7 +106,7 @@ class Reply:
 
 
 def _same_number(value: object, expected: object) -> bool:
-    """12.3, "12.30" and "12.3" are one amount."""
+    """12.3, "12.30" and "12.3" are the same amount."""
     try:
         return Decimal(str(value)) == Decimal(str(expected))
     except InvalidOperation:
@@ -124,7 +127,7 @@ class Api:
 
     @property
     def balances_may_change(self) -> bool:
-        """Others than our users move money too."""
+        """Somebody other than our users moves money too."""
         return self._endpoints.balance.may_change
 
     @property
@@ -136,7 +139,7 @@ class Api:
         return self._endpoints.health.alive
 
     def call(self, method: str, path: str, *, expect: int = 200, body: object = None) -> Call:
-        """Any request of a user of your own; `body` is sent as JSON just as it is given, and None is no body."""
+        """Any request of a user of your own; `body` is sent as JSON exactly as given, and None means no body."""
         operation = Operation.model_validate(
             {"method": method, "path": quote(path, safe=_AS_WRITTEN), "expect": expect}
         )
@@ -149,7 +152,7 @@ class Api:
         return self._call(self._endpoints.balance, path={"account": account})
 
     def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
-        """An order over `amount` minor units, which counts once however often it comes with this key."""
+        """An order for `amount` minor units, which counts once however often it is sent with this key."""
         operation = self._endpoints.transactions
         sent = {
             "debit": debit,
@@ -175,7 +178,7 @@ class Api:
         body = encode_json(_fields(operation, identity | dict(event)))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
         headers = merged(_JSON, self._headers, headers)
-        # A second delivery has the same id, and counts once.
+        # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
             operation.path,
@@ -213,8 +216,8 @@ class Api:
 
 
 def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields under the target's names, nested where the target file writes these with dots."""
-    # The file's constants are everybody's: what is filled in must not stay in them.
+    """The fields under the target's names, nested where the target file's names contain dots."""
+    # The file's constants are shared by all: what is filled in must not stay in them.
     fields = copy.deepcopy(operation.constants) if operation.constants else {}
     renamed = {operation.body[word]: value for word, value in sent.items() if word in operation.body}
     body: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A seed to a pool of payloads, made before the load starts: Faker takes 0.2 ms for three fields."""
+"""Turns a seed into a pool of payloads, created before the load starts: Faker takes 0.2 ms for three fields."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from faker import Faker
 _POOL_SIZE: Final = 256
 _CURRENCY: Final = "EUR"
 _NEWEST: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""Without an end Faker takes the present moment, and no two runs of a seed send the same."""
+"""Without an end date Faker uses the present moment, and two runs with the same seed would send different payloads."""
 
 
 @dataclass(frozen=True)
 class Payment:
-    """What a payment says besides whom it is from and to."""
+    """What a payment says besides who pays whom."""
 
     amount: int
     """Minor units."""
@@ -27,11 +27,11 @@ class Payment:
 
 @dataclass(frozen=True)
 class PayloadPool:
-    """As many payments as events; users choose among them."""
+    """Equally many payments and events; users choose among them."""
 
     payments: tuple[Payment, ...]
     events: tuple[dict[str, Any], ...]
-    """What webhooks tell, without their ids."""
+    """What webhooks report, without their ids."""
 
 
 def make_payloads(seed: int, size: int = _POOL_SIZE) -> PayloadPool:
@@ -55,5 +55,5 @@ def encode_json(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Numbers beyond 64 bits, say, in a target file's constants.
+        # Numbers beyond 64 bits, for example, in a target file's constants.
         return json.dumps(value, separators=(",", ":")).encode()

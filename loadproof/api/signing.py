@@ -1,4 +1,4 @@
-"""An event's id and raw body to the headers that prove who sent it, in each provider's way."""
+"""Turns an event's id and raw body into the headers that prove who sent it, in each provider's way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def new_webhook_secret() -> str:
 
 
 def standard_headers(event_id: str, body: bytes, secret: str) -> dict[str, str]:
-    """HMAC-SHA256 over `id.timestamp.body`; `secret` is whsec_ and the key in base64.
+    """HMAC-SHA256 over `id.timestamp.body`; `secret` is whsec_ followed by the key in base64.
 
     Source: Standard Webhooks specification 1.0, 'Signature scheme'.
     """
@@ -49,7 +49,7 @@ def telegram_headers(_event_id: str, _body: bytes, secret: str) -> dict[str, str
 
 
 def no_headers(_event_id: str, _body: bytes, _secret: str) -> dict[str, str]:
-    """Of a webhook that nobody signs."""
+    """For a webhook that nobody signs."""
     return {}
 
 

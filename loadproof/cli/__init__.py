@@ -1,1 +1,1 @@
-"""The command line: a file a command; the only place that sets both halves, engine and analysis, to work."""
+"""The command line: one command per file; the only place that uses both the engine and the analysis."""

@@ -1,4 +1,4 @@
-"""The program `loadproof`: how it begins, and how it ends."""
+"""The program `loadproof`: how it starts and how it ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from loadproof.errors import ExitCode, LoadproofError
 
 
 def main() -> None:
-    """Run the program; each expected error is told in one line, and a bug with its traceback."""
+    """Run the program; an expected error is reported in one line, a bug with its traceback."""
     take_outputs()
     try:
         check_memory()
-        # What it imports takes most of the memory.
+        # Its imports take up most of the memory.
         from loadproof.cli.commands import commands
 
         commands()

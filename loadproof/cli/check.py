@@ -1,4 +1,4 @@
-"""`loadproof check`: scenarios to what they would do, before anything is sent."""
+"""`loadproof check`: shows what scenarios would do, before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`loadproof gate`: several scenarios, one after the other, to one exit code."""
+"""`loadproof gate`: runs several scenarios one after the other and exits with one code."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def gate(
         for done, assignment in enumerate(assignments):
             gated.append(_gated(assignment, directory, stop_signal))
             rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
-            # Whatever ends the gate, those that it did not come to are in its files.
+            # Whatever ends the gate, its files list the scenarios that did not run.
             unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
     _show(gated, directory)
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
@@ -95,7 +95,7 @@ def _show(gated: list[Gated], directory: Path) -> None:
 
 
 def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
-    """The gate's files as it stands, or why not; what is left to be measured is measured all the same."""
+    """Write the gate's files as they stand, or report why not; the remaining scenarios are measured all the same."""
     from loadproof.analysis.outputs.gate import write_gate
 
     try:
@@ -106,14 +106,14 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
 
 
 def _unwritten(error: OutputError) -> Gated:
-    """The gate's own files, as whoever reads none of them is told."""
+    """The error about the gate's own files, for people who don't read any of them."""
     from loadproof.analysis.outputs.gate import Gated
 
     return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
-    """A scenario that the gate has not come to, and will not once it was told to stop."""
+    """A scenario that the gate has not reached, and won't once it was told to stop."""
     from loadproof.analysis.outputs.gate import Gated
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
@@ -122,7 +122,7 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
 
 
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
-    """Run and judge one scenario of a gate; what keeps it from being measured doesn't keep the others."""
+    """Run and judge one scenario of a gate; if it can't be measured, the others still are."""
     from loadproof.analysis.outputs.gate import Gated
 
     if stop_signal:

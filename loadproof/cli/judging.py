@@ -1,4 +1,4 @@
-"""What the command line asks of the analysis, which is loaded when it is asked: pandas and matplotlib take seconds."""
+"""What the command line asks of the analysis, which is only imported on demand: pandas and matplotlib take seconds."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a CI server is to make of verdicts."""
+    """What a CI server should make of verdicts."""
 
     inconclusive: Literal["fail", "pass"]
     annotate: Literal["github"] | None
     channels: Sequence[Channel] = ()
-    """Who is told besides."""
+    """Who else is notified."""
 
     @property
     def is_lenient(self) -> bool:
@@ -47,7 +47,7 @@ class Policy:
     def tell_all(
         self, gated: Sequence[Gated], *, summary: Path | None, report: Path | None, is_gate: bool = False
     ) -> None:
-        """The CI server, and whoever is to be notified; that one can't be told changes no verdict."""
+        """Report to the CI server and to everybody who should be notified; a failed notification changes no verdict."""
         self.tell_ci(gated, summary)
         if not self.channels:
             return
@@ -62,7 +62,7 @@ class Policy:
             sys.stderr.write(f"{problem}\n")
 
     def tell_trouble(self, name: str, error: LoadproofError) -> None:
-        """That nothing could be measured."""
+        """Report that nothing could be measured."""
         if self.channels:
             from loadproof.analysis.outputs.gate import Gated
 
@@ -71,7 +71,7 @@ class Policy:
             self.tell_all([gated], summary=None, report=None)
 
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
-        """Each threshold that did not pass, and the summary for the page of a workflow's run."""
+        """Report each threshold that did not pass, and write the summary for the workflow's page."""
         if self.annotate is None:
             return
         from loadproof.analysis.outputs.gate import github_annotations
@@ -84,14 +84,14 @@ class Policy:
                 with Path(shown).open("a", encoding="utf-8") as file:
                     file.write(summary.read_text(encoding="utf-8"))
             except OSError as error:
-                # The verdict stands without it.
+                # The verdict is valid without it.
                 what = f"the summary can't be shown: {error.strerror or error}"
                 remedy = "make sure its disk has space, or leave out --annotate"
                 sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
 
 
 def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
-    """Read before a run, not after it: a wrong one must not cost it its verdict."""
+    """Read before a run, not after it: a wrong baseline must not cost the run its verdict."""
     if path is None:
         return None
     from loadproof.analysis.compare import baseline
@@ -100,7 +100,7 @@ def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
 
 
 def judge_so_far(run_directory: Path) -> str:
-    """A word on the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
+    """The state of the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
     from loadproof.analysis.frames.run import load_run
     from loadproof.analysis.judge.judgement import Word
     from loadproof.analysis.judge.thresholds import judge_threshold
@@ -113,7 +113,7 @@ def judge_so_far(run_directory: Path) -> str:
 
 
 def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
-    """What ends the run early: a threshold with `abort: true`; None where there is none."""
+    """What ends the run early: a threshold with `abort: true`; None if there is none."""
     if not any(threshold.abort for threshold in scenario.thresholds):
         return None
     from loadproof.analysis.judge.abort import AbortWatch
@@ -124,7 +124,7 @@ def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
 def judge_and_tell(
     run_directory: Path, baseline: Run | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
-    """Verdict and report of a run directory, shown, and told to whom it is to be told; the exit code."""
+    """Judge a run directory, show verdict and report, and send notifications; returns the exit code."""
     from loadproof.analysis.outputs.gate import Gated
 
     run, verdict = judge_and_show(run_directory, baseline, console, ended=ended)
@@ -139,7 +139,7 @@ def judge_and_show(
 ) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it.
 
-    `ended` tells how a run has just ended. It is INVALID when its verdict can't be written; of an earlier run that is
+    `ended` is how a run has just ended; that run is INVALID if its verdict can't be written. For an earlier run that is
     an OutputError, and leaves its files as they are.
     """
     try:
@@ -185,19 +185,19 @@ def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:
 
 
 def show_path(console: Console, what: str, path: Path) -> None:
-    """On one line, however narrow the terminal or the log is: it is to be copied, or read by a program."""
+    """On one line, however narrow the terminal or the log: people copy it, and programs read it."""
     console.print(Text(escaped(f"{what}: {path}")), soft_wrap=True)
 
 
 def holds_csvs(directory: Path) -> bool:
-    """Whether it is no run directory, but what Locust's --csv was given."""
+    """Whether it isn't a run directory, but a directory that was passed to Locust's --csv."""
     from loadproof.analysis.foreign.csvset import csv_set
 
     return not (directory / files.MANIFEST).exists() and csv_set(directory).exists
 
 
 def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
-    """Report, and with thresholds a verdict, on the CSVs of a prefix; the exit code."""
+    """Report on the CSVs with this prefix, with a verdict if there are thresholds; returns the exit code."""
     from loadproof.analysis.foreign import locustthresholds
     from loadproof.analysis.foreign.locustcsv import load_locust_run
     from loadproof.analysis.outputs import locust
@@ -216,7 +216,7 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
 
 
 def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
-    """Report, and with thresholds a verdict, on a log of requests; the exit code."""
+    """Report on a request log, with a verdict if there are thresholds; returns the exit code."""
     from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
     from loadproof.analysis.foreign.requestlog import read_log
     from loadproof.analysis.outputs.tables import terminal_view
@@ -233,7 +233,7 @@ def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console
 
 
 def _exit_code(name: str, verdict: Verdict | None, report_path: Path, policy: Policy) -> ExitCode:
-    """Of a report that may have no verdict."""
+    """The exit code of a report that may have no verdict."""
     if verdict is None:
         return ExitCode.PASS
     from loadproof.analysis.outputs.gate import Gated

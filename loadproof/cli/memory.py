@@ -1,4 +1,4 @@
-"""A process's want of memory: told before anything starts where it is certain, and by its name where it comes later."""
+"""Reports that a process lacks memory: before anything starts if that is certain, and by name if it happens later."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LEAST_MIB: Final = 512
-"""Of address space. What loads and reports takes 450 of them on two cores; with 300, imports may go on for ever."""
+"""Of address space. Imports and reports need 450 MiB on two cores; with 300, imports may never finish."""
 _MIB: Final = 2**20
 _REMEDY: Final = "raise the limit (`ulimit -v`, the container's limit)"
 _TOLD_IN_WORDS: Final = ("can't start new thread", "failed to map segment", "cannot allocate memory")
-"""By threads, by libraries that are loaded, and by the system."""
+"""How threads, loaded libraries and the system word it."""
 
 
 def check_memory() -> None:
-    """InputError where this process's limit is certainly too low; this module and its imports are small."""
+    """InputError if this process's limit is certainly too low; this module and its imports are small."""
     if sys.platform == "win32":
         return
     import resource
@@ -42,7 +42,7 @@ def is_want_of_memory(error: BaseException) -> bool:
 def out_of_memory(
     error: BaseException, run_directory: Path | None = None, *, has_measured: bool = False
 ) -> LoadproofError:
-    """What its want is told as: of a run that has measured something the run is INVALID, else nothing was measured."""
+    """The error to report: the run is INVALID if something was measured, else nothing was measured."""
     where = "memory" if run_directory is None else str(run_directory)
     problem = Problem(where, "this process ran out of memory", _REMEDY, got=str(error) or type(error).__name__)
     return InvalidRunError(problem) if has_measured else OutputError(problem)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the terminal that they print to."""
+"""Arguments and options that several commands share, and the consoles that they print to."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def address(text: str, where: str) -> tuple[str, int]:
 
 
 def overrides(settings: list[str] | None) -> dict[str, str]:
-    """KEY=VALUE texts by key; InputError with all that have no '='."""
+    """KEY=VALUE texts by key; InputError that lists all that lack a '='."""
     pairs = [setting.partition("=") for setting in settings or []]
     problems = [
         Problem(f"--set {key}", "no '='", "write --set KEY=VALUE", got=key) for key, equals, _ in pairs if not equals

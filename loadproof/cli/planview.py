@@ -1,4 +1,4 @@
-"""A scenario to what `loadproof check` says of it: what would be done to whom, and how many samples it would give."""
+"""What `loadproof check` says about a scenario: the load it would generate, and how many samples that would give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def plan_sentence(assignment: Assignment) -> str:
-    """What would be done to whom."""
+    """The load that would be generated, and for which target."""
     scenario, target = assignment.scenario, assignment.target
     spans = plan_phases(scenario)
     by_phase: dict[str, float] = defaultdict(float)
@@ -41,7 +41,7 @@ def plan_sentence(assignment: Assignment) -> str:
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:
-    """What its thresholds leave unsaid."""
+    """What the scenario's thresholds leave unchecked."""
     scenario = assignment.scenario
     expected = expected_requests(scenario, plan_phases(scenario))
     return refusable(scenario, expected, where=str(assignment.scenario_file))

@@ -1,4 +1,4 @@
-"""What was asked for on the command line to assignments that are fit to run."""
+"""Turns what was asked for on the command line into assignments that are ready to run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def prepare(
     seed: int,
     crew: CrewOptions,
 ) -> Assignment:
-    """The scenario with its overrides, fit for this target; InputError with all that is wrong."""
+    """The scenario with its overrides, valid for this target; InputError with everything that is wrong."""
     problems: list[Problem] = []
     try:
         scenario = load_scenario(scenario_file(file), settings)
@@ -73,7 +73,7 @@ def prepare(
 
 
 def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
-    """Where nobody said what tells clients apart, and addresses can't: one client, and a word on it."""
+    """If nothing says how clients are told apart, and addresses can't do it: one client, with a note that says so."""
     host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
     if "clients" in scenario.model_fields_set or has_many_addresses(host):
         return scenario
@@ -91,7 +91,7 @@ def prepare_all(
     seed: int,
     crew: CrewOptions,
 ) -> list[Assignment]:
-    """All of the scenarios, and on the terminal what each would do; InputError with all that is wrong in any."""
+    """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:

@@ -1,4 +1,4 @@
-"""`loadproof report`: a run directory, or what other tools wrote, to a verdict and a report."""
+"""`loadproof report`: turns a run directory, or other tools' files, into a verdict and a report."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def report(
 
 
 def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: Path | None) -> None:
-    """What doesn't go with a run directory."""
+    """Refuse options that don't go with a run directory."""
     if thresholds is not None or out is not None:
         what, remedy = "--thresholds and --out are for CSVs and logs", "leave them out, or give a prefix"
         raise InputError(Problem(str(run), what, remedy, got="a directory"))

@@ -1,4 +1,4 @@
-"""`loadproof run`: a scenario to its verdict and report."""
+"""`loadproof run`: turns a scenario into a verdict and a report."""
 
 from __future__ import annotations
 

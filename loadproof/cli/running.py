@@ -1,4 +1,4 @@
-"""An assignment to a run directory, with its progress on the terminal; or to one look at the target."""
+"""Turns an assignment into a run directory, with progress on the terminal, or into one look at the target."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 
 def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tuple[Path, Manifest]:
-    """Run one scenario into a new run directory below `out`, once one's own target answers; how it ended."""
+    """Run one scenario into a new run directory below `out` once your own target, if any, answers.
+
+    Returns how it ended.
+    """
     scenario = assignment.scenario
     if assignment.target is not None:
         tell_closing(assignment.target, scenario, keeps=probe(assignment.target, scenario))
@@ -47,7 +50,7 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         duration_s=scenario.duration_s,
         thresholds_so_far=functools.partial(judging.judge_so_far, run_directory),
     )
-    # What judges loads while the target starts, or its loading would disturb the measurement.
+    # The analysis is imported while the target starts; importing it later would disturb the measurement.
     threading.Thread(target=_load_judge, daemon=True).start()
     try:
         with progress:
@@ -66,14 +69,17 @@ def _load_judge() -> None:
 
 
 def tell_faults(target: TargetFile | None) -> None:
-    """That the embedded target is told to go wrong, if it is: a forgotten variable must not pass for a bad release."""
+    """Report that the embedded target is set to fail, if it is.
+
+    A forgotten variable must not pass for a bad release.
+    """
     if target is None and (faults := deliberate_faults()):
         what, remedy = "the embedded target fails on purpose", "unset it to measure the API as it is"
         sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
 
 
 def tell_ignored_settings() -> None:
-    """Locust's own settings that are there, by their names: who set them may wonder why they do nothing."""
+    """Name those of Locust's own settings that are present: whoever set them may wonder why they have no effect."""
     ignored = list(settings_found())
     if ignored:
         why = "only the command line, the scenario and the locustfiles decide what is sent"
@@ -81,13 +87,13 @@ def tell_ignored_settings() -> None:
 
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
-    """That the target closes each connection, if it does: a plan may need more ports than this machine has."""
+    """Report that the target closes each connection, if it does: a plan may need more ports than this machine has."""
     if target is not None and not keeps:
         sys.stderr.write(f"{closing_problem(scenario, target.base_url)}\n")
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show each request of each task and its answer; FAIL when one is not as expected, or a task sends none."""
+    """Show each request of each task and its answer; FAIL if an answer is not as expected, or a task sends nothing."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))

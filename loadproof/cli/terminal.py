@@ -1,4 +1,4 @@
-"""Outputs that may have no reader, no room or few characters: a run has its verdict all the same."""
+"""Output streams that may have no reader, no space or a limited character set: a run has its verdict all the same."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _IN_FEW_CHARACTERS: Final = "loadproof-plain"
 
 
 class UnreadOutput:
-    """A text stream in the place of another, which it leaves for ever once writing to it fails.
+    """A text stream that wraps another one and drops it for good once writing to it fails.
 
-    `loadproof run … | head -n 1` is no reason to cut a run off, and a full disk behind `>` is none to lose its verdict:
-    the exit code is the verdict's. What was lost for another reason than a reader who went away is said on standard
-    error, if there is one beside.
+    `loadproof run … | head -n 1` must not cut a run off, and a full disk behind `>` must not lose its verdict: the exit
+    code is the verdict's. If output was lost for any reason other than a reader that went away, standard error says so,
+    if it still works.
     """
 
     def __init__(self, stream: IO[str], name: str = "") -> None:
@@ -52,7 +52,7 @@ class UnreadOutput:
             self._leave(error)
 
     def _leave(self, error: OSError) -> None:
-        # What the stream still holds goes the same way, or Python would fail on it in the end.
+        # What the stream still holds must go the same way, or Python would fail on it at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -62,9 +62,9 @@ class UnreadOutput:
 
 
 def take_outputs() -> None:
-    """Have this process print to outputs that never fail."""
+    """Make this process print to streams that never fail."""
     codecs.register_error(_IN_FEW_CHARACTERS, _plainly)
-    # Of an output that is closed, Python has none.
+    # If an output is closed, Python has no stream for it.
     stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process lives
     if isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(errors=_IN_FEW_CHARACTERS)
@@ -73,7 +73,7 @@ def take_outputs() -> None:
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
-    """What the output's encoding lacks, as nearly as it can be said."""
+    """Replace what the output's encoding lacks with the closest available text."""
     assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - nothing is decoded
     text = error.object[error.start : error.end]
     return "".join(_PLAIN.get(character, "?") for character in text), error.end

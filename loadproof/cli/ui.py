@@ -1,4 +1,4 @@
-"""`loadproof ui`: Locust's web UI on the same users."""
+"""`loadproof ui`: Locust's web UI for the same users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`loadproof worker`: this machine makes load for runs on another one."""
+"""`loadproof worker`: this machine generates load for runs on another one."""
 
 from __future__ import annotations
 

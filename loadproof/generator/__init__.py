@@ -1,1 +1,1 @@
-"""Inside Locust's processes: the plan is sent, on time, by one process or a crew."""
+"""Sends the plan on time, inside Locust's processes: one process or a crew."""

@@ -1,6 +1,6 @@
-"""A moment to a call on the event loop, to a fraction of a millisecond: by a timerfd, where the system has them.
+"""Calls a function at a given moment, accurate to a fraction of a millisecond: with a timerfd if the system has them.
 
-The event loop's own timers are good to a millisecond: epoll's timeout is a whole number of them.
+The event loop's own timers have a resolution of a millisecond: epoll's timeout is a whole number of them.
 Source: timerfd_create(2), epoll_wait(2).
 """
 
@@ -27,26 +27,29 @@ _NS: Final = 1_000_000_000
 
 
 class Alarm(Protocol):
-    """Calls `ring`, on the hub, which must not wait."""
+    """Calls `ring` on the hub; `ring` must not wait."""
 
     def set(self, at_s: float) -> None:
-        """Ring once at this time of the clock's `now_s`, at once if it is past; an earlier setting is forgotten."""
+        """Ring once when the clock's `now_s` reaches this time, or at once if it has passed.
+
+        Replaces any earlier setting.
+        """
 
     def close(self) -> None:
-        """Ring no more."""
+        """Never ring again."""
 
 
 class AlarmClock(Clock, Protocol):
-    """A clock that can be told to call."""
+    """A clock that can set alarms."""
 
     def alarm(self, ring: Callable[[], None]) -> Alarm:
-        """An alarm by this clock, not yet set."""
+        """An alarm on this clock, not set yet."""
 
 
 class SystemAlarmClock(SystemClock):
     @staticmethod
     def alarm(ring: Callable[[], None]) -> Alarm:
-        """The best that this system has."""
+        """The most accurate alarm that this system offers."""
         return TimerFdAlarm(ring) if sys.platform == "linux" else LoopAlarm(ring)
 
 
@@ -56,11 +59,11 @@ SYSTEM_ALARM_CLOCK: Final = SystemAlarmClock()
 class TimerFdAlarm:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        # Python has its own functions for this only from 3.13 on.
+        # Python only has functions for this from 3.13 on.
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._checked(self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC))
         self._setting = (ctypes.c_long * 4)()
-        """struct itimerspec: the interval's seconds and nanoseconds, the moment's seconds and nanoseconds."""
+        """struct itimerspec: seconds and nanoseconds of the interval, then of the moment."""
         self._watcher = gevent.get_hub().loop.io(self._fd, _READABLE)
         self._watcher.start(self._on_readable)
 
@@ -82,7 +85,7 @@ class TimerFdAlarm:
         try:
             os.read(self._fd, 8)
         except BlockingIOError:
-            return  # it was set anew just after it was due
+            return  # It was set again just after it fired.
         self._ring()
 
     def _checked(self, result: int) -> int:
@@ -93,7 +96,7 @@ class TimerFdAlarm:
 
 
 class LoopAlarm:
-    """By the event loop's own timers: up to a millisecond late."""
+    """Uses the event loop's own timers: up to a millisecond late."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
@@ -106,7 +109,7 @@ class LoopAlarm:
             return
         self._timer.close()
         self._timer = self._loop.timer(max(0.0, at_s - time.monotonic()))
-        # The loop's idea of now is as old as its last turn.
+        # The loop's time is that of its last iteration.
         self._timer.start(self._ring, update=True)
 
     def close(self) -> None:

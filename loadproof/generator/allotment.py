@@ -1,4 +1,4 @@
-"""Users to workers, so that who is who doesn't depend on how many workers there are."""
+"""Assigns users to workers, so that each user's identity doesn't depend on the number of workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UserAllotment(UsersDispatcher):
-    """The n-th user of a class goes to worker n mod W, whatever came before; the mix is kept exactly.
+    """The n-th user of a class goes to worker n mod W, regardless of history; the mix is kept exactly.
 
     A worker that knows its rank and W then knows which clients its users are. Locust's own dispatcher
     spreads users evenly too, but which worker gets the n-th depends on the other classes.
@@ -29,7 +29,10 @@ class UserAllotment(UsersDispatcher):
         user_classes: list[type[User]],
         has_part: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`has_part` says of a worker's id whether it was told its part of this run; who came later was not."""
+        """`has_part` says whether the worker with this id received its part of this run.
+
+        One that arrived later did not.
+        """
         super().__init__(worker_nodes, user_classes)
         self._has_part = has_part
         self._classes: list[type[User]] | None = None
@@ -43,17 +46,17 @@ class UserAllotment(UsersDispatcher):
     ) -> None:
         """Plan one round: PlanShape's ticks are the steps of a ramp.
 
-        Locust asks without classes when a worker came or went; they are those of the tick before.
+        Locust passes no classes when a worker joined or left; those of the previous tick apply.
         """
         if user_classes is not None:
-            # An empty list is no user class, where Locust's own dispatcher takes it for all there are.
+            # An empty list means no user class, whereas Locust's own dispatcher takes it for all of them.
             self._classes = user_classes
         classes: list[Any] = planned_classes(self) if self._classes is None else list(self._classes)
         total_weight = sum(cls.weight for cls in classes)
         shares = {cls.__name__: cls.weight / total_weight for cls in classes}
         counts = apportion(target_user_count, shares) if shares else {}
         with_part = [worker for worker in worker_ids(self) if self._has_part(worker)]
-        # Nobody is left who could send: Locust wants a round all the same, and it is one of no users.
+        # No worker is left that could send, but Locust still expects a round: one without users.
         self._rounds = iter([allot(counts, with_part) or allot(dict.fromkeys(counts, 0), worker_ids(self))])
 
     def __next__(self) -> dict[str, dict[str, int]]:

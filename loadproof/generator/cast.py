@@ -1,4 +1,4 @@
-"""What Locust finds in a locustfile, as one process tells another."""
+"""What Locust finds in a locustfile, in the form in which one process passes it to another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Role:
     has_task_sets: bool
     has_wait_time: bool
     never_run: dict[str, str] = field(default_factory=dict)
-    """Methods of it that Locust would call in vain, each to what it is."""
+    """Its methods that Locust would call without effect, and what each of them is."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Locustfile:
     """What Locust finds in one file of users."""
 
     stem: str
-    """The file's name without `.py`, which is its endpoint."""
+    """The file's name without `.py`, which is also its endpoint."""
     error: str = ""
-    """The last line of the traceback, where it can't be loaded."""
+    """The last line of the traceback, if it can't be loaded."""
     has_shape: bool = False
     roles: list[Role] = field(default_factory=list)

@@ -1,4 +1,7 @@
-"""The process that looks at locustfiles: a directory, its argument, to what Locust finds in each, as lines of JSON."""
+"""The process that inspects locustfiles.
+
+Prints what Locust finds in each file of the directory given as argument, as lines of JSON.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +26,26 @@ if TYPE_CHECKING:
     from locust import User
 
 _CALLED_BY_LOCUST: Final = ("on_start", "on_stop")
-"""Beside the tasks."""
+"""Besides the tasks."""
 _UNRUN: Final = {
     "coroutine": iscoroutinefunction,
     "generator": isgeneratorfunction,
     "asynchronous generator": isasyncgenfunction,
 }
-"""What a call makes, and does not run."""
+"""What calling it creates, but doesn't run."""
 
 
 def cast(directory: Path) -> Iterator[Locustfile]:
-    """All that Locust would load, each file by itself: a mistake in one says nothing of the others."""
+    """Everything that Locust would load, one file at a time: a mistake in one file says nothing about the others."""
     for file in sorted(directory.glob("[!_]*.py")):
         try:
-            # What a file prints when it is imported is none of ours.
+            # What a file prints when it is imported is not part of the output.
             with contextlib.redirect_stdout(sys.stderr):
                 users, shapes = load_locustfile(str(file))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is told
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
         else:
-            # What a file imports from another is that one's, unless it is this one's kind of traffic.
+            # A class that a file imports belongs to the other file, unless it is this file's kind of traffic.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
             yield Locustfile(file.stem, has_shape=bool(shapes), roles=[_role(user) for user in own])
 
@@ -61,14 +64,14 @@ def _role(user: type[User]) -> Role:
 
 
 def _never_run(user: type[User]) -> dict[str, str]:
-    """Names of methods that Locust would call, to what the call would make instead of doing what stands there."""
+    """Names of methods that Locust would call, and what the call would create instead of running the body."""
     called = [(getattr(task, "__name__", repr(task)), task) for task in user.tasks]
     called += [(name, getattr(user, name)) for name in _CALLED_BY_LOCUST]
     return {name: kind for name, method in called if (kind := _made_by(method))}
 
 
 def _made_by(method: Any) -> str | None:
-    """The same behind a partial; what wraps it otherwise may run it."""
+    """The same for the function inside a partial; any other wrapper may run it."""
     while method is not None:
         for kind, makes in _UNRUN.items():
             if makes(method):

@@ -1,4 +1,4 @@
-"""What a worker's owner allowed, held against what a master asks of it."""
+"""Compares what a master asks of a worker with what the worker's owner allowed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def refusals(manifest: Manifest) -> Iterator[Problem]:
-    """Why this process must not take part: a host that it may not load, variables that it may not read or hasn't."""
+    """Why this process must not take part.
+
+    A host that it may not load, variables that it may not read or doesn't have.
+    """
     target = manifest.target
     try:
         check_host(target.base_url, ())
@@ -27,7 +30,7 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
     for place, variable in named_variables(target.headers, target.endpoints, set(manifest.scenario.mix)):
         is_set = bool(os.environ.get(variable))
         if variable == DEFAULT_SECRET_VARIABLE and not is_set:
-            # The key of the reference API's own development, which is no secret.
+            # The reference API's development key, which is not secret.
             continue
         if variable not in allowed:
             remedy = f"if the target may have its value, start the worker with --allow-variable {variable}"

@@ -1,4 +1,4 @@
-"""The processes of one run, which share it out and report: the master's side and the workers'.
+"""The processes that share one run and report on it: the master's side and the workers'.
 
     master → worker   Begin, then a ClockTime a second, and End
     worker → master   a Measured a second, and Ended; or Refused
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
     from loadproof.users.workload import Post
 
 _TELLING_S: Final = 0.5
-"""ZeroMQ sends in the background; so long a worker waits until its last word has left."""
+"""ZeroMQ sends in the background; a worker waits this long for its last message to leave."""
 _OVERDUE_S: Final = 6.0
-"""A worker that has not reported for so long is lost."""
+"""A worker that has not reported for this long is lost."""
 _END_LOOK_S: Final = 0.05
-"""How often the master looks whether all workers have ended."""
+"""How often the master checks whether all workers have ended."""
 _ANSWERS_LOOK_S: Final = 0.02
-"""How often a worker looks whether all that it sent is answered."""
+"""How often a worker checks whether everything it sent has been answered."""
 
 
 class LocalCrew:
-    """One process that measures and writes."""
+    """A single process that measures and writes."""
 
     lead_s: Final = 0.5
-    """Users are made before second 0, so that their making is in no measurement."""
+    """Users are created before second 0, so creating them is in no measurement."""
 
     def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
         self._post = post
         self.writing = Writing(environment, writer, post)
         self._measuring = Measuring(environment, self.writing.take, post)
-        # The last event of Locust's shutdown: users have stopped by now, whatever the stop came from.
+        # The last event of Locust's shutdown: users have stopped by now, whatever caused the stop.
         environment.events.quit.add_listener(self._finish)
 
     @property
@@ -63,7 +63,7 @@ class LocalCrew:
         return self._post.workload().recorder.in_flight
 
     def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
-        """How many processes make the load."""
+        """Returns the number of processes that generate load."""
         return 1
 
     def end(self) -> None:
@@ -75,22 +75,22 @@ class LocalCrew:
 
 
 class MasterCrew:
-    """The master's side: shares the run out, takes reports, and waits for the last ones."""
+    """The master's side: divides the run, collects reports, and waits for the last ones."""
 
     lead_s: Final = 2.0
-    """Workers make their payloads too before they have users."""
+    """Workers create their payloads too before they have users."""
 
     def __init__(
         self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS
     ) -> None:
-        """The environment's runner is a MasterRunner, or what stands in for one."""
+        """The environment's runner is a MasterRunner or a stand-in for one."""
         self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
         self._post = post
         self._clock = post.clock
         self.writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
-        """By client id, of workers that were told their part."""
+        """By client id, of workers that received their part."""
         self._at_work: dict[str, str] = {}
         """Client id to rank, of workers that have not said `ended`."""
         self._reports: Counter[str] = Counter()
@@ -102,16 +102,16 @@ class MasterCrew:
         environment.events.quit.add_listener(self._finish)
 
     def has_part(self, client_id: str) -> bool:
-        """This worker was told its part of the run; one that came later waits for the next."""
+        """This worker received its part of the run; one that arrived later waits for the next."""
         return client_id in self._heard_s
 
     @property
     def in_flight(self) -> int:
-        """Workers wait for what is in flight when they are told to end."""
+        """When told to end, workers wait for their requests in flight."""
         return 0
 
     def begin(self, start_unix_s: float) -> int:
-        """Tell every worker that came its part; how many they are."""
+        """Send every connected worker its part; returns the number of workers."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
@@ -121,7 +121,7 @@ class MasterCrew:
         return len(ids)
 
     def end(self) -> None:
-        """Tell the workers to end, and wait until they have, or were lost, or their time is up."""
+        """Tell the workers to end, and wait until they have, or are lost, or their time is up."""
         for worker in list(self._at_work):
             send(self._runner, End(self._plan_is_over()), worker)
         timeouts = self._manifest.scenario.timeouts
@@ -131,13 +131,13 @@ class MasterCrew:
         self._miss_ends()
 
     def _miss_ends(self) -> None:
-        """Tell of workers whose last report has not come: nobody waits for them any longer."""
+        """Report the workers whose last report has not arrived: nobody waits for them any longer."""
         for rank in self._at_work.values():
             self.writing.writer.announce(WorkerLost(f"worker {rank} did not report its end"))
         self._at_work.clear()
 
     def _finish(self, **_: Any) -> None:
-        """Also when something else stopped this process while it still waited."""
+        """Also runs if something else stopped this process while it was waiting."""
         self._miss_ends()
         self.writing.finish()
 
@@ -159,7 +159,7 @@ class MasterCrew:
         self.writing.take(report)
 
     def _miss_reports(self, client_id: str, *, before: int) -> None:
-        """Tell of those that should have come before this number."""
+        """Report those numbered below `before` that should have arrived."""
         missing = before - 1 - self._reports[client_id]
         if missing > 0 and (rank := self._at_work.get(client_id)):
             reports = "a report" if missing == 1 else f"{missing} reports"
@@ -185,10 +185,10 @@ class MasterCrew:
 
 
 class WorkerCrew:
-    """A worker's side: learns from the master what to do, and reports to it."""
+    """A worker's side: receives its part from the master and reports to it."""
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
-        """The environment's runner is a WorkerRunner, or what stands in for one."""
+        """The environment's runner is a WorkerRunner or a stand-in for one."""
         self._environment = environment
         self._runner = cast("WorkerRunner", environment.runner)
         self._post = post
@@ -196,7 +196,7 @@ class WorkerCrew:
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
         self._run_id = ""
-        """Of the run that it has a part in."""
+        """Of the run that it takes part in."""
         self._reports = 0
         self._is_ending = False
         hear(self._runner, Begin, self._begin)
@@ -215,7 +215,7 @@ class WorkerCrew:
         work.begin(begin.start_unix_s - self._clock.unix_s())
 
     def _refuse(self, problems: list[Problem]) -> None:
-        """Say why to both sides, and go: no message is handled in between, so no users are made."""
+        """Report why on both sides, and exit; no message is handled in between, so no users are created."""
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         send(self._runner, Refused("; ".join(map(str, problems))))
         self._clock.sleep(_TELLING_S)
@@ -236,7 +236,7 @@ class WorkerCrew:
         send(self._runner, measured)
 
     def _await_answers(self) -> None:
-        """Stopping users stands in the event loop's way: what is answered meanwhile would seem to take longer."""
+        """Stopping users blocks the event loop: answers that arrive meanwhile would seem to take longer."""
         work = self._post.workload()
         until_s = work.now_s() + work.scenario.timeouts.total + 1
         while work.recorder.in_flight and work.now_s() < until_s:
@@ -250,7 +250,7 @@ class WorkerCrew:
             self._await_answers()
         self._runner.stop()
         self._measuring.finish()
-        # Locust's own statistics of the last seconds, ahead of the word that there is no more.
+        # Locust's own statistics of the last seconds, before the message that there is no more.
         send_statistics(self._runner)
         send(self._runner, Ended(self._reports))
 

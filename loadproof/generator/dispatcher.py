@@ -1,4 +1,4 @@
-"""The open model's one Locust user: each worker's share of the plan, sent by clients of the API's user classes."""
+"""The open model's single Locust user: sends a worker's share of the plan through clients of the API's user classes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE: Final = 32
-"""So many users are set up at the same time."""
+"""How many users are set up at the same time."""
 
 
 class ArrivalDispatcher(User):
-    """Deals this worker's arrivals to its clients; Locust's stop timeout bounds how long it waits for answers."""
+    """Deals this worker's arrivals to its clients; Locust's stop timeout limits how long it waits for answers."""
 
     abstract = True
     post: ClassVar[Post] = THIS_PROCESS
@@ -44,7 +44,7 @@ class ArrivalDispatcher(User):
         self._classes = [classes[endpoint] for endpoint in self._plan.endpoints]
         self._sets_up = [sets_up(cls) for cls in self._classes]
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
-        """By endpoint and client: users who wait for no answer."""
+        """By endpoint and client: users who aren't waiting for an answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
         self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
@@ -67,7 +67,7 @@ class ArrivalDispatcher(User):
         raise StopUser
 
     def _set_up_ahead(self, pool: Pool) -> None:
-        """The first user of each client, in the order in which they are needed, beginning before second 0."""
+        """Set up the first user of each client, in the order in which they are needed, starting before second 0."""
         clients = range(self.workload.rank, self.workload.scenario.client_total, self.workload.workers)
         wanted = sum(self._sets_up) * len(clients)
         known: set[tuple[int, int]] = set()
@@ -84,7 +84,7 @@ class ArrivalDispatcher(User):
             self._free[arrival.endpoint][arrival.client].append(self._new_user(arrival))
 
     def stop(self, force: bool = False) -> bool:
-        """As Locust's: what is in flight is waited for, unless forced."""
+        """Like Locust's own: waits for requests in flight unless forced."""
         self.workload.is_stopping = True
         self._executor.stop()
         if self._setting_up is not None:
@@ -98,7 +98,7 @@ class ArrivalDispatcher(User):
             yield from map(Arrival._make, zip(*columns, strict=True))
 
     def _perform(self, arrival: Arrival) -> None:
-        """A client may have several requests in flight, each by a user object of its own."""
+        """A client may have several requests in flight, each through its own user object."""
         free = self._free[arrival.endpoint][arrival.client]
         due_s = arrival.time_s
         if free:
@@ -106,12 +106,12 @@ class ArrivalDispatcher(User):
         else:
             began_s = self.workload.now_s()
             user = self._new_user(arrival)
-            # What its set-up took is in nobody's response time, and the lag before it stays.
+            # The time its set-up took is in nobody's response time, and the start lag before it stays.
             due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
         try:
             user.perform(Due(due_s))
         except (StopUser, RescheduleTask, RescheduleTaskImmediately):
-            # A task's own way to end; 'stop' when throttled ends a waiting user, and an arrival doesn't wait.
+            # A task's own way to end; a user told to 'stop' when throttled would wait, but an arrival doesn't wait.
             pass
         except GreenletExit:
             raise

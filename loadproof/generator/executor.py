@@ -1,8 +1,8 @@
-"""Arrivals to calls at their times, whatever becomes of the earlier ones: the open model's engine.
+"""Makes a call for each arrival at its time, whatever becomes of earlier ones: the open model's engine.
 
 An alarm rings on the event loop when the next arrival is due. The arrival is handed there and then to a free user, a
-greenlet that waits for nothing else, which sends and comes back to the loop when it has to wait for the answer. What is
-late is sent late; what finds every allowed user busy is dropped.
+greenlet that waits for nothing else; it sends, and returns to the loop when it has to wait for the answer. Late
+arrivals are sent late; an arrival that finds every allowed user busy is dropped.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from loadproof.generator.alarm import AlarmClock
 
 _AT_ONCE: Final = 32
-"""After so many arrivals in a row the answers that came have their turn."""
+"""After this many arrivals in a row, answers that have come in get their turn."""
 
 
 class Arrival(NamedTuple):
-    """One of the open model's, as it was dealt."""
+    """One arrival of the open model, as it was dealt."""
 
     time_s: float
     """Intended start, seconds from the run's start."""
@@ -38,8 +38,8 @@ class Arrival(NamedTuple):
 class Executor:
     """One run of one worker's arrivals.
 
-    `perform` sends an arrival and returns when it is answered; it must not raise. `drop` is told of one that is never
-    sent. `most_busy` is the bound on users.
+    `perform` sends an arrival and returns when it is answered; it must not raise. `drop` is called for one that is
+    never sent. `most_busy` is the maximum number of users.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Executor:
 
     @property
     def busy(self) -> int:
-        """Users that wait for an answer."""
+        """Users waiting for an answer."""
         return len(self._users) - len(self._free)
 
     def run(self, start_s: float) -> None:
-        """Send all arrivals, or until `stop`, and wait for their answers; `start_s` is second 0 by the clock."""
+        """Send all arrivals, or those until `stop`, and wait for their answers; `start_s` is second 0 by the clock."""
         self._start_s = start_s
         try:
             self._next = next(self._arrivals, None)
@@ -88,7 +88,7 @@ class Executor:
         self._alarm.set(self._now_s())
 
     def _send_due(self) -> None:
-        """On the hub, when the alarm rings."""
+        """Runs on the hub when the alarm rings."""
         now_s = self._now_s
         for _ in range(_AT_ONCE):
             arrival = self._next
@@ -105,7 +105,7 @@ class Executor:
         if self._free:
             user = self._free.pop()
         elif len(self._users) < self._most_busy:
-            # Not gevent's own, which would begin only when the event loop comes round.
+            # Not gevent's own greenlet, which would only start on the event loop's next iteration.
             user = greenlet(self._live, self._hub)
             self._users.append(user)
         else:
@@ -114,7 +114,7 @@ class Executor:
         user.switch(arrival)
 
     def _live(self, arrival: Arrival) -> None:
-        """A user's life: arrival after arrival, until the run ends it."""
+        """A user's life: one arrival after another until the run ends it."""
         while True:
             self._perform(arrival)
             self._free.append(gevent.getcurrent())
@@ -122,7 +122,7 @@ class Executor:
             arrival = self._hub.switch()
 
     def _end_users(self) -> None:
-        """On the hub, where those that are thrown out return to."""
+        """Runs on the hub, where the users that are ended return to."""
         for user in self._users:
             user.throw(GreenletExit)
 

@@ -1,4 +1,4 @@
-"""The process that is Locust: as `python -m locust`, with the settings of its command line and no others."""
+"""The process that is Locust: like `python -m locust`, but only with the settings of its command line."""
 
 from __future__ import annotations
 

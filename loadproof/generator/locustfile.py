@@ -1,4 +1,4 @@
-"""What Locust loads beside the users when loadproof runs it: the shape, the dispatcher, and this process's part."""
+"""What Locust loads besides the users when loadproof runs it: the shape, the dispatcher, and this process's part."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from loadproof.generator.shape import PlanShape
 
-# Locust loads this file before it makes its runner, and with it the sockets.
+# Locust loads this file before it creates its runner and, with it, the sockets.
 prepare_sockets(SocketKeys().prepare)
 
 
@@ -67,7 +67,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
         crew = MasterCrew(environment, writer, manifest)
         plan.lead(crew, writer)
-        # Locust only calls it.
+        # Locust only ever calls it.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
     else:
@@ -78,7 +78,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
 
 
 def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:
-    """The UI's own stop would kill the shape and leave the last reports behind; ours ends the run in order."""
+    """The UI's own stop would kill the shape and lose the last reports; ours ends the run cleanly."""
 
     def stop() -> dict[str, object]:
         writer.announce(StopAsked("in the web UI"))

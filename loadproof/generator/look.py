@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import Final
 
 SENT_NOTHING: Final = "sent nothing"
-"""In the place of an outcome."""
+"""In place of an outcome."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One request, its answer, and how it would be counted; or a task that sent none."""
+    """One request, its answer, and how it would be counted; or a task that sent nothing."""
 
     endpoint: str
     request: str
-    """Method and path; of a task that sent nothing its name."""
+    """Method and path; the task's name if it sent nothing."""
     outcome: str
     status: int | None
     response_s: float
     reason: str
-    """Why it is not ok; empty when it is."""
+    """Why it is not ok; empty if it is."""
     body: str
     """The beginning of the answer's body."""
     closes: bool = False

@@ -1,4 +1,4 @@
-"""The part of a process with users that reports once a second what was measured."""
+"""The part of a process with users that reports once a second what it measured."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 
 
 _GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
-"""A request leaves no cycles behind; Python's own thresholds look for some every hundred requests."""
+"""A request leaves no cycles behind.
+
+With Python's default thresholds, the collector would run every hundred requests.
+"""
 
 
 def look_for_garbage_rarely() -> None:
-    """What is there stays: looking through it again and again would stop the event loop each time."""
+    """Existing objects stay: scanning them again and again would stall the event loop each time."""
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 class Measuring:
-    """A process with users: reports at each full second and at the plan's end, and a last time when it has stopped."""
+    """A process with users: reports at each full second, at the plan's end, and a last time when it has stopped."""
 
     def __init__(
         self, environment: Environment, report: Callable[[SecondReport], None], post: Post = THIS_PROCESS
@@ -43,7 +46,7 @@ class Measuring:
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
         self._taking = Semaphore()
-        """A report that was begun is finished: what it has taken is nowhere else."""
+        """A report that was started is completed: what it has taken is stored nowhere else."""
         environment.events.test_start.add_listener(self._begin)
         environment.events.test_stopping.add_listener(self._end_seconds)
 
@@ -63,7 +66,7 @@ class Measuring:
             self._take()
 
     def _end_seconds(self, **_: Any) -> None:
-        """Before the users are stopped, whose end takes the process more than a second of the run does."""
+        """Runs before the users are stopped: stopping them takes longer than a second, and is not part of the run."""
         if self._greenlets:
             self._recorder.end_early(self._post.workload().now_s())
             self._take()

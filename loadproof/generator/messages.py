@@ -1,7 +1,7 @@
-"""What master and workers of a run send each other, and how each kind is sent and heard.
+"""What master and workers of a run send each other, and how each kind of message is sent and received.
 
-A connection that breaks is made anew without a word, and what was on its way is gone: so reports have numbers, and
-what comes a second time changes nothing.
+A broken connection is silently re-established, and what was on its way is lost. Reports therefore have numbers, and one
+that arrives twice changes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class ClockTime:
-    """Master to worker: what time it is at the master."""
+    """Master to worker: the master's current time."""
 
     NAME: ClassVar = "loadproof-clock"
     unix_s: float
@@ -40,7 +40,7 @@ class ClockTime:
 
 @dataclass(frozen=True)
 class Measured:
-    """Worker to master: what it measured since its last report."""
+    """Worker to master: what it has measured since its last report."""
 
     NAME: ClassVar = "loadproof-second"
     number: int
@@ -48,9 +48,9 @@ class Measured:
     report: dict[str, Any]
     """The fields of a SecondReport."""
     now_unix_s: float
-    """What time it is at the worker."""
+    """The worker's current time."""
     clock_took_s: float
-    """How long ClockTime seemed to take, at best."""
+    """The shortest time that a ClockTime seemed to take."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Refused:
-    """Worker to master: its owner doesn't allow its part, and it makes no load."""
+    """Worker to master: its owner doesn't allow its part, so it generates no load."""
 
     NAME: ClassVar = "loadproof-refused"
     why: str
@@ -87,7 +87,7 @@ def _anybody(_: str) -> bool:
 
 
 def send(runner: MasterRunner | WorkerRunner, message: Message, client_id: str | None = None) -> None:
-    """To the master, or to the worker of this id."""
+    """To the master, or to the worker with this id."""
     runner.send_message(message.NAME, vars(message), client_id)
 
 
@@ -99,9 +99,9 @@ def hear(
     is_from_ours: Callable[[str], bool] = _anybody,
     concurrent: bool = False,
 ) -> None:
-    """Have `listener` called with each message of this kind and its sender's id, unless `is_from_ours` says no to that.
+    """Call `listener` with each message of this kind and its sender's id, unless `is_from_ours` rejects the sender.
 
-    Messages of others are not even looked into.
+    Messages from rejected senders are not even parsed.
     """
 
     def take(msg: Any, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The process of a dry run: runs each task once, and prints each request and what came back in lines of JSON.
+"""The process of a dry run: runs each task once and prints each request and its answer as lines of JSON.
 
 Its argument is the directory of locustfiles; the manifest comes on standard input.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
-"""Who closes a connection after its answer has done so by then."""
+"""A server that closes a connection after its answer has done so by then."""
 
 
 class _Noting(NoRecorder):
@@ -54,12 +54,12 @@ class _Noting(NoRecorder):
 
 
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
-    """Each task of each user in the mix, once; each request that it sent."""
+    """Run each task of each user in the mix once, and note each request that it sent."""
     noting = _Noting()
     requests: list[tuple[str, dict[str, Any]]] = []
     workload.assign(manifest, rank=0, workers=1, recorder=noting)
     environment = Environment()
-    # Of each request the outcome is noted just before.
+    # The outcome of each request is recorded just before.
     environment.events.request.add_listener(lambda **event: requests.append((noting.outcome, event)))
     looks: list[Look] = []
     for endpoint in manifest.scenario.mix:
@@ -115,7 +115,7 @@ def _text_of(answer: Answer) -> str:
 
 
 if __name__ == "__main__":
-    # What a user prints is none of ours.
+    # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:

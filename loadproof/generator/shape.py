@@ -1,4 +1,4 @@
-"""Planned phases as a Locust shape: how many users there are, and when the run is over."""
+"""The planned phases as a Locust shape: how many users there are, and when the run is over."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_SET_UP_S: Final = 15.0
 
 
 class PlanShape(LoadTestShape):
-    """Locust's shape of a run; `lead` comes before its first tick."""
+    """Locust's shape of a run; `lead` is the time before its first tick."""
 
     abstract = True
     post: ClassVar[Post] = THIS_PROCESS
@@ -40,7 +40,7 @@ class PlanShape(LoadTestShape):
         self._changes: list[float] = []
         """When the number of users changes, and the end."""
         self._workers = 0
-        """That have a part of the run, which others that come later have not."""
+        """Those with a part of the run; workers that arrived later have none."""
 
     def lead(self, crew: Crew, writer: RunWriter) -> None:
         self._crew = crew
@@ -51,9 +51,9 @@ class PlanShape(LoadTestShape):
         self._ends_early = True
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
-        """Users, spawn rate per second and classes; None when all is sent and answered.
+        """Users, spawn rate per second and classes; None once everything is sent and answered.
 
-        Locust calls it a second after it last came to the same.
+        Locust calls it again a second after it has processed the result.
         """
         if self._begun:
             self._await_change()
@@ -61,7 +61,7 @@ class PlanShape(LoadTestShape):
             self._begin()
         if self._is_over():
             if not self._ends_early:
-                # Whoever stops the generator from outside ends it without this word.
+                # If somebody stops the generator from outside, it ends without this announcement.
                 self._writer.announce(PlanIsOver())
             self._crew.end()
             return None
@@ -74,7 +74,7 @@ class PlanShape(LoadTestShape):
         return users, float(max(users, 1)), classes
 
     def _users_of_mix(self) -> list[type[ApiUser]]:
-        """Others may lie beside them in the directory."""
+        """Only the classes of the mix: the directory may hold others."""
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         mix = self.post.workload().scenario.mix
         return [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
@@ -95,7 +95,7 @@ class PlanShape(LoadTestShape):
         return min(1 + users / _SET_UPS_A_SECOND, _LONGEST_SET_UP_S) if users else 0.0
 
     def _await_change(self) -> None:
-        """When the number of users changes or the last phase ends before the next call, wait for that."""
+        """If the number of users changes, or the last phase ends, before the next call, wait for that moment."""
         work = self.post.workload()
         now_s = work.now_s()
         moment_s = next((at_s for at_s in self._changes if now_s < at_s <= now_s + _CALLS_EVERY_S), now_s)

@@ -1,8 +1,8 @@
-"""The sockets between master and workers: encrypted by keys from the run's secret, and watched for who has another.
+"""The sockets between master and workers: encrypted with keys from the run's secret, and watched for other secrets.
 
-A worker must know the master's public key to say its first word. That key comes from the secret, is written nowhere and
-sent by nobody, so whoever knows it knows the secret; the master proves itself by the private one. What a stranger sends
-is dropped by ZeroMQ before Locust sees a byte. Source: ZeroMQ's RFC 26 (CurveZMQ); pyzmq 27, libzmq 4.3.
+A worker must know the master's public key to send anything. That key is derived from the secret, written nowhere and
+never sent, so whoever knows it knows the secret; the master proves its identity with the private key. ZeroMQ drops
+whatever a stranger sends before Locust sees a byte. Source: ZeroMQ's RFC 26 (CurveZMQ); pyzmq 27, libzmq 4.3.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _REFUSALS_IN_A_ROW: Final = 3
-"""A master that ends may cut one greeting short; it takes ZeroMQ a tenth of a second to try again."""
+"""A master that is ending may cut one handshake short; ZeroMQ retries after a tenth of a second."""
 _REFUSED: Final = {zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
-"""The side that sees first that greetings don't match hangs up, and the other one hears no more than that."""
+"""Whichever side first sees that the handshake fails hangs up, and the other side learns no more than that."""
 
 
 def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, bytes]:
@@ -42,14 +42,14 @@ def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, byt
 
 
 class SocketKeys:
-    """Makes Locust's sockets speak to nobody without the secret, which leaves the environment."""
+    """Makes Locust's sockets talk only to holders of the secret, which is removed from the environment."""
 
     def __init__(self) -> None:
         self._secret = os.environ.pop(variables.SECRET, "")
         self._listener_fd = os.environ.pop(variables.LISTENER_FD, "")
 
     def prepare(self, socket: Any) -> None:
-        """Before it is bound or connected."""
+        """Must be called before the socket is bound or connected."""
         if not self._secret or not zmq.has("curve"):
             why = "pyzmq was built without CURVE" if self._secret else "no secret"
             raise SystemExit(f"{why}: the processes of a run don't communicate unencrypted")
@@ -58,7 +58,7 @@ class SocketKeys:
             socket.curve_server = True
             socket.curve_publickey, socket.curve_secretkey = master, master_private
             if self._listener_fd:
-                # Once: when Locust opens its socket anew, this one is closed.
+                # Only once: when Locust reopens its socket, this one is closed.
                 socket.setsockopt(zmq.USE_FD, int(self._listener_fd))
                 self._listener_fd = ""
             return
@@ -68,7 +68,7 @@ class SocketKeys:
 
 
 def watch_strangers(socket: Any, tell: Callable[[], None]) -> None:
-    """Call `tell` when a connection to the master's socket has another secret, or none; at most once a second."""
+    """Call `tell` when a connection to the master's socket has another secret or none; at most once a second."""
     gevent.spawn(_tell_of_strangers, socket.get_monitor_socket(), tell)
 
 
@@ -81,7 +81,7 @@ def _tell_of_strangers(monitor: Any, tell: Callable[[], None]) -> None:
 
 
 def _leave_when_refused(monitor: Any) -> None:
-    """End this worker, with the reason, when whoever listens at the master's address can't read it again and again."""
+    """End this worker, with the reason, if the master keeps failing to read it."""
     refusals = 0
     for event, endpoint in _events(monitor):
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -92,12 +92,12 @@ def _leave_when_refused(monitor: Any) -> None:
             what = f"whatever listens there has a different {variables.SECRET}, or none"
             sys.stderr.write(f"{Problem(endpoint, what, 'give both sides the same')}\n")
             sys.stderr.flush()
-            # Locust would try for five minutes, in a loop that only the process's end ends.
+            # Locust would retry for five minutes, in a loop that only ends with the process.
             os._exit(ExitCode.NOTHING_MEASURED)
 
 
 def _events(monitor: Any) -> Iterator[tuple[int, str]]:
-    """What happens to a socket, and to which address of its own or the other side's, until the socket is closed."""
+    """What happens to a socket, with the address concerned (its own or its peer's), until the socket is closed."""
     with monitor:
         while (event := parse_monitor_message(monitor.recv_multipart()))["event"] != zmq.EVENT_MONITOR_STOPPED:
             yield event["event"], event["endpoint"].decode(errors="replace").removeprefix("tcp://")

@@ -1,1 +1,1 @@
-"""One request to its answer, timed."""
+"""Sends one request and times its answer."""

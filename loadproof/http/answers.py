@@ -1,7 +1,7 @@
-"""Bytes from a connection to whole HTTP/1.1 answers; pure.
+"""Turns bytes from a connection into complete HTTP/1.1 answers; pure.
 
-Where a message ends is decided here, by RFC 9112, section 6.3: httptools, which reads the heads, leaves a HEAD's answer
-open for ever, has no end of file, and takes what follows an answer for the next one.
+Where a message ends is decided here, by RFC 9112, section 6.3: httptools, which reads the heads, never ends the answer
+to a HEAD, doesn't handle the end of a connection, and takes what follows an answer for the next one.
 """
 
 from __future__ import annotations
@@ -32,32 +32,35 @@ _UNREAD: Final = object()
 
 
 class Answer:
-    """Status, headers and body of one answer. What needs work is done when it is asked for."""
+    """Status, headers and body of one answer. Whatever takes work is done on demand."""
 
     __slots__ = ("_json", "_wrapping", "headers", "received", "status", "unread")
 
     def __init__(
         self, status: int, headers: Mapping[str, str], received: bytes = b"", wrapping: Wrapping | None = None
     ) -> None:
-        """`wrapping` is None where the body is what came."""
+        """`wrapping` is None if the body is exactly what was received."""
         self.status = status
         self.headers = headers
-        """Names in lower case; values of a repeated one joined by commas."""
+        """Names in lower case; values of a repeated header joined by commas."""
         self.received = received
-        """The body as it came, chunks joined; nothing where it was too long to be kept."""
+        """The body as received, chunks joined; empty if it was too long to be kept."""
         self._wrapping = wrapping
         self.unread: str | None = None
-        """The limit of ours that kept the body from whoever asked for it."""
+        """The limit of ours that kept the body from the caller."""
         self._json: Any = _UNREAD
 
     @property
     def size(self) -> int:
-        """Bytes of the body as it came."""
+        """Bytes of the body as received."""
         return self._wrapping.size if self._wrapping else len(self.received)
 
     @property
     def body(self) -> bytes:
-        """The body, unpacked; WrongBodyError when it isn't what it should be, UnreadBodyError when we don't read it."""
+        """The decoded body.
+
+        WrongBodyError if it isn't what its headers say, UnreadBodyError if loadproof doesn't read it.
+        """
         if self._wrapping is None:
             return self.received
         try:
@@ -68,7 +71,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; ValueError when it isn't."""
+        """The body as JSON; ValueError if it isn't JSON."""
         if self._json is _UNREAD:
             self._json = orjson.loads(self.body)
         return self._json
@@ -81,7 +84,10 @@ class AnswerParser:
         self.begin(is_head=False, accepted=None)
 
     def begin(self, *, is_head: bool, accepted: str | None) -> None:
-        """Expect the answer to a new request: to HEAD, one without a body. `accepted` is its Accept-Encoding."""
+        """Expect the answer to a new request; to a HEAD, it has no body.
+
+        `accepted` is the request's Accept-Encoding.
+        """
         self._is_head = is_head
         self._accepted = accepted
         self._head: Head | None = None
@@ -91,16 +97,16 @@ class AnswerParser:
         self._chunks: ChunkedBody | None = None
         self._interim_answers = 0
         self.keeps_alive = False
-        """The connection may be used again; known once the answer is whole."""
+        """Whether the connection may be reused; known once the answer is complete."""
 
     def feed(self, received: bytes) -> Answer | None:
-        """The answer, once it is whole; MalformedAnswerError when it can't become one.
+        """The answer, once it is complete; MalformedAnswerError if it can't become one.
 
-        A connection on which more comes than the answer is not kept alive: the surplus answers no request.
+        A connection that delivers more than the answer is not kept alive: the surplus answers no request.
         """
         head = self._head
         if head is None:
-            # Most answers come whole and at once, and then nothing is copied but the body.
+            # Most answers arrive complete and at once; then only the body is copied.
             unread = self._unread + received if self._unread else received
             end = unread.find(_END_OF_HEAD)
             if end < 0:
@@ -115,7 +121,7 @@ class AnswerParser:
         return self._feed_body(head, received)
 
     def end(self) -> Answer:
-        """The answer that the end of the connection completes; MalformedAnswerError when it cuts it off."""
+        """The answer that the end of the connection completes; MalformedAnswerError if it cuts the answer off."""
         head = self._head
         if head is None:
             raise MalformedAnswerError("closed within the headers" if self._unread else "closed without an answer")
@@ -163,7 +169,7 @@ class AnswerParser:
         return self._answer(head, body, size)
 
     def _answer(self, head: Head, body: bytes, size: int) -> Answer:
-        """`size` is the body's as it came, of which nothing else may be kept."""
+        """`size` is the size of the body as received, of which nothing else may have been kept."""
         if head.codings or size > len(body):
             return Answer(head.status, head.headers, body, Wrapping(head.codings, self._accepted, size))
         return Answer(head.status, head.headers, body)

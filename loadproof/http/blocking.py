@@ -1,4 +1,4 @@
-"""An HTTP/1.1 connection for threads without an event loop: as `Connection`, but it blocks.
+"""An HTTP/1.1 connection for threads without an event loop: like `Connection`, but blocking.
 
 The request's bytes, TLS, the answer's end and the reasons of failures come from the same modules as the load's.
 """
@@ -27,7 +27,7 @@ _BLOCK_BYTES: Final = 65_536
 
 
 class _Limited(socket.socket):
-    """A socket whose waits end at a moment of its owner's, however many they are."""
+    """A socket whose waits all end at a moment set by its owner."""
 
     def __init__(self, limit: _Limit, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -47,19 +47,19 @@ class _Limited(socket.socket):
 
 
 class _Limit:
-    """Until when to wait for what, and never beyond the end of all."""
+    """How long to wait for each step, never beyond the overall limit."""
 
     def __init__(self, what: str, duration_s: float) -> None:
         self._end = (time.monotonic() + duration_s, what, duration_s)
         self._now = self._end
 
     def begin(self, what: str, duration_s: float | None) -> None:
-        """Wait for this next; None: to the end."""
+        """Wait for this next; None means up to the overall limit."""
         until_s = math.inf if duration_s is None else time.monotonic() + duration_s
         self._now = min(self._end, (until_s, what, duration_s or 0.0))
 
     def left_s(self) -> float:
-        """RequestTimeoutError when nothing is left."""
+        """RequestTimeoutError if no time is left."""
         left_s = self._now[0] - time.monotonic()
         if left_s <= 0:
             raise self.error()
@@ -71,7 +71,7 @@ class _Limit:
 
 
 class BlockingConnection:
-    """One kept-alive connection; one request at a time, of one thread."""
+    """One kept-alive connection; one request at a time, from one thread."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class BlockingConnection:
         self._idle_since_s = 0.0
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
-        """Send and read the whole answer; TransportError when there is none in time."""
+        """Send the request and read the complete answer; TransportError if there is none in time."""
         timing.began_s = timing.sent_s = time.monotonic()
         limit = _Limit("no complete answer", self._timeouts.total_s)
         try:
@@ -112,7 +112,7 @@ class BlockingConnection:
         return answer
 
     def is_kept(self, *, within_s: float) -> bool:
-        """The server has not closed it, and does not in this time."""
+        """The server has not closed the connection, and doesn't within this time."""
         return self._socket is not None and not _has_something(self._socket, within_s)
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class BlockingConnection:
         packet = make_packet(self.origin, self._headers, request)
         is_idle = timing.began_s - self._idle_since_s >= (self._timeouts.keep_alive_idle_s or math.inf)
         if self._socket is None or is_idle or _has_something(self._socket):
-            # The server has closed it, may be about to, or sends what answers no request.
+            # The server has closed it, may be about to, or sends something that answers no request.
             self.close()
             self._open(timing, limit)
         assert self._socket is not None  # noqa: S101 - _open
@@ -161,7 +161,7 @@ class BlockingConnection:
 
 
 def _has_something(idle: socket.socket, within_s: float = 0.0) -> bool:
-    """Whether something came, or the end, while nobody waited, or comes in this time."""
+    """Whether something, or the end, arrived while nobody waited, or arrives within this time."""
     poll = select.poll()
     poll.register(idle, select.POLLIN)
     return bool(poll.poll(within_s * 1000))

@@ -1,6 +1,6 @@
-"""A body as it came to what is in it: content codings undone; pure.
+"""Undoes the content codings of a received body; pure.
 
-What the target did wrong and what we don't read are told apart: only the first is its failure.
+The target's mistakes are distinguished from what loadproof doesn't read: only the former are its failures.
 Source: RFC 9110, sections 8.4 and 12.5.3; the formats are those of RFC 1950, 1951, 1952 and 7932.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BODY_BYTES: Final = 10_000_000
-"""Of what is kept of a body, and of what it unpacks to; what is larger is read and timed, but not kept."""
+"""Of a body that is kept, received or decoded; a larger one is read and timed, but not kept."""
 _MOST_CODINGS: Final = 5
 _MOST_MEMBERS: Final = 1000
 _PIECE_BYTES: Final = 65_536
@@ -26,36 +26,36 @@ _NOT_READ: Final = "is beyond what loadproof reads"
 
 
 class WrongBodyError(ValueError):
-    """A body that isn't what its headers say; the text holds nothing of it."""
+    """A body that isn't what its headers say; the message contains nothing of it."""
 
 
 class UnreadBodyError(ValueError):
-    """A body that may be right, and that we don't read; the text says which limit of ours it is."""
+    """A body that may be right but that loadproof doesn't read; the message names the limit."""
 
 
 class Wrapping(NamedTuple):
-    """What was done to a body before it came, and how long it was then."""
+    """The codings applied to the body before it was sent, and its size as received."""
 
     codings: tuple[str, ...]
     """In the order in which they were applied."""
     accepted: str | None
-    """The request's Accept-Encoding; None if it had none, and anything is acceptable."""
+    """The request's Accept-Encoding; None if it had none, so any coding is acceptable."""
     size: int
-    """Bytes; of a body longer than MAX_BODY_BYTES nothing else is kept."""
+    """In bytes; nothing else is kept of a body longer than MAX_BODY_BYTES."""
 
 
 def codings_of(text: str) -> tuple[str, ...]:
-    """A Content-Encoding's codings by their short names, without those that change nothing."""
+    """A Content-Encoding's codings by their short names, without those that have no effect."""
     names = (name.strip(" \t").lower().removeprefix("x-") for name in text.split(","))
     return tuple(name for name in names if name not in {"", "identity"})
 
 
 def unwrapped(body: bytes, wrapping: Wrapping) -> bytes:
-    """What is in it; WrongBodyError or UnreadBodyError."""
+    """The decoded body; WrongBodyError or UnreadBodyError if it can't be decoded."""
     if wrapping.size > MAX_BODY_BYTES:
         raise UnreadBodyError(f"a body of more than {MAX_BODY_BYTES:,} bytes {_NOT_READ}")
     if not body:
-        # The answer to HEAD, or nothing that anybody packed.
+        # The answer to HEAD, or a body without codings.
         return body
     if len(wrapping.codings) > _MOST_CODINGS:
         raise UnreadBodyError(f"a body compressed more than {_MOST_CODINGS} times {_NOT_READ}")
@@ -65,7 +65,7 @@ def unwrapped(body: bytes, wrapping: Wrapping) -> bytes:
 
 
 def unreadable_codings(accepted: str) -> list[str]:
-    """Codings of HTTP that this Accept-Encoding asks for by name, and that we can't undo."""
+    """HTTP's codings that this Accept-Encoding names and that loadproof can't decode."""
     return [name for name, is_wanted in _wishes(accepted).items() if is_wanted and name in _ONLY_KNOWN]
 
 
@@ -83,7 +83,7 @@ def _unpacker(coding: str, accepted: str | None) -> Callable[[bytes], bytes]:
 
 
 def _wishes(accepted: str) -> dict[str, bool]:
-    """By coding, whether it is acceptable: not with a weight of 0."""
+    """By coding, whether it is acceptable: its weight is not 0."""
     wishes = {}
     for wish in accepted.lower().split(","):
         name, _, weight = wish.partition(";")
@@ -93,7 +93,7 @@ def _wishes(accepted: str) -> dict[str, bool]:
 
 
 def _gunzipped(packed: bytes) -> bytes:
-    """Of all members (RFC 1952, section 2.2); what follows them is no part of the body."""
+    """All members (RFC 1952, section 2.2); what follows them is not part of the body."""
     content = bytearray()
     at = 0
     for _ in range(_MOST_MEMBERS):
@@ -104,7 +104,7 @@ def _gunzipped(packed: bytes) -> bytes:
 
 
 def _inflated(packed: bytes) -> bytes:
-    """As the standard has it, with zlib's header; or without, as some servers send it."""
+    """With zlib's header, as the standard says, or without it, as some servers send it."""
     header = int.from_bytes(packed[:2])
     has_header = (header >> 8) & 0x0F == zlib.DEFLATED and header % 31 == 0
     content = bytearray()
@@ -113,7 +113,7 @@ def _inflated(packed: bytes) -> bytes:
 
 
 def _inflate(packed: bytes, at: int, window_bits: int, content: bytearray) -> int:
-    """Where the stream that begins at `at` ends; in pieces, for zlib copies what it doesn't take."""
+    """Where the stream that begins at `at` ends; in pieces, because zlib copies what it doesn't consume."""
     inflater = zlib.decompressobj(window_bits)
     while not inflater.eof:
         piece = packed[at : at + _PIECE_BYTES]

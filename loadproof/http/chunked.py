@@ -1,4 +1,4 @@
-"""The chunked transfer coding; pure. Extensions and trailers are read over.
+"""The chunked transfer coding; pure. Extensions and trailers are skipped.
 
 Source: RFC 9112, section 7.1.
 """
@@ -16,16 +16,16 @@ _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*
 
 
 class ChunkedBody:
-    """One body: `feed` until it gives what follows it. Nothing is kept of one longer than `max_bytes`."""
+    """One body: call `feed` until it returns what follows the body. A body longer than `max_bytes` is not kept."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._unread = bytearray()
         self._body = bytearray()
         self.size = 0
-        """Bytes of it so far, those that are not kept included."""
+        """Bytes received so far, including those that are not kept."""
         self._missing = 0
-        """Bytes of the current chunk, its CRLF included, that are still to come; 0 before a chunk's size."""
+        """Bytes of the current chunk, including its CRLF, still to come; 0 before a chunk's size."""
         self._in_trailers = False
         self._trailer_bytes = 0
 
@@ -34,7 +34,7 @@ class ChunkedBody:
         return bytes(self._body)
 
     def feed(self, received: bytes) -> bytes | None:
-        """What follows the body, once it is whole; MalformedAnswerError when these are no chunks."""
+        """What follows the body, once it is complete; MalformedAnswerError if these are not chunks."""
         self._unread += received
         while True:
             if self._missing and not self._take_chunk():
@@ -57,7 +57,7 @@ class ChunkedBody:
         self._missing = size + 2 if size else 0
 
     def _take_chunk(self) -> bool:
-        """False until the chunk is whole; what is there is taken over."""
+        """False until the chunk is complete; whatever is available is consumed."""
         wanted = max(0, self._missing - 2)
         taken = self._unread[:wanted]
         del self._unread[: len(taken)]
@@ -90,7 +90,7 @@ class ChunkedBody:
         return line
 
     def _refuse_line(self) -> NoReturn:
-        """What doesn't even begin like a chunk's size is the target's mistake, however long it is."""
+        """What doesn't even begin like a chunk size is the target's mistake, however long it is."""
         if not self._in_trailers and _BEGUN_SIZE.match(self._unread) is None:
             raise MalformedAnswerError("not a chunk's size")
         raise BeyondLimitError(f"a line of more than {_LONGEST_LINE_BYTES:,} bytes outside the chunks")

@@ -1,4 +1,4 @@
-"""A client's connections: a request to its answer on any of them, and to the end of its redirects where asked."""
+"""A client's connections: sends a request on any of them, and follows redirects if asked."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 20
-"""As browsers follow. Source: Fetch standard, HTTP-redirect fetch."""
+"""The limit that browsers use. Source: Fetch standard, HTTP-redirect fetch."""
 _UNTOUCHED: Final = "!#$%&'()*+,/:;=?@[]~"
-"""What a Location may hold as it is; anything else, a line break say, is escaped."""
+"""Characters that a Location may contain as they are; anything else, such as a line break, is escaped."""
 
 
 class Exchanging(Protocol):
-    """A connection, or something like it; `Connection.exchange` tells what is expected of it."""
+    """A connection, or something like it; see `Connection.exchange` for what is expected."""
 
     @property
     def origin(self) -> Origin: ...
@@ -31,7 +31,7 @@ class Exchanging(Protocol):
 
 
 class ClientConnections:
-    """The connections of one client: as many as it has requests in flight, each used again when free."""
+    """The connections of one client: as many as it has requests in flight, each reused when free."""
 
     def __init__(self, make: Callable[[], Exchanging]) -> None:
         self._make = make
@@ -39,11 +39,11 @@ class ClientConnections:
 
     @property
     def are_kept(self) -> bool:
-        """No server has closed one of them, as far as they tell."""
+        """No server has closed one of them, as far as the connections know."""
         return all(getattr(connection, "is_open", True) for connection in self._free)
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
-        """As Connection.exchange, on a free connection or on a new one; redirects are followed where asked."""
+        """Like Connection.exchange, on a free connection or a new one; follows redirects if asked."""
         connection = self._free.pop() if self._free else self._make()
         try:
             answer = connection.exchange(request, timing)
@@ -54,7 +54,7 @@ class ClientConnections:
             self._free.append(connection)
 
     def _follow(self, connection: Exchanging, request: Request, answer: Answer, timing: Timing) -> Answer:
-        """The answer at the end of the way, or where we give up; its time is that of all steps."""
+        """The final answer, or the one at which we give up; its time covers all steps."""
         for _ in range(_MOST_REDIRECTS):
             following = _redirected(request, answer, connection.origin)
             if following is None:
@@ -69,7 +69,7 @@ class ClientConnections:
 
 
 def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | None:
-    """The request that this answer asks for; None where it asks for none, or for one to another origin.
+    """The request that this answer redirects to; None if it doesn't redirect, or redirects to another origin.
 
     Source: RFC 9110, section 15.4: 303 turns any method into GET; 301 and 302 turn POST into GET.
     """
@@ -80,7 +80,7 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
     try:
         url = urlsplit(urljoin(f"{origin.root}{base}{request.path}", location))
     except ValueError:
-        # No address at all: the answer is one like any other.
+        # Not a valid address: the answer counts like any other.
         return None
     if f"{url.scheme}://{url.netloc}" != origin.root:
         return None

@@ -1,7 +1,7 @@
-"""An HTTP/1.1 connection: one request to its answer, or to the timeout or failure that it ended in.
+"""An HTTP/1.1 connection: sends one request and returns its answer, or raises its timeout or failure.
 
 Each connection has one watcher on its socket, started once. The answer is read and parsed in the event loop's
-callback; the greenlet that waits for it is switched to once, when the answer is whole.
+callback; the greenlet that waits for it is switched to once, when the answer is complete.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ if TYPE_CHECKING:
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
 _IDLE_S: Final = 0.002
-"""A connection that was idle for longer may have been left, and the event loop not yet have heard of it."""
+"""A connection idle for longer than this may have been closed without the event loop having noticed yet."""
 _CROSSED_S: Final = 0.005
-"""A server closes so soon only if its closing and our request crossed: on loopback, where connecting takes no time."""
+"""A server closes this early only if its close crossed our request; for loopback, where connecting takes no time."""
 _plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
-"""What is opened is watched here: gevent's sockets would start and stop a watcher for each wait, with a call each."""
+"""Sockets opened here are watched here.
+
+Gevent's would start and stop a watcher for each wait, with a system call each.
+"""
 _WAITING: Final = Waiting(gevent_socket.socket, gevent_socket.getaddrinfo)
 
 
@@ -74,16 +77,16 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Neither side has closed it, as far as the event loop has heard."""
+        """Neither side has closed it, as far as the event loop knows."""
         return self._socket is not None
 
     @property
     def tls_was_resumed(self) -> bool:
-        """The last TLS handshake took up the session of the one before."""
+        """The last TLS handshake resumed the previous session."""
         return self._tls is not None and self._tls.is_resumed
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
-        """Send and read the whole answer; TransportError when there is none in time."""
+        """Send the request and read the complete answer; TransportError if there is none in time."""
         waiting = getcurrent()
         self._timing = timing
         if self._idle:
@@ -95,7 +98,7 @@ class Connection:
             self.close()
             raise failure_of(error) from error
         except BaseException:
-            # Out of time, or cut off by a stop: what is left of the answer must not meet the next request.
+            # Timed out, or cut off by a stop: the rest of the answer must not be taken for the next one.
             self.close()
             raise
         finally:
@@ -116,11 +119,11 @@ class Connection:
     def _exchange(self, request: Request, timing: Timing, waiting: greenlet) -> Answer:
         packet = self._packet
         if packet is None or packet.request is not request:
-            # Users who send the same request again and again have it made once.
+            # For users who send the same request again and again, it is built once.
             packet = self._packet = make_packet(self.origin, self._headers, request)
         idle_s = timing.began_s - self._idle_since_s
         if self._socket is not None and (idle_s > _IDLE_S or not packet.may_be_repeated):
-            # Nothing should go out on a connection that the server has left, or may be about to leave.
+            # Nothing should be sent on a connection that the server has closed, or may be about to close.
             if idle_s < self._keep_alive_idle_s:
                 self._on_readable()
             else:
@@ -139,10 +142,10 @@ class Connection:
         return self._send_and_wait(packet, timing, waiting)
 
     def _has_crossed(self, timing: Timing) -> bool:
-        """The server closed an idle connection just as we sent, and can't have begun to work on the request.
+        """The server closed an idle connection just as we sent, and can't have started to process the request.
 
-        Stricter than RFC 9112, section 9.3.1, which lets whatever is idempotent be sent again: what a server had time
-        to work on and then drops is its failure.
+        Stricter than RFC 9112, section 9.3.1, which allows any idempotent request to be sent again: if a server had
+        time to process a request and then drops it, that is its failure.
         """
         after_s = time.monotonic() - timing.sent_s
         return not self._has_received and after_s <= max(2 * self._connect_s, _CROSSED_S)
@@ -168,14 +171,17 @@ class Connection:
             try:
                 raise ended
             finally:
-                # Its traceback has this frame, which has it: a cycle for each failure.
+                # Its traceback references this frame, which references it: a cycle for each failure.
                 del ended
         if not (is_sent and self._parser.keeps_alive):
             self.close()
         return ended
 
     def _send(self, packet: bytes) -> bool:
-        """False when the answer came before all was sent, or nobody takes the rest: then there may be one."""
+        """False if the answer arrived before everything was sent, or if the server stopped reading.
+
+        There may be an answer.
+        """
         assert self._socket is not None  # noqa: S101 - _open
         if self._tls:
             packet = self._tls.encrypt(packet)
@@ -210,7 +216,10 @@ class Connection:
             self._waiting.switch()
 
     def _on_readable(self) -> None:
-        """Called on the hub, which must not wait: read, parse, and wake who waits when the answer is whole."""
+        """Called on the hub, which must not wait.
+
+        Read, parse, and wake the waiting greenlet when the answer is complete.
+        """
         assert self._socket is not None  # noqa: S101 - closing stops the watcher
         try:
             received = self._socket.recv(_BLOCK_BYTES)
@@ -228,7 +237,7 @@ class Connection:
 
     def _on_received(self, received: bytes, *, is_end: bool, now_s: float) -> None:
         if self._waiting is None or self._ended is not None:
-            # The server closes an idle connection, or sends what answers no request.
+            # The server closes an idle connection, or sends something that answers no request.
             self.close()
             return
         timing = self._timing

@@ -1,6 +1,6 @@
-"""Timeouts of a whole process by one timer: one timer a request would cost as much as reading its answer.
+"""One timer for all timeouts of a process: a timer per request would cost as much as reading its answer.
 
-So are the ends of idle connections.
+It also closes idle connections.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 Waiting = TypeVar("Waiting", bound=Hashable)
 _SWEEP_S: Final = 0.01
-"""How much later than due a timeout may come."""
+"""How late a timeout may fire."""
 
 
 class Deadline(Generic[Waiting]):
-    """One duration for many, who wait under it in the order in which they began; `expire` is for who waits longer."""
+    """One duration shared by many waiters, in the order in which they began.
+
+    `expire` is called for those whose time is up.
+    """
 
     def __init__(self, duration_s: float, expire: Callable[[Waiting], None]) -> None:
         self._duration_s = duration_s
         self._expire = expire
         self.waiting: dict[Waiting, float] = {}
-        """Since when each waits, monotonic seconds. Set to begin, delete to end."""
+        """When each waiter began, in monotonic seconds. Set an entry to begin, delete it to end."""
 
     def sweep(self, now_s: float) -> None:
-        """Called on the hub, for all whose time is up."""
+        """Called on the hub; expires every waiter whose time is up."""
         overdue = []
         for waiting, since_s in self.waiting.items():
             if now_s - since_s < self._duration_s:
@@ -67,9 +70,9 @@ _sweepers: WeakKeyDictionary[Hub, _Sweeper] = WeakKeyDictionary()
 
 
 def deadline(what: str, duration_s: float, error: Callable[[str], Exception]) -> Deadline[greenlet]:
-    """This event loop's deadline for `what`, after which the error is thrown into the greenlet that waits.
+    """This event loop's deadline for `what`, after which the error is raised in the waiting greenlet.
 
-    All that wait for the same thing equally long share it.
+    All that wait for the same thing for the same time share it.
     """
 
     def throw(waiting: greenlet) -> None:
@@ -79,7 +82,7 @@ def deadline(what: str, duration_s: float, error: Callable[[str], Exception]) ->
 
 
 def idle_deadline(duration_s: float, close: Callable[[Waiting], None]) -> Deadline[Waiting]:
-    """This event loop's deadline for what is not used: it is closed."""
+    """This event loop's deadline for unused connections, which are then closed."""
     return _sweeper().deadline("idle", duration_s, close)
 
 

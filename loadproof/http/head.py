@@ -1,6 +1,6 @@
-"""The head of an answer, from bytes to its status and headers and what they say about the body; pure.
+"""Turns the bytes of an answer's head into its status, its headers and what they say about the body; pure.
 
-httptools (llhttp) judges the syntax.
+httptools (llhttp) checks the syntax.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: [^\r\n]*)?\r\n")
 
 
 class MalformedAnswerError(Exception):
-    """Not HTTP/1.1, or not whole."""
+    """Not HTTP/1.1, or incomplete."""
 
 
 class BeyondLimitError(MalformedAnswerError):
-    """What may be HTTP, and more of it than we read: our limit, and no failure of the target's."""
+    """Possibly valid HTTP, but more than loadproof reads: its own limit, not the target's failure."""
 
 
 class Head(NamedTuple):
@@ -46,20 +46,20 @@ class Head(NamedTuple):
     status: int
     headers: Mapping[str, str]
     length: int | None
-    """Bytes of the body; None where chunks or the end of the connection delimit it, or there can be none."""
+    """Bytes of the body; None if chunks or the end of the connection delimit it, or if there can be no body."""
     is_chunked: bool
     keeps_alive: bool
     codings: tuple[str, ...]
-    """What was done to the body before it was sent."""
+    """The codings applied to the body before it was sent."""
 
 
 def cached_head(block: bytes) -> Head:
-    """A server's heads repeat: most come from the cache, at a small part of the cost (`bench/parts.py`)."""
+    """A server's heads repeat: most come from the cache, at a fraction of the cost (`bench/parts.py`)."""
     return _cached_head(block) if len(block) <= _LARGEST_CACHED_HEAD_BYTES else read_head(block)
 
 
 def read_head(block: bytes) -> Head:
-    """Status line and headers, up to and with the empty line; MalformedAnswerError when they aren't HTTP/1's."""
+    """Status line and headers, up to and including the empty line; MalformedAnswerError if they aren't HTTP/1."""
     if not block.startswith(_BEGINNING):
         raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")
     fields = _read_fields(block)
@@ -84,7 +84,7 @@ _cached_head = functools.lru_cache(_MOST_CACHED_HEADS)(read_head)
 
 
 class _Fields:
-    """What httptools calls."""
+    """The callbacks that httptools calls."""
 
     status: int
     version: str
@@ -109,7 +109,7 @@ def _read_fields(block: bytes) -> _Fields:
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
-        # Once more without what is unusual but allowed: nearly no head has it, and looking would cost each one time.
+        # Retried without what is unusual but allowed: hardly any head has it, and checking every head would cost time.
         plain = _plain(block)
         if plain == block:
             raise MalformedAnswerError(f"not HTTP: {error}") from None
@@ -121,20 +121,20 @@ def _read_fields(block: bytes) -> _Fields:
 
 
 def _plain(block: bytes) -> bytes:
-    """The same head with folded lines joined, and with one Content-Length in the place of several equal ones.
+    """The same head with folded lines joined, and with one Content-Length in place of several equal ones.
 
-    Once more, it changes nothing.
+    Idempotent.
 
     Source: RFC 9112, sections 5.2 (a client must read what is folded) and 6.3 (a list of equal lengths is one).
     """
     status_line, _, rest = block.partition(_LINE_BREAK)
     if rest[:1] in _BLANKS:
-        # Before the first header it folds nothing (section 2.2).
+        # Before the first header nothing is folded (section 2.2).
         return block
     lines = _FOLD.sub(b" ", rest).split(_LINE_BREAK)
     values = [line[len(_LENGTH) :] for line in lines if _is_length(line)]
     lengths = [length.strip(_BLANK) for length in b",".join(values).split(b",")]
-    # Compared without zeros ahead, and as text: there are numbers too long for `int`.
+    # Compared as text, without leading zeros: some numbers are too long for `int`.
     if all(map(bytes.isdigit, lengths)) and len({length.lstrip(b"0") for length in lengths}) == 1:
         lines = [_LENGTH + lengths[0], *(line for line in lines if not _is_length(line))]
     return _LINE_BREAK.join([status_line, *lines])
@@ -145,7 +145,7 @@ def _is_length(line: bytes) -> bool:
 
 
 def is_interim(status: int) -> bool:
-    """Another answer follows. Statuses of no class, 600 say, end a request as any other does."""
+    """Another answer follows. A status outside all classes, such as 600, ends a request as any other does."""
     return 100 <= status < 200
 
 
@@ -157,7 +157,7 @@ def _keeps_alive(headers: Mapping[str, str], version: str) -> bool:
 
 
 def possible_head(unread: bytes) -> bytes:
-    """What came, if it can be the beginning of a head: garbage is told at once, not when time is out."""
+    """What was received, if it can be the beginning of a head: garbage is reported at once, not after the timeout."""
     is_line = b"\n" in unread
     if not (_STATUS_LINE.match(unread) if is_line else unread.startswith(_BEGINNING[: len(unread)])):
         raise MalformedAnswerError("not HTTP: it does not begin with a status line of HTTP/1")

@@ -1,4 +1,4 @@
-"""Header names and values by HTTP's rules; pure. No value is ever part of a message: it may be a secret."""
+"""Header names and values by HTTP's rules; pure. No message contains a value: it may be a secret."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LINE_BREAK: Final = b"\r\n"
 
 
 class UnsendableHeaderError(ValueError):
-    """A header that can't be sent as it is: our side's mistake, never the target's."""
+    """A header that can't be sent as given: our side's mistake, never the target's."""
 
 
 def merged(*parts: Mapping[str, str]) -> dict[str, str]:
-    """All headers, each name once however it is spelled; the last spelling and value hold, at the first one's place.
+    """All headers, each name once regardless of case; the last spelling and value win, in the position of the first.
 
     Source: RFC 9110, section 5.1: names are compared without case.
     """
@@ -28,7 +28,7 @@ def merged(*parts: Mapping[str, str]) -> dict[str, str]:
     for part in parts:
         plain |= part
     if _are_different(tuple(plain)):
-        # As nearly always: nothing is spelled in two ways. This runs for each request.
+        # The usual case: no name is spelled in two ways. This runs for each request.
         return plain
     by_name: dict[str, tuple[str, str]] = {}
     for part in parts:
@@ -43,14 +43,14 @@ def _are_different(names: tuple[str, ...]) -> bool:
 
 
 def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
-    """Request line and headers with the empty line, as they are sent; UnsendableHeaderError where they can't be."""
+    """Request line and headers with the empty line, as sent; UnsendableHeaderError if they can't be sent."""
     lines = [request_line, *[f"{name}: {value}" for name, value in headers.items()]]
     lines += ("", "")
     try:
         head = "\r\n".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         head = b""
-    # All at once, for it runs for each request: nothing but our own line breaks is left.
+    # One check for all of it, because this runs for each request: only our own line breaks may be in it.
     if head.translate(None, _SENDABLE) == _LINE_BREAK * (len(lines) - 1):
         return head
     check_sendable(headers)
@@ -58,7 +58,7 @@ def encoded_head(request_line: str, headers: Mapping[str, str]) -> bytes:
 
 
 def unsendable(value: str) -> str | None:
-    """What is in it that no header can hold; None if it can be sent."""
+    """What makes the value unfit for a header; None if it can be sent."""
     first = _UNSENDABLE.search(value)
     if first is None:
         return None
@@ -68,7 +68,7 @@ def unsendable(value: str) -> str | None:
 
 
 def check_sendable(headers: Mapping[str, str]) -> None:
-    """UnsendableHeaderError, by the header's name only."""
+    """Raise UnsendableHeaderError, which names the header but not its value."""
     if _UNSENDABLE.search("".join((*headers, *headers.values()))) is None:
         return
     for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""What a request is, when its parts happened, and how it can fail."""
+"""Requests, the moments of their parts, and how they can fail."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LACKING: Final[dict[Want, str]] = {"ports": "free port", "files": "file left to
 
 
 class TransportError(Exception):
-    """The request got no whole answer."""
+    """The request got no complete answer."""
 
 
 class RequestTimeoutError(TransportError):
-    """It took longer than it may; says which part did."""
+    """It took longer than allowed; the message names the part that did."""
 
 
 class ConnectionFailedError(TransportError):
-    """Refused, reset, closed too early, or not HTTP."""
+    """The connection was refused, reset or closed too early, or the answer isn't HTTP."""
 
 
 class WantError(TransportError):
@@ -38,29 +38,31 @@ class WantError(TransportError):
 
 
 class UnreadAnswerError(TransportError):
-    """One came, and loadproof doesn't read so much of it: its own limit, not the target's failure."""
+    """An answer arrived, but loadproof doesn't read that much: its own limit, not the target's failure."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the target, whole: its bytes on the wire are these and the connection's own headers."""
+    """A complete request: its bytes on the wire are these plus the connection's own headers."""
 
     method: str
-    """In capitals; sent as it is."""
+    """In upper case; sent as given."""
     path: str
     """Path and query, percent-encoded, below the target's base URL."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Beside the connection's own; UnsendableHeaderError where one holds what no header can."""
+    """In addition to the connection's own; UnsendableHeaderError if one contains something that no header can."""
     body: bytes = b""
     """Sent with its Content-Length."""
     repeatable: bool | None = None
-    """May be sent again when a kept-alive connection turns out to be closed and nothing was received; None: as HTTP
-    says of its method."""
+    """May be sent again if a kept-alive connection turns out to be closed and nothing was received.
+
+    None: as HTTP says about its method.
+    """
 
     follow_redirects: bool = False
-    """To the same origin; others are answers like any other."""
+    """Only to the same origin; other redirects are answers like any other."""
     is_below_base: bool = True
-    """The path is below the base URL's; False: below the host."""
+    """The path is relative to the base URL; False: relative to the host."""
 
     @property
     def may_be_repeated(self) -> bool:
@@ -68,30 +70,30 @@ class Request:
 
 
 class Timing:
-    """The moments of one request, monotonic seconds, and how long its parts took."""
+    """The moments of one request, in monotonic seconds, and how long its parts took."""
 
     began_s: float = 0.0
     connect_s: float = 0.0
-    """How long connecting took, if it had to connect; seconds."""
+    """Seconds spent connecting, if it had to connect."""
     sent_s: float = 0.0
-    """When the first byte was sent, the second time if it had to be repeated; `began_s` if it never was."""
+    """When the first byte was sent, the second time if it was repeated; `began_s` if none was."""
     first_byte_s: float = 0.0
-    """How long it took from sending to the first byte of an answer."""
+    """Seconds from sending to the first byte of an answer."""
     ended_s: float = 0.0
-    """When the last byte came, or it failed."""
+    """When the last byte arrived, or it failed."""
     is_repeated: bool = False
-    """Sent a second time, since the server can't have seen the first."""
+    """Sent a second time, because the server can't have seen the first."""
 
 
 @dataclass(frozen=True)
 class RequestTimeouts:
-    """How long the parts of a request may take, in seconds; what takes longer is a RequestTimeoutError."""
+    """How long the parts of a request may take, in seconds; anything slower is a RequestTimeoutError."""
 
     connect_s: float
-    """Until the connection stands, TLS included."""
+    """Until the connection is established, including TLS."""
     total_s: float
     """From connecting or sending to the last byte of the answer."""
     first_byte_s: float | None = None
-    """From sending to the first byte of the answer; None: no other than the total."""
+    """From sending to the first byte of the answer; None: no limit besides the total."""
     keep_alive_idle_s: float | None = None
-    """A connection that nobody used for so long is closed, before the server might close it; None: it stays."""
+    """A connection unused for this long is closed before the server might close it; None: it stays open."""

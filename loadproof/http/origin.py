@@ -1,4 +1,4 @@
-"""A base URL to where requests go: host, port, TLS, base path, and the addresses behind the name."""
+"""Turns a base URL into where requests go: host, port, TLS, base path, and the addresses behind the name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 _ADDRESSES_LAST_S: Final = 60.0
-"""How long a name's addresses are taken for the same; asking the resolver for each connection would load it, too."""
+"""How long a name's addresses are reused; asking the resolver for each connection would put load on it too."""
 
 LOCALHOST: Final = "localhost"
 Address = tuple[Any, ...]
 Resolve = Callable[..., list[Any]]
-"""getaddrinfo, of the standard library or of gevent."""
+"""getaddrinfo, from the standard library or from gevent."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,22 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them."""
+        """Host and port, as in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
+        """The base URL, without a trailing slash."""
         return f"{self.root}{self.base_path}"
 
     @property
     def root(self) -> str:
-        """The origin alone: scheme, host and port."""
+        """Only the origin: scheme, host and port."""
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
     def addresses(self, resolve: Resolve = socket.getaddrinfo) -> list[tuple[int, Address]]:
-        """Address families and socket addresses, in the order in which to try them; OSError when there are none."""
+        """Address families and socket addresses, in the order in which to try them; OSError if there are none."""
         now_s = time.monotonic()
         if self._known and now_s - self._known[0][0] < _ADDRESSES_LAST_S:
             return self._known[0][1]
@@ -65,15 +65,15 @@ class Origin:
             infos = []
         addresses = [(family, address) for family, _, _, _, address in infos]
         if self.host == LOCALHOST:
-            # Whatever the machine's list of hosts has forgotten. Source: RFC 6761, section 6.3.
+            # Even if the machine's hosts file lacks it. Source: RFC 6761, section 6.3.
             both = [(socket.AF_INET, ("127.0.0.1", self.port)), (socket.AF_INET6, ("::1", self.port, 0, 0))]
             addresses += [loopback for loopback in both if loopback[0] not in dict(addresses)]
         self._known[:] = [(now_s, addresses)]
         return addresses
 
     def prefer(self, address: Address) -> None:
-        """The one that took a connection is tried first from now on, for as long as addresses last."""
-        # Another list: somebody may be going through this one.
+        """From now on, try first the address that accepted a connection, for as long as the addresses are reused."""
+        # A new list, because somebody may be iterating over this one.
         self._known[:] = [
             (since_s, sorted(known, key=lambda each: each[1] != address)) for since_s, known in self._known
         ]

@@ -1,4 +1,4 @@
-"""A request to the bytes that are sent for it; pure."""
+"""Turns a request into the bytes that are sent for it; pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Packet(NamedTuple):
-    """A request as it is sent, and what its answer depends on."""
+    """A request as sent, and what its answer depends on."""
 
     request: Request
     content: bytes
     is_head: bool
     may_be_repeated: bool
     accepted: str | None
-    """Its Accept-Encoding."""
+    """The request's Accept-Encoding."""
 
 
 def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) -> Packet:
-    """The request to this origin; `headers` are those of its client. UnsendableHeaderError where one can't be sent."""
+    """The request to this origin; `headers` are its client's. UnsendableHeaderError if one of them can't be sent."""
     has_length = request.body or request.method in _BODY_METHODS
     length = {"Content-Length": str(len(request.body))} if has_length else {}
     sent = merged({"Host": origin.authority}, headers, request.headers, length)

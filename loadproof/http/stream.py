@@ -1,6 +1,6 @@
-"""Opens connections: from an origin to a connected socket, with TLS where it is asked for.
+"""Opens connections: turns an origin into a connected socket, with TLS if the origin uses it.
 
-How it waits is its caller's matter, who gives the sockets: gevent's in Locust's processes, others elsewhere.
+The caller decides how it waits, by providing the sockets: gevent's in Locust's processes, others elsewhere.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _WANTS: Final[dict[int | None, Want]] = {
     errno.ENOBUFS: "memory",
     errno.ENOMEM: "memory",
 }
-"""What a system call failed for without any doing of the target's. Source: connect(2), socket(2), send(2)."""
+"""Failures of system calls that the target has no part in. Source: connect(2), socket(2), send(2)."""
 _FROM_IPV4: Final = " from a client's address in 127.0.0.0/8"
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""Linux: bind the address now and let connect choose the port, or 28,000 ports would serve all clients.
+"""Linux: bind the address now and let connect choose the port; otherwise all clients would share 28,000 ports.
 
 Source: ip(7); the constant is missing from Python's socket module before 3.12.
 """
 
 
 class Waiting(NamedTuple):
-    """How opening waits: what makes sockets, and what looks names up."""
+    """How opening waits: what creates sockets, and what resolves names."""
 
     new_socket: Callable[..., Any]
     resolve: Resolve
@@ -50,7 +50,7 @@ class Waiting(NamedTuple):
 def open_stream(
     origin: Origin, waiting: Waiting, *, source_address: str | None, session: ssl.SSLSession | None
 ) -> tuple[Any, Tls | None]:
-    """A connected socket, and its TLS. OSError when no address of the origin takes the connection."""
+    """A connected socket, and its TLS. OSError if no address of the origin accepts the connection."""
     addresses = origin.addresses(waiting.resolve)
     if source_address is not None:
         addresses = [(family, address) for family, address in addresses if family == socket.AF_INET]
@@ -66,7 +66,7 @@ def open_stream(
         except ssl.SSLError:
             raise
         except OSError as error:
-            # Where there is no IPv6, that is not why nobody listens.
+            # A missing IPv6 is not the reason why nobody listens.
             failure = error if failure is None or family == socket.AF_INET else failure
         else:
             if number:
@@ -96,7 +96,7 @@ def _connect(
 
 
 def failure_of(error: BaseException) -> TransportError:
-    """Why there is no answer, in few words: the target's failure, this machine's own want, or our own limit."""
+    """Why there is no answer, in a few words: the target's failure, this machine's own lack, or our own limit."""
     if isinstance(error, BeyondLimitError):
         return UnreadAnswerError(f"{error}: beyond what loadproof reads")
     if isinstance(error, MemoryError):
@@ -106,7 +106,7 @@ def failure_of(error: BaseException) -> TransportError:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a connection failed, in few words; nothing of what was sent or came."""
+    """Why a connection failed, in a few words; nothing of what was sent or received."""
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
@@ -115,7 +115,7 @@ def reason_of(error: BaseException) -> str:
 class Tls:
     """TLS between bytes on the wire and bytes of the application, without a socket of its own.
 
-    Certificates are verified against the system's authorities, or those that SSL_CERT_FILE names.
+    Certificates are verified against the system's authorities, or those in SSL_CERT_FILE.
     """
 
     def __init__(self, host: str, session: ssl.SSLSession | None) -> None:
@@ -124,7 +124,10 @@ class Tls:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What the next connection to the same origin may resume; TLS 1.3's comes with the first answer."""
+        """The session that the next connection to the same origin may resume.
+
+        TLS 1.3's arrives with the first answer.
+        """
         return self._object.session
 
     @property
@@ -142,7 +145,7 @@ class Tls:
                     raise ConnectionResetError("closed within the TLS handshake") from None
                 self._incoming.write(received)
             except ssl.SSLError:
-                # The server learns why, as far as it still listens.
+                # The server learns why, if it still listens.
                 connection.sendall(self._outgoing.read())
                 raise
             else:
@@ -154,9 +157,9 @@ class Tls:
         return self._outgoing.read()
 
     def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """The content of what came, and whether the other side said that it ends there.
+        """The decrypted content, and whether the peer announced the end there.
 
-        ConnectionResetError when it ended (nothing came) without having said so: somebody may have cut it off.
+        ConnectionResetError if it ended (nothing was received) without announcing it: somebody may have cut it off.
         Source: RFC 9112, section 9.8.
         """
         if not received:
@@ -177,12 +180,12 @@ class Tls:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """That verifies certificates; one for the whole process, so that sessions can be resumed."""
+    """A context that verifies certificates; one per process, so sessions can be resumed."""
     return ssl.create_default_context()
 
 
 def authorities() -> dict[str, str]:
-    """File and directory of the certificates that we trust: OpenSSL's, or what its two variables name instead."""
+    """File and directory of the trusted certificates: OpenSSL's, or those that its two variables name instead."""
     paths = ssl.get_default_verify_paths()
     trusted = {
         "file": os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile),

@@ -1,1 +1,1 @@
-"""What we use of other libraries beside their public interfaces: one file a library, each with a test of its own."""
+"""What we use of other libraries beyond their public interfaces: one file per library, each with its own test."""

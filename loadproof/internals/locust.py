@@ -1,6 +1,6 @@
 """Locust's private parts that loadproof needs, each behind a name of ours.
 
-A new Locust may change them without a word: `tests/loadproof/internals/test_locust.py` says which of them it did.
+A new Locust may change them without notice: `tests/loadproof/internals/test_locust.py` reports which ones changed.
 Source of all: locust 2.47.
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def is_stopping(user: User) -> bool:
-    """Locust wants this user to end when it next waits. Source: locust/user/users.py, User.stop."""
+    """Locust wants this user to end at its next wait. Source: locust/user/users.py, User.stop."""
     return bool(user._state == LOCUST_STATE_STOPPING)
 
 
 def wait_by(user: User, sleep: Callable[[float], None]) -> None:
-    """As `User.wait`, by another clock, from now on: the only place where Locust's users sleep.
+    """Make `User.wait` use another clock from now on: the only place where Locust's users sleep.
 
     Source: locust/user/users.py, User.wait; locust/user/task.py, TaskSet.wait.
     """
@@ -54,12 +54,12 @@ def only_the_runner_listens(environment: Environment) -> bool:
 
 
 def append_history(writer: StatsCSVFileWriter) -> None:
-    """Add a row per entry to the history of this moment. Source: locust/stats.py, StatsCSVFileWriter."""
+    """Add a row per entry to the history, as of now. Source: locust/stats.py, StatsCSVFileWriter."""
     writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())
 
 
 def planned_classes(dispatcher: UsersDispatcher) -> list[Any]:
-    """The user classes that the dispatcher was made for. Source: locust/dispatch.py."""
+    """The user classes that the dispatcher was created for. Source: locust/dispatch.py."""
     return list(dispatcher._user_classes)
 
 
@@ -69,12 +69,12 @@ def worker_ids(dispatcher: UsersDispatcher) -> list[str]:
 
 
 def send_statistics(runner: WorkerRunner) -> None:
-    """Report now what Locust's statistics hold, instead of in three seconds. Source: locust/runners.py."""
+    """Report what Locust's statistics hold now, instead of in three seconds. Source: locust/runners.py."""
     runner._send_stats()
 
 
 def ignore_setting_files() -> None:
-    """Have Locust read no configuration file: neither in the home directory nor where it is started.
+    """Make Locust read no configuration file, neither in the home directory nor in the working directory.
 
     Source: locust/argument_parser.py, DEFAULT_CONFIG_FILES, which its parsers hand on to configargparse.
     """
@@ -90,14 +90,14 @@ def ignore_setting_files() -> None:
 def keep_default_arguments() -> None:
     """Build Locust's argument parser once.
 
-    A worker builds it for each of 100 options at each spawn message, which stops the event loop for 0.1 s at each
-    step of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
+    A worker builds it for each of 100 options at each spawn message, which stalls the event loop for 0.1 s at each step
+    of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
     """
     argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
 
 
 def prepare_sockets(prepare: Callable[[Any], None]) -> None:
-    """Have each socket between master and workers prepared before it is bound or connected.
+    """Call `prepare` on each socket between master and workers before it is bound or connected.
 
     Source: locust/rpc/zmqrpc.py; Server and Client call BaseSocket.__init__ before anything else.
     """
@@ -111,11 +111,14 @@ def prepare_sockets(prepare: Callable[[Any], None]) -> None:
 
 
 def master_socket(runner: MasterRunner) -> Any:
-    """Where the workers' messages arrive. Source: locust/runners.py, MasterRunner; locust/rpc/zmqrpc.py."""
+    """The socket on which the workers' messages arrive.
+
+    Source: locust/runners.py, MasterRunner; locust/rpc/zmqrpc.py.
+    """
     return runner.server.socket
 
 
 def take_stop_button(web_ui: WebUI, stop: Callable[[], dict[str, object]]) -> None:
-    """Have the web UI's stop button call this instead. Source: locust/web.py, the route `/stop`."""
+    """Make the web UI's stop button call `stop`. Source: locust/web.py, the route `/stop`."""
     assert web_ui.app is not None  # noqa: S101 - it is served
     web_ui.app.view_functions["locust.stop"] = stop

@@ -1,1 +1,1 @@
-"""A scenario and a seed to who sends what when, and what that can show."""
+"""Turns a scenario and a seed into who sends what when, and what that can show."""

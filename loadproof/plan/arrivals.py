@@ -1,8 +1,8 @@
-"""The open model's plan: scenario, phases and seed to intended start times, block by block; pure.
+"""The open model's plan: turns scenario, phases and seed into intended start times, block by block; pure.
 
-A block is a slice of a phase that expects about `_BLOCK_ARRIVALS` arrivals. It has random numbers of its own: any
-block can be made without the others, every worker makes the same ones, and a day's plan needs no more memory than a
-minute's.
+A block is a slice of a phase with about `_BLOCK_ARRIVALS` expected arrivals. It has its own random numbers: any block
+can be generated without the others, every worker generates the same ones, and a plan for a day needs no more memory
+than one for a minute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 _BLOCK_ARRIVALS: Final = 1000
-"""Few enough to be made between two arrivals, within 0.2 ms; many enough to be made at 0.2 µs each."""
+"""Few enough to be generated between two arrivals, within 0.2 ms; many enough to cost only 0.2 µs each."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Arrivals:
     client: NDArray[np.int64]
 
     def of_worker(self, rank: int, workers: int) -> Arrivals:
-        """Those of the clients that this worker is: number `rank`, and each `workers`-th from there."""
+        """The arrivals of this worker's clients: number `rank` and every `workers`-th from there."""
         mine = self.client % workers == rank
         return Arrivals(self.time_s[mine], self.endpoint[mine], self.client[mine])
 
 
 class ArrivalPlan:
-    """All arrivals of a run: for each phase and endpoint the exact planned count, so that two runs compare.
+    """All arrivals of a run: the exact planned count for each phase and endpoint, so that two runs are comparable.
 
-    Given its count, a Poisson process is as many independent uniform points in the area under the rate; and the counts
-    of equal slices of that area are multinomial. Source: Ross, Introduction to Probability Models, conditional
-    distribution of the arrival times. Each endpoint's arrivals go to the clients in turn: of all ways to deal them this
-    one lets the most time pass before a client's next.
+    Given its count, a Poisson process is that many independent uniform points in the area under the rate, and the
+    counts of equal slices of that area are multinomial. Source: Ross, Introduction to Probability Models, conditional
+    distribution of the arrival times. Each endpoint's arrivals go to the clients in turn: of all ways to deal them,
+    this leaves the most time until a client's next arrival.
     """
 
     def __init__(self, scenario: Scenario, spans: Sequence[PhaseSpan], seed: int) -> None:
@@ -57,11 +57,11 @@ class ArrivalPlan:
         self._is_poisson = scenario.arrivals == "poisson"
         self._spans = spans
         self._seed = seed
-        # Endpoints begin their turns at different clients, or client 0 would get the first of each.
+        # Endpoints start with different clients; otherwise client 0 would get the first arrival of each.
         self._first_turns = np.arange(len(self.endpoints)) * self._clients // len(self.endpoints)
 
     def __iter__(self) -> Iterator[Arrivals]:
-        """The blocks, in the order of time; none is empty."""
+        """The blocks, in chronological order; none is empty."""
         dealt = np.zeros(len(self.endpoints), dtype=np.int64)
         level_rps = 0.0
         for number, span in enumerate(self._spans):
@@ -83,7 +83,7 @@ class ArrivalPlan:
         )
 
     def _blocks(self, phase: int, total: float) -> Iterator[list[NDArray[np.float64]]]:
-        """Per block and endpoint, sorted, by which part of the phase's arrivals (0-1) each comes."""
+        """Per block and endpoint, sorted: after which fraction (0-1) of the phase's arrivals each one comes."""
         random = np.random.default_rng((self._seed, phase))
         counts = apportion(round(total), self._shares).values()
         blocks = max(1, round(total / _BLOCK_ARRIVALS))
@@ -100,7 +100,7 @@ class ArrivalPlan:
 
 
 def _even(count: int, offset: float, block: int, blocks: int) -> NDArray[np.float64]:
-    """Those of `count` even steps, shifted by `offset` (0-1) of a step, that lie in this block."""
+    """Those of `count` even steps, shifted by `offset` (0-1) steps, that are in this block."""
     first, beyond = (int(np.ceil(count * edge / blocks - offset)) for edge in (block, block + 1))
     return (np.arange(first, beyond) + offset) / max(count, 1)
 

@@ -1,4 +1,4 @@
-"""A client's global index to all that the target knows it by: address, accounts and random choices."""
+"""Turns a client's global index into everything by which the target knows it: address, accounts and random choices."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ADDRESSES_PER_NET: Final = 250
 
 @dataclass(frozen=True)
 class Client:
-    """One identity that the target's limits see; the same for the same index, whatever runs beside it."""
+    """One identity that the target's limits see; the same for the same index, whatever else is running."""
 
     index: int
     address: str | None
-    """Source address, where clients differ by it."""
+    """Source address, if clients differ by it."""
     read_account: str
     """An account that nobody moves money to or from."""
     paying_accounts: tuple[str, str]
@@ -33,14 +33,14 @@ class Client:
     seed: int
 
     def random(self, of: str) -> random.Random:
-        """A fresh stream of this client's own choices; another one for each name."""
+        """A fresh stream of this client's own choices; a different one for each name."""
         return random.Random(f"{self.seed}/{self.index}/{of}")
 
 
 def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequence[str] | None = None) -> Client:
-    """The client of this index. Given account ids are shared out in threes; clients beyond them share.
+    """The client with this index. Given account ids are assigned in threes; clients beyond them share.
 
-    Sharing keeps what users rely on: nobody pays from or to an account whose balance somebody reads.
+    Sharing preserves what users rely on: nobody pays from or to an account whose balance somebody reads.
     """
     if account_ids is None:
         trio = [account_id(ACCOUNTS_PER_CLIENT * index + number) for number in range(ACCOUNTS_PER_CLIENT)]
@@ -57,25 +57,25 @@ def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequenc
 
 
 def source_address(index: int) -> str:
-    """An address of its own in 127.0.0.0/8, from 127.1.0.1 on; any of them reaches loopback on Linux."""
+    """A separate address in 127.0.0.0/8 for each index, from 127.1.0.1 on; on Linux all of them reach loopback."""
     net, host = divmod(index, _ADDRESSES_PER_NET)
     return f"127.{1 + net // 256}.{net % 256}.{host + 1}"
 
 
 def marks_of(index: int, clients: Clients, host: str) -> tuple[str | None, dict[str, str]]:
-    """Source address and headers by which a target at `host` tells the client of this index from others."""
+    """Source address and headers by which a target at `host` distinguishes the client with this index."""
     is_loopback = host == "localhost" or host.startswith("127.")
     address = source_address(index) if clients == "source-address" and is_loopback else None
     return address, {clients.header: f"client-{index}"} if isinstance(clients, HeaderClients) else {}
 
 
 def account_id(number: int) -> str:
-    """The embedded target's name of its n-th account."""
+    """The embedded target's name for its n-th account."""
     return f"acct-{number:06d}"
 
 
 def highest_client_index(scenario: Scenario) -> int:
-    """Of all clients that this scenario's users can be."""
+    """The highest index of all clients that this scenario's users can be."""
     if scenario.model == "open":
         return scenario.client_total - 1
     return scenario.client_total * len(scenario.mix) - 1

@@ -1,4 +1,4 @@
-"""Expected samples to the thresholds that so few of them can't decide, found before the run instead of after it."""
+"""Finds thresholds that the expected samples can't decide, before the run instead of after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
-    """A problem for each threshold that even a perfect target could not pass; `expected` by (phase, endpoint)."""
+    """A problem for each threshold that even a perfect target could not pass; `expected` is by (phase, endpoint)."""
     for index, threshold in enumerate(scenario.thresholds):
         place = f"{where} thresholds[{index}]"
         name = threshold.expectation.metric.name
@@ -52,7 +52,7 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
 
 
 def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
-    """Of the intervals that it is judged by."""
+    """The z of the intervals that the threshold is judged by."""
     window_s = threshold.expectation.window_s
     if window_s is None:
         return Z
@@ -63,7 +63,7 @@ def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
 def _left_to_chance(
     scenario: Scenario, threshold: Threshold, planned: float, z: float, *, where: str
 ) -> Iterator[Problem]:
-    """The poorest and the richest window of a perfect target have intervals, too."""
+    """Even a perfect target's poorest and richest windows have intervals."""
     expectation = threshold.expectation
     is_random = scenario.model == "open" and scenario.arrivals == "poisson"
     fewest, most = poisson_bounds(planned, z) if is_random else (planned, planned)
@@ -79,7 +79,7 @@ def _left_to_chance(
 
 
 def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:
-    """Recovery is looked for against a calm phase before the trigger, for some seconds in a row."""
+    """Recovery is compared with a calm phase before the trigger, for a number of consecutive seconds."""
     spans = plan_phases(scenario)
     (phase,) = scenario.phases_of(threshold)
     place = next(number for number, span in enumerate(spans) if span.name == phase)
@@ -93,7 +93,10 @@ def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> I
 
 
 def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:
-    """Requests that a threshold would read, in each window if it has one; of what the target holds one a second."""
+    """Requests that a threshold would read, per window if it has one.
+
+    For the target's resources, one sample per second.
+    """
     metric, window_s = threshold.expectation.metric, threshold.expectation.window_s
     durations = {phase.name: phase.duration_s for phase in scenario.phases}
     by_phase = {

@@ -1,4 +1,4 @@
-"""How many samples a threshold needs, and how sure an interval is: the numbers that plan and verdict share."""
+"""How many samples a threshold needs, and how confident an interval is: figures that plan and verdict share."""
 
 from __future__ import annotations
 
@@ -17,37 +17,40 @@ if TYPE_CHECKING:
 
 
 CALM_SECONDS: Final = 10
-"""Recovered is who is as before for so many seconds in a row; a shorter calm may be a pause between two waves."""
+"""A target has recovered after this many seconds in a row as before.
+
+A shorter calm may be a pause between two waves.
+"""
 DRIFT_BATCHES: Final = 6
-"""At least so many values make a trend."""
+"""The fewest values that make a trend."""
 SAMPLES_A_BATCH: Final = 5
-"""Of what the target holds."""
+"""Of the target's resources."""
 SAMPLES_OF_MEAN: Final = 30
 SAMPLES_BEYOND_QUANTILE: Final = 10
-"""A quantile needs so many samples beyond it, or its upper bound is one slow answer."""
+"""A quantile needs this many samples beyond it, or its upper bound is a single slow answer."""
 CONFIDENCE: Final = 0.95
 Z: Final = 1.959964
-"""Of a 95 % interval."""
+"""For a 95 % interval."""
 
 
 def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:
-    """How many windows these phases have; one begins each whole second."""
+    """How many windows these phases have; one begins at each whole second."""
     lengths = (math.floor(span.end_s) - math.ceil(span.start_s) for span in spans)
     return sum(max(0, length - math.ceil(window_s) + 1) for length in lengths)
 
 
 def confidence_of_each(windows: int) -> float:
-    """With which all of so many windows together are right with CONFIDENCE (Bonferroni)."""
+    """The confidence at which this many windows together are right with CONFIDENCE (Bonferroni)."""
     return 1 - (1 - CONFIDENCE) / max(windows, 1)
 
 
 def z_of(confidence: float) -> float:
-    """Standard errors on either side of a normal mean that hold so much (0-1): 1.96 for 0.95."""
+    """Standard errors on either side of a normal mean that contain this share (0-1): 1.96 for 0.95."""
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
-    """Of the expected number of independent events, of which so many were counted; a float, or an array of them.
+    """Bounds of the expected number of independent events if `count` were observed; a float or an array of them.
 
     Source: Wilson's score interval, in the limit of a small ratio.
     """
@@ -56,15 +59,15 @@ def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
 
 
 def samples_needed(expectation: Expectation, z: float = Z) -> int:
-    """The fewest samples by which a perfect target could pass, of a whole scope or of each window.
+    """The fewest samples with which a perfect target could pass, for a whole scope or for each window.
 
     A quantile q: n (1 - q) >= 10; in windows, a ratio of answers within the limit, too. A ratio: the Wilson bound at
-    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough to be nearly normal.
+    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough samples to be nearly normal.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
     metric = expectation.metric
     if metric.of is not None:
-        # Each of the batches has to tell its own value.
+        # Each of the batches needs a value of its own.
         inner = replace(expectation, metric=metric.of)
         return DRIFT_BATCHES * (SAMPLES_A_BATCH if metric.of.name in RESOURCES else samples_needed(inner, z))
     if metric.objective is not None:
@@ -80,5 +83,5 @@ def samples_needed(expectation: Expectation, z: float = Z) -> int:
 
 
 def _perfect(room: float, z: float) -> int:
-    """How many hits without a miss show that misses are fewer than this part."""
+    """How many hits without a miss show that misses are rarer than this share."""
     return math.floor(z**2 * (1 - room) / room) + 1 if 0 < room < 1 else 1

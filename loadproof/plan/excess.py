@@ -1,4 +1,4 @@
-"""A plan and declared limits to the limits that one of its clients would exceed; pure."""
+"""Compares a plan with declared limits: which of them one of its clients would exceed; pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
-"""Parts of their pace that closed-model users start with; these stand for all."""
+"""Fractions of their pace at which closed-model users start; these represent all of them."""
 _LOOK_AT_LEAST: Final = 100_000
-"""So many arrivals at once."""
+"""The fewest arrivals to process at once."""
 
 
 @dataclass(frozen=True)
 class Excess:
-    """A client that the plan lets exceed a declared limit; `sent` requests in the limit's period."""
+    """A client that the plan lets exceed a declared limit; `sent` counts requests within the limit's period."""
 
     endpoint: str
     limit: str
@@ -38,9 +38,9 @@ class Excess:
 def exceeded_limits(
     scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, str], seed: int
 ) -> list[Excess]:
-    """The declared limits ('60/min') that a client of this plan would exceed, each with its worst window.
+    """The declared limits ('60/min') that a client of this plan would exceed, each with its busiest window.
 
-    One shared address makes one client of all.
+    A single shared address makes all of them one client.
     """
     excesses = []
     for endpoint, limit in limits.items():
@@ -58,7 +58,7 @@ def exceeded_limits(
 
 
 def _busiest_of_turns(plan: ArrivalPlan, scenario: Scenario, endpoint: str, period_s: float) -> int:
-    """The most arrivals of one client in any window.
+    """The most arrivals of one client in any window of `period_s`.
 
     Clients take turns: of n arrivals in a row, the client of the last one has ⌊(n - 1) / clients⌋ + 1.
     """
@@ -92,7 +92,7 @@ def _busiest(times: NDArray[np.float64], period_s: float) -> int:
 
 
 def _paced(scenario: Scenario, spans: Sequence[PhaseSpan], endpoint: str) -> list[NDArray[np.float64]]:
-    """Sorted send times of clients that stand for all of the closed model's."""
+    """Sorted send times of clients that represent all of the closed model's."""
     every_s = scenario.mix[endpoint].every or math.inf
     times = [_paced_sends(spans, every_s, offset) for offset in _OFFSETS]
     if scenario.clients != "shared":
@@ -102,7 +102,7 @@ def _paced(scenario: Scenario, spans: Sequence[PhaseSpan], endpoint: str) -> lis
 
 
 def _paced_sends(spans: Iterable[PhaseSpan], every_s: float, offset: float) -> NDArray[np.float64]:
-    """What a closed-model user sends at most; `offset` (0-1) is the part of its pace that it starts with."""
+    """The most that a closed-model user sends; `offset` (0-1) is the fraction of its pace at which it starts."""
     parts = [
         np.array(span.bursts_s) if span.bursts_s else np.arange(span.start_s + offset * every_s, span.end_s, every_s)
         for span in spans

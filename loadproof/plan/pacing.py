@@ -12,23 +12,26 @@ if TYPE_CHECKING:
 
 
 class Due(NamedTuple):
-    """When a closed-model user sends next, and in which burst (from 1), `late` if it was busy at its instant."""
+    """When a closed-model user sends next, and in which burst (counted from 1).
+
+    `late` if it was busy at that moment.
+    """
 
     at_s: float
     burst: int | None = None
     late: bool = False
     is_setup: bool = False
-    """By an on_start or on_stop, outside the plan."""
+    """Sent by an on_start or on_stop, outside the plan."""
 
 
 NEVER: Final = Due(math.inf)
 
 
 def next_due(spans: Sequence[PhaseSpan], *, previous_s: float, now_s: float, every_s: float, offset_s: float) -> Due:
-    """When a user who last was due at `previous_s` and is free at `now_s` sends next.
+    """When a user who was last due at `previous_s` and is free at `now_s` sends next.
 
-    At most once in `every_s`; once at each burst, late if busy until then; not between bursts. After
-    a phase of bursts users go on at their own `offset_s`, so that they don't stay in step.
+    At most once per `every_s`; once at each burst, late if busy until then; not between bursts. After a phase of
+    bursts, users continue at their own `offset_s`, so that they don't stay in step.
     """
     due_s = max(previous_s + every_s, now_s)
     number = 0

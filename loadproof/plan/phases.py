@@ -1,4 +1,7 @@
-"""Scenario to phases, and what they ask of users and of whole runs; pure, and the same on every machine."""
+"""Turns a scenario into phases, and those into what they ask of users and of whole runs.
+
+Pure, the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 MADE_AHEAD_S: Final = 0.5
-"""Making users takes time, and workers have to hear of it."""
+"""Creating users takes time, and workers have to be told about them."""
 
 
 class PhaseSpan(Strict):
@@ -36,7 +39,7 @@ class PhaseSpan(Strict):
 
 
 def plan_phases(scenario: Scenario) -> list[PhaseSpan]:
-    """The phases one after the other, in seconds from the run's start; bursts in the middle of their intervals."""
+    """The phases in order, in seconds from the run's start; bursts are in the middle of their intervals."""
     spans: list[PhaseSpan] = []
     start_s = 0.0
     for phase in scenario.phases:
@@ -61,7 +64,10 @@ def plan_phases(scenario: Scenario) -> list[PhaseSpan]:
 
 
 def calm_before(spans: Sequence[PhaseSpan], place: int) -> int | None:
-    """The last measured phase of at most the same load ahead of this one, with another in between; None: no such."""
+    """The last measured phase before this one with at most the same load and another phase in between.
+
+    None if there is none.
+    """
     for number in range(place - 2, -1, -1):
         if not spans[number].warm_up and level(spans[number]) <= level(spans[place]):
             return number
@@ -69,12 +75,12 @@ def calm_before(spans: Sequence[PhaseSpan], place: int) -> int | None:
 
 
 def level(span: PhaseSpan) -> float:
-    """Its arrivals per second, or its users."""
+    """Its arrivals per second, or its number of users."""
     return float(span.rate_rps or span.users or 0)
 
 
 def phase_at(spans: Sequence[PhaseSpan], time_s: float) -> PhaseSpan:
-    """The phase of an intended start; the first and the last one reach beyond their ends."""
+    """The phase of an intended start; the first and last phases extend beyond their ends."""
     return next((span for span in spans if time_s < span.end_s), spans[-1])
 
 
@@ -91,7 +97,10 @@ def users_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
 
 
 def users_asked_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
-    """Users that the generator is told to have: a ramp goes by full seconds, in steps as high as their middle."""
+    """Users that the generator is told to have.
+
+    A ramp goes in one-second steps, each as high as the ramp at its middle.
+    """
     span = phase_at(spans, time_s)
     ramp_end_s = span.start_s + span.ramp_s
     if time_s >= ramp_end_s:
@@ -101,13 +110,13 @@ def users_asked_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
 
 
 def seconds_of(span: PhaseSpan) -> Iterator[tuple[int, float]]:
-    """Each second of the run that the phase has a part of, and how long that is, in s."""
+    """Each second of the run that overlaps the phase, and for how long, in s."""
     for second in range(math.floor(span.start_s), math.ceil(span.end_s)):
         yield second, min(second + 1, span.end_s) - max(second, span.start_s)
 
 
 def users_made_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
-    """Users that are there: those of a higher step come ahead of it, and wait for it."""
+    """Users that exist: those of a higher step are created ahead of it, and wait for it."""
     return max(users_asked_at(spans, time_s), users_asked_at(spans, time_s + MADE_AHEAD_S))
 
 
@@ -128,7 +137,7 @@ def changes_of(spans: Sequence[PhaseSpan]) -> list[float]:
 
 
 def step_ahead(spans: Sequence[PhaseSpan], steps: Sequence[float], time_s: float) -> float:
-    """The step that a user who is made now was made for: the next one, if that is why; else now."""
+    """The step for which a user created now was created: the next one, if it is due to that; otherwise now."""
     now = users_asked_at(spans, time_s)
     ahead = itertools.takewhile(lambda step: step <= time_s + MADE_AHEAD_S, steps[bisect_right(steps, time_s) :])
     return next((step for step in ahead if users_asked_at(spans, step) > now), time_s)
@@ -141,7 +150,7 @@ def expected_arrivals(span: PhaseSpan, level_rps: float) -> float:
 
 
 def most_requests_within(scenario: Scenario, spans: Sequence[PhaseSpan], window_s: float) -> float:
-    """The most requests to expect in so many seconds of the run, each phase at its highest rate; never too few."""
+    """The most requests to expect in a window of this many seconds, each phase at its highest rate; never too few."""
     expected = expected_requests(scenario, spans)
     rates = []
     for span in spans:
@@ -152,12 +161,12 @@ def most_requests_within(scenario: Scenario, spans: Sequence[PhaseSpan], window_
         overlaps_s = [min(span.end_s, begin_s + window_s) - max(span.start_s, begin_s) for span in spans]
         return sum(rate * max(0.0, overlap_s) for rate, overlap_s in zip(rates, overlaps_s, strict=True))
 
-    # The most is where the window begins or ends with a phase.
+    # The maximum is where the window begins or ends with a phase.
     return max(within(begin_s) for span in spans for begin_s in (span.start_s, span.end_s - window_s))
 
 
 def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tuple[str, str], float]:
-    """Requests to expect per (phase, endpoint) from a target that answers at once."""
+    """Requests to expect per (phase, endpoint) from a target that answers immediately."""
     expected: dict[tuple[str, str], float] = {}
     level = 0.0
     for span in spans:

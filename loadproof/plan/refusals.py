@@ -1,4 +1,4 @@
-"""A plan to where a target could refuse what it is asked without breaking a threshold: told, for it may be meant so."""
+"""Finds where a target could refuse requests without breaking a threshold: reported, because it may be intended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
-    """Measured phases without a goodput threshold, and traffic that all of them have room to lose; a line each.
+    """Measured phases without a goodput threshold, and traffic that every threshold leaves room to lose; a line each.
 
     `expected` are requests by (phase, endpoint).
     """
@@ -42,7 +42,7 @@ def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, 
 def _has_room(
     scenario: Scenario, threshold: Threshold, endpoint: str, expected: Mapping[tuple[str, str], float]
 ) -> bool:
-    """Whether it holds where the rest is answered as planned."""
+    """Whether the threshold still holds if everything else is answered as planned."""
     expectation, phases = threshold.expectation, scenario.phases_of(threshold)
     planned = {
         name: sum(expected.get((phase, name), 0.0) for phase in phases) for name in scenario.endpoints_of(threshold)

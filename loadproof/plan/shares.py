@@ -1,4 +1,4 @@
-"""A number of users to whole numbers per kind and per worker."""
+"""Divides a number of users into whole numbers per kind and per worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """`total` split by shares into whole numbers that add up to it, by largest remainder."""
+    """`total` split by shares into whole numbers that add up to it, by the largest-remainder method."""
     exact = {name: total * share for name, share in shares.items()}
     counts = {name: int(value) for name, value in exact.items()}
     left = total - sum(counts.values())

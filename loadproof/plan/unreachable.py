@@ -1,4 +1,7 @@
-"""A plan to what in its scenario it never comes to: users that are in no phase, and rates beyond what is planned."""
+"""Finds what a scenario asks for but its plan never reaches.
+
+Users that are in no phase, and rates above the planned ones.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _COUNTED: Final = frozenset({"goodput", "throughput", "count"})
 
 
 def kinds_without_users(scenario: Scenario, *, where: str) -> Iterator[Problem]:
-    """In the closed model, whose few users may leave none for a small share."""
+    """In the closed model, where few users may leave none for a small share."""
     shares = {name: mix.share for name, mix in scenario.mix.items()}
     users = [apportion(phase.users, shares) for phase in scenario.phases if phase.users is not None]
     for name, share in shares.items():
@@ -30,7 +33,7 @@ def kinds_without_users(scenario: Scenario, *, where: str) -> Iterator[Problem]:
 def rates_beyond_plan(
     scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str
 ) -> Iterator[Problem]:
-    """Of thresholds that ask for more than is planned, where each task is one request; `expected` as planned."""
+    """Thresholds that ask for more than is planned, if each task sends one request; `expected` is as planned."""
     for index, threshold in enumerate(scenario.thresholds):
         expectation = threshold.expectation
         if expectation.metric.name not in _COUNTED or expectation.of_baseline or expectation.window_s is not None:
@@ -44,14 +47,14 @@ def rates_beyond_plan(
 
 
 def _most(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:
-    """Requests, or requests per second, if all goes well."""
+    """Requests, or requests per second, if everything goes well."""
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
-    # Answers count where they come, which may be phases later.
+    # Answers count where they arrive, possibly phases later.
     asking = scenario.phases if threshold.expectation.metric.name == "throughput" else phases
     planned = sum(
         expected.get((phase.name, endpoint), 0.0) for phase in asking for endpoint in scenario.endpoints_of(threshold)
     )
-    # A user may come to one turn more than its pace on average; of arrivals whole numbers are planned.
+    # A user may get one turn more than its pace on average; planned arrivals are whole numbers.
     planned += sum(phase.users or 0 for phase in asking) + len(asking) * len(scenario.endpoints_of(threshold))
     if threshold.expectation.metric.dimension is Dimension.COUNT:
         return planned

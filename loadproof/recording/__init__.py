@@ -1,1 +1,1 @@
-"""Requests as they end, to rows of the run directory."""
+"""Turns requests into rows of the run directory as they end."""

@@ -1,4 +1,4 @@
-"""What the process with the run directory announces to the one that started it: a line of JSON a message, on a pipe."""
+"""What the process with the run directory announces to its parent: one line of JSON per message, on a pipe."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Tick:
 
 @dataclass(frozen=True)
 class PlanIsOver:
-    """All was sent and answered; what follows is the end."""
+    """Everything was sent and answered; only the shutdown follows."""
 
 
 @dataclass(frozen=True)
 class StopAsked:
-    """Somebody stopped the run at the generator itself, which ends in order."""
+    """Somebody stopped the run at the generator itself, which ends cleanly."""
 
     where: str
 
 
 @dataclass(frozen=True)
 class DiskFull:
-    """The run directory takes no more, and the generator ends."""
+    """The run directory is full, and the generator ends."""
 
     reason: str
 
@@ -71,12 +71,12 @@ _KINDS: Final = {kind.__name__: kind for kind in get_args(Announcement)}
 
 
 def line_of(announcement: Announcement) -> bytes:
-    """With its newline; `announcement_of` is its inverse."""
+    """Including its newline; the inverse of `announcement_of`."""
     return json.dumps({"kind": type(announcement).__name__, **asdict(announcement)}).encode() + b"\n"
 
 
 def announcement_of(line: bytes) -> Announcement:
-    """A whole line of the same version's `line_of`."""
+    """The announcement in a complete line, written by the same version's `line_of`."""
     fields = json.loads(line)
     announcement: Announcement = _KINDS[fields.pop("kind")](**fields)
     return announcement

@@ -1,9 +1,9 @@
-"""What time it is, and waiting for it: all that makes, follows and records the load asks here.
+"""Time, and waiting: everything that generates, watches and records the load uses this clock.
 
-Transport and signing ask the system themselves, of one exchange each: `http/` works without the rest of the generator.
+Transport and signing ask the system directly, for one exchange each: `http/` works without the rest of the generator.
 
-They take a clock when they are made, so that tests and simulations can give them one that moves only when it is told to
-(`simulation/clock.py`). Greenlets begin, wait for each other and end by gevent either way.
+They receive a clock when they are created, so tests and simulations can pass one that only moves when told to
+(`simulation/clock.py`). Either way, greenlets start, wait for each other and end through gevent.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """One process's."""
+    """The clock of one process."""
 
     def now_s(self) -> float:
-        """Seconds since some moment of this machine's own; never set back."""
+        """Seconds since an arbitrary moment on this machine; never goes back."""
 
     def unix_s(self) -> float:
-        """The wall clock's time, which other machines understand, and which may be ahead of theirs."""
+        """The wall clock's time, which other machines understand, but which may be ahead of theirs."""
 
     def sleep(self, seconds: float) -> None:
-        """Let others run for so long; 0: those that can run now."""
+        """Let others run for this long; 0: only those that can run now."""
 
     def vitals(self) -> Reading:
-        """How this process and its machine stand now."""
+        """The current state of this process and its machine."""
 
 
 class SystemClock:
     """The machine's own."""
 
-    # The functions themselves: asking for the time costs what it costs.
+    # The functions themselves: reading the time costs no extra call.
     now_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)
     vitals = staticmethod(vitals.read)

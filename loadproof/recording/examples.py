@@ -1,4 +1,4 @@
-"""Failed requests to one example of each kind of error: what was asked, how the answer began, and no secrets."""
+"""Keeps one example of each kind of error: what was requested and how the answer began, without secrets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Request
 
 MOST_KINDS: Final = 50
-"""Of errors that have an example; a target that words each error differently fills no disk."""
+"""Kinds of error that have an example; a target that words each error differently must not fill the disk."""
 _SHOWN_CHARACTERS: Final = 200
 _READ_CHARACTERS: Final = 4_000
-"""Of a body: a secret may begin in what is shown, and end beyond it."""
+"""Of a body: a secret may begin in the part that is shown and end beyond it."""
 _HIDDEN: Final = "***"
 _OPEN_HEADERS: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
-"""Whose values are no secrets."""
+"""Headers whose values are not secret."""
 _SHORTEST_SECRET: Final = 8
 _PARTS: Final = re.compile(r"[\s,;=]+")
 _BEARER: Final = re.compile(r"\b(bearer|basic)\s+[^\s\"',;]+", re.IGNORECASE)
@@ -27,24 +27,24 @@ _NAMED: Final = re.compile(
     r"(\\?\"(?:[^\"\\]|\\.)*\\?\"?|[^\s,;&}]+)",
     re.IGNORECASE,
 )
-"""What stands behind a name that secrets have: in JSON, in headers, in a query."""
+"""The value after a name that is typical for secrets: in JSON, in headers, in a query."""
 
 
 class Example(NamedTuple):
-    """A request that ended in an error of its kind, of which it was the first; texts are shortened."""
+    """The first request that ended in an error of its kind; texts are shortened."""
 
     endpoint: str
     error: str
     request: str
     """Its method and path."""
     status: int | None
-    """None where there was no answer."""
+    """None if there was no answer."""
     body: str
     """How the answer's began."""
 
 
 class Examples:
-    """One a process: the first request of each kind of error. `hide` takes what the target file keeps secret out."""
+    """One per process: the first request of each kind of error. `hide` removes what the target file keeps secret."""
 
     def __init__(self, hide: Callable[[str], str]) -> None:
         self._hide = hide
@@ -52,7 +52,7 @@ class Examples:
         self._new: list[Example] = []
 
     def see(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
-        """A request that ended so."""
+        """Note a request that ended in an error."""
         kind = endpoint, str(error)
         if kind in self._seen or len(self._seen) >= MOST_KINDS:
             return
@@ -63,7 +63,7 @@ class Examples:
         self._new.append(Example(*kind, f"{request.method} {path}", answer.status if answer else None, body))
 
     def take(self) -> list[Example]:
-        """Those since the last time."""
+        """Those since the last call."""
         new, self._new = self._new, []
         return new
 
@@ -80,7 +80,7 @@ class Examples:
 
 
 def _sent_secrets(request: Request) -> Iterator[str]:
-    """What the request's own headers told, a signature say, and each part of it; the longest first."""
+    """What the request's own headers revealed, such as a signature, and each part of it; the longest first."""
     for name, value in request.headers.items():
         if name.lower() not in _OPEN_HEADERS:
             parts = {value, *_PARTS.split(value)}

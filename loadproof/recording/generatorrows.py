@@ -1,4 +1,4 @@
-"""Seconds that are over to rows of generator.csv: how a process did, and for how long."""
+"""Turns completed seconds into rows of generator.csv: the state of a process, and for how long."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
     from loadproof.recording.vitals import Reading
 
 _EARLY_S: Final = 0.01
-"""Who wakes so little before a second is over has slept through it."""
+"""Waking this little before the end of a second counts as having slept through it."""
 
 
 class GeneratorRows:
-    """A row a second up to the plan's end; that of the last one is kept until all is counted that comes after it."""
+    """A row per second up to the plan's end; the last one is kept until everything that follows it is counted."""
 
     def __init__(self, worker: str, end_s: float, read_vitals: Callable[[], Reading]) -> None:
         self._worker = worker
         self._end_s = end_s
-        """No second is told beyond it: what stops the users is no part of the run."""
+        """No second is reported beyond it: stopping the users is not part of the run."""
         self._vitals = VitalsClock(read_vitals)
         self._taken_s = 0.0
-        """Until when seconds are told."""
+        """Until when seconds have been reported."""
         self._last_row: GeneratorRow | None = None
 
     def second_ends_s(self, now_s: float) -> float:
-        """When the second that is running is over: at the next full one, or at the plan's end."""
+        """When the current second is over: at the next full one, or at the plan's end."""
         full_s = math.floor(now_s + _EARLY_S) + 1.0
         return min(full_s, self._end_s) if now_s < self._end_s - _EARLY_S else full_s
 
     def has_begun(self, now_s: float) -> bool:
-        """A second is over."""
+        """At least one second is over."""
         return now_s >= min(1.0, self._end_s) - _EARLY_S
 
     def end_early(self, now_s: float) -> None:
-        """The last second ends now: from here on users are stopped."""
+        """The last second ends now, because users are about to be stopped."""
         self._end_s = min(self._end_s, now_s)
 
     def begin(self, now_s: float) -> None:
-        """What the process did before is no part of the first second, but what it sent is."""
+        """What the process did before is not part of the first second, but what it sent is."""
         self._vitals.since_last()
         self._taken_s = max(0.0, now_s)
 
     def row(self, done: Second, tables: Tables, now_s: float, users: int, *, last: bool) -> GeneratorRow | None:
-        """Of a second that is over; None of one that is kept, or of no length."""
+        """The row of a second that is over; None if it is kept, or has no length."""
         if self._last_row is not None:
             self._last_row = _with_more(self._last_row, done, tables)
             return self._last_row if last else None

@@ -1,7 +1,7 @@
-"""Finished requests to Locust's own statistics, once a second instead of one by one, where nobody else listens.
+"""Feeds finished requests into Locust's own statistics, once a second instead of one by one, if nobody else listens.
 
-Locust's event and its statistics take 11 µs a request. Many at once are one entry that Locust's statistics are extended
-by, as a master extends its own by its workers'.
+Locust's event and its statistics take 11 µs per request. Many requests become one entry that Locust's statistics are
+extended by, as a master extends its own by its workers'.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LocustStatistics:
     def add(
         self, name: str, method: str, *, response_s: NDArray[np.float64], ended_ago_s: NDArray[np.float64], length: int
     ) -> None:
-        """Requests that succeeded: how long each took, how long ago each ended, and the bytes of all bodies."""
+        """Add requests that succeeded: how long each took, how long ago each ended, and the bytes of all bodies."""
         entry = locust_stats.StatsEntry(self._environment.stats, name, method)
         response_ms = response_s * 1000
         ended_s = time.time() - ended_ago_s
@@ -42,7 +42,7 @@ class LocustStatistics:
         entry.total_response_time = float(response_ms.sum())  # type: ignore[assignment]  # Locust's are fractions too
         entry.min_response_time = float(response_ms.min())  # type: ignore[assignment]
         entry.max_response_time = float(response_ms.max())  # type: ignore[assignment]
-        # Locust rounds, in a function that users may replace.
+        # Locust rounds with a function that users may replace.
         entry.response_times = Counter(map(locust_stats.bucket_response_time, response_ms.tolist()))
         seconds, counts = np.unique(ended_s.astype(np.int64), return_counts=True)
         entry.num_reqs_per_sec = dict(zip(seconds.tolist(), counts.tolist(), strict=True))

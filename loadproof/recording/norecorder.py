@@ -1,4 +1,4 @@
-"""Stands in for a Recorder where no run directory is kept."""
+"""Stands in for a Recorder if no run directory is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NoRecorder:
-    """Plain `locust -f locustfiles`, and a dry run."""
+    """For plain `locust -f locustfiles`, and a dry run."""
 
     in_flight = 0
     feeds_locust = False

@@ -1,4 +1,4 @@
-"""Requests as they end to one report a second: interval cells and the generator's own health."""
+"""Turns requests, as they end, into one report per second: interval cells and the generator's own health."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from loadproof.recording.second import Kind, Moments, Tables
 
 _PROBE_S: Final = 0.05
-"""How often the event loop is asked how late it is."""
+"""How often the event loop's delay is checked."""
 
 
 class Recorder:
-    """One a process that sends. Every request begun ends in exactly one of `finished`, `unsent` and `abandoned`."""
+    """One per process that sends. Every request started ends in exactly one of `finished`, `unsent` and `abandoned`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Recorder:
         clock: Clock = SYSTEM_CLOCK,
         hide: Callable[[str], str] = str,
     ) -> None:
-        """`hide` takes out of an answer's text what the target file keeps secret."""
+        """`hide` removes from an answer's text what the target file keeps secret."""
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
@@ -53,15 +53,15 @@ class Recorder:
         self._worker = worker
         self._clock = clock
         self.start_s = clock.now_s()
-        """Second 0 of the run, monotonic."""
+        """Second 0 of the run, in monotonic seconds."""
         self._statistics: LocustStatistics | None = None
         self.feeds_locust = False
-        """Locust's statistics have the requests that succeed from here, and need no event for each."""
+        """Locust's statistics receive successful requests from here, and need no event for each."""
         self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self.yielding = 0
-        """Users who have their answer, and let others run before they go on: they are not free yet."""
+        """Users who have their answer and let others run before they continue: they are not free yet."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
         self._examples = Examples(hide)
         self.user_time = UserTime(spans)
@@ -71,12 +71,12 @@ class Recorder:
         return self._in_flight
 
     def feed(self, statistics: LocustStatistics) -> None:
-        """From now on, as long as nothing but these statistics listens to Locust's request event."""
+        """From now on, as long as only these statistics listen to Locust's request event."""
         self._statistics = statistics
         self.feeds_locust = statistics.are_alone
 
     def started(self, burst: int | None = None) -> None:
-        """A request is on its way."""
+        """A request was started."""
         second = self._second
         second.sent += 1
         self._in_flight += 1
@@ -87,10 +87,10 @@ class Recorder:
             burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
-        """The request's last byte came, or it failed. `due` is in seconds from the run's start."""
+        """The request's last byte arrived, or it failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         rows = self._second.setup_rows if due.is_setup else self._second.rows
-        # In the order of Moments: making one would be a call more for each request.
+        # In the order of Moments: creating one would be an extra call per request.
         rows[endpoint, method, outcome].extend(
             (
                 due.at_s,
@@ -106,7 +106,7 @@ class Recorder:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
     def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
-        """Beside `finished`: what an example of its kind is made of."""
+        """Called in addition to `finished`: what an example of its kind is made from."""
         self._examples.see(endpoint, request, answer, error)
 
     def abandoned(self, endpoint: str, due: Due) -> None:
@@ -116,15 +116,15 @@ class Recorder:
         self._count(endpoint, due, "abandoned")
 
     def sent_nothing(self, endpoint: str, due: Due) -> None:
-        """A task is over that had this turn, and made no request."""
+        """A task that had this turn is over and sent no request."""
         self._count(endpoint, due, SENT_NOTHING)
 
     def followed(self, endpoint: str, due: Due) -> None:
-        """A request begins that is not its turn's first: of turns and arrivals it is none."""
+        """A request that is not its turn's first begins: it counts as no turn or arrival."""
         self._count(endpoint, due, FOLLOWED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
-        """It was begun, and this machine had nothing left to send it with: which of rundir's wants."""
+        """A request was started, but this machine had nothing left to send it with; `want` is one of rundir's wants."""
         self._in_flight -= 1
         self._count(endpoint, due, WANTS[want])
 
@@ -136,11 +136,11 @@ class Recorder:
         self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        """It was sent a second time, and ended so."""
+        """It was sent a second time, and ended like this."""
         self._count(endpoint, due, REPEATED, outcome)
 
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
-        """Its answer, which counts as invalid, is one that loadproof doesn't read; told with its response time."""
+        """Its answer, which counts as invalid, is one that loadproof doesn't read; recorded with its response time."""
         bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
         self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
 
@@ -149,12 +149,12 @@ class Recorder:
         self._count(endpoint, Due(intended_s), became, Outcome.THROTTLED)
 
     def _count(self, endpoint: str, due: Due, series: str, outcome: str = "", bucket: int = 0) -> None:
-        """One more of what has no row of moments, in the second and phase of its turn."""
+        """Add one to something that has no row of moments, in the second and phase of its turn."""
         phase = SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
         self._second.cells[max(0, int(due.at_s)), phase, endpoint, outcome, series, bucket] += 1
 
     def probe_event_loop(self) -> None:
-        """Watch for ever how late a short timer fires; runs in a greenlet of its own."""
+        """Measure forever how late a short timer fires; runs in a greenlet of its own."""
         while True:
             asked_s = self._clock.now_s()
             self._clock.sleep(_PROBE_S)
@@ -162,15 +162,15 @@ class Recorder:
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
     def second_ends_s(self, now_s: float) -> float:
-        """When the second that is running is over: at the next full one, or at the plan's end."""
+        """When the current second is over: at the next full one, or at the plan's end."""
         return self._generator_rows.second_ends_s(now_s)
 
     def end_early(self, now_s: float) -> None:
-        """The last second ends now: from here on users are stopped."""
+        """The last second ends now, because users are about to be stopped."""
         self._generator_rows.end_early(now_s)
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
-        """What came since the last time; when a second is over, and once more in the end with the bursts."""
+        """What was recorded since the last call: one per second, and a last one with the bursts."""
         is_over = last or self._generator_rows.has_begun(now_s)
         if is_over:
             done, self._second = self._second, Second(peak_in_flight=self._in_flight)
@@ -199,7 +199,7 @@ class Recorder:
         )
 
     def _begin_first_second(self, now_s: float) -> None:
-        """The making of users is no delay; what was sent in the first moments is the first second's."""
+        """Creating the users is not a delay; what was sent in the first moments belongs to the first second."""
         if now_s < 0.5:
             self._second.loop_delay_s = 0.0
             self._generator_rows.begin(now_s)
@@ -237,5 +237,5 @@ class Recorder:
         self.feeds_locust = self._statistics.are_alone
 
     def _let_others_run(self) -> None:
-        """A second's work in one piece would make arrivals late by milliseconds."""
+        """Processing a second in one piece would delay arrivals by milliseconds."""
         self._clock.sleep(0)

@@ -1,4 +1,4 @@
-"""What a worker reports once a second, and what it saw of bursts."""
+"""What a worker reports once a second, and what it observed of bursts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class SecondReport:
-    """What one worker measured since its last report: lists and numbers only, to pass between machines."""
+    """What one worker has measured since its last report: lists and numbers only, to be passed between machines."""
 
     worker: str
     now_s: float
@@ -23,14 +23,14 @@ class SecondReport:
     generator: Sequence[Any] | None
     """A row of `GeneratorRow`; None before second 0 is over."""
     bursts: Sequence[Sequence[Any]]
-    """Fields of `BurstSeen`, of the bursts so far; only in the last report."""
+    """Fields of `BurstSeen`, for the bursts so far; only in the last report."""
     failures: Sequence[Sequence[Any]] = field(default_factory=list)
     """Fields of `Example`: the first request of each kind of error."""
 
 
 @dataclass
 class BurstSeen:
-    """One burst as its senders saw it; of several workers, merged."""
+    """One burst as its senders observed it, merged over several workers."""
 
     burst: int
     first_s: float = math.inf
@@ -46,7 +46,7 @@ class BurstSeen:
         self.late += late
 
     def merge(self, other: BurstSeen) -> None:
-        """Workers peak at nearly the same time, so that their sum bounds the common peak from above."""
+        """Workers peak at nearly the same time, so their sum is an upper bound of the common peak."""
         self.first_s = min(self.first_s, other.first_s)
         self.last_s = max(self.last_s, other.last_s)
         self.sent += other.sent

@@ -1,4 +1,4 @@
-"""Reports of all workers to the files of the run directory, and to whoever watches the run."""
+"""Writes the reports of all workers to the files of the run directory, and announces progress to whoever watches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _QUANTILE: Final = 0.95
 
 
 class RunWriter:
-    """One a run. Reports may come from any worker in any order: cells with equal keys add up."""
+    """One per run. Reports may come from any worker in any order: cells with equal keys add up."""
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
         self.path = run
@@ -44,7 +44,7 @@ class RunWriter:
         self._progress_fd = os.environ.get(variables.PROGRESS_FD)
 
     def write(self, report: SecondReport) -> None:
-        """Append what a worker measured; OSError when the disk is full."""
+        """Append what a worker measured; OSError if the disk is full."""
         if report.cells:
             append_intervals(self.path / files.INTERVALS, report.cells)
         if report.generator is not None:
@@ -64,7 +64,7 @@ class RunWriter:
             self._keep_example(report.now_s, example)
 
     def _keep_example(self, now_s: float, example: Example) -> None:
-        """Of the workers' examples of one kind the first."""
+        """Of several workers' examples of one kind, the first is kept."""
         kind = example.endpoint, example.error
         if kind in self._failures or len(self._failures) >= MOST_KINDS:
             return
@@ -72,7 +72,7 @@ class RunWriter:
         self.event(now_s, "failure", json.dumps(example._asdict()))
 
     def tick(self, now_s: float) -> None:
-        """Once a second: note a new phase, and tell who watches how it goes."""
+        """Once a second: note a new phase, and announce progress."""
         phase = phase_at(self._spans, now_s).name
         if now_s >= 0 and phase != self._phase:
             self._phase = phase
@@ -94,7 +94,7 @@ class RunWriter:
         )
 
     def close(self) -> None:
-        """Write the bursts that were seen."""
+        """Write the observed bursts."""
         for _, burst in sorted(self._bursts.items()):
             detail = {
                 "burst": burst.burst,
@@ -109,18 +109,18 @@ class RunWriter:
         files.append_rows(self.path / files.EVENTS, [EventRow(time_s, kind, detail)])
 
     def announce(self, announcement: Announcement) -> None:
-        """Tell who started this process, if somebody watches."""
+        """Tell the process that started this one, if it still listens."""
         if self._progress_fd is None:
             return
         try:
             os.write(int(self._progress_fd), line_of(announcement))
         except OSError:
-            # Nobody watches any more; the files are what counts.
+            # Nobody listens any more; the files are what counts.
             self._progress_fd = None
 
 
 def _quantile_s(buckets: Counter[int]) -> float:
-    """The 95th percentile of a sparse histogram; 0 of an empty one."""
+    """The 95th percentile of a sparse histogram; 0 if it is empty."""
     left = _QUANTILE * buckets.total()
     for bucket in sorted(buckets):
         left -= buckets[bucket]

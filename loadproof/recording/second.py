@@ -1,4 +1,4 @@
-"""What came up in the second that is running, and its finished requests as columns."""
+"""What has occurred in the current second, and its finished requests as columns."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ CellKey = tuple[int, str, str, str, str, int]
 
 
 class Moments(NamedTuple):
-    """Of finished requests of one kind, an array of equal length for each column; `Recorder.finished` has its order."""
+    """Finished requests of one kind, as arrays of equal length; `Recorder.finished` uses the same order."""
 
     due_s: NDArray[np.float64]
     """The intended start, from the run's start."""
     began_s: NDArray[np.float64]
-    """Beginning to connect or to send, from the run's start."""
+    """When connecting or sending began, from the run's start."""
     sent_s: NDArray[np.float64]
     """From the run's start."""
     connect_s: NDArray[np.float64]
-    """How long connecting took; 0 where there was none."""
+    """How long connecting took; 0 if the request didn't connect."""
     first_byte_s: NDArray[np.float64]
-    """From sending to the answer's first byte; 0 where there was none."""
+    """From sending to the answer's first byte; 0 if there was none."""
     ended_s: NDArray[np.float64]
     """From the run's start."""
     body_bytes: NDArray[np.float64]
@@ -47,7 +47,7 @@ def _rows() -> defaultdict[Kind, array[float]]:
 
 @dataclass
 class Second:
-    """Filled while it runs, request by request."""
+    """Filled request by request while it runs."""
 
     loop_delay_s: float = 0.0
     """The worst so far."""
@@ -56,15 +56,15 @@ class Second:
     dropped: int = 0
     abandoned: int = 0
     rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
-    """Of finished requests, a request's Moments after the other's; `began_s`, `sent_s` and `ended_s` are monotonic."""
+    """Of finished requests, one request's Moments after another; `began_s`, `sent_s` and `ended_s` are monotonic."""
     setup_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
-    """Likewise, of what `on_start` and `on_stop` sent."""
+    """The same for what `on_start` and `on_stop` sent."""
     cells: Counter[CellKey] = field(default_factory=Counter)
     """Of the few that have no moments."""
 
 
 def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
-    """Rows of a second as columns; `start_s` is the run's start, monotonic."""
+    """Rows of a second as columns; `start_s` is the run's start, in monotonic seconds."""
     tables = {}
     for kind, values in rows.items():
         moments = Moments(*np.frombuffer(values).reshape(-1, len(Moments._fields)).T.copy())
@@ -75,7 +75,10 @@ def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
 
 
 def lag_p99_s(tables: Tables) -> float:
-    """The 99th percentile of start lag: the smallest that at least 99 % of them don't exceed; 0 of nothing."""
+    """The 99th percentile of start lag in s: the smallest that at least 99 % don't exceed.
+
+    0 if there were no requests.
+    """
     if not tables:
         return 0.0
     lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()])

@@ -1,8 +1,8 @@
-"""Time stamps of messages both ways to how far another machine's clock is ahead; pure.
+"""Determines from the timestamps of messages in both directions how far another machine's clock is ahead; pure.
 
-A message is never there before it was sent: what it seems to take is its way plus the other clock's lead in one
-direction, and minus it in the other. The shortest of each direction have the least way in them.
-Source: RFC 5905 (NTP), section 8, with the minimum as its clock filter.
+A message never arrives before it was sent: the time it seems to take is its transit time plus the other clock's lead in
+one direction, and minus it in the other. The shortest in each direction contain the least transit time. Source: RFC
+5905 (NTP), section 8, with the minimum as its clock filter.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import math
 
 
 class Skew:
-    """Of one other machine."""
+    """The skew of one other machine's clock."""
 
     def __init__(self) -> None:
         self._shortest_out_s = math.inf
         self._shortest_back_s = math.inf
 
     def out(self, seemed_s: float) -> None:
-        """A message from here: their clock on arrival − ours on sending."""
+        """A message sent from here: their clock on arrival − ours on sending, in s."""
         self._shortest_out_s = min(self._shortest_out_s, seemed_s)
 
     def back(self, seemed_s: float) -> None:
-        """A message from there: our clock on arrival − theirs on sending."""
+        """A message received here: our clock on arrival − theirs on sending, in s."""
         self._shortest_back_s = min(self._shortest_back_s, seemed_s)
 
     @property
     def ahead_s(self) -> float:
-        """By how much their clock is ahead, as far as it is beyond doubt; 0 until both directions were seen.
+        """By how much their clock is ahead in s, as far as it is beyond doubt; 0 until both directions were seen.
 
-        The doubt is half of the shortest way there and back.
+        The uncertainty is half of the shortest round trip.
         """
         ways_s = self._shortest_out_s + self._shortest_back_s
         if not math.isfinite(ways_s):

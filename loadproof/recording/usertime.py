@@ -1,7 +1,7 @@
-"""What users' time went to, to cells of the intervals: who was there, what was lost of it, which turns were never sent.
+"""Turns where users' time went into interval cells: who was present, what was lost, and which turns were never sent.
 
-The closed model plans turns in user-seconds: so many users, each for so long. A user who is there either waits for its
-turn, waits for an answer, or has backed off; what is missing from that is the generator's own.
+The closed model plans turns in user-seconds: a number of users, each for a time. A user who is present either waits for
+its turn, waits for an answer, or has backed off; the rest is the generator's own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _Key = tuple[int, str, str, str, str]
 
 
 class _Overruns:
-    """What turns that were too long cost within one second of a phase without bursts.
+    """What overlong turns cost within one second of a phase without bursts.
 
-    Saturated users add to the same one again and again; working it out for each turn would take a tenth of their time.
+    Saturated users add to the same second again and again; computing it for each turn would take a tenth of their time.
     """
 
     def __init__(self, second: int = 0, span: PhaseSpan | None = None) -> None:
@@ -38,19 +38,19 @@ class _Overruns:
 
 
 class UserTime:
-    """One a process. Times are seconds from the run's start; what is before it or beyond the plan doesn't count."""
+    """One per process. Times are seconds from the run's start; time before it or beyond the plan doesn't count."""
 
     def __init__(self, spans: Sequence[PhaseSpan]) -> None:
         self._spans = spans
         self._bursts = [(at_s, span) for span in spans for at_s in span.bursts_s]
         self._overruns = _Overruns()
         self._users: Counter[str] = Counter()
-        """By endpoint, of those who are there."""
+        """By endpoint, the number of users present."""
         self._counted_s = 0.0
-        """Until when their time is counted."""
+        """Until when their time has been counted."""
         self._amounts: defaultdict[_Key, float] = defaultdict(float)
         self._left_over: defaultdict[tuple[str, str, str], float] = defaultdict(float)
-        """Of endpoint, outcome and series: what rounding to whole numbers has not told yet."""
+        """By endpoint, outcome and series: what rounding to whole numbers has left over."""
 
     def came(self, endpoint: str, now_s: float) -> None:
         self.count_until(now_s)
@@ -67,15 +67,18 @@ class UserTime:
         self._counted_s = max(self._counted_s, now_s)
 
     def late(self, endpoint: str, from_s: float, until_s: float) -> None:
-        """A user was there and ought to have sent, and its own code or the event loop kept it."""
+        """A user was present and should have sent, but its own code or the event loop prevented it."""
         self._add((endpoint, "", LATE_MS), from_s, until_s, per_s=1000)
 
     def kept_waiting(self, endpoint: str, why: str, from_s: float, until_s: float, *, every_s: float) -> None:
-        """A user could not take its turns of this time, for the reason that `why` names; bursts are counted apart."""
+        """A user could not take its turns during this time, for the reason that `why` names.
+
+        Bursts are counted separately.
+        """
         self._add((endpoint, why, NEVER_SENT), from_s, until_s, per_s=1 / every_s)
 
     def overran(self, endpoint: str, from_s: float, own_s: float, until_s: float, every_s: float) -> None:
-        """A turn lasted beyond its pace: until `own_s` it waited for answers, and from then on it was late."""
+        """A turn exceeded its pace: until `own_s` it waited for answers, and from then on it was late."""
         overruns = self._overruns
         if overruns.begin_s <= from_s <= until_s <= overruns.end_s:
             sums = overruns.sums[endpoint]
@@ -97,7 +100,7 @@ class UserTime:
         self._overruns.sums.clear()
 
     def _add(self, kind: tuple[str, str, str], from_s: float, until_s: float, *, per_s: float) -> None:
-        """To each second's amount of this kind what its part of the time is worth."""
+        """Add to each second's amount of this kind the share that falls into it."""
         for second, span, length_s in self._parts(from_s, until_s):
             if kind[2] != NEVER_SENT or not span.bursts_s:
                 self._amounts[second, span.name, *kind] += length_s * per_s
@@ -111,7 +114,7 @@ class UserTime:
             self._amounts[int(at_s), span.name, endpoint, why, NEVER_SENT] += 1
 
     def take(self, now_s: float) -> list[IntervalRow]:
-        """What came since the last time."""
+        """What was recorded since the last call."""
         self.count_until(now_s)
         self._end_overruns()
         amounts, self._amounts = self._amounts, defaultdict(float)
@@ -125,7 +128,7 @@ class UserTime:
         return rows
 
     def _parts(self, from_s: float, until_s: float) -> Iterator[tuple[int, PhaseSpan, float]]:
-        """The time between, cut at full seconds and where phases end."""
+        """The time between the two, cut at full seconds and at the ends of phases."""
         for span in self._spans:
             begin_s, end_s = max(from_s, span.start_s), min(until_s, span.end_s)
             while begin_s < end_s:

@@ -1,4 +1,4 @@
-"""This process and its machine to what they did in a second: CPU taken, waited for and stolen, and what clocks did."""
+"""What this process and its machine did in a second: CPU used, waited for and stolen, and how clocks moved."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Reading(NamedTuple):
     wall_s: float
     """The wall clock's time, which somebody may set."""
     boot_s: float
-    """As monotonic, but going on while the machine sleeps."""
+    """Like the monotonic clock, but continues while the machine sleeps."""
     cpu_s: float
-    """CPU time that this process took."""
+    """CPU time that this process used."""
     wait_s: float
-    """Time that it was ready to run, and another ran; 0 where the system doesn't tell."""
+    """Time during which it was ready to run while another process ran; 0 if the system doesn't report it."""
     steal_s: float
-    """CPU time of all cores that the hypervisor gave to others; 0 where it doesn't tell."""
+    """CPU time of all cores that the hypervisor gave to others; 0 if the system doesn't report it."""
 
 
 class Vitals(NamedTuple):
-    """Since the last look; ratios of one core, 0-1."""
+    """Since the last reading; ratios of one core, 0-1."""
 
     cpu_ratio: float
     wait_ratio: float
@@ -44,7 +44,7 @@ class Vitals(NamedTuple):
 
 
 def read() -> Reading:
-    """How it stands now. Source: proc_pid_schedstat(5): CPU time, time on a run queue, both in ns."""
+    """The current reading. Source: proc_pid_schedstat(5): CPU time, time on a run queue, both in ns."""
     own = psutil.Process().cpu_times()
     on_linux = sys.platform == "linux"
     return Reading(
@@ -65,7 +65,7 @@ def _waited_s(schedstat: Path) -> float:
 
 
 class VitalsClock:
-    """From look to look."""
+    """Compares each reading with the one before."""
 
     def __init__(self, read: Callable[[], Reading] = read) -> None:
         self._read = read

@@ -1,1 +1,1 @@
-"""Around Locust's processes: what starts, follows and stops them."""
+"""Starts, watches and stops Locust's processes."""

@@ -1,4 +1,4 @@
-"""This process's own questions to the target: asked as the load asks, by a client that the load doesn't have."""
+"""This process's own questions to the target: sent the way the load is, by a client that the load doesn't have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Asker:
-    """One client, which no limit of the target takes for one of the load's; for one thread, and to be closed."""
+    """One client, which no limit of the target counts as one of the load's; for a single thread, and to be closed."""
 
     def __init__(
         self, base_url: str, headers: Mapping[str, str], scenario: Scenario, *, longest_s: float = math.inf
@@ -49,10 +49,10 @@ class Asker:
         self._connection.close()
 
     def is_kept(self, *, within_s: float) -> bool:
-        """The target has not closed the connection of the last question, and does not in this time."""
+        """The target has not closed the last question's connection, and doesn't within this time."""
         return self._connection.is_kept(within_s=within_s)
 
     def ask(self, method: str, path: str, *, follow_redirects: bool = False) -> Answer:
-        """The answer, whatever it says; TransportError when there is none."""
+        """The answer, whatever it says; TransportError if there is none."""
         request = Request(method, path, headers=self._headers, follow_redirects=follow_redirects)
         return self._client.exchange(request, Timing())

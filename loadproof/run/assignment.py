@@ -1,4 +1,4 @@
-"""What is to be run, and what its manifest says before it starts."""
+"""What to run, and what its manifest says before it starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Assignment:
 
     scenario: Scenario
     scenario_file: Path
-    """As it was named: a path, or the bare name of a shipped one."""
+    """As given: a path, or the bare name of a shipped scenario."""
     target: TargetFile | None
     seed: int
     command: str
@@ -37,14 +37,14 @@ def _facts_of(target: TargetFile) -> dict[str, Any]:
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:
-    """Limits per client and endpoint that the target says it keeps."""
+    """Limits per client and endpoint that the target declares."""
     if target is not None:
         return target.limits
     return scenario.settings.limits if scenario.settings.limiter != "off" else {}
 
 
 def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest:
-    """What is about to run; the base URL of an embedded target may not be known yet."""
+    """The manifest of a run that is about to start; the base URL of an embedded target may not be known yet."""
     scenario, target = assignment.scenario, assignment.target
     return Manifest(
         run_id=run_id,

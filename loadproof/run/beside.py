@@ -1,4 +1,4 @@
-"""Work beside the thread that asks for it: who asks never waits, and no mistake in the work reaches him."""
+"""Runs work in the background for a thread that must never wait or see the work's errors."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Answer = TypeVar("Answer")
 
 
 class Beside(Generic[Question, Answer]):
-    """Answers one question at a time in a thread of its own, which dies with the process however long it takes."""
+    """Answers one question at a time in a daemon thread, which dies with the process however long it takes."""
 
     def __init__(self, answer: Callable[[Question], Answer]) -> None:
         self._work = answer
         self._thread: threading.Thread | None = None
         self.latest: Answer | None = None
         self.trouble: Exception | None = None
-        """What the last answer failed with, if it did."""
+        """The error that the last answer failed with, if it did."""
         self.took_s = 0.0
         self.ended_s = time.monotonic()
-        """When the last answer came."""
+        """When the last answer was ready."""
 
     @property
     def is_busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
     def ask(self, question: Question) -> None:
-        """Begin to answer, unless an earlier question is still open: this one then comes to nothing."""
+        """Start to answer, unless an earlier question is still open: then this one is dropped."""
         if self.is_busy:
             return
         self._thread = threading.Thread(target=self._answer, args=[question], name="beside", daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
-            # No thread to be had, for now.
+            # No thread is available for now.
             self._thread, self.trouble = None, error
 
     def _answer(self, question: Question) -> None:

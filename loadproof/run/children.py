@@ -1,4 +1,4 @@
-"""Child processes that always end: the embedded target, and stopping politely, then firmly."""
+"""Child processes that always end: they are stopped politely first, then firmly."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _STOP_TIMEOUT_S: Final = 10.0
 _ROOT: Final = Path(loadproof.__file__).resolve().parents[1]
-"""Where our packages stand."""
+"""The directory that contains our packages."""
 _MODULES: Final = "PYTHONPATH"
 _CERTIFICATES: Final = ssl.get_default_verify_paths()
 _PATHS: Final = (_CERTIFICATES.openssl_cafile_env, _CERTIFICATES.openssl_capath_env)
-"""Variables that hold a path, and that a child reads."""
+"""Variables that hold a path and that a child reads."""
 
 
 def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
-    """Cores for the generator's processes and for the target: different ones, where there are two."""
+    """Cores for the generator's processes and for the target: different ones if there are at least two."""
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
     cores = sorted(os.sched_getaffinity(0))
@@ -39,13 +39,16 @@ def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command of one of our children: a module that Python takes from where it is, not from where we are."""
+    """The command for one of our children: Python takes the module from where it is, not from the working directory."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 @contextmanager
 def empty_directory() -> Iterator[Path]:
-    """Where a child can work that has no run directory: whatever puts it on the path for modules finds none there."""
+    """A working directory for a child without a run directory.
+
+    Whatever puts it on the module path finds no modules there.
+    """
     with tempfile.TemporaryDirectory(prefix="loadproof-") as path:
         yield Path(path)
 
@@ -61,10 +64,11 @@ def start(
     pass_fds: Sequence[int] = (),
     without: Collection[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that a Ctrl-C in the terminal reaches us alone.
+    """Start a child in a session of its own, so that Ctrl-C in the terminal only reaches us.
 
-    It works in `directory`, for Locust looks for modules there first, and ours may hold a package of our name. It
-    inherits our environment, but for the variables in `without`. What it prints goes to `log`, or to where we print.
+    It works in `directory`, because Locust looks for modules there first, and our own working directory may contain a
+    package with our name. It inherits our environment, except the variables in `without`. Its output goes to `log`, or
+    to our own output.
     """
     with nullcontext() if log is None else _opened(log) as log_file:
         child = subprocess.Popen(
@@ -91,16 +95,16 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with changes; the secret of master and workers only where it is one of them."""
+    """This process's environment with changes; the secret of master and workers only if it is one of them."""
     own = {name: value for name, value in inherited().items() if name not in {variables.SECRET, variables.SECRET_FILE}}
     return {**own, **changes}
 
 
 def inherited() -> dict[str, str]:
-    """Our environment for a child that works elsewhere: paths in it mean there what they mean here.
+    """Our environment for a child with another working directory: its paths still mean the same.
 
-    Secrets of ours alone and Locust's own settings stay here. It imports the very code that this process runs, wherever
-    that was found.
+    Secrets that are only ours and Locust's own settings are left out. The child imports the same code that this process
+    runs, wherever that was found.
     """
     absolute = {name: str(Path(os.environ[name]).absolute()) for name in _PATHS if os.environ.get(name)}
     places = [str(Path(place).absolute()) for place in os.environ.get(_MODULES, "").split(os.pathsep) if place]
@@ -111,12 +115,12 @@ def inherited() -> dict[str, str]:
 
 
 def with_modules_in(directory: Path) -> dict[str, str]:
-    """What makes a child find modules there, too, ahead of those of the same name elsewhere."""
+    """Variables that make a child look for modules in this directory too, before those of the same name elsewhere."""
     return {_MODULES: os.pathsep.join(filter(None, [str(directory), inherited().get(_MODULES)]))}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:
-    """SIGTERM, and SIGKILL when that did not end it in time."""
+    """Send SIGTERM, then SIGKILL if that did not end it in time."""
     if child.poll() is None:
         child.terminate()
         try:

@@ -1,4 +1,4 @@
-"""How a run is going to end, and when its generator is made to."""
+"""How a run is going to end, and when its generator is told to stop."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Ending
 
 _FIRST_WORD: Final = frozenset({"interrupted", "terminated", "disk_full"})
-"""Endings that nothing replaces that is noticed later: whoever stopped the run, or the disk, was first."""
+"""Endings that no later event replaces: whoever stopped the run, or the full disk, came first."""
 
 
 class Course:
-    """To the plan's end, unless something ends the run early; in any case within a bounded time."""
+    """Until the plan's end, unless something ends the run early; always within a bounded time."""
 
     def __init__(
         self, generator: Generator, *, now_s: Callable[[], float], longest_s: float, stop_patience_s: float
     ) -> None:
-        """`now_s` is monotonic; a generator that was asked to stop has `stop_patience_s` for it."""
+        """`now_s` is monotonic; a generator that was asked to stop has `stop_patience_s` to do so."""
         self._generator = generator
         self._now_s = now_s
         self._stop_patience_s = stop_patience_s
@@ -32,7 +32,7 @@ class Course:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing has come up so far that ends it early."""
+        """Nothing has happened so far that ends it early."""
         return self.ending == "completed"
 
     @property
@@ -46,13 +46,13 @@ class Course:
             self.ending, self.detail = ending, detail
 
     def stop(self, ending: Ending, detail: str, *, in_s: float = 0.0) -> None:
-        """Ask the generator to stop, after so long."""
+        """Ask the generator to stop in `in_s` seconds."""
         self.becomes(ending, detail)
         self._stop_at_s = self._now_s() + in_s
         self.expect_end(self._stop_at_s)
 
     def stop_unrecorded(self, reason: str) -> None:
-        """The run directory doesn't take what was to be written."""
+        """The run directory doesn't accept what should have been written."""
         if self.ending in _FIRST_WORD:
             return
         if self.is_stopped:
@@ -61,7 +61,7 @@ class Course:
             self.stop("disk_full", reason)
 
     def expect_end(self, from_s: float | None = None) -> None:
-        """It ends from then on, or from now, and is killed if it takes too long."""
+        """From then on, or from now, the generator is expected to end; it is killed if it takes too long."""
         self._kill_at_s = (self._now_s() if from_s is None else from_s) + self._stop_patience_s
 
     def enforce(self) -> None:

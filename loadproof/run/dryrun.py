@@ -1,4 +1,4 @@
-"""Each task once to the target, and what came back to each of its requests: a look before the load."""
+"""Sends each task once to the target and returns each request's answer: a look before the load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadproof.scenario.safety import permit_target
 
 
 def dry_run(assignment: Assignment) -> list[Look]:
-    """Send as one client of the scenario; the embedded target is started for it where there is no other."""
+    """Send as one client of the scenario; the embedded target is started if there is no other."""
     secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()}
     target = assignment.target
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The embedded target as a child process, from its start until it is ready, and stopped on the way out."""
+"""The embedded target as a child process: started, awaited until it is ready, and stopped at the end."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ _NOT_INHERITED: Final = frozenset(
         *("ALERT_ERROR_RATIO", "ALERT_WINDOW", "ALERT_DISK_FREE", "ALERT_STALL"),
     }
 )
-"""Its settings that the scenario makes, or nobody: what happens to stand in our environment was meant for others."""
+"""Settings that only the scenario decides, or nothing.
+
+Whatever our environment contains was meant for something else.
+"""
 
 
 def deliberate_faults() -> str | None:
-    """What the environment tells the embedded target to do wrong; who starts it says so aloud."""
+    """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
     return os.environ.get(_FAULTS) or None
 
 
@@ -43,9 +46,9 @@ def deliberate_faults() -> str | None:
 def embedded_target(
     settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The reference target on a free loopback port, and its base URL; stopped on the way out.
+    """The reference target on a free loopback port, and its base URL; stopped at the end.
 
-    The base URL is empty when the wait for it was stopped.
+    The base URL is empty if the wait for it was stopped.
     """
     command = python("payments_api", "--port", "0", "--exit-with-parent")
     child = start(

@@ -1,4 +1,4 @@
-"""What a run was made with: the source's revision, the versions of what matters, the machine."""
+"""What a run was made with: the source's revision, the versions that matter, the machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def revision() -> str:
-    """The git commit of this source, marked when files differ from it; 'unknown' outside of git."""
-    # Installed below somebody's repository, it is no file of theirs.
+    """The git commit of this source, marked if files differ from it; 'unknown' outside of git."""
+    # If installed below somebody else's repository, it is not one of its files.
     commit = _git("rev-parse", "--short=12", "HEAD") if _git("ls-files", "__init__.py") else ""
     if not commit:
         return "unknown"
@@ -42,17 +42,17 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of loadproof, Python and what matters to a measurement, as far as it is installed."""
+    """Versions of loadproof, Python and whatever matters to a measurement, as far as it is installed."""
     installed = {"loadproof": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
-        # A process that only loads or only judges need not have the target's packages.
+        # A process that only generates load or only judges may lack the target's packages.
         with suppress(metadata.PackageNotFoundError):
             installed[name] = metadata.version(name)
     return installed
 
 
 def host() -> dict[str, str]:
-    """No host name: a report may leave the house."""
+    """Without the host name: a report may be passed on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

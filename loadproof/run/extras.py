@@ -14,12 +14,12 @@ MODULES: Final = {
     API: ("fastapi", "limits", "obstore", "redis", "sentry_sdk", "slowapi", "uvicorn"),
     JUDGE: ("jinja2", "matplotlib", "pandas", "scipy"),
 }
-"""By extra of pyproject.toml, what its distributions are imported as."""
+"""By extra of pyproject.toml, the modules that its distributions provide."""
 _WORK: Final = {API: "start the reference API", JUDGE: "judge a run or write a report"}
 
 
 def require(extra: str) -> None:
-    """InputError where something of it is missing: found before anything starts."""
+    """InputError if any of it is missing: detected before anything starts."""
     if problems := list(missing_extra(extra)):
         raise InputError(problems)
 

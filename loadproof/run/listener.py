@@ -1,4 +1,4 @@
-"""The generator's pipe to what it announces."""
+"""The pipe on which the generator makes its announcements."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from loadproof.recording.announcements import Announcement
 
 _MOST_BYTES: Final = 1 << 20
-"""At a time."""
+"""Per read."""
 
 
 class Listener:
-    """Reads a descriptor without waiting, as far as there are whole lines."""
+    """Reads a descriptor without waiting, as far as there are complete lines."""
 
     def __init__(self, pipe: int) -> None:
         os.set_blocking(pipe, False)
         self._pipe = pipe
         self._unread = b""
         self.has_ended = False
-        """Nobody writes any more."""
+        """The other end is closed."""
 
     def read(self) -> list[Announcement]:
-        """What has come since the last time."""
+        """What has arrived since the last call."""
         try:
             chunk = os.read(self._pipe, _MOST_BYTES)
         except BlockingIOError:

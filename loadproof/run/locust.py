@@ -1,4 +1,4 @@
-"""Locust as child processes: one that does all, or a master with its workers."""
+"""Locust as child processes: one that does everything, or a master with its workers."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ _POLL_S: Final = 0.2
 MODULE: Final = "loadproof.generator.locust"
 """What each of Locust's processes runs."""
 _OUR_LOCUSTFILE: Final = Path(loadproof.__file__).parent / "generator/locustfile.py"
-"""Loaded by Locust from its path: nothing on this side of the processes imports it."""
+"""Loaded by Locust from its path: nothing in this process imports it."""
 
 
 @dataclass(frozen=True)
 class CrewOptions:
-    """How many processes make the load, and where they come from."""
+    """How many processes generate the load, and where they run."""
 
     locustfiles: Path
-    """The directory of what virtual users do, one kind a file."""
+    """The directory of what virtual users do, one kind per file."""
     workers: int = 1
     listen: tuple[str, int] | None = None
-    """Where workers from elsewhere connect; None: they are our own children."""
+    """Where workers on other machines connect; None: the workers are our own children."""
     wait_s: int = 60
-    """How long to wait for them."""
+    """How long to wait for them, in s."""
     secret: str = field(default="", repr=False)
-    """What these workers know, too; empty: a new one for each run."""
+    """Shared with workers on other machines; empty: a new one for each run."""
     ui_port: int | None = None
-    """Where Locust's web UI shows the run, on 127.0.0.1; None: nowhere."""
+    """Where Locust's web UI shows the run, on 127.0.0.1; None: no UI."""
 
     @property
     def local_workers(self) -> int:
@@ -64,15 +64,15 @@ class CrewOptions:
 
 @dataclass(frozen=True)
 class Generator:
-    """The processes that make the load, while they run."""
+    """The processes that generate the load, while they run."""
 
     leader: subprocess.Popen[bytes]
     """The process that writes the run directory."""
     pipe: int
-    """A descriptor on which it tells how it goes, in lines of JSON."""
+    """A descriptor on which it reports progress, as lines of JSON."""
     workers: list[subprocess.Popen[bytes]]
     wait_s: int
-    """How long it may wait for workers before it begins; 0: there are none."""
+    """How long it may wait for workers before it begins, in s; 0: there are none."""
 
     def end_early(self) -> None:
         """Finish what is in flight, and write what there is."""
@@ -83,7 +83,7 @@ class Generator:
 def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
-    """The generator for this run directory; every process of it is gone on the way out."""
+    """The generator for this run directory; all of its processes are gone at the end."""
     log = path / "generator.log"
     named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
     environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
@@ -94,7 +94,7 @@ def running_generator(
         stack.callback(os.close, read_end)
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
         of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
-        # Ours until the leader has them: a port that others hold open outlives it.
+        # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.
         with ExitStack() as handed_over:
             handed_over.callback(os.close, write_end)
             pass_fds, port = [write_end], 0
@@ -119,19 +119,19 @@ def running_generator(
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Whom a worker works for, and what it may do for them."""
+    """Whom a worker works for, and what it may do."""
 
     host: str
     port: int
     locustfiles: Path
     environment: Mapping[str, str] = field(repr=False)
-    """The secret, and what its owner allows."""
+    """The secret, and what the worker's owner allows."""
 
 
 def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> int:
-    """Be a worker of the masters that listen there, one after the other; Locust's last exit code.
+    """Be a worker for the masters that listen there, one after the other; returns Locust's last exit code.
 
-    Locust waits for a master by itself, for some minutes; then it is started again, unless it was refused.
+    Locust itself waits some minutes for a master; then it is started again, unless it was refused.
     """
     command = _worker_command(options.locustfiles, options.host, options.port)
     allow_open_files(MOST_CONNECTIONS)
@@ -159,7 +159,7 @@ def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:
 
 
 def _listening(crew: CrewOptions) -> socket:
-    """Where workers connect; the master takes it over, so nobody else can get the port in between."""
+    """Where workers connect; the master takes the socket over, so nobody else can get the port in between."""
     return ports.taken(*(crew.listen or (LOOPBACK, 0)), "--listen")
 
 

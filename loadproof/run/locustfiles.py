@@ -1,7 +1,7 @@
-"""A directory of locustfiles to what keeps a scenario's traffic from being what they send; found without sending.
+"""Finds what keeps a directory of locustfiles from sending a scenario's traffic, without sending anything.
 
-A file is fit if exactly one `ApiUser` in it has the file's name as its endpoint, and nothing in it takes the pace, the
-tasks or the number of users out of the plan's hands.
+A file is valid if exactly one `ApiUser` in it has the file's name as its endpoint, and nothing in it overrides the
+plan's pace, tasks or number of users.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def known_endpoints(directory: Path) -> list[str]:
 
 @functools.cache
 def found_in(directory: Path) -> tuple[Locustfile, ...]:
-    """What Locust finds there. It is loaded in a process of its own, for Locust changes the one that loads it."""
+    """What Locust finds there. It is loaded in a separate process, because Locust changes the process that loads it."""
     with children.empty_directory() as elsewhere:
         done = subprocess.run(
             children.python("loadproof.generator.casting", str(directory.resolve())),
@@ -42,7 +42,7 @@ def found_in(directory: Path) -> tuple[Locustfile, ...]:
         )
     found = tuple(map(_found, done.stdout.splitlines()))
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
-        # A file that ended the process hides those behind it: what was not looked at is not fit.
+        # A file that ended the process hides the files after it: what was not inspected is not valid.
         got = done.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be inspected", "see its last line", got=got))
     return found
@@ -54,9 +54,9 @@ def _found(line: str) -> Locustfile:
 
 
 def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
-    """Problems of what is there for these endpoints, and of what Locust would load beside it."""
+    """Problems with the files of these endpoints, and with whatever else Locust would load."""
     first_of: dict[str, str] = {}
-    """User classes, to the file that had the name first."""
+    """User classes, by the file that used the name first."""
     for file in found_in(directory):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
@@ -91,7 +91,7 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
 
 
 def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
-    """What the user class decides itself that is the scenario's to decide."""
+    """What the user class decides although the scenario should."""
     if not role.has_tasks:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
     if role.has_task_sets:

@@ -1,8 +1,7 @@
-"""Locust's own settings in the environment and in files: none decides anything in a process that we start.
+"""Locust's own settings in the environment and in files: none has any effect in a process that we start.
 
-One of them can take tasks away, or whole users. What is sent would be neither what the scenario says nor what a dry run
-showed, and what isn't sent is never found broken.
-Source: locust/argument_parser.py and locust/__init__.py, 2.47.
+Some can remove tasks, or whole users. What is sent would match neither the scenario nor the dry run, and what isn't
+sent is never found to be broken. Source: locust/argument_parser.py and locust/__init__.py, 2.47.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ _PROJECT: Final = "pyproject.toml"
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """This environment as Locust is to see it."""
+    """This environment as Locust should see it."""
     return {name: value for name, value in environment.items() if not name.startswith(variables.LOCUSTS_OWN)}
 
 
 def settings_found() -> Iterator[str]:
-    """The names of variables that are set, and of files that Locust by itself would read here."""
+    """The names of variables that are set, and of files that Locust would read by itself."""
     yield from sorted(name for name in os.environ if name.startswith(variables.LOCUSTS_OWN))
-    # Path's own expanduser raises for whom there is no home.
+    # Path.expanduser raises if there is no home directory.
     yield from (name for name in _FILES if os.path.lexists(os.path.expanduser(name)))  # noqa: PTH111
     if _has_section(Path(_PROJECT)):
         yield _PROJECT

@@ -1,7 +1,7 @@
-"""Whom to tell a verdict, as `--notify` names them, and telling them: a webhook or a Telegram chat.
+"""Sends the verdict to whomever `--notify` names: a webhook or a Telegram chat.
 
-The flag names the host on purpose, so no allow list is asked; nothing but the notice goes there, and a redirect is an
-answer that didn't take it. Secrets come from the environment, and stand in no message, no log and no command shown.
+The flag names the host deliberately, so no allow list applies; only the notification is sent there, and a redirect
+counts as a failure. Secrets come from the environment and never appear in a message, a log or a command that is shown.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ _HOW_TO_WRITE: Final = "write telegram:CHAT, or a URL like https://example.org/h
 
 @dataclass(frozen=True)
 class Channel:
-    """One that is told: `shown` names it without what may be secret."""
+    """One recipient; `shown` names it without anything that may be secret."""
 
     shown: str
     base_url: str
     path: str = field(repr=False)
     chat: str | None
-    """Of Telegram; None is a webhook, which is told JSON."""
+    """A Telegram chat; None for a webhook, which receives JSON."""
     secret: str = field(repr=False)
-    """The webhook's key or the bot's token; '' where a webhook has none."""
+    """The webhook's key or the bot's token; '' if the webhook has none."""
 
 
 def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
-    """InputError with all that can't be told."""
+    """InputError with everything that can't be notified."""
     problems: list[Problem] = []
     channels = []
     for text in texts:
@@ -70,7 +70,7 @@ def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
 
 
 def shown_text(text: str) -> str:
-    """A `--notify` value for logs: a webhook's path and query may be all that keeps others out."""
+    """A `--notify` value for logs: a webhook's path and query may be all that protects it."""
     if text.startswith(_TELEGRAM):
         return text
     try:
@@ -83,7 +83,7 @@ def shown_text(text: str) -> str:
 
 
 def shown_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments as a run directory may have them."""
+    """A command's arguments as they may appear in a run directory."""
     shown = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = argument.partition("=")
@@ -99,7 +99,7 @@ def shown_arguments(arguments: Sequence[str]) -> list[str]:
 def tell(
     channels: Sequence[Channel], *, content: str, text: str, sleep: Callable[[float], None] = time.sleep
 ) -> list[Problem]:
-    """JSON to webhooks and text to chats, three times at most; what each that was not told has wrong."""
+    """Send JSON to webhooks and text to chats, with at most three attempts each; returns a problem for each failure."""
     problems = []
     for channel in channels:
         body = content if channel.chat is None else _message(channel.chat, text)
@@ -123,7 +123,7 @@ def _message(chat: str, text: str) -> str:
 
 
 def _tell(channel: Channel, body: bytes, sleep: Callable[[float], None]) -> str:
-    """Why it was not told; '' when it was."""
+    """Why it failed; '' if it didn't."""
     event_id = f"msg_{uuid.uuid4().hex}"
     reason = ""
     for number in range(1, _TRIES + 1):
@@ -156,7 +156,7 @@ def _send(channel: Channel, event_id: str, body: bytes) -> Answer:
 
 
 def _asked_s(answer: Answer) -> float:
-    """Seconds that a Retry-After asks for; 0 where it says nothing that we read."""
+    """Seconds that a Retry-After asks for; 0 if it contains nothing readable."""
     text = answer.headers.get("retry-after", "")
     return float(text) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else 0.0
 
@@ -181,7 +181,7 @@ def _telegram(text: str) -> Channel:
 
 
 def _webhook(text: str) -> Channel:
-    """The secret is checked here, or a run would be told to nobody in the end."""
+    """The secret is checked here; otherwise a run could end without anybody being notified."""
     url = _url(text)
     secret = os.environ.get(variables.NOTIFY_SECRET, "")
     if secret and not _is_key(secret):

@@ -1,4 +1,4 @@
-"""How many files and ports a scenario's connections need, and whether this machine allows them."""
+"""How many files and ports a scenario's connections need, and whether this machine allows that many."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 MOST_CONNECTIONS: Final = 200_000
-"""Of any scenario: as many clients as it may have, and as many requests in flight."""
+"""For any scenario: the most clients that it may have, and the most requests in flight."""
 _BESIDE_CONNECTIONS: Final = 100
-"""Files that a process has open anyway, with room."""
+"""Files that a process has open anyway, with a margin."""
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
 _TIME_WAIT_S: Final = 60
 """How long Linux keeps the port of a connection that this side closed first. Source: TCP_TIMEWAIT_LEN, net/tcp.h."""
 _REUSED_AFTER_S: Final = 1
-"""Where it may be used again. Source: tcp_tw_reuse in Documentation/networking/ip-sysctl.rst."""
+"""When such a port may be used again. Source: tcp_tw_reuse in Documentation/networking/ip-sysctl.rst."""
 
 
 def connections_needed(scenario: Scenario) -> int:
-    """The most that may be open at a time: in the open model those of all clients, and of all in flight beside them."""
+    """The most that may be open at a time: in the open model all clients' connections, plus all requests in flight."""
     if scenario.model == "open":
         return scenario.client_total + scenario.max_in_flight
     return scenario.client_total
 
 
 def allow_open_files(connections: int) -> None:
-    """Raise this process's own limit, which its children inherit, as far as the system lets it."""
+    """Raise this process's own limit, which its children inherit, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _BESIDE_CONNECTIONS
     if _number(soft) < wanted:
@@ -47,7 +47,7 @@ def allow_open_files(connections: int) -> None:
 
 
 def open_file_problems(scenario: Scenario, *, processes: int, where: str) -> Iterator[Problem]:
-    """What would stop connections of this scenario, if so many processes share them."""
+    """What would prevent this scenario's connections if this many processes share them."""
     connections = connections_needed(scenario)
     per_process = math.ceil(connections / processes) + _BESIDE_CONNECTIONS
     hard = _number(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
@@ -68,7 +68,7 @@ def open_file_problems(scenario: Scenario, *, processes: int, where: str) -> Ite
 
 
 def closing_problem(scenario: Scenario, base_url: str) -> Problem:
-    """What it takes to load a target that closes each connection after its answer, and what this machine has."""
+    """The ports needed to load a target that closes each connection after its answer, and those available."""
     held_s = _held_s(urlsplit(base_url).hostname or "")
     addresses = scenario.client_total if scenario.clients == "source-address" else 1
     opened = math.ceil(most_requests_within(scenario, plan_phases(scenario), held_s) / addresses)
@@ -83,7 +83,7 @@ def closing_problem(scenario: Scenario, base_url: str) -> Problem:
 
 
 def _held_s(host: str) -> int:
-    """How long a port stays taken after its connection was closed."""
+    """How long a port stays taken after its connection was closed, in s."""
     try:
         reuse = _REUSE.read_text(encoding="ascii").strip()
     except OSError:
@@ -92,7 +92,7 @@ def _held_s(host: str) -> int:
 
 
 def local_ports() -> int:
-    """Ports for connections from one address to one server; 16,384 where the system doesn't tell (RFC 6335's range)."""
+    """Ports for connections from one address to one server; 16,384 (RFC 6335's range) if the system doesn't say."""
     try:
         first, last = map(int, _PORT_RANGE.read_text(encoding="ascii").split())
     except (OSError, ValueError):

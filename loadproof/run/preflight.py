@@ -1,4 +1,4 @@
-"""What would make a checked scenario a waste of time or a harm, found before the first packet."""
+"""What would make a valid scenario a waste of time or harmful, found before the first packet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import TargetFile
 
 _ONE_REQUEST_A_TASK: Final = frozenset({"balance", "health", "transactions", "webhooks"})
-"""Of the shipped users."""
+"""The shipped users that send one request per task."""
 
 
 def preflight(
@@ -47,9 +47,9 @@ def preflight(
     crew: CrewOptions,
     is_sound: bool = True,
 ) -> Iterator[Problem]:
-    """Problems of a run of this scenario against this target; None: the embedded one.
+    """Problems of running this scenario against this target; None: the embedded one.
 
-    Of a scenario that is not `is_sound` there is no plan to speak of.
+    If the scenario is not `is_sound`, there is no plan to check.
     """
     if target is not None:
         yield from _authority_problems(target)
@@ -107,7 +107,7 @@ def _plan_problems(
 def _limit_problems(
     scenario: Scenario, limits: Mapping[str, str], known: list[str], target: TargetFile | None, *, where: str
 ) -> Iterator[Problem]:
-    """Limits that nothing is held to, and what is said about throttling where nothing throttles."""
+    """Limits that nothing is checked against, and throttling that is expected although nothing throttles."""
     for name in limits if target is not None else ():
         if name not in known:
             yield Problem(
@@ -121,7 +121,7 @@ def _limit_problems(
 
 
 def _authority_problems(target: TargetFile) -> Iterator[Problem]:
-    """OpenSSL would say nothing of a file that isn't there, and then trust nobody."""
+    """OpenSSL would not report a missing file, and would then trust nobody."""
     variables = ssl.get_default_verify_paths()
     file, directory = (os.environ.get(v) for v in (variables.openssl_cafile_env, variables.openssl_capath_env))
     if not target.base_url.startswith("https:"):
@@ -148,7 +148,7 @@ def _client_header_problems(scenario: Scenario, target: TargetFile | None, where
 
 
 def has_many_addresses(host: str) -> bool:
-    """Whether a client of this host can have any address of 127.0.0.0/8."""
+    """Whether a client of this host can use any address in 127.0.0.0/8."""
     return is_loopback(host) and ":" not in host
 
 

@@ -1,4 +1,4 @@
-"""Whether the target answers at all, asked once before the run."""
+"""Checks once before the run whether the target answers at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _LEFT_S: Final = 0.1
-"""Who closes a connection after its answer has done so by then."""
+"""A server that closes a connection after its answer has done so by then."""
 
 
 def _listens_on_ipv6_alone(base_url: str) -> bool:
@@ -35,9 +35,9 @@ def _listens(address: str, port: int) -> bool:
 
 
 def probe(target: TargetFile, scenario: Scenario) -> bool:
-    """One health request before anything is measured; TargetError unless something speaks HTTP there.
+    """Send one health request before anything is measured; TargetError unless something speaks HTTP there.
 
-    Whether the target keeps the connection.
+    Returns whether the target keeps the connection open.
     """
     health = target.endpoints.health
     question = f"{health.method} {health.path}"

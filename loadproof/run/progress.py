@@ -1,4 +1,4 @@
-"""The run as it goes, for a terminal (one live line) or a log (plain lines)."""
+"""Shows the run as it goes, on a terminal (one live line) or in a log (plain lines)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S: Final = 10.0
 _JUDGE_EVERY_S: Final = 5.0
 _LAST_WORD_S: Final = 2.0
-"""How long a terminal has in the end to show what waits to be shown."""
+"""How long a terminal has at the end to show what is waiting to be shown."""
 _JUDGING_SHARE: Final = 20
-"""Judging what there is so far may take at most one part in so many of the time."""
+"""Judging the data so far may take at most one part in this many of the time."""
 
 
 class Progress:
-    """Shows ticks, in a thread of its own: a terminal that fails or stands still is no business of the run's.
+    """Shows ticks, in a thread of its own: a terminal that fails or stalls must not affect the run.
 
-    `thresholds_so_far` is asked now and then for a word on the thresholds, beside the showing.
+    `thresholds_so_far` is called now and then for the state of the thresholds, in the background.
     """
 
     def __init__(self, console: Console, *, duration_s: float, thresholds_so_far: Callable[[], str]) -> None:
@@ -47,7 +47,7 @@ class Progress:
         self._plain_at_s = 0.0
         self._phase = ""
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        """What is to be shown; None: nothing more."""
+        """What is waiting to be shown; None: nothing more will come."""
         self._thread: threading.Thread | None = None
         self._has_failed = False
 
@@ -69,13 +69,13 @@ class Progress:
         self._later(lambda: self._print(text))
 
     def show(self, tick: Tick) -> None:
-        """Show how it goes; never waits, never fails."""
+        """Show progress; never waits, never fails."""
         self._later(lambda: self._show(tick))
 
     def _later(self, word: Callable[[], None]) -> None:
         self._waiting.put(word)
         if self._thread is None:
-            # Started by the thread that watches, it is as nice as that one.
+            # Started by the thread that watches, it has that thread's niceness.
             self._thread = threading.Thread(target=self._show_what_waits, name="progress", daemon=True)
             with suppress(RuntimeError):
                 self._thread.start()
@@ -88,7 +88,7 @@ class Progress:
                 self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Say it once, if even that is possible."""
+        """Report it once, if even that is possible."""
         if self._has_failed:
             return
         self._has_failed = True
@@ -97,7 +97,7 @@ class Progress:
             sys.stderr.write(f"{Problem('progress', what, 'the run goes on without it')}\n")
 
     def _print(self, text: str) -> None:
-        # A log's line stays one line, however narrow rich thinks the log is.
+        # A log's line stays a single line, however narrow rich thinks the log is.
         self._console.print(Text(text), soft_wrap=True)
 
     def _show(self, tick: Tick) -> None:
@@ -128,7 +128,7 @@ class Progress:
         return " · ".join([*parts, thresholds] if thresholds else parts)
 
     def _judge(self) -> None:
-        """Ask for the thresholds so far, the more rarely the longer it takes; a failure leaves the last answer."""
+        """Ask for the thresholds so far, less often the longer it takes; a failure keeps the last answer."""
         rest_s = max(_JUDGE_EVERY_S, _JUDGING_SHARE * self._judging.took_s)
         if time.monotonic() >= self._judging.ended_s + rest_s:
             self._judging.ask(None)

@@ -1,4 +1,4 @@
-"""A child's output to the address that it says it is ready on, and to its log."""
+"""Reads a child's output for the address on which it is ready, and passes the output on to its log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CHUNK_BYTES: Final = 65_536
 def address(
     child: subprocess.Popen[bytes], prefix: str, *, what: str, log: Path, stop_requested: Callable[[], bool]
 ) -> str:
-    """What follows `prefix` in the line that says so; empty when the wait was stopped.
+    """What follows `prefix` in the line that announces it; empty if the wait was stopped.
 
-    `child` was started with a pipe for its output. TargetError, about `what`, when that line does not come.
+    `child` was started with a pipe for its output. TargetError, about `what`, if that line doesn't appear.
     """
     output = child.stdout
     assert output is not None  # noqa: S101 - it was started with a pipe
@@ -39,7 +39,7 @@ def address(
                 return ""
             if not selector.select(timeout=0.1):
                 continue
-            # Not by lines: those that came together would wait in a buffer of which the selector knows nothing.
+            # Not line by line: lines that arrive together would wait in a buffer that the selector doesn't know about.
             chunk = os.read(output.fileno(), _CHUNK_BYTES)
             if not chunk:
                 break
@@ -53,7 +53,7 @@ def address(
 
 
 def _keep(output: IO[bytes], log: Path) -> None:
-    """What it prints later: a pipe that nobody reads is full one day, and who writes to it waits."""
+    """Keep reading later output: a pipe that nobody reads eventually fills up and blocks its writer."""
     with suppress(OSError, ValueError):
         while chunk := os.read(output.fileno(), _CHUNK_BYTES):
             append(log, chunk)

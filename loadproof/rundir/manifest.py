@@ -19,16 +19,16 @@ FORMAT: Final = 1
 
 
 class RedisFacts(Strict):
-    """Where the limits of an embedded target were shared."""
+    """Where an embedded target's limits were shared."""
 
     address: str
     """Without user, password and options."""
     started_by_run: bool
-    """Started for this run, not the one of REDIS_URL."""
+    """Started for this run, rather than the one of REDIS_URL."""
 
 
 class TargetFacts(Strict):
-    """What was loaded; no secrets."""
+    """What was loaded; contains no secrets."""
 
     kind: Literal["embedded", "own"]
     base_url: str
@@ -36,14 +36,14 @@ class TargetFacts(Strict):
     limits: dict[str, str]
     """Declared limits per client and endpoint, like '60/min'."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """As the target file has them: secrets stand as ${NAME}."""
+    """As in the target file: secrets are written as ${NAME}."""
     account_ids: list[str] | None = None
     authorities: dict[str, str] = Field(default_factory=dict)
-    """File and directory of the certificates that an https target was verified against."""
+    """File and directory of the certificates against which an https target was verified."""
     faults: str | None = None
-    """What an embedded target was told to do wrong."""
+    """The faults that an embedded target was told to inject."""
     redis: RedisFacts | None = None
-    """None: each process of it counted by itself, or it is somebody's own."""
+    """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
 
 
@@ -74,17 +74,20 @@ class Manifest(Strict):
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Whole, or in the place of the one before where there is no room for both; OutputError when neither can be."""
+    """Written completely, or over the previous one if there is no room for both; OutputError if neither works."""
     try:
         write_whole(run / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     except OutputError:
-        # Without its indents it is shorter than any that was there before.
+        # Without indentation it is shorter than any that was there before.
         if not overwrite(run / MANIFEST, manifest.model_dump_json()):
             raise
 
 
 def read_manifest(run: Path) -> Manifest:
-    """What was run, of a run directory; RunDirectoryError where there is none, or not of this format or its fields."""
+    """The manifest of a run directory.
+
+    RunDirectoryError if there is none, or if it has another format or other fields.
+    """
     path = run / MANIFEST
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -97,7 +100,7 @@ def read_manifest(run: Path) -> Manifest:
         raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(written_format)))
     scenario = content.get("scenario")
     if isinstance(scenario, dict) and scenario.get("http_client") == "loadproof":
-        # A key that there was: runs that our own client made can be read as before, those of another one can't.
+        # A key that existed once: runs that our own client made can be read as before, those of another client can't.
         del scenario["http_client"]
     try:
         return Manifest.model_validate(content)

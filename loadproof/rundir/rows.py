@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 PARTS: Final = ("connect", "first_byte", "transfer")
-"""Of a request's time: connecting, if it had to; from sending to the answer's first byte; from there to its last."""
+"""Of a request's time: connecting, if necessary; sending to the answer's first byte; from there to its last."""
 HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
-"""Series with a histogram: `bucket` is an index of loadproof.histogram, of the second of the intended start."""
+"""Series with a histogram: `bucket` is an index of loadproof.histogram, in the second of the intended start."""
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 RETRY_UNREADABLE: Final = "retry_unreadable"
 REPEATED: Final = "repeated"
 NEVER_SENT: Final = "dropped"
 WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_memory"}
-"""Requests that the generator's machine had no port, file or memory for: none of the outcomes, and in no ratio."""
+"""Requests for which the generator's machine had no port, file or memory: not an outcome, and in no ratio."""
 SENT_NOTHING, FOLLOWED = "sent_nothing", "followed"
-"""Counters: turns and arrivals whose task sent no request at all; requests that are not the first of their turn."""
+"""Counters: turns and arrivals whose task sent no request; requests that are not the first of their turn."""
 UNREAD: Final = "unread"
-"""A counter with a response time: of answers that count as `invalid` because they are beyond what loadproof reads."""
+"""A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 COUNTERS: Final = (
     *("good", "completed", NEVER_SENT, "abandoned", *WANTS.values(), SENT_NOTHING, FOLLOWED, REPEATED, UNREAD),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
@@ -65,19 +65,19 @@ class GeneratorRow(NamedTuple):
     dropped: int
     abandoned: int
     wait_ratio: float = 0.0
-    """Ready to run, while another process ran; 0 where the system doesn't tell."""
+    """Ready to run while another process ran; 0 if the system doesn't report it."""
     clock_step_s: float = 0.0
-    """By how much somebody set the wall clock forward."""
+    """How far somebody set the wall clock forward, in s."""
     asleep_s: float = 0.0
     """How long the machine slept."""
     clock_skew_s: float = 0.0
-    """How far the worker's clock is ahead of the master's, as far as it is beyond doubt; the best guess so far."""
+    """How far the worker's clock is ahead of the master's, as far as that is beyond doubt; the best estimate so far."""
     length_s: float = 1.0
-    """From the second's begin: the last one may be cut short, and one in which the process stood still is longer."""
+    """From the start of the second: the last one may be cut short, and one in which the process stalled is longer."""
 
 
 class TargetRow(NamedTuple):
-    """One sample of the target's /metrics; values have the metric's own unit."""
+    """One sample of the target's /metrics; values are in the metric's own unit."""
 
     time_s: float
     """From the run's start."""
@@ -86,10 +86,10 @@ class TargetRow(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """What came up, once: a phase's begin, a burst, an example of a failure, an ending."""
+    """Something that happened, noted once: the start of a phase, a burst, an example of a failure, an ending."""
 
     time_s: float
     """From the run's start."""
     kind: str
     detail: str
-    """A sentence, or JSON where there are several facts."""
+    """A sentence, or JSON if there are several facts."""

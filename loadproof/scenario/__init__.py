@@ -1,1 +1,1 @@
-"""What people write, as checked values; every mistake reported at once."""
+"""Turns what people write into checked values; reports every mistake at once."""

@@ -1,4 +1,4 @@
-"""The fields of a request's body, by their paths, to those that would take each other's place."""
+"""Finds fields of a request's body whose paths would collide."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def collisions(sent: Sequence[str], constants: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Pairs of paths that can't both be in one body: the same place, or one below the other's value.
+    """Pairs of paths that can't both be in one body: the same place, or one inside the other's value.
 
-    A constant that is an object has room for what lies below it. `sent` are the paths of what users fill in.
+    A constant that is an object may contain other fields. `sent` are the paths of what users fill in.
     """
     paths = [*constants, *sent]
     for index, path in enumerate(paths):
@@ -21,12 +21,12 @@ def collisions(sent: Sequence[str], constants: Mapping[str, Any]) -> Iterator[tu
 
 
 def _is_below(path: str, holder: str, constants: Mapping[str, Any]) -> bool:
-    """Whether a value stands where `path` needs an object."""
+    """Whether there is a value where `path` needs an object."""
     return path.startswith(f"{holder}.") and _value_at(path.removeprefix(f"{holder}."), constants.get(holder))
 
 
 def _value_at(path: str, holder: Any) -> bool:
-    """Whether on the way down to `path` something stands in `holder` that is no object, or at its end anything."""
+    """Whether `holder` has a value at `path`, or a value that isn't an object on the way to it."""
     for key in path.split("."):
         if not isinstance(holder, dict):
             return True

@@ -1,4 +1,4 @@
-"""A scenario whose fields are each allowed, to what of the whole is not."""
+"""Finds what is wrong with a scenario as a whole although each of its fields is valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
 _COMPARED: Final = frozenset(name for name, kind in METRICS.items() if kind.beside_baseline)
-"""What can be judged in each window of a run, and beside a baseline."""
+"""Metrics that can be judged in each window of a run, and against a baseline."""
 _Contradiction = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
 
 
 def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
-    """What each field allows and the whole does not."""
+    """What each field allows but the whole doesn't."""
     yield from _mix_contradictions(scenario)
     for index, phase in enumerate(scenario.phases):
         for what, got, remedy in _phase_contradictions(scenario, phase):
@@ -48,13 +48,13 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
 
 
 def expects_goodput(threshold: Threshold) -> bool:
-    """A limit that who refuses everything breaks; a part of what a baseline had may be nothing."""
+    """A limit that a target refusing everything would violate; a fraction of a baseline's goodput may be nothing."""
     expectation = threshold.expectation
     return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
 
 
 def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
-    """What a target could refuse altogether without breaking a threshold."""
+    """Traffic that a target could refuse altogether without violating a threshold."""
     read = {
         name
         for threshold in scenario.thresholds
@@ -121,7 +121,7 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
 
 
 def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
-    """The longest time that a threshold can read of an answer that came."""
+    """The longest time, of an answer that arrived, that a threshold can read."""
     timeouts, metric = scenario.timeouts, threshold.expectation.metric.name
     if metric == "recovery":
         # Whether a phase is long enough for it is another question.

@@ -1,4 +1,4 @@
-"""YAML text to plain values with the place of each, refusing what a reader could misread.
+"""Turns YAML text into plain values with their positions, and refuses whatever a reader could misread.
 
 YAML 1.2's core types only: `on`, `no`, `1:30` and `010` stay text. Duplicate keys, anchors, aliases, tags,
 several documents and deep nesting are refused. Source: YAML 1.2.2, section 10.3.
@@ -22,7 +22,7 @@ _MAX_CHARACTERS: Final = 1_000_000
 _MAX_DEPTH: Final = 20
 
 YamlPath = tuple[str | int, ...]
-"""Where in a document: ('phases', 1, 'duration')."""
+"""A position in a document: ('phases', 1, 'duration')."""
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -41,7 +41,7 @@ for _tag, _pattern, _first in (
 
 
 class Document:
-    """The values of one YAML document, and where in the file each of them stands."""
+    """The values of one YAML document, and where each of them is in the file."""
 
     def __init__(self, value: Any, *, source: str, marks: dict[YamlPath, tuple[int, int]]) -> None:
         self.value = value
@@ -49,7 +49,10 @@ class Document:
         self._marks = marks
 
     def where(self, path: YamlPath, *, shown: YamlPath | None = None) -> str:
-        """`file:line:column path`; a path that isn't there takes the place of what holds it. `shown`: as that."""
+        """`file:line:column path`; for a path that doesn't exist, the position of its parent.
+
+        `shown` is the path to print, if it is another one.
+        """
         known = path
         while known not in self._marks and known:
             known = known[:-1]
@@ -84,14 +87,14 @@ def parse_yaml(text: str, source: str) -> Document:
 
 
 def parse_scalar(text: str) -> Any:
-    """The value that `text` has as a YAML scalar: '10' is an int, 'true' a bool, '10 s' text."""
+    """The value of `text` as a YAML scalar: '10' is an int, 'true' a bool, '10 s' text."""
     loader = _CoreLoader("")
     tag = loader.resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _scalar(ScalarNode(tag, text))
 
 
 def _refused_events(text: str, source: str) -> Iterator[Problem]:
-    """Checked on the event stream, ahead of the composer, which recurses and expands."""
+    """Checked on the event stream, before the composer, which recurses and expands."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_CoreLoader):
         where = _where(event, source)
@@ -108,7 +111,7 @@ def _refused_events(text: str, source: str) -> Iterator[Problem]:
             depth -= 1
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             kind = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
-            # Neither is shown: a secret that begins with * or ! is read as one.
+            # Neither is shown: a secret that begins with * or ! is parsed as one.
             yield Problem(where, f"{kind} is not allowed", "write the value out, in quotes if it begins with & or *")
         if getattr(event, "tag", None) is not None:
             yield Problem(where, "a tag is not allowed", "remove it, or put the value in quotes")

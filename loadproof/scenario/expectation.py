@@ -26,17 +26,17 @@ from loadproof.units import Dimension, format_quantity, parse_quantity
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be done with a metric."""
+    """What can be done with a metric."""
 
     dimension: Dimension
     in_windows: bool = False
     """It can be judged in each window of a run: `for 10 s`."""
     beside_baseline: bool = False
     drifts: bool = False
-    """It grows when a target gets worse, and `drift(...)` can watch it."""
+    """It grows when a target gets worse, so `drift(...)` can watch it."""
     should_be_high: bool = False
     outcomes: frozenset[Outcome] = frozenset()
-    """Of a ratio: those that it counts, of all requests sent."""
+    """For a ratio: the outcomes that it counts, out of all requests sent."""
 
 
 def _ratio_of(outcomes: frozenset[Outcome]) -> Kind:
@@ -59,7 +59,7 @@ METRICS: Final = {
     "throughput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
     "count": Kind(Dimension.COUNT, should_be_high=True),
 }
-"""What can be expected of a phase; docs/glossary.md explains each, and analysis/estimates has how it is estimated."""
+"""What can be expected of a phase; docs/glossary.md explains each metric, and analysis/estimates computes it."""
 
 RATIOS: Final = frozenset(name for name, kind in METRICS.items() if kind.outcomes) | {"goodput_ratio"}
 RESOURCES: Final = {
@@ -67,7 +67,7 @@ RESOURCES: Final = {
     "descriptors": "process_open_fds",
     "threads": "process_threads",
 }
-"""What a target holds, and under which name its /metrics tell it; only as what drifts."""
+"""The target's resources, and the names that its /metrics use for them; only for drift."""
 _DRIFTING: Final = frozenset(name for name, kind in METRICS.items() if kind.drifts) | frozenset(RESOURCES)
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -176,5 +176,5 @@ def _drifting(argument: str | None) -> Metric:
 def _part(name: str, argument: str | None) -> float:
     if argument is None or _PERCENT.fullmatch(argument) is None or float(argument) <= 0:
         raise ValueError(f"{name} needs a percentage above 0 and below 100, like {name}(95) or {name}(99.9)")
-    # Without the rounding 99.9 becomes 0.9990000000000001.
+    # Without rounding, 99.9 becomes 0.9990000000000001.
     return round(float(argument) / 100, 10)

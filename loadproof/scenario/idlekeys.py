@@ -1,4 +1,4 @@
-"""A scenario to the keys in it that change nothing: who wrote them expects something of them."""
+"""Finds keys in a scenario that have no effect: whoever wrote them expects one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 _OF_TIMES: Final = frozenset({"p", "mean", "max"})
-"""Metrics that read the answers of one outcome, and one part of their times."""
+"""Metrics that read the answers with one outcome, and one part of their times."""
 _OF_OPEN: Final = ("client_count", "max_in_flight", "arrivals")
 _LEAVE: Final = "leave it out"
 _IdleKey = tuple[YamlPath, str, str | None, str]
@@ -20,7 +20,7 @@ _IdleKey = tuple[YamlPath, str, str | None, str]
 
 
 def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
-    """Those that were written; a default is nobody's wish."""
+    """Only keys that were written: a default is nobody's wish."""
     yield from _of_the_other_model(scenario)
     yield from _timeouts(scenario)
     yield from _ramps(scenario)

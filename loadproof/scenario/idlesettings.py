@@ -1,4 +1,4 @@
-"""A scenario's `settings` to what in them the others deny an effect."""
+"""Finds parts of a scenario's `settings` that the others make ineffective."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.settings import Settings
 
 _ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
-"""Whose limits the embedded target keeps."""
+"""Endpoints whose limits the embedded target enforces."""
 _IdleSetting = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
 
@@ -38,11 +38,11 @@ def idle_settings(scenario: Scenario) -> Iterator[_IdleSetting]:
 
 
 def _idle_networks(settings: Settings) -> Iterator[_IdleSetting]:
-    """Entries that others cover, of the same list or of the one that is asked first."""
+    """Entries that others cover, in the same list or in the one that is checked first."""
     for key, texts in (("deny", settings.deny), ("allow", settings.allow)):
         for index, text in enumerate(texts):
             path = ("settings", key, index)
-            # Of two that are the same it is the second that changes nothing.
+            # Of two identical entries, it is the second that changes nothing.
             others = texts[:index] + [other for other in texts[index + 1 :] if other != text]
             if key == "allow" and (denied := _covering(text, settings.deny)):
                 what, remedy = (
@@ -55,7 +55,7 @@ def _idle_networks(settings: Settings) -> Iterator[_IdleSetting]:
 
 
 def _covering(text: str, others: list[str]) -> str | None:
-    """The first of the others of which this network is a part."""
+    """The first of the others that contains this network."""
     network = ipaddress.ip_network(text)
     for other in others:
         wider = ipaddress.ip_network(other)

@@ -1,4 +1,4 @@
-"""A scenario file and the command line's overrides to a checked Scenario."""
+"""Turns a scenario file and the command line's overrides into a checked Scenario."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loadproof.scenario.strict import read_document, validate
 
 
 class ContradictionError(InputError):
-    """Of a scenario whose fields are each allowed, so that more can be said of it."""
+    """A scenario whose fields are each valid, so that more can be said about it."""
 
     def __init__(self, problems: list[Problem], scenario: Scenario) -> None:
         super().__init__(problems)
@@ -22,7 +22,7 @@ class ContradictionError(InputError):
 
 
 def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
-    """Read and check a scenario; InputError tells at once all that is wrong in it.
+    """Read and check a scenario; InputError reports everything that is wrong with it at once.
 
     `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase goes by its name.
     """
@@ -33,7 +33,10 @@ def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Sce
 
 
 def check_scenario(document: Document) -> Scenario:
-    """InputError with all that is wrong in its fields; else ContradictionError with all that is wrong between them."""
+    """InputError with everything wrong in its fields.
+
+    Otherwise ContradictionError with everything wrong between them.
+    """
     scenario = validate(Scenario, document)
     problems = [
         Problem(document.where(path), what, remedy, got=got) for path, what, got, remedy in contradictions(scenario)
@@ -50,7 +53,7 @@ def _override(document: Document, key: str, text: str) -> None:
     for part in parents:
         value = value.setdefault(part, {}) if isinstance(value, dict) else _item(value, part)
     if isinstance(value, dict):
-        # A list or mapping is YAML; anything else is taken as it stands, colons and all.
+        # A list or mapping is YAML; anything else is taken literally, including colons.
         value[last] = parse_yaml(text, where).value if text.startswith(("{", "[")) else parse_scalar(text)
     else:
         raise InputError(Problem(where, "no such place in the scenario", "give a path like phases.steady.duration"))

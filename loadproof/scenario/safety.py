@@ -1,4 +1,4 @@
-"""Whom we may load, and what we may tell them: loopback always, any other host and variable only if it was named."""
+"""Which hosts we may load and what we may send them: loopback always, any other host and variable only if named."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ALLOWED_VARIABLES: Final = "LOADPROOF_ALLOW_VARIABLES"
 
 
 def check_base_url(base_url: str, where: str) -> None:
-    """InputError unless this is a plain http(s) URL; what holds a password is never printed."""
+    """InputError unless this is a plain http(s) URL; one that contains a password is never printed."""
     try:
         url = urlsplit(base_url)
-        # Judged as written: urlsplit drops line breaks.
+        # Checked as written: urlsplit drops line breaks.
         well_formed = _is_plain(url) and base_url.isascii() and base_url.isprintable() and " " not in base_url
     except ValueError:
         well_formed = False
@@ -30,7 +30,7 @@ def check_base_url(base_url: str, where: str) -> None:
         remedy = "give tokens by environment variable"
         raise InputError(Problem(where, "credentials in a URL end up in logs", remedy))
     if not well_formed or not url.hostname:
-        # A query may hold a token.
+        # A query may contain a token.
         shown, query, _ = base_url.partition("?")
         got = f"{shown}?…" if query else shown
         raise InputError(Problem(where, "not a base URL", "write it like http://127.0.0.1:8000", got=got))
@@ -51,12 +51,12 @@ def check_host(base_url: str, allowed: Iterable[str]) -> None:
 
 
 def allowed_variables() -> set[str]:
-    """Those that this process may read for the target of a master elsewhere."""
+    """Variables that this process may read for the target of a master elsewhere."""
     return set(_listed(ALLOWED_VARIABLES))
 
 
 def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides: bool = False) -> dict[str, str]:
-    """The environment of a child that may load these hosts and read these variables, `besides` what we may."""
+    """The environment of a child that may load these hosts and read these variables, in addition to what we may."""
     own_hosts, own_variables = (_listed(ALLOWED_VARIABLE), _listed(ALLOWED_VARIABLES)) if besides else ([], [])
     return {
         ALLOWED_VARIABLE: ",".join([*own_hosts, *hosts]),
@@ -65,17 +65,17 @@ def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides:
 
 
 def permit_target(base_url: str, variables: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may load this target alone."""
+    """The environment of a child that may only load this target."""
     return permit([urlsplit(base_url).hostname or ""], variables)
 
 
 def _listed(variable: str) -> list[str]:
-    """The names in a list with commas."""
+    """The names in a comma-separated list."""
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
 def is_loopback(host: str) -> bool:
-    """True of loopback addresses and of 'localhost'; other names could point anywhere tomorrow."""
+    """True for loopback addresses and 'localhost'; any other name could point anywhere tomorrow."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

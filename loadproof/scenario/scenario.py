@@ -1,4 +1,7 @@
-"""A scenario's YAML to a checked `Scenario`: who loads, how much, for how long, and what is expected."""
+"""Turns a scenario's YAML into a checked `Scenario`.
+
+Who generates load, how much, for how long, and what is expected.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ ExpectationText = Annotated[str, AfterValidator(_checked_expectation)]
 
 
 class UserMix(Strict):
-    """How much of the traffic one kind of user makes, and in the closed model how often each of them sends."""
+    """How much of the traffic one kind of user generates, and in the closed model how often each of them sends."""
 
     share: Share = Field(description="Part of the users (closed model) or of the arrivals (open model).")
     every: Duration | None = Field(None, description="Closed model: each user sends at most once in this time.")
@@ -39,7 +42,7 @@ DEFAULT_MIX: Final = {
 
 
 class HeaderClients(Strict):
-    """Clients that the target tells apart by a header."""
+    """Clients that the target distinguishes by a header."""
 
     header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,60}$")] = Field(
         description="The target takes the client's identity from this header, from trusted proxies only."
@@ -77,14 +80,14 @@ class Phase(Strict):
 
     @property
     def duration_s(self) -> float:
-        """Of a phase of bursts, its bursts' intervals."""
+        """For a phase of bursts, the sum of its bursts' intervals."""
         if self.burst is not None:
             return self.burst.times * self.burst.every
         return self.duration or 0.0
 
 
 class Threshold(Strict):
-    """What has to hold, and where: in these phases, of these endpoints, of answers with this outcome."""
+    """What must hold, and where: in which phases, for which endpoints, for answers with which outcome."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
     endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; default: all.")
@@ -148,11 +151,11 @@ class Scenario(Strict):
         return sum(phase.duration_s for phase in self.phases)
 
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
-        """Those that it reads, as it names them; all of the mix where it names none."""
+        """Those that it reads, as it names them; all of the mix if it names none."""
         return _names(threshold.endpoint) or tuple(self.mix)
 
     def phases_of(self, threshold: Threshold) -> tuple[str, ...]:
-        """Those that it reads, as it names them; all but warm-up where it names none."""
+        """Those that it reads, as it names them; all except warm-up if it names none."""
         return _names(threshold.phase) or tuple(phase.name for phase in self.phases if not phase.warm_up)
 
 

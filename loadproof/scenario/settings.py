@@ -31,7 +31,7 @@ _Seconds = Annotated[Duration, Field(ge=1, le=86_400)]
 
 
 class Penalties(Strict):
-    """A growing back-off: who exceeds a limit waits longer each time."""
+    """A growing back-off: a client that exceeds a limit waits longer each time."""
 
     base: Annotated[Duration, Field(ge=0.001, le=86_400)] = Field(
         description="How much longer than the limit alone a client is refused for the first violation."
@@ -42,7 +42,7 @@ class Penalties(Strict):
 
 
 class Settings(Strict):
-    """Of the embedded reference target; ignored when the target is somebody's own."""
+    """Settings of the embedded reference target; ignored if you load a target of your own."""
 
     limiter: Literal["local", "redis", "slowapi", "off"] = Field(
         "local",

@@ -33,7 +33,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _NO_MORE: Final[dict[YamlPath, str]] = {
     ("http_client",): "remove it: loadproof's own client makes all requests",
 }
-"""Keys that there were, to what to do about them."""
+"""Keys that existed once, and what to do about them."""
 _WEEK_S: Final = 7 * 86_400.0
 
 
@@ -48,7 +48,7 @@ _Model = TypeVar("_Model", bound=Strict)
 
 @dataclass(frozen=True)
 class Quantity:
-    """Annotates a float in SI units: it is read as text with any unit of its dimension, and dumped with this one."""
+    """Annotates a float in SI units: read as text with any unit of its dimension, and dumped with this one."""
 
     dimension: Dimension
     unit: str
@@ -84,7 +84,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 
 def read_document(path: Path) -> Document:
-    """The YAML document in a file; InputError when it can't be read or isn't YAML."""
+    """The YAML document in a file; InputError if it can't be read or isn't YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -96,7 +96,7 @@ def read_document(path: Path) -> Document:
 
 
 def validate(model: type[_Model], document: Document, *, secrets: Sequence[YamlPath] = ()) -> _Model:
-    """The document as a `model`; InputError with every field that is wrong, without what stands at `secrets`."""
+    """The document as a `model`; InputError with every invalid field, without the values at `secrets`."""
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
@@ -104,7 +104,7 @@ def validate(model: type[_Model], document: Document, *, secrets: Sequence[YamlP
 
 
 def _problems(error: ValidationError, document: Document, secrets: Sequence[YamlPath]) -> Iterator[Problem]:
-    """One problem a place: the branches of a union are told together."""
+    """One problem per place: the branches of a union are reported together."""
     by_path: dict[YamlPath, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         by_path.setdefault(_path_in(document.value, details), []).append(details)
@@ -114,13 +114,13 @@ def _problems(error: ValidationError, document: Document, secrets: Sequence[Yaml
             remedy = "; or ".join(dict.fromkeys(_explained(details)[1] for details in places))
         secret = next((place for place in secrets if path[: len(place)] == place), None)
         got = None if secret or places[0]["type"] == "missing" else _shown(places[0])
-        # What should be a name may hold the secret, too: 'Authorization: Bearer …' in one pair of quotes.
+        # What should be a name may contain the secret too: 'Authorization: Bearer …' in one pair of quotes.
         is_name = secret is None or all(_NAME.fullmatch(str(key)) for key in path)
         yield Problem(document.where(path, shown=path if is_name else secret), what, remedy, got=got)
 
 
 def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
-    """Pydantic's location without the names of union branches, which are no keys of the document."""
+    """Pydantic's location without the names of union branches, which are not keys of the document."""
     path: list[str | int] = []
     for part in details["loc"]:
         keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
@@ -155,6 +155,6 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """'did you mean …?' or the list of what there is."""
+    """'did you mean …?' or the list of known words."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""A target file's YAML to a checked `TargetFile`: where somebody's own backend is, and how it says what we say.
+"""Turns a target file's YAML into a checked `TargetFile`: where your own backend is, and how it says what we say.
 
 The words of `endpoints:` are those of the reference API; whatever a backend calls otherwise is named here,
 so that it needs no Python.
@@ -56,7 +56,7 @@ class Operation(Strict):
     sends: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the request's body."""
     adds: ClassVar[tuple[str, ...]] = ()
-    """Fields of the request's body that have one name everywhere."""
+    """Fields of the request's body that have the same name everywhere."""
     tells: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the answer."""
 
@@ -79,7 +79,10 @@ class Operation(Strict):
 
     @functools.cached_property
     def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
-        """Our words that the answer has elsewhere: the keys that lead there, level by level; None: not at all."""
+        """Our words that the answer has elsewhere: the keys that lead there, level by level.
+
+        None: not in the answer.
+        """
         return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
 
 
@@ -143,7 +146,7 @@ class Endpoints(Strict):
     webhooks: WebhookOperation = WebhookOperation()
 
     def operations(self) -> Iterator[tuple[str, Operation]]:
-        """Those that there are, by name."""
+        """The existing operations, by name."""
         for name in type(self).model_fields:
             operation = getattr(self, name)
             if operation is not None:
@@ -182,7 +185,7 @@ def load_target(path: Path | None) -> TargetFile | None:
 
 
 def _from_file(path: Path) -> tuple[TargetFile, str]:
-    """The file's target, its accounts read, and where its base URL stands."""
+    """The file's target with its accounts read, and the position of its base URL."""
     document = read_document(path)
     target = validate(TargetFile, document, secrets=_SECRETS)
     problems = [
@@ -230,7 +233,7 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
 
 
 def _idle_keys(endpoints: Endpoints) -> Iterator[_Contradiction]:
-    """What was written, and another key keeps from being asked for."""
+    """Keys that were written although another key keeps them from having an effect."""
     for endpoint, key, other in (
         ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),
         ("health", "alive", "answer: {status: null}" if _is_untold(endpoints.health, "status") else None),
@@ -255,14 +258,14 @@ def _is_untold(operation: Operation, word: str) -> bool:
 
 
 def _sent_by_us(endpoints: Endpoints) -> dict[str, str]:
-    """Headers that each request of a kind has its own value for: names in lower case, and with what they are sent."""
+    """Headers whose value differs for each request of a kind: names in lower case, and what sends them."""
     signature = {name.lower(): "webhooks" for name in SIGNATURE_HEADERS[endpoints.webhooks.signature]}
     key = endpoints.transactions.idempotency_key
     return signature | ({key.lower(): "payments"} if key else {})
 
 
 def _read_accounts(path: Path) -> list[str]:
-    """The column `account` of a CSV file, in its order, each id once."""
+    """The column `account` of a CSV file, in order, each id once."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)

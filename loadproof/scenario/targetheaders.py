@@ -1,4 +1,4 @@
-"""The headers of a target file, checked as HTTP compares them and filled in from the environment; no value is shown."""
+"""A target file's headers, compared as HTTP does and filled in from the environment; no value is ever shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
 FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
-"""They say where a body ends, and follow from it."""
+"""They say where a body ends, and are derived from it."""
 
 
 def header_problems(
@@ -22,7 +22,7 @@ def header_problems(
 ) -> Iterator[tuple[str, str, str | None, str]]:
     """Name, what is wrong, the name found, the remedy.
 
-    `sent_by_us` are names in lower case, and with what they are sent.
+    `sent_by_us` are names in lower case, and what sends them.
     """
     seen: set[str] = set()
     for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""The environment variables that a target file names: whether they can be sent, and how they are kept out of sight."""
+"""The environment variables that a target file names: whether they can be sent, and how they are kept hidden."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
 
 _SHORTEST_SECRET: Final = 4
-"""Whatever is shorter would be found in every text."""
+"""Anything shorter would be found in every text."""
 
 
 def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
-    """Environment variables whose values such a target is sent by this mix, each after its place in the target file."""
+    """Environment variables whose values this mix sends to such a target, each with its place in the target file."""
     named = [(f"headers.{name}", variable) for name, value in headers.items() for variable in variables_in(value)]
     if "webhooks" in mix:
         named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(endpoints.webhooks)]
@@ -30,13 +30,13 @@ def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[s
 
 
 def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Problem]:
-    """Of each variable that requests to these endpoints need: not set, or not sendable; by name, never by value."""
+    """For each variable that requests to these endpoints need: not set, or not sendable; by name, never by value."""
     for name, value in target.headers.items():
         for variable in variables_in(value):
             yield from _problems(f"target headers.{name}", variable, unsendable, is_needed=True)
     webhooks = target.endpoints.webhooks
     if "webhooks" in endpoints and webhooks.signature != "none":
-        # Without a word on webhooks the target has the key that is public, unless the variable says otherwise.
+        # If it says nothing about webhooks, the target has the public key, unless the variable says otherwise.
         is_needed = "webhooks" in target.endpoints.model_fields_set
         check = _KEY_CHECKS[webhooks.signature]
         yield from _problems("target endpoints.webhooks.secret", webhooks.secret, check, is_needed=is_needed)
@@ -81,7 +81,7 @@ _KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
 
 
 def redacted(text: str, headers: Mapping[str, str], endpoints: Endpoints) -> str:
-    """`text` with ${NAME} in the place of what these variables hold: a target may tell what it was sent."""
+    """`text` with ${NAME} in place of these variables' values: a target may echo what it was sent."""
     names = [variable for value in headers.values() for variable in variables_in(value)]
     for name in [*names, *_key_variable(endpoints.webhooks)]:
         for form in _forms(os.environ.get(name, "")):
@@ -90,7 +90,7 @@ def redacted(text: str, headers: Mapping[str, str], endpoints: Endpoints) -> str
 
 
 def _forms(value: str) -> set[str]:
-    """As it is sent, as that reads in UTF-8, and either as JSON has it."""
+    """As sent, as that reads in UTF-8, and both as JSON encodes them."""
     plain = {value, value.encode("latin-1", "replace").decode("utf-8", "replace")}
     as_json = {json.dumps(form, ensure_ascii=is_ascii)[1:-1] for form in plain for is_ascii in (True, False)}
     return {form for form in plain | as_json if len(form) >= _SHORTEST_SECRET}

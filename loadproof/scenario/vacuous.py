@@ -1,4 +1,4 @@
-"""An expectation to why it decides nothing: no target could keep it, or none could break it."""
+"""Explains why an expectation decides nothing: no target could meet it, or none could violate it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SHORTEST_S: Final = 1e-6
 _UNKEEPABLE: Final = "can't be met"
 _UNBREAKABLE: Final = "can't be violated"
 _TRACE: Final = {"error_ratio": "error_ratio < 0.1 %", "goodput_ratio": "goodput_ratio >= 99.9 %"}
-"""What to write who wants no error, or all of it good."""
+"""What to write instead if no errors, or only good answers, are wanted."""
 
 
 class Longest(NamedTuple):
-    """The longest time that a threshold can read, and what sets it."""
+    """The longest time that a threshold can read, and what limits it."""
 
     time_s: float = MAX_US * 1e-6
     why: str = "times are measured up to 60 s"
@@ -33,7 +33,7 @@ class Vacuity(NamedTuple):
 
 
 def vacuity(expectation: Expectation, longest: Longest = Longest()) -> Vacuity | None:  # noqa: B008 - it is immutable
-    """None where some target keeps it and some other breaks it."""
+    """None if some target meets it and another violates it."""
     metric = expectation.metric
     lowest, highest = (0.0, math.inf) if expectation.of_baseline else _range(metric, longest)
     if expectation.wants_low:
@@ -52,9 +52,9 @@ def vacuity(expectation: Expectation, longest: Longest = Longest()) -> Vacuity |
 
 
 def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
-    """The lowest value that an interval can have, and the highest."""
+    """The lowest and the highest value that an interval can have."""
     if metric.of is not None:
-        # A metric may fall by all that it was, of ratios by one; relative growth has no end.
+        # A metric may fall by all that it was, a ratio by one; relative growth has no bound.
         return -1.0, 1.0 if metric.of.name in RATIOS else math.inf
     if metric.objective is not None:
         return 0.0, round(1 / (1 - metric.objective), 6)
@@ -68,12 +68,18 @@ def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
 
 
 def _is_reached(expectation: Expectation) -> bool:
-    """Whether the lowest value itself is within the limit: 'at once' is no time, and one sender has no spread."""
+    """Whether the lowest value itself is within the limit.
+
+    Recovery can't take no time, and one sender has no spread.
+    """
     return expectation.metric.name in {"recovery", "spread"} and expectation.comparison == "<="
 
 
 def _is_left(expectation: Expectation) -> bool:
-    """Whether who has the lowest value breaks it: of what is counted none may come, of a share samples never tell."""
+    """Whether a target with the lowest value violates it.
+
+    Nothing may arrive to be counted, but samples never prove a share of 0.
+    """
     return expectation.comparison == ">" and expectation.metric.dimension in {Dimension.RATE, Dimension.COUNT}
 
 

@@ -1,1 +1,1 @@
-"""What locustfiles are written with."""
+"""The classes that locustfiles are written with."""

@@ -1,7 +1,7 @@
-"""What Locust is told to load, and by whom, held against the allow list before it makes a user.
+"""Checks what Locust is told to load, and by whom, against the allow list before it creates a user.
 
-Its options, the form of its web UI and whoever posts that form pass by `loadproof run`: they are looked at here, in
-each process that has our users.
+Locust's options, its web UI's form and whoever posts that form bypass `loadproof run`: they are checked here, in each
+process with our users.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 _FORBIDDEN: Final = 403
 _REFUSED_BY_LOCUST: Final = str.maketrans("", "", "<>")
-"""What Locust drops from the form's host. Source: locust/web.py 2.47, the route `/swarm`."""
+"""What Locust strips from the form's host. Source: locust/web.py 2.47, the route `/swarm`."""
 
 
 def guard(environment: Environment, **_: Any) -> None:
-    """When Locust is about to start: exit code 2 for a host that nobody allowed; the web UI is its own pages' alone."""
+    """When Locust is about to start: exit code 2 for a host that is not allowed.
+
+    Only its own pages may use the web UI.
+    """
     hosts = {environment.host, *(user.host for user in environment.user_classes)} - {None, ""}
     try:
         for host in sorted(map(str, hosts)):
@@ -40,7 +43,7 @@ def guard(environment: Environment, **_: Any) -> None:
 
 
 def _stranger(*, is_local: bool) -> Response | None:
-    """The refusal of what a page of another origin sends, be it under a name that was bent to this address."""
+    """Refuse what a page of another origin sends, even under a name that was made to resolve to this address."""
     headers = request.headers
     host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site", "none")
     if is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
@@ -55,7 +58,7 @@ def _stranger(*, is_local: bool) -> Response | None:
 
 
 def _unsafe_form(environment: Environment) -> Response | None:
-    """As Locust's own refusals: its page shows the message, and nothing is started."""
+    """Like Locust's own refusals: its page shows the message, and nothing is started."""
     if request.method != "POST" or "host" not in request.form:
         return None
     host = request.form["host"].translate(_REFUSED_BY_LOCUST)

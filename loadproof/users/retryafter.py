@@ -1,4 +1,4 @@
-"""Retry-After to what became of it: whether a client that waited as long as it was asked to was admitted."""
+"""What became of a Retry-After: whether a client that waited as long as asked was admitted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "retry-after"
 _SECONDS: Final = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
-"""Whole ones by the standard; parts of a second and moments that have gone by mean what they say."""
+"""Whole seconds by the standard; fractions of a second and moments in the past are taken literally."""
 _LEAST_S: Final = 0.0
 
 
 def retry_after_s(answer: Answer) -> float | None:
-    """Seconds that Retry-After asks for, as a number or as a date; None where it says nothing readable.
+    """Seconds that Retry-After asks for, as a number or as a date; None if it contains nothing readable.
 
     Source: RFC 9110, section 10.2.3; the three formats of a date are those of section 5.6.7.
     """
@@ -39,22 +39,22 @@ def retry_after_s(answer: Answer) -> float | None:
 
 
 def promising_nothing(answer: Answer) -> str:
-    """The counter of a refusal that says nothing readable: it has no Retry-After, or one that nobody can keep to."""
+    """The counter for a refusal without a usable promise: it has no Retry-After, or one that can't be respected."""
     return RETRY_UNREADABLE if answer.headers.get(_HEADER) else RETRY_MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A refused client will be admitted."""
+    """That a refused client will be admitted."""
 
     from_s: float
-    """Monotonic."""
+    """In monotonic seconds."""
     intended_s: float
     """When the refused request was due, in seconds from the run's start."""
 
     @staticmethod
     def became(outcome: Outcome) -> str | None:
-        """The counter of what came of it for the request that put it to the test; None where that failed otherwise."""
+        """The counter for how the request that tests the promise ended; None if it failed for another reason."""
         match outcome:
             case Outcome.THROTTLED:
                 return RETRY_BROKEN
@@ -65,10 +65,10 @@ class Promise:
 
 
 class Standing:
-    """What the target last promised one client about one endpoint.
+    """What the target last promised one client for one endpoint.
 
-    The first request sent after the promised moment puts it to the test. Whoever is admitted before has used up
-    what was promised, and the promise is void.
+    The first request sent after the promised moment tests the promise. If the client is admitted before that, the
+    promise is used up and void.
     """
 
     __slots__ = ("promise",)
@@ -77,7 +77,7 @@ class Standing:
         self.promise: Promise | None = None
 
     def take_due(self, now_s: float) -> Promise | None:
-        """The promise that a request sent now puts to the test; no other request will."""
+        """The promise that a request sent now tests; no other request will."""
         promise = self.promise
         if promise is None or now_s < promise.from_s:
             return None

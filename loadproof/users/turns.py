@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from loadproof.plan.clients import Client
 
 _IDLE_S: Final = 3600.0
-"""How long a user sleeps who has nothing more to send; the end of the run wakes it."""
+"""How long a user sleeps that has nothing more to send; the end of the run wakes it."""
 
 
 class TurnTaker(User):
-    """One client who takes a turn at its pace; a subclass sends in it, and says how long it waited for answers."""
+    """A client that takes a turn at its pace; a subclass sends in it, and reports how long it waited for answers."""
 
     abstract = True
     endpoint: ClassVar[str]
     post: ClassVar[Post] = THIS_PROCESS
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
-        """Of several users of one client and endpoint, each has its own `number` and so its own choices."""
+        """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
         super().__init__(environment)
         self.workload = self.post.workload()
         self.identity = identity or self.workload.next_client(self.endpoint)
@@ -44,28 +44,28 @@ class TurnTaker(User):
         self._every_s = self.workload.every_s(self.endpoint)
         self._offset_s = self.random.random() * self._every_s
         self._due = Due(0.0)
-        # What is sent before its first turn, in an on_start say, has none.
+        # What is sent before its first turn, such as in an on_start, has none.
         self._due_is_served = True
         self._is_setting_up = True
         self._is_set_up = False
-        """It has come to its first turn."""
+        """It has reached its first turn."""
         self._answering_s = 0.0
-        """Of this turn, waited for answers; once, where several were waited for at a time."""
+        """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
         self._answered_s = -math.inf
-        """Until when that is counted, monotonic."""
+        """Until when that has been counted, in monotonic seconds."""
         self._requests = 0
-        """That this turn sent."""
+        """How many this turn has sent."""
         self._held_since_s: float | None = None
-        """When its turn would have been that it waits for, but for a Retry-After."""
+        """When the turn that it is waiting for would have been without a Retry-After."""
         self._stopped_s = math.inf
-        # One task for Locust: its own loop costs microseconds a task, and draws from random numbers that other users
-        # draw from, too.
+        # One task for Locust: its own loop costs microseconds per task, and draws from random numbers that other users
+        # also draw from.
         self.tasks = [TurnTaker._take_turns]
         self._not_before_s = -math.inf
         """Until when it was asked to stay away; infinite: for good."""
 
     def wait_time(self) -> float:
-        """Seconds until this user sends next; Locust asks when the user waits."""
+        """Seconds until this user sends next; Locust calls it when the user waits."""
         return min(_IDLE_S, max(0.0, self._due.at_s - self.workload.now_s()))
 
     def perform(self, due: Due) -> None:
@@ -75,7 +75,7 @@ class TurnTaker(User):
         self._take_turn()
 
     def start(self, group: Group) -> Greenlet:
-        """As Locust's: a life in the closed model, from on_start to on_stop."""
+        """Like Locust's: a life in the closed model, from on_start to on_stop."""
         came_s = self.workload.now_s()
         self._time.came(self.endpoint, came_s)
         self._due = Due(self.workload.first_step(came_s))
@@ -84,7 +84,7 @@ class TurnTaker(User):
         return life
 
     def _leave(self, _: Greenlet) -> None:
-        """On the event loop, whatever ended it."""
+        """Runs on the event loop, whatever ended the user."""
         now_s = self.workload.now_s()
         if not self._is_set_up:
             self._account_setup(now_s)
@@ -93,36 +93,36 @@ class TurnTaker(User):
             self._time.left(self.endpoint, now_s)
 
     def stop(self, force: bool = False) -> bool:
-        """As Locust's; what it still waits for keeps it from no turns any more."""
+        """Like Locust's; what it is still waiting for no longer keeps it from any turns."""
         self._stopped_s = min(self._stopped_s, self.workload.now_s())
         return bool(super().stop(force))
 
     def _take_turns(self) -> None:
-        """Task after task at this user's pace, until Locust wants it to stop."""
+        """Run task after task at this user's pace, until Locust wants it to stop."""
         if not self._is_set_up:
-            # Not when Locust comes again after a mistake in a task.
+            # Not again if Locust comes back after an error in a task.
             self._plan_first_turn()
         self._is_setting_up = False
         now_s = self.workload.now_s()
         try:
             while True:
-                # A wait may end early, and Locust comes again without one where a task wants it to.
+                # A wait may end early, and Locust comes back without one if a task asks for that.
                 while self._due.at_s > now_s or is_stopping(self):
                     self.wait()
                     now_s = self.workload.now_s()
                 try:
                     self._take_turn()
                 finally:
-                    # Also after a mistake in the task, which Locust notes: the next turn has its time.
+                    # Also after an error in the task, which Locust notes: the next turn has its time.
                     now_s = self.workload.now_s()
                     self._plan_next(now_s)
         except BaseException:
-            # What on_stop sends is as little in the plan as what on_start sent.
+            # Like what on_start sends, what on_stop sends is not in the plan.
             self._is_setting_up = self._due_is_served = True
             raise
 
     def _take_turn(self) -> None:
-        """One task; what another greenlet sends when it is over belongs to no turn."""
+        """Run one task; what another greenlet sends after it is over belongs to no turn."""
         self._due_is_served, self._requests = False, 0
         try:
             self._choose_task()(self)
@@ -137,10 +137,10 @@ class TurnTaker(User):
         return self._stopped_s < math.inf or self.workload.is_stopping
 
     def _plan_first_turn(self) -> None:
-        """Begin somewhere in the first pace, so that users who start together don't send together."""
+        """Start at some point of the first pace, so that users who start together don't send together."""
         now_s = self.workload.now_s()
         self._account_setup(now_s)
-        # Where the target limits its clients, each request of its set-up stands for a turn.
+        # If the target limits its clients, each request of its set-up counts as a turn.
         held_s = self._requests * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
         first_s = self.workload.first_step(now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
@@ -155,13 +155,16 @@ class TurnTaker(User):
             self._account_overrun(begun_s, now_s, took_burst=due.late)
         self._answering_s, self._requests = 0.0, 0
         if due.at_s < self._not_before_s:
-            # Who never comes back has let all its turns pass already.
+            # A user that never comes back has skipped all its turns already.
             self._held_since_s = due.at_s if self._not_before_s < math.inf else None
             due = Due(self._not_before_s)
         self._due = due
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
-        """A turn that lasted into the next: what was waited for answers is turns missed, and the rest is ours."""
+        """A turn that lasted into the next.
+
+        Time spent waiting for answers is missed turns, and the rest is our own lateness.
+        """
         until_s = now_s if now_s < self._stopped_s else self._stopped_s
         free_s = begun_s + self._every_s
         own_s = now_s - begun_s - self._answering_s
@@ -174,7 +177,7 @@ class TurnTaker(User):
             self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
 
     def _account_setup(self, now_s: float) -> None:
-        """Its answers delay the first turn, which is no loss while they come within the deadline."""
+        """Its answers delay the first turn, which is not a loss if they arrive within the deadline."""
         self._is_setting_up, self._is_set_up = False, True
         expected_s = self._due.at_s
         until_s, now_s = expected_s + self._answering_s, min(now_s, self._stopped_s)
@@ -187,7 +190,7 @@ class TurnTaker(User):
         self._time.kept_waiting(self.endpoint, why, from_s, until_s, every_s=every_s)
 
     def _end_back_off(self, now_s: float) -> None:
-        """The turns that it let pass as it was asked to."""
+        """The turns that it skipped as it was asked to."""
         if self._held_since_s is None:
             return
         until_s = min(now_s, self._not_before_s, self._stopped_s)
@@ -202,7 +205,10 @@ class TurnTaker(User):
         return tasks[0] if len(tasks) == 1 else self.random.choice(tasks)
 
     def _take_due(self) -> Due:
-        """The turn that this request serves; a task's second request has no turn and is due when it gets there."""
+        """The turn that this request serves.
+
+        A task's second request has no turn and is due when the task gets to it.
+        """
         self._requests += 1
         if not self._due_is_served:
             self._due_is_served = True
@@ -213,7 +219,7 @@ class TurnTaker(User):
         return due
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:
-        """Once, where several are waited for at a time."""
+        """Counted once if several are awaited at a time."""
         if began_s < self._answered_s:
             began_s = self._answered_s
         if began_s < ended_s:

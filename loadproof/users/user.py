@@ -1,4 +1,4 @@
-"""The abstract user: what it sends and checks is its subclass's matter; as whom and with what outcome is here."""
+"""The abstract user: subclasses decide what it sends and checks; this class handles its identity and the outcomes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LONGEST_BACK_OFF_S: Final = 60.0
 
 
 class ApiUser(TurnTaker):
-    """One client who sends one kind of request at its pace, checks each answer, and backs off when throttled.
+    """A client that sends one kind of request at its pace, checks each answer, and backs off when throttled.
 
     A subclass names its `endpoint` and has tasks that call `send`.
     """
@@ -50,7 +50,7 @@ class ApiUser(TurnTaker):
     abstract = True
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
-        """Of several users of one client and endpoint, each has its own `number` and so its own choices."""
+        """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
         super().__init__(environment, identity, number)
         self.payloads = self.workload.payloads
         self.api = self.workload.api
@@ -64,7 +64,10 @@ class ApiUser(TurnTaker):
         return UUID(bytes=blake2b(drawn, key=self.workload.run_id.encode()[-64:], digest_size=16).digest())
 
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
-        """Send, let `check` judge the reply, record exactly one outcome; the reply if it was as expected."""
+        """Send, let `check` judge the reply, and record exactly one outcome.
+
+        Returns the reply if it was as expected.
+        """
         due, recorder, timing = self._take_due(), self._recorder, Timing()
         recorder.started(due.burst)
         tested = self._standing.promise and self._standing.take_due(self.workload.monotonic_s())
@@ -74,7 +77,7 @@ class ApiUser(TurnTaker):
             self._end_cut_off(call.request, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
-        # What most requests come to, without asking what else there may be to tell: a call each would pay for.
+        # The usual case, without checking what else there may be to record: that would cost a call each.
         if error is None and reply is not None and recorder.feeds_locust and not timing.is_repeated:
             recorder.finished(self.endpoint, call.request.method, outcome, due, timing, reply.answer.size)
         else:
@@ -92,7 +95,7 @@ class ApiUser(TurnTaker):
         return None
 
     def _end_cut_off(self, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
-        """By our own stop, or by the user's own code, which has waited as long as it wanted to."""
+        """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
         now_s = self.workload.monotonic_s()
         self._count_answering(timing.began_s or now_s, now_s)
         if isinstance(error, GreenletExit) and self._is_to_end:
@@ -127,7 +130,7 @@ class ApiUser(TurnTaker):
             self._tell_locust(request, reply, error, timing)
 
     def _let_others_run(self) -> None:
-        """A connection can be refused before anything waited: others have their turn first."""
+        """A connection can be refused before anything has waited: let others have their turn first."""
         self._recorder.yielding += 1
         try:
             self.post.clock.sleep(0)
@@ -174,10 +177,10 @@ class ApiUser(TurnTaker):
             self._standing.promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
             case "stop" if self._not_before_s == math.inf:
-                # Another request of the same turn has told it before.
+                # Another request of the same turn has reported it already.
                 raise StopUser
             case "stop":
-                # It stays one of the planned users, and takes no turns any more.
+                # It stays one of the planned users, but takes no more turns.
                 self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
                 self._end_back_off(self.workload.spans[-1].end_s)
                 raise StopUser
@@ -193,7 +196,7 @@ events.init.add_listener(entrance.guard)
 
 
 def api_users(environment: Environment) -> list[type[ApiUser]]:
-    """The API's user classes among all that Locust found."""
+    """The API's user classes among everything that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
 
 

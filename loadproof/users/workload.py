@@ -1,7 +1,7 @@
 """What the users of this process share: the plan, the clients, the payloads, the connections, the recorder.
 
-`loadproof run` assigns it; in plain `locust -f locustfiles` the users keep the default pace and nothing is
-recorded beside Locust's own statistics.
+`loadproof run` assigns it; in plain `locust -f locustfiles`, users keep the default pace and only Locust's own
+statistics are recorded.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa
 _REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 _payloads_of = functools.lru_cache(maxsize=1)(make_payloads)
-"""A simulation has many workloads of one seed."""
+"""A simulation has many workloads with one seed."""
 
 
 class Workload:
-    """One a process. Times are seconds from `begin()`; before it, from the making of the object."""
+    """One per process. Times are seconds from `begin()`; before that, from the object's creation."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Workload:
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
-        """Second 0, monotonic."""
+        """Second 0, in monotonic seconds."""
         self.is_stopping = False
         """Our own stop may cut off whatever is in flight."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
@@ -90,7 +90,7 @@ class Workload:
 
     @property
     def scenario(self) -> Scenario:
-        """Of the run; LookupError in plain Locust, where nothing that asks for it is loaded."""
+        """The run's scenario; LookupError in plain Locust, where nothing that needs it is loaded."""
         if self._scenario is None:
             raise LookupError("plain Locust has no scenario")
         return self._scenario
@@ -105,24 +105,24 @@ class Workload:
         self.start_s = self.recorder.start_s = self.monotonic_s() + delay_s
 
     def now_s(self) -> float:
-        # Python calls a function that a local variable holds faster than one that an attribute of an object holds.
+        # In Python, calling a function in a local variable is faster than calling an object's attribute.
         monotonic_s = self.monotonic_s
         return monotonic_s() - self.start_s
 
     def every_s(self, endpoint: str) -> float:
-        """The pace of this endpoint's users in the closed model."""
+        """The pace of this endpoint's users in the closed model, in s."""
         return self.habits.pace_s(endpoint)
 
     def first_step(self, now_s: float) -> float:
-        """From when on a user of the closed model who is ready now takes its turns."""
+        """From when a closed-model user that is ready now takes its turns, in s."""
         return step_ahead(self.spans, self._steps, max(0.0, now_s))
 
     def is_limited(self, endpoint: str) -> bool:
-        """The target declares a limit of it, and the plan is to stay within."""
+        """The target declares a limit for it, and the plan should stay within it."""
         return endpoint in self._limited
 
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
-        """When a closed-model user who is free now sends next."""
+        """When a closed-model user that is free now sends next."""
         due_s = previous_s + every_s
         if due_s < now_s:
             due_s = now_s
@@ -131,12 +131,12 @@ class Workload:
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
     def next_client(self, endpoint: str) -> Client:
-        """The next client of this endpoint's users; endpoints and workers take turns, so that no index comes twice."""
+        """The next client of this endpoint's users; endpoints and workers take turns, so no index is used twice."""
         endpoints = sorted(self.habits.mix)
         number = self.rank + self.workers * self._made[endpoint]
         self._made[endpoint] += 1
         if endpoint not in endpoints:
-            # Only plain Locust has users beside the mix; their clients begin far from the others'.
+            # Only plain Locust has users outside the mix; their clients begin far from the others'.
             return self.client(_CLIENTS_BESIDE_THE_MIX + number)
         return self.client(number * len(endpoints) + endpoints.index(endpoint))
 
@@ -150,7 +150,7 @@ class Workload:
         return self._connections[client.index]
 
     def standing(self, client: Client, endpoint: str) -> Standing:
-        """What the target's limits promised whom they take this client for."""
+        """What the target's limits promised to the identity that they see as this client."""
         shared = self.habits.clients == "shared"
         return self._standings[0 if shared else client.index, endpoint]
 
@@ -166,17 +166,17 @@ class Workload:
 
 
 Connect = Callable[[Client, str], Exchanging]
-"""A connection of this client to this base URL."""
+"""A connection from this client to this base URL."""
 
 
 def _allowed_origin(base_url: str) -> Origin:
-    """UnsafeTargetError here too, in each process: Locust's own options and messages can name another host."""
+    """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
     check_host(base_url, ())
     return Origin.of(base_url)
 
 
 class Post:
-    """A process's place in the run: its clock, and the workload that it was assigned. A simulation has several."""
+    """A process's place in the run: its clock, and the workload assigned to it. A simulation has several."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK, connect: Connect | None = None) -> None:
         self.clock = clock
@@ -184,7 +184,7 @@ class Post:
         self._workload: Workload | None = None
 
     def workload(self) -> Workload:
-        """What was assigned to it, or plain Locust's."""
+        """What was assigned to it, or plain Locust's workload."""
         if self._workload is None:
             recorder, run_id = NoRecorder(), secrets.token_hex()
             self._workload = Workload(
@@ -193,7 +193,10 @@ class Post:
         return self._workload
 
     def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
-        """Make it the worker of this rank (from 0) in the run; `recorder` stands in for one that a run is made of."""
+        """Make it the worker with this rank (from 0) in the run.
+
+        `recorder` stands in for the one a run would create.
+        """
         self._workload = Workload(
             manifest.scenario,
             seed=manifest.seed,
@@ -222,6 +225,6 @@ class Post:
 
 
 THIS_PROCESS: Final = Post()
-"""Where users are whom Locust makes, and gives nothing of ours."""
+"""For users that Locust creates without passing anything of ours."""
 workload = THIS_PROCESS.workload
 assign = THIS_PROCESS.assign
