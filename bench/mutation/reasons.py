@@ -55,4 +55,25 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*Connection._on_received: Or → And", "the error that follows closes an idle connection too"),
     ("*bodies.py _unbrotlied: unpacker.process*", "how much a library unpacks at once; the size is checked afterwards"),
     ("*Connection._send_rest: continue → break", "a socket that claims to accept more, and doesn't"),
+    ("*_await_answers: Lt → LtE", "only if two moments are equal to the last digit"),
+    ("*MasterCrew.end: Lt → LtE", "only if two moments are equal to the last digit"),
+    ("*_look_after_workers: Gt → GtE", "only if two moments are equal to the last digit"),
+    ("*_look_after_workers: 1 → 2", "how often it looks; a worker is overdue after six seconds"),
+    ("*MasterCrew.end: self._miss_ends() → nothing", "quitting, which follows, tells it too"),
+    ("*WorkerCrew._refuse: 1 → 2", "Locust's exit code of a worker, which nobody reads"),
+    ("*WorkerCrew._refuse: '; ' → 'XX'", "what stands between two problems"),
+    (
+        "*: hear(*concurrent=True) → *",
+        "whether other messages are heard meanwhile: none come",
+    ),
+    (
+        "*WorkerCrew.__init__: True → False",
+        "whether other messages are heard meanwhile: none come",
+    ),
+    (
+        "*messages.py hear: *concurrent=concurrent*",
+        "whether other messages are heard meanwhile: none come",
+    ),
+    ("*listener.py _MOST_BYTES: *", "how much is read at a time"),
+    ("*Measuring._begin: self._recorder.feed*", "Locust's own CSV files, which whole runs are compared with"),
 )

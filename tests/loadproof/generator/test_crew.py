@@ -109,6 +109,16 @@ def test_the_last_report_comes_before_the_word_that_there_is_no_more(three):
     assert (tally(three.run().intervals).sent, abandoned) == (0, 0), "it is still in flight, and not yet counted"
 
 
+def test_nothing_is_told_after_the_end(three):
+    """The files are closed by then."""
+    three.begin()
+    three.time.advance_to(5.5)
+    three.end()
+    told = len(three.told)
+    three.time.advance_to(12.0)
+    assert len(three.told) == told
+
+
 def test_what_is_in_flight_is_waited_for_and_reported(three):
     """A worker's runner stops when its users have their answers; only then comes the last report."""
     three.begin()
@@ -187,7 +197,8 @@ def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three)
     late = three.wire.worker("worker-4")
     report = SecondReport("4", 3.0, 5, 0, 0, 0, [(5, "steady", "balance", "ok", "response", 0, 1000)], None, [])
     late.send_message("loadproof-second", {"report": vars(report), "now_unix_s": 0.0, "clock_took_s": 0.0})
-    late.send_message("loadproof-ended")
+    for kind in ("loadproof-second", "loadproof-ended", "loadproof-refused"):
+        late.send_message(kind, {"garbage": "that nobody is to make sense of"})
     three.time.advance_to(8.0)
     assert not three.crew.has_part("worker-4")
     assert three.crew.has_part("worker-3")

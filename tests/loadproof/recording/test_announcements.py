@@ -69,3 +69,15 @@ def test_a_listener_knows_when_nobody_speaks_any_more(pipe):
     assert listener.read() == [PlanIsOver()]
     assert listener.read() == []
     assert listener.has_ended
+
+
+def test_a_listener_knows_when_there_is_nobody_left_to_hear(pipe):
+    """Not before the other end is closed, and not while something unread is left of it."""
+    listener, write_end = pipe
+    assert not listener.has_ended
+    assert listener.read() == []
+    assert not listener.has_ended
+    os.write(write_end, line_of(PlanIsOver()))
+    os.close(write_end)
+    assert (listener.read(), listener.has_ended) == ([PlanIsOver()], False)
+    assert (listener.read(), listener.has_ended) == ([], True)

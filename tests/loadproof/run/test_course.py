@@ -15,7 +15,7 @@ class Stage:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.deeds: list[tuple[float, str]] = []
-        leader = SimpleNamespace(kill=lambda: self.deed("killed"), wait=lambda: None)
+        leader = SimpleNamespace(kill=lambda: self.deed("killed"), wait=lambda: self.deed("gone"))
         generator = SimpleNamespace(leader=leader, end_early=lambda: self.deed("stopped"))
         self.course = Course(generator, now_s=lambda: self.now_s, longest_s=100.0, stop_patience_s=10.0)  # type: ignore[arg-type]
 
@@ -37,14 +37,15 @@ def stage():
 
 def test_a_generator_that_goes_on_for_too_long_is_killed(stage):
     """And the run is none."""
-    assert stage.until(200.0) == [(100.0, "killed")]
+    assert stage.until(200.0) == [(100.0, "killed"), (100.0, "gone")]
     assert (stage.course.ending, stage.course.is_whole) == ("generator_died", False)
+    assert stage.course.detail == "it did not end in time and was killed"
 
 
 def test_a_generator_is_stopped_once_and_then_has_its_time(stage):
     """After the grace that was given; what ended the run stays what it was."""
     stage.course.stop("target_died", "exit code 1", in_s=2.0)
-    assert stage.until(50.0) == [(2.0, "stopped"), (12.0, "killed")]
+    assert stage.until(50.0) == [(2.0, "stopped"), (12.0, "killed"), (12.0, "gone")]
     assert (stage.course.ending, stage.course.detail) == ("target_died", "exit code 1")
 
 
@@ -52,7 +53,7 @@ def test_a_generator_that_ends_by_itself_is_not_stopped(stage):
     """But killed if it doesn't end."""
     stage.course.becomes("disk_full", "no space left")
     stage.course.expect_end()
-    assert stage.until(50.0) == [(10.0, "killed")]
+    assert stage.until(50.0) == [(10.0, "killed"), (10.0, "gone")]
     assert stage.course.ending == "disk_full"
 
 
@@ -81,3 +82,4 @@ def test_a_run_that_is_not_recorded_is_stopped(stage):
     other = Stage()
     other.course.stop_unrecorded("no space left")
     assert other.until(5.0) == [(1.0, "stopped")]
+    assert (other.course.ending, other.course.detail) == ("disk_full", "no space left")
