@@ -56,7 +56,7 @@ class Run:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        return tuple(self.manifest.scenario.mix)
+        return self.manifest.scenario.endpoints
 
     @property
     def start_unix_s(self) -> float:

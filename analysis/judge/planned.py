@@ -16,7 +16,7 @@ from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
 from loadproof.outcome import DROPPED
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
-from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, WANTS
+from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, SET_OUT, WANTS
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
     """A turn or arrival whose task sends nothing is planned load that never existed."""
     measured = {span.name for span in measured_phases(run)}
     for (phase, endpoint), counts in _counted(run).items():
-        empty, others = counts[SENT_NOTHING], _turns_in(counts)
+        empty, others = counts[SENT_NOTHING], _turns_in(counts) + counts[SET_OUT]
         if phase in measured and empty > LOST_SHARE * (empty + others):
             turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
             what = f"phase {phase}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"

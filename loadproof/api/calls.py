@@ -8,8 +8,9 @@ import string
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from loadproof.api.bodies import encoded_body
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
@@ -20,6 +21,7 @@ from loadproof.scenario.targetheaders import resolved_headers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
     from loadproof.scenario.targetfile import Endpoints
 
@@ -43,6 +45,8 @@ class Call:
 
     operation: Operation
     request: Request
+    name: str = ""
+    """Of the request, in thresholds and tables; empty: as its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body's fields in our words, as the target was sent them."""
 
@@ -138,12 +142,33 @@ class Api:
     def alive(self) -> str | int | bool:
         return self._endpoints.health.alive
 
-    def call(self, method: str, path: str, *, expect: int = 200, body: object = None) -> Call:
-        """Any request of a user of your own; `body` is sent as JSON exactly as given, and None means no body."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        name: str = "",
+        expect: int | list[int] = 200,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        form: Form | None = None,
+        files: Mapping[str, File] | None = None,
+    ) -> Call:
+        """Any request of a user of your own; ValueError if there is no such request.
+
+        `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
+        JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
+        `files` as an upload. `headers` come on top of the target file's.
+        """
+        if query:
+            path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
         operation = Operation.model_validate(
             {"method": method, "path": quote(path, safe=_AS_WRITTEN), "expect": expect}
         )
-        return self._call(operation, body=b"" if body is None else encode_json(body))
+        content, content_type = encoded_body(body, form, files)
+        own = merged(content_type, self._headers, headers or {})
+        return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name)
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
@@ -212,7 +237,7 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, sent or {})
+        return Call(operation, request, sent=sent or {})
 
 
 def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,4 +139,5 @@ class ArrivalDispatcher(User):
         self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:
-        self.workload.recorder.dropped(self._plan.endpoints[arrival.endpoint], intended_s=arrival.time_s)
+        first, *_ = self.workload.requests_of(self._plan.endpoints[arrival.endpoint])
+        self.workload.recorder.dropped(first, intended_s=arrival.time_s)

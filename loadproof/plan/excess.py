@@ -40,21 +40,26 @@ def exceeded_limits(
 ) -> list[Excess]:
     """The declared limits ('60/min') that a client of this plan would exceed, each with its busiest window.
 
-    A single shared address makes all of them one client.
+    Each turn sends each of its kind's requests once. A single shared address makes all users one client.
     """
     excesses = []
     for endpoint, limit in limits.items():
-        if endpoint not in scenario.mix:
-            continue
         allowed_text, _, period = limit.partition("/")
         period_s = _PERIODS_S[period]
-        if scenario.model == "open":
-            worst = _busiest_of_turns(ArrivalPlan(scenario, spans, seed), scenario, endpoint, period_s)
-        else:
-            worst = max((_busiest(times, period_s) for times in _paced(scenario, spans, endpoint)), default=0)
+        of_kinds = [_busiest_of(kind, scenario, spans, period_s, seed) for kind in scenario.senders_of(endpoint)]
+        # In the closed model a client is of one kind, unless all of them look like one.
+        does_all = scenario.model == "open" or scenario.clients == "shared"
+        worst = sum(of_kinds) if does_all else max(of_kinds, default=0)
         if worst > int(allowed_text):
             excesses.append(Excess(endpoint, limit, worst))
     return excesses
+
+
+def _busiest_of(kind: str, scenario: Scenario, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
+    """The most turns of this kind that a client takes in any window of `period_s`."""
+    if scenario.model == "open":
+        return _busiest_of_turns(ArrivalPlan(scenario, spans, seed), scenario, kind, period_s)
+    return max((_busiest(times, period_s) for times in _paced(scenario, spans, kind)), default=0)
 
 
 def _busiest_of_turns(plan: ArrivalPlan, scenario: Scenario, endpoint: str, period_s: float) -> int:

@@ -166,7 +166,7 @@ def most_requests_within(scenario: Scenario, spans: Sequence[PhaseSpan], window_
 
 
 def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tuple[str, str], float]:
-    """Requests to expect per (phase, endpoint) from a target that answers immediately."""
+    """Requests to expect per (phase, endpoint) from a target that answers immediately, each once in a journey."""
     expected: dict[tuple[str, str], float] = {}
     level = 0.0
     for span in spans:
@@ -178,6 +178,7 @@ def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tu
                 count = float(users[name] * len(span.bursts_s))
             else:
                 count = users[name] * (span.end_s - span.start_s) / (mix.every or math.inf)
-            expected[span.name, name] = count
+            for endpoint in scenario.requests_of(name):
+                expected[span.name, endpoint] = expected.get((span.name, endpoint), 0.0) + count
         level = span.rate_rps or 0.0
     return expected

@@ -26,7 +26,7 @@ def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, 
         remedy = f"add `phase: {unread[0]}` with `goodput_ratio >= 99 %`"
         yield Problem(f"{where} thresholds", f"no goodput threshold covers {', '.join(unread)}", remedy)
     lost = []
-    for name in scenario.mix:
+    for name in scenario.endpoints:
         rooms = [
             _has_room(scenario, threshold, name, expected)
             for threshold in read

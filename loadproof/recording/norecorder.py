@@ -37,6 +37,9 @@ class NoRecorder:
     def sent_nothing(self, endpoint: str, due: Due) -> None:
         pass
 
+    def set_out(self, kind: str, due: Due) -> None:
+        pass
+
     def followed(self, endpoint: str, due: Due) -> None:
         pass
 

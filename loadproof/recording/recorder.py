@@ -19,7 +19,7 @@ from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
-from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, UNREAD, WANTS, IntervalRow
+from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, SET_OUT, UNREAD, WANTS, IntervalRow
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
@@ -118,6 +118,10 @@ class Recorder:
     def sent_nothing(self, endpoint: str, due: Due) -> None:
         """A task that had this turn is over and sent no request."""
         self._count(endpoint, due, SENT_NOTHING)
+
+    def set_out(self, kind: str, due: Due) -> None:
+        """A journey of this kind of user begins, with a request of another name."""
+        self._count(kind, due, SET_OUT)
 
     def followed(self, endpoint: str, due: Due) -> None:
         """A request that is not its turn's first begins: it counts as no turn or arrival."""

@@ -70,23 +70,28 @@ class UserTime:
         """A user was present and should have sent, but its own code or the event loop prevented it."""
         self._add((endpoint, "", LATE_MS), from_s, until_s, per_s=1000)
 
-    def kept_waiting(self, endpoint: str, why: str, from_s: float, until_s: float, *, every_s: float) -> None:
-        """A user could not take its turns during this time, for the reason that `why` names.
+    def kept_waiting(self, requests: Sequence[str], why: str, from_s: float, until_s: float, *, every_s: float) -> None:
+        """A user could not take its turns of these requests during this time, for the reason that `why` names.
 
         Bursts are counted separately.
         """
-        self._add((endpoint, why, NEVER_SENT), from_s, until_s, per_s=1 / every_s)
+        for endpoint in requests:
+            self._add((endpoint, why, NEVER_SENT), from_s, until_s, per_s=1 / every_s)
 
-    def overran(self, endpoint: str, from_s: float, own_s: float, until_s: float, every_s: float) -> None:
-        """A turn exceeded its pace: until `own_s` it waited for answers, and from then on it was late."""
+    def overran(
+        self, kind: str, requests: Sequence[str], from_s: float, own_s: float, until_s: float, every_s: float
+    ) -> None:
+        """A turn of these requests exceeded its pace: until `own_s` it waited for answers, and then it was late."""
         overruns = self._overruns
         if overruns.begin_s <= from_s <= until_s <= overruns.end_s:
-            sums = overruns.sums[endpoint]
-            sums[0] += until_s - own_s
-            sums[1] += (own_s - from_s) / every_s
+            sums = overruns.sums
+            sums[kind][0] += until_s - own_s
+            missed = (own_s - from_s) / every_s
+            for endpoint in requests:
+                sums[endpoint][1] += missed
             return
-        self.late(endpoint, own_s, until_s)
-        self.kept_waiting(endpoint, MISSED, from_s, own_s, every_s=every_s)
+        self.late(kind, own_s, until_s)
+        self.kept_waiting(requests, MISSED, from_s, own_s, every_s=every_s)
         self._end_overruns()
         for second, span, _ in self._parts(from_s, until_s):
             if not span.bursts_s:

@@ -68,7 +68,7 @@ def preflight(
                 got=endpoint,
             )
     yield from _locustfile_problems(scenario, crew)
-    yield from _limit_problems(scenario, limits, known, target, where=where)
+    yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
         # An embedded target has all connections in one process.

@@ -61,8 +61,8 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
         if expects_goodput(threshold)
         for name in scenario.endpoints_of(threshold)
     }
-    unread = [name for name in scenario.mix if name not in read]
-    if unread == list(scenario.mix):
+    unread = [name for name in scenario.endpoints if name not in read]
+    if unread == list(scenario.endpoints):
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
         yield ("thresholds",), "no goodput threshold", None, remedy
     elif unread:
@@ -100,8 +100,9 @@ def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[st
 def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
     phases = {phase.name: phase for phase in scenario.phases}
     for name in scenario.endpoints_of(threshold):
-        if name not in scenario.mix:
-            yield "endpoint", "no such endpoint in the mix", name, nearest(name, list(scenario.mix))
+        if name not in scenario.endpoints:
+            known = [*scenario.mix, *scenario.endpoints]
+            yield "endpoint", "no such endpoint in the mix", name, nearest(name, list(dict.fromkeys(known)))
     for name in scenario.phases_of(threshold):
         if name not in phases:
             yield "phase", "no such phase", name, nearest(name, list(phases))

@@ -29,7 +29,10 @@ class UserMix(Strict):
     """How much of the traffic one kind of user generates, and in the closed model how often each of them sends."""
 
     share: Share = Field(description="Part of the users (closed model) or of the arrivals (open model).")
-    every: Duration | None = Field(None, description="Closed model: each user sends at most once in this time.")
+    every: Duration | None = Field(None, description="Closed model: each user takes at most one turn in this time.")
+    requests: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
+    )
 
 
 DEFAULT_MIX: Final = {
@@ -90,7 +93,9 @@ class Threshold(Strict):
     """What must hold, and where: in which phases, for which endpoints, for answers with which outcome."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: Name | list[Name] | None = Field(None, description="One or several, taken together; default: all.")
+    endpoint: Name | list[Name] | None = Field(
+        None, description="Requests, or kinds of users for all that they send; taken together; default: all."
+    )
     phase: Name | list[Name] | None = Field(None, description="One or several; default: all except warm-up.")
     outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")
     series: Literal["response", "service", "connect", "first_byte", "transfer"] = Field(
@@ -150,9 +155,24 @@ class Scenario(Strict):
     def duration_s(self) -> float:
         return sum(phase.duration_s for phase in self.phases)
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of all requests."""
+        return tuple(dict.fromkeys(name for kind in self.mix for name in self.requests_of(kind)))
+
+    def requests_of(self, kind: str) -> tuple[str, ...]:
+        """Names of the requests that this kind of user sends, in the order of its journey."""
+        return tuple(self.mix[kind].requests or (kind,))
+
+    def senders_of(self, endpoint: str) -> tuple[str, ...]:
+        """Kinds of users that send requests with this name."""
+        return tuple(kind for kind in self.mix if endpoint in self.requests_of(kind))
+
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
-        """Those that it reads, as it names them; all of the mix if it names none."""
-        return _names(threshold.endpoint) or tuple(self.mix)
+        """Requests that it reads, in place of a kind of user all that it sends; every request if it names none."""
+        named = _names(threshold.endpoint)
+        endpoints = [name for one in named for name in (self.requests_of(one) if one in self.mix else (one,))]
+        return tuple(dict.fromkeys(endpoints)) or self.endpoints
 
     def phases_of(self, threshold: Threshold) -> tuple[str, ...]:
         """Those that it reads, as it names them; all except warm-up if it names none."""

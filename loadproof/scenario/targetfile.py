@@ -46,6 +46,7 @@ FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$", m
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=2000)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)]
+Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 Status = Annotated[int, Field(ge=200, le=599)]
 
 
@@ -60,7 +61,7 @@ class Operation(Strict):
     tells: ClassVar[tuple[str, ...]] = ()
     """Our words for the fields of the answer."""
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    method: Method = "GET"
     path: PathText
     expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
     body: dict[str, FieldPath] = Field(
@@ -105,7 +106,7 @@ class PaymentOperation(Operation):
     sends = ("debit", "credit", "amount", "currency")
     tells = ("id", "debit", "credit", "amount", "currency")
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Method = "POST"
     path: PathText = "/transactions"
     expect: Status | Annotated[list[Status], Field(min_length=1)] = 201
     idempotency_key: HeaderName | None = Field("Idempotency-Key", description="The header of the key; null: none.")
@@ -125,7 +126,7 @@ class WebhookOperation(Operation):
     adds = ("id", "type", "timestamp", "data", "update_id")
     tells = ("duplicate",)
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Method = "POST"
     path: PathText = "/webhooks/standard"
     expect: Status | Annotated[list[Status], Field(min_length=1)] = Field([200, 202])
     signature: Literal["standard", "stripe", "telegram", "none"] = Field(

@@ -13,7 +13,7 @@ from loadproof.plan.pacing import Due
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from gevent import Greenlet
@@ -31,6 +31,7 @@ class TurnTaker(User):
 
     abstract = True
     endpoint: ClassVar[str]
+    """Which kind of user it is, and the name of its requests unless they have names of their own."""
     post: ClassVar[Post] = THIS_PROCESS
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
@@ -53,8 +54,10 @@ class TurnTaker(User):
         """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
         self._answered_s = -math.inf
         """Until when that has been counted, in monotonic seconds."""
-        self._requests = 0
-        """How many this turn has sent."""
+        self._journey = self.workload.requests_of(self.endpoint)
+        """Names of what it may send."""
+        self._sent: list[str] = []
+        """Names of what this turn has sent."""
         self._held_since_s: float | None = None
         """When the turn that it is waiting for would have been without a Retry-After."""
         self._stopped_s = math.inf
@@ -123,12 +126,13 @@ class TurnTaker(User):
 
     def _take_turn(self) -> None:
         """Run one task; what another greenlet sends after it is over belongs to no turn."""
-        self._due_is_served, self._requests = False, 0
+        self._due_is_served = False
+        self._sent.clear()
         try:
             self._choose_task()(self)
         finally:
             self._due_is_served = True
-            if not (self._requests or self._is_to_end):
+            if not (self._sent or self._is_to_end):
                 self._recorder.sent_nothing(self.endpoint, self._due)
 
     @property
@@ -141,7 +145,7 @@ class TurnTaker(User):
         now_s = self.workload.now_s()
         self._account_setup(now_s)
         # If the target limits its clients, each request of its set-up counts as a turn.
-        held_s = self._requests * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
+        held_s = len(self._sent) * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
         first_s = self.workload.first_step(now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
         self._plan_next(now_s)
@@ -153,7 +157,8 @@ class TurnTaker(User):
         due = self.workload.next_due(self._every_s, previous_s=begun_s, now_s=now_s, offset_s=self._offset_s)
         if due.late or now_s > begun_s + self._every_s:
             self._account_overrun(begun_s, now_s, took_burst=due.late)
-        self._answering_s, self._requests = 0.0, 0
+        self._answering_s = 0.0
+        self._sent.clear()
         if due.at_s < self._not_before_s:
             # A user that never comes back has skipped all its turns already.
             self._held_since_s = due.at_s if self._not_before_s < math.inf else None
@@ -172,9 +177,9 @@ class TurnTaker(User):
             own_s = until_s - free_s
         if own_s < 0:
             own_s = 0.0
-        self._time.overran(self.endpoint, free_s, until_s - own_s, until_s, self._every_s / (self._requests or 1))
+        self._time.overran(self.endpoint, self._would_send, free_s, until_s - own_s, until_s, self._every_s)
         if self.workload.has_bursts:
-            self._time.missed_bursts(self.endpoint, MISSED, begun_s, until_s, took_last=took_burst)
+            self._time.missed_bursts(self._would_send[0], MISSED, begun_s, until_s, took_last=took_burst)
 
     def _account_setup(self, now_s: float) -> None:
         """Its answers delay the first turn, which is not a loss if they arrive within the deadline."""
@@ -184,10 +189,13 @@ class TurnTaker(User):
         self._time.late(self.endpoint, until_s, now_s)
         self._keep_waiting(MISSED, expected_s + self.workload.habits.deadline_s, min(until_s, now_s))
 
+    @property
+    def _would_send(self) -> Sequence[str]:
+        """At each turn that it missed: as much as at its last."""
+        return self._sent or self._journey[:1]
+
     def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
-        """It would have sent as much at each turn as at its last."""
-        every_s = self._every_s / max(self._requests, 1)
-        self._time.kept_waiting(self.endpoint, why, from_s, until_s, every_s=every_s)
+        self._time.kept_waiting(self._would_send, why, from_s, until_s, every_s=self._every_s)
 
     def _end_back_off(self, now_s: float) -> None:
         """The turns that it skipped as it was asked to."""
@@ -197,25 +205,27 @@ class TurnTaker(User):
         self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
         # A burst may be the turn that it waited for.
         after_s = math.nextafter(self._held_since_s, -math.inf)
-        self._time.missed_bursts(self.endpoint, BACKED_OFF, after_s, until_s, took_last=False)
+        self._time.missed_bursts(self._would_send[0], BACKED_OFF, after_s, until_s, took_last=False)
         self._held_since_s = None
 
     def _choose_task(self) -> Callable[[Self], None]:
         tasks: list[Callable[[Self], None]] = type(self).tasks  # type: ignore[assignment]  # no task sets
         return tasks[0] if len(tasks) == 1 else self.random.choice(tasks)
 
-    def _take_due(self) -> Due:
+    def _take_due(self, endpoint: str) -> Due:
         """The turn that this request serves.
 
-        A task's second request has no turn and is due when the task gets to it.
+        A journey's second request has no turn and is due when the journey gets to it.
         """
-        self._requests += 1
+        self._sent.append(endpoint)
         if not self._due_is_served:
             self._due_is_served = True
+            if endpoint != self.endpoint:
+                self._recorder.set_out(self.endpoint, self._due)
             return self._due
         due = Due(self.workload.now_s(), is_setup=self._is_setting_up)
         if not due.is_setup:
-            self._recorder.followed(self.endpoint, due)
+            self._recorder.followed(endpoint, due)
         return due
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:

@@ -23,7 +23,7 @@ from loadproof.http.messages import (
 from loadproof.outcome import Outcome
 from loadproof.users import entrance
 from loadproof.users.judging import checked, expect
-from loadproof.users.retryafter import Promise, promising_nothing, retry_after_s
+from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
 if TYPE_CHECKING:
@@ -41,10 +41,15 @@ _FIRST_BACK_OFF_S: Final = 1.0
 _LONGEST_BACK_OFF_S: Final = 60.0
 
 
-class ApiUser(TurnTaker):
-    """A client that sends one kind of request at its pace, checks each answer, and backs off when throttled.
+class UndeclaredRequestError(LookupError):
+    """A request that the scenario doesn't name, so that no threshold could read it."""
 
-    A subclass names its `endpoint` and has tasks that call `send`.
+
+class ApiUser(TurnTaker):
+    """A client that sends requests at its pace, checks each answer, and backs off when throttled.
+
+    A subclass names its `endpoint` and has tasks that call `send`: each a journey of one request, or of several with
+    names of their own.
     """
 
     abstract = True
@@ -55,8 +60,10 @@ class ApiUser(TurnTaker):
         self.payloads = self.workload.payloads
         self.api = self.workload.api
         self._connections = self.workload.connections(self.identity, self.host or "")
-        self._standing = self.workload.standing(self.identity, self.endpoint)
-        self._back_off_s = _FIRST_BACK_OFF_S
+        self._standings: dict[str, Standing] = {}
+        """By request name."""
+        self._back_offs_s: dict[str, float] = {}
+        """By request name, of those that were throttled last: how long the next one waits at most."""
 
     def new_id(self) -> UUID:
         """An id that no other run has sent to this target, from this client's seeded choices."""
@@ -66,48 +73,61 @@ class ApiUser(TurnTaker):
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
         """Send, let `check` judge the reply, and record exactly one outcome.
 
-        Returns the reply if it was as expected.
+        Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
-        due, recorder, timing = self._take_due(), self._recorder, Timing()
+        name = call.name or self.endpoint
+        standing = self._standings.get(name) or self._first_standing(name)
+        due, recorder, timing = self._take_due(name), self._recorder, Timing()
         recorder.started(due.burst)
-        tested = self._standing.promise and self._standing.take_due(self.workload.monotonic_s())
+        tested = standing.promise and standing.take_due(self.workload.monotonic_s())
         try:
-            reply, outcome, error = self._exchange(call, check, timing)
+            reply, outcome, error = self._exchange(name, call, check, timing)
         except BaseException as cut_off:
-            self._end_cut_off(call.request, cut_off, due, timing)
+            self._end_cut_off(name, call.request, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
         # The usual case, without checking what else there may be to record: that would cost a call each.
         if error is None and reply is not None and recorder.feeds_locust and not timing.is_repeated:
-            recorder.finished(self.endpoint, call.request.method, outcome, due, timing, reply.answer.size)
+            recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
-            self._record(call.request, reply, error, outcome=outcome, due=due, timing=timing)
+            self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
         if tested and (became := tested.became(outcome)):
-            recorder.retry_after(self.endpoint, intended_s=tested.intended_s, became=became)
+            recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
-            self._heed(reply.answer, due, timing.ended_s)
+            self._heed(name, reply.answer, due, timing.ended_s)
             return None
-        self._standing.promise = None
-        self._back_off_s = _FIRST_BACK_OFF_S
+        standing.promise = None
+        if self._back_offs_s:
+            self._back_offs_s.pop(name, None)
         if outcome is Outcome.OK:
             return reply
         self._let_others_run()
         return None
 
-    def _end_cut_off(self, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
+    def _first_standing(self, name: str) -> Standing:
+        """With the target, before its first request of this name."""
+        if self.workload.is_of_run and name not in self._journey:
+            raise UndeclaredRequestError(
+                f"request '{name}' is not in the scenario: add it to mix.{self.endpoint}.requests"
+            )
+        self._standings[name] = self.workload.standing(self.identity, name)
+        return self._standings[name]
+
+    def _end_cut_off(self, name: str, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
         """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
         now_s = self.workload.monotonic_s()
         self._count_answering(timing.began_s or now_s, now_s)
         if isinstance(error, GreenletExit) and self._is_to_end:
-            self._recorder.abandoned(self.endpoint, due)
+            self._recorder.abandoned(name, due)
             return
         timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
         timing.sent_s = timing.sent_s or timing.began_s
         given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
-        self._record(request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
+        self._record(name, request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
 
     def _record(
         self,
+        name: str,
         request: Request,
         reply: Reply | None,
         error: Exception | None,
@@ -118,16 +138,16 @@ class ApiUser(TurnTaker):
     ) -> None:
         recorder = self._recorder
         if timing.is_repeated:
-            recorder.repeated(self.endpoint, outcome, due)
+            recorder.repeated(name, outcome, due)
         if isinstance(error, WantError):
-            recorder.unsent(self.endpoint, error.of, due)
+            recorder.unsent(name, error.of, due)
         else:
             if isinstance(error, UnreadAnswerError):
-                recorder.unread(self.endpoint, due, timing)
+                recorder.unread(name, due, timing)
             size = reply.answer.size if reply else 0
-            recorder.finished(self.endpoint, request.method, outcome, due, timing, size)
+            recorder.finished(name, request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
-            self._tell_locust(request, reply, error, timing)
+            self._tell_locust(name, request, reply, error, timing)
 
     def _let_others_run(self) -> None:
         """A connection can be refused before anything has waited: let others have their turn first."""
@@ -138,7 +158,7 @@ class ApiUser(TurnTaker):
             self._recorder.yielding -= 1
 
     def _exchange(
-        self, call: Call, check: Callable[[Reply], object], timing: Timing
+        self, name: str, call: Call, check: Callable[[Reply], object], timing: Timing
     ) -> tuple[Reply | None, Outcome, Exception | None]:
         try:
             answer = self._connections.exchange(call.request, timing)
@@ -149,16 +169,18 @@ class ApiUser(TurnTaker):
             return None, Outcome.CONNECTION, error
         except UnreadAnswerError as error:
             return None, Outcome.INVALID, error
-        return checked(reply, check, self.endpoint)
+        return checked(reply, check, name)
 
-    def _tell_locust(self, request: Request, reply: Reply | None, error: Exception | None, timing: Timing) -> None:
+    def _tell_locust(
+        self, name: str, request: Request, reply: Reply | None, error: Exception | None, timing: Timing
+    ) -> None:
         answer = reply.answer if reply else None
         response_s = timing.ended_s - timing.began_s
         if error is not None:
-            self._recorder.failed(self.endpoint, request, answer, error)
+            self._recorder.failed(name, request, answer, error)
         self.environment.events.request.fire(
             request_type=request.method,
-            name=self.endpoint,
+            name=name,
             response_time=response_s * 1000,
             response_length=answer.size if answer else 0,
             response=answer,
@@ -168,13 +190,13 @@ class ApiUser(TurnTaker):
             url=request.path,
         )
 
-    def _heed(self, answer: Answer, due: Due, ended_s: float) -> None:
+    def _heed(self, name: str, answer: Answer, due: Due, ended_s: float) -> None:
         """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
         asked_s = retry_after_s(answer)
         if asked_s is None:
-            self._recorder.retry_after(self.endpoint, intended_s=due.at_s, became=promising_nothing(answer))
+            self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
         else:
-            self._standing.promise = Promise(ended_s + asked_s, due.at_s)
+            self._standings[name].promise = Promise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
             case "stop" if self._not_before_s == math.inf:
                 # Another request of the same turn has reported it already.
@@ -186,9 +208,10 @@ class ApiUser(TurnTaker):
                 raise StopUser
             case "honour":
                 # Jitter on top of what the server asked for: never earlier, and not all at once.
-                wait_s = (asked_s or 0.0) + self.random.uniform(0, self._back_off_s)
+                back_off_s = self._back_offs_s.get(name, _FIRST_BACK_OFF_S)
+                wait_s = (asked_s or 0.0) + self.random.uniform(0, back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s
-                self._back_off_s = min(2 * self._back_off_s, _LONGEST_BACK_OFF_S)
+                self._back_offs_s[name] = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
 
 
 # Plain Locust loads nothing else of ours.

@@ -97,7 +97,7 @@ class Workload:
 
     @property
     def is_of_run(self) -> bool:
-        """Not plain Locust's."""
+        """Not plain Locust's, where nobody has said what requests there are."""
         return self._scenario is not None
 
     def begin(self, delay_s: float) -> None:
@@ -117,9 +117,14 @@ class Workload:
         """From when a closed-model user that is ready now takes its turns, in s."""
         return step_ahead(self.spans, self._steps, max(0.0, now_s))
 
-    def is_limited(self, endpoint: str) -> bool:
+    def requests_of(self, kind: str) -> tuple[str, ...]:
+        """Names of what this kind of user sends; besides the mix, which only plain Locust has, its own."""
+        scenario = self._scenario
+        return scenario.requests_of(kind) if scenario and kind in scenario.mix else (kind,)
+
+    def is_limited(self, kind: str) -> bool:
         """The target declares a limit for it, and the plan should stay within it."""
-        return endpoint in self._limited
+        return not self._limited.isdisjoint(self.requests_of(kind))
 
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
         """When a closed-model user that is free now sends next."""
