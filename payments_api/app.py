@@ -120,7 +120,7 @@ async def transaction(transaction_id: str, request: Request) -> JSONResponse:
     openapi_extra={"requestBody": _JSON_BODY, "parameters": _WEBHOOK_HEADERS},
 )
 async def webhook(provider: str, request: Request) -> JSONResponse:
-    """Take an event in, once, whoever delivers it how often; `standard` is Standard Webhooks."""
+    """Accept an event once, however often it is delivered; `standard` is Standard Webhooks."""
     event_id_of = PROVIDERS.get(provider)
     if event_id_of is None:
         raise Problem(404, "unknown-provider", "There is no such provider.")
