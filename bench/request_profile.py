@@ -66,7 +66,7 @@ def profile(pid: int, raw: Path) -> None:
 
 
 def shares_of(profile: str) -> dict[str, float]:
-    """Of the samples in which the event loop's thread was running."""
+    """Shares of the samples in which the event loop's thread was running."""
     samples: Counter[str] = Counter(dict.fromkeys((*PARTS, THE_REST), 0))
     for line in profile.splitlines():
         stack, _, count = line.rpartition(" ")

@@ -113,7 +113,7 @@ TOOLS: dict[str, Callable[[str], float]] = {
 
 
 def output_of(command: list[object], **environment: str) -> str:
-    """Of a tool on the generator's core."""
+    """The output of a tool on the generator's core."""
     program = str(command[0])
     if shutil.which(program) is None:
         raise SystemExit(f"bench: no {program}; `make bench-throughput` says where it comes from")

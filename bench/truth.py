@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 USERS = 100
-"""Of the closed-model tools, which divide the rate among them."""
+"""Users of the closed-model tools, which divide the rate among them."""
 TOLERANCES = (0.01, 0.0003)
 """For a quantile, relative and in s; the larger one counts."""
 
@@ -85,7 +85,7 @@ class Reported:
     response: Quantiles
     """The same as service for tools that only report one time."""
     intended_s: NDArray[np.float64] | None = None
-    """Of all requests in order, by the wall clock; only for loadproof."""
+    """When each request was planned, in order, by the wall clock; only for loadproof."""
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def outcomes(verdict: dict[str, Any], phase: str, endpoint: str | None = None) -
 
 
 def quantile_ms(verdict: dict[str, Any], phase: str, name: str) -> float | None:
-    """Of the response times of a phase's correct answers."""
+    """A quantile in ms of the response times of a phase's correct answers."""
     value = _row(verdict, phase, None)["response_s"][name]["value"]
     return None if value is None else value * 1000
 

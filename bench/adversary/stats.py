@@ -43,7 +43,7 @@ def csv_case(
 
 
 def _counts(requests_: int, failures: int) -> Check:
-    """Of all endpoints together."""
+    """Of all endpoints together, by verdict.json."""
 
     def check(played: Played) -> Iterator[str]:
         total = played.verdict.get("all") or {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ENOUGH: Final = 0.85
-"""Of the mutants in each group."""
+"""The share of the mutants in each group that tests must notice."""
 QUICK: Final = "not process and not browser and not long and not quiet"
 _WHOLE_RUNS: Final = (
     "tests/statistics/test_schedules.py::test_what_went_wrong_once_does_not_go_wrong_again",

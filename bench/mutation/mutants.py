@@ -44,7 +44,7 @@ class Mutant(NamedTuple):
     within: str
     """The function or method, by its qualified name; or the constant."""
     lines: range
-    """Of the statement, or of the head of a compound one."""
+    """The lines of the statement, or of the head of a compound one."""
     parent: ast.AST
     field: str
     place: int | None
@@ -144,7 +144,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _lines(node: Any) -> range:
-    """Of a statement without its body."""
+    """The lines of a statement without its body."""
     body = getattr(node, "body", None) or getattr(node, "cases", None)
     first = body[0] if isinstance(body, list) else None
     if isinstance(first, ast.match_case):

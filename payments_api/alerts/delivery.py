@@ -25,7 +25,7 @@ MOST_TRIES: Final = 10
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _LONGEST_ASKED_S: Final = 3600.0
-"""Of the waiting time that Telegram asks for."""
+"""The longest wait, in s, that is granted if Telegram asks for one."""
 _POLL_S: Final = 0.5
 _log: Final = logging.getLogger(__name__)
 

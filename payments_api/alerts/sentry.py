@@ -68,7 +68,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
 
 
 def scrubbed(event: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """Of the request only its method; no user; texts shortened, without account numbers and these secrets."""
+    """Keeps only the request's method, and no user; texts are shortened, without account numbers and these secrets."""
     request = event.pop("request", None)
     if isinstance(request, dict):
         event["request"] = {name: request[name] for name in _KEPT_OF_REQUEST if name in request}

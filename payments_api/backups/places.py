@@ -33,7 +33,7 @@ class Place(Protocol):
     shown: str
     """For people; contains no secret."""
     device: int | None
-    """Of the file system, if it is on this machine."""
+    """The file system's device, if it is on this machine."""
     is_locked_by_us: bool
     """Within `writing`, whether unfinished files there can only be our own."""
 
@@ -42,7 +42,7 @@ class Place(Protocol):
         ...
 
     def names(self) -> set[str]:
-        """Of all complete files."""
+        """The names of all complete files."""
         ...
 
     def put(self, source: Path, name: str) -> None:

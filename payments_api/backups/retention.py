@@ -22,7 +22,7 @@ class Keep(NamedTuple):
 
 
 def to_delete(backups: Iterable[BackupName], keep: Keep) -> list[BackupName]:
-    """Of one ledger's, oldest first.
+    """The backups of one ledger that may be deleted, oldest first.
 
     Today's date plays no role: a clock that was years ahead for a day costs one backup, not all of them.
     """
