@@ -1,4 +1,4 @@
-"""What reports cost in time and memory as runs grow: a ten-minute run, a day, a log of requests; at 1, 3 and 10 times.
+"""What reports cost in time and memory as runs grow: a ten-minute run, a day, a request log; at 1, 3 and 10 times.
 
 python -m bench.analysis [NAME …]
 """
@@ -31,11 +31,11 @@ IMPORTS = "import " + ", ".join(
     f"loadproof.analysis.{name}" for name in ("foreign.requestlog", "outputs.tables", "report.run_page")
 )
 VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
-"""Whatever the word, a report was written."""
+"""Whatever the verdict, a report was written."""
 
 
 def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[object]:
-    """A run directory, written second by second as a run does; the arguments that report on it."""
+    """Write a run directory second by second, as a run does; returns the arguments that report on it."""
     names = [f"endpoint-{number}" for number in range(endpoints)]
     plan = Scenario.model_validate(
         {
@@ -99,7 +99,7 @@ def _health(second: int, rps: int) -> GeneratorRow:
 
 
 def logged(path: Path, *, rows: int) -> list[object]:
-    """A log of requests of 20 names over an hour."""
+    """Write a log of requests with 20 names over an hour."""
     random = np.random.default_rng(1)
     with path.open("w") as file:
         file.write("seconds,name,response_ms,status\n")
@@ -124,11 +124,11 @@ CASES: dict[str, tuple[Callable[[Path, int], list[object]], tuple[float, float]]
     ),
     "a log of a million requests": (lambda path, times: logged(path, rows=1_000_000 * times), (20, 500)),
 }
-"""How to make each at a size, and its goal in s and MB: of the first at 1, of the others at 10 times."""
+"""How to create each one at a given size, and its goals in s and MB: for the first at 1, for the others at 10 times."""
 
 
 def measured(arguments: list[object]) -> tuple[float, float]:
-    """Wall seconds beyond Python's imports, and the most memory in MB, of one report."""
+    """Seconds beyond Python's imports, and the peak memory in MB, of one report."""
     took_s, _ = _child([sys.executable, "-c", IMPORTS], good={0})
     whole_s, peak_mb = _child([sys.executable, "-m", "loadproof", *map(str, arguments)], good=VERDICTS)
     return whole_s - took_s, peak_mb

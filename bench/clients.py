@@ -1,4 +1,4 @@
-"""What two processes serve beside one, and how much memory a client takes that has nothing to do.
+"""What two processes serve compared with one, and how much memory an idle client takes.
 
 python -m bench.clients        writes bench/results/clients.json
 """
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
-    """Of all processes that make the load, the master included, with so many users together."""
+    """Of all processes that generate load, including the master, with this many users together."""
     scenario: dict[str, Any] = yaml.safe_load(SCENARIO.read_text())
     for phase in scenario["phases"]:
         phase["users"] = users
@@ -70,7 +70,7 @@ def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
         watch.join()
         loaded = saturated_run(out)
     rows = loaded.intervals[loaded.intervals["series"] == "completed"]
-    # Whole seconds inside of the steady phase.
+    # Whole seconds within the steady phase.
     first, last = (loaded.manifest.start_unix_s + second for second in (3, 9))
     spent_s = _cpu_at(samples, last) - _cpu_at(samples, first)
     return round(float(rows.loc[rows["second"].between(3, 8), "count"].sum() / spent_s), 1)
@@ -91,14 +91,14 @@ def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]
 
 
 def _cpu_at(samples: list[tuple[float, float]], unix_s: float) -> float:
-    """Between two samples, in proportion."""
+    """Interpolated between two samples."""
     before = max(sample for sample in samples if sample[0] <= unix_s)
     after = min(sample for sample in samples if sample[0] > unix_s)
     return before[1] + (after[1] - before[1]) * (unix_s - before[0]) / (after[0] - before[0])
 
 
 def memory_per_idle_client_kb(url: str) -> float:
-    """Unshared memory of the generator with many users, each with its connection, less that with few."""
+    """Unshared memory of the generator with many users, each with its connection, minus that with few."""
     few = 100
     return round((_memory_kb(url, IDLE_CLIENTS) - _memory_kb(url, few)) / (IDLE_CLIENTS - few), 1)
 
@@ -112,7 +112,7 @@ def _memory_kb(url: str, users: int) -> float:
         file.write_text(yaml.safe_dump(scenario))
         run = subprocess.Popen(loadproof_run(file, url, f"{directory}/out"), cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
-            # All have sent once by then, and most have nothing to do.
+            # By then all have sent once, and most are idle.
             time.sleep(26)
             generator = process_of(run.pid, "loadproof.generator.locust")
             connections = len(generator.net_connections("tcp"))

@@ -1,4 +1,4 @@
-"""How often 95 % intervals of a run's estimates cover the truth, by how alike its seconds are and how many there are.
+"""How often 95 % intervals of a run's estimates cover the truth, by the correlation and the number of its seconds.
 
 python -m bench.coverage [SIMULATIONS]
 """
@@ -19,7 +19,7 @@ PHIS = (0.0, 0.5, 0.8, 0.9)
 
 
 def covered(random: np.random.Generator, *, seconds: int, phi: float) -> tuple[bool, bool, bool]:
-    """Of one simulated run: a p95, an error ratio, a rate."""
+    """For one simulated run: a p95, an error ratio, a rate."""
     phase = np.zeros(seconds, dtype=np.int64)
     level = autocorrelated(random, seconds, phi=phi)
     p95 = p95_of(response_times(random, level))

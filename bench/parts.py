@@ -1,4 +1,4 @@
-"""What parsing and recording a request cost, each on its own, and how long a run takes to begin.
+"""What parsing and recording a request cost individually, and how long a run takes to start.
 
 python -m bench.parts        writes bench/results/parts.json
 """
@@ -32,7 +32,7 @@ from loadproof.scenario.loading import load_scenario
 
 REQUESTS = 50_000
 VALUES_PER_REQUEST = 6
-"""Response time, service time, start lag, first byte, transfer, and the second of its completion."""
+"""Response time, service time, start lag, first byte, transfer, and the second of completion."""
 STARTS = 5
 BODY = b'{"account":"acct-000000","balance":100000,"currency":"EUR"}'
 HEAD = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
@@ -68,7 +68,7 @@ def best_us(action: Callable[[], object]) -> float:
 
 
 def parse_us(*, known: bool) -> float:
-    """An answer as nginx sends it, whole, with a head that came before or one that did not."""
+    """A complete answer as nginx sends it, with a known or a new head."""
     dates = itertools.repeat(0) if known else itertools.count()
     answers = [HEAD.format(next(dates), len(BODY)).encode() + BODY for _ in range(20_000)]
     parser = AnswerParser()
@@ -82,7 +82,7 @@ def parse_us(*, known: bool) -> float:
 
 
 def recording_us() -> tuple[float, float]:
-    """Microseconds a request while it ends, and those of the report of a second with all of them."""
+    """Microseconds per request when it ends, and for processing a second's requests."""
     spans = plan_phases(load_scenario(ROOT / "scenarios/load-100.yaml"))
     recorder = Recorder(spans, deadline_s=1.0, worker="1")
     recorder.start_s = 0.0
@@ -103,7 +103,7 @@ def recording_us() -> tuple[float, float]:
 
 
 def one_by_one_us() -> float:
-    """The plain way, to compare: one Python call and one increment a value."""
+    """The plain way, for comparison: a Python call and an increment per value."""
     counts = [0] * 2560
     values_us = [1000 + number % 5000 for number in range(REQUESTS)]
     began_s = time.perf_counter()
@@ -113,7 +113,7 @@ def one_by_one_us() -> float:
 
 
 def start_s() -> float:
-    """From the command to second 0 of a run against the embedded target."""
+    """Seconds from the command to second 0 of a run against the embedded target."""
     scenario = yaml.safe_load((ROOT / "scenarios/smoke.yaml").read_text())
     scenario["phases"] = [{"name": "smoke", "duration": "3 s", "users": 10}]
     scenario["thresholds"] = [{"expect": "goodput_ratio >= 10 %"}]

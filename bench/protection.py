@@ -1,8 +1,8 @@
-"""What each protection of the reference API costs a request, in CPU time, and what refusing one costs.
+"""The CPU time that each protection of the reference API costs per request, and the cost of refusing one.
 
     python -m bench.protection [ROUNDS]        writes bench/results/protection.json
 
-The application is called as a server calls it, without a socket, in one process: GET /balance/{account} of many
+The application is called the way a server does, without a socket, in one process: GET /balance/{account} from many
 clients. The configurations take turns; a figure is the median of the rounds. Redis is a real server on another core.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
-    """Settings by what they are called in the table."""
+    """Settings, by their names in the table."""
     networks = directory / "networks.txt"
     networks.write_text("".join(f"10.{number // 250}.{number % 250}.0/24\n" for number in range(10_000)))
     lists = {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks), "BOTS": "on"}
@@ -69,7 +69,7 @@ def everybody(directory: Path) -> Path:
 
 
 async def cost_us(settings: dict[str, str], directory: Path) -> float:
-    """CPU time of a request, µs; the first round of all clients is not timed."""
+    """CPU time per request in µs; the first round over all clients is not timed."""
     app = make_app(read_settings(settings), str(directory / "ledger.sqlite3"))
     async with app.router.lifespan_context(app):
         for number in range(CLIENTS):

@@ -1,4 +1,4 @@
-"""Several runs of a benchmark to what a reader may take from them: ranges, over how many runs, on which days."""
+"""What a reader may take from several runs of a benchmark: ranges, over how many runs, on which days."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Run = dict[str, Any]
 
 
 def range_of(values: Iterable[float | None], form: str = "{:.2f}") -> str:
-    """From the least to the greatest, or the only one; a dash where nothing was measured."""
+    """From the lowest to the highest, or the only one; a dash if nothing was measured."""
     known = sorted(value for value in values if value is not None)
     if not known:
         return NOTHING
@@ -34,7 +34,7 @@ def ratio(over: float | None, under: float | None) -> float | None:
 
 
 def over_runs(runs: Sequence[Run]) -> str:
-    """How many runs, on which days; says so when they are too few for a range."""
+    """How many runs, on which days; says so if they are too few for a range."""
     dated = [run["date"] for run in runs if run["date"] != NOT_RECORDED]
     days = sorted(set(dated))
     undated = len(runs) - len(dated)
@@ -49,7 +49,7 @@ def counted(count: int, what: str) -> str:
 
 
 def latest_run(run: Run) -> str:
-    """When, where and by which command the latest of them was made, and what had to be repeated."""
+    """When, where and by which command the latest run was made, and what had to be repeated."""
     latest = f"Latest: {conditions(run)}"
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     return f"{latest} {versions}." if versions else latest
@@ -62,7 +62,7 @@ def conditions(run: Run) -> str:
 
 
 def probe_cells(run: Run) -> tuple[str, str, str]:
-    """What Python and system calls take there, and how many Python calls a pair of system calls is worth."""
+    """What Python and system calls cost there, and how many Python calls fit into a pair of system calls."""
     if "probe" not in run:
         return NOTHING, NOTHING, NOTHING
     call_ns, pair_us = run["probe"]["python_call_ns"], run["probe"]["system_call_pair_us"]

@@ -2,7 +2,7 @@
 
     python -m bench.request_profile        writes bench/results/request-profile.json
 
-py-spy sees Python's frames; what the kernel does for a system call is in the frame that makes it.
+py-spy sees Python's frames; the kernel's work for a system call is in the frame that makes it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def profile(pid: int, raw: Path) -> None:
 
 
 def shares_of(profile: str) -> dict[str, float]:
-    """Of the samples in which the event loop's thread ran."""
+    """Shares of the samples in which the event loop's thread was running."""
     samples: Counter[str] = Counter(dict.fromkeys((*PARTS, THE_REST), 0))
     for line in profile.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -78,7 +78,7 @@ def shares_of(profile: str) -> dict[str, float]:
 
 
 def part_of(frames: list[str]) -> str:
-    """By the innermost frame that belongs to one; what runs below a report is the report's."""
+    """By the innermost frame that belongs to a part; whatever runs below a report belongs to the report."""
     if any("_report_every_second" in frame or "Writing." in frame for frame in frames):
         return THE_REST
     for frame in reversed(frames):

@@ -2,8 +2,8 @@
 
     python -m bench.revisions BEFORE [--after HEAD] [--rounds 5]        writes bench/results/revisions.json
 
-Both revisions are checked out beside each other and measured in turns, each by its own `bench`, so that a slow minute
-of the machine is everybody's. What is told is the median of the rounds' ratios, after over before.
+Both revisions are checked out side by side and take turns, each with its own `bench`, so that a slow minute of the
+machine affects both. The result is the median of the rounds' ratios, after over before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.rounds import Rounds, Unmeasured
 from bench.serving import ROOT, machine, nginx, write_results
 
 MOST_COST = 0.05
-"""That the mission allows: slower by so much."""
+"""The most that a change may cost."""
 _THROUGHPUT, _COMMAND, _SENDING = "requests/s", "CPU of the command at 1000 rps", "CPU of what sends at 1000 rps"
 _SNIPPETS = (
     f"from bench.throughput import loadproof_rate as measure; found = {{{_THROUGHPUT!r}: measure('URL')}}",
@@ -50,7 +50,7 @@ def _git(*arguments: str) -> str:
 
 
 def measured(tree: Path, snippet: str) -> Figures:
-    """By the tree's own code, which Python finds first where it stands."""
+    """With the tree's own code, which Python finds first in that directory."""
     code = f"import json\n{snippet}\nprint(json.dumps(found))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, check=False, timeout=300
@@ -67,7 +67,7 @@ def rounds_of(before: Path, after: Path, count: int) -> tuple[list[tuple[Figures
     pairs: list[tuple[Figures, Figures]] = []
     with nginx() as url:
         for number in range(count):
-            # Who begins changes with each round: neither always meets the warmer machine.
+            # Each round starts with the other revision: neither always gets the warmer machine.
             order = (before, after) if number % 2 else (after, before)
             for snippet in _SNIPPETS:
                 code = snippet.replace("URL", url).replace("SEED", str(number))
@@ -80,7 +80,7 @@ def rounds_of(before: Path, after: Path, count: int) -> tuple[list[tuple[Figures
 
 
 def median_ratios(pairs: list[tuple[Figures, Figures]]) -> Figures:
-    """After over before, by what was measured."""
+    """After over before, for everything that was measured."""
     names = dict.fromkeys(name for before, _ in pairs for name in before)
     return {
         name: round(statistics.median(after[name] / before[name] for before, after in pairs if name in before), 3)

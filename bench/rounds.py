@@ -1,4 +1,4 @@
-"""Rounds that can't be measured are repeated, three times at most, and counted; they never end the other rounds."""
+"""Rounds that can't be measured are repeated, at most three times, and counted; they never end the other rounds."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Figure = TypeVar("Figure")
 
 
 class Unmeasured(Exception):  # noqa: N818 - no error: the machine was busy, and the round is repeated
-    """A round that tells nothing: its run is INVALID, or what a tool printed can't be read."""
+    """A round without a result: its run is INVALID, or a tool's output can't be parsed."""
 
 
 class Rounds:
-    """Measures round after round, and counts by tool what had to be repeated and what was left out."""
+    """Measures one round after another, and counts per tool what had to be repeated and what was left out."""
 
     def __init__(self) -> None:
         self._repeated: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
 
     def measured(self, tool: str, measure: Callable[[], Figure]) -> Figure | None:
-        """What `measure` returns; None when it could not be measured, and not when repeated either."""
+        """What `measure` returns; None if it could not be measured, even when repeated."""
         for repeat in range(REPEATS + 1):
             self._repeated[tool] += repeat > 0
             try:
@@ -38,7 +38,7 @@ class Rounds:
         return None
 
     def reported(self) -> dict[str, dict[str, int]]:
-        """By tool, how many times a round was repeated and how many are missing: printed, and for the results."""
+        """Per tool, how many rounds were repeated and how many are missing: printed, and stored with the results."""
         counts = {"repeated": dict(self._repeated), "left_out": dict(+self._left_out)}
         if told := repeats_told(counts):
             sys.stderr.write(f"{told}\n")
@@ -46,7 +46,7 @@ class Rounds:
 
 
 def repeats_told(counts: dict[str, dict[str, int]]) -> str:
-    """In a sentence for people; empty when nothing was repeated, or nobody counted."""
+    """A sentence for people; empty if nothing was repeated, or nobody counted."""
     repeated = _listed(counts.get("repeated", {}))
     left_out = _listed(counts.get("left_out", {}))
     repeats = f"Repeated because a round could not be measured: {repeated}." if repeated else ""
@@ -58,7 +58,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def number_in(output: str, pattern: str) -> float:
-    """The number that the pattern's group finds in a tool's output."""
+    """The number that the pattern's group matches in a tool's output."""
     match = re.search(pattern, output)
     if match is None:
         raise Unmeasured(f"no {pattern!r} in {output[-300:]!r}")
@@ -67,7 +67,7 @@ def number_in(output: str, pattern: str) -> float:
 
 @contextmanager
 def reading(output: str) -> Iterator[None]:
-    """Whatever goes wrong while a tool's output is read means that it can't be read."""
+    """Any error while a tool's output is parsed means that it can't be parsed."""
     try:
         yield
     except (LookupError, OSError, TypeError, ValueError) as error:

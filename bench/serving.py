@@ -1,4 +1,4 @@
-"""What benchmarks share: nginx on a core of its own, a command on the other, and what the machine is."""
+"""What benchmarks share: nginx on one core, a command on the other, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench/results"
 GENERATOR_CORE, SERVER_CORE = 0, 1
 MOST_RUNS = 10
-"""That a file of results keeps; the oldest go first."""
+"""The number of runs kept in a results file; the oldest are dropped."""
 
 
 def machine() -> dict[str, str]:
-    """Where and when figures were taken."""
+    """Where and when the figures were taken."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -56,7 +56,7 @@ def write_results(name: str, result: dict[str, Any]) -> None:
 
 
 def add_run(name: str, run: dict[str, Any]) -> None:
-    """To the results that keep several runs: behind those of other days and machines, instead of this day's."""
+    """Add to results with several runs: after those of other days and machines, replacing this day's."""
 
     def when_and_where(one: dict[str, Any]) -> tuple[str, str]:
         return one["date"], one["machine"]
@@ -72,7 +72,7 @@ def pinned(command: list[object], core: int = GENERATOR_CORE) -> list[str]:
 
 @contextmanager
 def nginx() -> Iterator[str]:
-    """Its base URL."""
+    """Yields its base URL."""
     if shutil.which("nginx") is None:
         raise SystemExit("bench: no nginx; install it (Debian: apt-get install nginx-light)")
     with tempfile.TemporaryDirectory() as directory:

@@ -49,7 +49,10 @@ SCENARIO = {
     "settings": {"limiter": "off"},
 }
 RIVALS = 40
-"""Enough to leave the generator less than it needs; a few would hardly harm who needs a twentieth of a core."""
+"""Enough to leave the generator less than it needs.
+
+A few would hardly hurt a process that needs a twentieth of a core.
+"""
 BUSY_S = 5
 
 
@@ -57,12 +60,12 @@ BUSY_S = 5
 class Experiment:
     disturb: Callable[[BackgroundRun], None]
     is_generators: bool
-    """Then the verdict has to be INVALID, else anything but that."""
+    """If so, the verdict must be INVALID; otherwise it may be anything else."""
     options: tuple[str, ...] = ()
 
 
 def busy_core(run: BackgroundRun) -> None:
-    """Others want the generator's core as much as it does."""
+    """Other processes want the generator's core as much as it does."""
     (core,) = run.child("loadproof.generator.locust").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
@@ -72,7 +75,7 @@ def busy_core(run: BackgroundRun) -> None:
 def rivals(core: int) -> Iterator[None]:
     loop = f"import time\nend = time.time() + {BUSY_S}\nwhile time.time() < end: 0"
     command = pinned([sys.executable, "-c", loop], core)
-    # Linux shares a core out by sessions first, and the run under test has one of its own.
+    # Linux first divides a core among sessions, and the run under test has its own.
     started = [subprocess.Popen(command, start_new_session=True) for _ in range(RIVALS)]
     try:
         yield
@@ -87,7 +90,7 @@ def stopped_generator(run: BackgroundRun) -> None:
 
 
 def stopped_target(run: BackgroundRun) -> None:
-    """The same, of the other side."""
+    """The same for the target."""
     stop_for(run.child("payments_api"), 2.0)
 
 
@@ -104,7 +107,7 @@ def killed_worker(run: BackgroundRun) -> None:
 
 
 def slow_target(run: BackgroundRun) -> None:
-    """Others want the target's core."""
+    """Other processes want the target's core."""
     (core,) = run.child("payments_api").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
@@ -146,7 +149,7 @@ def main() -> None:
 
 
 def verdicts_of(name: str, experiment: Experiment, times: int, rounds: Rounds) -> dict[str, object]:
-    """Which verdicts an experiment had, and how many of them were right."""
+    """Which verdicts an experiment got, and how many of them were right."""
     words: Counter[str] = Counter()
     right = 0
     for number in range(times):

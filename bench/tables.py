@@ -1,4 +1,4 @@
-"""Results of benchmarks to the tables in the documents, so that both say the same.
+"""Writes the results of benchmarks into the tables of the documentation, so that both agree.
 
 python -m bench.tables        rewrites the tables in README.md and docs/
 """
@@ -34,7 +34,7 @@ _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", r
 
 
 def refreshed(document: str) -> str:
-    """The document with all of its tables as the results have them."""
+    """The document with all of its tables regenerated from the results."""
     return _BLOCK.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}\n{match[3]}", document)
 
 
@@ -57,7 +57,7 @@ def throughput() -> str:
 
 
 def _ratios(runs: list[Run]) -> str:
-    """A row a client: the range over all runs, and the rounds of the latest."""
+    """A row per client: the range over all runs, and the rounds of the latest."""
     latest = runs[-1]
     rows = []
     for name in _clients(runs):
@@ -94,7 +94,7 @@ def _goal(goal: float | None, ratios: list[float]) -> str:
 
 
 def _runs(runs: list[Run]) -> str:
-    """A row a run: what the machine takes for Python and for system calls, and each client's median."""
+    """A row per run: the cost of Python and of system calls there, and each client's median."""
     names = _clients(runs)
     rows = [
         (
@@ -162,7 +162,7 @@ def request_profile() -> str:
 
 
 def us_per_request(profile: Run) -> float | None:
-    """Of loadproof's median on the profile's machine, on the same day if it can be; None without such a run."""
+    """For loadproof's median on the profile's machine, on the same day if possible; None without such a run."""
     runs = [run for run in read_results("throughput")["runs"] if run["machine"] == profile["machine"]]
     runs = [run for run in runs if "loadproof" in run["median_rps"]]
     of_its_day = [run for run in runs if run["date"] == profile["date"]]
@@ -188,7 +188,7 @@ def truth() -> str:
 
 
 def _errors(errors: list[dict[str, Any]], kind: str) -> str:
-    """A row a tool that was measured; the truth in the head is that of the first, loadproof if there."""
+    """A row per measured tool; the truth in the header is the first one's, which is loadproof's if it was measured."""
     cells: dict[str, dict[float, dict[str, Any]]] = {}
     for one in errors:
         cells.setdefault(one["tool"], {})[one["quantile"]] = one
@@ -198,13 +198,13 @@ def _errors(errors: list[dict[str, Any]], kind: str) -> str:
 
 
 def _error(one: dict[str, Any]) -> str:
-    """In ms and in parts of the truth; bold beyond what is tolerated."""
+    """In ms and as a fraction of the truth; bold beyond the tolerance."""
     text = f"{one['error_s'] * 1000:+.2f} ms ({one['error_s'] / one['true_s']:+.1%})"
     return f"**{text}**" if one["of_tolerance"] > 1 else text
 
 
 def stops() -> str:
-    """What a server that stops is said to take, from the smallest to the largest p95; loadproof last."""
+    """What each tool reports about a server that stops, from the smallest to the largest p95; loadproof last."""
     p95 = {
         one["tool"].partition(" ")[0]: one
         for one in read_results("truth")["errors"]

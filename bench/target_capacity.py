@@ -2,7 +2,7 @@
 
     python -m bench.target_capacity            writes bench/results/target-capacity.json
 
-Target and generator have a core each. The profile is py-spy's: samples of the target's stacks, by function.
+Target and generator have one core each. The profile is py-spy's: samples of the target's stacks, by function.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def one_round(*, profile: bool) -> dict[str, Any]:
-    """Start a target, load it, and look at its CPU time in the steady state."""
+    """Start a target, load it, and measure its CPU time in the steady state."""
     with tempfile.TemporaryDirectory() as directory, target() as (process, url):
         out = Path(directory) / "out"
         run = subprocess.Popen(loadproof_run(SCENARIO, url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -77,7 +77,7 @@ def one_round(*, profile: bool) -> dict[str, Any]:
 
 @contextmanager
 def target() -> Iterator[tuple[psutil.Process, str]]:
-    """The reference target without limits, on a core of its own, and its URL."""
+    """The reference target without limits, on its own core, and its URL."""
     command = pinned([sys.executable, "-m", "payments_api", "--port", "0"], SERVER_CORE)
     environment = {**os.environ, "LIMITER": "off"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as started:
@@ -89,7 +89,7 @@ def target() -> Iterator[tuple[psutil.Process, str]]:
 
 
 def watched(process: psutil.Process, directory: Path, *, profile: bool) -> tuple[list[dict[str, Any]], float]:
-    """The widest frames, if they are asked for, and the part of a core that the process took meanwhile."""
+    """The widest frames, if requested, and the fraction of a core that the process used meanwhile."""
     cpu_s, began_s = sum(process.cpu_times()[:2]), time.monotonic()
     frames: list[dict[str, Any]] = []
     if profile:
@@ -100,7 +100,7 @@ def watched(process: psutil.Process, directory: Path, *, profile: bool) -> tuple
 
 
 def widest_frames(pid: int, directory: Path, count: int = 5) -> list[dict[str, Any]]:
-    """The widest frames at the top of the flame graph: functions by the share of samples that they themselves ran."""
+    """The widest frames at the top of the flame graph: functions by their own share of the samples."""
     raw = directory / "profile.raw"
     subprocess.run(
         [

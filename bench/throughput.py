@@ -2,10 +2,10 @@
 
     python -m bench.throughput [ROUNDS]        writes bench/results/throughput.json
 
-100 connections, no pauses; all but hey and wrk check each answer. The tools take turns, so that a slow minute of the
-machine is everybody's. loadproof runs as it is shipped: its balance user, all checks, all recording. A round that could
+100 connections, no pauses; all except hey and wrk check each answer. The tools take turns, so that a slow minute of the
+machine affects all of them. loadproof runs as shipped: its balance user, all checks, all recording. A round that could
 not be measured is repeated (bench/rounds.py). The file keeps several runs, because the ratios depend on the machine:
-bench/machine.py measures on what.
+bench/machine.py measures what decides them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ USERS = 100
 SCENARIO = ROOT / "bench/throughput.yaml"
 PEERS = ROOT / "bench/peers"
 GOALS = {"Locust FastHttpUser": 6.0, "k6": 2.5, "hey": 1.2, "wrk": 0.25}
-"""loadproof's rate over theirs, at least."""
+"""The lowest ratio of loadproof's rate to theirs."""
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def result_of(rates: dict[str, list[float]]) -> dict[str, object]:
-    """With medians of those tools of which something was measured."""
+    """With medians of those tools for which something was measured."""
     return {
         **machine(),
         "command": "make bench-throughput",
@@ -113,7 +113,7 @@ TOOLS: dict[str, Callable[[str], float]] = {
 
 
 def output_of(command: list[object], **environment: str) -> str:
-    """Of a tool on the generator's core."""
+    """The output of a tool on the generator's core."""
     program = str(command[0])
     if shutil.which(program) is None:
         raise SystemExit(f"bench: no {program}; `make bench-throughput` says where it comes from")

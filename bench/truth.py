@@ -1,14 +1,14 @@
-"""Whose numbers are true: what each tool reports, against the log of the server that it loaded.
+"""How accurate each tool's numbers are, compared with the log of the server that it loaded.
 
     python -m bench.truth [ROUNDS]        writes bench/results/truth.json
 
-bench/truthserver.py on a core of its own delays its answers as a seeded script says. Two truths:
+bench/truthserver.py, on a core of its own, delays its answers according to a seeded script. There are two truths:
 
 - service time: the server's own write − read of the requests that this tool sent;
 - response time: write − intended start, of requests that come at the planned rate whatever the server does. Only the
   open model has intended starts: loadproof's plan gives them, and its n-th arrival is the n-th request that was read.
 
-A tool has one set of percentiles, loadproof has one of each kind; both truths are what its users might take it for.
+A tool reports one set of percentiles, loadproof one of each kind; users might take it for either truth.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 USERS = 100
-"""Of the closed-model tools, which divide the rate among them."""
+"""Users of the closed-model tools, which divide the rate among them."""
 TOLERANCES = (0.01, 0.0003)
-"""Of a quantile, relative and in s; the larger one counts."""
+"""For a quantile, relative and in s; the larger one counts."""
 
 Quantiles = dict[float, float]
 """In s."""
@@ -83,9 +83,9 @@ class Load:
 class Reported:
     service: Quantiles
     response: Quantiles
-    """The same as service, where the tool knows only one."""
+    """The same as service for tools that only report one time."""
     intended_s: NDArray[np.float64] | None = None
-    """Of all requests in order, wall clock; only loadproof's."""
+    """When each request was planned, in order, by the wall clock; only for loadproof."""
 
 
 def main() -> None:
@@ -112,7 +112,10 @@ def main() -> None:
 
 
 def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, Any]]:
-    """The errors of each tool in turn, loadproof first, whose plan says what users at the planned rate see."""
+    """The errors of each tool in turn.
+
+    loadproof comes first, because its plan shows what users at the planned rate experience.
+    """
     users_see: Quantiles = {}
     for tool, measure in TOOLS.items():
         turn = rounds.measured(tool, functools.partial(one_turn, measure, script, seed))
@@ -126,7 +129,7 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
             ("service", reported.service, quantiles_of(written_s - read_s)),
             ("response", reported.response, users_see),
         ):
-            # Without loadproof's plan nobody knows what users see.
+            # Without loadproof's plan nobody knows what users experience.
             for quantile in truth:
                 if all(abs(quantile - gap) > 0.02 for gap in script.gaps):
                     yield {
@@ -154,7 +157,7 @@ def one_turn(
 
 
 def summarised(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Medians over the rounds, of the error and of its share of what is tolerated."""
+    """Medians over the rounds, of the error and of its share of the tolerance."""
     keys = ("script", "kind", "tool", "quantile")
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for error in errors:
@@ -183,7 +186,7 @@ def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
 
 @contextmanager
 def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[str, Callable[[], NDArray[np.float64]]]]:
-    """Its URL, and what ends it and gives its log."""
+    """Its URL, and a function that stops it and returns its log."""
     path = directory / "log.npy"
     command = pinned([sys.executable, "-m", "bench.truthserver", script.name, seed, path], SERVER_CORE)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
@@ -217,7 +220,7 @@ def loadproof(load: Load) -> Reported:
 
 
 def planned_s(manifest: Manifest) -> NDArray[np.float64]:
-    """When each request was planned, in order, wall clock."""
+    """When each request was planned, in order, by the wall clock."""
     plan = ArrivalPlan(manifest.scenario, manifest.phases, manifest.seed)
     return np.concatenate([block.time_s for block in plan]) + manifest.start_unix_s
 

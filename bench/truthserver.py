@@ -1,4 +1,4 @@
-"""A server that delays each answer as a seeded script says, and logs when it read and wrote each request.
+"""A server that delays each answer according to a seeded script, and logs when it read and wrote each request.
 
 python -m bench.truthserver SCRIPT SEED LOG        tells its port on stdout; SIGTERM writes LOG and ends it
 
@@ -28,7 +28,7 @@ STOP_EVERY_S, STOP_S = 20.0, 2.0
 
 
 def delays_s(script: str, seed: int) -> Iterator[float]:
-    """One for each request, in the order of reading."""
+    """One delay per request, in the order of reading."""
     random = np.random.default_rng(seed)
     while True:
         match script:
@@ -47,7 +47,7 @@ def delays_s(script: str, seed: int) -> Iterator[float]:
 
 
 def after_a_stop(due_s: float, first_s: float) -> float:
-    """The same moment, or the end of the stop that it falls into."""
+    """The same moment, or the end of the stop that contains it."""
     periods, into_s = divmod(due_s - first_s, STOP_EVERY_S)
     return due_s if into_s < STOP_EVERY_S - STOP_S else first_s + (periods + 1) * STOP_EVERY_S
 

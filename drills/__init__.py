@@ -1,1 +1,1 @@
-"""What goes wrong in operation, done on purpose to a real API under load; each ends with a report and an exit code."""
+"""Operational failures, caused on purpose in a real API under load; each drill ends with a report and an exit code."""

@@ -1,4 +1,4 @@
-"""A ledger that can't be read for a while, under requests: what people are told of it by Telegram and Sentry.
+"""A ledger that can't be read for a while, under load: what people are told about it by Telegram and Sentry.
 
     python -m drills.alerts            half a minute
     python -m drills.alerts --short    ten seconds
@@ -119,7 +119,7 @@ def tell_of_sentry(report: Report, errors: list[dict[str, object]]) -> None:
 
 @contextmanager
 def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, length: Length) -> Iterator[str]:
-    """Its base URL; what it logs is not shown."""
+    """Yields its base URL; its log is not shown."""
     settings = {
         "DATABASE": str(database),
         "ACCOUNTS": "50",
@@ -131,7 +131,7 @@ def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, le
         "TELEGRAM_ALERT_CHAT": CHAT,
         "TELEGRAM_API_URL": telegram.url,
         "ALERT_WINDOW": str(length.window_s),
-        # This machine's own troubles are no part of the drill.
+        # This machine's own problems are not part of the drill.
         "ALERT_DISK_FREE": "0",
         "ALERT_STALL": "60",
     }
@@ -141,7 +141,7 @@ def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, le
 
 @contextmanager
 def unreadable(database: Path) -> Iterator[None]:
-    """Without its accounts, which are back afterwards."""
+    """Renames the accounts table; it is back afterwards."""
     rename(database, "accounts", "gone")
     try:
         yield
@@ -151,13 +151,13 @@ def unreadable(database: Path) -> Iterator[None]:
 
 def rename(database: Path, table: str, name: str) -> None:
     with closing(sqlite3.connect(database, isolation_level=None, timeout=10)) as connection:
-        # Else what refers to the table would be changed, too.
+        # Otherwise references to the table would be changed too.
         connection.execute("PRAGMA legacy_alter_table=ON")
         connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
 def asked(url: str, seconds: float) -> Seen:
-    """Balances, one after the other, each by a connection of its own, so that they reach both workers."""
+    """Balances, one after another, each over a separate connection, so that they reach both workers."""
     requests = failed = 0
     slowest_s = 0.0
     until_s = time.monotonic() + seconds

@@ -31,21 +31,24 @@ _ACCOUNTS: Final = 100
 _BACKUPS: Final = "backed up"
 _SLOWEST_S: Final = 1.0
 _TIMES_CALM: Final = 3.0
-"""Nobody waits longer than this for a backup, and so many times as long as without one: a busy machine is no stall."""
+"""Nobody waits longer than this for a backup, or this many times as long as without one.
+
+A busy machine isn't a stall.
+"""
 
 
 @dataclass
 class Seen:
-    """What the drill was about."""
+    """What the drill observed."""
 
     payments: list[Payment] = field(default_factory=list)
     phases: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Name to beginning and end, in `time.monotonic()` seconds."""
+    """Name to start and end, in `time.monotonic()` seconds."""
     backups: list[tuple[Manifest, float]] = field(default_factory=list)
     """Each with the seconds that it took."""
     restored_s: float = 0.0
     found: set[str] = field(default_factory=set)
-    """Ids of transactions that the restored API has."""
+    """Ids of transactions in the restored API."""
     errors: list[str] = field(default_factory=list)
 
     def acknowledged_before(self, moment: datetime) -> list[Payment]:
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Seen:
-    """Calm, backups one after the other, and calm again, each for so many seconds; then the last is restored."""
+    """Calm, consecutive backups, and calm again, for this many seconds each; then the last backup is restored."""
     seen = Seen()
     database, place, target = directory / "ledger.sqlite3", directory / "place", directory / "new/ledger.sqlite3"
     place.mkdir()
@@ -84,7 +87,7 @@ def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> See
 
 
 def report(seen: Seen) -> tuple[list[str], bool]:
-    """For people; and whether all is as it should be."""
+    """Lines for people, and whether everything is as it should be."""
     problems = list(seen.errors)
     failed = [payment for payment in seen.payments if not payment.id]
     if failed:
@@ -146,7 +149,7 @@ def _phase(seen: Seen, name: str) -> Iterator[None]:
 
 
 def _fill(database: Path, payments: int) -> None:
-    """A ledger that is worth copying."""
+    """A ledger worth copying."""
     create_database(str(database), _ACCOUNTS)
     ledger = Ledger(str(database))
 
@@ -170,7 +173,7 @@ def _serving(database: Path) -> Iterator[str]:
 
 
 def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    # As the API's own schedule does it: whoever pays goes first.
+    # As in the API's own schedule: payments go first.
     command = ["nice", "-n", "19", sys.executable, "-m", "payments_api.backups", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 

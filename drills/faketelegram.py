@@ -1,4 +1,4 @@
-"""A server that answers sendMessage as Telegram's Bot API does, or as it is told to, and keeps what it was sent.
+"""A server that answers sendMessage like Telegram's Bot API, or as it is told to, and keeps what it was sent.
 
 Source: https://core.telegram.org/bots/api#making-requests.
 """
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 def too_many(retry_after_s: int) -> Answer:
-    """As it answers who sends too much."""
+    """The answer to a client that sends too much."""
     content = {
         "ok": False,
         "error_code": 429,
@@ -37,14 +37,14 @@ def too_many(retry_after_s: int) -> Answer:
 
 
 class FakeTelegram:
-    """`next_answers` are given once each, in order; then all is well."""
+    """`next_answers` are given once each, in order; after that, every request succeeds."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.next_answers: deque[Answer] = deque()
         self.paths: list[str] = []
         self.bodies: list[dict[str, Any]] = []
-        """What was taken."""
+        """What was accepted."""
         self.asked = 0
 
     @property
@@ -52,7 +52,7 @@ class FakeTelegram:
         return [body["text"] for body in self.bodies]
 
     def wait_for(self, is_so: Callable[[FakeTelegram], bool], *, within_s: float = 10.0) -> bool:
-        """Whether it became so in this time."""
+        """Whether it became true within this time."""
         until_s = time.monotonic() + within_s
         while not is_so(self):
             if time.monotonic() > until_s:
@@ -90,7 +90,7 @@ def fake_telegram() -> Iterator[FakeTelegram]:
             try:
                 super().handle()
             except OSError:
-                """Who asked has gone."""
+                """The client has left."""
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""

@@ -1,4 +1,4 @@
-"""Thousands of requests a second from one address, beside clients that keep to their limits.
+"""Thousands of requests a second from one address, while other clients keep to their limits.
 
     python -m drills.flood                             1000 a second by loadproof, a minute and a half
     python -m drills.flood --short                     the same for half a minute
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS: Final = {"balance": 30, "transactions": 10, "webhooks": 5}
-"""A minute; the API's defaults."""
+"""Per minute; the API's defaults."""
 _MOST_GROWTH_BYTES: Final = 10_000_000
 _SETTLED_S: Final = 5
 _MOST_SLOWER: Final = 2.0
-"""The neighbours' p(95) during the flood, as a multiple of the calm's."""
+"""The neighbours' p(95) during the flood, as a multiple of the calm phase's."""
 _MARGIN_S: Final = 2
 _WINDOW_S: Final = 60
 
@@ -40,7 +40,7 @@ _WINDOW_S: Final = 60
 class Length(NamedTuple):
     calm_s: int
     flood_s: int
-    """Of the flooder, which is `rise_s` longer than what is measured beside it."""
+    """For the flooder, which runs `rise_s` longer than what is measured next to it."""
     rise_s: int
     neighbours: tuple[str, ...] = ()
 
@@ -55,11 +55,11 @@ class Length(NamedTuple):
 
 
 _SHORTEST_S: Final = 12
-"""With fewer requests of the neighbours their thresholds could not be decided."""
+"""With fewer requests, the neighbours' thresholds could not be decided."""
 
 
 def _neighbours(rps: int) -> tuple[str, ...]:
-    """More of them, since there is less time."""
+    """More of them for a shorter time."""
     return "client_count=400", *(f"phases.{phase}.rate={rps} rps" for phase in ("calm", "rise", "flood"))
 
 
@@ -77,7 +77,7 @@ class Sent(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """Of the API during the flood."""
+    """The API's during the flood."""
 
     first_bytes: int
     last_bytes: int
@@ -86,13 +86,13 @@ class Vitals(NamedTuple):
 
 
 class Flooding(Protocol):
-    """A flood in a process of its own."""
+    """A flood in a separate process."""
 
     @property
     def process(self) -> subprocess.Popen[Any]: ...
 
     def sent(self, report: Report) -> Sent:
-        """When it has ended."""
+        """Available when it has ended."""
 
 
 class ByLoadproof:
@@ -164,7 +164,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def target_on_its_own_core() -> Iterator[Target]:
-    """As on a machine of its own: this process, and all that it starts, have the other cores, if there are any."""
+    """As if on its own machine: this process and everything it starts use the other cores, if there are any."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
     try:
@@ -187,7 +187,7 @@ def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length) -> Non
 
 
 def vitals_while(flooding: Flooding, target: Target, length: Length) -> Vitals:
-    """From some seconds into the flood until its end, a sample a second."""
+    """From some seconds into the flood until its end, one sample per second."""
     process = psutil.Process(target.process.pid)
     before = target.metric("protection_refusals_total")
     while target.metric("protection_refusals_total") < before + 1000 * _SETTLED_S and flooding.process.poll() is None:

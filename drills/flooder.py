@@ -1,4 +1,4 @@
-"""One address that sends requests at a rate, whatever it is told, and counts what became of them by endpoint.
+"""One address that sends requests at a rate, whatever the answers, and counts the outcomes by endpoint.
 
     python -m drills.flooder http://127.0.0.1:8000 --rps 5000 --seconds 15
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ADDRESS: Final = "127.66.0.1"
 _CONNECTIONS: Final = 64
-"""As many requests are under way at most: a target that can't keep up is asked as fast as it answers."""
+"""The most requests in flight: a target that can't keep up is asked as fast as it answers."""
 _WAIT_S: Final = 0.001
 _LAST_ANSWERS_S: Final = 5.0
 _CHUNK_BYTES: Final = 65_536
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def flood(url: str, *, rps: float, seconds: float) -> Counts:
-    """How many requests of each endpoint were answered with which status."""
+    """How many requests to each endpoint were answered with which status."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     with selectors.DefaultSelector() as selector:
         idle = deque(_Asking.connected(host or "", port or 80, selector) for _ in range(_CONNECTIONS))
@@ -93,7 +93,7 @@ class _Asking:
         self.connection.sendall(_REQUESTS[endpoint]())
 
     def answer(self) -> str | None:
-        """The status, once the answer is there in full."""
+        """The status, once the answer is complete."""
         chunk = self.connection.recv(_CHUNK_BYTES)
         if not chunk:
             raise ConnectionError(f"flooder: the target closed a connection, got {self._received!r} before")
@@ -111,7 +111,7 @@ def _in_turn() -> Iterator[str]:
 
 _NUMBERS: Final = count()
 _RUN: Final = time.time_ns()
-"""Neither keys nor events repeat from flood to flood."""
+"""Neither keys nor events repeat from one flood to the next."""
 
 
 def _balance() -> bytes:

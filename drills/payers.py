@@ -20,7 +20,7 @@ class Payment(NamedTuple):
     intended_s: float
     """In `time.monotonic()` seconds."""
     took_s: float
-    """From then until its answer: one that had to wait for another counts as long."""
+    """From then until its answer; includes any wait for an earlier payment."""
     acknowledged_at: float
     """Wall clock, seconds since 1970."""
     id: str
@@ -29,10 +29,10 @@ class Payment(NamedTuple):
 
 
 class Payers:
-    """They pay from entering to leaving; then `payments` has all of them."""
+    """They pay while the context is active; afterwards `payments` has all of them."""
 
     def __init__(self, url: str, *, rate: float, accounts: int) -> None:
-        """`rate` is payments per second of all threads together."""
+        """`rate` is payments per second over all threads."""
         self._url = url
         self._accounts = accounts
         self._every_s = _THREADS / rate

@@ -1,4 +1,4 @@
-"""Redis killed, started again, hung and continued under load: what clients and limits see of it.
+"""Redis killed, restarted, hung and resumed under load: what clients and limits notice.
 
     python -m drills.redis            a minute and a half
     python -m drills.redis --short    half a minute
@@ -20,7 +20,7 @@ from drills.target import Target, running_target
 
 PROCESSES: Final = 2
 LIMIT: Final = 30
-"""Of balance, a minute and client."""
+"""For balance, per minute and client."""
 ASKED: Final = 100
 PHASES: Final = ("shared", "dead", "back", "hung", "on")
 LOST: Final = {"dead", "hung"}
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             for number, phase in enumerate(PHASES):
                 time.sleep(max(0.0, began_s + number * phase_s - time.monotonic()))
                 incidents.get(phase, lambda: None)()
-                # The incident meets the requests of the load, not ours; then a probe has time to find Redis again.
+                # The load's requests run into the incident, not ours; then a probe has time to find Redis again.
                 time.sleep(min(2.0, phase_s / 3))
                 greedy[phase] = admitted_of(target, f"127.88.0.{number + 1}")
                 stores[phase] = (
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
 
 def admitted_of(target: Target, address: str) -> tuple[int, float]:
-    """How many of a hundred requests of one client, each on a connection of its own; and the slowest in seconds."""
+    """How many of a client's 100 requests, each on its own connection, were admitted; and the slowest in seconds."""
     place = urlsplit(target.url)
     admitted, slowest_s = 0, 0.0
     for _ in range(ASKED):

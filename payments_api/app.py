@@ -1,4 +1,4 @@
-"""Settings to the ASGI application: balance, transactions, health and webhooks behind limits and metrics."""
+"""Turns settings into the ASGI application: balance, transactions, health and webhooks behind limits and metrics."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def transaction(transaction_id: str, request: Request) -> JSONResponse:
     openapi_extra={"requestBody": _JSON_BODY, "parameters": _WEBHOOK_HEADERS},
 )
 async def webhook(provider: str, request: Request) -> JSONResponse:
-    """Take an event in, once, whoever delivers it how often; `standard` is Standard Webhooks."""
+    """Accept an event once, however often it is delivered; `standard` is Standard Webhooks."""
     event_id_of = PROVIDERS.get(provider)
     if event_id_of is None:
         raise Problem(404, "unknown-provider", "There is no such provider.")
@@ -137,14 +137,14 @@ async def metrics(request: Request) -> Response:
 
 
 class _Api(FastAPI):
-    """With middleware around the framework itself: a request that is refused costs nothing there."""
+    """With middleware around the framework itself: a refused request costs nothing there."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._outermost: ASGIApp = super().__call__
 
     def put_around(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
-        """The last is the outermost."""
+        """The last one is outermost."""
         self._outermost = middleware(self._outermost)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,7 +182,7 @@ def make_app(settings: Settings, database: str) -> FastAPI:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Texts that may stand in no message of ours."""
+    """Texts that must not appear in any of our messages."""
     telegram = settings.alerts.telegram
     return [
         settings.webhook_secret,

@@ -1,4 +1,4 @@
-"""Bodies beyond a bound to 413, while they come in."""
+"""Answers 413 to bodies beyond a limit, while they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that go wrong on purpose, so that a check can be seen to bite; off unless FAULTS is set."""
+"""Answers that fail on purpose, so that a check can be seen to bite; off unless FAULTS is set."""
 
 from __future__ import annotations
 

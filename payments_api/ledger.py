@@ -1,8 +1,8 @@
-"""Orders and events to committed transactions in SQLite, one process's share of them.
+"""Turns one process's orders and events into committed transactions in SQLite.
 
-One writer thread commits what has queued up since its last commit as one SQLite transaction, and answers
-only after COMMIT: in WAL mode with synchronous=NORMAL a committed transaction survives the death of the
-process (not of the machine's power). Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+One writer thread commits everything queued since its last commit as one SQLite transaction, and only answers after
+COMMIT: in WAL mode with synchronous=NORMAL a committed transaction survives the death of the process (not of the
+machine's power). Source: https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from payments_api.ledgerfile import connect, create_database
 from payments_api.payments import KeyReusedError, Order, Result, now, pay_once
 
 __all__ = ["KeyInFlightError", "KeyReusedError", "Ledger", "Order", "Result", "create_database"]
-"""What somebody needs who pays."""
+"""What callers that pay need."""
 
 _LARGEST_GROUP: Final = 256
 
 
 class KeyInFlightError(Exception):
-    """The same key is being worked on."""
+    """The same key is being processed."""
 
 
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
 class Ledger:
-    """One a process, on a database that was created before.
+    """One per process, on a database that already exists.
 
-    Reads answer at once from a connection of their own; writes queue for the writer.
+    Reads are answered immediately from a separate connection; writes queue for the writer.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +46,7 @@ class Ledger:
         self._writer.start()
 
     def close(self) -> None:
-        """Commit what has been taken in, then stop."""
+        """Commit what has been accepted, then stop."""
         self._jobs.put(None)
         self._writer.join()
         self._reader.close()
@@ -70,7 +70,7 @@ class Ledger:
         return None if row is None else dict(zip(names, row, strict=True))
 
     async def pay(self, key: str, order: Order) -> Result:
-        """Carry the order out once for this key; KeyReusedError, KeyInFlightError."""
+        """Carry the order out once for this key; raises KeyReusedError or KeyInFlightError."""
         if key in self._keys_in_flight:
             raise KeyInFlightError
         self._keys_in_flight.add(key)
@@ -81,7 +81,7 @@ class Ledger:
         return result
 
     async def take_webhook(self, provider: str, event_id: str, body: bytes) -> bool:
-        """Take the event in; False when it was taken before."""
+        """Accept the event; False if it was accepted before."""
         row = (provider, event_id, now(), body)
         taken: bool = await self._written(
             lambda connection: (
@@ -93,7 +93,7 @@ class Ledger:
     async def _written(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         future = asyncio.get_running_loop().create_future()
         self._jobs.put((work, future))
-        # A client that hangs up must not take the key out of flight before the writer is through.
+        # If a client hangs up, the key must stay in flight until the writer is done.
         return await asyncio.shield(future)
 
     def _write_until_closed(self) -> None:

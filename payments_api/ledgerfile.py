@@ -1,4 +1,4 @@
-"""A path to the ledger's SQLite file: its schema and version, its accounts at the start, its id, and connections."""
+"""The ledger's SQLite file: its schema and version, its initial accounts, its id, and connections to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 OPENING_BALANCE: Final = 1_000_000
 CURRENCY: Final = "EUR"
 SCHEMA_VERSION: Final = 1
-"""In `PRAGMA user_version`; a backup of a newer one is not restored."""
+"""In `PRAGMA user_version`; a backup with a newer one is not restored."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -37,13 +37,13 @@ CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), 
 
 
 class UnusableDatabaseError(Exception):
-    """One line: this file is no ledger, or a newer one, or can't be written to."""
+    """One line: this file is not a ledger, or is newer, or can't be written."""
 
 
 def create_database(path: str, accounts: int) -> None:
-    """The schema, an id of its own, and as many funded accounts; what is there already stays.
+    """Create the schema, an id and funded accounts; whatever exists already stays.
 
-    UnusableDatabaseError; a newer schema's file has then not been touched.
+    UnusableDatabaseError if that fails; a file with a newer schema has then not been touched.
     """
     try:
         _refuse_newer(path)
@@ -57,7 +57,7 @@ def create_database(path: str, accounts: int) -> None:
 def _refuse_newer(path: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 - it is a path of SQLite's
         return
-    # By a connection that can't write: the last other one to close would move its log into the file.
+    # With a read-only connection: closing the last writable one would move its log into the file.
     with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
@@ -71,7 +71,7 @@ def _create(connection: sqlite3.Connection, accounts: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    # Additive, and older versions don't look at it: it makes no newer schema.
+    # An addition that older versions ignore: it doesn't make the schema newer.
     connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (secrets.token_hex(8),))
     connection.executemany(
         "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
@@ -81,7 +81,7 @@ def _create(connection: sqlite3.Connection, accounts: int) -> None:
 
 
 def ledger_id(connection: sqlite3.Connection) -> str | None:
-    """16 hexadecimal digits that no other ledger has; None for one that no version with ids has opened."""
+    """16 hexadecimal digits that no other ledger has; None if no version with ids has opened it."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'identity'").fetchone() is None:
         return None
     row = connection.execute("SELECT ledger_id FROM identity").fetchone()
@@ -89,7 +89,7 @@ def ledger_id(connection: sqlite3.Connection) -> str | None:
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """With what is promised of durability and of references, from any thread."""
+    """With the promised durability and references, usable from any thread."""
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")

@@ -1,4 +1,4 @@
-"""Requests as they pass to Prometheus metrics, and the process's own."""
+"""Counts requests as they pass in Prometheus metrics, together with the process's own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus_client learns that several processes count together; read when it is imported."""
+"""Tells prometheus_client that several processes count together; read when it is imported."""
 
 
 class ProcessCollector(Collector):
@@ -59,13 +59,13 @@ class _Vitals(NamedTuple):
 
 
 def _workers() -> list[psutil.Process]:
-    """This process, or all children of the one that started it for a share of the work."""
+    """This process, or all children of the one that started it as a worker."""
     own = psutil.Process()
     return psutil.Process(own.ppid()).children() if SHARED_DIRECTORY in os.environ else [own]
 
 
 class Metrics:
-    """One a process, in a registry of its own; with several workers each page has the sums of all."""
+    """One per process, in its own registry; with several workers each page has the sums of all of them."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -96,7 +96,7 @@ class Metrics:
         self._page_registry.register(self.alerts)
 
     def answered(self, route: str, method: str, status: int, *, duration_s: float) -> None:
-        """Count an answer. Looking labels up costs more than counting, and a flood is counted, too."""
+        """Count an answer. Looking labels up costs more than counting, and floods are counted too."""
         counting = self._by_answer.get((route, method, status))
         if counting is None:
             counting = self.requests.labels(route, method, str(status)), self.duration.labels(route)
@@ -141,6 +141,6 @@ class MetricsMiddleware:
             await self._app(scope, receive, noting_status)
         finally:
             self._metrics.in_flight.dec()
-            # Paths that no route took share one label, or a scanner would grow the page without bound.
+            # Paths that no route matched share one label; otherwise a scanner would grow the page without bound.
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.answered(route, scope["method"], status, duration_s=time.perf_counter() - began_s)

@@ -1,4 +1,4 @@
-"""Orders to rows in the ledger: double entry, no overdraft, one effect per key."""
+"""Turns orders into rows of the ledger: double entry, no overdraft, one effect per key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Result:
-    """What an order came to: 201 with the transaction, or a refusal with its problem kind as `body['kind']`."""
+    """What became of an order: 201 with the transaction, or a refusal with its problem kind as `body['kind']`."""
 
     status: int
     body: dict[str, Any]
@@ -37,11 +37,11 @@ class Result:
 
 
 class KeyReusedError(Exception):
-    """The idempotency key came with another order before."""
+    """The idempotency key was used with another order before."""
 
 
 def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
-    """Within a transaction of the caller's; what the key came to before, if it did. KeyReusedError."""
+    """Within the caller's transaction; what the key led to before, if it was used. KeyReusedError for another order."""
     seen = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
     if seen is not None:
         if seen[0] != order.fingerprint:
@@ -85,5 +85,5 @@ def _carry_out(connection: sqlite3.Connection, order: Order) -> Result:
 
 
 def now() -> str:
-    """UTC, as it stands in the ledger."""
+    """UTC, in the ledger's format."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")

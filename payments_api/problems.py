@@ -1,4 +1,4 @@
-"""Errors to application/problem+json, whoever raises them.
+"""Turns errors into application/problem+json, whoever raises them.
 
 Source: RFC 9457.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """An answer that isn't a success; `kind` tells clients apart what the status alone does not."""
+    """An answer that isn't a success; `kind` tells clients what the status alone does not."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ def problem_answer(
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Let every error of the application end as a problem."""
+    """Make every error of the application end as a problem."""
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 - registered for this class alone

@@ -1,4 +1,4 @@
-"""Environment variables to checked `Settings`: every wrong one told at once."""
+"""Turns environment variables into checked `Settings`; reports every wrong one at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAULTS_REMEDY: Final = f"write JSON by endpoint ({', '.join(ENDPOINTS)})"
 
 
 class SettingsError(Exception):
-    """One line for each setting that is wrong: `where: got X; remedy`."""
+    """One line for each wrong setting: `where: got X; remedy`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     **BACKUP_VARIABLES,
     **ALERT_VARIABLES,
 }
-"""Name to default and meaning; what `python -m payments_api --help` prints."""
+"""Name, then default and meaning; printed by `python -m payments_api --help`."""
 
 _SECRETS: Final = frozenset({"WEBHOOK_SECRET", "TELEGRAM_SECRET", "REDIS_URL"})
 _TOKEN: Final = r"[A-Za-z0-9_-]{1,256}"  # noqa: S105 - a pattern
@@ -76,7 +76,7 @@ _SECRET: Final = r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that this environment asks for; SettingsError with all that is wrong."""
+    """The settings that this environment asks for; SettingsError with everything that is wrong."""
     values = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
     problems: dict[str, str] = {}
 
@@ -103,7 +103,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
         "protection": options.read_options(read),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
-        # S3's keys aren't settings of ours, and stand in the environment only.
+        # S3's keys aren't settings of ours, and only exist in the environment.
         "backups": read_backup_options(environment, of_backups),
         "alerts": alerts,
     }
@@ -115,7 +115,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def parse_faults(text: str | bytes) -> dict[str, Fault]:
-    """Faults by endpoint from JSON; ValueError says what is wrong."""
+    """Faults by endpoint, from JSON; ValueError says what is wrong."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A delivery's headers and raw body to a checked event id, in each provider's way."""
+"""Verifies a delivery's headers and raw body in each provider's way, and returns the event id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOLERANCE_S: Final = 300
 
 
 def standard_event_id(headers: Mapping[str, str], body: bytes, settings: Settings) -> str:
-    """The event's id, when the signature is ours and the timestamp within five minutes; Problem 400 or 401.
+    """The event's id, if the signature is ours and the timestamp within five minutes; Problem 400 or 401 otherwise.
 
     Source: Standard Webhooks specification 1.0, 'Verifying webhook authenticity'.
     """
@@ -40,7 +40,7 @@ def standard_event_id(headers: Mapping[str, str], body: bytes, settings: Setting
 
 
 def telegram_event_id(headers: Mapping[str, str], body: bytes, settings: Settings) -> str:
-    """The update's id, when the secret token is ours; Problem 400 or 401.
+    """The update's id, if the secret token is ours; Problem 400 or 401 otherwise.
 
     Source: https://core.telegram.org/bots/api#setwebhook, parameter secret_token.
     """

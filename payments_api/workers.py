@@ -19,15 +19,15 @@ _POLL_S: Final = 0.2
 
 
 class Stop:
-    """Signals that end the program, remembered from its start: whenever one comes, it is not lost.
+    """Signals that end the program, remembered from its start, so that none is lost whenever it arrives.
 
-    SIGHUP, of a terminal that closes, and SIGQUIT are among them, or the temporary files would stay.
+    They include SIGHUP, from a terminal that closes, and SIGQUIT; otherwise temporary files would remain.
     """
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.is_wanted = False
         self.then = then
-        """Called for each."""
+        """Called for each signal."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, self._remember)
 
@@ -53,9 +53,9 @@ def supervise(
     stop: Stop,
     passes_on_hangup: bool = False,
 ) -> int:
-    """Run workers until a signal, or until one of them ends by itself; 0 when all ended as they should.
+    """Run workers until a signal, or until one of them ends by itself; 0 if all ended as they should.
 
-    `directory` is where they count together, and is nobody else's.
+    `directory` is where they count together, and is used by nothing else.
     """
     listener.set_inheritable(True)
     command = [sys.executable, "-m", "payments_api", "--fd", str(listener.fileno()), "--exit-with-parent"]
@@ -66,7 +66,7 @@ def supervise(
     ]
     if all(_is_ready(process) for process in processes) and not stop.is_wanted:
         if passes_on_hangup:
-            # Only now: a worker that has no handler yet would be ended by it.
+            # Only now: a worker without a handler yet would be ended by it.
             signal.signal(signal.SIGHUP, lambda *_: _hang_up(processes))
         tell_ready(listener)
     parent = os.getppid()
@@ -85,6 +85,6 @@ def _hang_up(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _is_ready(process: subprocess.Popen[bytes]) -> bool:
-    """Its own line came; False when it ended instead."""
+    """It printed its line; False if it ended instead."""
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     return bool(process.stdout.readline())

@@ -1,4 +1,4 @@
-"""Seconds that are like their neighbours, to what is measured in them: times, failures and answers of a known truth."""
+"""Turns correlated seconds into what is measured in them: times, failures and answers with a known truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ ERROR_RATIO: Final = float(0.05 * np.exp(0.5**2 / 2))
 
 
 def response_times(random: np.random.Generator, level: Times) -> Times:
-    """Of RPS requests in each second, second after second; `level` has a standard deviation of 1, shape (seconds,)."""
+    """For RPS requests in each second, one second after another.
+
+    `level` has a standard deviation of 1, shape (seconds,).
+    """
     wandering = _WANDERS * np.repeat(level, RPS)
     times_s: Times = _MEDIAN_S * np.exp(wandering + random.normal(0, _NOISE, wandering.size))
     return times_s
@@ -42,7 +45,7 @@ def p95_of(response_s: Times) -> Estimate | None:
 
 
 def failures(random: np.random.Generator, level: Times, sizes: NDArray[np.int64] | int = RPS) -> NDArray[np.int64]:
-    """Of so many requests in each second; their probability wanders about 5 %, by half of it."""
+    """Out of this many requests in each second; their probability fluctuates about 5 %, by half of it."""
     return random.binomial(sizes, np.minimum(0.05 * np.exp(0.5 * level), 1), level.size)
 
 
@@ -52,7 +55,7 @@ def ratio_of(failed: NDArray[np.int64], sizes: NDArray[np.int64]) -> Estimate | 
 
 
 def answers(level: Times) -> NDArray[np.int64]:
-    """In each second, about RPS of them."""
+    """About RPS of them in each second."""
     return np.rint(RPS + 10 * level).astype(np.int64)
 
 

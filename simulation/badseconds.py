@@ -35,7 +35,10 @@ def minute(
     part: float = 1.0,
     seed: int = 1,
 ) -> Run:
-    """Median 20 ms, 200 ms in slow seconds; errors in failing ones, or a part of them; nothing sent in silent ones."""
+    """Median 20 ms, 200 ms in slow seconds; all or part of the requests fail in failing ones.
+
+    No requests are sent in silent ones.
+    """
     plan = minute_plan(expect)
     random = np.random.default_rng(seed)
     at_s = poisson(random, plan)

@@ -1,8 +1,8 @@
-"""Time that moves only when it is told to, and the clocks of any number of processes that show it.
+"""Time that only moves when it is told to, and the clocks of any number of processes that show it.
 
-What is simulated runs in real greenlets of this thread's event loop. Whoever drives the time lets all of them run until
-none can go on, moves to the next moment at which something is due, and so forth: nothing sleeps, and the same calls in
-the same order have the same outcome. The driver itself must not wait by a clock of its own time.
+The simulation runs in real greenlets of this thread's event loop. The driver of the time lets all of them run until
+none can continue, moves to the next moment at which something is due, and so on: nothing sleeps, and the same calls in
+the same order have the same outcome. The driver itself must not wait on a clock of its own time.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gevent.event import Event
 from loadproof.recording.vitals import Reading
 
 Waking = Callable[[float], float]
-"""When something is due in a process, to when it comes to it: no earlier, and never (inf) where it is dead."""
+"""Maps the time when something is due in a process to when the process gets to it: not earlier, never (inf) if dead."""
 _UNIX_S: Final = 1_795_413_600.0
-"""The wall clocks' time at 0, of those that go right."""
+"""The wall clocks' time at 0, for those that are right."""
 _TICK_S: Final = 1e-9
-"""Whatever waits sees time go on, if by so little: who finds a rounding error short of its moment waits again."""
+"""Every waiter sees time advance, even if only by this: a waiter that a rounding error leaves short waits again."""
 
 
 class Entry:
-    """A call that is due at a moment."""
+    """A call that is due at some moment."""
 
     __slots__ = ("at_s", "call", "order")
 
@@ -45,7 +45,7 @@ class Entry:
 class FakeTime:
     """The one time of a simulation, in seconds from 0.
 
-    What is due at the same moment comes in the order in which it was asked for; with a `seed`, in an order of its own.
+    Calls due at the same moment come in the order in which they were requested; with a `seed`, in an order of its own.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -56,11 +56,11 @@ class FakeTime:
         self._hub = gevent.get_hub()
 
     def clock(self, *, ahead_s: float = 0.0, up_s: float = 0.0, awake_s: Waking = float) -> FakeClock:
-        """Of a machine that has been up for so long, and whose wall clock is so far ahead of the others'."""
+        """The clock of a machine that has been up for `up_s`, with its wall clock `ahead_s` ahead of the others'."""
         return FakeClock(self, ahead_s=ahead_s, up_s=up_s, awake_s=awake_s)
 
     def call_at(self, at_s: float, call: Callable[[], None]) -> Entry:
-        """Call it on the event loop, where it must not wait, at this moment; at once if that is past."""
+        """Call it on the event loop, where it must not wait, at this moment; immediately if that has passed."""
         self._asked += 1
         chance = self._dice.random() if self._dice else 0.0
         entry = Entry(max(at_s, self.now_s), (chance, self._asked), call)
@@ -68,18 +68,18 @@ class FakeTime:
         return entry
 
     def spend(self, seconds: float) -> None:
-        """What runs now takes so long: nothing else had its turn meanwhile."""
+        """What runs now takes this long: nothing else gets its turn meanwhile."""
         self.now_s += seconds
 
     def advance_to(self, at_s: float) -> None:
-        """Do all that is due until then, in its order."""
+        """Do everything that is due until then, in order."""
         gevent.idle()
         while self._due and self._due[0].at_s <= at_s:
             self._step()
         self.now_s = max(self.now_s, at_s)
 
     def advance_until(self, reached: Callable[[], object], *, within_s: float) -> None:
-        """Do what is due until this holds; AssertionError when it doesn't so many seconds from now."""
+        """Do what is due until this holds; AssertionError if it doesn't within this many seconds."""
         until_s = self.now_s + within_s
         gevent.idle()
         while not reached():
@@ -97,7 +97,7 @@ class FakeTime:
 
 
 class FakeClock:
-    """One machine's, of a simulated time; `loadproof.generator.alarm.AlarmClock`."""
+    """The clock of one machine, in simulated time; `loadproof.generator.alarm.AlarmClock`."""
 
     def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float, awake_s: Waking = float) -> None:
         self._time = time
@@ -120,7 +120,7 @@ class FakeClock:
             entry.cancel()
 
     def vitals(self) -> Reading:
-        """Of a process that takes no CPU time, on a machine that never sleeps."""
+        """Those of a process that uses no CPU time, on a machine that never sleeps."""
         now_s = self.now_s()
         return Reading(monotonic_s=now_s, wall_s=self.unix_s(), boot_s=now_s + 1000, cpu_s=0.0, wait_s=0.0, steal_s=0.0)
 
@@ -129,7 +129,7 @@ class FakeClock:
 
 
 class FakeAlarm:
-    """Rings at its moment, or a nanosecond later; as `loadproof.generator.alarm.Alarm`."""
+    """Rings at its moment, or a nanosecond later; like `loadproof.generator.alarm.Alarm`."""
 
     def __init__(self, time: FakeTime, clock: FakeClock, ring: Callable[[], None]) -> None:
         self._time = time

@@ -1,4 +1,4 @@
-"""Runs of which each second's requests are counted: so many, and so many of them failed."""
+"""Runs with a given number of requests in each second, and a given number of them failed."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def failing(
     health: int = 0,
     mix: dict[str, Any] | None = None,
 ) -> Run:
-    """So many of each second's requests of `balance` ended like this, and the others well; so do all of `health`.
+    """This many of each second's requests to `balance` ended like this, and the others are ok; so are all of `health`.
 
-    Where nothing else is expected, it is `error_ratio < 1 %`.
+    Unless something else is expected, the threshold is `error_ratio < 1 %`.
     """
     bad = np.array(failed)
     plan = counted_plan(*expects or ["error_ratio < 1 %"], seconds=bad.size, rps=rps, mix=mix)

@@ -1,4 +1,4 @@
-"""A disk that may be full from some moment on: what was being written then is torn."""
+"""A disk that may be full from some moment on: what was being written at that moment is torn."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class _System:
-    """The operating system, to whom appends to a run directory."""
+    """The operating system, from the point of view of appends to a run directory."""
 
     def __init__(self, is_full: Callable[[], bool]) -> None:
         self._is_full = is_full
         self._is_at_end = False
-        """The last bit of room was just written to."""
+        """The last bit of space was just written to."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def write(self, descriptor: int, chunk: bytes | memoryview) -> int:
-        """Of a full disk: what fits, and the next time an error.
+        """On a full disk: as much as fits, and an error the next time.
 
         Source: the manual page of write(2).
         """
@@ -46,6 +46,6 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def filling_up(is_full: Callable[[], bool]) -> Iterator[None]:
-    """Of this whole process, for as long as it holds; files that are written whole find room, and take no detour."""
+    """For this whole process, as long as it lasts; files that are written whole find space, and take no detour."""
     with mock.patch.object(files, "os", _System(is_full)), mock.patch.object(files, "write_whole", _write):
         yield

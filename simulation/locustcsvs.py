@@ -35,7 +35,7 @@ def quantiles_ms(p95_ms: float) -> list[int]:
 
 
 def stats_row(name: str, *, method: str = "GET", requests: int = 1000, failures: int = 0, p95_ms: int = 40) -> Row:
-    """Of 100 s; of no request without times."""
+    """Over 100 s; without times if there are no requests."""
     quantiles = quantiles_ms(p95_ms) if requests else _UNKNOWN
     times = [p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0] if requests else [0, 0.0, 0, 0]
     return [method, name, requests, failures, *times, 20.0, requests / 100, failures / 100, *quantiles]
@@ -66,14 +66,14 @@ class Totals:
 def history_row(
     second: int, totals: Totals, quantiles: Sequence[int], *, users: int = 10, rate_rps: float = 100.0
 ) -> Row:
-    """Of all endpoints."""
+    """For all endpoints together."""
     head = [START_UNIX_S + second, users, "", "Aggregated", rate_rps, 0.0]
     times = [totals.mean_ms, totals.mean_ms, 1.0, totals.longest_ms]
     return [*head, *(quantiles if totals.requests else _UNKNOWN), totals.requests, totals.failures, *times, 20.0]
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Row], *, end: str = "\r\n") -> str:
-    """As Locust writes it, or with other ends of lines."""
+    """As Locust writes it, or with other line ends."""
     file = io.StringIO()
     csv.writer(file, lineterminator=end).writerows([header, *rows])
     return file.getvalue()
@@ -102,14 +102,15 @@ def write_history(
     seed: int = 1,
     restart_s: int | None = None,
 ) -> Path:
-    """What `users`, `rate_rps` and the others make of each second; relative noise, lasting seconds, on rate and p95.
+    """`users`, `rate_rps` and the others give each second's values.
 
-    Totals begin anew at `restart_s`, as a second run in one history has them.
+    Rate and p95 have relative noise that lasts for seconds. Totals restart at `restart_s`, like a second run in the
+    same history.
     """
     random = np.random.default_rng(seed)
     rows, totals, wander = [], Totals(), 0.0
     for second in range(seconds):
-        # Noise that lasts: what one second has, the next has for the most part.
+        # Noise that lasts: each second keeps most of the previous one's.
         wander = 0.8 * wander + 0.6 * random.normal(0, noise)
         sent = int(random.poisson(max(0.0, rate_rps(second) * (1 + wander))))
         if second == restart_s:

@@ -1,4 +1,4 @@
-"""A target on simulated time that knows what it was asked, and what each answer should be counted as."""
+"""A target in simulated time that knows what it was asked, and how each answer should be counted."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Asked:
     process: int
     endpoint: str
     outcome: Outcome | None = None
-    """None: whoever asked has not had its answer."""
+    """None: the sender has not received its answer."""
 
 
 class Target:
-    """Answers as the schedule has it; of each request it knows who asked, for what, and what they were told."""
+    """Answers according to the schedule; for each request it knows who sent it, for what, and what the answer was."""
 
     def __init__(self, time: FakeTime, schedule: Schedule) -> None:
         self._time = time
@@ -48,14 +48,14 @@ class Target:
         self.log: list[Asked] = []
 
     def counts(self) -> Counter[tuple[str, Outcome]]:
-        """By endpoint and outcome, what was answered in one way or another."""
+        """By endpoint and outcome, what was answered."""
         return Counter((asked.endpoint, asked.outcome) for asked in self.log if asked.outcome is not None)
 
     def connect(self, process: int, clock: FakeClock) -> Connected:
         return Connected(self, process, clock)
 
     def meet(self, asked: Asked, clock: FakeClock) -> int:
-        """Wait as the one who asked does, and the status; TransportError where there is no answer."""
+        """Wait as the sender does; returns the status, or raises TransportError if there is no answer."""
         status, outcome = self._answer()
         answer_s = self._answer_s()
         clock.sleep(min(answer_s, self._total_s))

@@ -1,4 +1,4 @@
-"""A schedule to the run directory that it leaves behind: a whole run on simulated time, from plan to manifest.
+"""Plays a schedule and leaves its run directory behind: a whole run in simulated time, from plan to manifest.
 
 Everything that decides what is sent and what is recorded is the product's own: plan, arrivals, executor, dispatcher,
 users, shape, allotment, crew, recorder, writer and watch. Time, Locust's runners, the wire between them, the target and
@@ -61,11 +61,11 @@ class Played:
     target: Target
     over_s: float
     failures: list[Exception]
-    """What listeners raised; Locust writes it to its log and goes on."""
+    """What listeners raised; Locust logs it and continues."""
 
 
 def play(schedule: Schedule, path: Path, **habits: object) -> Played:
-    """To the end of the watch; AssertionError when there is none.
+    """Until the watch ends; AssertionError if it doesn't.
 
     `habits` are attributes of the users of `health`: tasks, an on_start.
     """
@@ -96,7 +96,7 @@ class _Process:
 
 
 class _Stage:
-    """All that takes part in one run."""
+    """Everything that takes part in one run."""
 
     def __init__(self, schedule: Schedule, path: Path, habits: Mapping[str, object]) -> None:
         self.schedule = schedule
@@ -170,14 +170,14 @@ class _Stage:
         return Played(self.schedule, self.path, self.target, self.time.now_s, self.wire.failures)
 
     def close(self) -> None:
-        """What ends with the process, and not before, where there is a process."""
+        """Close what ends with the process, and not earlier, in a real process."""
         self.wire.close()
         self._hang_up()
         os.close(self.pipe)
         self.crew.writing.csv.close()
 
     def _hang_up(self) -> None:
-        """The leader is gone, and its end of the pipe with it."""
+        """The leader is gone, and with it its end of the pipe."""
         if self._is_telling:
             self._is_telling = False
             os.close(self._telling)
@@ -207,7 +207,7 @@ class _Stage:
                 self.time.call_at(fault.at_s, arrange)
 
     def _join(self) -> None:
-        """A worker more, whom nobody expected."""
+        """One more worker, whom nobody expected."""
         number = len(self.workers) + 1
         newcomer = self._worker(number)
         self.workers.append(newcomer)

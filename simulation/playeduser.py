@@ -1,4 +1,4 @@
-"""One user on simulated time and a target that answers as it is told to: when it sends, and what is counted of it."""
+"""One user in simulated time and a target that answers as told: when the user sends, and what is counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIRST_S: Final = 0.5
 
 
 class Waiting(ApiUser):
-    """By the clock of its simulation."""
+    """On its simulation's clock."""
 
     abstract = True
 
@@ -37,12 +37,12 @@ class Waiting(ApiUser):
 
 
 def ask(user: ApiUser) -> None:
-    """The task of one request."""
+    """A task with one request."""
     user.send(user.api.ask_health(), lambda _: None)
 
 
 class PlayedUser:
-    """One user of `health`, whose turns come every 2 s, and a target that answers after so long with so much."""
+    """One user of `health`, whose turns come every 2 s, and a target with configurable delays and statuses."""
 
     origin: Any = None  # it never redirects
 
@@ -56,7 +56,10 @@ class PlayedUser:
         seconds: int = 30,
         **plan: Any,
     ) -> None:
-        """Answers have these statuses, in turn, then 200; refusals these headers; `takes_s` is asked by its number."""
+        """Answers have these statuses, in turn, then 200; refusals have these headers.
+
+        `takes_s` gets the request's number.
+        """
         content: dict[str, Any] = {
             "phases": [{"name": "steady", "duration": f"{seconds} s", "users": 1}],
             "mix": {"health": {"share": "100 %", "every": "2 s"}},
@@ -84,7 +87,7 @@ class PlayedUser:
         return Answer(status, dict(self.headers) if status in {429, 503} else {}, b'{"status": "ok"}')
 
     def live(self, until_s: float) -> Counter[str]:
-        """A life until then; what was counted of it, in ms and turns, by series and outcome."""
+        """Live until then; returns what was counted, in ms and turns, by series and outcome."""
         life = self.user.start(Group())
         self.time.advance_to(until_s)
         life.kill(block=False)
@@ -92,7 +95,7 @@ class PlayedUser:
         return self.counted(until_s)
 
     def counted(self, until_s: float) -> Counter[str]:
-        """Since it was asked last."""
+        """What was counted since the last call."""
         counted: Counter[str] = Counter()
         for _, _, _, outcome, series, _, count in self.recorder.user_time.take(until_s):
             counted[outcome or series] += count

@@ -29,7 +29,7 @@ class PlayedUsers:
 
 
 class _Waiting(User):
-    """As Locust's TaskSet.wait has it, by the process's clock. Source: locust/user/task.py 2.47."""
+    """Like Locust's TaskSet.wait, on the process's clock. Source: locust/user/task.py 2.47."""
 
     abstract = True
     clock: FakeClock

@@ -57,7 +57,7 @@ def open_scenario(**changes: Any) -> Scenario:
 
 
 def outcomes(**ratios: float) -> Callable[[np.random.Generator, str, int], list[str]]:
-    """Every phase and endpoint alike: these ratios, the rest ok."""
+    """The same for every phase and endpoint: these ratios, the rest ok."""
 
     def choose(random: np.random.Generator, _: str, n: int) -> list[str]:
         names = [*ratios, "ok"]
@@ -71,7 +71,10 @@ _ALL_OK = outcomes()
 
 @dataclass(frozen=True)
 class GeneratorTruth:
-    """How the generator did; `cpu`, `waits` and `loop_delay_s` in the `disturbed` seconds, which None has all be."""
+    """How the generator did.
+
+    `cpu`, `waits` and `loop_delay_s` apply to the `disturbed` seconds, or to all if that is None.
+    """
 
     cpu: float = 0.3
     waits: float = 0.01
@@ -80,16 +83,16 @@ class GeneratorTruth:
     steal: float = 0.0
     skew_s: float = 0.0
     step_s: float = 0.0
-    """By how much its wall clock is set forward in second 10."""
+    """How far its wall clock is set forward in second 10."""
     asleep_s: float = 0.0
     """How long its machine sleeps in second 10."""
     frozen: range = range(0)
-    """Seconds in which it stands still; what it was to send in them is sent after them."""
+    """Seconds in which it stalls; what it should have sent in them is sent afterwards."""
     lost: int = 0
-    """Requests that it counts in second 0, and that are in no interval."""
+    """Requests that it counts in second 0 but that are in no interval."""
 
     def rows(self, sent_in: Mapping[int, int], *, seconds: int, lag_ms: float) -> list[GeneratorRow]:
-        """A row for each second in which it doesn't stand still; `sent_in` are requests by second."""
+        """A row for each second in which it doesn't stall; `sent_in` are requests by second."""
         stored = sum(sent_in.get(second, 0) for second in self.frozen)
         return [
             self._row(
@@ -219,7 +222,7 @@ def _target_rows(seconds: int) -> list[TargetRow]:
 
 
 def _event_rows(spans: Sequence[PhaseSpan], *, lived_s: float, spread_s: float, late: int) -> list[EventRow]:
-    """Phases and bursts as far as the run came."""
+    """Phases and bursts, as far as the run got."""
     events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived_s]
     bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived_s]
     for number, at_s in enumerate(bursts_s, start=1):

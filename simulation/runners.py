@@ -1,7 +1,7 @@
-"""Locust's runners, as far as a run needs them, on simulated time: users come and go, and processes end.
+"""Locust's runners, as far as a run needs them, in simulated time: users come and go, and processes end.
 
-Source: locust/runners.py and locust/main.py 2.47. Who is given how many users is decided by the product's own
-allotment; users are Locust's, and live as they do there.
+Source: locust/runners.py and locust/main.py 2.47. The product's own allotment decides how many users each worker gets;
+users are Locust's, and live as they do there.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from simulation.wire import Wire
 
 _LAST_WORDS_S: Final = 0.5
-"""So long a master that quits waits for its workers to hear of it."""
+"""How long a master that quits waits for its workers to hear about it, in s."""
 _SPAWNED_S: Final = 0.05
-"""So long it waits for workers to say that their users are there."""
+"""How long it waits for workers to report that their users exist, in s."""
 _STOP_TIMEOUT_S: Final = 3.0
 
 
 class Child:
-    """A process as who started it sees it; `subprocess.Popen`."""
+    """A process from its parent's point of view; like `subprocess.Popen`."""
 
     def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
         self.returncode: int | None = None
@@ -84,7 +84,7 @@ class PlayedRunner(FakeRunner):
             self.environment.events.test_start.fire(environment=self.environment)
 
     def have_users(self, wanted: dict[str, int]) -> None:
-        """So many of each class: others are made, or asked to end."""
+        """This many of each class: others are created, or asked to end."""
         classes = {cls.__name__: cls for cls in self.environment.user_classes}
         alive = [greenlet.args[0] for greenlet in self.users if greenlet.args]
         have = Counter(type(user).__name__ for user in alive)
@@ -95,7 +95,7 @@ class PlayedRunner(FakeRunner):
                 self._stop_users([user for user in alive if type(user).__name__ == name][: have[name] - count])
 
     def stop(self) -> None:
-        """Users may finish what they do, for as long as Locust's stop timeout has it."""
+        """Users may finish what they are doing, for as long as Locust's stop timeout allows."""
         if not self.has_stopped:
             self._stop_users([greenlet.args[0] for greenlet in self.users if greenlet.args])
             self.has_stopped = True
@@ -117,7 +117,7 @@ class PlayedRunner(FakeRunner):
         entry.cancel()
 
     def quit(self) -> None:
-        """Stop, and end the process in order."""
+        """Stop, and end the process cleanly."""
         if self._is_ending:
             return
         self._is_ending = True
@@ -148,7 +148,7 @@ class PlayedWorker(PlayedRunner):
 
 
 class Leader(PlayedRunner):
-    """The process that asks the plan's shape how many users there are to be."""
+    """The process that asks the plan's shape how many users there should be."""
 
     def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
         super().__init__(wire, name, clock, time)
@@ -204,7 +204,7 @@ class PlayedMaster(Leader):
         self.clock.sleep(_SPAWNED_S)
 
     def hear_of(self, newcomer: SimpleNamespace) -> None:
-        """As Locust does when a worker says that it is ready: everybody is told anew how many users to have."""
+        """As Locust does when a worker says that it is ready: everybody is told again how many users to have."""
         if self._allotment is not None and not self._is_ending:
             self._allotment.add_worker(WorkerNode(newcomer.id))
             self.start(self._last[0], self._last[1])

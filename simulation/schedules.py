@@ -1,4 +1,4 @@
-"""A seed to a schedule: the plan of a short run, and what goes wrong in it and when; pure."""
+"""Turns a seed into a schedule: the plan of a short run, and what goes wrong in it and when; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 LEADER: Final = 0
-"""The process with the run directory; workers are numbered from 1. With one process it is the worker, too."""
+"""The process with the run directory; workers are numbered from 1. With one process, it is the worker too."""
 _FAULTS: Final = {
     "pause": "a process stands still for so long, and wakes up late",
     "lateness": "each wake-up of a process is late by up to so long",
@@ -63,11 +63,11 @@ class Schedule:
         return tuple(fault for fault in self.faults if fault.kind in kinds)
 
     def only(self, kinds: Collection[str]) -> Schedule:
-        """The same run, in which nothing else goes wrong."""
+        """The same run with only these kinds of faults."""
         return replace(self, faults=self.of(*kinds))
 
     def awake_s(self, process: int, at_s: float) -> float:
-        """When the process comes to what is due at this moment."""
+        """When the process gets to what is due at this moment."""
         for fault in self._of_processes.get(process, ()):
             if at_s < fault.at_s:
                 continue
@@ -82,7 +82,7 @@ class Schedule:
 
     @cached_property
     def _of_processes(self) -> dict[int, tuple[Fault, ...]]:
-        """What concerns their waking up."""
+        """The faults that affect when they wake up."""
         concerning = self.of("pause", "lateness", "death")
         return {
             number: tuple(fault for fault in concerning if fault.process == number)
@@ -95,7 +95,7 @@ class Schedule:
 
 
 def schedule(seed: int) -> Schedule:
-    """One in five without a fault, the others with up to three."""
+    """One in five has no fault, the others have up to three."""
     dice = random.Random(f"schedule {seed}")
     workers = dice.choice([1, 1, 2, 2, 3])
     plan = _plan(dice)

@@ -1,4 +1,4 @@
-"""Ten minutes of steady load, while response times go where they are told to."""
+"""Ten minutes of steady load, while response times follow a given course."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 600
 SOAK: Final = {"name": "soak", "duration": f"{SECONDS} s", "rate": "20 rps"}
-"""The one phase."""
+"""The only phase."""
 SCOPE: Final = Scope((SOAK["name"],), ("balance",))
 
 

@@ -21,7 +21,7 @@ _SERVERS: Final = 4
 
 
 def stairs(rates: Sequence[int] = RATES, *, seconds: int = 40, **changes: Any) -> Scenario:
-    """A phase for each rate in requests per second, `at-50`; where a rate comes again, `at-50-2` and so on."""
+    """A phase for each rate in requests per second, `at-50`; if a rate comes again, `at-50-2` and so on."""
     times: Counter[int] = Counter()
     phases = []
     for rate in rates:
@@ -37,7 +37,7 @@ def stairs(rates: Sequence[int] = RATES, *, seconds: int = 40, **changes: Any) -
 
 
 def served(plan: Scenario, *, capacity_rps: float = CAPACITY_RPS, seed: int = 1) -> Run:
-    """By four servers with one queue (M/M/4), which answer so many requests per second together."""
+    """By four servers with one queue (M/M/4), which together answer this many requests per second."""
     random = np.random.default_rng(seed)
     at_s = poisson(random, plan)
     service_s = random.exponential(_SERVERS / capacity_rps, at_s.size)

@@ -1,4 +1,4 @@
-"""What a watch asks of the system, played: time, the generator's pipe, and nobody who samples the target."""
+"""What a watch needs from the system, simulated: time, the generator's pipe, and no sampling of the target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PlayedSurroundings(Surroundings):
-    """On simulated time, with nobody who samples the target."""
+    """In simulated time, without sampling the target."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.now_s, self.unix_s = clock.now_s, clock.unix_s

@@ -1,4 +1,4 @@
-"""Requests with a known truth to the frames of a run, in one step and without files."""
+"""Turns requests with a known truth into the frames of a run, in one step and without files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Times = NDArray[np.float64]
 
 
 def poisson(random: np.random.Generator, plan: Scenario) -> Times:
-    """Arrivals at each phase's rate, exactly as many as were planned, as the generator has them."""
+    """Arrivals at each phase's rate, exactly as many as planned, as in the generator."""
     parts = [
         random.uniform(span.start_s, span.end_s, round((span.rate_rps or 0) * (span.end_s - span.start_s)))
         for span in plan_phases(plan)
@@ -34,7 +34,7 @@ def poisson(random: np.random.Generator, plan: Scenario) -> Times:
 
 
 def queue(at_s: Times, service_s: Times, *, servers: int) -> Times:
-    """Response times of one queue, first come first served, before so many servers (M/M/c for exponential times)."""
+    """Response times of one queue, first come first served, with this many servers (M/M/c for exponential times)."""
     free_s = [0.0] * servers
     ended_s = np.empty(at_s.size)
     for number, (arrived_s, takes_s) in enumerate(zip(at_s.tolist(), service_s.tolist(), strict=True)):
@@ -51,7 +51,7 @@ def run_of(
     *,
     target: pd.DataFrame | None = None,
 ) -> Run:
-    """As if recorded; each request is of `balance`, `good` where it was ok and within the deadline."""
+    """As if recorded; each request is for `balance`, and `good` if it was ok and within the deadline."""
     spans = plan_phases(plan)
     ends_s = np.array([span.end_s for span in spans])
     outcome = np.broadcast_to(np.asarray(outcomes), at_s.shape)
@@ -70,7 +70,7 @@ def run_of(
 def run_of_seconds(
     plan: Scenario, counted: Mapping[tuple[str, str], NDArray[np.int64]], *, took_s: float = 0.02
 ) -> Run:
-    """As if recorded: so many requests of each endpoint and outcome in each second of the run, shapes (seconds,)."""
+    """As if recorded: this many requests of each endpoint and outcome in each second of the run, shapes (seconds,)."""
     spans = plan_phases(plan)
     cells = _Cells(plan, spans)
     seconds = np.arange(int(spans[-1].end_s))
@@ -104,7 +104,7 @@ def _run(plan: Scenario, intervals: pd.DataFrame, sent: NDArray[np.int64], targe
 
 
 class _Cells:
-    """Requests to the cells of `balance`, with the types that a run directory's have."""
+    """The cells of requests to `balance`, with a run directory's types."""
 
     def __init__(self, plan: Scenario, spans: Sequence[PhaseSpan]) -> None:
         self._kinds = {
@@ -127,7 +127,7 @@ class _Cells:
         endpoint: str = "balance",
         counts: NDArray[np.int64] | None = None,
     ) -> None:
-        """One of each, or so many; `phase` by its number."""
+        """Add one of each, or `counts` of them; `phase` is its number."""
         codes = [
             phase,
             self._kinds["endpoint"].get_indexer(pd.Index([endpoint])),

@@ -1,8 +1,8 @@
-"""Messages between a master and its workers in one process, by what stands in for Locust's runners to a crew.
+"""Messages between a master and its workers in one process, with stand-ins for Locust's runners.
 
-What a message holds passes through the form in which Locust sends it, and takes its time on the way. As between
-Locust's processes, two messages from one to the other never overtake each other, and what is sent to somebody who is
-gone is lost without a word. Source: locust/runners.py and locust/rpc/protocol.py 2.47.
+A message's content passes through the form in which Locust sends it, and takes time on the way. As between Locust's
+processes, two messages between the same processes never overtake each other, and what is sent to a process that is gone
+is silently lost. Source: locust/runners.py and locust/rpc/protocol.py 2.47.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simulation.clock import FakeTime, Waking
 
 Fate = Callable[[], Sequence[float]]
-"""How long each copy of the next message takes, in seconds: one, as a rule; none of a message that is lost."""
+"""How long each copy of the next message takes, in seconds: usually one copy; none if the message is lost."""
 MASTER: Final = "master"
 
 
@@ -36,7 +36,7 @@ class Wire:
         self.log: list[tuple[str, str]] = []
         """Who sent what, in the order of sending."""
         self.failures: list[Exception] = []
-        """What listeners raised; Locust writes it to its log and goes on."""
+        """What listeners raised; Locust logs it and continues."""
 
     def master(self) -> FakeRunner:
         return FakeRunner(self, MASTER)
@@ -49,7 +49,7 @@ class Wire:
         return [SimpleNamespace(id=name) for name in self._ends if name != MASTER]
 
     def cut(self, client_id: str) -> None:
-        """From now on nothing comes from there or gets there; what is on its way is lost, too."""
+        """From now on nothing arrives from there or gets there; what is on its way is lost too."""
         self._cut.add(client_id)
 
     def carry(self, sender: str, recipient: str, kind: str, content: Any) -> None:
@@ -109,7 +109,7 @@ class FakeRunner:
             self._wire.carry(MASTER, recipient, kind, content)
 
     def _read(self) -> None:
-        """One message after the other, but for those whose listener may take its time."""
+        """One message after another, except those whose listener may take its time."""
         while True:
             kind, content, node_id = self.inbox.get()
             listener, concurrent = self._listeners.get(kind, (_nobody, False))
@@ -136,4 +136,4 @@ class FakeRunner:
 
 
 def _nobody(**_: Any) -> None:
-    """Locust's own messages, which are no matter of a crew's."""
+    """Locust's own messages, which are no concern of a crew's."""

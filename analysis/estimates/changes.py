@@ -39,7 +39,7 @@ class Change:
     baseline: SummaryRow
 
     def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
-        """Of the response time of `ok` answers: the baseline's estimate, the candidate's."""
+        """Estimates of the response time of `ok` answers: the baseline's, the candidate's."""
         for quantile in QUANTILES:
             yield self.baseline.response[quantile], self.candidate.response[quantile]
 

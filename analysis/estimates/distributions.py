@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def normal_quantile(probability: float) -> float:
-    """Of the normal distribution with mean 0 and standard deviation 1."""
+    """A quantile of the normal distribution with mean 0 and standard deviation 1."""
     return float(special.ndtri(probability))
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Of Student's t with this many degrees of freedom, which need not be whole."""
+    """A quantile of Student's t with this many degrees of freedom, which need not be whole."""
     return float(special.stdtrit(freedom, probability))
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Metric
 
 GOODPUT_SHARE: Final = 0.99
-"""Of the goodput ratio before the trigger."""
+"""As a share of the goodput ratio before the trigger."""
 FALSE_ALARM: Final = 0.05
 """How often, at most, an undisturbed run is seen as not recovered at once; half by p95, half by goodput."""
 _TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 1)

@@ -47,7 +47,7 @@ class Tally:
     dropped: int
     abandoned: int
     repeated: int = 0
-    """Of those sent: twice, the first time in vain."""
+    """Requests sent twice, the first time in vain; part of those sent."""
     unsent: int = 0
     """Started, but not sent because the generator's machine lacked something."""
 

@@ -78,7 +78,7 @@ class Sums:
     sizes: NDArray[np.int64]
     phases: NDArray[np.int64]
     variance: float | None
-    """Of one sample; None if samples are hits or misses."""
+    """The variance of one sample; None if samples are hits or misses."""
 
     @staticmethod
     def of(sums: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, variance: float | None = None) -> Sums:

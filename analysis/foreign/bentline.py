@@ -21,7 +21,7 @@ _CONFIDENCE: Final = 0.99
 class BentLine:
     knot: float
     squares: float
-    """Of the residuals."""
+    """The sum of the squared residuals."""
     at_lowest_rps: float
     at_knot_rps: float
     before: float

@@ -30,7 +30,7 @@ class CsvSet:
     prefix: str
     """Empty if --csv was given a directory."""
     paths: Mapping[Layout, Path]
-    """Of all four, whether they exist or not."""
+    """The paths of all four, whether they exist or not."""
 
     @property
     def name(self) -> str:

@@ -78,7 +78,7 @@ class LocustRun:
     second_total: Entry | None = None
     """What the history's last row says about all together."""
     has_lost_rows: bool = False
-    """Of the file with the totals: nobody knows which rows."""
+    """The file with the totals has lost rows: nobody knows which."""
     last_run_s: float = 0.0
     """When the last of several runs in one history began; what came before is a different run."""
 

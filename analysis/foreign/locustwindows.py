@@ -49,6 +49,6 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
 
 
 def failure_ratios(used: pd.DataFrame) -> list[Estimate | None]:
-    """Of failures, window by window."""
+    """The failure ratio of each window."""
     counts = used[["failures", "requests"]].fillna(0).clip(lower=0)
     return [ratio_estimate(int(hits), int(n)) for hits, n in counts.itertuples(index=False)]

@@ -51,7 +51,7 @@ class LogRows:
     _statuses: int = 0
     _status_text: str = ""
     _odd_times: int = 0
-    """Of those without a time: with something else in its place."""
+    """Requests without a time that have something else in its place."""
     _first_odd: str = ""
     _divisor: int = field(default=0)
 

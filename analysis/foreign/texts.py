@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _HIGH: Final = re.compile(rb"[\x80-\xff]+")
 _COMMON_LEADS: Final = range(0xB0, 0xD8)
-"""Of the 3,755 most frequent characters, in GB 2312's first level."""
+"""Lead bytes of the 3,755 most frequent characters, in GB 2312's first level."""
 _KANA: Final = re.compile("[\u3040-\u30ff]")
 _HALF_WIDTH: Final = re.compile("[\uff61-\uffdc]")
 _PAGES: Final = ("gb2312", "cp932", "cp1251", "cp1252", "gb18030", "big5", "cp949")

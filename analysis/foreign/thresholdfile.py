@@ -37,7 +37,7 @@ class FileThreshold(Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the endpoints; empty: all of them."""
+        """The names of the endpoints; empty: all of them."""
         names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
         return tuple(dict.fromkeys(names))
 

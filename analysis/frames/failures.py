@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
-"""Of an exception whose only argument is a text, as Locust writes it."""
+"""An exception whose only argument is a text, as Locust writes it."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>[^\s\\]+)')
 
 

@@ -77,7 +77,7 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
 
 
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
-    """Of each phase after one with more load, or after one with the same load that hurt, as a fault does."""
+    """For each phase after one with more load, or after one with the same load that hurt, as a fault does."""
     for before, span in _eased(run, disturbed):
         recovery = recovery_in(run, span.name, run.endpoints)
         if recovery is not None and (level(span) < level(before) or recovery.was_hurt):

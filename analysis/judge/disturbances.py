@@ -42,7 +42,7 @@ LOOP_DELAY_S: Final = 0.25
 STANDSTILL_S: Final = 1.0
 FROZEN_SECONDS: Final = 3
 DISTURBED_SHARE: Final = 0.05
-"""Of a phase's seconds; if more of them are disturbed, it was not the planned phase."""
+"""Share of a phase's seconds; if more of them are disturbed, it was not the planned phase."""
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5

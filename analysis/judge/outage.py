@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _BY_CHANCE: Final = 0.01
 _MOST: Final = 0.9
-"""Of all seconds; if it takes longer, that is how the target is, not an outage."""
+"""Share of all seconds; if it takes longer, that is how the target is, not an outage."""
 _FEWEST: Final = 0.5
-"""Of what was wrong; otherwise it is not the reason for the rest."""
+"""Share of what was wrong; with less of it, the outage is not the reason."""
 _ALMOST_ALL: Final = 0.9
 
 

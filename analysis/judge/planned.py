@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 LOST_SHARE: Final = 0.01
-"""Of a phase's user-seconds, for any reason that is not the target's fault."""
+"""Share of a phase's user-seconds, for any reason that is not the target's fault."""
 BURST_SPREAD_S: Final = 0.05
 _FEW_UNSENT: Final = 0.001
-"""Of a phase's requests; with more of them unsent, it was not the planned load."""
+"""Share of a phase's requests; with more of them unsent, it was not the planned load."""
 _LACKING: Final = {
     WANTS["ports"]: (
         "no free port",

@@ -175,7 +175,7 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
 
 
 def _worst_place(threshold: Threshold, run: Run) -> str:
-    """Of the phases and endpoints that a threshold reads, the one where most is wrong, or the slowest."""
+    """The phase and endpoint, of those that a threshold reads, where most is wrong, or which is slowest."""
     scope = Scope.of(threshold, run.manifest.scenario)
     rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
     worst = max(rows, key=badness)

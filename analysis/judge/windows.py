@@ -105,7 +105,10 @@ def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *,
 def deciding_window(
     expectation: Expectation, spans: Sequence[PhaseSpan], counted: NDArray[np.int64], *, until_s: float
 ) -> Window | None:
-    """Of the windows that end by `until_s`; None if there is none. `counted` comes from `count_seconds`."""
+    """The window that decides, of those that end by `until_s`; None if there is none. `counted`.
+
+    See `count_seconds`.
+    """
     length = _length(expectation)
     starts = np.concatenate([_starts(span, length, until_s) for span in spans])
     if not starts.size:
@@ -134,7 +137,7 @@ def deciding_window(
 
 
 def precision_of(expectation: Expectation, spans: Sequence[PhaseSpan]) -> Precision:
-    """Of each planned window."""
+    """For each planned window."""
     return Precision(confidence=confidence_of_each(windows_in(spans, _length(expectation))))
 
 

@@ -1,1 +1,1 @@
-"""What tries to fool the verdict, and what is honest: each with the word that is right."""
+"""Attempts to fool the verdict, and honest cases: each with the right verdict."""

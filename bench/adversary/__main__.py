@@ -1,8 +1,8 @@
-"""Plays the cases through the command line and counts the wrong words.
+"""Plays the cases through the command line and counts the wrong verdicts.
 
     python -m bench.adversary [NAME...]        writes bench/results/adversary.json if it plays all, or with --update
 
-A name may be a part of one, or of a kind. Exit code 1 if any word was wrong.
+A name may be part of a case's name or kind. Exit code 1 if any verdict was wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ RESULTS = "adversary"
 
 
 def chosen(names: Sequence[str]) -> list[Case]:
-    """All without names; else those that are called so, or have a name that nobody has in their name or kind."""
+    """All cases if no names are given; otherwise those that have one of these names.
+
+    A name that no case has selects the cases that contain it in their name or kind.
+    """
     whole = {name for name in names if any(case.name == name for case in CASES)}
 
     def is_meant(case: Case) -> bool:
@@ -59,7 +62,7 @@ def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def keep(played: Sequence[Found]) -> None:
-    """In the results, instead of what these cases said before; cases that are no more go."""
+    """Replace these cases' previous results; cases that no longer exist are removed."""
     before = {one["name"]: one for one in read_results(RESULTS)["found"]} if has_results(RESULTS) else {}
     before |= {one.case.name: one.as_json() for one in played}
     found = [before[case.name] for case in CASES if case.name in before]

@@ -1,4 +1,4 @@
-"""The payments API told truly, as small as can be: a request to the right answer, and that answer to bytes."""
+"""The smallest correct payments API: turns a request into the right answer, and that answer into bytes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ JSON: Headers = (("Content-Type", "application/json"),)
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said; how it is framed is up to who sends it."""
+    """What is answered; the sender decides how it is framed."""
 
     content: Any
     status: int = 200
     headers: Headers = JSON
     body: bytes | None = None
-    """Instead of the content as JSON."""
+    """Replaces the content as JSON."""
 
     def payload(self) -> bytes:
         return json.dumps(self.content).encode() if self.body is None else self.body
 
     def head(self, *more: tuple[str, str], version: str = "HTTP/1.1") -> bytes:
-        """The status line and these headers, to the empty line."""
+        """The status line and these headers, up to the empty line."""
         phrase = HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else "Odd"
         lines = [f"{version} {self.status} {phrase}", *(f"{name}: {value}" for name, value in (*self.headers, *more))]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
@@ -46,14 +46,14 @@ class Answer:
 
 @dataclass
 class Bank:
-    """Payments by key and by id, and events that came."""
+    """Payments by key and by id, and the events received."""
 
     by_key: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: set[str] = field(default_factory=set)
 
     def answer(self, request: Request) -> Answer:
-        """The right one, whatever is asked."""
+        """The right answer, whatever is asked."""
         _, *parts = request.path.split("?")[0].split("/")
         match parts:
             case ["balance", account]:
@@ -86,7 +86,7 @@ class Bank:
 
 
 class Honest:
-    """The script that tells the truth, one bank a server."""
+    """The script that answers correctly, with one bank per server."""
 
     def __init__(self) -> None:
         self.bank = Bank()

@@ -31,13 +31,13 @@ READING = of("balance", "health")
 
 
 def _heard_all(played: Played) -> Iterator[str]:
-    """A whole answer is no broken connection."""
+    """A complete answer is not a broken connection."""
     if broken := played.outcomes().get("connection"):
         yield f"{broken} requests told as broken connections"
 
 
 def _in_advance() -> Script:
-    """Tells each connection's second answer with the first, and never answers again."""
+    """Sends each connection's second answer with the first, and never answers again."""
     honest = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -53,14 +53,14 @@ def _in_advance() -> Script:
 
 
 def _not_believed(played: Played) -> Iterator[str]:
-    """An answer that came before its request is none."""
+    """An answer that arrived before its request doesn't count."""
     asked = sum(request.of_connection > 0 for request in played.load)
     if played.outcomes().get("ok", 0) > len(played.load) - asked:
         yield f"{asked} requests were answered in advance, and counted as ok"
 
 
 def _forever(head: bytes, piece: bytes) -> Any:
-    """Begins, and goes on for as long as the client listens."""
+    """Begins, and continues for as long as the client listens."""
 
     def make(_: Honest) -> Script:
         async def script(_: Request, wire: Wire) -> None:
@@ -96,7 +96,7 @@ UNENDED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + OK + 
 
 
 def gzip_bomb(honest: Honest) -> Script:
-    """Packed only where the case is played: it takes a second."""
+    """Only compressed when the case is played, because it takes a second."""
     return says(gzip.compress(b"\0" * 200_000_000), 200, GZIP)(honest)
 
 

@@ -21,24 +21,24 @@ WORDS = {0: PASS, 1: FAIL, 3: INCONCLUSIVE, 4: INVALID}
 
 @dataclass(frozen=True)
 class Played:
-    """One command that ran to its end, or hung."""
+    """A command that ran to its end, or hung."""
 
     code: int | None
     output: str
     reports: Path
-    """Where run directories were to be made, or the outputs of a report."""
+    """Where run directories or a report's outputs are written."""
     seen: list[Request] = field(default_factory=list)
     """What the server read."""
 
     @property
     def verdict(self) -> dict[str, Any]:
-        """The one verdict.json that was written; empty without it."""
+        """The only verdict.json that was written; empty if there isn't exactly one."""
         written = sorted(self.reports.rglob("*verdict.json"))
         return dict(json.loads(written[0].read_text())) if len(written) == 1 else {}
 
     @property
     def said(self) -> str:
-        """The word, by the exit code; `no verdict` of a report that was asked for none."""
+        """The verdict, by the exit code; `no verdict` for a report without thresholds."""
         if self.code is None:
             return HUNG
         if self.code == 0 and self.verdict and self.verdict["verdict"] is None:
@@ -47,7 +47,7 @@ class Played:
 
     @property
     def beneath(self) -> str:
-        """The worst of the thresholds' own words, which a run's INVALID hides and doesn't change."""
+        """The worst of the thresholds' own verdicts, which a run's INVALID hides but doesn't change."""
         words = [threshold["word"] for threshold in self.verdict.get("thresholds", [])]
         return next((word for word in (FAIL, INCONCLUSIVE) if word in words), PASS)
 
@@ -56,11 +56,11 @@ class Played:
         return [request for request in self.seen if request.at_s >= 0]
 
     def told(self, text: str) -> bool:
-        """Whether terminal or verdict.json say this, however lines are broken."""
+        """Whether terminal or verdict.json contain this text, however lines are broken."""
         return text in " ".join(self.output.split()) or text in json.dumps(self.verdict, ensure_ascii=False)
 
     def outcomes(self) -> dict[str, int]:
-        """How many requests of all phases ended as what, by verdict.json."""
+        """The number of requests of all phases by outcome, from verdict.json."""
         counts: dict[str, int] = {}
         for row in self.verdict.get("summary", []):
             if row["endpoint"] is None:
@@ -70,24 +70,24 @@ class Played:
 
 
 Check = Callable[[Played], Iterable[str]]
-"""What else is wrong with it, beside the word."""
+"""What else is wrong, besides the verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Something that tries to fool the verdict, or an honest target that must not suffer from the cure."""
+    """Something that tries to fool the verdict, or an honest target that must not suffer from the countermeasures."""
 
     name: str
     kind: str
     """Variants of one kind count once."""
     tries: str
     right: tuple[str, ...]
-    """Words or exit codes; several only where the truth is open."""
+    """Verdicts or exit codes; several only if the truth is open."""
     play: Callable[[Path], Played]
     """In an empty directory."""
     also: tuple[Check, ...] = ()
     needs: Callable[[], bool] | None = None
-    """Whether this machine lets it be played."""
+    """Whether it can be played on this machine."""
 
     @property
     def is_honest(self) -> bool:
@@ -95,11 +95,11 @@ class Case:
 
     @property
     def may_be_disturbed(self) -> bool:
-        """Whether a busy machine can hide its word: what must not run at all is wrong when it runs."""
+        """Whether a busy machine can hide its verdict: a case that must not run at all is wrong as soon as it runs."""
         return INVALID not in self.right and bool({PASS, FAIL, INCONCLUSIVE}.intersection(self.right))
 
     def wrongs(self, played: Played, said: str) -> Iterator[str]:
-        """What is wrong with what came of it, in words; `said` is what counts as its word."""
+        """Everything wrong with the result, in words; `said` is what counts as its verdict."""
         if said not in self.right:
             yield f"{said}, right is {' or '.join(self.right)}"
         word = played.verdict.get("verdict")

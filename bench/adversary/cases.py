@@ -1,4 +1,4 @@
-"""All cases; each name is there once."""
+"""All cases; each name occurs once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locust's CSVs that contradict each other, or lack what another of them has, given to `loadproof report`."""
+"""Locust's CSVs that contradict each other, or lack what another one has, passed to `loadproof report`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others do to a run while it goes on, and what must not have come of it."""
+"""What others do to a run while it is running, and checks that it had no effect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "5e" * 32
 
 
 def signals(number: signal.Signals, *, to: str, most: int = 99) -> Deed:
-    """To the run's processes of which this stands in the command line."""
+    """Send it to the run's processes with this text in their command line."""
 
     def do(command: Command, _: Server) -> None:
         for process in command.children(to)[:most]:
@@ -45,7 +45,7 @@ def signals_command(number: signal.Signals) -> Deed:
 
 
 def stops(seconds: float, *, target: bool = False) -> Deed:
-    """The generator stands still, and its target at the same time if told so."""
+    """Stall the generator, and its target at the same time if asked to."""
 
     def do(command: Command, server: Server) -> None:
         processes = command.children("locust")
@@ -70,7 +70,7 @@ def _master_port(command: Command) -> int | None:
 
 
 def _frames() -> Iterator[bytes]:
-    """Garbage, and what workers of Locust 2.47 say, without a key."""
+    """Garbage, and what workers of Locust 2.47 send, without a key."""
     yield b"\xc1 garbage"
     cells = [(2, "steady", "balance", "ok", series, 0, 1000) for series in ("response", "service", "good", "completed")]
     for kind, content in (
@@ -85,7 +85,7 @@ def _frames() -> Iterator[bytes]:
 
 
 def imitates(command: Command, _: Server) -> None:
-    """Says all that a worker may say to the master's port."""
+    """Send everything that a worker may send to the master's port."""
     port = _master_port(command)
     if port is None:
         return
@@ -102,7 +102,7 @@ def imitates(command: Command, _: Server) -> None:
 
 
 def worker(secret: str = SECRET, *options: str) -> Deed:
-    """Another process that makes load, for this run's master."""
+    """Another process that generates load, for this run's master."""
 
     def do(command: Command, _: Server) -> list[subprocess.Popen[bytes]]:
         arguments = [sys.executable, "-m", "loadproof", "worker", f"127.0.0.1:{command.port}", "--once", *options]
@@ -115,7 +115,7 @@ def worker(secret: str = SECRET, *options: str) -> Deed:
 
 
 def fills_the_disk(command: Command, _: Server) -> None:
-    """Seen through the mount namespace of the run's own process."""
+    """Through the mount namespace of the run's own process."""
     inside = Path(f"/proc/{command.process.pid}/root{command.last}/filling")
     with contextlib.suppress(OSError), inside.open("wb", buffering=0) as file:
         while True:
@@ -123,7 +123,7 @@ def fills_the_disk(command: Command, _: Server) -> None:
 
 
 def leaks(secret: str) -> Check:
-    """Neither terminal nor any file that a run left has it."""
+    """Neither the terminal nor any file that a run left may contain it."""
 
     def check(played: Played) -> Iterator[str]:
         if secret in played.output:

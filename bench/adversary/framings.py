@@ -1,4 +1,4 @@
-"""Right answers in the bytes that real servers send them in, all of which RFC 9110 and 9112 allow."""
+"""Right answers framed as real servers send them, all of which RFC 9110 and 9112 allow."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def of_1996_kept(answer: Answer) -> bytes:
 
 
 def odd_head(answer: Answer) -> bytes:
-    """No phrase, spaces and tabs around values, an empty value, names in odd case."""
+    """No reason phrase, spaces and tabs around values, an empty value, names in mixed case."""
     fields = [b"cOnTeNt-LeNgTh:\t%d \t" % len(answer.payload()), b"X-Empty:"]
     fields += [f"{name.upper()}:{value}".encode() for name, value in answer.headers]
     return b"HTTP/1.1 %d \r\n" % answer.status + b"\r\n".join(fields) + b"\r\n\r\n" + answer.payload()
 
 
 def folded(answer: Answer) -> bytes:
-    """A header's value goes on in the next line: a client must read the fold as a space."""
+    """A header's value continues on the next line: a client must read the fold as a space."""
     return answer.whole(("X-Long", "begun\r\n and continued"))
 
 
 def length_twice(answer: Answer) -> bytes:
-    """The same one."""
+    """The same length."""
     length = ("Content-Length", str(len(answer.payload())))
     return answer.head(length, length) + answer.payload()
 
@@ -80,7 +80,7 @@ def announced(answer: Answer) -> bytes:
 
 
 def padded(length: int) -> Callable[[Request, Answer], Answer]:
-    """A twist: so many bytes more than needed."""
+    """Adds this many superfluous bytes."""
 
     def twist(_: Request, answer: Answer) -> Answer:
         return answer.changed(padding="x" * length)

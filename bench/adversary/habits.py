@@ -1,4 +1,4 @@
-"""Locustfiles of somebody's own whose habits hide what the target does, or what was never sent to it."""
+"""Users' own locustfiles whose habits hide what the target does, or what was never sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets whose answers are wrong: what they say, to whom, and when. None of them may PASS."""
+"""Targets with wrong answers: what they say, to whom, and when. None of them may PASS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEEP = "[" * 1000 + "]" * 1000
 
 
 def _never(outcome: str) -> Check:
-    """No request of a target that always answered ended so."""
+    """No request to a target that always answered may end like this."""
 
     def check(played: Played) -> Iterator[str]:
         if count := played.outcomes().get(outcome):
@@ -42,7 +42,7 @@ def _a_cent_more(request: Request, answer: Answer) -> Answer:
 
 
 def _changed_since(request: Request, answer: Answer) -> Answer:
-    """Whoever reads a payment back sees another amount."""
+    """A payment reads back with another amount."""
     return answer.changed(amount=1) if request.method == "GET" and "amount" in answer.content else answer
 
 
@@ -55,7 +55,7 @@ def _no_location(_: Request, answer: Answer) -> Answer:
 
 
 def _wandering(request: Request, answer: Answer) -> Answer:
-    """A balance that grows though nobody pays."""
+    """A balance that grows although nobody pays."""
     return answer.changed(balance=request.number) if "balance" in answer.content else answer
 
 
@@ -72,12 +72,12 @@ def _cut(_: Request, answer: Answer) -> Answer:
 
 
 def _status(status: int) -> Any:
-    """The right body under another status."""
+    """The right body with another status."""
     return twisted(lambda _, answer: replace(answer, status=status))
 
 
 def _nulls() -> tuple[Case, ...]:
-    """JSON that is there, and says nothing."""
+    """Valid JSON that says nothing."""
     return tuple(
         running("null", f"null {what}", f"answers null: {what}", script=only(paths(path), then), scenario=plan)
         for what, path, then, plan in (
@@ -112,7 +112,7 @@ def _no_numbers() -> tuple[Case, ...]:
 
 
 def says_balance(text: str) -> Any:
-    """The account asked for, with this as its balance."""
+    """The requested account, with this as its balance."""
     return lambda _: _own_account(text)
 
 

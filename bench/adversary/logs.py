@@ -1,4 +1,4 @@
-"""Request logs, whole, odd and broken, given to `loadproof report --log`."""
+"""Complete, odd and broken request logs, passed to `loadproof report --log`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def log(*lines: str, end: str = "\n", head: str = "seconds,name,response_ms,stat
 
 
 def requests(count: int, *, bad: int = 0, at: str = "{}", name: str = "/a", status: str = "500") -> list[str]:
-    """So many, ten a second; the last `bad` of them failed."""
+    """`count` requests, ten per second; the last `bad` of them failed."""
     return [
         f"{at.format(number // 10)},{name},20.5,{status if number >= count - bad else 200}" for number in range(count)
     ]
 
 
 def among(count: int, line: str, *, of: int) -> list[str]:
-    """So many of these lines among the good ones, evenly; `{}` is the second."""
+    """`count` of these lines, spread evenly among `of` good ones; `{}` is the second."""
     good = requests(of)
     step = of // count
     return [

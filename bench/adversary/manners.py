@@ -1,4 +1,4 @@
-"""Whole servers with manners of their own that are no fault: scripts that remember."""
+"""Complete servers with peculiarities that are not faults: scripts with state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def three_a_connection() -> Script:
-    """Closes each connection after three answers, and says so."""
+    """Announces and closes each connection after three answers."""
     teller = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -27,7 +27,7 @@ def three_a_connection() -> Script:
 
 
 def moved() -> Script:
-    """All paths are elsewhere on the same host."""
+    """All paths have moved elsewhere on the same host."""
     teller = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -40,7 +40,7 @@ def moved() -> Script:
 
 
 def fussy() -> Script:
-    """400 where a header is there twice, or Host is not the one that the target file names."""
+    """400 if a header occurs twice, or Host is not the one that the target file names."""
     teller = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -54,7 +54,7 @@ def fussy() -> Script:
 
 
 def limited(most: int, window_s: float) -> Script:
-    """So many requests of one address and path in each window of its own; refuses honestly."""
+    """Admits this many requests per address and path in a moving window of its own; refuses honestly."""
     teller, admitted = Honest(), dict[tuple[str, str], list[float]]()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -72,7 +72,7 @@ def limited(most: int, window_s: float) -> Script:
 
 
 def asks_for_login() -> Script:
-    """401 for items to who did not log in on this address."""
+    """401 for items if nobody logged in from this address."""
     known: set[str] = set()
     teller = Honest()
 
@@ -87,7 +87,7 @@ def asks_for_login() -> Script:
 
 
 def exact_bodies() -> Script:
-    """Takes `/search` only with the bodies that the users mean."""
+    """Only accepts `/search` with the bodies that the users mean."""
     wanted: tuple[object, ...] = ({"filter.status": "open", "a": None}, {}, [1, {"b.c": 2}])
     teller = Honest()
 

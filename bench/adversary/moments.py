@@ -1,4 +1,4 @@
-"""Targets that stand still, are slow, die or fail: for some of the time, or for some of their clients."""
+"""Targets that stall, are slow, die or fail: some of the time, or for some of their clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _strict(percent: float, **changes: Any) -> dict[str, Any]:
 
 
 def _queues() -> Script:
-    """One request at a time, 25 ms each: more come than it can do."""
+    """One request at a time, 25 ms each: more arrive than it can serve."""
     honest, lock = Honest(), asyncio.Lock()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -62,7 +62,7 @@ def _dies(_: Command, server: Server) -> None:
 
 
 def _dead_after_probe() -> Script:
-    """It answers whoever asks before the load, and resets all that comes with it."""
+    """Answers everything before the load, and resets everything that comes with it."""
     honest = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -75,7 +75,7 @@ def _dead_after_probe() -> Script:
 
 
 def _names(*words: str) -> Check:
-    """The verdict says when or what: one of these."""
+    """The verdict names one of these: when it happened, or what it was."""
 
     def check(played: Played) -> Iterator[str]:
         if played.said != INVALID and not any(played.told(word) for word in words):

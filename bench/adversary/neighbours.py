@@ -19,7 +19,7 @@ def _beside(kind: str, name: str, tries: str, *right: str, **run: Any) -> Case:
 
 
 def _can_unshare() -> bool:
-    """Namespaces of one's own need root, or a kernel that allows them to all."""
+    """Creating namespaces needs root, or a kernel that lets everybody do it."""
     done = subprocess.run(["unshare", "-nm", "true"], check=False, capture_output=True)
     return done.returncode == 0
 

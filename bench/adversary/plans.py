@@ -17,7 +17,7 @@ NEITHER = (INVALID, INCONCLUSIVE)
 
 
 def untouched(played: Played) -> Iterator[str]:
-    """Nothing that was refused has sent anything."""
+    """Whatever was refused has sent nothing."""
     if played.seen:
         yield f"{len(played.seen)} requests came before it was refused, {played.seen[0].path} first"
 
@@ -44,7 +44,7 @@ def _user(name: str, tries: str, text: str, *words: str, file: str = "shop", **r
 def _misuser(
     name: str, tries: str, text: str, right: tuple[str, ...] = NEITHER, scenario: dict[str, Any] = SHOP
 ) -> Case:
-    """A user of somebody's own who does not do what was planned: the target is right, and is not blamed."""
+    """A user's own class that doesn't do what was planned: the target is right, and must not be blamed."""
     return Case(
         name=name,
         kind="users that misbehave",

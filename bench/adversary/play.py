@@ -30,14 +30,14 @@ Environment = dict[str, str]
 
 
 class Command:
-    """A command that goes on while something is done to it; never longer than a bound."""
+    """A command that keeps running while something is done to it, for a limited time."""
 
     def __init__(
         self, *arguments: object, port: int = 0, cwd: Path = ROOT, environment: Environment, under: tuple[str, ...] = ()
     ) -> None:
         self.port = port
         self.last = arguments[-1]
-        """Of a run, the directory of its reports."""
+        """For a run, the directory of its reports."""
         self.beside: list[subprocess.Popen[bytes]] = []
         self.process = subprocess.Popen(
             [*under, sys.executable, "-P", "-m", "loadproof", *map(str, arguments)],
@@ -78,11 +78,11 @@ Deed = Callable[[Command, Server], "Iterable[subprocess.Popen[bytes]] | None"]
 
 @dataclass(frozen=True)
 class During:
-    """What somebody does to a run in the middle of it."""
+    """What somebody does to a run while it is running."""
 
     do: Deed
     at_s: float | None = 2.0
-    """After the first request of the load; None: at once."""
+    """Seconds after the first request of the load; None: immediately."""
 
     def follow(self, command: Command, server: Server) -> None:
         """Wait for the moment, for as long as the command runs."""
@@ -95,16 +95,16 @@ class During:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """`loadproof run` of a scenario against a server of this script."""
+    """`loadproof run` of a scenario against a server with this script."""
 
     script: Callable[[], Script] = Honest
     scenario: Scenario = field(default_factory=lambda: CLOSED)
     options: tuple[object, ...] = ()
     environment: Environment = field(default_factory=dict)
     target: str | None = None
-    """A target file; URL stands for the server's."""
+    """A target file; URL is replaced by the server's."""
     users: dict[str, str] = field(default_factory=dict)
-    """Locustfiles by their names, instead of loadproof's own."""
+    """Locustfiles by name, instead of loadproof's own."""
     around: dict[str, str] = field(default_factory=dict)
     """Other files in the working directory."""
     during: tuple[During, ...] = ()
@@ -112,9 +112,9 @@ class Run:
     farewell: bytes = b""
     reads_bodies: bool = True
     url: str | None = None
-    """Instead of the server's."""
+    """Replaces the server's."""
     embedded: bool = False
-    """The reference API as the target, and the server for nothing."""
+    """Use the reference API as the target, and leave the server unused."""
     under: tuple[str, ...] = ()
     times: int = 1
     command: tuple[str, ...] = ("run",)
@@ -172,13 +172,13 @@ def running(
     needs: Callable[[], bool] | None = None,
     **run: Any,
 ) -> Case:
-    """A case that is a run like this."""
+    """A case that consists of a run with these fields."""
     return Case(name=name, kind=kind, tries=tries, right=right, play=Run(**run), also=also, needs=needs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """`loadproof report` on files that somebody else wrote; `what` are its arguments, below the directory."""
+    """`loadproof report` on files from elsewhere; `what` are its arguments, relative to the directory."""
 
     files: dict[str, bytes]
     what: tuple[str, ...]
@@ -213,6 +213,6 @@ class Judge:
 
 
 def _free_port() -> int:
-    """Of loopback, at this moment."""
+    """A free port on loopback, at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

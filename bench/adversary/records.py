@@ -21,7 +21,7 @@ Damage = Callable[[Path], object]
 def _damaged(
     name: str, tries: str, damage: Damage, *, kind: str | None = None, right: tuple[str, ...] = UNKNOWN, **truth: Any
 ) -> Case:
-    """A run of a healthy target, and what was done to its record."""
+    """A run of a healthy target whose record was damaged."""
 
     def write(run: Path) -> None:
         write_run(run, **truth)
@@ -35,7 +35,7 @@ def _as_it_was(_: Path) -> None:
 
 
 def _lines(name: str, change: Callable[[list[str]], list[str]]) -> Damage:
-    """Of a CSV, zipped or not; the first line is its head."""
+    """Change the lines of a CSV, compressed or not; the first line is its header."""
 
     def damage(run: Path) -> None:
         path = run / name

@@ -1,4 +1,4 @@
-"""A case to what came of it in several rounds: right, wrong, or never measured on so busy a machine."""
+"""Plays a case in several rounds: right, wrong, or never measured because the machine was too busy."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Found:
     wrong_rounds: int = 0
     repeated: int = 0
     disturbed: int = 0
-    """Wrong rounds of honest cases that were INVALID each time for want of quiet, and for no other reason."""
+    """Wrong rounds of honest cases that were INVALID every time only because the machine was busy."""
     unmeasured: int = 0
-    """Rounds of hostile cases that were INVALID each time for want of quiet, and whose thresholds say nothing else."""
+    """Rounds of hostile cases, INVALID every time because the machine was busy, whose thresholds say nothing else."""
 
     def as_json(self) -> dict[str, Any]:
         case = self.case
@@ -62,7 +62,7 @@ def wanted_quiet(reports: Path) -> bool:
 
 
 def play(case: Case, found: Found, keep: Path | None = None, tries: int = TRIES) -> None:
-    """One round, repeated where the machine was too busy for an answer."""
+    """One round, repeated if the machine was too busy for an answer."""
     for number in range(tries):
         disturbed, wrongs = _once(case, found, keep)
         if not disturbed:
@@ -77,7 +77,10 @@ def play(case: Case, found: Found, keep: Path | None = None, tries: int = TRIES)
 
 
 def _once(case: Case, found: Found, keep: Path | None) -> tuple[bool, list[str]]:
-    """Whether want of quiet hid its word, and what is wrong; of a hostile target its thresholds' word will do."""
+    """Whether a busy machine hid the verdict, and what is wrong.
+
+    For a hostile target, its thresholds' verdict suffices.
+    """
     with tempfile.TemporaryDirectory(prefix="adversary-") as name:
         played = case.play(Path(name))
         disturbed = played.said == INVALID and case.may_be_disturbed and wanted_quiet(played.reports)
@@ -90,7 +93,7 @@ def _once(case: Case, found: Found, keep: Path | None) -> tuple[bool, list[str]]
 
 
 def _keep(case: Case, played: Played, keep: Path) -> None:
-    """What the command printed, for who looks into it."""
+    """What the command printed, for people who look into it."""
     keep.mkdir(parents=True, exist_ok=True)
     (keep / f"{case.name.replace(' ', '-').replace('/', '-')}.txt").write_text(played.output)
 
@@ -104,7 +107,7 @@ def play_all(
     keep: Path | None,
     tries: int = TRIES,
 ) -> list[Found]:
-    """Each case so many rounds, so many cases at a time; told one by one as they end."""
+    """Play each case for its number of rounds, `together` cases at a time; `tell` is called as each one ends."""
 
     def whole(case: Case) -> Found:
         found = Found(case)

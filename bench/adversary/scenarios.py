@@ -1,4 +1,4 @@
-"""Short scenarios with small loads, and users of somebody's own."""
+"""Short scenarios with small loads, and mixes for users' own classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPEN: Scenario = CLOSED | {
 
 
 def closed(**changes: Any) -> Scenario:
-    """Twenty users, five requests a second each."""
+    """Twenty users who send five requests a second each."""
     return CLOSED | changes
 
 
@@ -40,10 +40,10 @@ def open_(**changes: Any) -> Scenario:
 
 
 def of(*endpoints: str, every: str = "200 ms") -> Scenario:
-    """The closed scenario with these endpoints alone."""
+    """The closed scenario with only these endpoints."""
     return CLOSED | {"mix": {name: {"share": f"{100 / len(endpoints):g} %", "every": every} for name in endpoints}}
 
 
 def within(limit_ms: int, quantile: int = 90) -> Scenario:
-    """The closed scenario with a threshold on a time, too."""
+    """The closed scenario with an additional threshold on a time."""
     return CLOSED | {"thresholds": [{"expect": f"p({quantile}) < {limit_ms} ms"}, *THRESHOLDS]}

@@ -1,4 +1,4 @@
-"""Ways to answer, put together from small ones: when, to whom, and how wrong."""
+"""Ways to answer, composed from small ones: when, to whom, and how wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Twist = Callable[[Request, Answer], Answer]
 
 
 def only(when: When, then: Callable[[Honest], Script]) -> Make:
-    """Like this when it is asked so, honest else; the probe is always told the truth."""
+    """Answer like this if `when` holds, otherwise honestly; the probe always gets an honest answer."""
 
     def make() -> Script:
         honest = Honest()
@@ -45,17 +45,17 @@ def between(from_s: float, to_s: float) -> When:
 
 
 def share(ratio: float) -> When:
-    """So many of the requests, spread without a pattern and the same in each run."""
+    """This share of the requests, without a pattern and the same in each run."""
     return lambda request: zlib.crc32(str(request.number).encode()) % 1000 < ratio * 1000
 
 
 def clients(modulus: int, below: int) -> When:
-    """Of each so many clients, told by their addresses, so many."""
+    """`below` of every `modulus` clients, identified by their addresses."""
     return lambda request: int(request.peer.rpartition(".")[2]) % modulus < below
 
 
 def reused(request: Request) -> bool:
-    """Not the first of its connection."""
+    """Not the first request of its connection."""
     return request.of_connection > 0
 
 
@@ -70,7 +70,7 @@ def says(body: bytes | str, status: int = 200, headers: Headers = JSON) -> Calla
 
 
 def raw(data: bytes, *, close: bool = True) -> Callable[[Honest], Script]:
-    """These bytes, and then the end of the connection."""
+    """These bytes, then the end of the connection."""
     return lambda _: _sends(lambda _: data, close=close)
 
 
@@ -80,7 +80,7 @@ def twisted(twist: Twist) -> Callable[[Honest], Script]:
 
 
 def fields(**changes: Any) -> Callable[[Honest], Script]:
-    """The right answer, with these fields where it has them."""
+    """The right answer, with these fields replaced if it has them."""
 
     def twist(_: Request, answer: Answer) -> Answer:
         return answer.changed(**{name: value for name, value in changes.items() if name in answer.content})
@@ -103,7 +103,7 @@ def _sends(data_of: Callable[[Request], bytes], *, close: bool = False) -> Scrip
 
 
 def delayed(delay_s: float) -> Callable[[Honest], Script]:
-    """The truth, later."""
+    """The right answer, later."""
 
     def make(honest: Honest) -> Script:
         async def script(request: Request, wire: Wire) -> None:
@@ -116,7 +116,7 @@ def delayed(delay_s: float) -> Callable[[Honest], Script]:
 
 
 def standing(until_s: float) -> Callable[[Honest], Script]:
-    """The truth, but not before this second of the load."""
+    """The right answer, but not before this second of the load."""
 
     def make(honest: Honest) -> Script:
         async def script(request: Request, wire: Wire) -> None:
@@ -129,7 +129,7 @@ def standing(until_s: float) -> Callable[[Honest], Script]:
 
 
 def worked_then(end: Callable[[Wire], None], after_s: float = 0.0) -> Callable[[Honest], Script]:
-    """The request is carried out, and then the connection ends without a byte."""
+    """The request is processed, and then the connection ends without an answer."""
 
     def make(honest: Honest) -> Script:
         async def script(request: Request, wire: Wire) -> None:
@@ -166,7 +166,7 @@ def in_pieces(cut: Callable[[bytes], list[bytes]], pause_s: float) -> Callable[[
 
 
 def throttles(often: When, headers: Headers, status: int = 429) -> Make:
-    """Refuses so often with these headers, fast."""
+    """Refuses quickly with these headers, as often as `often` says."""
     return only(often, says('{"title": "too many"}', status, (*JSON, *headers)))
 
 

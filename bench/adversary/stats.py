@@ -1,4 +1,4 @@
-"""Locust's CSVs, whole, odd and broken, given to `loadproof report`."""
+"""Complete, odd and broken CSVs of Locust's, passed to `loadproof report`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ P95_MS = 200
 
 
 def row(name: str, requests: int, failures: int) -> Row:
-    """An endpoint as Locust's stats have it."""
+    """An endpoint as in Locust's stats."""
     return stats_row(name, requests=requests, failures=failures, p95_ms=P95_MS)
 
 
 def stats(*rows: Row, total: tuple[int, int] | None = None, end: str = "\n") -> bytes:
-    """A stats file; its last row is the sum, unless it lies."""
+    """A stats file; its last row is the sum, unless `total` says otherwise."""
     requests, failures = total or (sum(one[2] for one in rows), sum(one[3] for one in rows))
     return csv_text(STATS_COLUMNS, [*rows, total_row(requests, failures, p95_ms=P95_MS)], end=end).encode()
 
@@ -43,7 +43,7 @@ def csv_case(
 
 
 def _counts(requests_: int, failures: int) -> Check:
-    """Of all endpoints together."""
+    """Of all endpoints together, by verdict.json."""
 
     def check(played: Played) -> Iterator[str]:
         total = played.verdict.get("all") or {}
@@ -65,7 +65,7 @@ def says(*, has: str = "", never: str = "") -> Check:
 
 
 def history(users: list[int], failed_from: int, mean_ms: list[float], rate: int = 100) -> bytes:
-    """A second a line; from that second on 99 % fail."""
+    """One row per second; from `failed_from` on, 99 % fail."""
     rows, totals = [], Totals()
     for second, (count, ms) in enumerate(zip(users, mean_ms, strict=True)):
         failed = int(rate * 0.99) if second >= failed_from else 0

@@ -1,4 +1,4 @@
-"""What stands around a run: signals to the command, outputs that end, secrets, the embedded target."""
+"""What surrounds a run: signals to the command, closed outputs, secrets, the embedded target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kept results to the table in the documents: what was tried to fool the verdict, and what it said."""
+"""Turns the stored results into the table in the documentation: what was tried to fool the verdict, and the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEAD = ("attempt", "cases", "expected", "verdict", "wrong")
 
 
 def shown(results: dict[str, Any]) -> str:
-    """The counts in a sentence, and a row a kind: first what must not PASS, then what must."""
+    """The counts in a sentence, and a row per kind: first what must not PASS, then what must."""
     found = results["found"]
     hostile = [one for one in found if not one["honest"]]
     honest = [one for one in found if one["honest"]]
@@ -18,7 +18,7 @@ def shown(results: dict[str, Any]) -> str:
 
 
 def _counts(results: dict[str, Any]) -> str:
-    """One sentence for the claim, one for what the machine did to it."""
+    """One sentence with the counts, and one about the machine's influence."""
     told = (
         f"{results['cases']} of {results['of']} cases, of {results['kinds']} kinds, {results['honest']} of them honest,"
     )
@@ -64,7 +64,7 @@ def _words(said: Counter[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Nothing in it is markup, or ends the cell."""
+    """Escaped, so that nothing in it is markup or ends the cell."""
     for mark in "\\|<>*_`[]":
         text = text.replace(mark, f"\\{mark}")
     return text

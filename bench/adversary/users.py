@@ -1,4 +1,4 @@
-"""Locustfiles of somebody's own, right and wrong ones."""
+"""Users' own locustfiles, right and wrong ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ITEMS, CART, LOGIN = (GET.format(path=path) for path in ("/items", "/cart", "/lo
 
 
 def file(*tasks: str, more: str = "", endpoint: str = "shop", base: str = "ApiUser", name: str = "Shopper") -> str:
-    """A locustfile with one user that does these lines in its one task."""
+    """A locustfile with one user whose only task consists of these lines."""
     lines = "\n".join(f"        {line}" for line in tasks or (ITEMS,))
     return (
         f"{IMPORTS}class {name}({base}):\n    endpoint = {endpoint!r}\n{more}\n    @task\n    def ask(self):\n{lines}\n"
@@ -48,7 +48,7 @@ PAY = """
 """
 COROUTINE = file(more=PAY.format(define="async def", body=CART))
 GENERATOR = file(more=PAY.format(define="def", body=f"yield {CART}"))
-"""Beside a task that is one."""
+"""In addition to a valid task."""
 TAGGED = file(
     GET.format(path="/items"),
     more=f"""
@@ -58,6 +58,6 @@ TAGGED = file(
         {CART}
 """,
 )
-"""Two tasks, and a word by which Locust could leave one of them out."""
+"""Two tasks, and a tag with which Locust could leave one of them out."""
 SHOP_MIX = {"shop": {"share": "100 %", "every": "200 ms"}}
 OPEN_SHOP_MIX = {"shop": {"share": "100 %"}}

@@ -1,4 +1,4 @@
-"""A server whose every answer is a few lines of script: what comes in, and the ways to answer, or not to."""
+"""A server whose answers are a few lines of script each: what comes in, and how to answer, or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_HEAD_BYTES = 65536
 
 @dataclass
 class Request:
-    """One as it was read; `at_s` counts from the first that belongs to a load, and is below 0 before it."""
+    """A request as it was read; `at_s` counts from the first request of the load, and is negative before it."""
 
     number: int
     of_connection: int
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Wire:
-    """One connection, seen from the server."""
+    """One connection, from the server's point of view."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -49,28 +49,28 @@ class Wire:
         self.writer.close()
 
     def reset(self) -> None:
-        """Close without an end: the client's kernel says that the connection was reset."""
+        """Close abruptly: the client's kernel reports a reset."""
         self.closed = True
-        # No lingering: the kernel forgets what it has, and sends RST.
+        # No lingering: the kernel discards what it has and sends RST.
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
 Script = Callable[[Request, Wire], Awaitable[None]]
-"""Answers one request, or does not."""
+"""Answers one request, or doesn't."""
 
 
 @dataclass
 class Server:
-    """A listening server; `seen` has each request in the order of reading."""
+    """A listening server; `seen` has all requests in the order in which they were read."""
 
     script: Script
     host: str = "127.0.0.1"
     reads_bodies: bool = True
     idle_s: float | None = None
-    """After so long without a request it closes a connection."""
+    """It closes a connection after this long without a request."""
     farewell: bytes = b""
-    """What it says then."""
+    """What it sends before that."""
     seen: list[Request] = field(default_factory=list)
     began_s: float | None = None
     probed: bool = False
@@ -84,7 +84,7 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
     def load(self) -> list[Request]:
-        """What was sent beside the probe's and the sampler's requests."""
+        """Requests other than the probe's and the sampler's."""
         return [request for request in self.seen if request.at_s >= 0]
 
     async def listen(self) -> None:
@@ -93,12 +93,12 @@ class Server:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     def die(self) -> None:
-        """Nobody listens any more, and what stood is reset; from any thread."""
+        """Stop listening and reset all connections; callable from any thread."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._end)
 
     def stand(self, seconds: float) -> None:
-        """Nothing is read or written for so long."""
+        """Read and write nothing for this long."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(time.sleep, seconds)
 
@@ -110,7 +110,7 @@ class Server:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, count = Wire(reader, writer), 0
-        # A script may keep a wire as a key.
+        # A script may use a wire as a key.
         self._wires.add(wire)
         over = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
         with suppress(*over):
@@ -138,7 +138,7 @@ class Server:
         return request
 
     def begin_anew(self) -> None:
-        """Before each run: its probe comes first."""
+        """Called before each run: its probe comes first."""
         self.began_s, self.probed = None, False
 
     def _at_s(self, path: str) -> float:
@@ -157,7 +157,7 @@ Wire.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """The server in a thread with a loop of its own."""
+    """The server in a thread with its own event loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -173,7 +173,7 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 async def _quiet() -> None:
-    """End what still talks."""
+    """End whatever is still running."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

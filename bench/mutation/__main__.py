@@ -31,7 +31,7 @@ def main() -> None:
     asked = parser.parse_args()
     if len(asked.groups) == 1:
         sys.exit(_play(asked.groups[0], asked))
-    # A process for each: what the tests of one import is no matter of another.
+    # A separate process each: what one group's tests import must not affect another.
     options = ["--seconds", str(asked.seconds), "--seed", str(asked.seed), *(["--again"] if asked.again else [])]
     codes = [
         subprocess.run([sys.executable, "-m", "bench.mutation", group, *options], check=False).returncode
@@ -45,7 +45,7 @@ def _play(name: str, asked: argparse.Namespace) -> int:
     before = _kept().get(name, {}).get("fates", [])
     only = {_key(fate) for fate in before if not is_noticed(fate)} if asked.again else None
     run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=asked.seed, lasts_s=asked.seconds)
-    # Quick, and the same each time.
+    # Quick, and the same every time.
     os.environ.pop("LOADPROOF_SIMULATIONS", None)
     code = pytest.main(
         ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(asked.tests or group.tests)], plugins=[run]

@@ -1,4 +1,4 @@
-"""What is mutated, and which tests have to notice: those in process that are quick, of the folder beside it."""
+"""What is mutated, and which tests have to notice: quick in-process ones, in the matching folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ENOUGH: Final = 0.85
-"""Of the mutants of each group."""
+"""The share of the mutants in each group that tests must notice."""
 QUICK: Final = "not process and not browser and not long and not quiet"
 _WHOLE_RUNS: Final = (
     "tests/statistics/test_schedules.py::test_what_went_wrong_once_does_not_go_wrong_again",
@@ -21,7 +21,7 @@ class Group(NamedTuple):
     files: tuple[str, ...]
     tests: tuple[str, ...]
     confirms: bool
-    """A test that fails has to fail twice: it has sockets and waits, and may fail by chance on a busy machine."""
+    """A failing test has to fail twice: it uses sockets and waits, and may fail by chance on a busy machine."""
 
     @property
     def paths(self) -> list[Path]:

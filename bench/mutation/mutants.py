@@ -1,6 +1,6 @@
-"""A module's source to its mutants: one small fault each, in a function's body or in a constant of the module.
+"""Turns a module's source into its mutants: one small fault each, in a function's body or in a constant.
 
-What a fault is follows the operators that mutation testing agrees on.
+The faults follow the operators that are standard in mutation testing.
 Source: Offutt et al. 1996, doi:10.1145/227607.227610 (relations, connectors and arithmetic tell nearly all).
 """
 
@@ -35,7 +35,7 @@ SWAPS: Final = [*_BOTH_WAYS, *((other, one) for one, other in _BOTH_WAYS), *_ONE
 _NAMES: Final = [("min", "max"), ("any", "all"), ("ceil", "floor"), ("lower", "upper")]
 RENAMED: Final = {one: other for pair in _NAMES for one, other in (pair, pair[::-1])}
 _NEGATED: Final = (ast.Compare, ast.BoolOp)
-"""Conditions that have faults of their own."""
+"""Conditions with faults of their own."""
 
 
 class Mutant(NamedTuple):
@@ -44,7 +44,7 @@ class Mutant(NamedTuple):
     within: str
     """The function or method, by its qualified name; or the constant."""
     lines: range
-    """Of the statement, or of the head of one that has a body."""
+    """The lines of the statement, or of the head of a compound one."""
     parent: ast.AST
     field: str
     place: int | None
@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
         return held if self.place is None else held[self.place]
 
     def put(self, node: ast.AST | None) -> None:
-        """In the fault's place."""
+        """In place of the fault."""
         if self.place is None:
             setattr(self.parent, self.field, node)
         else:
@@ -64,12 +64,12 @@ class Mutant(NamedTuple):
 
     @property
     def told(self) -> str:
-        """`was` → `became`, each in a line."""
+        """`was` → `became`, each on one line."""
         return " → ".join(_text(node) for node in (self.node, self.fault))
 
 
 def mutants_of(tree: ast.Module) -> Iterator[Mutant]:
-    """Of all functions, methods and constants; not of what only type checkers or readers see."""
+    """In all functions, methods and constants; not in what only type checkers or readers see."""
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             yield from _of_field(node, "value", None, node.target.id, _lines(node))
@@ -104,7 +104,7 @@ def _of_field(parent: ast.AST, field: str, place: int | None, within: str, lines
 
 
 def _faults(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912 - a list of kinds
-    """What could stand in the place of a node."""
+    """What could replace a node."""
     yield from (other() for one, other in SWAPS if isinstance(node, one))
     match node:
         case ast.Constant(value=bool() as value):
@@ -144,7 +144,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _lines(node: Any) -> range:
-    """Of a statement without its body."""
+    """The lines of a statement without its body."""
     body = getattr(node, "body", None) or getattr(node, "cases", None)
     first = body[0] if isinstance(body, list) else None
     if isinstance(first, ast.match_case):

@@ -1,4 +1,4 @@
-"""One mutant into the modules that this process has loaded, wherever its function or its constant is used."""
+"""Plants one mutant in the modules that this process has loaded, wherever its function or constant is used."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 def plant(path: Path, tree: ast.Module, mutant: Mutant) -> None:
-    """For good: in a process of its own. `tree` is the module with the fault in it."""
+    """For good: in a separate process. `tree` is the module that contains the fault."""
     module = sys.modules[".".join(path.with_suffix("").parts)]
     if is_function(tree, mutant.within):
         code = compile(ast.fix_missing_locations(tree), str(path.resolve()), "exec", dont_inherit=True)
         (mutated,) = [found for found in _codes(code) if found.co_qualname == mutant.within]
-        # Others imported the function by its name: it stays the same object.
+        # Other modules imported the function by name: it stays the same object.
         _function(module, mutant.within).__code__ = mutated
     else:
         _put_constant(module, tree, mutant.within)
 
 
 def is_function(tree: ast.Module, within: str) -> bool:
-    """Or a method; else a constant."""
+    """Or a method; otherwise a constant."""
     return "." in within or any(isinstance(node, ast.FunctionDef) and node.name == within for node in tree.body)
 
 
 def lines_of(tree: ast.Module, mutant: Mutant) -> set[int]:
-    """On which tests come by it: a constant's are those of its uses."""
+    """The lines on which tests come across it: for a constant, those of its uses."""
     if is_function(tree, mutant.within):
         return set(mutant.lines)
     named = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == mutant.within)

@@ -1,4 +1,4 @@
-"""Why mutants may survive: patterns of `path within: was → became`, the first that fits, each with its reason."""
+"""Why mutants may survive: patterns of `path within: was → became`, each with its reason; the first match counts."""
 
 from __future__ import annotations
 

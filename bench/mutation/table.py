@@ -1,4 +1,4 @@
-"""The kept results to what stands in docs/mutation.md: a row a file, and why what survived did."""
+"""Turns the stored results into the table in docs/mutation.md: a row per file, and why mutants survived."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN: Final = 60
 
 
 def is_noticed(fate: dict[str, Any]) -> bool:
-    """By a test that failed, by its time, or as the module could not even be imported."""
+    """By a failing test, by the time it took, or because the module could not be imported."""
     return fate["killed_by"] not in _UNNOTICED
 
 

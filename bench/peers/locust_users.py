@@ -1,4 +1,4 @@
-"""The balance user as one writes it for stock Locust, with the checks of loadproof's, on either of Locust's clients."""
+"""The balance user as written for stock Locust, with loadproof's checks, for either of Locust's clients."""
 
 import os
 
@@ -6,7 +6,7 @@ from locust import FastHttpUser, HttpUser, constant, constant_throughput, events
 
 ACCOUNT = "acct-000000"
 RATE = os.environ.get("BENCH_RATE")
-"""Of each user, per second; without pauses if not given."""
+"""Per user and second; no pauses if not given."""
 WAIT_TIME = constant_throughput(float(RATE)) if RATE else constant(0)
 
 
@@ -41,7 +41,7 @@ else:
 
 @events.quitting.add_listener
 def tell(environment, **_):
-    """One line: requests per second of the time with all users, and failures."""
+    """One line: requests per second while all users are running, and failures."""
     total = environment.stats.total
     seconds = total.last_request_timestamp - total.start_time
     print(f"RATE {total.num_requests / seconds:.1f} FAILURES {total.num_failures}")

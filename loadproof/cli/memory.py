@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LEAST_MIB: Final = 512
-"""Of address space. Imports and reports need 450 MiB on two cores; with 300, imports may never finish."""
+"""The least address space. Imports and reports need 450 MiB on two cores; with 300, imports may never finish."""
 _MIB: Final = 2**20
 _REMEDY: Final = "raise the limit (`ulimit -v`, the container's limit)"
 _TOLD_IN_WORDS: Final = ("can't start new thread", "failed to map segment", "cannot allocate memory")

@@ -196,7 +196,7 @@ class WorkerCrew:
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
         self._run_id = ""
-        """Of the run that it takes part in."""
+        """The run that it takes part in."""
         self._reports = 0
         self._is_ending = False
         hear(self._runner, Begin, self._begin)

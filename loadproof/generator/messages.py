@@ -44,7 +44,7 @@ class Measured:
 
     NAME: ClassVar = "loadproof-second"
     number: int
-    """Of the report, from 1."""
+    """The report's number, from 1."""
     report: dict[str, Any]
     """The fields of a SecondReport."""
     now_unix_s: float

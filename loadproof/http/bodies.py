@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BODY_BYTES: Final = 10_000_000
-"""Of a body that is kept, received or decoded; a larger one is read and timed, but not kept."""
+"""The largest body that is kept, as received or decoded; a larger one is read and timed, but not kept."""
 _MOST_CODINGS: Final = 5
 _MOST_MEMBERS: Final = 1000
 _PIECE_BYTES: Final = 65_536

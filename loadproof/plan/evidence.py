@@ -24,7 +24,7 @@ A shorter calm may be a pause between two waves.
 DRIFT_BATCHES: Final = 6
 """The fewest values that make a trend."""
 SAMPLES_A_BATCH: Final = 5
-"""Of the target's resources."""
+"""How many samples of the target's resources a batch needs."""
 SAMPLES_OF_MEAN: Final = 30
 SAMPLES_BEYOND_QUANTILE: Final = 10
 """A quantile needs this many samples beyond it, or its upper bound is a single slow answer."""

@@ -29,7 +29,7 @@ class Tick:
     in_flight: int
     sent: int
     p95_s: float
-    """Of response times; 0 where nothing was answered."""
+    """The p95 of response times; 0 if nothing was answered."""
     errors: int
     throttled: int
     dropped: int

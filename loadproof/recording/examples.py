@@ -15,7 +15,7 @@ MOST_KINDS: Final = 50
 """Kinds of error that have an example; a target that words each error differently must not fill the disk."""
 _SHOWN_CHARACTERS: Final = 200
 _READ_CHARACTERS: Final = 4_000
-"""Of a body: a secret may begin in the part that is shown and end beyond it."""
+"""How much of a body is searched: a secret may begin in the part that is shown and end beyond it."""
 _HIDDEN: Final = "***"
 _OPEN_HEADERS: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
 """Headers whose values are not secret."""

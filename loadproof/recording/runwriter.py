@@ -64,7 +64,7 @@ class RunWriter:
             self._keep_example(report.now_s, example)
 
     def _keep_example(self, now_s: float, example: Example) -> None:
-        """Of several workers' examples of one kind, the first is kept."""
+        """Keep the first of several workers' examples of one kind."""
         kind = example.endpoint, example.error
         if kind in self._failures or len(self._failures) >= MOST_KINDS:
             return

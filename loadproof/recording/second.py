@@ -56,11 +56,11 @@ class Second:
     dropped: int = 0
     abandoned: int = 0
     rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
-    """Of finished requests, one request's Moments after another; `began_s`, `sent_s` and `ended_s` are monotonic."""
+    """One finished request's Moments after another; `began_s`, `sent_s` and `ended_s` are monotonic."""
     setup_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
     """The same for what `on_start` and `on_stop` sent."""
     cells: Counter[CellKey] = field(default_factory=Counter)
-    """Of the few that have no moments."""
+    """Counts of the few things that have no moments."""
 
 
 def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:

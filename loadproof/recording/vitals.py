@@ -36,7 +36,7 @@ class Vitals(NamedTuple):
     cpu_ratio: float
     wait_ratio: float
     steal_ratio: float
-    """Of all cores."""
+    """As a share of all cores."""
     clock_step_s: float
     """By how much the wall clock was set forward."""
     asleep_s: float

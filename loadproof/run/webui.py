@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _STOP_POLL_S: Final = 0.2
 _ACCOUNTS: Final = 240_000
-"""Of the embedded target: three per client, and nobody knows how many users will be requested."""
+"""Accounts of the embedded target: three per client, and nobody knows how many users will be requested."""
 
 
 def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signal: StopSignal) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 PARTS: Final = ("connect", "first_byte", "transfer")
-"""Of a request's time: connecting, if necessary; sending to the answer's first byte; from there to its last."""
+"""A request's parts: connecting, if necessary; sending to the answer's first byte; from there to its last."""
 HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 """Series with a histogram: `bucket` is an index of loadproof.histogram, in the second of the intended start."""
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
@@ -54,7 +54,7 @@ class GeneratorRow(NamedTuple):
     worker: str
     cpu_ratio: float
     steal_ratio: float
-    """Of all cores."""
+    """As a share of all cores."""
     loop_delay_s: float
     """How late a timer of the event loop fired, the worst of the second."""
     lag_p99_s: float

@@ -1,1 +1,1 @@
-"""What goes wrong, to people: incidents by Telegram, errors by Sentry, both as metrics."""
+"""Tells people what goes wrong: incidents by Telegram, errors by Sentry, and metrics for both."""

@@ -1,4 +1,4 @@
-"""Reports of incidents from anywhere in the process to one message each; no caller ever waits, or fails."""
+"""Turns reports of incidents from anywhere in the process into one message each; no caller ever waits or fails."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Alerts:
-    """One a process. Hand `report` on to whoever may have trouble.
+    """One per process. Pass `report` to whatever may run into trouble.
 
-    `report("redis-lost", "…")` begins an incident, unless it goes on already; `recovered("redis-lost")` ends it. For
+    `report("redis-lost", "…")` begins an incident, unless it is already open; `recovered("redis-lost")` ends it. For
     parts that know one function only, `report("redis-recovered", "…")` ends all of this process's that begin with
     `redis-`. The incident is over when no worker reports it any more.
     """
 
     def __init__(self, options: AlertOptions, metrics: AlertMetrics, *, directory: str | None = None) -> None:
-        """`directory` is what workers share; None: this process is alone, and leaves nothing on the disk."""
+        """`directory` is shared by the workers; None: this process is alone and leaves nothing on disk."""
         self._options = options
         self._metrics = metrics
         shared = Path(directory) if directory is not None else None
@@ -62,7 +62,7 @@ class Alerts:
         metrics.channels = {"sentry": options.sentry is not None, "telegram": telegram is not None}
 
     def report(self, name: str, detail: str) -> None:
-        """Something is wrong; from any thread, and as often as it is noticed."""
+        """Something is wrong; callable from any thread, as often as it is noticed."""
         if name.endswith(_RECOVERED):
             prefix = name.removesuffix(_RECOVERED) + "-"
             self._later(lambda: self._recover_all(prefix))
@@ -70,18 +70,18 @@ class Alerts:
             self._later(lambda: self._open(name, detail))
 
     def recovered(self, name: str) -> None:
-        """It is well again, as far as this process sees."""
+        """It is well again, as far as this process knows."""
         self._later(lambda: self._recover(name))
 
     def open(self) -> dict[str, float]:
-        """Incidents that go on, and for how many seconds; none when they can't be read."""
+        """Open incidents, and for how many seconds; empty if they can't be read."""
         with suppress(sqlite3.Error):
             return self._incidents.open()
         return {}
 
     @asynccontextmanager
     async def running(self, database: str, answers_and_errors: Callable[[], tuple[int, int]]) -> AsyncIterator[None]:
-        """While the application runs: what it sees itself is watched, and messages are sent."""
+        """While the application runs: its own state is watched, and messages are sent."""
         pulse = Pulse()
         watch = Watch(self._options, probes_of(database, answers_and_errors, pulse), self)
         beating = asyncio.create_task(pulse.beat())
@@ -100,7 +100,7 @@ class Alerts:
             self._delivery.start()
 
     def stop(self) -> None:
-        """What was reported before is sent, if that takes no longer than two seconds."""
+        """What was reported before is still sent, if that takes no longer than two seconds."""
         with suppress(queue.Full):
             self._reports.put_nowait(None)
         self._thread.join(_STOP_S)
@@ -127,7 +127,7 @@ class Alerts:
         try:
             message, dropped = self._incidents.report(name, detail)
         except sqlite3.Error:
-            # A full disk, say: the log still has it.
+            # A full disk, for example: the log still has it.
             _log.warning("incident: %s: %s", name, detail)
             raise
         if message:

@@ -1,4 +1,4 @@
-"""Looks at a thing, now and then, to when it begins to be wrong and when it is well again."""
+"""Decides from repeated checks when something begins to be wrong and when it is well again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections import deque
 from typing import Final
 
 FEWEST_ERRORS: Final = 5
-"""Answers with 5xx in a window: one failed request of two is no incident yet."""
+"""Answers with 5xx in a window: one failed request out of two is no incident yet."""
 
 
 class Condition:
-    """Wrong at the first look that says so; well only when no look has said so for a while, or it would flap."""
+    """Wrong at the first check that says so.
+
+    Well only once no check has said so for a while, so that it doesn't flap.
+    """
 
     def __init__(self, name: str, *, calm_s: float) -> None:
         self.name = name
@@ -19,7 +22,7 @@ class Condition:
         """When it was last seen to be wrong, while it counts as wrong."""
 
     def look(self, trouble: str, now_s: float) -> bool | None:
-        """True when it begins to be wrong, False when it is well again, None when nothing changes; '' is no trouble."""
+        """True if it begins to be wrong, False if it is well again, None if nothing changes; '' means no trouble."""
         if trouble:
             begins = self._wrong_s is None
             self._wrong_s = now_s
@@ -31,16 +34,16 @@ class Condition:
 
 
 class ErrorRatio:
-    """Counts that only grow to the share of errors in a sliding window."""
+    """Turns growing counts into the share of errors in a sliding window."""
 
     def __init__(self, *, highest: float, window_s: float) -> None:
         self._highest = highest
         self._window_s = window_s
         self._looks: deque[tuple[float, int, int]] = deque()
-        """Time, answers and errors until then; the first is from before the window, or its beginning."""
+        """Time, and answers and errors until then; the first is from before the window, or its beginning."""
 
     def trouble(self, answers: int, errors: int, now_s: float) -> str:
-        """What is wrong when errors are a larger share of the window's answers than they may be, else ''."""
+        """What is wrong if errors exceed their allowed share of the window's answers, else ''."""
         self._looks.append((now_s, answers, errors))
         while len(self._looks) > 2 and now_s - self._looks[1][0] >= self._window_s:
             self._looks.popleft()

@@ -1,7 +1,7 @@
-"""What processes report to incidents, each opened once and ended once, and the messages about them in order.
+"""Turns what processes report into incidents, each opened once and ended once, with their messages in order.
 
-A file in a directory that the workers share holds both, so that several workers make one incident and one message.
-An incident is open while any process says so. Times are of the machine's steady clock, which they share, too.
+A file in a directory that the workers share holds both, so several workers cause one incident and one message. An
+incident is open while any process says so. Times are from the machine's steady clock, which the workers share too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_WAITING: Final = 100
-"""Messages; beyond it the oldest is dropped."""
+"""Messages; beyond that, the oldest is dropped."""
 LONGEST_DETAIL: Final = 1000
 FILE: Final = "incidents.sqlite3"
 IN_MEMORY: Final = ":memory:"
-"""Instead of a path, for a process that shares them with no other."""
+"""Instead of a path, for a process that shares its incidents with no other."""
 _SET_UP_S: Final = 5.0
 _RETRY_S: Final = 0.01
 
@@ -32,21 +32,21 @@ CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY AUTOINCREMENT, text 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message that nobody has been sent yet."""
+    """A message that has not been sent to anybody yet."""
 
     id: int
     text: str
 
 
 class Incidents:
-    """One a process, on a file that they share; its methods may be called from any thread."""
+    """One per process, on a file that they share; its methods may be called from any thread."""
 
     def __init__(
         self, path: str, *, reporter: str, keeps_messages: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`reporter` is the process's id, `keeps_messages`: somebody will take them.
+        """`reporter` is the process's id; `keeps_messages`: somebody will fetch them.
 
-        What processes reported that are gone by now is forgotten, and what one of this id did before.
+        Reports from processes that are gone by now are forgotten, and so are earlier ones under this id.
         """
         self._reporter = reporter
         self._keeps_messages = keeps_messages
@@ -57,7 +57,7 @@ class Incidents:
         self._forget({reporter, *self._gone()})
 
     def withdraw(self) -> None:
-        """Take all reports of this process back: it ends, and what goes on is told again by whoever is next."""
+        """Withdraw all reports of this process: it ends, and the next process reports whatever is still wrong."""
         self._forget({self._reporter})
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class Incidents:
             self._connection.close()
 
     def report(self, name: str, detail: str) -> tuple[str, int]:
-        """The message with which this opens an incident, or '' when it is open; and how many messages were dropped."""
+        """The message that opens the incident, or '' if it is open already; and how many messages were dropped."""
         with self._lock, self._transaction() as connection:
             opens = connection.execute("INSERT OR IGNORE INTO incidents VALUES (?, ?)", (name, self._clock()))
             connection.execute("INSERT OR IGNORE INTO reporters VALUES (?, ?)", (name, self._reporter))
@@ -75,7 +75,7 @@ class Incidents:
             return text, self._keep(text)
 
     def recovered(self, name: str) -> tuple[str, int]:
-        """The message with which this ends an incident, or '' while others report it or nobody did; dropped."""
+        """The message that ends the incident, or '' if others still report it or nobody did; and as for `report`."""
         with self._lock, self._transaction() as connection:
             left = connection.execute("DELETE FROM reporters WHERE name = ? AND reporter = ?", (name, self._reporter))
             reported = connection.execute("SELECT 1 FROM reporters WHERE name = ? LIMIT 1", (name,)).fetchone()
@@ -86,7 +86,7 @@ class Incidents:
             return text, self._keep(text)
 
     def reported_by_us(self, prefix: str) -> list[str]:
-        """Names of those that this process reports, with this beginning."""
+        """Names, with this prefix, of the incidents that this process reports."""
         with self._lock:
             rows = self._connection.execute("SELECT name FROM reporters WHERE reporter = ?", (self._reporter,))
             return [name for (name,) in rows if name.startswith(prefix)]
@@ -107,10 +107,10 @@ class Incidents:
             self._connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
 
     def _set_up(self, until_s: float) -> None:
-        """A fresh file goes over to its log only while nobody else writes, and SQLite doesn't wait for that."""
+        """A new file can only switch to WAL while nobody else writes, and SQLite doesn't wait for that."""
         while True:
             try:
-                # It lives as long as the API runs: nothing has to survive the machine's power.
+                # It lives as long as the API runs: nothing has to survive a power failure.
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=OFF")
                 self._connection.executescript(_SCHEMA)
@@ -123,18 +123,18 @@ class Incidents:
                 return
 
     def _gone(self) -> list[str]:
-        """Reporters whose process has ended without a word."""
+        """Reporters whose process has ended without withdrawing."""
         rows = self._connection.execute("SELECT DISTINCT reporter FROM reporters").fetchall()
         return [reporter for (reporter,) in rows if reporter.isdecimal() and not _is_running(int(reporter))]
 
     def _forget(self, reporters: Collection[str]) -> None:
-        """What only these report is over without a message: nobody knows when it ended, or whether."""
+        """Incidents that only these report end without a message: nobody knows when they ended, or whether."""
         with self._lock, self._transaction() as connection:
             connection.executemany("DELETE FROM reporters WHERE reporter = ?", [(reporter,) for reporter in reporters])
             connection.execute("DELETE FROM incidents WHERE name NOT IN (SELECT name FROM reporters)")
 
     def _keep(self, text: str) -> int:
-        """Within a transaction; how many older ones had to go."""
+        """Within a transaction; returns how many older ones had to be dropped."""
         if not self._keeps_messages:
             return 0
         self._connection.execute("INSERT INTO messages (text) VALUES (?)", (text,))
@@ -147,7 +147,7 @@ class Incidents:
 
 
 class _Transaction:
-    """All of it or nothing, and nobody else's in between."""
+    """All of it or nothing, and nobody else's writes in between."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -166,7 +166,7 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        """It is somebody else's, or no number of a process."""
+        """It belongs to somebody else, or is not a process number."""
     return True
 
 

@@ -1,4 +1,4 @@
-"""Incidents, messages and channels to Prometheus metrics that are right whichever worker is asked."""
+"""Incidents, messages and channels as Prometheus metrics that are right whichever worker is asked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _RESULTS: Final = ("sent", "failed", "dropped", "postponed")
 
 
 class AlertMetrics(Collector):
-    """Counters are sums over the workers; what is open stands in the file that they share.
+    """Counters are sums over the workers; open incidents are read from the file that they share.
 
-    A gauge of each worker's own would be added up to as many incidents as there are workers.
+    Separate gauges would add up to as many incidents as there are workers.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -33,9 +33,9 @@ class AlertMetrics(Collector):
         for result in _RESULTS:
             self.messages.labels(result)
         self.open_incidents: Callable[[], dict[str, float]] = dict
-        """By name; for how many seconds."""
+        """By name; for how many seconds each has been open."""
         self.channels: dict[str, bool] = {}
-        """By name; whether it is set up."""
+        """By name; whether it is configured."""
 
     def collect(self) -> Iterator[Metric]:
         found = self.open_incidents()

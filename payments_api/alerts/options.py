@@ -1,4 +1,4 @@
-"""The settings of Sentry, Telegram and the incidents that the API sees itself."""
+"""The settings of Sentry, Telegram and the incidents that the API detects itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALERT_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "ALERT_DISK_FREE": ("0.05", "free share of the database's disk, 0 to 1, below which there is an incident"),
     "ALERT_STALL": ("1", "seconds that the event loop must be blocked before there is an incident"),
 }
-"""Name to default and meaning."""
+"""Name, then default and meaning."""
 
 ALERT_SECRETS: Final = frozenset({"SENTRY_DSN", "TELEGRAM_ALERT_TOKEN"})
 """Variables whose values are never shown."""
@@ -40,7 +40,7 @@ class Sentry:
 
 @dataclass(frozen=True)
 class Chat:
-    """Where alerts go."""
+    """Where alerts are sent."""
 
     token: str = field(repr=False)
     chat: str
@@ -49,7 +49,7 @@ class Chat:
 
 @dataclass(frozen=True)
 class AlertOptions:
-    """None of both by default: nobody is told, incidents are logged and counted all the same."""
+    """Neither by default: nobody is told, but incidents are still logged and counted."""
 
     sentry: Sentry | None = None
     telegram: Chat | None = None
@@ -60,7 +60,7 @@ class AlertOptions:
 
 
 def read_alert_options(environment: Mapping[str, str]) -> tuple[AlertOptions, dict[str, str]]:
-    """Options, and by variable how to correct those that are wrong: only without any are the options to be used."""
+    """Options, and by variable how to correct wrong ones: the options are only usable if there are none."""
     values = {name: environment.get(name, default) for name, (default, _) in ALERT_VARIABLES.items()}
     remedies = _mistakes(values) or _contradictions(values)
     if remedies:
@@ -79,7 +79,7 @@ def read_alert_options(environment: Mapping[str, str]) -> tuple[AlertOptions, di
 
 
 def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
-    """What each variable alone has wrong."""
+    """What is wrong with each variable by itself."""
     label = r"[\w.@+:-]{0,200}"
     patterns = {
         "SENTRY_ENVIRONMENT": (label, "write a name, like staging"),
@@ -110,7 +110,7 @@ def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _contradictions(values: Mapping[str, str]) -> dict[str, str]:
-    """What doesn't go together: half of a channel would be taken for a whole one."""
+    """What doesn't go together: half a channel would be taken for a whole one."""
     token, chat = values["TELEGRAM_ALERT_TOKEN"], values["TELEGRAM_ALERT_CHAT"]
     found = {}
     if token and not chat:
@@ -133,7 +133,7 @@ def _is_base_url(text: str) -> bool:
 
 
 def _split(text: str) -> SplitResult | None:
-    """A plain http(s) URL without query; None of anything else."""
+    """A plain http(s) URL without a query; None for anything else."""
     if not text.isascii() or not text.isprintable() or " " in text:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Errors of handlers to Sentry: where they happened and what they were, and nothing about the request's people.
+"""Reports handlers' errors to Sentry: where they happened and what they were, and nothing about the request's people.
 
-The SDK has a queue of bounded length and sends from a thread of its own: a Sentry that hangs holds no request up.
+The SDK has a bounded queue and sends from its own thread: a Sentry that hangs delays no request.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SHUTDOWN_S: Final = 2
 
 
 def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
-    """Before the application is built; `secrets` are texts that must not leave. Does nothing without options."""
+    """Before the application is built; `secrets` are texts that must not be sent. Does nothing without options."""
     if options is None:
         return
-    # Whoever doesn't ask for it needn't load it.
+    # Only loaded if it is used.
     import sentry_sdk
     from sentry_sdk.integrations.dedupe import DedupeIntegration
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration
@@ -44,12 +44,12 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
             "http_headers": {"request": {"mode": "off"}},
             "http_bodies": [],
             "url_query_params": {"mode": "off"},
-            # Those of a handler are its request: orders, keys, accounts.
+            # A handler's local variables are its request: orders, keys, accounts.
             "stack_frame_variables": False,
         },
         max_request_body_size="never",
         max_breadcrumbs=0,
-        # Named one by one: the default ones send the command line, log lines and the addresses that are called.
+        # Listed explicitly: the default ones send the command line, log lines and the addresses that are called.
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[
@@ -60,7 +60,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
             ThreadingIntegration(),
         ],
         auto_session_tracking=False,
-        # Else Brotli where that happens to be installed, which not every server takes that speaks Sentry's protocol.
+        # Otherwise Brotli if it happens to be installed, which not every server with Sentry's protocol accepts.
         _experiments=cast("Any", {"transport_compression_algo": "gzip"}),
         shutdown_timeout=_SHUTDOWN_S,
         before_send=lambda event, _hint: cast("Event", scrubbed(cast("dict[str, Any]", event), hidden)),
@@ -68,7 +68,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
 
 
 def scrubbed(event: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """Of the request only its method; no user; texts shortened, without account numbers and these secrets."""
+    """Keeps only the request's method, and no user; texts are shortened, without account numbers and these secrets."""
     request = event.pop("request", None)
     if isinstance(request, dict):
         event["request"] = {name: request[name] for name in _KEPT_OF_REQUEST if name in request}

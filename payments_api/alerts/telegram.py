@@ -1,6 +1,6 @@
-"""A text to a Telegram chat by the Bot API, or to the reason why not; the token never leaves but in the request.
+"""Sends a text to a Telegram chat by the Bot API, or says why not; the token only ever leaves in the request.
 
-The standard library's client: others write the path, which holds the token, to their log and into their errors.
+Uses the standard library's client: others write the path, which contains the token, to their logs and errors.
 Source: https://core.telegram.org/bots/api#making-requests and #responseparameters.
 """
 
@@ -23,7 +23,7 @@ _LARGEST_ANSWER: Final = 65_536
 
 
 class NotSentError(Exception):
-    """`wait_s` is how long Telegram asks us to wait, `is_final` when another try is no use."""
+    """`wait_s` is how long Telegram asks us to wait; `is_final` if another try is useless."""
 
     def __init__(self, reason: str, *, is_final: bool = False, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -32,14 +32,14 @@ class NotSentError(Exception):
 
 
 class Telegram:
-    """A chat and who writes to it."""
+    """A chat, and the bot that writes to it."""
 
     def __init__(self, chat: Chat, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._chat = chat
         self._timeout_s = timeout_s
 
     def send(self, text: str) -> None:
-        """NotSentError unless Telegram says that it has it."""
+        """NotSentError unless Telegram confirms it."""
         content = {"chat_id": self._chat.chat, "text": text[:_LONGEST_TEXT], "link_preview_options": _NO_PREVIEW}
         url = urlsplit(self._chat.base_url)
         make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
@@ -63,7 +63,7 @@ class Telegram:
         try:
             told: Any = json.loads(body)
         except (ValueError, RecursionError):
-            # Not of Telegram's; the second when it nests without end.
+            # Not from Telegram; the second if it is nested without end.
             told = None
         told = told if isinstance(told, dict) else {}
         if 200 <= status < 300 and told.get("ok") is True:
@@ -72,7 +72,7 @@ class Telegram:
         reason = f"{status} {description[:200]!r}"
         if status == 429:
             raise NotSentError(reason, wait_s=_wait_s(told, retry_after))
-        # What the request itself has wrong stays wrong; a redirect would take the token elsewhere.
+        # A mistake in the request itself stays; a redirect would take the token elsewhere.
         raise NotSentError(reason, is_final=300 <= status < 500)
 
 
@@ -80,7 +80,7 @@ _NO_PREVIEW: Final = {"is_disabled": True}
 
 
 def _wait_s(told: dict[str, Any], retry_after: str) -> float:
-    """Seconds that a 429 asks for, in its parameters or else in its header; 0 when it doesn't say."""
+    """Seconds that a 429 asks for, in its parameters or else in its header; 0 if it doesn't say."""
     parameters = told.get("parameters")
     asked = parameters.get("retry_after") if isinstance(parameters, dict) else None
     if isinstance(asked, (int, float)) and not isinstance(asked, bool) and 0 <= asked < float("inf"):

@@ -1,4 +1,4 @@
-"""The API's own state to incidents: 5xx answers, database, disk, event loop; by a thread, ahead of no request."""
+"""Watches the API's own state for incidents, in a thread: 5xx answers, database, disk, event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DATABASE_WAIT_S: Final = 1.0
 
 
 class Reporting(Protocol):
-    """What is told of incidents, from any thread, without being held up."""
+    """Reports incidents from any thread without delaying it."""
 
     def report(self, name: str, detail: str) -> None: ...
 
@@ -47,7 +47,7 @@ class Pulse:
         self._worst_s = 0.0
 
     async def beat(self) -> None:
-        """For ever."""
+        """Runs forever."""
         while True:
             self.note()
             await asyncio.sleep(_BEAT_S)
@@ -58,7 +58,7 @@ class Pulse:
         self._beat_s = now_s
 
     def take_worst_s(self) -> float:
-        """The longest time that the loop stood still since the last call; it may still do."""
+        """The longest stall of the loop since the last call, in s; it may still be going on."""
         worst_s = max(self._worst_s, self._clock() - self._beat_s - _BEAT_S)
         self._worst_s = 0.0
         return worst_s
@@ -66,7 +66,7 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Probes:
-    """What the watch looks at."""
+    """What the watch checks."""
 
     answers_and_errors: Callable[[], tuple[int, int]]
     """All answers of this process so far, and those with 5xx."""
@@ -86,7 +86,7 @@ def probes_of(database: str, answers_and_errors: Callable[[], tuple[int, int]], 
 
 
 def database_trouble(path: Path) -> str:
-    """Why accounts can't be read, by a connection of its own; '' when they can."""
+    """Why accounts can't be read, over a separate connection; '' if they can."""
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_DATABASE_WAIT_S)) as connection:
@@ -97,7 +97,7 @@ def database_trouble(path: Path) -> str:
 
 
 def disk_free_ratio(directory: Path) -> float:
-    """What is left for us of the directory's disk, 0–1; 1 where that is not known."""
+    """The share of the directory's disk that is free for us, 0–1; 1 if unknown."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
@@ -106,7 +106,7 @@ def disk_free_ratio(directory: Path) -> float:
 
 
 class Watch:
-    """Looks again and again, and reports what begins and ends."""
+    """Checks repeatedly, and reports what begins and ends."""
 
     def __init__(
         self, options: AlertOptions, probes: Probes, alerts: Reporting, clock: Callable[[], float] = time.monotonic
@@ -128,7 +128,7 @@ class Watch:
         self._thread.join(2 * _DATABASE_WAIT_S)
 
     def look(self) -> None:
-        """Once at everything."""
+        """Check everything once."""
         troubles = (self._errors(), self._probes.database_trouble(), self._disk(), self._stall())
         now_s = self._clock()
         for condition, trouble in zip(self._conditions, troubles, strict=True):

@@ -1,1 +1,1 @@
-"""Backups of the ledger: taken under writes, checked, kept for a while, and restored only once proved."""
+"""Backups of the ledger: taken during writes, checked, kept for a while, and only restored once proven."""

@@ -1,4 +1,4 @@
-"""The schedule inside the serving process: a thread that waits, and a process of low priority that does the work."""
+"""The schedule inside the serving process: a thread that waits, and a low-priority process that does the work."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def backups_of(
     *,
     metrics: BackupMetrics | None = None,
 ) -> Iterator[None]:
-    """Daily backups while this runs; none without options. Of several processes on one database, one takes them."""
+    """Daily backups while this runs; none without options.
+
+    If several processes share a database, one of them takes them.
+    """
     if options is None:
         yield
         return
@@ -78,7 +81,7 @@ class _Background:
         self._thread.start()
 
     def stop(self) -> None:
-        """A backup that is at work is ended: the next one tidies up."""
+        """Ends a backup that is running; the next one cleans up."""
         self._stopping.set()
         self._thread.join(2 * _STOP_S)
 
@@ -87,7 +90,7 @@ class _Background:
         lock = lock.with_name(lock.name.replace("backup-lock", "schedule-lock"))
         descriptor = None
         while not self._stopping.is_set():
-            # Whoever has it keeps it until its end; then another takes over.
+            # Whichever process has it keeps it until it ends; then another takes over.
             try:
                 descriptor = descriptor if descriptor is not None else try_lock(lock)
             except BackupError as error:
@@ -109,7 +112,7 @@ class _Background:
     def _take_counted(self) -> None:
         began = datetime.now(UTC)
         self._take()
-        # One that the API's end cut short is none.
+        # A backup that the API's end cut short doesn't count.
         if self._metrics is not None and not self._stopping.is_set():
             self._metrics.taken(began, datetime.now(UTC))
 
@@ -121,7 +124,7 @@ class _Background:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
             )
             _step_back(process.pid)
-            # It ends itself after its time; a disk that hangs may keep it from that.
+            # It ends itself when its time is up, unless a disk that hangs keeps it from doing so.
             code = self._await(process, self._options.timeout_s + 2 * _STOP_S)
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
@@ -129,7 +132,7 @@ class _Background:
             return
         if code != 0:
             raise _Failed(lines[-1] if lines else f"backup: ended with {code}, without any output; run it by hand")
-        # Not an incident: a backup was taken. But whoever reads the log should know, and not each day.
+        # Not an incident, because a backup was taken. But readers of the log should know, though not every day.
         for line in dict.fromkeys(lines):
             if line not in self._passed_on:
                 self._passed_on.add(line)
@@ -148,7 +151,7 @@ class _Background:
         return -1
 
     def _good_backups(self) -> list[datetime]:
-        """The newest good one's time, or a few that can't be told from it."""
+        """The time of the newest good one, or of a few that can't be distinguished from it."""
         place = open_place(self._options.place, os.environ)
         with tempfile.TemporaryDirectory(prefix="payments-backups-") as work:
             ours = backups_of_ledger(
@@ -164,7 +167,7 @@ class _Background:
 
 
 class _Failed(BackupError):  # noqa: N818 - never leaves this file
-    """In the words of the process that failed."""
+    """Worded by the process that failed."""
 
     def __init__(self, line: str) -> None:
         Exception.__init__(self, line)

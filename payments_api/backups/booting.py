@@ -1,4 +1,4 @@
-"""A restored file to the proof that the API serves it: started on a free loopback port, asked, and stopped."""
+"""Proves that the API serves a restored file: starts it on a free loopback port, asks it, and stops it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ _STOP_S: Final = 15.0
 
 
 def prove_by_boot(database: Path) -> str:
-    """What was seen, in a few words; BackupError if the API doesn't serve this ledger. It has no backups meanwhile."""
+    """What was observed, in a few words; BackupError if the API doesn't serve this ledger.
+
+    Takes no backups meanwhile.
+    """
     with closing(sqlite3.connect(f"file:{quote(str(database))}?immutable=1", uri=True)) as opened:
         account, balance = opened.execute("SELECT id, balance FROM accounts ORDER BY id LIMIT 1").fetchone() or ("", 0)
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    # Two accounts are the fewest that it makes, and the ledger has them: it gets no money by being tried.
+    # Two accounts are the fewest that it creates, and the ledger has them: trying it adds no money.
     environment |= {"DATABASE": str(database), "HOST": "127.0.0.1", "LIMITER": "off", "ACCOUNTS": "2"}
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_api.backups.underparent", str(os.getpid()), "--port", "0"],
@@ -74,7 +77,7 @@ def _await_ready(process: subprocess.Popen[bytes]) -> str:
 
 def _ask(url: str) -> dict[str, Any]:
     try:
-        # Our own child on loopback: no proxy of the environment is asked.
+        # Our own child on loopback: the environment's proxy is not used.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=_ANSWER_S) as answer:
             found: dict[str, Any] = json.load(answer)

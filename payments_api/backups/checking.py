@@ -1,4 +1,4 @@
-"""A copy of a ledger to what it holds, once SQLite finds it whole and the books balance."""
+"""Determines what a copy of a ledger holds, once SQLite finds it intact and the books balance."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _BROKEN_BY: Final = {
     "two idempotency keys answer with one transaction": """
         SELECT json_extract(body, '$.id') FROM idempotency WHERE status = 201 GROUP BY 1 HAVING COUNT(*) > 1""",
 }
-"""What must not be, and the query that finds it."""
+"""What must not occur, and the query that finds it."""
 
 
 class Contents(BaseModel):
-    """Rows of each table, and sums in minor units."""
+    """The number of rows of each table, and sums in minor units."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -59,7 +59,7 @@ class Contents(BaseModel):
 def check_ledger(file: Path, *, name: str) -> Contents:
     """What this file, open to nobody, holds; UnusableError, under `name`, for the first promise that it breaks."""
     try:
-        # Nobody writes to it: without locks, and without a log or an index of it beside the file.
+        # Nobody writes to it: no locks, and no log or index file beside it.
         with closing(sqlite3.connect(f"file:{quote(str(file))}?immutable=1", uri=True)) as database:
             _check_file(database, name)
             for what, query in _BROKEN_BY.items():
@@ -72,14 +72,14 @@ def check_ledger(file: Path, *, name: str) -> Contents:
 
 
 def schema_of(file: Path) -> int:
-    """The version that the ledger wrote; those from before it wrote one are its first."""
+    """The version that the ledger wrote; ledgers from before versions count as the first."""
     with closing(sqlite3.connect(f"file:{quote(str(file))}?immutable=1", uri=True)) as database:
         version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version or 1
 
 
 def ledger_id_of(file: Path, *, live: bool = False) -> str | None:
-    """None where there is none, or no database that can be read. `live`: others may have it open."""
+    """None if there is none, or no readable database. `live`: other processes may have it open."""
     how = "mode=ro" if live else "immutable=1"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?{how}", uri=True)) as database:

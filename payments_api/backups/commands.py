@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `verify`, as people and schedulers type them."""
+"""`backup`, `restore` and `verify`, as people and schedulers run them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EPILOG: Final = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; what was done is on standard output, what went wrong on standard error."""
+    """The exit code; standard output says what was done, standard error what went wrong."""
     options = _parser().parse_args(arguments)
     environment = {**os.environ, **_given(options)}
     run: Callable[[argparse.Namespace, Mapping[str, str], Callable[[str], None]], None] = options.run
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except OSError as error:
-        # Where nobody expected it: still one line, and nothing is half done.
+        # Unexpected here, but still a single line, and nothing is half done.
         sys.stderr.write(
             f"{error.filename or options.command}: {reason(error)}; check its free space and permissions\n"
         )
@@ -119,7 +119,7 @@ def _place(environment: Mapping[str, str]) -> str:
 
 def _timeout_s(environment: Mapping[str, str]) -> float:
     text = environment.get("BACKUP_TIMEOUT_S") or BACKUP_VARIABLES["BACKUP_TIMEOUT_S"][0]
-    # What is wrong with it is said with all else that is wrong.
+    # It is reported together with everything else that is wrong.
     return float(text) if text.isascii() and text.isdecimal() and 0 < int(text) <= 86_400 else 86_400.0
 
 

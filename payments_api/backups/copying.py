@@ -1,4 +1,4 @@
-"""A database that others write to, to a copy as of one moment.
+"""Copies a database that others write to, as of a single moment.
 
 The copy is made in one step, inside one read transaction: in steps, SQLite starts again whenever somebody else has
 written, and under steady writes never ends. In WAL mode writers don't wait for it; in the other journal modes they do.
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EVERYTHING: Final = -1
-"""Pages a step."""
+"""Pages per step."""
 _BUSY_S: Final = 30.0
 
 
 def copy_database(source: Path, copy: Path) -> None:
-    """`copy` is new, and on disk when this returns; BackupError."""
+    """`copy` is new, and on disk when this returns; BackupError if that fails."""
     try:
         with closing(_open(source)) as live, closing(sqlite3.connect(copy)) as written:
             written.execute("PRAGMA synchronous=OFF")
@@ -35,7 +35,7 @@ def copy_database(source: Path, copy: Path) -> None:
 
 
 def size_of(database: Path) -> int:
-    """Bytes that a copy can take: the file's, and those still in its write-ahead log."""
+    """Bytes that a copy may need: the file's, and those still in its write-ahead log."""
     if not database.is_file():
         raise WrongInputError(database, "there is no such database", "name the SQLite file that the API serves")
     log = database.with_name(f"{database.name}-wal")
@@ -43,7 +43,7 @@ def size_of(database: Path) -> int:
 
 
 def sync(path: Path) -> None:
-    """File or directory: what is in it survives a loss of power. Source: fsync(2)."""
+    """For a file or directory: what is in it survives a power failure. Source: fsync(2)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -52,5 +52,5 @@ def sync(path: Path) -> None:
 
 
 def _open(database: Path) -> sqlite3.Connection:
-    """For reading; a database that isn't there is not made."""
+    """For reading; a missing database is not created."""
     return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=_BUSY_S)

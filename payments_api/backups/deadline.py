@@ -1,4 +1,4 @@
-"""An end for a command that hangs, whatever it hangs on: a network, a mount, a disk."""
+"""A time limit for a command that may hang on anything: a network, a mount, a disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def deadline(command: str, seconds: float) -> Iterator[Callable[[str], None]]:
-    """Yields what is to be told of each step; after its time the process says where it is, and ends with 1.
+    """Yields a function to be told of each step; when time is up, the process says where it is and exits with 1.
 
-    At once, in the middle of whatever it does: that is what kill -9 does too, and nothing is lost by it.
+    Immediately, in the middle of whatever it does: like kill -9, which loses nothing either.
     """
     at = "starting"
 

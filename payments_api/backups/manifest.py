@@ -1,4 +1,4 @@
-"""What a backup says of itself: made when, of what, with which hashes; told from a manifest that was tampered with."""
+"""What a backup says about itself: when it was made, from what, with which hashes; tampering is detected."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 FUTURE: Final = timedelta(minutes=5)
-"""A backup from later than this was made by a clock that was wrong: its date proves nothing."""
+"""A backup from later than this was made with a wrong clock: its date proves nothing."""
 _LARGEST_BYTES: Final = 65_536
 _STAMP: Final = "%Y%m%dT%H%M%S.%f"
 _MICROSECONDS: Final = 3
-"""Digits that a name does without."""
+"""Digits that a name leaves out."""
 _NAME: Final = re.compile(
     r"(?P<stem>[A-Za-z0-9_.]{1,64})-(?:(?P<ledger_id>[0-9a-f]{16})-(?P<sequence>\d{6,9})-)?"
     r"(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}",
@@ -47,13 +47,13 @@ class Manifest(BaseModel):
     format: Annotated[int, Field(ge=1)] = FORMAT
     name: str
     created_at: AwareDatetime
-    """All that was acknowledged before this is in the copy."""
+    """Everything acknowledged before this is in the copy."""
     ledger_id: _LedgerId | None = None
-    """The database's own; None in backups of ledgers that had none yet."""
+    """The database's own; None in backups of ledgers without one."""
     schema_version: Annotated[int, Field(ge=1)]
     sqlite: str
     payload: HashedFile
-    """Compressed, as it is in the place."""
+    """Compressed, as stored."""
     database: HashedFile
     contents: Contents
 
@@ -65,8 +65,8 @@ class Manifest(BaseModel):
 class BackupName(NamedTuple):
     """`ledger-5f0c6a1b2d3e4f50-000042-20260131T030000.000Z-0a1b2c3d`.
 
-    The database's stem, its id, the number of the backup in its place, when, and what tells two of one moment
-    apart. Id and number are missing where the ledger had no id.
+    The database's stem, its id, the backup's number in its place, the time, and what distinguishes two with the same
+    time. Id and number are missing if the ledger had no id.
     """
 
     text: str
@@ -88,17 +88,17 @@ class BackupName(NamedTuple):
 
     @property
     def ledger(self) -> str:
-        """Equal for backups of one database, whatever its file was called; by the file's name where it has no id."""
+        """Equal for backups of one database, whatever its file was called; by the file's name if it has no id."""
         return ledger_key(self.stem, self.ledger_id)
 
     @property
     def order(self) -> tuple[int, datetime, str]:
-        """Of backups of one ledger: in the order in which they were taken, whatever clocks said."""
+        """For backups of one ledger: the order in which they were taken, whatever the clocks said."""
         return self.sequence, self.taken_at, self.text
 
 
 def ledger_key(stem: str, ledger_id: str | None) -> str:
-    # No stem has a space in it: none is taken for an id.
+    # No stem contains a space, so none is mistaken for an id.
     return stem if ledger_id is None else f"id {ledger_id}"
 
 
@@ -115,13 +115,13 @@ def stem_of(database: Path) -> str:
 
 
 def missing(file: str, where: str) -> UnusableError:
-    """One of a backup's two files is not there."""
+    """One of a backup's two files is missing."""
     name = file.removesuffix(PAYLOAD_SUFFIX).removesuffix(MANIFEST_SUFFIX)
     return UnusableError(name, f"its file {file} is missing in {where}", "restore another backup")
 
 
 def parse_manifest(text: bytes, *, name: str) -> Manifest:
-    """The manifest of the backup of this name; UnusableError."""
+    """The manifest of the backup with this name; UnusableError if it isn't one."""
     try:
         said: Any = json.loads(text[:_LARGEST_BYTES])
         is_newer = said["format"] > FORMAT

@@ -1,4 +1,4 @@
-"""Backups to Prometheus metrics: times rather than ages, so that they still tell when nobody updates them any more.
+"""Backups as Prometheus metrics: times rather than ages, so they still help when nobody updates them any more.
 
 Source: https://prometheus.io/docs/practices/instrumentation/, 'Timestamps, not time since'.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BackupMetrics:
-    """Of several workers, the one that has the lock writes; the page shows what was written last."""
+    """Among several workers, the one with the lock writes; the page shows what was written last."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._success = Gauge(
@@ -41,7 +41,7 @@ class BackupMetrics:
         self._newest.set(began.timestamp())
 
     def found(self, good: Iterable[datetime], now: datetime) -> None:
-        """Those from the future don't count: they would hide that there are no others."""
+        """Backups from the future don't count: they would hide that there are no others."""
         newest = max((at for at in good if at <= now + FUTURE), default=None)
         if newest is not None:
             self._newest.set(newest.timestamp())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BackupError(Exception):
-    """The backup, its check or its restoring failed; nothing was changed but what the message says."""
+    """The backup, its check or its restoration failed; nothing was changed except what the message says."""
 
     exit_code = 1
 
@@ -14,17 +14,17 @@ class BackupError(Exception):
 
 
 class WrongInputError(BackupError):
-    """Somebody asked for what can't be done."""
+    """Somebody asked for something that can't be done."""
 
     exit_code = 2
 
 
 class UnusableError(BackupError):
-    """This backup is not to be restored: damaged, or newer than we are; another one may be good."""
+    """This backup must not be restored: damaged, or newer than this version; another one may be good."""
 
 
 class BusyError(BackupError):
-    """Another process is at it."""
+    """Another process is working on it."""
 
 
 def reason(error: OSError) -> str:

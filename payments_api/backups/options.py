@@ -1,4 +1,4 @@
-"""The variables of backups to checked options: every mistake told at once."""
+"""Turns the variables of backups into checked options; reports every mistake at once."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BACKUP_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "BACKUP_TIMEOUT_S": ("3600", "a backup that takes longer is stopped"),
     "BACKUP_REQUEST_TIMEOUT_S": ("60", "as above, for a request to S3"),
 }
-"""Name to default and meaning, as in payments_api.settings. Keys and endpoint are S3's own variables: AWS_..."""
+"""Name, then default and meaning, as in payments_api.settings. Keys and endpoint are S3's own variables: AWS_..."""
 
 
 @dataclass(frozen=True)
 class BackupOptions:
     place: str
     at_s: int
-    """After midnight, UTC."""
+    """Seconds after midnight, UTC."""
     keep: Keep
     timeout_s: int
 
 
 def read_backup_options(environment: Mapping[str, str], problems: list[str]) -> BackupOptions | None:
-    """None without BACKUP_TO; appends what is wrong to `problems`, and is then good for nothing."""
+    """None without BACKUP_TO; appends what is wrong to `problems`, in which case the result must not be used."""
     values = {name: environment.get(name, default) for name, (default, _) in BACKUP_VARIABLES.items()}
     if not values["BACKUP_TO"]:
         idle = [name for name in BACKUP_VARIABLES if environment.get(name)]
@@ -75,7 +75,7 @@ def _check_place(place: str, environment: Mapping[str, str], problems: list[str]
     elif Path(place).resolve() == Path(database).resolve().parent:
         problems.append(f"BACKUP_TO: got the directory of DATABASE, {place!a}; name one on another disk")
     try:
-        # A directory that is gone is no reason not to serve: the first backup, at once, will tell.
+        # A missing directory is no reason not to serve: the first backup, which is due at once, will report it.
         if place.startswith("s3://"):
             open_place(place, environment)
     except WrongInputError as error:

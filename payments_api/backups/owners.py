@@ -1,4 +1,4 @@
-"""What root makes in somebody's directory, to that somebody: or the API, which isn't root, couldn't use it any more."""
+"""Hands what root creates in a user's directory to that user; otherwise the API, which isn't root, couldn't use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def give_to_owner(path: Path) -> None:
-    """The owner of the directory that it is in; nothing unless we are root, or where owners can't be changed."""
+    """Set the owner of the directory that it is in; does nothing unless we are root and owners can be changed."""
     if os.geteuid() == 0:
         with suppress(OSError):
             directory = path.parent.stat()

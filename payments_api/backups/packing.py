@@ -1,4 +1,4 @@
-"""A file to its compressed form and back, hashed on the way, in bounded memory."""
+"""Compresses and decompresses a file, hashing it on the way, in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LEVEL: Final = 3
 
 def pack(source: Path, packed: Path) -> None:
     with source.open("rb") as plain, packed.open("wb") as written:
-        # No name and no time inside: equal databases have equal hashes.
+        # Without name and time: equal databases have equal hashes.
         with gzip.GzipFile("", "wb", _LEVEL, written, mtime=0) as compressed:
             shutil.copyfileobj(plain, compressed, _CHUNK_BYTES)
         _flush(written)
 
 
 def unpack(packed: Path, target: Path, *, expected: HashedFile, name: str) -> None:
-    """`target` is what was packed; UnusableError for anything else, and before it grows beyond what is expected."""
+    """`target` becomes what was packed; UnusableError for anything else, before it grows beyond what is expected."""
     digest, missing = hashlib.sha256(), expected.bytes
     try:
         with gzip.open(packed) as compressed, target.open("wb") as written:

@@ -1,4 +1,7 @@
-"""Where backups are kept: a directory, or a bucket of S3-compatible storage; files appear there whole or not at all."""
+"""Where backups are kept: a directory, or a bucket of S3-compatible storage.
+
+Files appear there completely or not at all.
+"""
 
 from __future__ import annotations
 
@@ -23,43 +26,43 @@ if TYPE_CHECKING:
 _PARTIAL: Final = ".partial-"
 _LOCK: Final = ".backup-lock"
 _OTHERS_S: Final = 60.0
-"""How long to wait for a backup of another database into the same directory."""
+"""How long to wait for another database's backup into the same directory."""
 
 
 class Place(Protocol):
     shown: str
-    """For people; no secret in it."""
+    """For people; contains no secret."""
     device: int | None
-    """Of the file system, if it is one of this machine."""
+    """The file system's device, if it is on this machine."""
     is_locked_by_us: bool
-    """Within `writing`, whether what is unfinished there can be nobody else's."""
+    """Within `writing`, whether unfinished files there can only be our own."""
 
     def writing(self) -> AbstractContextManager[None]:
-        """Around whatever changes the place."""
+        """Surrounds whatever changes the place."""
         ...
 
     def names(self) -> set[str]:
-        """Of all finished files."""
+        """The names of all complete files."""
         ...
 
     def put(self, source: Path, name: str) -> None:
-        """All of it, under this name, in one moment, and durably."""
+        """Store all of it under this name, atomically and durably."""
         ...
 
     def fetch(self, name: str, target: Path) -> None: ...
 
     def delete(self, name: str) -> None:
-        """Nothing if it isn't there."""
+        """Does nothing if it isn't there."""
         ...
 
 
 def open_place(where: str, environment: Mapping[str, str]) -> Place:
-    """`s3://bucket/prefix`, or a directory that is there; secrets come from the environment. WrongInputError."""
+    """`s3://bucket/prefix`, or an existing directory; secrets come from the environment. WrongInputError otherwise."""
     if where.startswith("s3://"):
         return S3Place(where, environment)
     path = Path(where)
     if not path.is_dir():
-        # Not made: a volume that isn't mounted would let us write to the disk below it.
+        # Not created: with an unmounted volume we would write to the disk below it.
         raise WrongInputError("BACKUP_TO", "no such directory", "make it, or mount what it is on", got=ascii(where))
     return DirectoryPlace(path)
 
@@ -124,25 +127,25 @@ class DirectoryPlace:
 
 
 def _private(path: Path) -> BinaryIO:
-    """Open for writing, new: whose payments these are is nobody else's business."""
+    """Open a new file for writing that nobody else can read: payments are private."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def backups_in(place: Place) -> list[BackupName]:
-    """Those with a manifest, newest first: without one a backup is not finished."""
+    """Those with a manifest, newest first: without one, a backup is not complete."""
     stems = {name.removesuffix(MANIFEST_SUFFIX) for name in place.names() if name.endswith(MANIFEST_SUFFIX)}
     found = [backup for backup in map(BackupName.parse, stems) if backup is not None]
     return sorted(found, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
 
 
 def backups_of_ledger(place: Place, ledger: str) -> list[BackupName]:
-    """As `backups_in`, of one ledger alone, in the order in which they were taken, newest first."""
+    """Like `backups_in`, for one ledger, in the order in which they were taken, newest first."""
     ours = [backup for backup in backups_in(place) if backup.ledger == ledger]
     return sorted(ours, key=lambda backup: backup.order, reverse=True)
 
 
 def unfinished_in(place: Place) -> list[BackupName]:
-    """Those of which there is only the payload."""
+    """Those of which only the payload exists."""
     finished = {backup.text for backup in backups_in(place)}
     stems = {name.removesuffix(PAYLOAD_SUFFIX) for name in place.names() if name.endswith(PAYLOAD_SUFFIX)}
     return [backup for backup in map(BackupName.parse, stems - finished) if backup is not None]

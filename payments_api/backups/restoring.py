@@ -1,4 +1,4 @@
-"""A backup in its place to a database where none is, which has proved itself before it gets its name."""
+"""Turns a stored backup into a database where there is none, proven before it gets its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from payments_api.backups.places import Place
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
-"""What belongs to a database: a log that stays behind would be played into the restored one."""
+"""The files of a database: a leftover log would be replayed into the restored one."""
 _LOOK_AT = 5
 
 
@@ -45,9 +45,9 @@ def restore(
     step: Callable[[str], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Restored:
-    """The latest backup, or the one of this name; `tell` as in `choose`.
+    """The latest backup, or the one with this name; `tell` as in `choose`.
 
-    WrongInputError, BackupError, and then nothing has changed.
+    If it raises WrongInputError or BackupError, nothing has changed.
     """
     refuse_occupied(database)
     with locked(lock_of(database)), workshop_of(database) as work:
@@ -64,7 +64,7 @@ def restore(
 
 
 def refuse_occupied(database: Path) -> None:
-    """WrongInputError if anything of a database is there."""
+    """WrongInputError if any part of a database is there."""
     if not database.parent.is_dir():
         raise WrongInputError(database, "its directory doesn't exist", "create it first")
     for suffix in _BESIDE:
@@ -83,7 +83,7 @@ def choose(
     now: datetime | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> BackupName:
-    """The one of this name, or the latest of the only ledger there; `tell` gets a line about dates that are wrong."""
+    """The one with this name, or the latest of the only ledger there; `tell` gets a line about wrong dates."""
     backups = backups_in(place)
     if name is not None:
         found = next((backup for backup in backups if backup.text == name), None)
@@ -104,7 +104,7 @@ def choose(
 
 
 def _latest_of_each_ledger(backups: list[BackupName], soon: datetime) -> list[BackupName]:
-    """By number; of those that have none, by date, and one from after `soon` only if there is no other."""
+    """By number; among those without one, by date, and one from after `soon` only if there is no other."""
     latest: dict[str, BackupName] = {}
     for backup in sorted(
         backups, key=lambda one: (one.sequence, one.taken_at <= soon or bool(one.sequence), one.order)
@@ -125,7 +125,7 @@ def _tell_of_dates(latest: BackupName, backups: list[BackupName], soon: datetime
 def open_backup(
     place: Place, backup: BackupName, file: Path, *, step: Callable[[str], None] = lambda _: None
 ) -> Manifest:
-    """`file` becomes the ledger of this backup, all of it checked; UnusableError, which names good ones instead."""
+    """`file` becomes the ledger of this backup, fully checked; UnusableError, which names good ones instead."""
     try:
         return _open(place, backup, file, step)
     except UnusableError as error:
@@ -135,7 +135,7 @@ def open_backup(
 
 
 def check_backup(place: Place, backup: BackupName, work: Path) -> Manifest:
-    """All that can be checked without a boot; BackupError."""
+    """Everything that can be checked without a boot; BackupError if something is wrong."""
     return _open(place, backup, work / "checked.sqlite3", lambda _: None)
 
 
@@ -177,7 +177,7 @@ def _good_ones(place: Place, bad: BackupName, work: Path) -> list[str]:
 
 
 def _settle(file: Path, manifest: Manifest) -> None:
-    """The boot has changed nothing, and has left one file."""
+    """The boot has changed nothing, and has left a single file."""
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if any(file.with_name(file.name + suffix).exists() for suffix in _BESIDE[1:]):
@@ -188,7 +188,7 @@ def _settle(file: Path, manifest: Manifest) -> None:
 
 
 def _give_name(file: Path, database: Path) -> None:
-    """In one moment, and never in the place of another: a link fails where the name is taken, a rename would not."""
+    """Atomically, and never replacing another: a link fails if the name is taken, a rename would not."""
     try:
         os.link(file, database)
         give_to_owner(database)
@@ -200,7 +200,7 @@ def _give_name(file: Path, database: Path) -> None:
 
 
 def _users_of(path: Path) -> list[str]:
-    """Processes that have it open, as far as we may look."""
+    """Processes that have it open, as far as we may see."""
     target, users = os.path.realpath(path), []
     for descriptors in Path("/proc").glob("[0-9]*/fd"):
         try:

@@ -1,4 +1,4 @@
-"""The backups there are to those that may go."""
+"""Decides which backups may be deleted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from payments_api.backups.manifest import BackupName
 
 _NEWEST: Final = 3
-"""Kept whatever their day: one that was taken by hand before a migration outlives the scheduled one of that day."""
+"""Kept whatever their day: a manual one before a migration outlives that day's scheduled one."""
 
 
 class Keep(NamedTuple):
-    """The newest backup of each of so many days, ISO weeks and months that have one, in UTC."""
+    """The newest backup of each of the last days, ISO weeks and months that have one, in UTC."""
 
     days: int
     weeks: int
@@ -22,9 +22,9 @@ class Keep(NamedTuple):
 
 
 def to_delete(backups: Iterable[BackupName], keep: Keep) -> list[BackupName]:
-    """Of one ledger's, oldest first.
+    """The backups of one ledger that may be deleted, oldest first.
 
-    Today's date plays no part: a clock that was years ahead for a day costs one backup, not all.
+    Today's date plays no role: a clock that was years ahead for a day costs one backup, not all of them.
     """
     newest_first = sorted(backups, key=lambda backup: backup.order, reverse=True)
     kept = set(newest_first[:_NEWEST])

@@ -1,4 +1,4 @@
-"""A bucket, by obstore: requests with a deadline each, errors as one line, secrets by the environment alone.
+"""A bucket, through obstore: every request has a deadline, errors are one line, secrets only come from the environment.
 
 An object is there as soon as its upload is complete, and not before. Source: Amazon S3 User Guide, 'What is Amazon
 S3?', 'Amazon S3 data consistency model'.
@@ -33,7 +33,7 @@ class S3Place:
     device: int | None = None
 
     def __init__(self, where: str, environment: Mapping[str, str]) -> None:
-        """WrongInputError for a name that is no bucket's, or without keys: nothing asks the network for some."""
+        """WrongInputError for an invalid bucket name, or without keys: the network is never asked for any."""
         match = _BUCKET.fullmatch(where)
         if match is None:
             raise WrongInputError("BACKUP_TO", "no bucket and prefix", "write s3://bucket/prefix", got=ascii(where))
@@ -45,7 +45,7 @@ class S3Place:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """There are no locks: names don't collide, and what is unfinished is tidied when it is old."""
+        """There are no locks: names don't collide, and unfinished files are removed once they are old."""
         yield
 
     def names(self) -> set[str]:
@@ -89,7 +89,7 @@ class S3Place:
             raise self._failed(f"{name} can't be removed", error) from None
 
     def _failed(self, what: str, error: Exception) -> BackupError:
-        """The error's first line and the service's own code; what it quotes of us stays here."""
+        """The error's first line and the service's own code; whatever it quotes of ours is left out."""
         text = str(error)
         code = re.search(r"<Code>(\w{1,64})</Code>", text)
         told = code[1] if code else " ".join(text.partition("Debug source")[0].split())

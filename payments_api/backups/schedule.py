@@ -1,7 +1,7 @@
-"""A backup a day: when the next is due, on a clock that nobody sets, and who is told when it is missing.
+"""A backup per day: when the next one is due, on a clock that nobody sets, and who is told if it is missing.
 
-The time of day is looked up once, when the schedule starts and after each backup; the wait for it runs on a clock that
-only goes forward, by a second a second. So a wall clock that jumps neither skips a backup nor doubles one.
+The time of day is read once, when the schedule starts and after each backup; waiting for it uses a clock that only
+moves forward, at a steady rate. So a wall clock that jumps neither skips a backup nor doubles one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _FIRST_RETRY_S: Final = 300.0
 _LAST_RETRY_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 3600.0
 _AT_LEAST: Final = timedelta(hours=1)
-"""Between two backups: a clock that was put back a little would have its time of day twice."""
+"""Between two backups: a clock that was set back a little would have its time of day twice."""
 
 Report = Callable[[str, str], None]
-"""Takes what happened, `backup-failed`, `backup-overdue` or `backup-recovered`, and a sentence about it."""
+"""Receives what happened, `backup-failed`, `backup-overdue` or `backup-recovered`, and a sentence about it."""
 
 
 def steady_s() -> float:
-    """Seconds since the machine started, those that it slept through included. Source: clock_gettime(2)."""
+    """Seconds since the machine started, including those it slept through. Source: clock_gettime(2)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -44,7 +44,7 @@ def next_at(now: datetime, at_s: int) -> datetime:
 
 
 class Schedule:
-    """`tick` it often; it backs up when that is due, and says when backups are missing."""
+    """Call `tick` often; it takes backups when they are due, and reports when backups are missing."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Schedule:
         report: Report,
         clocks: Clocks = Clocks(),
     ) -> None:
-        """`take` raises when there is no backup; `good_backups`, the times of those there are, may raise, too."""
+        """`take` raises if no backup was taken; `good_backups`, the times of the existing ones, may raise too."""
         self._at_s = at_s
         self._take = take
         self._good_backups = good_backups
         self._report = report
         self._clocks = clocks
         self._good_s = clocks.steady_s()
-        """When the last good backup was, or this began."""
+        """When the last good backup was, or when this began."""
         self._has_looked = False
         self._look_s = self._good_s
         self._due_s = self._good_s
@@ -76,20 +76,20 @@ class Schedule:
         self._see_to_overdue()
 
     def blocked(self, why: str) -> None:
-        """`tick`, for who can't back up: says so once, and still says when backups are missing."""
+        """`tick` for a process that can't take backups: says so once, and still reports missing backups."""
         if not self._failed:
             self._failed = True
             self._report("backup-failed", why)
         now_s = self._clocks.steady_s()
         if now_s >= self._look_s:
             self._look_s = now_s + _LOOK_EVERY_S
-            # A place that can't be read has no newer one for us; the age goes on.
+            # A place that can't be read has no newer one for us; the age keeps growing.
             with suppress(Exception):
                 self._look(self._clocks.wall(), now_s)
         self._see_to_overdue()
 
     def left_to_another(self) -> None:
-        """`tick`, for who finds another at work: what was wrong here no longer matters."""
+        """`tick` for a process that finds another one at work: what was wrong here no longer matters."""
         if self._failed or self._overdue:
             self._recover("another process takes the backups")
 
@@ -124,7 +124,7 @@ class Schedule:
         self._report("backup-recovered", how)
 
     def _is_due_at_start(self, now: datetime, now_s: float) -> bool:
-        """Nothing is due when the place has one from after the last time of day; a missed one is made up for."""
+        """Nothing is due if the place has one from after the last time of day; a missed one is made up for."""
         last = self._look(now, now_s)
         return last is None or last < next_at(now, self._at_s) - timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""A live database to a backup in its place: copied, checked, packed, put there, and old ones thrown out."""
+"""Turns a live database into a stored backup: copied, checked, packed, stored, and old ones deleted."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from payments_api.backups.places import Place
 
 _RESERVE_BYTES: Final = 16 << 20
-"""What must stay free for the live database beside it: it would fail payments for want of a page."""
+"""What must stay free for the live database next to it, which would otherwise fail payments for lack of a page."""
 _STALE: Final = timedelta(days=1)
-"""Longer than a backup may take: what is unfinished after that is nobody's."""
+"""Longer than a backup may take: anything unfinished after that is abandoned."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ def take_backup(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     step: Callable[[str], None] = lambda _: None,
 ) -> Taken:
-    """BackupError, and then there is no new backup, and all others are as they were. `step` is told what comes next."""
+    """If it raises BackupError, there is no new backup, and all others are unchanged.
+
+    `step` is told what comes next.
+    """
     size = size_of(database)
     with locked(lock_of(database)), workshop_of(database) as work, place.writing():
         _see_to_space(work, size)
@@ -84,7 +87,7 @@ def take_backup(
             )
             written.write_bytes(manifest.to_bytes())
         place.put(packed, name + PAYLOAD_SUFFIX)
-        # Last: with it the backup is there.
+        # Last: with it the backup exists.
         place.put(written, name + MANIFEST_SUFFIX)
         step(f"deleting old backups in {place.shown}")
         deleted = _throw_out_old(place, name, keep)
@@ -92,7 +95,7 @@ def take_backup(
 
 
 def _next_name(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
-    """Numbered by what the place has: a clock that was wrong makes no backup newer or older than it is."""
+    """Numbered after those in the place: a wrong clock makes no backup newer or older than it is."""
     stem, ledger_id = stem_of(database), ledger_id_of(copy)
     last = max((backup.sequence for backup in backups_of_ledger(place, ledger_key(stem, ledger_id))), default=0)
     return new_name(database, taken_at, secrets.token_hex(4), ledger_id=ledger_id, sequence=last + 1)
@@ -117,7 +120,7 @@ def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
     old = to_delete(backups_of_ledger(place, new.ledger), keep)
     for backup in old:
         if backup.text != name:
-            # First what makes it a backup: nobody finds half of one.
+            # First what makes it a backup, so that nobody finds half of one.
             place.delete(backup.text + MANIFEST_SUFFIX)
             place.delete(backup.text + PAYLOAD_SUFFIX)
     return len(old)

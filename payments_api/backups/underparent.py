@@ -1,7 +1,7 @@
 """The API for as long as one process lives: `python -m payments_api.backups.underparent PID [--port ...]`.
 
-Watched from the first moment: the server's own --exit-with-parent begins when all is imported, and whoever is killed
-before that would leave an API on a file that is nobody's.
+Watched from the first moment: the server's own --exit-with-parent only takes effect once everything is imported, and a
+parent killed before that would leave an API running on an abandoned file.
 """
 
 from __future__ import annotations

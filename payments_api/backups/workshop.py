@@ -1,4 +1,4 @@
-"""An empty directory to work in, which a killed process leaves behind and the next one clears."""
+"""An empty working directory, which a killed process leaves behind and the next one clears."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def workshop_of(database: Path) -> Iterator[Path]:
-    """Beside it; whoever asks for it holds the database's lock, so that what is there is nobody's."""
+    """Next to the database; the caller holds the database's lock, so whatever is there is abandoned."""
     path = database.with_name(f".{database.name}.backup")
     with disk_errors(path):
         if path.exists():

@@ -1,4 +1,4 @@
-"""A User-Agent and a set of rules to whether the request is refused as a bot's."""
+"""Decides by the User-Agent and a set of rules whether a request is refused as a bot's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REMEMBERED: Final = 4096
 
 
 class BotRules:
-    """`allow` beats `deny` beats `strict`; what no rule names passes."""
+    """`allow` overrides `deny`, which overrides `strict`; what no rule names passes."""
 
     def __init__(self, parts: dict[str, list[str]]) -> None:
         self._patterns = {
@@ -24,14 +24,14 @@ class BotRules:
         }
         self._without = next((action for action in _ACTIONS if _NONE in parts[action]), None)
         self._size = sum(map(len, parts.values()))
-        # Of one object only: the next version of the rules starts with nothing remembered.
+        # Per object: the next version of the rules starts with an empty cache.
         self._action_of = lru_cache(_REMEMBERED)(self._find_action)
 
     def __len__(self) -> int:
         return self._size
 
     def refuses(self, user_agent: bytes | None, *, is_strict: bool) -> bool:
-        """None: the request has none; one of only spaces is none, too."""
+        """None: the request has no User-Agent; one of only spaces counts as none."""
         action = self._action_of(user_agent[:_LONGEST] if user_agent else b"")
         return action == "deny" or (is_strict and action == "strict")
 
@@ -43,7 +43,7 @@ class BotRules:
 
 
 def parse_rules(text: str) -> BotRules:
-    """One rule a line: an action and a part of the User-Agent; ValueError names the lines that are wrong."""
+    """One rule per line: an action and a part of the User-Agent; ValueError names the lines that are wrong."""
     parts: dict[str, list[str]] = {action: [] for action in _ACTIONS}
     errors: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""A request to who sent it: the peer, or whom a trusted proxy names in the one header that was agreed on."""
+"""Determines who sent a request: the peer, or whom a trusted proxy names in the one configured header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FORWARDED_FOR: Final = "x-forwarded-for"
 _OF_ADDRESSES: Final = frozenset({"fly-client-ip", "cf-connecting-ip", "true-client-ip", "x-real-ip"})
-"""Headers that hold an address, or are not believed; any other may hold a name as well."""
+"""Headers that contain an address, or are not believed; any other may also contain a name."""
 _LONGEST: Final = 100
 _MOST_HOPS: Final = 50
 _REMEMBERED: Final = 16_384
@@ -25,14 +25,14 @@ _SUBSCRIBER_BITS: Final = 64
 
 class Client(NamedTuple):
     key: str
-    """What limits and penalties go by: an IPv4 address, an IPv6 network of /64, or a proxy's name for the client."""
+    """What limits and penalties go by: an IPv4 address, an IPv6 /64 network, or a proxy's name for the client."""
     address: Address | None
-    """What lists go by; None when nothing tells an address."""
+    """What lists go by; None if no address is known."""
 
 
 @lru_cache(_REMEMBERED)
 def _parsed(text: str) -> Address | None:
-    """An address as proxies write it, with or without a port; None when it is none."""
+    """An address as proxies write it, with or without a port; None if it isn't one."""
     host = text.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
@@ -46,7 +46,7 @@ def _parsed(text: str) -> Address | None:
 
 @lru_cache(_REMEMBERED)
 def _by_address(address: Address) -> Client:
-    """One subscriber has a whole /64 of IPv6 and could send each request from another address of it.
+    """A subscriber has a whole IPv6 /64 and could send each request from a different address in it.
 
     Source: RFC 6177, section 2.
     """
@@ -57,7 +57,7 @@ def _by_address(address: Address) -> Client:
 
 
 class Clients:
-    """`header` is believed when the peer, and for X-Forwarded-For each hop nearer to us, is in `trusted`."""
+    """`header` is believed if the peer, and for X-Forwarded-For each hop closer to us, is in `trusted`."""
 
     def __init__(self, header: str = "", trusted: Iterable[Network] = ()) -> None:
         self._header = header.lower()
@@ -81,7 +81,7 @@ class Clients:
         return any(name == self._header_bytes for name, _ in scope["headers"])
 
     def _named(self, text: str, peer: Address) -> Client:
-        """The last of several lines is the proxy's own: it can only have been added by whom we trust."""
+        """The last of several lines is the proxy's own: it can only have been added by one that we trust."""
         address = _parsed(text) if len(text) <= _LONGEST else None
         if address is not None:
             return _by_address(address)
@@ -89,7 +89,7 @@ class Clients:
         return Client(text[:_LONGEST], peer) if is_name else _by_address(peer)
 
     def _forwarded(self, hops: str, peer: Address) -> Address:
-        """The rightmost that is not trusted: left of it stands what strangers wrote."""
+        """The rightmost that is not trusted: anything left of it was written by strangers."""
         nearest = peer
         for hop in reversed(hops.rsplit(",", _MOST_HOPS)):
             address = _parsed(hop) if len(hop) <= _LONGEST else None

@@ -1,4 +1,4 @@
-"""A shared store while it answers in time, and local counts at once when it does not."""
+"""Uses a shared store while it answers in time, and local counts immediately when it doesn't."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PROBE_EVERY_S: Final = 0.5
 _CALM_S: Final = 10.0
-"""Without a failure until it counts as well again, or a Redis that flaps would be an alert a second."""
+"""Without a failure, before it counts as well again; otherwise a Redis that flaps would cause an alert per second."""
 
 T = TypeVar("T")
 
@@ -28,11 +28,11 @@ class SharedStore(Store, Protocol):
 
 
 class FallbackStore:
-    """A circuit breaker: after one failure no request asks the shared store, until a probe beside them succeeded.
+    """A circuit breaker: after one failure no request uses the shared store until a background probe has succeeded.
 
-    Each question waits `timeout_s` at most, and only requests that are under way when the store fails wait at all.
-    Whatever goes wrong there, the local store decides: never is a request admitted uncounted, or answered with a 5xx.
-    It is used again at once when it is back, and told to be back when it has been for `calm_s`.
+    Each call waits at most `timeout_s`, and only requests in flight when the store fails wait at all. Whatever goes
+    wrong there, the local store decides: a request is never admitted uncounted, or answered with a 5xx. The shared
+    store is used again as soon as it is back, and reported as recovered after `calm_s`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FallbackStore:
         self._calm_s = calm_s
         self._probing: asyncio.Task[None] | None = None
         self._calming: asyncio.Task[None] | None = None
-        """While it is used again, and not yet told to be well."""
+        """While it is used again but not reported as recovered yet."""
         metrics.uses_store(self._name)
 
     @property
@@ -103,7 +103,7 @@ class FallbackStore:
         self._probing = asyncio.create_task(self._probe_until_back())
         self._metrics.uses_store("local")
         if self._calming is not None:
-            # Not well in between: the same incident goes on.
+            # Not well in between: it is still the same incident.
             self._calming.cancel()
             self._calming = None
             return

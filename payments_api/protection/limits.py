@@ -1,4 +1,4 @@
-"""A client's request of an endpoint to its decision: admitted, or refused until when."""
+"""Decides whether a client's request to an endpoint is admitted, or until when it is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Decision(NamedTuple):
     is_penalty: bool
     remaining: int
     wait_s: int
-    """Whole seconds, rounded up: until more quota is there, or until a refused client is admitted."""
+    """Whole seconds, rounded up: until more quota is available, or until a refused client is admitted."""
 
 
 class _Refusal(NamedTuple):
@@ -29,8 +29,8 @@ class _Refusal(NamedTuple):
 class Limits:
     """The limits' rule, whichever store counts.
 
-    A refusal holds until its time: nothing that comes in between could end it sooner, so that a flood is refused from
-    memory, without asking the store for each of its requests.
+    A refusal holds until its time is up: nothing in between could end it sooner, so a flood is refused from memory,
+    without asking the store for each of its requests.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Limits:
                 return self._refused(endpoint, wait_s, is_penalty=refusal.is_penalty)
             del self._refusals[endpoint, client]
         if self._has_penalties and (left_s := await self._store.penalty_left_s(client)) > 0:
-            # Whoever waits must be admitted, and this endpoint's own window may take longer than the penalty.
+            # A client that waits must be admitted, and this endpoint's own window may take longer than the penalty.
             standing = await self._store.look(endpoint, client)
             return self._refuse(endpoint, client, max(left_s, standing.reset_s), is_penalty=True)
         standing = await self._store.take(endpoint, client)

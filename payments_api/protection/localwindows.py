@@ -1,4 +1,4 @@
-"""Moving windows of requests in this process's memory, as a storage of the library `limits`; bounded by clients."""
+"""Moving windows of requests in this process's memory, as a storage for the library `limits`; bounded by clients."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Final
 from limits.aio.storage import MovingWindowSupport, Storage
 
 _MOST_THROWN_OUT: Final = 16
-"""Expired windows thrown out beside a new one: more than one, so that memory shrinks when clients leave."""
+"""Expired windows removed when one is added: more than one, so that memory shrinks when clients leave."""
 _WORTH_TRIMMING: Final = 64
 
 
 class LocalWindows(Storage, MovingWindowSupport):
-    """The library's own keeps all clients of the last window, and looks through all of them for the expired ones.
+    """The library's own storage keeps all clients of the last window, and scans all of them for expired ones.
 
-    Here the client that was not seen for the longest is forgotten beyond `most` windows; each new one throws out a
-    few of the expired. Times are those of `clock`, which never jumps; 8 to 16 bytes a request and about 350 a window.
+    Here the client that has been quiet the longest is forgotten beyond `most` windows; each new window removes a few
+    expired ones. Times are those of `clock`, which never jumps; 8 to 16 bytes per request and about 350 per window.
     Source for the interface: limits 5.8, 'Custom storage backends'.
     """
 
@@ -34,7 +34,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[int, int], object] = lambda _size, _forgotten: None,
     ) -> None:
-        """`on_change` is told how many windows there are, and how many were just forgotten before they had expired."""
+        """`on_change` gets the number of windows, and how many were just forgotten before they had expired."""
         super().__init__()
         self._on_change = on_change
         self._most = most
@@ -45,7 +45,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         return len(self._windows)
 
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Whether so many more are within the limit; then they are counted."""
+        """Whether `amount` more are within the limit; if so, they are counted."""
         if amount > limit:
             return False
         now_s = self._clock()

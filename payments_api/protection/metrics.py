@@ -15,7 +15,7 @@ STORES: Final = ("local", "redis", "slowapi")
 
 
 class ProtectionMetrics:
-    """Children are made once: looking labels up costs more than counting."""
+    """Children are created once: looking labels up costs more than counting."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._decisions = Counter(

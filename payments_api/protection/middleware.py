@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProtectionMiddleware:
-    """Refuses with 403 (deny list, bots), 404 (private paths) or 429 (penalties, limits), with bytes made before."""
+    """Refuses with 403 (deny list, bots), 404 (private paths) or 429 (penalties, limits), with prepared bytes."""
 
     def __init__(self, app: ASGIApp, protection: Protection) -> None:
         self._app = app

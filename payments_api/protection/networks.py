@@ -1,4 +1,4 @@
-"""Lists of networks as text, one a line, to sets that know at once whether an address is in them."""
+"""Parses lists of networks, one per line, into sets that find an address in a few steps."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MOST_ERRORS: Final = 5
 
 
 def plain(address: Address) -> Address:
-    """IPv4 in its own form, where a dual-stack socket shows it mapped into IPv6. Source: RFC 4291, 2.5.5.2."""
+    """IPv4 in its own form, even if a dual-stack socket shows it mapped into IPv6. Source: RFC 4291, 2.5.5.2."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
 class NetworkSet:
-    """One set of prefixes for each length that occurs: a look-up costs as many steps as there are lengths."""
+    """One set of prefixes for each length that occurs: a look-up takes as many steps as there are lengths."""
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         by_length: dict[int, dict[int, set[int]]] = {4: defaultdict(set), 6: defaultdict(set)}
@@ -49,9 +49,9 @@ def _plain_network(network: Network) -> Network:
 
 
 def parse_networks(text: str) -> NetworkSet:
-    """One network or address a line; `#` starts a comment. ValueError names the lines that are wrong.
+    """One network or address per line; `#` starts a comment. ValueError names the lines that are wrong.
 
-    A list without entries is in order, and nobody is in it.
+    A list without entries is valid, and contains nobody.
     """
     found: list[Network] = []
     errors: list[str] = []

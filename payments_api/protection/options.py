@@ -1,4 +1,4 @@
-"""Environment variables to checked options of the protection, contradictions among them included."""
+"""Turns environment variables into checked options of the protection, and finds contradictions among them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from payments_api.values import Network, Read, matching, networks, number, whole
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 OTHER: Final = "other"
-"""What is no endpoint at all: unknown paths, documentation."""
+"""What isn't an endpoint: unknown paths, documentation."""
 METRICS: Final = "/metrics"
 MONITORING: Final = frozenset({METRICS, "/health/ready"})
 
@@ -51,7 +51,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
         "public, or private: /metrics answers 404 to requests with CLIENT_HEADER, which the proxy sends",
     ),
 }
-"""Name to default and meaning."""
+"""Name, then default and meaning."""
 
 _PRIVATE: Final = {"private": frozenset({METRICS})}
 _LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
@@ -59,11 +59,11 @@ _LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
 
 @dataclass(frozen=True)
 class Options:
-    """Fields are named like the variables; durations in seconds."""
+    """Fields are named after the variables; durations in seconds."""
 
     limiter: str = "local"
     limits: Mapping[str, str] = field(default_factory=lambda: {OTHER: "60/min"})
-    """By the first segment of a path; `other` for all that has no limit of its own."""
+    """By the first segment of a path; `other` for everything without a limit of its own."""
     most_clients: int = 50_000
     redis_url: str = ""
     redis_timeout_s: float = 0.25
@@ -75,9 +75,9 @@ class Options:
     client_header: str = ""
     trusted_networks: tuple[Network, ...] = ()
     monitoring: frozenset[str] = MONITORING
-    """Paths that neither limits nor the bot check look at, for GET and HEAD."""
+    """Paths exempt from limits and the bot check, for GET and HEAD."""
     private: frozenset[str] = frozenset()
-    """Paths that are not there for whoever comes through the proxy, and so with `client_header`."""
+    """Paths that don't exist for requests through the proxy, which carry `client_header`."""
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
@@ -90,7 +90,7 @@ class Options:
 
 
 def read_options(read: Read) -> Options:
-    """`read` notes what is wrong, and then gives None: the options are of use when it noted nothing."""
+    """`read` notes what is wrong, and then returns None: the options are only usable if it noted nothing."""
     return Options(
         limiter=read("LIMITER", matching(r"local|redis|slowapi|off", "use local, redis, slowapi or off")),
         limits={
@@ -119,7 +119,7 @@ class _Contradiction(NamedTuple):
 
 
 def contradictions(values: Mapping[str, str], wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Variable and remedy for each that the others deny an effect; not of those that are `wrong` by themselves."""
+    """Variable and remedy for each one that others make ineffective; not for those that are `wrong` by themselves."""
     for name, others, holds, remedy in _CONTRADICTIONS:
         if not {name, *others} & set(wrong) and holds(values):
             yield name, remedy

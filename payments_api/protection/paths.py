@@ -1,4 +1,4 @@
-"""A path to the endpoint whose limit it counts against, however it is written."""
+"""Maps a path, however it is written, to the endpoint whose limit it counts against."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST: Final = 4096
 
 
 class Places:
-    """Endpoints are first segments of paths; all that is none of them shares the one called `other`."""
+    """Endpoints are first segments of paths; everything else shares the one called `other`."""
 
     def __init__(self, endpoints: Collection[str], *, monitoring: Collection[str] = (), other: str = "other") -> None:
         self._endpoints = frozenset(endpoints) - {other}
@@ -23,13 +23,13 @@ class Places:
         self._of_odd_path = lru_cache(_REMEMBERED)(self._resolved)
 
     def is_monitoring(self, path: str, method: str) -> bool:
-        """By the letter: what is only similar to a monitoring path counts as what it looks like."""
+        """Literally: a path that only resembles a monitoring path counts as what it looks like."""
         return path in self._monitoring and method in {"GET", "HEAD"}
 
     def endpoint_of(self, path: str) -> str:
-        """Whatever the router will make of it: a path that it refuses is counted all the same.
+        """Whatever the router does with it: a path that it refuses is still counted.
 
-        `path` is decoded once, as ASGI servers hand it on.
+        `path` has been decoded once, as ASGI servers pass it.
         """
         first = path[1:].partition("/")[0]
         if first in self._endpoints and "/." not in path:

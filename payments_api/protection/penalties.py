@@ -1,4 +1,4 @@
-"""Violations of a client to penalties that grow with each, and shrink with good behaviour."""
+"""Turns a client's violations into penalties that grow with each one, and shrink with good behaviour."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 _MOST_STRIKES: Final = 100
-"""A factor near 1 would have somebody's violations remembered for ever."""
+"""A factor close to 1 would otherwise remember violations forever."""
 
 
 @dataclass(frozen=True)
 class PenaltyRule:
-    """The n-th violation costs base · factor^(n - 1) seconds, at most the cap; each `memory` without takes one back."""
+    """The n-th violation costs base · factor^(n - 1) seconds, at most the cap; each quiet `memory` takes one back."""
 
     base_s: float
     factor: float = 2.0
@@ -34,7 +34,7 @@ class PenaltyRule:
         return min(self.cap_s, self.base_s * self.factor ** (strikes - 1))
 
     def strikes_left(self, strikes: int, quiet_s: float) -> int:
-        """After so long without a violation, counted from the end of the last penalty."""
+        """After this long without a violation, counted from the end of the last penalty."""
         return max(0, strikes - int(max(0.0, quiet_s) // self.memory_s))
 
 
@@ -44,7 +44,7 @@ class _Record(NamedTuple):
 
 
 class LocalPenalties:
-    """Two numbers a client, of `most` clients; beyond it the one that was punished longest ago is forgotten."""
+    """Two numbers per client, for `most` clients; beyond that, the one punished longest ago is forgotten."""
 
     def __init__(self, rule: PenaltyRule, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._rule = rule
@@ -56,14 +56,14 @@ class LocalPenalties:
         return len(self._records)
 
     def left_s(self, client: str) -> float:
-        """Until the client's penalty ends; 0 if there is none."""
+        """Seconds until the client's penalty ends; 0 if there is none."""
         record = self._records.get(client)
         return max(0.0, record.until_s - self._clock()) if record else 0.0
 
     def punish(self, client: str, after_s: float) -> float:
-        """Seconds until the penalty ends that starts in `after_s`, when the limit would admit again.
+        """Seconds until the penalty ends that starts in `after_s`, when the limit would admit the client again.
 
-        A violation while a penalty runs is part of the same: requests that were under way together cost one.
+        A violation during a penalty is part of it: requests that were in flight together cost one.
         """
         now_s = self._clock()
         strikes, until_s = self._records.get(client, _Record(0, now_s))

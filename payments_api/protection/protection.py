@@ -1,4 +1,4 @@
-"""Options to all parts of the protection, put together and kept running."""
+"""Builds all parts of the protection from the options, and keeps them running."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 def log_problem(name: str, detail: str) -> None:
-    """Unless whoever puts it together has somebody to tell, who then logs it, too."""
+    """The default, unless the application has somebody to tell, who then logs it too."""
     _log.warning("%s: %s", name, detail)
 
 
 class Protection:
-    """What `ProtectionMiddleware` asks; ValueError when a list can't be read."""
+    """What `ProtectionMiddleware` asks; ValueError if a list can't be read."""
 
     def __init__(
         self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = log_problem
@@ -71,7 +71,7 @@ class Protection:
         return True
 
     def is_hidden(self, scope: Scope) -> bool:
-        """A private path, asked for through the proxy; whether its header is believed doesn't matter."""
+        """A private path requested through the proxy; whether its header is believed doesn't matter."""
         if scope["path"] not in self._options.private or not self.clients.has_header(scope):
             return False
         self._metrics.hidden.inc()
@@ -98,7 +98,7 @@ class Protection:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While the application runs: lists are followed, and in the end connections to Redis are closed."""
+        """While the application runs: lists are watched; at the end, connections to Redis are closed."""
         self._watcher.start()
         try:
             yield
@@ -119,7 +119,7 @@ class Protection:
             return value
 
         def count_and_report(incident: str, detail: str) -> None:
-            # Its end is reported, too, and is no failure.
+            # Its end is reported too, but is not a failure.
             if not incident.endswith("-recovered"):
                 failures.inc()
             self._on_problem(incident, detail)
@@ -157,7 +157,7 @@ class Protection:
         return self._fallback
 
     def _shared_store(self, options: Options, local: Store) -> SharedStore:
-        # Only who asks for them needs their libraries.
+        # Their libraries are only needed if they are used.
         if options.limiter == "slowapi":
             from payments_api.protection.slowapistore import SlowapiStore
 

@@ -1,4 +1,4 @@
-"""Limits and decisions to the header fields RateLimit-Policy and RateLimit.
+"""Writes limits and decisions as the header fields RateLimit-Policy and RateLimit.
 
 Source: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4; strings and parameters as in RFC 9651.
 """
@@ -13,7 +13,7 @@ Header = tuple[bytes, bytes]
 
 
 def policy_header(endpoint: str, limit: str) -> Header:
-    """`30/min` of `balance` as `"balance";q=30;w=60`."""
+    """`30/min` of `balance` becomes `"balance";q=30;w=60`."""
     amount, _, period = limit.partition("/")
     return b"ratelimit-policy", f'"{endpoint}";q={amount};w={_SECONDS[period]}'.encode()
 

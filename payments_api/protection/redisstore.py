@@ -1,4 +1,4 @@
-"""Requests and violations counted in Redis, for all processes together."""
+"""Counts requests and violations in Redis, for all processes together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONNECTIONS: Final = 64
 _PREFIX: Final = "payments"
 _PROBE: Final = parse("1000000/second")
 _PROBE_KEY: Final = f"{_PREFIX}:probe"
-"""Apart from penalties: a trusted proxy may call a client anything."""
+"""Separate from penalties: a trusted proxy may call a client anything."""
 
 _PUNISH: Final = """
 local time = redis.call('TIME')
@@ -39,7 +39,7 @@ redis.call('HSET', KEYS[1], 'strikes', strikes, 'until', string.format('%.0f', e
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ends - now + memory * strikes))
 return ends - now
 """
-"""As `LocalPenalties.punish`, in milliseconds of the server's clock: one step, whoever else asks."""
+"""Like `LocalPenalties.punish`, in milliseconds of the server's clock: atomic, whoever else asks."""
 
 _LEFT: Final = """
 local time = redis.call('TIME')
@@ -49,10 +49,10 @@ return math.max(0, ends - (time[1] * 1000 + math.floor(time[2] / 1000)))
 
 
 class RedisStore:
-    """Raises what the client library raises; who asks bounds the time."""
+    """Raises what the client library raises; the caller limits the time."""
 
     def __init__(self, limits: Mapping[str, str], penalty: PenaltyRule | None, url: str, timeout_s: float) -> None:
-        # Without its own retries: three, with pauses that grow, are the default. Source: redis-py 7, asyncio/client.py.
+        # Without its own retries: three, with growing pauses, are the default. Source: redis-py 7, asyncio/client.py.
         options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         pool = BlockingConnectionPool.from_url(
             url, max_connections=_CONNECTIONS, timeout=timeout_s, retry=Retry(NoBackoff(), 0), **options
@@ -87,7 +87,7 @@ class RedisStore:
         return int(await self._punish(keys=[_penalty_key(client)], args=numbers)) / 1000
 
     async def probe(self) -> None:
-        """As a request would, and a violation: a server that answers but can't write, or run scripts, is not back."""
+        """Like a request, plus a violation: a server that answers but can't write, or run scripts, is not back."""
         await self._probe.hit(_PROBE, "probe")
         if self._rule is not None:
             await self._punish(keys=[_PROBE_KEY], args=[0, *[1] * 5])

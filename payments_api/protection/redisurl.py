@@ -1,4 +1,4 @@
-"""The address of a Redis server: whether redis-py can make connections of it, without connecting."""
+"""Checks without connecting whether redis-py can use the address of a Redis server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
 def checked_redis_url(text: str) -> str:
     """The same text, '' included; ValueError with a remedy that quotes nothing of it.
 
-    Raised here and not by the first request: the client library makes connections late, so that a mistyped option would
-    count as a lost Redis for ever; and its own errors quote what it takes for a port, which may be a password's half.
+    Raised here rather than by the first request: the client library connects late, so a mistyped option would count as
+    a lost Redis forever; and its own errors quote what they take for a port, which may be half of a password.
     """
     if text and not _makes_connections(text):
         raise ValueError(_REMEDY)
@@ -24,21 +24,21 @@ def checked_redis_url(text: str) -> str:
 
 
 def secrets_of_url(text: str) -> list[str]:
-    """The password as it is written and as it is sent; none where the address has none."""
+    """The password as written and as sent; empty if the address has none."""
     parts = urlsplit(text)
     asked = [value for name, value in parse_qsl(parts.query) if name == "password"]
     return [secret for written in (parts.password, *asked) if written for secret in (written, unquote(written))]
 
 
 def _makes_connections(text: str) -> bool:
-    # Only who counts in Redis needs its library.
+    # Its library is only needed to count in Redis.
     import redis
     import redis.asyncio
 
     if not re.fullmatch(r"rediss?://\S+", text, re.ASCII):
         return False
     try:
-        # A path that is no number is passed over by the library: `user:12/3@host` would be a server called user.
+        # The library ignores a path that isn't a number: `user:12/3@host` would be a server called user.
         if not _DATABASE.fullmatch(urlsplit(text).path):
             return False
         pools: list[Any] = [redis.ConnectionPool.from_url(text), redis.asyncio.ConnectionPool.from_url(text)]

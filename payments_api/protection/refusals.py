@@ -1,4 +1,4 @@
-"""Refusals as bytes that are made once: whoever is refused must not cost much."""
+"""Refusals as bytes that are prepared once: refusing a request must not cost much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to values that follow them while the program runs; a version that can't be read leaves the value before."""
+"""Values that follow their files while the program runs; a version that can't be read keeps the previous value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LARGEST_BYTES: Final = 8_388_608
 
 T = TypeVar("T")
 OnProblem = Callable[[str, str], object]
-"""An incident's name and what happened; called from the thread that watches, or from the event loop."""
+"""Gets an incident's name and what happened; called from the thread that watches, or from the event loop."""
 
 
 def read_file(path: Path) -> str:
@@ -36,18 +36,18 @@ class ReloadedFile(Generic[T]):
     """`value` is that of the last version that could be parsed."""
 
     def __init__(self, path: Path, parse: Callable[[str], T], *, name: str, on_problem: OnProblem) -> None:
-        """`name` is in the incident's; ValueError when the first version is wrong: there is nothing to go on with."""
+        """`name` is part of the incident's; ValueError if the first version is wrong: there is no previous one."""
         self.path = path
         self._incident = f"list-{name}"
         self._parse = parse
         self._on_problem = on_problem
         self._is_wrong = False
-        """The last version that was looked at."""
+        """About the last version that was checked."""
         self._seen = self._signature()
         self.value = parse(read_file(path))
 
     def check(self, *, even_if_unchanged: bool = False) -> None:
-        """Read it again if it is another than before; each wrong version is reported once."""
+        """Read it again if it has changed; each wrong version is reported once."""
         signature = self._signature()
         if signature == self._seen and not even_if_unchanged:
             return
@@ -59,7 +59,7 @@ class ReloadedFile(Generic[T]):
                 f"{self._incident}-not-reloaded", f"{self.path}: the previous version stays in force: {error}"
             )
             return
-        # Somebody wrote while we read: half a list is not taken for a list, the next look tells.
+        # Somebody wrote while we read: half a list must not pass for a whole one, the next check will tell.
         if self._signature() == signature:
             self._seen, self.value = signature, value
             if self._is_wrong:
@@ -75,7 +75,7 @@ class ReloadedFile(Generic[T]):
 
 
 class Watcher:
-    """Looks at files once a second in a thread of its own, so that a long list never holds a request up."""
+    """Checks files once a second in its own thread, so that a long list never delays a request."""
 
     def __init__(self, files: Sequence[ReloadedFile[Any]], *, poll_s: float = _POLL_S) -> None:
         self._files = files

@@ -1,4 +1,4 @@
-"""Requests counted by slowapi, in a way that goes round its traps."""
+"""Counts requests with slowapi, in a way that avoids its traps."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PROBE: Final = parse("1000000/second")
 
 
 class SlowapiStore:
-    """slowapi's limiter, decorators and fallback; only the place from which it is asked is another: ahead of routing.
+    """slowapi's limiter, decorators and fallback; only called from a different place: ahead of routing.
 
-    slowapi 0.1.10's own places don't hold: its middleware finds no route of an included router (FastAPI 0.137 and
-    later), and its decorators are reached only after the body was validated, so that garbage is free. Here a function
-    per endpoint is decorated, and called by the middleware of this package. Of slowapi's options:
+    slowapi 0.1.10's own places don't work: its middleware finds no route of an included router (FastAPI 0.137 and
+    later), and its decorators only run after the body was validated, so malformed requests are free. Here one function
+    per endpoint is decorated, and called by this package's middleware. Of slowapi's options:
 
     - `shared_limit` with the endpoint as scope, for `key_style="url"` (the default) has a bucket per path;
     - `strategy="moving-window"`, for the default fixed one admits 2N - 1 around its edge;
@@ -83,11 +83,11 @@ class SlowapiStore:
         return await self._penalties.punish(client, after_s)
 
     async def probe(self) -> None:
-        """As a request would: a server that answers but can't write has not come back."""
+        """Like a request: a server that answers but can't write is not back."""
         await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
 
     async def aclose(self) -> None:
-        """Connections are closed; what is under way in a thread ends with its socket's timeout."""
+        """Connections are closed; a call still running in a thread ends with its socket's timeout."""
         if self._is_remote:
             storage: Any = self._limiter.limiter.storage
             storage.storage.connection_pool.disconnect()
@@ -96,10 +96,10 @@ class SlowapiStore:
         return {name: str(limit) for name, limit in self._limits.items()}
 
     def _counter(self, endpoint: str, limit: str) -> Callable[[Request], None]:
-        def count(request: Request) -> None:  # slowapi finds the request by this name
-            """Nothing but a place for the decorator."""
+        def count(request: Request) -> None:  # slowapi finds the request by this name.
+            """Only a target for the decorator."""
 
-        # It tells functions apart by module and name: two of one name would share their limits.
+        # It identifies functions by module and name: two with the same name would share their limits.
         count.__name__ = f"count_{endpoint}"
         decorated: Callable[[Request], None] = self._limiter.shared_limit(limit, scope=endpoint)(count)
         return decorated
@@ -121,6 +121,6 @@ class SlowapiStore:
 
 
 def _client_of(request: Request) -> str:
-    """Whom `Clients` made out; slowapi's own `get_remote_address` is the peer, a proxy included."""
+    """The client that `Clients` determined; slowapi's own `get_remote_address` is the peer, even a proxy."""
     assert request.client is not None  # noqa: S101 - put there above
     return request.client.host

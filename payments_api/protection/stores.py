@@ -1,4 +1,4 @@
-"""Where requests and violations are counted: what a store answers, and the one in this process's memory."""
+"""Where requests and violations are counted: a store's interface, and the one in this process's memory."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _PERIODS: Final = {"s": "second", "min": "minute", "h": "hour"}
 
 
 class Standing(NamedTuple):
-    """A client's at one limit."""
+    """A client's standing at one limit."""
 
     is_admitted: bool
     remaining: int
     reset_s: float
-    """Until more quota is there; for one that was refused: until it would be admitted."""
+    """Seconds until more quota is available; for a refused client: until it would be admitted."""
 
 
 class Store(Protocol):
     async def take(self, endpoint: str, client: str) -> Standing:
-        """Count a request, if it is within the limit."""
+        """Count a request if it is within the limit."""
 
     async def look(self, endpoint: str, client: str) -> Standing:
-        """Without counting one: whether the next would be admitted."""
+        """Without counting one: whether the next one would be admitted."""
 
     async def penalty_left_s(self, client: str) -> float: ...
 
     async def punish(self, client: str, after_s: float) -> float:
-        """Note a violation; seconds until its penalty ends, which starts in `after_s`."""
+        """Note a violation; returns seconds until its penalty, which starts in `after_s`, ends."""
 
 
 def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
-    """`60/min` of an endpoint to what the library calls it."""
+    """Converts an endpoint's `60/min` to the library's type."""
     parts = {endpoint: text.partition("/") for endpoint, text in limits.items()}
     return {endpoint: parse(f"{amount}/{_PERIODS[period]}") for endpoint, (amount, _, period) in parts.items()}
 
 
 def until_s(reset_time_s: float, now_s: float, limit: RateLimitItem) -> float:
-    """From now to a reset; at most a window, or a clock on the wall that is set back would lock clients out."""
+    """Seconds from now to a reset; at most a window, because a wall clock that is set back would lock clients out."""
     return min(max(0.0, reset_time_s - now_s), float(limit.get_expiry()))
 
 
@@ -55,7 +55,7 @@ class Windows:
     """Moving windows in a storage of `limits.aio`: exactly N in any window, where a fixed one admits up to 2N - 1."""
 
     def __init__(self, limits: Mapping[str, str], storage: Storage, clock: Callable[[], float]) -> None:
-        """`clock` is the storage's: that on the wall for the library's remote ones."""
+        """`clock` is the storage's: the wall clock for the library's remote ones."""
         self._limits = parsed_limits(limits)
         self._limiter = MovingWindowRateLimiter(storage)
         self._clock = clock
