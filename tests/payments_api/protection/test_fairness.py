@@ -212,6 +212,21 @@ def test_what_waits_is_served_when_the_server_stops():
         assert not server.thread.is_alive()
 
 
+def test_a_body_of_which_a_part_waits_is_read_to_its_end_when_the_server_stops():
+    """The request has begun to come, and uvicorn lets those end."""
+    share = FairShare()
+    with serving_fairly(share) as server, connections(server, [FLOODER]) as (connection,):
+        [protocol] = [held for held in server.protocols() if held.client and held.client[0] == FLOODER]
+        share.per_pass = 0
+        connection.sendall(b"POST /body HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\n\r\nhal")
+        server.until(lambda: protocol._held)
+        server.stop()
+        server.until(lambda: not protocol._held)
+        share.per_pass = 1
+        connection.sendall(b"ves")
+        assert answer(connection) == hashlib.sha256(b"halves").hexdigest().encode()
+
+
 def test_a_websocket_that_waited_is_read_on():
     """Its handshake is longer than a piece, and uvicorn gives the connection to another protocol."""
     share = FairShare()
