@@ -16,7 +16,7 @@ from payments_api.protection.fairness import FairProtocol, FairShare, fair
 
 FLOODER = "127.66.0.1"
 NEIGHBOUR = "127.66.0.2"
-_LONGEST_S = 10
+_LONGEST_S = 5
 
 
 class FairServer:
@@ -27,6 +27,8 @@ class FairServer:
         self.note: Callable[[], Any] = lambda: None
         self.noted: list[Any] = []
         """What `note` returned at each of these moments."""
+        self.errors: list[Any] = []
+        """What nobody in the event loop caught."""
         self._entered, self._goes_on = threading.Event(), threading.Event()
         config = uvicorn.Config(
             self._app,
@@ -90,6 +92,7 @@ class FairServer:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(lambda _, what: self.errors.append(what))
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
@@ -129,6 +132,7 @@ def serving_fairly(share: FairShare, *, loop: str = "uvloop") -> Iterator[FairSe
         server.thread.join(_LONGEST_S)
         server._listener.close()
         assert not server.thread.is_alive()
+        assert server.errors == []
 
 
 def ask(connection: socket.socket, *paths: str) -> None:

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import struct
+from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -73,8 +74,19 @@ def test_a_trusted_proxy_does_not_take_turns():
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_pipelined_requests_take_turns_one_by_one(loop):
     """They come in one chunk, and each starts when the one before it was answered."""
-    with serving_fairly(FairShare(), loop=loop) as server:
-        assert place_of_neighbour(server, *(f"/{number}" for number in range(20))) <= AHEAD
+    share = FairShare()
+    with serving_fairly(share, loop=loop) as server:
+        server.note = lambda: share._pass_number
+        server.noted.clear()
+        paths = [f"/{number}" for number in range(20)]
+        assert place_of_neighbour(server, *paths) <= AHEAD
+        passes = [
+            number
+            for number, (_, path) in zip(server.noted[-len(server.served) :], server.served, strict=True)
+            if path in paths
+        ]
+    assert len(passes) == CONNECTIONS * len(paths)
+    assert max(Counter(passes).values()) == PER_PASS
 
 
 def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
@@ -89,7 +101,7 @@ def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
             server.noted.clear()
             server.note = lambda: len(flood.pipeline)
         assert answer(neighbour) == b"/neighbour"
-        parsed = server.noted[server.served.index((NEIGHBOUR, "/neighbour")) - 1]
+        parsed = server.noted[server.served.index((NEIGHBOUR, "/neighbour"))]
         assert parsed < AHEAD * PIECE_BYTES / request_bytes
         assert [answer(flooder).decode() for _ in paths] == paths
 
@@ -133,15 +145,20 @@ def test_keep_alive_does_not_close_a_connection_whose_request_waits():
         assert connection.recv(1) == b""
 
 
-def test_a_request_of_a_connection_that_is_closed_reaches_nobody():
-    """And the next of the same client is not kept from its turn."""
+@pytest.mark.parametrize("left_to_write", [0, 20_000_000])
+def test_a_request_of_a_connection_that_is_closed_reaches_nobody(left_to_write):
+    """Nor while answers are still on their way; the next of the same client is not kept from its turn."""
+
+    def close(transport):
+        transport.write(bytes(left_to_write))
+        transport.close()
+
     with waiting() as (server, connection, protocol), server.connect() as other:
-        server.in_loop(protocol.transport.abort)
+        server.in_loop(lambda: close(protocol.transport))
         server.share.per_pass = 1
         ask(other, "/other")
         assert answer(other) == b"/other"
-        with suppress(ConnectionResetError):
-            assert connection.recv(1) == b""
+        assert sum(map(len, iter(lambda: connection.recv(1_000_000), b""))) == left_to_write
         assert server.served == [(FLOODER, "/other")]
 
 
@@ -235,6 +252,22 @@ def test_a_websocket_that_waited_is_read_on():
         with connect(f"ws://127.0.0.1:{server.port}", additional_headers=header) as websocket:
             websocket.send("hello")
             assert websocket.recv(10) == "hello"
+
+
+def test_what_follows_a_handshake_in_its_chunk_is_no_request():
+    """uvicorn drops it, in pieces as in one."""
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nhost: t\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with serving_fairly(FairShare()) as server, server.connect() as connection:
+        connection.sendall(handshake + b"x" * 6000)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += connection.recv(1)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        connection.sendall(b"\x81\x85\0\0\0\0hello")
+        assert connection.recv(7, socket.MSG_WAITALL) == b"\x81\x05hello"
 
 
 def test_clients_are_forgotten_with_their_last_connection():
