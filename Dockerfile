@@ -1,4 +1,4 @@
-# One stage a role, each with only what it needs: target, worker, master.
+# One stage a role, each with only what it needs: target (fly: the same, on a volume), worker, master.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
@@ -22,8 +22,17 @@ RUN pip install --no-cache-dir --constraint requirements.lock --requirement requ
 FROM base AS target
 COPY --from=build-target /opt/venv /opt/venv
 COPY payments_api payments_api
+COPY deploy/outlive.py deploy/outlive.py
+# Its commands work in any directory: shells on Fly don't begin in this one.
+ENV PYTHONPATH=/app
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "payments_api"]
+
+# As root only until the volume belongs to the API's user.
+FROM target AS fly
+COPY deploy/fly/start.py deploy/fly/start.py
+USER root
+ENTRYPOINT ["python", "/app/deploy/fly/start.py"]
 
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv

@@ -19,11 +19,12 @@ from payments_api.app import make_app
 from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
 from payments_api.ledgerfile import UnusableDatabaseError, create_database
+from payments_api.protection.fairness import FairShare, fair
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from fastapi import FastAPI
 
 _KEEP_ALIVE_S: Final = 75
 """Longer than any user's pace: uvicorn's 5 s would close connections that a load test means to keep."""
@@ -103,9 +104,11 @@ def _temporary_directory(settings: Settings, *, is_worker: bool) -> AbstractCont
     return tempfile.TemporaryDirectory(prefix="loadproof-target-")
 
 
-def _serve(app: ASGIApp, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:
+def _serve(app: FastAPI, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:
+    share = FairShare(app.state.protection.clients.peer_key, on_waited=app.state.metrics.protection.deferred)
     config = uvicorn.Config(
         app,
+        http=fair(share),
         log_level="warning",
         access_log=False,
         proxy_headers=False,

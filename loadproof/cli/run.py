@@ -52,6 +52,9 @@ def run(
         str | None, typer.Option(metavar="HOST:PORT", help="Wait for workers from other machines at this address.")
     ] = None,
     wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for workers.", min=1)] = 60,
+    target_wait: Annotated[
+        int, typer.Option(metavar="SECONDS", help="How long to wait for your own target to answer.", min=0)
+    ] = 0,
     ui_port: Annotated[
         int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
     ] = None,
@@ -81,7 +84,7 @@ def run(
                 probe(target_file, assignment.scenario)
             raise typer.Exit(look(assignment))
         try:
-            run_directory, ended = run_into(out, assignment, stop_signal)
+            run_directory, ended = run_into(out, assignment, stop_signal, target_wait_s=target_wait)
             code = judging.judge_and_tell(run_directory, before, console, policy, ended=ended)
         except LoadproofError as error:
             policy.tell_trouble(assignment.scenario.name, error)

@@ -12,7 +12,7 @@ from rich.text import Text
 from loadproof.cli import judging
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.options import console
-from loadproof.errors import ExitCode, Problem, escaped
+from loadproof.errors import ExitCode, Problem, TargetError, escaped
 from loadproof.generator.look import SENT_NOTHING
 from loadproof.outcome import Outcome
 from loadproof.run import runner
@@ -20,7 +20,7 @@ from loadproof.run.dryrun import dry_run
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
-from loadproof.run.probe import probe
+from loadproof.run.probe import probe_within
 from loadproof.run.progress import Progress
 from loadproof.rundir.files import INTERVALS, create_run_directory
 from loadproof.units import format_duration
@@ -35,14 +35,17 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import TargetFile
 
 
-def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tuple[Path, Manifest]:
+def run_into(
+    out: Path, assignment: Assignment, stop_signal: StopSignal, *, target_wait_s: float = 0
+) -> tuple[Path, Manifest]:
     """Run one scenario into a new run directory below `out` once your own target, if any, answers.
 
     Returns how it ended.
     """
     scenario = assignment.scenario
     if assignment.target is not None:
-        tell_closing(assignment.target, scenario, keeps=probe(assignment.target, scenario))
+        keeps = _keeps_connections(assignment.target, scenario, stop_signal, target_wait_s)
+        tell_closing(assignment.target, scenario, keeps=keeps)
     tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
     progress = Progress(
@@ -62,6 +65,16 @@ def run_into(out: Path, assignment: Assignment, stop_signal: StopSignal) -> tupl
         has_measured = (run_directory / INTERVALS).exists()
         raise out_of_memory(error, run_directory, has_measured=has_measured) from None
     return run_directory, ended
+
+
+def _keeps_connections(target: TargetFile, scenario: Scenario, stop_signal: StopSignal, wait_s: float) -> bool:
+    """Whether the target does, once it answers; what ended the wait is in the exit code of the error."""
+    try:
+        return probe_within(wait_s, target, scenario, stop_requested=stop_signal.__bool__)
+    except TargetError as error:
+        if wait_s and stop_signal:
+            error.exit_code = stop_signal.exit_code
+        raise
 
 
 def _load_judge() -> None:

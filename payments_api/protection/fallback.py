@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from payments_api.protection.reloading import OnProblem
 
 _PROBE_EVERY_S: Final = 0.5
+_START_TIMEOUT_S: Final = 2.0
+"""For the first connection, of a process that is busy with starting."""
 _CALM_S: Final = 10.0
 """Without a failure, before it counts as well again; otherwise a Redis that flaps would cause an alert per second."""
 
@@ -64,6 +66,14 @@ class FallbackStore:
     @property
     def is_shared(self) -> bool:
         return self._probing is None
+
+    async def try_out(self) -> None:
+        """At the start: what is not there is told at once, and not by the first request."""
+        try:
+            async with asyncio.timeout(max(self._timeout_s, _START_TIMEOUT_S)):
+                await self._shared.probe()
+        except Exception as error:  # noqa: BLE001 - whatever it is, local limits hold
+            self._lose(error)
 
     async def take(self, endpoint: str, client: str) -> Standing:
         return await self._ask(lambda store: store.take(endpoint, client))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import REGISTRY, Counter, Gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from prometheus_client import CollectorRegistry
 
@@ -30,6 +30,12 @@ class ProtectionMetrics:
         self._limit = self._refusals.labels("limit")
         self._penalty = self._refusals.labels("penalty")
         self.allowed = Counter("protection_allowed", "Requests that the allow list let through.", registry=registry)
+        self._deferred = Counter(
+            "protection_deferred",
+            "Chunks and pipelined requests that waited because their client had had its share of the event loop.",
+            registry=registry,
+        )
+        self.deferred: Callable[[int], None] = self._deferred.inc
         self._store = Gauge(
             "limiter_store",
             "Processes that count there; each one that counts locally applies its own limits.",

@@ -98,9 +98,11 @@ class Protection:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While the application runs: lists are watched; at the end, connections to Redis are closed."""
+        """While the application runs: Redis is tried and lists are watched; at the end, connections are closed."""
         self._watcher.start()
         try:
+            if self._fallback is not None:
+                await self._fallback.try_out()
             yield
         finally:
             self._watcher.stop()

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,18 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.errors import ExitCode
 from loadproof.run.secret import shared_secret
 from loadproof.rundir import files
 from tests.commands import ROOT, only_run, verdict_of, word_of, words_of
+from tests.containers import IMAGE, docker, need_engine
 
-IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
 UID = 12_345
 
 
 def compose_command() -> list[str] | None:
-    """Compose v2, or docker-compose; None where no engine answers."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        return None
-    if not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+    """Compose v2, or docker-compose."""
+    if not docker("compose", "version").returncode:
         return ["docker", "compose"]
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
@@ -40,14 +37,11 @@ def compose_command() -> list[str] | None:
 @pytest.fixture(scope="module")
 def compose():
     """Runs compose on this repository's files, with the override for engines that have no bridge network."""
+    need_engine()
     command = compose_command()
     if command is None:
-        pytest.skip("no Docker engine with compose answers on this machine")
-    if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
-        pytest.skip(f"the base image {IMAGE} is not on this machine (PYTHON_IMAGE names another)")
-    has_bridge = not subprocess.run(
-        ["docker", "network", "inspect", "bridge"], capture_output=True, check=False
-    ).returncode
+        pytest.skip("no compose on this machine")
+    has_bridge = not docker("network", "inspect", "bridge").returncode
     files = ["-f", "docker-compose.yml", *([] if has_bridge else ["-f", "deploy/compose.host.yaml"])]
     project = [*command, *files, "-p", "loadproof-test"]
 
@@ -105,11 +99,14 @@ def test_a_target_that_fails_ends_the_run_with_another_code_than_zero(compose, t
 
 
 @pytest.mark.process
-def test_an_unhealthy_target_ends_the_run_with_its_reason(compose, tmp_path):
-    """The master never starts, and there is no zero."""
+def test_a_target_that_never_starts_ends_the_run_with_its_reason(compose, tmp_path):
+    """In bounded time, with the master's own code, whether the target has ended before the master begins or not."""
+    start_s = time.monotonic()
     done = up(compose, tmp_path / "reports", FAULTS="nonsense")
-    # Compose's own code for a dependency that did not become healthy: there is no container whose code it could be.
-    assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    assert time.monotonic() - start_s < 120
+    assert done.returncode == ExitCode.NOTHING_MEASURED, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "FAULTS: got 'nonsense'" in done.stdout
+    assert "no HTTP answer to GET /health: " in done.stdout
     assert list((tmp_path / "reports").iterdir()) == []
 
 
@@ -190,6 +187,26 @@ def test_the_secret_is_made_once_and_its_maker_stays(tmp_path, monkeypatch):
     monkeypatch.delenv("LOADPROOF_SECRET", raising=False)
     monkeypatch.setenv("LOADPROOF_SECRET_FILE", str(file))
     assert shared_secret("worker") == first.strip()
+
+
+@pytest.mark.process
+def test_what_runs_in_the_targets_container_is_outlived_until_it_is_stopped():
+    """By a process that passes a stop on, and ends with the same code."""
+
+    def outliving(script: str) -> tuple[int, str]:
+        command = [sys.executable, "deploy/outlive.py", sys.executable, "-c", script]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as outlasting:
+            first = outlasting.stderr.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                outlasting.wait(0.3)
+            outlasting.terminate()
+            return outlasting.wait(10), first
+
+    code, line = outliving("raise SystemExit(7)")
+    assert code == 7
+    assert line.endswith("has ended with 7; its container stays until it is stopped\n")
+    waiting = "import signal, sys; print('up', file=sys.stderr, flush=True); signal.pause()"
+    assert outliving(waiting) == (ExitCode.TERMINATED, "up\n")
 
 
 def test_images_install_only_what_the_project_names():

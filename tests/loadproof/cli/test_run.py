@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+
 import pytest
 
-from tests.commands import scenario_file
+from loadproof.errors import ExitCode
+from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 from tests.servers import answering, serving
 
@@ -52,6 +57,48 @@ def test_a_target_that_is_down_is_one_line():
         "http://127.0.0.1:1: no HTTP answer to GET /health: Connection refused; "
         "start the target, or correct its address\n"
     )
+
+
+def test_a_target_that_stays_down_is_waited_for_no_longer_than_asked_for():
+    """And is one line, however often it was asked."""
+    asked: list[int] = []
+    with serving(lambda _, number: asked.append(number)) as url:
+        text = refused("run", "scenarios/smoke.yaml", "--target-wait", 1, TARGET_URL=url)
+    assert 2 <= len(asked) < 10
+    assert text.count("\n") == 1
+    assert "no HTTP answer to GET /health: " in text
+
+
+def test_a_target_that_is_late_is_waited_for(tmp_path):
+    """Up to its first answer; what is wrong then is the place for reports."""
+    (tmp_path / "reports").write_text("")
+
+    def late(connection: socket.socket, number: int) -> None:
+        if number >= 2:
+            answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", then_close=False)(connection, number)
+
+    with serving(late) as url:
+        asked_for = (scenario_file(tmp_path), "--out", tmp_path / "reports", "--target-wait", 30)
+        text = refused("run", *asked_for, TARGET_URL=url)
+    assert "reports: can't be written: " in text
+
+
+def test_a_wait_for_the_target_that_is_stopped_has_the_code_of_its_signal(tmp_path):
+    """With the reason for waiting, and no run directory."""
+
+    asked: list[int] = []
+
+    def stopping(_: socket.socket, number: int) -> None:
+        asked.append(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with serving(stopping) as url:
+        asked_for = (scenario_file(tmp_path), "--out", tmp_path / "reports", "--target-wait", 5)
+        done = in_process("run", *asked_for, TARGET_URL=url)
+    assert done.returncode == ExitCode.TERMINATED
+    assert asked == [0]
+    assert "no HTTP answer to GET /health" in done.stderr
+    assert not (tmp_path / "reports").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -148,6 +149,49 @@ def test_a_server_that_is_named_makes_the_package_unnecessary(tmp_path, monkeypa
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
     assert list(sharedredis.redis_problems(load_scenario(scenario_file(tmp_path, settings=WANTED)), "here")) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:hunter2@127.0.0.1:1/0", "redis://127.0.0.1:1: Connection refused"),
+        ("rediss://user:hunter2@[::1]:1", "rediss://[::1]:1: "),
+        ("redis://:hunter2@no-such-host.invalid", "redis://no-such-host.invalid:6379: "),
+    ],
+)
+def test_a_server_that_cannot_be_reached_ends_the_run_before_any_load(tmp_path, monkeypatch, url, said):
+    """Local limits would be measured in place of shared ones; no password is printed."""
+    scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
+    monkeypatch.setenv("REDIS_URL", url)
+    with (
+        pytest.raises(TargetError, match=rf"^REDIS_URL: can't connect to {re.escape(said)}") as refusal,
+        sharedredis.shared_redis(scenario, cores=set(), log=tmp_path / "log", stop_requested=lambda: False),
+    ):
+        pass
+    assert str(refusal.value).endswith("; start it or unset REDIS_URL")
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://user:12/3@host/0", "redis://user:12?3@host", "redis://user:12#3@host", "redis://:pass/word@host"]
+)
+def test_what_may_be_half_a_password_is_asked_for_at_no_server(tmp_path, monkeypatch, url):
+    """The target says what is wrong with it."""
+    scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
+    monkeypatch.setenv("REDIS_URL", url)
+    monkeypatch.setattr("socket.create_connection", lambda *_: pytest.fail("it was asked for"))
+    with sharedredis.shared_redis(scenario, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
+        assert found.url == url
+
+
+@pytest.mark.process
+def test_run_refuses_an_unreachable_redis(tmp_path):
+    """In one line, with exit code 2, and without a target or load."""
+    file = scenario_file(tmp_path, settings=WANTED, expect_throttling=True)
+    text = refused("run", file, "--out", tmp_path / "out", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert "REDIS_URL: can't connect to redis://127.0.0.1:1: Connection refused; start it or unset REDIS_URL" in text
+    assert "hunter2" not in text
 
 
 def test_check_starts_nothing(tmp_path, monkeypatch):

@@ -43,14 +43,18 @@ def test_on_fly_the_database_is_on_the_volume_and_its_backups_are_not():
 
 def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
     """As fly.toml, and the README's commands, have them."""
-    dockerfile = (ROOT / "deploy/fly" / FLY["build"]["dockerfile"]).resolve()
-    stage = re.search(
-        rf"^FROM base AS {FLY['build']['build-target']}\n(.*?)\n\n", dockerfile.read_text(), re.DOTALL | re.MULTILINE
-    )
-    assert 'ENTRYPOINT ["python", "-m", "payments_api"]' in stage[1]
-    user = re.search(r"USER (\S+)", stage[1])[1]
+    dockerfile = (ROOT / "deploy/fly" / FLY["build"]["dockerfile"]).resolve().read_text()
+
+    def stage(name: str) -> str:
+        return re.search(rf"^FROM (?:base|target) AS {name}\n(.*?)\n\n", dockerfile, re.DOTALL | re.MULTILINE)[1]
+
+    assert FLY["build"]["build-target"] == "fly"
+    assert 'ENTRYPOINT ["python", "/app/deploy/fly/start.py"]' in stage("fly")
+    user = re.search(r"USER (\d+):\1\n", stage("target"))[1]
+    start = (ROOT / "deploy/fly/start.py").read_text(encoding="utf-8")
+    assert re.search(r"USER = (\S+)", start)[1].replace("_", "") == user
     readme = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
-    assert f"chown {user} /data" in readme
+    assert f"to user {user}" in readme
     assert set(re.findall(r"python -m payments_api (\w+)", readme)) == {"backup", "restore", "verify"}
 
 

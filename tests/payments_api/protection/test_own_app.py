@@ -31,6 +31,7 @@ def test_the_example_protects_an_app_of_ones_own(tmp_path):
     Path(tmp_path / "own.py").write_text(EXAMPLE)
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "own:app", "--port", str(port), "--no-proxy-headers"]
+    command += ["--http", "payments_api.protection.fairness:FairProtocol"]
     command += ["--log-level", "warning", "--app-dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT) as server:
         try:

@@ -311,13 +311,15 @@ def test_slowapi_counts_in_redis_again_when_it_is_back(server):
 
 
 def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
-    """Local limits from the first request on."""
+    """Local limits from the first request on, and an incident before it."""
     with (
         running_target(LIMITER="redis", REDIS_URL="redis://127.0.0.1:9/0", LIMIT_HEALTH="3/min") as target,
         session_from("127.2.1.1") as session,
     ):
+        incidents = target.metric("alert_incidents_total", 'incident="redis-lost"')
         answers = [session.get(f"{target.url}/health", timeout=5).status_code for _ in range(5)]
         page = requests.get(f"{target.url}/metrics", timeout=5).text
+    assert incidents == 1
     assert answers == [200] * 3 + [429] * 2
     assert 'limiter_store{store="local"} 1.0' in page
     assert 'limiter_store{store="redis"} 0.0' in page

@@ -1,0 +1,221 @@
+"""A fair share of the event loop for each client address: what comes beyond it waits its turn, in order.
+
+A pass of the event loop handles all connections that are readable, so a client with 64 of them makes everybody wait for
+64 of its requests. Here it is handed a few in a pass; a pass is as long as there are clients, whatever they open.
+
+This file is the only one that uses uvicorn's insides: `HttpToolsProtocol` with its `client`, `flow`, `loop`, `pipeline`
+and `transport`, and the methods that are overridden below.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final
+from weakref import WeakValueDictionary
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from payments_api.protection.client import Clients
+
+if TYPE_CHECKING:
+    import asyncio
+
+PER_PASS: Final = 4
+"""Chunks of one client that are handed over in a pass: fewer cost throughput, more cost its neighbours time."""
+PIECE_BYTES: Final = 4096
+"""Longer chunks are cut: one read may bring thousands of pipelined requests, which are parsed in one go."""
+
+KeyOf = Callable[[str], str | None]
+_BY_ADDRESS: Final[KeyOf] = Clients().peer_key
+
+
+class _Peer:
+    """The connections of one client, and what of them waits."""
+
+    __slots__ = ("__weakref__", "handed", "pass_number", "waiting")
+
+    def __init__(self) -> None:
+        self.handed = 0
+        """In the pass `pass_number`."""
+        self.pass_number = 0
+        self.waiting: deque[Callable[[], None]] = deque()
+
+
+class FairShare:
+    """Whose turn it is in one event loop: `per_pass` chunks a client and pass, the others in the order they came.
+
+    `key_of` makes a client of a peer's address, and None of one that is exempt. `on_waited` is told how many chunks and
+    pipelined requests had to wait, once a pass.
+    """
+
+    def __init__(
+        self,
+        key_of: KeyOf = _BY_ADDRESS,
+        *,
+        per_pass: int = PER_PASS,
+        on_waited: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._key_of = key_of
+        self.per_pass = per_pass
+        self._on_waited = on_waited
+        self._waited = 0
+        self._pass_number = 1
+        self._is_next_pass_due = False
+        self._peers: WeakValueDictionary[str, _Peer] = WeakValueDictionary()
+        """As long as one of its connections is open."""
+        self._busy: dict[_Peer, None] = {}
+
+    def peer(self, host: str) -> _Peer | None:
+        """Who is to take turns; None when it need not."""
+        key = self._key_of(host)
+        if key is None:
+            return None
+        peer = self._peers.get(key)
+        if peer is None:
+            peer = self._peers[key] = _Peer()
+        return peer
+
+    def takes(self, peer: _Peer, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is still the client's turn in this pass; if not, what it has goes to `wait`."""
+        if not self._is_next_pass_due:
+            self._expect_next_pass(loop)
+        if peer.pass_number != self._pass_number:
+            peer.pass_number = self._pass_number
+            peer.handed = 0
+        if peer.handed >= self.per_pass:
+            self._waited += 1
+            return False
+        peer.handed += 1
+        return True
+
+    def wait(self, peer: _Peer, hand_over: Callable[[], None]) -> None:
+        """Call it when it is the client's turn again; what came before goes first."""
+        peer.waiting.append(hand_over)
+        self._busy[peer] = None
+
+    def _expect_next_pass(self, loop: asyncio.AbstractEventLoop) -> None:
+        # What is called soon runs in the next pass, before that pass reads from any connection.
+        self._is_next_pass_due = True
+        loop.call_soon(self._next_pass, loop)
+
+    def _next_pass(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pass_number += 1
+        self._is_next_pass_due = False
+        if self._busy:
+            # First of all: whatever is raised below, nobody waits forever.
+            self._expect_next_pass(loop)
+        for peer in list(self._busy):
+            peer.pass_number, peer.handed = self._pass_number, 0
+            while peer.waiting and peer.handed < self.per_pass:
+                peer.handed += 1
+                peer.waiting.popleft()()
+            if not peer.waiting:
+                del self._busy[peer]
+        if self._waited:
+            self._on_waited(self._waited)
+            self._waited = 0
+
+
+class _HoldingFlow(FlowControl):
+    """Reading goes on when neither uvicorn nor a chunk that waits keeps it paused."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._is_held = False
+        self._is_paused_by_uvicorn = False
+
+    def pause_reading(self) -> None:
+        self._is_paused_by_uvicorn = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_paused_by_uvicorn = False
+        if not self._is_held:
+            super().resume_reading()
+
+    def hold(self) -> None:
+        self._is_held = True
+        super().pause_reading()
+
+    def release(self) -> None:
+        self._is_held = False
+        if not self._is_paused_by_uvicorn:
+            super().resume_reading()
+
+
+class FairProtocol(HttpToolsProtocol):
+    """uvicorn's, for `--http payments_api.protection.fairness:FairProtocol`; one event loop a process.
+
+    A connection of which a chunk waits is not read, so that one chunk is the most it keeps here.
+    """
+
+    share: ClassVar[FairShare] = FairShare()
+    flow: _HoldingFlow
+    _peer: _Peer | None = None
+    _held: bytes | memoryview = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _HoldingFlow(transport)
+        if self.client is not None:
+            self._peer = self.share.peer(self.client[0])
+
+    def data_received(self, data: bytes) -> None:
+        if self._peer is None:
+            super().data_received(data)
+        elif not self.share.takes(self._peer, self.loop):
+            self._hold(data, self._peer)
+        else:
+            self._hand_first_piece(data, self._peer)
+
+    def on_response_complete(self) -> None:
+        if self.pipeline and self._peer is not None and not self.share.takes(self._peer, self.loop):
+            self.share.wait(self._peer, super().on_response_complete)
+        else:
+            super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # What waits is a request, though the parser has not seen it.
+        if not self._held:
+            super().timeout_keep_alive_handler()
+
+    def shutdown(self) -> None:
+        """Serve what waits, as it would have been had it been handed over at once; no more is read then."""
+        if self._held and not self.transport.is_closing():
+            held, self._held = self._held, b""
+            super().data_received(bytes(held))
+            self.flow.release()
+        super().shutdown()
+
+    def _hold(self, data: bytes | memoryview, peer: _Peer) -> None:
+        self._held = data
+        self.flow.hold()
+        self.share.wait(peer, self._hand_over)
+
+    def _hand_first_piece(self, data: bytes | memoryview, peer: _Peer) -> None:
+        if len(data) > PIECE_BYTES:
+            # A view, or each piece would copy all that follow.
+            self._hold(memoryview(data)[PIECE_BYTES:], peer)
+            data = data[:PIECE_BYTES]
+        super().data_received(data if isinstance(data, bytes) else bytes(data))
+
+    def _hand_over(self) -> None:
+        held, self._held = self._held, b""
+        if not held or self._peer is None or self.transport.is_closing():
+            return
+        if self.transport.get_protocol() is self:
+            self._hand_first_piece(held, self._peer)
+        if not self._held:
+            # After the request has begun, as if it had just been read: a client that has said all is still answered.
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.release()
+
+
+def fair(share: FairShare) -> type[FairProtocol]:
+    """For `uvicorn.Config(http=…)`."""
+    return type("FairProtocol", (FairProtocol,), {"share": share})
