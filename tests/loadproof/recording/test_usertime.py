@@ -53,7 +53,7 @@ def test_turns_that_were_not_taken_add_up_to_the_time_by_the_pace(waits):
     """But for phases of bursts, where turns don't come by the pace."""
     time = UserTime(SPANS)
     for from_s, until_s in waits:
-        time.kept_waiting("shop", MISSED, from_s, until_s, every_s=0.4)
+        time.kept_waiting(["shop"], MISSED, from_s, until_s, every_s=0.4)
     paced = [span for span in SPANS if not span.bursts_s]
     truth_s = sum(
         max(0.0, min(until_s, span.end_s) - max(from_s, span.start_s)) for from_s, until_s in waits for span in paced
@@ -71,8 +71,8 @@ def test_a_turn_that_was_too_long_is_first_missed_and_then_late(turns, again):
     """Added up beside others of its second or one by one, the sums are the same."""
     time, plain = UserTime(SPANS), UserTime(SPANS)
     for (from_s, own_s, until_s), endpoint in turns * again:
-        time.overran(endpoint, from_s, own_s, until_s, 0.4)
-        plain.kept_waiting(endpoint, MISSED, from_s, own_s, every_s=0.4)
+        time.overran(endpoint, [endpoint], from_s, own_s, until_s, 0.4)
+        plain.kept_waiting([endpoint], MISSED, from_s, own_s, every_s=0.4)
         plain.late(endpoint, own_s, until_s)
     time._end_overruns()
     assert {key: amount for key, amount in time._amounts.items() if amount} == pytest.approx(
@@ -83,7 +83,7 @@ def test_a_turn_that_was_too_long_is_first_missed_and_then_late(turns, again):
 def test_what_was_lost_stands_in_its_own_second_and_phase():
     """Late time likewise."""
     time = UserTime(SPANS)
-    time.kept_waiting("shop", BACKED_OFF, 1.0, 3.0, every_s=0.25)
+    time.kept_waiting(["shop"], BACKED_OFF, 1.0, 3.0, every_s=0.25)
     time.late("shop", 2.25, 2.75)
     rows = {IntervalRow(*row)[:6]: row[6] for row in time.take(END_S)}
     assert rows == {

@@ -65,7 +65,7 @@ def test_what_was_not_expected_has_a_reason_without_values(status, check, outcom
     """So that equal ones add up."""
     played = PlayedUser(statuses=[status], when_throttled="ignore", expect_throttling=True)
     told: list[tuple] = []
-    played.user._record = lambda _, __, error, **how: told.append((how["outcome"], str(error)))
+    played.user._record = lambda _, __, ___, error, **how: told.append((how["outcome"], str(error)))
     performing = gevent.spawn(lambda: played.user.send(played.user.api.ask_health(), check))
     played.time.advance_to(1.0)
     assert performing.get() is None

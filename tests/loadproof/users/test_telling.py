@@ -78,12 +78,12 @@ def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
     """It is due when it gets there, and outside the plan; so is nothing in between."""
     played = PlayedUser(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
     user = played.user
-    assert user._take_due().is_setup
-    user._requests = 0
+    assert user._take_due("health").is_setup
+    user._sent.clear()
     user._due = Due(0.0)
     dues: list[Due] = []
     take = user._take_due
-    user._take_due = lambda: dues.append(take()) or dues[-1]
+    user._take_due = lambda name: dues.append(take(name)) or dues[-1]
 
     def live() -> None:
         with pytest.raises(StopUser):
@@ -93,7 +93,7 @@ def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
     played.time.advance_to(10.0)
     living.get()
     assert [(round(due.at_s, 3), due.is_setup) for due in dues] == [(0.5, False), (2.5, False)]
-    assert take().is_setup
+    assert take("health").is_setup
 
 
 def test_a_tasks_second_request_is_due_when_it_gets_there():
@@ -101,12 +101,12 @@ def test_a_tasks_second_request_is_due_when_it_gets_there():
     played = PlayedUser()
     dues: list[Due] = []
     take = played.user._take_due
-    played.user._take_due = lambda: dues.append(take()) or dues[-1]
+    played.user._take_due = lambda name: dues.append(take(name)) or dues[-1]
     performing = gevent.spawn(played.user.perform, Due(-1.0, burst=3))
     played.time.advance_to(1.0)
     performing.get()
     assert dues == [Due(-1.0, burst=3)]
-    assert take() == Due(pytest.approx(1.0), is_setup=False)
+    assert take("health") == Due(pytest.approx(1.0), is_setup=False)
 
 
 def test_users_of_ours_are_known_and_what_sets_up():

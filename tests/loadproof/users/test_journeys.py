@@ -1,0 +1,138 @@
+"""Users whose tasks are journeys: several requests with names of their own, the first of which has the turn."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import gevent
+import pytest
+from gevent.pool import Group
+
+from tests import unpatched  # noqa: F401  # isort: skip
+
+from loadproof.histogram import MIDPOINT_US
+from loadproof.outcome import BACKED_OFF, MISSED
+from loadproof.plan.pacing import Due
+from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, RETRY_KEPT, SENT_NOTHING, SET_OUT, IntervalRow
+from loadproof.users.user import UndeclaredRequestError
+from simulation.playeduser import PlayedUser
+
+NAMES = ("login", "cart", "pay")
+MIX = {"health": {"share": "100 %", "every": "2 s", "requests": list(NAMES)}}
+
+
+def call(user, name: str):
+    return user.send(user.api.call("GET", f"/{name}", name=name), lambda _: None)
+
+
+def shop(user) -> None:
+    """All three, the later ones only after a good answer."""
+    for name in NAMES:
+        if not call(user, name):
+            return
+
+
+def live(played: PlayedUser, until_s: float) -> None:
+    life = played.user.start(Group())
+    played.time.advance_to(until_s)
+    life.kill(block=False)
+    played.time.advance_to(until_s)
+
+
+def rows(played: PlayedUser, now_s: float) -> list[IntervalRow]:
+    """All that was recorded."""
+    taking = gevent.spawn(played.recorder.take, now_s, 1, last=True)
+    played.time.advance_until(taking.ready, within_s=1)
+    return taking.get().cells
+
+
+def cells(played: PlayedUser, now_s: float) -> dict[str, Counter[str]]:
+    """By endpoint, how many of each series, of those never sent by their reason."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, _, endpoint, outcome, series, _, count in rows(played, now_s):
+        counted[endpoint][outcome if series == NEVER_SENT else series] += count
+    return counted
+
+
+def test_each_request_is_counted_under_its_own_name():
+    """The kind of user has its turns, and the time that it was there."""
+    played = PlayedUser(task=shop, mix=MIX)
+    live(played, 9.9)
+    counted = cells(played, 9.9)
+    assert {name: counted[name]["response"] for name in NAMES} == dict.fromkeys(NAMES, 5)
+    assert [counted[name][FOLLOWED] for name in NAMES] == [0, 5, 5]
+    assert counted["health"][SET_OUT] == 5
+    assert counted["health"]["response"] == counted["health"][SENT_NOTHING] == 0
+
+
+def test_the_first_request_is_due_at_the_turn_and_the_others_when_the_journey_gets_there():
+    """So that a slow login is in its own response time, and in nobody else's."""
+    played = PlayedUser(task=shop, mix=MIX, takes_s=lambda _: 0.3)
+    performing = gevent.spawn(played.user.perform, Due(0.0))
+    played.time.advance_to(2.0)
+    performing.get()
+    responses = {row.endpoint: MIDPOINT_US[row.bucket] / 1e6 for row in rows(played, 3.0) if row.series == "response"}
+    assert responses == {name: pytest.approx(0.3, rel=0.01) for name in NAMES}
+
+
+def test_turns_that_a_standing_target_kept_from_being_taken_count_against_each_request():
+    """As many of each as the last journey had."""
+    played = PlayedUser(task=shop, mix=MIX, takes_s=lambda number: 8.0 if number == 4 else 0.1)
+    live(played, 20.0)
+    counted = cells(played, 20.0)
+    assert [counted[name][MISSED] for name in NAMES] == [pytest.approx(3, abs=1)] * 3
+    assert counted["health"][MISSED] == 0
+
+
+def test_a_journey_that_ends_early_is_no_turn_that_sent_nothing():
+    """What it never got to was never due."""
+    played = PlayedUser(task=shop, mix=MIX, statuses=[200, 500])
+    live(played, 1.9)
+    counted = cells(played, 1.9)
+    assert [counted[name]["response"] for name in NAMES] == [1, 1, 0]
+    assert [counted[name][MISSED] for name in NAMES] == [0, 0, 0]
+    assert (counted["health"][SET_OUT], counted["health"][SENT_NOTHING]) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["checkout", ""])
+def test_a_request_that_the_scenario_does_not_name_is_not_sent(name):
+    """No threshold could read it; the message says what to add where."""
+    raised: list[str] = []
+
+    def wrong(user) -> None:
+        with pytest.raises(UndeclaredRequestError) as error:
+            call(user, name)
+        raised.append(str(error.value))
+
+    played = PlayedUser(task=wrong, mix=MIX)
+    live(played, 1.0)
+    assert played.sent_s == []
+    assert raised == [f"request '{name or 'health'}' is not in the scenario: add it to mix.health.requests"]
+    assert cells(played, 1.0)["health"][SENT_NOTHING] == 1
+
+
+def test_in_plain_locust_a_request_may_have_any_name():
+    """There is no scenario that could name it."""
+    played = PlayedUser(task=shop)
+    played.post.leave()
+    played.user.workload = played.post.workload()
+    played.user._recorder = played.user.workload.recorder
+    performing = gevent.spawn(played.user.perform, Due(0.0))
+    played.time.advance_to(2.0)
+    performing.get()
+    assert len(played.sent_s) == 3
+
+
+def test_each_request_has_its_own_back_off_and_its_own_promise():
+    """A login that goes well says nothing of payments that are refused, and tests no promise that they had."""
+    refusal = {"retry-after": "1"}
+    played = PlayedUser(task=shop, mix=MIX, statuses=[200, 200, 429, 200, 200, 429], headers=refusal, seconds=60)
+    played.user.random.uniform = lambda _, most: most
+    live(played, 30.0)
+    waits = [later - earlier for earlier, later in zip(played.sent_s[2::3], played.sent_s[3::3], strict=False)]
+    # 1 s of Retry-After and 1 s of back-off; then, after a refusal of the same request, 2 s of it.
+    assert [round(wait, 1) for wait in waits[:3]] == [2.1, 3.1, 1.8]
+    counted = cells(played, 30.0)
+    assert (counted["pay"][RETRY_KEPT], counted["login"][RETRY_KEPT]) == (1, 0)
+    assert sum(counted[name][BACKED_OFF] for name in NAMES) > 0
+    assert counted["pay"]["response"] == counted["login"]["response"]
