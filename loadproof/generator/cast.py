@@ -28,4 +28,8 @@ class Locustfile:
     error: str = ""
     """The last line of the traceback, if it can't be loaded."""
     has_shape: bool = False
+    requests: list[str] = field(default_factory=list)
+    """Names that its calls give to requests, as far as they are written out."""
+    has_other_requests: bool = False
+    """Some names are worked out when it runs."""
     roles: list[Role] = field(default_factory=list)

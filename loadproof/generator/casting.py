@@ -5,6 +5,7 @@ Prints what Locust finds in each file of the directory given as argument, as lin
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import sys
@@ -47,7 +48,23 @@ def cast(directory: Path) -> Iterator[Locustfile]:
         else:
             # A class that a file imports belongs to the other file, unless it is this file's kind of traffic.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
-            yield Locustfile(file.stem, has_shape=bool(shapes), roles=[_role(user) for user in own])
+            names = _request_names(file)
+            yield Locustfile(
+                file.stem,
+                has_shape=bool(shapes),
+                requests=list(dict.fromkeys(name for name in names if name is not None)),
+                has_other_requests=None in names,
+                roles=[_role(user) for user in own],
+            )
+
+
+def _request_names(file: Path) -> list[str | None]:
+    """What `name=` says in each `….call(…)`, in the order of the file; None for what is not written out."""
+    calls = [node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Call)]
+    own = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "call"]
+    names = [word.value for call in own for word in call.keywords if word.arg == "name"]
+    names.sort(key=lambda name: (name.lineno, name.col_offset))
+    return [name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None for name in names]
 
 
 def _role(user: type[User]) -> Role:

@@ -16,8 +16,10 @@ from loadproof.generator.cast import Locustfile, Role
 from loadproof.run import children
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from loadproof.scenario.scenario import Scenario
 
 _DERIVE = "derive it from ApiUser"
 
@@ -53,8 +55,8 @@ def _found(line: str) -> Locustfile:
     return Locustfile(**file | {"roles": [Role(**role) for role in file["roles"]]})
 
 
-def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
-    """Problems with the files of these endpoints, and with whatever else Locust would load."""
+def misfits(directory: Path, scenario: Scenario) -> Iterator[Problem]:
+    """Problems with the files of the scenario's mix, and with whatever else Locust would load."""
     first_of: dict[str, str] = {}
     """User classes, by the file that used the name first."""
     for file in found_in(directory):
@@ -67,11 +69,12 @@ def misfits(directory: Path, endpoints: Collection[str]) -> Iterator[Problem]:
             if (first := first_of.setdefault(role.name, file.stem)) != file.stem:
                 what = f"`{role.name}` is the name of a user in {first}.py, too"
                 yield Problem(where, what, "rename one of them: Locust tells users apart by their class's name")
-            if role.is_api_user and role.endpoint in endpoints and role.endpoint != file.stem:
+            if role.is_api_user and role.endpoint in scenario.mix and role.endpoint != file.stem:
                 what = f"`{role.name}` sends '{role.endpoint}', which belongs to another file"
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
-        if file.stem in endpoints and not file.error:
+        if file.stem in scenario.mix and not file.error:
             yield from _wants(file, where)
+            yield from _unnamed(file, scenario, where)
 
 
 def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
@@ -88,6 +91,19 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
         yield Problem(where, "several users of one endpoint", "keep one: the mix plans for one", got=names)
     for role in fit:
         yield from _out_of_hand(role, where)
+
+
+def _unnamed(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+    """Requests that only one of the two, file and scenario, knows."""
+    kind, declared = file.stem, scenario.requests_of(file.stem)
+    if undeclared := [name for name in file.requests if name not in declared]:
+        listed = ", ".join(dict.fromkeys([*(scenario.mix[kind].requests or ()), *undeclared]))
+        remedy = f"add `requests: [{listed}]` to mix.{kind}"
+        yield Problem(where, "a request that the scenario doesn't name", remedy, got=", ".join(undeclared))
+    unsent = [name for name in declared if name not in {*file.requests, kind}]
+    if unsent and not file.has_other_requests:
+        what, remedy = f"nothing sends what mix.{kind}.requests names", "correct the name, here or there"
+        yield Problem(where, what, remedy, got=", ".join(unsent))
 
 
 def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:

@@ -80,7 +80,7 @@ def preflight(
 
 def _locustfile_problems(scenario: Scenario, crew: CrewOptions) -> Iterator[Problem]:
     try:
-        yield from misfits(crew.locustfiles, scenario.mix)
+        yield from misfits(crew.locustfiles, scenario)
     except InputError as error:
         yield from error.problems
 
@@ -96,9 +96,11 @@ def _plan_problems(
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
         for excess in exceeded_limits(scenario, spans, limits, seed):
+            kind = scenario.senders_of(excess.endpoint)[0]
+            of = f" for {excess.endpoint}" if excess.endpoint != kind else ""
             yield Problem(
-                f"{where} mix.{excess.endpoint}",
-                f"a client would exceed the declared limit of {excess.limit}",
+                f"{where} mix.{kind}",
+                f"a client would exceed the declared limit of {excess.limit}{of}",
                 "send less often, add clients, or say `expect_throttling: true`",
                 got=f"{excess.sent} requests",
             )

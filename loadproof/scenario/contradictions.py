@@ -81,6 +81,13 @@ def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     for name, mix in scenario.mix.items():
         if scenario.model == "closed" and mix.every is None:
             yield ("mix", name, "every"), "missing in the closed model", None, "say how often each user sends"
+        requests = mix.requests or []
+        for request in dict.fromkeys(request for request in requests if requests.count(request) > 1):
+            yield ("mix", name, "requests"), "named twice", request, "name it once, however often it is sent"
+        for request in requests:
+            if request != name and request in scenario.mix:
+                remedy = "give it another name, or thresholds couldn't tell the two apart"
+                yield ("mix", name, "requests"), "a kind of user has this name", request, remedy
 
 
 def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[str, str | None, str]]:

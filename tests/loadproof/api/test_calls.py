@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import email.policy
 import hashlib
 import hmac
 import json
 from decimal import Decimal
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -70,6 +72,64 @@ def test_a_body_of_a_users_own_is_sent_as_it_is_given(body):
     request = api().call("POST", "/search", body=body).request
     assert json.loads(request.body) == body
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_bytes_are_sent_as_they_are():
+    """Whoever makes them says what they are."""
+    request = api().call("PUT", "/raw", body=b"\x00<xml/>", headers={"Content-Type": "application/xml"}).request
+    assert (request.body, request.headers["Content-Type"]) == (b"\x00<xml/>", "application/xml")
+    assert "Content-Type" not in api().call("PUT", "/raw", body=b"x").request.headers
+
+
+def test_a_form_is_sent_as_browsers_do():
+    """Several values under one name, and whatever needs escaping."""
+    request = api().call("POST", "/login", form={"user": "a b&c", "role": ["x", "y"], "pw": "ü"}).request
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(request.body.decode()) == {"user": ["a b&c"], "role": ["x", "y"], "pw": ["ü"]}
+
+
+def test_an_upload_has_files_and_fields():
+    """Each part with its name; a file's type follows from its name where nobody says it."""
+    files = {"photo": ("a.png", b"\x89PNG"), "notes": ("n", b"hi", "text/markdown")}
+    request = api().call("POST", "/photos", form={"title": "me", "tag": ["a", "b"]}, files=files).request
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + request.body, policy=email.policy.HTTP).iter_parts()
+    told = [
+        (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_content_type())
+        for part in parts
+    ]
+    assert told == [
+        ("title", None, "text/plain"),
+        ("tag", None, "text/plain"),
+        ("tag", None, "text/plain"),
+        ("photo", "a.png", "image/png"),
+        ("notes", "n", "text/markdown"),
+    ]
+    assert b"\x89PNG" in request.body
+
+
+@pytest.mark.parametrize("other", [{"form": {}}, {"files": {}}])
+def test_a_request_has_one_body(other):
+    """Two would be a guess."""
+    with pytest.raises(ValueError, match="one body"):
+        api().call("POST", "/", body={}, **other)
+
+
+def test_a_query_is_appended_and_headers_come_on_top_of_the_target_files():
+    """An own header replaces the file's of the same name, however it is spelled."""
+    own = Api(Endpoints(), headers={"X-Team": "file", "X-Kept": "1"}, webhook_secret="")
+    call = own.call("GET", "/items?a=1", name="items", query={"q": "x y", "tag": ["m", "n"]}, headers={"x-team": "own"})
+    assert call.request.path == "/items?a=1&q=x+y&tag=m&tag=n"
+    assert call.request.headers == {"x-team": "own", "X-Kept": "1"}
+    assert call.name == "items"
+    assert api().call("GET", "/items", query={"q": 1}).request.path == "/items?q=1"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_any_method_of_http_may_be_sent(method):
+    """And an expectation may be several statuses."""
+    call = api().call(method, "/", expect=[200, 204])
+    assert (call.request.method, call.operation.statuses) == (method, {200, 204})
 
 
 def test_a_request_without_a_body_has_none():

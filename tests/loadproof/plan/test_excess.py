@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,9 @@ from loadproof.plan.phases import plan_phases
 from loadproof.scenario.loading import load_scenario
 from simulation.rundirs import open_scenario, scenario
 from tests.commands import ROOT
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
 
 SCENARIOS = ROOT / "scenarios"
 DEFAULT_LIMITS = {"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"}
@@ -44,6 +49,30 @@ def test_a_plan_beyond_the_limits_is_found_with_its_worst_minute():
 def test_behind_one_address_all_users_are_one_client(plan):
     """Together they exceed what each keeps."""
     assert exceeded_limits(plan, plan_phases(plan), DEFAULT_LIMITS, seed=1)
+
+
+SHOPS: dict[str, Any] = {
+    "mix": {
+        "shopper": {"share": "50 %", "every": "1 s", "requests": ["login", "pay"]},
+        "guest": {"share": "50 %", "every": "2 s", "requests": ["login"]},
+    },
+    "thresholds": [{"expect": "goodput_ratio >= 99 %"}],
+}
+
+
+def test_a_limit_is_held_against_every_kind_of_user_that_sends_the_request():
+    """Once in each turn; in the closed model a client is of one kind, in the open one it is of all."""
+
+    def sent(plan: Scenario) -> dict[str, int]:
+        found = exceeded_limits(plan, plan_phases(plan), {"login": "1/min", "pay": "1/min", "search": "1/min"}, seed=1)
+        return {excess.endpoint: excess.sent for excess in found}
+
+    phases = [{"name": "steady", "duration": "60 s", "users": 2}]
+    assert sent(scenario(phases=phases, **SHOPS)) == {"login": 60, "pay": 60}
+    assert sent(scenario(phases=phases, clients="shared", **SHOPS)) == {"login": 90, "pay": 60}
+    mix = {kind: {"share": one["share"], "requests": one["requests"]} for kind, one in SHOPS["mix"].items()}
+    counts = sent(open_scenario(**SHOPS | {"mix": mix}, client_count=1))
+    assert counts["login"] == pytest.approx(2 * counts["pay"], rel=0.1)
 
 
 def test_no_send_is_within_every_limit():

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loadproof.errors import InputError
 from loadproof.run.locustfiles import found_in, misfits
+from simulation.rundirs import scenario
 from tests.commands import ROOT, scenario_file
 from tests.loadproof.cli.refusals import refused
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
 
 pytestmark = pytest.mark.process
 
@@ -60,6 +65,23 @@ FILES = {
     "part": "async def pay(user, n):\n    pass\n" + user("part", more="tasks = [functools.partial(pay, n=1)]"),
     "begins": user("begins", more="async def on_start(self):\n        pass"),
     "ends": user("ends", more="def on_stop(self):\n        yield"),
+    "shopper": user(
+        "shopper",
+        more="""
+    @task
+    def shop(self):
+        for name, path in (("login", "/login"), ("cart", "/cart")):
+            self.send(self.api.call("GET", path, name=name), lambda reply: None)
+        self.send(self.api.call("GET", "/pay", name="pay"), lambda reply: None)""",
+    ),
+    "buyer": user(
+        "buyer",
+        more="""
+    @task
+    def buy(self):
+        self.send(self.api.call("GET", "/pay", name="pay"), lambda reply: None)
+        self.send(self.api.call("GET", "/confirm", name="confirm"), lambda reply: None)""",
+    ),
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
 ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
@@ -76,9 +98,15 @@ def directory(tmp_path_factory) -> Path:
     return path
 
 
-def problems(directory: Path, endpoint: str) -> str:
+def of_mix(*kinds: str, requests: list[str] | None = None) -> Scenario:
+    """All of them as often, with the same requests."""
+    each = {"share": f"{100 / len(kinds)} %", "every": "1 s", "requests": requests}
+    return scenario(mix=dict.fromkeys(kinds, each), thresholds=[{"expect": "goodput_ratio >= 99 %"}])
+
+
+def problems(directory: Path, endpoint: str, requests: list[str] | None = None) -> str:
     """Of the file of this endpoint, where it is all of the mix."""
-    found = misfits(directory, [endpoint])
+    found = misfits(directory, of_mix(endpoint, requests=requests))
     return "\n".join(str(each) for each in found if f"/{endpoint}.py" in str(each))
 
 
@@ -117,6 +145,38 @@ def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
     assert "is a coroutine: Locust would call it" in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "declared", "reason"),
+    [
+        (
+            "buyer",
+            None,
+            "a request that the scenario doesn't name, got 'pay, confirm'; add `requests: [pay, confirm]` to mix.buyer",
+        ),
+        (
+            "buyer",
+            ["buyer", "pay"],
+            "doesn't name, got 'confirm'; add `requests: [buyer, pay, confirm]` to mix.buyer",
+        ),
+        (
+            "buyer",
+            ["buyer", "pay", "confirm", "refund"],
+            "nothing sends what mix.buyer.requests names, got 'refund'; correct the name, here or there",
+        ),
+        ("shopper", ["login", "cart"], "a request that the scenario doesn't name, got 'pay'"),
+    ],
+)
+def test_file_and_scenario_have_to_name_the_same_requests(directory, kind, declared, reason):
+    """As far as names are written out; the line to add is the remedy."""
+    assert reason in problems(directory, kind, declared)
+
+
+def test_names_that_are_worked_out_are_left_to_the_run(directory):
+    """What isn't known can't be said to be missing."""
+    assert problems(directory, "shopper", ["shopper", "login", "cart", "pay"]) == ""
+    assert problems(directory, "buyer", ["buyer", "pay", "confirm"]) == ""
+
+
 def test_what_is_fit_is_left_alone(directory):
     """Users of another file are nobody's second; both models call an on_start; a wrapper may run what it wraps."""
     for endpoint in ("fit", "helped", "starts", "wraps"):
@@ -125,7 +185,7 @@ def test_what_is_fit_is_left_alone(directory):
 
 def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory):
     """Other files say nothing: their users are in no plan."""
-    found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, ["fit"])}
+    found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, of_mix("fit"))}
     assert found == ALWAYS
 
 
@@ -133,7 +193,7 @@ def test_ours_are_fit():
     """All four, whatever somebody put beside them."""
     endpoints = ["balance", "health", "transactions", "webhooks"]
     assert {file.stem for file in found_in(ROOT / "locustfiles")} >= set(endpoints)
-    assert list(misfits(ROOT / "locustfiles", endpoints)) == []
+    assert list(misfits(ROOT / "locustfiles", of_mix(*endpoints))) == []
 
 
 def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
@@ -150,7 +210,7 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
 def test_the_command_line_refuses_before_the_first_packet(directory, tmp_path, command):
     """With all problems at once."""
     mix = {endpoint: {"share": "50 %", "every": "1 s"} for endpoint in ("http", "misnamed")}
-    scenario = scenario_file(tmp_path, mix=mix, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
-    told = refused(command, scenario, "--locustfiles", directory, TARGET_URL="http://127.0.0.1:1")
+    file = scenario_file(tmp_path, mix=mix, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
+    told = refused(command, file, "--locustfiles", directory, TARGET_URL="http://127.0.0.1:1")
     assert "http.py: `Http` is not an ApiUser" in told
     assert "misnamed.py: no user" in told

@@ -1,0 +1,94 @@
+"""Kinds of users and the requests that they send, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadproof.errors import InputError
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.loading import load_scenario
+from simulation.rundirs import scenario
+from tests.loadproof.scenario.test_scenario import written
+
+MIX: dict[str, Any] = {
+    "shopper": {"share": "50 %", "every": "2 s", "requests": ["login", "cart", "pay"]},
+    "guest": {"share": "25 %", "every": "2 s", "requests": ["login"]},
+    "health": {"share": "25 %", "every": "1 s"},
+}
+GOODPUT = {"expect": "goodput_ratio >= 99 %"}
+PHASES = [{"name": "steady", "duration": "10 s", "users": 4}]
+
+
+def shop(*thresholds: dict[str, Any]):
+    return scenario(mix=MIX, phases=PHASES, thresholds=[*thresholds, GOODPUT])
+
+
+def test_requests_are_known_by_name_and_by_who_sends_them():
+    """A kind of user that says nothing of its requests has one, of its own name."""
+    plan = shop()
+    assert plan.endpoints == ("login", "cart", "pay", "health")
+    assert plan.requests_of("health") == ("health",)
+    assert (plan.senders_of("login"), plan.senders_of("pay")) == (("shopper", "guest"), ("shopper",))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "read"),
+    [
+        (None, ("login", "cart", "pay", "health")),
+        ("pay", ("pay",)),
+        ("shopper", ("login", "cart", "pay")),
+        (["guest", "pay"], ("login", "pay")),
+    ],
+)
+def test_a_threshold_reads_requests_or_all_that_a_kind_of_user_sends(endpoint, read):
+    """Each once."""
+    plan = shop({"endpoint": endpoint, "expect": "p(90) < 200 ms"})
+    assert plan.endpoints_of(plan.thresholds[0]) == read
+
+
+def test_each_request_of_a_journey_is_expected_once_a_turn():
+    """From all kinds of users that send it."""
+    plan = shop()
+    expected = expected_requests(plan, plan_phases(plan))
+    assert {name: expected["steady", name] for name in plan.endpoints} == {
+        "login": 15.0,
+        "cart": 10.0,
+        "pay": 10.0,
+        "health": 10.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"requests": ["login", "login"]}, "mix.shopper.requests: named twice, got 'login'; name it once"),
+        ({"requests": ["health"]}, "mix.shopper.requests: a kind of user has this name, got 'health'; give it another"),
+        ({"requests": []}, "mix.shopper.requests"),
+        ({"requests": ["Log in"]}, "mix.shopper.requests"),
+    ],
+)
+def test_names_have_to_be_told_apart(tmp_path, changes, problem):
+    """By whoever reads thresholds and tables."""
+    mix = MIX | {"shopper": MIX["shopper"] | changes}
+    path = written(tmp_path, mix=mix, phases=PHASES, thresholds=[GOODPUT])
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
+
+
+def test_a_request_that_nobody_sends_is_no_endpoint(tmp_path):
+    """The names that there are stand in the remedy."""
+    path = written(
+        tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, {"endpoint": "crat", "expect": "p(90) < 1 s"}]
+    )
+    with pytest.raises(InputError, match="no such endpoint in the mix, got 'crat'; did you mean 'cart'"):
+        load_scenario(path)
+
+
+def test_each_request_needs_a_goodput_threshold(tmp_path):
+    """A target that refuses all payments must not pass because logins go well."""
+    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[{"endpoint": ["guest", "health"], **GOODPUT}])
+    with pytest.raises(InputError, match="no goodput threshold covers cart, pay"):
+        load_scenario(path)
