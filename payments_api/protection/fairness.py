@@ -22,7 +22,7 @@ from payments_api.protection.client import Clients
 if TYPE_CHECKING:
     import asyncio
 
-PER_PASS: Final = 4
+PER_PASS: Final = 2
 """Chunks of one client that are handed over in a pass: fewer cost throughput, more cost its neighbours time."""
 PIECE_BYTES: Final = 4096
 """Longer chunks are cut: one read may bring thousands of pipelined requests, which are parsed in one go."""
