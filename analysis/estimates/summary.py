@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from loadproof.analysis.frames.run import Run
     from loadproof.analysis.frames.traffic import Traffic
     from loadproof.plan.phases import PhaseSpan
 
@@ -58,7 +59,7 @@ class SummaryRow:
     """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
     """Each phase with all endpoints together, then each of them, or each of `endpoints`."""
     shown = traffic.endpoints if endpoints is None else endpoints
@@ -74,6 +75,11 @@ def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[
                 rows.append(_row(traffic, span, endpoint, part))
         table += [_row(traffic, span, None, whole), *rows]
     return table
+
+
+def summary_of_groups(run: Run) -> list[SummaryRow]:
+    """Each phase with each group of requests that the scenario names."""
+    return [row for row in summary(run.of_groups) if row.endpoint is not None] if run.manifest.scenario.groups else []
 
 
 def _row(traffic: Traffic, span: PhaseSpan, endpoint: str | None, part: _Part) -> SummaryRow:

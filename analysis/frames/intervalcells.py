@@ -41,7 +41,7 @@ class IntervalCells:
         """The number of invalid lines."""
         self._kinds = {
             "phase": pd.Index([*(span.name for span in phases), SETUP]),
-            "endpoint": pd.Index(list(dict.fromkeys([*scenario.mix, *scenario.endpoints]))),
+            "endpoint": pd.Index(list(dict.fromkeys([*scenario.mix, *scenario.endpoints, *scenario.groups]))),
             "outcome": pd.Index(["", *map(str, Outcome), *sorted(UNSENT)]),
             "series": pd.Index([*HISTOGRAMS, *COUNTERS, *USER_TIMES]),
         }

@@ -45,10 +45,14 @@ class Run:
     """What was missing or unreadable, a sentence each."""
     raised: tuple[Raised, ...] = field(default=())
     """By the users' own code."""
+    groups: pd.DataFrame = field(default_factory=no_cells)
+    """Requests of one journey that were timed as one; like `intervals`, with the group's name as endpoint."""
     setup: pd.DataFrame = field(default_factory=no_cells)
     """What `on_start` and `on_stop` sent; like `intervals`."""
     user_times: pd.DataFrame = field(default_factory=no_cells)
     """The closed model's users' time; like `intervals`, in ms."""
+    is_of_groups: bool = False
+    """`intervals` are those of groups."""
 
     @property
     def phases(self) -> Sequence[PhaseSpan]:
@@ -56,7 +60,12 @@ class Run:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        return self.manifest.scenario.endpoints
+        return tuple(self.manifest.scenario.groups) if self.is_of_groups else self.manifest.scenario.endpoints
+
+    @cached_property
+    def of_groups(self) -> Run:
+        """The run as if each group had been a request."""
+        return replace(self, intervals=self.groups.reset_index(drop=True), is_of_groups=True)
 
     @property
     def start_unix_s(self) -> float:
@@ -83,7 +92,8 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
     damage: list[str] = []
     # Without a first sample there is no such file, and only the embedded target is certain to have /metrics.
     may_be_missing = manifest.target.kind == "own"
-    intervals, setup, user_times = _apart(_cells(path / files.INTERVALS, manifest, damage))
+    cells = _cells(path / files.INTERVALS, manifest, damage)
+    intervals, groups, setup, user_times = _apart(cells, list(manifest.scenario.groups))
     generator = _one_row_a_second(_frame(path / files.GENERATOR, GeneratorRow, damage))
     target = _frame(path / files.TARGET, TargetRow, damage, may_be_missing=may_be_missing)
     events = _frame(path / files.EVENTS, EventRow, damage)
@@ -96,6 +106,7 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
         events=events,
         damage=tuple(damage),
         raised=raised_in(path),
+        groups=groups,
         setup=setup,
         user_times=user_times,
     )
@@ -128,12 +139,17 @@ def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
     return cells.frame()
 
 
-def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What was planned, what was not, and users' time; not copied if the first is all there is."""
-    is_setup, is_time = cells["phase"] == SETUP, cells["series"].isin(USER_TIMES)
-    if not (is_setup | is_time).any():
-        return cells, no_cells(), no_cells()
-    return cells[~(is_setup | is_time)].reset_index(drop=True), cells[is_setup], cells[is_time]
+def _apart(cells: pd.DataFrame, groups: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What was planned, groups of it, what was not, and users' time; not copied if the first is all there is."""
+    is_setup, is_time, is_group = (
+        cells["phase"] == SETUP,
+        cells["series"].isin(USER_TIMES),
+        cells["endpoint"].isin(groups),
+    )
+    if not (is_setup | is_time | is_group).any():
+        return cells, cells[:0], no_cells(), no_cells()
+    planned = cells[~(is_setup | is_time | is_group)].reset_index(drop=True)
+    return planned, cells[is_group], cells[is_setup], cells[is_time]
 
 
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:

@@ -59,6 +59,8 @@ _NOTHING: Final = "no samples: nothing to judge"
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
     """PASS needs enough samples and the entire interval within the limit; no data is never a pass."""
     expectation = threshold.expectation
+    if run.manifest.scenario.group_of(threshold) is not None:
+        run, baseline = run.of_groups, baseline.of_groups if baseline else None
     scope = Scope.of(threshold, run.manifest.scenario)
     own = RUN_ESTIMATORS.get(expectation.metric.name)
     if not expectation.of_baseline and (own is None or expectation.window_s is not None):

@@ -133,7 +133,9 @@ _PARTS: Final = {
 
 def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_baseline: bool) -> str:
     """What any of them saw of an outage; otherwise what the first one needs."""
-    outages = (outage_step(judgement, run, Scope.of(one, run.manifest.scenario)) for one, judgement in deciding)
+    outages = (
+        outage_step(judgement, _read_by(one, run), Scope.of(one, run.manifest.scenario)) for one, judgement in deciding
+    )
     outage = next(filter(None, outages), None)
     if outage:
         return outage
@@ -174,10 +176,19 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
     return f"{sentence(outage.text(traffic, expectation))}. {why}{then}."
 
 
+def _read_by(threshold: Threshold, run: Run) -> Run:
+    """The run's groups where it reads one, otherwise its requests."""
+    return run.of_groups if run.manifest.scenario.group_of(threshold) else run
+
+
 def _worst_place(threshold: Threshold, run: Run) -> str:
     """The phase and endpoint, of those that a threshold reads, where most is wrong, or which is slowest."""
     scope = Scope.of(threshold, run.manifest.scenario)
-    rows = [row for row in summary(run) if row.endpoint in scope.endpoints and row.phase.name in scope.phases]
+    rows = [
+        row
+        for row in summary(_read_by(threshold, run))
+        if row.endpoint in scope.endpoints and row.phase.name in scope.phases
+    ]
     worst = max(rows, key=badness)
     place = f"{worst.endpoint} in {worst.phase.name}"
     wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}

@@ -100,7 +100,7 @@ class ValueJson(_OfEstimate):
 
 
 class RowJson(JsonModel):
-    """One phase and endpoint (null: all of them); times by quantile."""
+    """One phase and endpoint (null: all of them), or group of requests; times by quantile."""
 
     phase: str = from_("phase", "name")
     warm_up: bool = from_("phase", "warm_up")
@@ -205,3 +205,4 @@ class VerdictJson(JsonModel):
     bursts: list[BurstJson]
     degradation: DegradationJson | None = from_("verdict", "degradation")
     summary: list[RowJson]
+    groups: list[RowJson]

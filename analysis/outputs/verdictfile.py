@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.estimates.summary import summary, summary_of_groups
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.outputs.runverdict import VerdictJson
 
@@ -45,6 +45,7 @@ class OfRun:
     baseline: Run | None
     bursts: Sequence[Burst]
     summary: Sequence[SummaryRow]
+    groups: Sequence[SummaryRow]
     format: int = FORMAT
 
 
@@ -73,4 +74,4 @@ class OfLog:
 
 
 def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
-    return VerdictJson.of(OfRun(run, verdict, baseline, bursts(run), summary(run))).text()
+    return VerdictJson.of(OfRun(run, verdict, baseline, bursts(run), summary(run), summary_of_groups(run))).text()

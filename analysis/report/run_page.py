@@ -11,7 +11,7 @@ import yaml
 from loadproof.analysis.compare.baseline import differences
 from loadproof.analysis.estimates.changes import changes
 from loadproof.analysis.estimates.overtime import answered, over_time
-from loadproof.analysis.estimates.summary import SummaryRow, busiest, summary
+from loadproof.analysis.estimates.summary import SummaryRow, busiest, summary, summary_of_groups
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.failures import failures
@@ -86,6 +86,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
             for burst in bursts(run)
         ],
         rows=_rows(run),
+        groups=[_row(row) for row in summary_of_groups(run)],
         outcomes=list(Outcome),
         has_unsent=any(row.tally.unsent for row in summary(run)),
         generator=_generator_facts(run),

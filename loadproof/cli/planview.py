@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 
+_TASKS = "tasks of one or more requests"
+
+
 def plan_sentence(assignment: Assignment) -> str:
     """The load that would be generated, and for which target."""
     scenario, target = assignment.scenario, assignment.target
@@ -32,12 +35,18 @@ def plan_sentence(assignment: Assignment) -> str:
     whom = target.base_url if target else "the embedded target"
     told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
     identity = "one client as the target sees it" if told_apart == "shared" else f"clients by {told_apart}"
+    # How many requests a task sends is known only where they are named.
+    sent, unit = ("requests of whole journeys", "requests") if _has_journeys(scenario) else (_TASKS, "tasks")
     return (
-        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} tasks of one or more requests in "
+        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} {sent} in "
         f"{format_duration(scenario.duration_s)} to {whom}, "
-        f"up to {peak_rps:,.0f} tasks/s on average over a phase, from {scenario.client_total:,} clients "
+        f"up to {peak_rps:,.0f} {unit}/s on average over a phase, from {scenario.client_total:,} clients "
         f"({scenario.model} model, {identity})"
     )
+
+
+def _has_journeys(scenario: Scenario) -> bool:
+    return any(mix.requests for mix in scenario.mix.values())
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:

@@ -139,5 +139,10 @@ class ArrivalDispatcher(User):
         self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:
-        first, *_ = self.workload.requests_of(self._plan.endpoints[arrival.endpoint])
-        self.workload.recorder.dropped(first, intended_s=arrival.time_s)
+        """With it goes what its journey begins with: its first request, and groups that begin with that."""
+        recorder, scenario = self.workload.recorder, self.workload.scenario
+        first, *_ = scenario.requests_of(self._plan.endpoints[arrival.endpoint])
+        recorder.dropped(first, intended_s=arrival.time_s)
+        for name, group in scenario.groups.items():
+            if group.requests[0] == first:
+                recorder.dropped_group(name, intended_s=arrival.time_s)

@@ -99,8 +99,11 @@ def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping
     """
     metric, window_s = threshold.expectation.metric, threshold.expectation.window_s
     durations = {phase.name: phase.duration_s for phase in scenario.phases}
-    by_phase = {
-        phase: sum(expected.get((phase, endpoint), 0.0) for endpoint in scenario.endpoints_of(threshold))
+    group = scenario.group_of(threshold)
+    # A journey has each group once at most.
+    endpoints, together = (group.requests, min) if group else (scenario.endpoints_of(threshold), sum)
+    by_phase: dict[str, float] = {
+        phase: together(expected.get((phase, endpoint), 0.0) for endpoint in endpoints)
         for phase in scenario.phases_of(threshold)
     }
     if metric.of is not None and metric.of.name in RESOURCES:

@@ -28,6 +28,9 @@ class NoRecorder:
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         pass
 
+    def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
+        pass
+
     def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
         pass
 
@@ -47,6 +50,9 @@ class NoRecorder:
         pass
 
     def dropped(self, endpoint: str, *, intended_s: float) -> None:
+        pass
+
+    def dropped_group(self, group: str, *, intended_s: float) -> None:
         pass
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:

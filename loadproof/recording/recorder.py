@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,7 @@ class Recorder:
         spans: Sequence[PhaseSpan],
         *,
         deadline_s: float,
+        group_deadlines_s: Mapping[str, float] | None = None,
         worker: str,
         clock: Clock = SYSTEM_CLOCK,
         hide: Callable[[str], str] = str,
@@ -50,6 +51,7 @@ class Recorder:
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
         self._deadline_s = deadline_s
+        self._group_deadlines_s = group_deadlines_s or {}
         self._worker = worker
         self._clock = clock
         self.start_s = clock.now_s()
@@ -105,6 +107,11 @@ class Recorder:
         if due.burst is not None:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
+    def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
+        """Several requests, each of which is told by itself, have come to this end together; moments are monotonic."""
+        row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
+        self._second.group_rows[group, "", outcome].extend(row)
+
     def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
         """Called in addition to `finished`: what an example of its kind is made from."""
         self._examples.see(endpoint, request, answer, error)
@@ -138,6 +145,10 @@ class Recorder:
         second.dropped += 1
         second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
         self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
+
+    def dropped_group(self, group: str, *, intended_s: float) -> None:
+        """Beside `dropped`: a group that would have begun with it."""
+        self._count(group, Due(intended_s), NEVER_SENT, DROPPED)
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended like this."""
@@ -184,6 +195,8 @@ class Recorder:
         tables, setup = tables_of(done.rows, self.start_s), tables_of(done.setup_rows, self.start_s)
         self._tell_locust((*tables.items(), *setup.items()))
         planned = self._cells(tables, phases=self._phases, phase_ends_s=self._phase_ends_s)
+        groups = tables_of(done.group_rows, self.start_s)
+        grouped = self._cells(groups, phases=self._phases, phase_ends_s=self._phase_ends_s)
         outside = self._cells(setup, phases=[SETUP], phase_ends_s=[math.inf])
         unfinished = [IntervalRow(*key, count) for key, count in done.cells.items()]
         outcomes: Counter[Outcome] = Counter()
@@ -196,7 +209,7 @@ class Recorder:
             in_flight=self._in_flight,
             errors=sum(outcomes[outcome] for outcome in ERRORS),
             throttled=outcomes[Outcome.THROTTLED],
-            cells=[*unfinished, *planned, *outside, *(self.user_time.take(now_s) if is_over else [])],
+            cells=[*unfinished, *planned, *grouped, *outside, *(self.user_time.take(now_s) if is_over else [])],
             generator=self._generator_rows.row(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
             failures=self._examples.take(),
@@ -215,7 +228,7 @@ class Recorder:
                 moments,
                 phases=phases,
                 phase_ends_s=phase_ends_s,
-                deadline_s=self._deadline_s if outcome is Outcome.OK else None,
+                deadline_s=self._deadline_of(endpoint) if outcome is Outcome.OK else None,
             )
             rows += [
                 IntervalRow(second, phase, endpoint, outcome, series, bucket, count)
@@ -223,6 +236,9 @@ class Recorder:
             ]
             self._let_others_run()
         return rows
+
+    def _deadline_of(self, name: str) -> float:
+        return self._group_deadlines_s.get(name, self._deadline_s)
 
     def _tell_locust(self, tables: Iterable[tuple[Kind, Moments]]) -> None:
         if self._statistics is None:

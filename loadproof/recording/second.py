@@ -59,6 +59,8 @@ class Second:
     """One finished request's Moments after another; `began_s`, `sent_s` and `ended_s` are monotonic."""
     setup_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
     """The same for what `on_start` and `on_stop` sent."""
+    group_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
+    """Likewise, of groups of requests, by their names."""
     cells: Counter[CellKey] = field(default_factory=Counter)
     """Counts of the few things that have no moments."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.expectation import METRICS, Expectation
 from loadproof.scenario.idlekeys import idle_keys
+from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity
 
@@ -26,6 +27,7 @@ _Contradiction = tuple[YamlPath, str, str | None, str]
 def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     """What each field allows but the whole doesn't."""
     yield from _mix_contradictions(scenario)
+    yield from name_contradictions(scenario)
     for index, phase in enumerate(scenario.phases):
         for what, got, remedy in _phase_contradictions(scenario, phase):
             yield ("phases", index), what, got, remedy
@@ -53,13 +55,19 @@ def expects_goodput(threshold: Threshold) -> bool:
     return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
 
 
+def _refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
+    """Requests whose refusal it notices: those of a group, each of which the group needs, or those that it reads."""
+    group = scenario.group_of(threshold)
+    return group.requests if group else scenario.endpoints_of(threshold)
+
+
 def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
     """Traffic that a target could refuse altogether without violating a threshold."""
     read = {
         name
         for threshold in scenario.thresholds
         if expects_goodput(threshold)
-        for name in scenario.endpoints_of(threshold)
+        for name in _refusals_break(scenario, threshold)
     }
     unread = [name for name in scenario.endpoints if name not in read]
     if unread == list(scenario.endpoints):
@@ -81,13 +89,6 @@ def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     for name, mix in scenario.mix.items():
         if scenario.model == "closed" and mix.every is None:
             yield ("mix", name, "every"), "missing in the closed model", None, "say how often each user sends"
-        requests = mix.requests or []
-        for request in dict.fromkeys(request for request in requests if requests.count(request) > 1):
-            yield ("mix", name, "requests"), "named twice", request, "name it once, however often it is sent"
-        for request in requests:
-            if request != name and request in scenario.mix:
-                remedy = "give it another name, or thresholds couldn't tell the two apart"
-                yield ("mix", name, "requests"), "a kind of user has this name", request, remedy
 
 
 def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[str, str | None, str]]:
@@ -106,10 +107,7 @@ def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[st
 
 def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
     phases = {phase.name: phase for phase in scenario.phases}
-    for name in scenario.endpoints_of(threshold):
-        if name not in scenario.endpoints:
-            known = [*scenario.mix, *scenario.endpoints]
-            yield "endpoint", "no such endpoint in the mix", name, nearest(name, list(dict.fromkeys(known)))
+    yield from endpoint_contradictions(scenario, threshold)
     for name in scenario.phases_of(threshold):
         if name not in phases:
             yield "phase", "no such phase", name, nearest(name, list(phases))
@@ -134,6 +132,9 @@ def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
     if metric == "recovery":
         # Whether a phase is long enough for it is another question.
         return Longest(math.inf)
+    if scenario.group_of(threshold) is not None:
+        # With as long between its requests as their user likes.
+        return Longest()
     if metric == "spread":
         bursts = [phase.burst.every for phase in scenario.phases if phase.burst is not None]
         return Longest(max(bursts, default=math.inf), "then comes the next burst")

@@ -35,6 +35,15 @@ class UserMix(Strict):
     )
 
 
+class RequestGroup(Strict):
+    """Requests of one journey that are timed as one, from the first one's start to the last one's end."""
+
+    requests: Annotated[list[Name], Field(min_length=2, max_length=100)] = Field(
+        description="In the order of the journey."
+    )
+    deadline: Duration = Field(description="A group that takes longer is not goodput.")
+
+
 DEFAULT_MIX: Final = {
     "balance": {"share": "50 %", "every": "2.5 s"},
     "transactions": {"share": "20 %", "every": "7.5 s"},
@@ -94,7 +103,7 @@ class Threshold(Strict):
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
     endpoint: Name | list[Name] | None = Field(
-        None, description="Requests, or kinds of users for all that they send; taken together; default: all."
+        None, description="Requests, or kinds of users for all that they send, together; or one group; default: all."
     )
     phase: Name | list[Name] | None = Field(None, description="One or several; default: all except warm-up.")
     outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")
@@ -127,6 +136,9 @@ class Scenario(Strict):
         description="A fixed number of users who wait for answers, or arrivals at a rate whatever the target does."
     )
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, min_length=1, max_length=50, validate_default=True)
+    groups: dict[Name, RequestGroup] = Field(
+        default={}, max_length=20, description="Several requests of a journey that thresholds read as one."
+    )
     clients: Literal["source-address", "shared"] | HeaderClients = Field(
         "source-address",
         description="How the target tells clients apart; shared by default beyond loopback.",
@@ -167,6 +179,11 @@ class Scenario(Strict):
     def senders_of(self, endpoint: str) -> tuple[str, ...]:
         """Kinds of users that send requests with this name."""
         return tuple(kind for kind in self.mix if endpoint in self.requests_of(kind))
+
+    def group_of(self, threshold: Threshold) -> RequestGroup | None:
+        """The group that it reads instead of single requests."""
+        named = _names(threshold.endpoint)
+        return self.groups.get(named[0]) if len(named) == 1 else None
 
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
         """Requests that it reads, in place of a kind of user all that it sends; every request if it names none."""

@@ -91,6 +91,8 @@ class ApiUser(TurnTaker):
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
+        if self._has_groups:
+            self._groups.saw(name, outcome, due, timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
@@ -119,11 +121,13 @@ class ApiUser(TurnTaker):
         self._count_answering(timing.began_s or now_s, now_s)
         if isinstance(error, GreenletExit) and self._is_to_end:
             self._recorder.abandoned(name, due)
+            self._groups.forget()
             return
         timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
         timing.sent_s = timing.sent_s or timing.began_s
         given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
         self._record(name, request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
+        self._groups.saw(name, Outcome.TIMEOUT, due, timing)
 
     def _record(
         self,

@@ -28,6 +28,7 @@ from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetvariables import redacted
+from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
 from loadproof.users.retryafter import Standing
 
@@ -121,6 +122,11 @@ class Workload:
         """Names of what this kind of user sends; besides the mix, which only plain Locust has, its own."""
         scenario = self._scenario
         return scenario.requests_of(kind) if scenario and kind in scenario.mix else (kind,)
+
+    def groups(self) -> Groups:
+        """For one user."""
+        groups = self._scenario.groups if self._scenario else {}
+        return Groups({name: tuple(group.requests) for name, group in groups.items()}, self.recorder)
 
     def is_limited(self, kind: str) -> bool:
         """The target declares a limit for it, and the plan should stay within it."""
@@ -219,6 +225,7 @@ class Post:
         return Recorder(
             manifest.phases,
             deadline_s=manifest.scenario.deadline,
+            group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
             worker=str(rank + 1),
             clock=self.clock,
             hide=functools.partial(redacted, headers=manifest.target.headers, endpoints=manifest.target.endpoints),

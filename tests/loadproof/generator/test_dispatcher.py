@@ -202,6 +202,30 @@ def test_what_finds_every_allowed_user_busy_is_dropped_and_told():
     assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
 
 
+def test_a_dropped_arrival_is_a_dropped_first_request_and_each_group_that_begins_with_it():
+    """What its journey never got to was never due."""
+    mix = {
+        "balance": {"share": "60 %", "requests": ["login", "cart", "pay"]},
+        "health": {"share": "40 %"},
+    }
+    groups = {
+        "all": {"requests": ["login", "cart", "pay"], "deadline": "2 s"},
+        "checkout": {"requests": ["cart", "pay"], "deadline": "2 s"},
+    }
+
+    def log_in(user: ApiUser) -> None:
+        user.send(user.api.call("GET", "/login", name="login" if user.endpoint == "balance" else ""), lambda _: None)
+
+    worker = Worker(answer_s=1000.0, max_in_flight=1, mix=mix, groups=groups, task=log_in)
+    worker.time.advance_to(20.6)
+    dropped = Counter()
+    for (_, _, endpoint, outcome, _, _), count in worker.work.recorder._second.cells.items():
+        dropped[endpoint] += count if outcome == DROPPED else 0
+    assert dropped["all"] == dropped["login"] > 100
+    assert dropped["health"] > 60
+    assert {name for name, count in dropped.items() if count} == {"all", "login", "health"}
+
+
 @pytest.mark.slow
 def test_who_has_an_answer_but_had_no_turn_since_is_not_free():
     """What is refused at once is over before it waited: its user lets others run, and more arrivals are due by then."""

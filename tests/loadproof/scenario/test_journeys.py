@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loadproof.errors import InputError
+from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.loading import load_scenario
 from simulation.rundirs import scenario
@@ -92,3 +93,59 @@ def test_each_request_needs_a_goodput_threshold(tmp_path):
     path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[{"endpoint": ["guest", "health"], **GOODPUT}])
     with pytest.raises(InputError, match="no goodput threshold covers cart, pay"):
         load_scenario(path)
+
+
+GROUP = {"requests": ["cart", "pay"], "deadline": "2 s"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "problem"),
+    [
+        ({"pay": GROUP}, "groups.pay: a request or a kind of user has this name"),
+        ({"guest": GROUP}, "groups.guest: a request or a kind of user has this name"),
+        ({"checkout": GROUP | {"requests": ["cart", "crat"]}}, "no such request in the mix, got 'crat'; did you mean"),
+        ({"checkout": GROUP | {"requests": ["cart", "pay", "cart"]}}, "named twice, got 'cart'"),
+        (
+            {"checkout": GROUP | {"requests": ["cart", "health"]}},
+            "no kind of user sends all of them",
+        ),
+        ({"checkout": GROUP | {"requests": ["cart"]}}, "groups.checkout.requests"),
+        ({"checkout": {"requests": ["cart", "pay"]}}, "groups.checkout.deadline"),
+    ],
+)
+def test_a_group_has_requests_of_one_journey_and_a_name_of_its_own(tmp_path, groups, problem):
+    """And says how long it may take."""
+    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT], groups=groups)
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("threshold", "problem"),
+    [
+        (
+            {"endpoint": ["checkout", "login"], "expect": "p(90) < 1 s"},
+            "a group besides other requests",
+        ),
+        ({"endpoint": "checkout", "expect": "error_ratio < 50 % for 5 s", "abort": True}, "no window of it is ever"),
+        ({"endpoint": "checkout", "expect": "p(90) < 1 s", "series": "connect"}, "no such part of its time"),
+        ({"endpoint": "checkout", "expect": "spread < 50 ms"}, "only single requests have a spread"),
+    ],
+)
+def test_what_no_group_has_no_threshold_reads(tmp_path, threshold, problem):
+    """Alone, its times and how it ended."""
+    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, threshold], groups={"checkout": GROUP})
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
+
+
+def test_a_threshold_on_a_group_covers_its_requests():
+    """Each of which the group needs; a limit may be longer than any one request may take."""
+    group_only = {"endpoint": "checkout", "expect": "goodput_ratio >= 99 %"}
+    others = {"endpoint": ["login", "health"], "expect": "goodput_ratio >= 99 %"}
+    slow = {"endpoint": "checkout", "expect": "p(90) < 25 s"}
+    plan = scenario(mix=MIX, phases=PHASES, groups={"checkout": GROUP}, thresholds=[group_only, others, slow])
+    expected = expected_requests(plan, plan_phases(plan))
+    assert [samples_expected(plan, threshold, expected) for threshold in plan.thresholds] == [10.0, 25.0, 10.0]

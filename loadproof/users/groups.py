@@ -1,0 +1,75 @@
+"""Several requests of a journey, in order, to one time and one outcome: what their user waited for altogether."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.http.messages import Timing
+    from loadproof.plan.pacing import Due
+    from loadproof.recording.norecorder import NoRecorder
+    from loadproof.recording.recorder import Recorder
+
+
+class _Open:
+    """A group that has begun: how far it got, and when it was due and began."""
+
+    __slots__ = ("ahead", "began_s", "due", "sent_s")
+
+    def __init__(self, ahead: list[str], due: Due, timing: Timing) -> None:
+        self.ahead = ahead
+        """Names of the requests that are still to come, the next one last."""
+        self.due = due
+        self.began_s, self.sent_s = timing.began_s, timing.sent_s
+
+
+class Groups:
+    """One user's. A group begins with its first request and ends with its last, or with the first that isn't `ok`.
+
+    Requests in between that don't belong to it, and those that come again, only take their time.
+    """
+
+    def __init__(self, groups: Mapping[str, tuple[str, ...]], recorder: Recorder | NoRecorder) -> None:
+        """`groups`: by name, the names of their requests in order."""
+        self.names = tuple(groups)
+        self._groups = groups
+        self._recorder = recorder
+        self._open: dict[str, _Open] = {}
+        self.begun: list[str] = []
+        """In this turn."""
+
+    def saw(self, name: str, outcome: Outcome, due: Due, timing: Timing) -> None:
+        """A request has ended; what on_start and on_stop send belongs to no group."""
+        if due.is_setup:
+            return
+        for group, requests in self._groups.items():
+            is_open = group in self._open
+            if not is_open and name == requests[0]:
+                self.begun.append(group)
+                self._open[group] = _Open(list(reversed(requests)), due, timing)
+            if group in self._open and name in requests:
+                self._advance(group, name, outcome, timing.ended_s)
+
+    def _advance(self, group: str, name: str, outcome: Outcome, ended_s: float) -> None:
+        ahead = self._open[group].ahead
+        if ahead[-1] == name:
+            ahead.pop()
+        if outcome is not Outcome.OK or not ahead:
+            self._end(group, outcome, ended_s)
+
+    def forget(self) -> None:
+        """Our own stop has cut the journey off: nobody knows what would have become of it."""
+        self._open.clear()
+
+    def leave(self, now_s: float) -> None:
+        """The turn is over: what has not come to its end by now, monotonic, never will."""
+        for group in list(self._open):
+            self._end(group, Outcome.INVALID, now_s)
+
+    def _end(self, group: str, outcome: Outcome, ended_s: float) -> None:
+        begun = self._open.pop(group)
+        self._recorder.grouped(group, outcome, begun.due, began_s=begun.began_s, sent_s=begun.sent_s, ended_s=ended_s)

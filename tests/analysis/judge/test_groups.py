@@ -1,0 +1,95 @@
+"""Thresholds on groups of requests: they read what was timed as one, and nothing else reads it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.estimates.summary import summary, summary_of_groups
+from loadproof.analysis.frames.run import Run, load_run
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.report.run_page import render_run_page
+from loadproof.histogram import bucket_of
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import IntervalRow
+from loadproof.scenario.scenario import Threshold
+from simulation.rundirs import scenario, write_run
+
+PLAN = {
+    "mix": {"balance": {"share": "100 %", "every": "2.5 s", "requests": ["balance", "cart"]}},
+    "groups": {"checkout": {"requests": ["balance", "cart"], "deadline": "1 s"}},
+    "phases": [{"name": "steady", "duration": "30 s", "users": 100}],
+}
+OK_A_SECOND, FAILED_A_SECOND = 18, 2
+
+
+def run_with_groups(path, *thresholds: dict) -> Run:
+    """Requests of 20 ms, all right; groups of 400 ms, of which one in ten failed."""
+    plan = scenario(**PLAN, thresholds=[*thresholds, {"expect": "goodput_ratio >= 99 %"}])
+    write_run(path, plan=plan)
+    bucket = bucket_of(400_000)
+    append_intervals(
+        path / files.INTERVALS,
+        [
+            row
+            for second in range(30)
+            for row in (
+                IntervalRow(second, "steady", "checkout", "ok", "response", bucket, OK_A_SECOND),
+                IntervalRow(second, "steady", "checkout", "ok", "good", 0, OK_A_SECOND),
+                IntervalRow(second, "steady", "checkout", "ok", "completed", 0, OK_A_SECOND),
+                IntervalRow(second, "steady", "checkout", "server_error", "response", bucket, FAILED_A_SECOND),
+                IntervalRow(second, "steady", "checkout", "server_error", "completed", 0, FAILED_A_SECOND),
+            )
+        ],
+    )
+    return load_run(path)
+
+
+@pytest.mark.parametrize(
+    ("expect", "word"),
+    [
+        ("p(90) < 500 ms", Word.PASS),
+        ("p(90) < 100 ms", Word.FAIL),
+        ("error_ratio < 20 %", Word.PASS),
+        ("error_ratio < 1 %", Word.FAIL),
+        ("goodput_ratio >= 80 %", Word.PASS),
+        ("goodput_ratio >= 99 %", Word.FAIL),
+        ("goodput >= 15 rps", Word.PASS),
+        ("count >= 500", Word.PASS),
+        ("count >= 5000", Word.FAIL),
+        ("error_ratio < 50 % for 5 s", Word.PASS),
+    ],
+)
+def test_a_threshold_on_a_group_reads_the_group(tmp_path, expect, word):
+    """Its requests, which are all right, tell nothing of it."""
+    run = run_with_groups(tmp_path)
+    found = judge_threshold(Threshold(endpoint="checkout", expect=expect), run)
+    assert found.word is word, found.reason
+
+
+def test_nothing_else_reads_a_group(tmp_path):
+    """Neither totals nor tables of requests; they are as if there were none."""
+    (tmp_path / "without").mkdir()
+    without = write_run(tmp_path / "without", plan=scenario(**PLAN, thresholds=[{"expect": "goodput_ratio >= 99 %"}]))
+    run = run_with_groups(tmp_path / "with")
+    assert tally(run.intervals) == tally(load_run(without).intervals)
+    assert {row.endpoint for row in summary(run)} == {None, "balance", "cart"}
+    (row,) = summary_of_groups(run)
+    assert (row.endpoint, row.tally.sent, row.tally.good) == ("checkout", 600, 540)
+
+
+def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
+    """In verdict.json and on the page, too."""
+    run = run_with_groups(tmp_path, {"endpoint": "checkout", "expect": "error_ratio < 1 %"})
+    verdict = verdict_on_run(run)
+    assert verdict.word is Word.FAIL
+    assert "checkout in steady, where 60 of 600 requests ended server_error" in verdict.next_step
+    written = json.loads(verdict_json(run, verdict))
+    assert [(row["endpoint"], row["sent"]) for row in written["groups"]] == [("checkout", 600)]
+    assert "groups: from the first request" in render_run_page(run, verdict)

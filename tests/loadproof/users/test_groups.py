@@ -1,0 +1,116 @@
+"""Several requests of a journey that are timed as one: when a group begins and ends, and as what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import pytest
+
+from tests import unpatched  # noqa: F401  # isort: skip
+
+from loadproof.histogram import MIDPOINT_US
+from loadproof.outcome import MISSED, Outcome
+from loadproof.plan.pacing import Due
+from loadproof.rundir.rows import NEVER_SENT
+from simulation.playeduser import PlayedUser
+from tests.loadproof.users.test_journeys import MIX, call, cells, live, rows
+
+GROUPS = {"checkout": {"requests": ["cart", "pay"], "deadline": "700 ms"}}
+
+
+def shopping(*names: str, think_s: float = 0.0):
+    """A task that sends these, whatever comes of it."""
+
+    def shop(user) -> None:
+        for name in names:
+            call(user, name)
+            user.post.clock.sleep(think_s)
+
+    return shop
+
+
+def played(*names: str, think_s: float = 0.0, **plan: Any) -> PlayedUser:
+    return PlayedUser(task=shopping(*names, think_s=think_s), mix=MIX, groups=GROUPS, **plan)
+
+
+def ended(one: PlayedUser, until_s: float = 1.9) -> dict[str, int]:
+    """How many groups of the first turn came to which end."""
+    live(one, until_s)
+    return {
+        row.outcome: row.count for row in rows(one, until_s) if (row.endpoint, row.series) == ("checkout", "response")
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "statuses", "outcomes"),
+    [
+        (["login", "cart", "pay"], [], {Outcome.OK: 1}),
+        (["cart", "login", "cart", "pay"], [], {Outcome.OK: 1}),
+        (["cart", "pay", "cart", "pay"], [], {Outcome.OK: 2}),
+        (["cart", "pay"], [200, 500], {Outcome.SERVER_ERROR: 1}),
+        (["cart", "pay"], [403], {Outcome.REJECTED: 1}),
+        (["cart", "cart", "pay"], [500], {Outcome.SERVER_ERROR: 1, Outcome.OK: 1}),
+        (["cart", "login"], [], {Outcome.INVALID: 1}),
+        (["cart", "login", "pay"], [200, 500], {Outcome.OK: 1}),
+        (["login", "pay"], [], {}),
+    ],
+)
+def test_a_group_ends_with_its_last_request_or_with_its_first_that_is_not_ok(names, statuses, outcomes):
+    """What is sent in between changes nothing; what never comes to its end is no right answer."""
+    assert ended(played(*names, statuses=statuses)) == outcomes
+
+
+def test_its_time_is_from_the_first_ones_start_to_the_last_ones_end():
+    """Whatever its user does in between; the first one's is its intended start where it has the turn."""
+    one = played("cart", "pay", think_s=0.4)
+    performing = gevent.spawn(one.user.perform, Due(-0.2))
+    one.time.advance_to(2.0)
+    performing.get()
+    times_s = {row.series: MIDPOINT_US[row.bucket] / 1e6 for row in rows(one, 2.0) if row.endpoint == "checkout"}
+    assert times_s["response"] == pytest.approx(0.8, rel=0.01)
+    assert times_s["service"] == pytest.approx(0.6, rel=0.01)
+
+
+@pytest.mark.parametrize(("think_s", "good"), [(0.4, 1), (0.6, 0)])
+def test_it_has_a_deadline_of_its_own(think_s, good):
+    """Its requests keep the scenario's."""
+    one = played("cart", "pay", think_s=think_s)
+    live(one, 1.9)
+    counted = cells(one, 1.9)
+    assert [counted[name]["good"] for name in ("checkout", "cart", "pay")] == [good, 1, 1]
+
+
+def test_its_requests_are_counted_as_if_there_were_no_group():
+    """A group is no request: nothing else knows of it."""
+    one = played("cart", "pay")
+    live(one, 1.9)
+    second = one.recorder._second
+    assert ({name for name, _, _ in second.rows}, second.sent) == ({"cart", "pay"}, 2)
+
+
+def test_turns_that_were_missed_are_groups_that_were_missed():
+    """As many as the last turn began."""
+    one = played("cart", "pay", takes_s=lambda number: 7.0 if number == 3 else 0.1)
+    live(one, 20.0)
+    counted = cells(one, 20.0)
+    assert counted["checkout"][MISSED] == counted["cart"][MISSED] > 1
+
+
+def test_what_our_own_stop_cuts_off_is_no_group():
+    """Nobody knows what would have become of it."""
+    one = played("cart", "pay", takes_s=lambda _: 100.0)
+    one.user.start(gevent.pool.Group())
+    one.time.advance_to(2.0)
+    one.user.stop(force=True)
+    one.time.advance_to(2.1)
+    assert not [row for row in rows(one, 2.1) if row.endpoint == "checkout" and row.series != NEVER_SENT]
+
+
+def test_on_start_begins_no_group():
+    """It is outside the plan."""
+    one = played("cart", "pay")
+    setting_up = gevent.spawn(one.user.tasks and shopping("cart", "pay"), one.user)
+    one.time.advance_to(1.0)
+    setting_up.get()
+    assert not [row for row in rows(one, 1.0) if row.endpoint == "checkout"]
