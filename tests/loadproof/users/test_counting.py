@@ -21,7 +21,7 @@ from loadproof.users.workload import Post
 from simulation.clock import FakeTime
 from simulation.playeduser import PlayedUser, ask
 from simulation.rundirs import manifest, scenario
-from tests.loadproof.users.test_journeys import cells
+from tests.loadproof.users.recorded import cells, rows
 
 
 class Answering(PlayedUser):
@@ -70,14 +70,8 @@ def test_a_request_ends_in_its_outcome(end, outcome):
     played = Answering(end)
     (reply,) = performed(played)
     assert (reply is not None) == (outcome is Outcome.OK)
-    counted = {row.outcome: row.count for row in rows_of(played, 2.0) if row.series == "response"}
+    counted = {row.outcome: row.count for row in rows(played, 2.0) if row.series == "response"}
     assert counted == {outcome: 1}
-
-
-def rows_of(played: PlayedUser, now_s: float) -> list[Any]:
-    taking = gevent.spawn(played.recorder.take, now_s, 1, last=True)
-    played.time.advance_until(taking.ready, within_s=1)
-    return taking.get().cells
 
 
 @pytest.mark.parametrize("feeds", [True, False])

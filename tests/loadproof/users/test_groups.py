@@ -14,7 +14,7 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import NEVER_SENT
 from simulation.playeduser import PlayedUser
-from tests.loadproof.users.test_journeys import MIX, call, cells, live, rows
+from tests.loadproof.users.recorded import MIX, call, cells, live, rows
 
 GROUPS = {"checkout": {"requests": ["cart", "pay"], "deadline": "700 ms"}}
 

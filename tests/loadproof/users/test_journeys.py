@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-
 import gevent
 import pytest
-from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import Due
-from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, RETRY_KEPT, SENT_NOTHING, SET_OUT, IntervalRow
+from loadproof.rundir.rows import FOLLOWED, RETRY_KEPT, SENT_NOTHING, SET_OUT
 from loadproof.users.user import UndeclaredRequestError
 from simulation.playeduser import PlayedUser
-
-NAMES = ("login", "cart", "pay")
-MIX = {"health": {"share": "100 %", "every": "2 s", "requests": list(NAMES)}}
-
-
-def call(user, name: str):
-    return user.send(user.api.call("GET", f"/{name}", name=name), lambda _: None)
+from tests.loadproof.users.recorded import MIX, NAMES, call, cells, live, rows
 
 
 def shop(user) -> None:
@@ -30,28 +21,6 @@ def shop(user) -> None:
     for name in NAMES:
         if not call(user, name):
             return
-
-
-def live(played: PlayedUser, until_s: float) -> None:
-    life = played.user.start(Group())
-    played.time.advance_to(until_s)
-    life.kill(block=False)
-    played.time.advance_to(until_s)
-
-
-def rows(played: PlayedUser, now_s: float) -> list[IntervalRow]:
-    """All that was recorded."""
-    taking = gevent.spawn(played.recorder.take, now_s, 1, last=True)
-    played.time.advance_until(taking.ready, within_s=1)
-    return taking.get().cells
-
-
-def cells(played: PlayedUser, now_s: float) -> dict[str, Counter[str]]:
-    """By endpoint, how many of each series, of those never sent by their reason."""
-    counted: dict[str, Counter[str]] = defaultdict(Counter)
-    for _, _, endpoint, outcome, series, _, count in rows(played, now_s):
-        counted[endpoint][outcome if series == NEVER_SENT else series] += count
-    return counted
 
 
 def test_each_request_is_counted_under_its_own_name():

@@ -1,0 +1,105 @@
+"""The user of docs/write-a-user.md against a shop: each request under its name, and the group that they make."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+import yaml
+
+from tests.commands import ROOT, in_process, only_run, verdict_of
+from tests.end_to_end.shop import running_shop
+
+pytestmark = pytest.mark.process
+
+PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
+USER, SCENARIO, TARGET, COMMANDS = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+NAMES = ("login", "products", "cart", "pay", "confirm")
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """The page's files, and how to run a command on them."""
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users/shopper.py").write_text(USER)
+
+    def command(name: str, shop, *more: str, **changes):
+        (tmp_path / "shop.yaml").write_text(yaml.safe_dump(yaml.safe_load(SCENARIO) | changes))
+        (tmp_path / "target.yaml").write_text(TARGET.replace("127.0.0.1:9000", f"127.0.0.1:{shop.server_port}"))
+        files = [tmp_path / "shop.yaml", "--target", tmp_path / "target.yaml", "--locustfiles", tmp_path / "users"]
+        return in_process(name, *files, *more)
+
+    return command
+
+
+def test_the_user_is_short():
+    """A journey of five named requests is no program."""
+    lines = USER.partition("class ")[2].strip().splitlines()
+    assert len(lines) <= 30
+
+
+def test_a_dry_run_shows_each_request_of_the_journey(suite):
+    """By its name, with what came back."""
+    with running_shop() as shop:
+        done = suite("check", shop, "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^ok +(\w+) ", done.stdout, re.MULTILINE) == list(NAMES)
+    assert shop.served == Counter(NAMES)
+
+
+def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
+    """What the shop served is what is told; probing and looking are no part of it."""
+    with running_shop() as shop:
+        suite("run", shop, "--out", tmp_path / "reports")
+    verdict = verdict_of(only_run(tmp_path / "reports"))
+    assert {threshold["word"] for threshold in verdict["thresholds"]} == {"PASS"}
+    sent = {row["endpoint"]: row["sent"] + row["abandoned"] for row in verdict["summary"] if row["endpoint"]}
+    probes = shop.served["products"] - sent["products"]
+    assert 0 <= probes <= 2
+    assert sent == {name: shop.served[name] - (probes if name == "products" else 0) for name in NAMES}
+    (group,) = verdict["groups"]
+    assert group["outcomes"]["ok"] == sent["confirm"]
+
+
+def test_a_request_that_fails_fails_its_group_and_nothing_before_it(suite, tmp_path):
+    """Every third payment: logins and carts go on as if nothing had happened."""
+    thresholds = [
+        {"endpoint": "pay", "expect": "goodput_ratio >= 95 %"},
+        {"endpoint": "checkout", "expect": "goodput_ratio >= 95 %"},
+        {"endpoint": ["login", "products", "cart"], "expect": "goodput_ratio >= 95 %"},
+        {"endpoint": "confirm", "expect": "goodput_ratio >= 95 %"},
+    ]
+    with running_shop(breaks=3) as shop:
+        suite("run", shop, "--out", tmp_path / "reports", mix=faster(), thresholds=thresholds)
+    verdict = verdict_of(only_run(tmp_path / "reports"))
+    assert [threshold["word"] for threshold in verdict["thresholds"]] == ["FAIL", "FAIL", "PASS", "PASS"]
+    (group,) = verdict["groups"]
+    assert group["outcomes"]["server_error"] == shop.served["pay"] // 3
+
+
+def faster() -> dict:
+    return {"shopper": {"share": "100 %", "every": "800 ms", "requests": list(NAMES)}}
+
+
+def test_at_a_rate_an_arrival_is_a_journey(suite, tmp_path):
+    """So many arrivals, each with its five requests."""
+    mix = {"shopper": {"share": "100 %", "requests": list(NAMES)}}
+    phases = [{"name": "steady", "duration": "6 s", "rate": "20 rps"}]
+    with running_shop() as shop:
+        suite("run", shop, "--out", tmp_path / "reports", model="open", client_count=40, mix=mix, phases=phases)
+    verdict = verdict_of(only_run(tmp_path / "reports"))
+    assert {threshold["word"] for threshold in verdict["thresholds"]} == {"PASS"}
+    assert {row["endpoint"]: row["sent"] for row in verdict["summary"] if row["endpoint"]} == dict.fromkeys(NAMES, 120)
+    (group,) = verdict["groups"]
+    assert group["sent"] == 120
+
+
+def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
+    """Before anything is sent."""
+    mix = {"shopper": {"share": "100 %", "every": "2 s", "requests": ["login", "cart", "pay", "confirm"]}}
+    with running_shop() as shop:
+        done = suite("check", shop, mix=mix)
+    assert done.returncode == 2
+    assert "add `requests: [login, cart, pay, confirm, products]` to mix.shopper" in " ".join(done.stderr.split())
+    assert not shop.served
