@@ -11,7 +11,7 @@ from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.loading import load_scenario
 from simulation.rundirs import scenario
-from tests.loadproof.scenario.test_scenario import written
+from tests.commands import scenario_file
 
 MIX: dict[str, Any] = {
     "shopper": {"share": "50 %", "every": "2 s", "requests": ["login", "cart", "pay"]},
@@ -73,7 +73,7 @@ def test_each_request_of_a_journey_is_expected_once_a_turn():
 def test_names_have_to_be_told_apart(tmp_path, changes, problem):
     """By whoever reads thresholds and tables."""
     mix = MIX | {"shopper": MIX["shopper"] | changes}
-    path = written(tmp_path, mix=mix, phases=PHASES, thresholds=[GOODPUT])
+    path = scenario_file(tmp_path, mix=mix, phases=PHASES, thresholds=[GOODPUT])
     with pytest.raises(InputError) as caught:
         load_scenario(path)
     assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
@@ -90,7 +90,7 @@ def test_a_request_that_nobody_sends_is_no_endpoint(tmp_path):
 
 def test_each_request_needs_a_goodput_threshold(tmp_path):
     """A target that refuses all payments must not pass because logins go well."""
-    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[{"endpoint": ["guest", "health"], **GOODPUT}])
+    path = scenario_file(tmp_path, mix=MIX, phases=PHASES, thresholds=[{"endpoint": ["guest", "health"], **GOODPUT}])
     with pytest.raises(InputError, match="no goodput threshold covers cart, pay"):
         load_scenario(path)
 
@@ -115,7 +115,7 @@ GROUP = {"requests": ["cart", "pay"], "deadline": "2 s"}
 )
 def test_a_group_has_requests_of_one_journey_and_a_name_of_its_own(tmp_path, groups, problem):
     """And says how long it may take."""
-    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT], groups=groups)
+    path = scenario_file(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT], groups=groups)
     with pytest.raises(InputError) as caught:
         load_scenario(path)
     assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
@@ -135,7 +135,7 @@ def test_a_group_has_requests_of_one_journey_and_a_name_of_its_own(tmp_path, gro
 )
 def test_what_no_group_has_no_threshold_reads(tmp_path, threshold, problem):
     """Alone, its times and how it ended."""
-    path = written(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, threshold], groups={"checkout": GROUP})
+    path = scenario_file(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, threshold], groups={"checkout": GROUP})
     with pytest.raises(InputError) as caught:
         load_scenario(path)
     assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
