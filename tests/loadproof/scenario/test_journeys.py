@@ -81,7 +81,7 @@ def test_names_have_to_be_told_apart(tmp_path, changes, problem):
 
 def test_a_request_that_nobody_sends_is_no_endpoint(tmp_path):
     """The names that there are stand in the remedy."""
-    path = written(
+    path = scenario_file(
         tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, {"endpoint": "crat", "expect": "p(90) < 1 s"}]
     )
     with pytest.raises(InputError, match="no such endpoint in the mix, got 'crat'; did you mean 'cart'"):
