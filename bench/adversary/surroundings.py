@@ -139,6 +139,21 @@ SECRETS = (
     ),
     _beside(
         "embedded target",
+        "users who go and come again",
+        "a load that rises, falls and rises again: the target has accounts for as many users as there are at a time",
+        PASS,
+        embedded=True,
+        scenario=closed(
+            settings={"limiter": "off"},
+            phases=[
+                {"name": "high", "duration": "4 s", "users": 20},
+                {"name": "low", "duration": "3 s", "users": 2},
+                {"name": "high-again", "duration": "5 s", "users": 20},
+            ],
+        ),
+    ),
+    _beside(
+        "embedded target",
         "the embedded target, open",
         "the same in the open model",
         PASS,

@@ -75,7 +75,17 @@ def account_id(number: int) -> str:
 
 
 def highest_client_index(scenario: Scenario) -> int:
-    """The highest index of all clients that this scenario's users can be."""
+    """The highest index of all clients that this scenario's users can be.
+
+    In the closed model, users that still wait for an answer may be there beside those that replace them.
+    """
     if scenario.model == "open":
         return scenario.client_total - 1
-    return scenario.client_total * len(scenario.mix) - 1
+    most = scenario.client_total if _has_one_level(scenario) else 2 * scenario.client_total
+    return most * len(scenario.mix) - 1
+
+
+def _has_one_level(scenario: Scenario) -> bool:
+    """Users only come, and none goes before the end."""
+    levels = [phase.users or 0 for phase in scenario.phases]
+    return levels == sorted(levels)

@@ -38,7 +38,10 @@ class TurnTaker(User):
         """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
         super().__init__(environment)
         self.workload = self.post.workload()
-        self.identity = identity or self.workload.next_client(self.endpoint)
+        if identity is None:
+            # Whoever is a client again makes choices of its own: the same ids would be the first one's.
+            identity, number = self.workload.next_client(self.endpoint)
+        self.identity = identity
         self.random = self.identity.random(f"{self.endpoint}/{number}")
         self._recorder = self.workload.recorder
         self._time = self.workload.recorder.user_time
@@ -96,6 +99,7 @@ class TurnTaker(User):
         self._end_back_off(now_s)
         if self._not_before_s < math.inf:
             self._time.left(self.endpoint, now_s)
+        self.workload.leave_client(self.endpoint, self.identity)
 
     def stop(self, force: bool = False) -> bool:
         """Like Locust's; what it is still waiting for no longer keeps it from any turns."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from loadproof.api.calls import Api
@@ -83,7 +84,12 @@ class Workload:
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
         self.has_bursts = any(span.bursts_s for span in self.spans)
-        self._made: dict[str, int] = defaultdict(int)
+        self._made: Counter[str] = Counter()
+        """By kind of user, how many clients there have been."""
+        self._left: defaultdict[str, list[int]] = defaultdict(list)
+        """By kind of user, a heap of clients whose users are gone."""
+        self._lives: Counter[int] = Counter()
+        """By client, how many users have been it."""
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
@@ -141,15 +147,28 @@ class Workload:
             return Due(due_s)
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
-    def next_client(self, endpoint: str) -> Client:
-        """The next client of this endpoint's users; endpoints and workers take turns, so no index is used twice."""
-        endpoints = sorted(self.habits.mix)
-        number = self.rank + self.workers * self._made[endpoint]
-        self._made[endpoint] += 1
-        if endpoint not in endpoints:
-            # Only plain Locust has users outside the mix; their clients begin far from the others'.
-            return self.client(_CLIENTS_BESIDE_THE_MIX + number)
-        return self.client(number * len(endpoints) + endpoints.index(endpoint))
+    def next_client(self, kind: str) -> tuple[Client, int]:
+        """A client that no user of this kind is now, and how many have been it before.
+
+        Kinds and workers take turns, so no two users are one client. Where users come and go, clients come again: the
+        target has accounts for as many as there are at a time.
+        """
+        index = heappop(self._left[kind]) if self._left[kind] else self._new_index(kind)
+        self._lives[index] += 1
+        return self.client(index), self._lives[index] - 1
+
+    def leave_client(self, kind: str, client: Client) -> None:
+        """Its user is gone: the next one of this kind may be it."""
+        heappush(self._left[kind], client.index)
+
+    def _new_index(self, kind: str) -> int:
+        kinds = sorted(self.habits.mix)
+        number = self.rank + self.workers * self._made[kind]
+        self._made[kind] += 1
+        if kind not in kinds:
+            # Only plain Locust has users besides the mix; their clients start far from the others'.
+            return _CLIENTS_BESIDE_THE_MIX + number
+        return number * len(kinds) + kinds.index(kind)
 
     def client(self, index: int) -> Client:
         by_address = self.habits.clients == "source-address"

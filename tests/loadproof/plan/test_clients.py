@@ -60,6 +60,15 @@ def test_the_highest_index_covers_both_models():
     assert highest_client_index(plan) == 8
 
 
+def test_where_users_go_and_come_again_both_may_be_there_for_a_while():
+    """Who still waits for an answer is gone only after it; where users only come, there are no more than planned."""
+    steady = {"name": "a", "duration": "9 s", "users": 10}
+    more, fewer = steady | {"name": "b", "users": 20}, steady | {"name": "c", "users": 5}
+    goodput = [{"expect": "goodput > 1 rps"}]
+    assert highest_client_index(scenario(phases=[steady, more], thresholds=goodput)) == 20 * 4 - 1
+    assert highest_client_index(scenario(phases=[steady, more, fewer], thresholds=goodput)) == 2 * 20 * 4 - 1
+
+
 def test_payloads_are_the_same_for_the_same_seed():
     """Made before the load starts."""
     assert make_payloads(3, size=5) == make_payloads(3, size=5) != make_payloads(4, size=5)

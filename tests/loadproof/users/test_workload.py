@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401 - before locust
 
@@ -13,14 +14,15 @@ from loadproof.plan.clients import marks_of
 from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
-from loadproof.users.workload import Post
+from loadproof.users.workload import Post, Workload
 from simulation.clock import FakeTime
+from simulation.playeduser import PlayedUser
 from simulation.rundirs import manifest, scenario
 
 
 def exchange(base_url: str) -> None:
     work = Post().workload()
-    work.connections(work.next_client("health"), base_url).exchange(Request("GET", "/"), Timing())
+    work.connections(work.client(0), base_url).exchange(Request("GET", "/"), Timing())
 
 
 @pytest.mark.parametrize("base_url", ["http://192.0.2.1:1", "http://127.1:1", ""])
@@ -46,16 +48,45 @@ def work_of(rank: int = 0, workers: int = 1, run=None, **plan: object):
 MIX = {"balance": {"share": "50 %", "every": "2 s"}, "health": {"share": "50 %"}}
 
 
-def test_no_client_comes_twice_and_the_number_of_workers_changes_none():
-    """Endpoints take turns, and so do workers; beside the mix, clients begin far from the others'."""
+def indices(work: Workload, kind: str, count: int) -> list[int]:
+    return [work.next_client(kind)[0].index for _ in range(count)]
+
+
+def test_no_two_users_are_one_client_and_the_number_of_workers_changes_none():
+    """Kinds take turns, and so do workers; beside the mix, clients begin far from the others'."""
     alone = work_of(mix=MIX)
-    assert [alone.next_client("health").index for _ in range(4)] == [1, 3, 5, 7]
-    assert [alone.next_client("balance").index for _ in range(4)] == [0, 2, 4, 6]
+    assert indices(alone, "health", 4) == [1, 3, 5, 7]
+    assert indices(alone, "balance", 4) == [0, 2, 4, 6]
     shared = [work_of(rank, 3, mix=MIX) for rank in range(3)]
-    assert [work.next_client("health").index for _ in range(2) for work in shared] == [1, 3, 5, 7, 9, 11]
-    assert [work.next_client("webhooks").index for _ in range(2) for work in shared] == [
+    assert [index for _ in range(2) for work in shared for index in indices(work, "health", 1)] == [1, 3, 5, 7, 9, 11]
+    assert [index for _ in range(2) for work in shared for index in indices(work, "webhooks", 1)] == [
         *range(40_000, 40_006),
     ]
+
+
+def test_users_that_come_again_are_the_clients_that_left():
+    """The lowest first, each with how many have been it before; a target has no accounts for ever new ones."""
+    work = work_of(mix=MIX)
+    clients = [work.next_client("health")[0] for _ in range(3)]
+    for client in (clients[2], clients[0]):
+        work.leave_client("health", client)
+    again = [work.next_client("health") for _ in range(3)]
+    assert [(client.index, lives) for client, lives in again] == [(1, 1), (5, 1), (7, 0)]
+
+
+def test_who_is_a_client_again_chooses_anew():
+    """The ids that the first one sent would be taken for repetitions."""
+    played = PlayedUser()
+    first = played.user
+    again = type(first)(first.environment)
+    assert again.identity.index != first.identity.index, "the first one is still there"
+    life = first.start(Group())
+    played.time.advance_to(1.0)
+    life.kill(block=False)
+    played.time.advance_to(1.1)
+    second = type(first)(first.environment)
+    assert second.identity == first.identity
+    assert second.random.random() != second.identity.random("health/0").random(), "the first one's choices"
 
 
 def test_the_pace_is_the_mixs_or_a_second():
