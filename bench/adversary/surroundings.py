@@ -10,7 +10,7 @@ from bench.adversary.bank import Answer, Honest
 from bench.adversary.case import FAIL, PASS, Case
 from bench.adversary.deeds import CANARY
 from bench.adversary.play import During, running
-from bench.adversary.scenarios import closed, open_
+from bench.adversary.scenarios import closed, of, open_
 from bench.adversary.scripts import always, calls, only, paths, says, share
 from bench.serving import ROOT
 
@@ -143,14 +143,15 @@ SECRETS = (
         "a load that rises, falls and rises again: the target has accounts for as many users as there are at a time",
         PASS,
         embedded=True,
-        scenario=closed(
-            settings={"limiter": "off"},
-            phases=[
+        scenario=of("balance")
+        | {
+            "settings": {"limiter": "off"},
+            "phases": [
                 {"name": "high", "duration": "4 s", "users": 20},
                 {"name": "low", "duration": "3 s", "users": 2},
                 {"name": "high-again", "duration": "5 s", "users": 20},
             ],
-        ),
+        },
     ),
     _beside(
         "embedded target",
