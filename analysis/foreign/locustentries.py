@@ -38,6 +38,8 @@ class Entry:
     quantiles: Mapping[float, Estimate]
     written: str = ""
     """The name as its bytes, one character each."""
+    contradictions: tuple[str, ...] = ()
+    """Between its own columns, in words."""
 
     @property
     def title(self) -> str:
