@@ -198,9 +198,14 @@ def _of_upsets(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
     own = {(row.method, row.name) for row in rows}
     keys = {TOTAL} if rows == (run.total,) or not run.full_history else own
     unclear = "" if keys == own or rows == (run.total,) else ", and it doesn't show for which endpoints"
-    for fall in (fall for key in keys for fall in run.upsets.falls.get(key, ()) if fall.before.failures > 0):
-        why = f"the history's totals {fall.what}: what failed before is left out{unclear}"
-        yield Doubt(why, fall.before.requests, fall.before.failures, fall.before.failures)
+    falls = [fall for key in sorted(keys) for fall in run.upsets.falls.get(key, ()) if fall.before.failures > 0]
+    if falls:
+        more = f" (and {len(falls) - 1:,} times more)" if len(falls) > 1 else ""
+        why = f"the history's totals {falls[0].what}{more}: what failed before is left out{unclear}"
+        failures = sum(fall.before.failures for fall in falls)
+        # Where requests don't fall, those before are still among them.
+        requests = sum(fall.before.requests for fall in falls if fall.after.requests < fall.before.requests)
+        yield Doubt(why, requests, failures, failures)
     for key in sorted({TOTAL, *own} & set(run.upsets.odd_rows)):
         yield Doubt(odd_rows_sentence("history", *run.upsets.odd_rows[key]), *(math.inf,) * 3, is_of_all=True)
     if run.upsets.backward_steps > 1:

@@ -60,11 +60,22 @@ def test_failures_before_a_reset_that_would_change_nothing_pass(tmp_path):
     assert judged(tmp_path, with_reset(1), "error_ratio < 0.5 %")[0] == "INCONCLUSIVE"
 
 
+def test_failures_before_several_resets_add_up(tmp_path):
+    """One of five resets would not change the verdict: 48 of 2,300 failed."""
+    rows = [told(4 * n + second, 100 * second, 16 * second) for n in range(5) for second in range(1, 4)]
+    word, reason, _ = judged(tmp_path, [*rows, *(told(20 + n, 100 * n) for n in range(1, 21))], "error_ratio < 4 %")
+    assert (word, "(and 4 times more)" in reason) == ("INCONCLUSIVE", True)
+    assert (
+        judged(tmp_path, [*rows[:3], *(told(20 + n, 100 * n) for n in range(1, 21))], "error_ratio < 4 %")[0] == "PASS"
+    )
+
+
 def test_failures_that_vanish_between_two_rows_pass_nothing(tmp_path):
     """Requests go on growing, which no reset explains."""
     rising = [told(second, 100 * second, 30 * second) for second in range(1, 20)]
     word, reason, notes = judged(tmp_path, [*rising, told(20, 2000)])
     assert (word, "1,900 requests with 570 failures to 2,000 requests with 0" in reason) == ("INCONCLUSIVE", True)
+    assert judged(tmp_path, [*rising, told(20, 2000)], "error_ratio < 20 %")[0] == "INCONCLUSIVE"
     assert any("unlike a reset's" in note for note in notes)
 
 
