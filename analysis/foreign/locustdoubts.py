@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.estimate import reported
 from loadproof.analysis.foreign.locustdoubt import Doubt
 from loadproof.analysis.foreign.locustentries import SUM, Entry, rounded, together
+from loadproof.analysis.foreign.locustpercentiles import percentile_denied
 from loadproof.analysis.foreign.locustupsets import TOTAL, backward_sentence, odd_rows_sentence
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def doubts_of(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun)
     yield from _of_total(run) if rows == (run.total,) else _of_endpoints(run)
     yield from _of_itself(rows, run)
     yield from _of_upsets(rows, run)
+    if rows == (run.total,) and (denial := percentile_denied(expectation, run)):
+        yield Doubt(denial, 0, 0, math.inf)
 
 
 def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:

@@ -7,7 +7,7 @@ import pytest
 from loadproof.analysis.foreign.locustcsv import load_locust_run
 from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs
 from loadproof.analysis.foreign.thresholdfile import FileThreshold
-from simulation.locustcsvs import HISTORY, Row, Totals, history_row, quantiles_ms, stats_row, total_row, write
+from simulation.locustcsvs import HISTORY, STATS, Row, Totals, history_row, quantiles_ms, stats_row, total_row, write
 from simulation.locustcsvs import write_stats as written
 
 ERRORS, TIMES = "error_ratio < 5 %", "p(95) < 200 ms"
@@ -109,6 +109,26 @@ def test_a_history_that_contradicts_itself_passes_nothing(tmp_path, endpoint, pl
     assert word == "INCONCLUSIVE"
     assert f"the history file contradicts itself in 20 rows: {why}" in reason
     assert any(why in note for note in notes)
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+@pytest.mark.parametrize(("slow_from_s", "word"), [(1, "INCONCLUSIVE"), (61, "PASS")])
+def test_percentiles_that_the_history_leaves_no_room_for_pass_nothing(tmp_path, cumulative, slow_from_s, word):
+    """The p90 is 4 s in each row, the totals' p95 is 40 ms; slow seconds at the end are no contradiction."""
+    longest = [*([4000] * (11 - cumulative)), *([6000] * cumulative)]
+    quick = [*([20] * (11 - cumulative)), *([6000] * cumulative)]
+    rows = []
+    for second in range(1, 66):
+        totals = Totals(100 * second, 0, 20.0, 6000.0)
+        rows.append(history_row(second, totals, longest if second >= slow_from_s else quick))
+    slowest = stats_row("/a", requests=6500)
+    slowest[STATS.index("Max Response Time")] = slowest[STATS.index("100%")] = 6000
+    prefix = written(tmp_path / "run", [slowest, ["", "Aggregated", *slowest[2:]]])
+    run = load_locust_run(write(prefix, "stats_history", HISTORY, rows))
+    assert run.cumulative == cumulative
+    verdict = verdict_on_csvs((FileThreshold(expect=TIMES),), run)
+    assert str(verdict.word) == word, verdict.reason
+    assert ("leaves no room for 95% in the stats file" in verdict.reason) == (word != "PASS")
 
 
 def test_time_that_runs_backwards_passes_nothing_and_one_clock_that_was_set_back_does(tmp_path):
