@@ -36,9 +36,37 @@ def quantiles_ms(p95_ms: float) -> list[int]:
 
 def stats_row(name: str, *, method: str = "GET", requests: int = 1000, failures: int = 0, p95_ms: int = 40) -> Row:
     """Over 100 s; without times if there are no requests."""
-    quantiles = quantiles_ms(p95_ms) if requests else _UNKNOWN
+    quantiles = [*quantiles_ms(p95_ms)[:-1], 2 * p95_ms] if requests else _UNKNOWN
     times = [p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0] if requests else [0, 0.0, 0, 0]
     return [method, name, requests, failures, *times, 20.0, requests / 100, failures / 100, *quantiles]
+
+
+def measured_row(
+    times_ms: Sequence[float], failures: int, took_s: float, *, untimed: int = 0, old: bool = False
+) -> Row:
+    """An endpoint's row of requests that took these times, and some without a time, as Locust 2.47 or 1.0 writes it.
+
+    Source: locust/stats.py 1.0.3 and 2.47, StatsEntry, calculate_response_time_percentile and median_from_dict.
+    """
+    keys = sorted(bucket_ms(time_ms) for time_ms in times_ms)
+    timed, n = len(keys), len(keys) + untimed
+
+    def quantile(of: int, q: float) -> int:
+        place = int(of * q) - (of - timed)
+        return keys[min(place, timed - 1)] if place >= 0 else 0
+
+    median = keys[(timed - 1) // 2] if old else quantile(timed, 0.5)
+    exact = [min(max(median, min(times_ms)), max(times_ms)), sum(times_ms) / timed]
+    exact += [min(times_ms), max(times_ms)]
+    rates: list[Any] = [n / took_s, failures / took_s]
+    if old:
+        exact, rates = [int(value) for value in exact], [f"{rate:.2f}" for rate in rates]
+    return ["GET", "/measured", n, failures, *exact, 20.0, *rates, *(quantile(n, q) for q in PERCENTILES)]
+
+
+def bucket_ms(time_ms: float) -> int:
+    """Source: locust/stats.py 2.47, bucket_response_time."""
+    return int(round(time_ms, 0 if time_ms < 100 else -1 if time_ms < 1000 else -2 if time_ms < 10_000 else -3))
 
 
 def total_row(requests: int = 1000, failures: int = 0, *, p95_ms: int = 40) -> Row:

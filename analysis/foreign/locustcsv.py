@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from loadproof.analysis.foreign.csvset import CsvSet, csv_set
-from loadproof.analysis.foreign.locustentries import SUM, Entry, entry_of, is_older, number_of, quantiles_of, split
+from loadproof.analysis.foreign.locustentries import Entry, entry_of, is_older, number_of, quantiles_of, split
 from loadproof.analysis.foreign.locusthistory import History
+from loadproof.analysis.foreign.locustmismatches import mismatches
+from loadproof.analysis.foreign.locustrelations import in_totals
 from loadproof.analysis.foreign.locustrows import (
     EXCEPTIONS,
     FAILURES,
@@ -21,11 +23,12 @@ from loadproof.analysis.foreign.locustrows import (
     RowReader,
     refuse_unreadable,
 )
+from loadproof.analysis.foreign.locustupsets import Upsets
 from loadproof.analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -81,6 +84,8 @@ class LocustRun:
     """The file with the totals has lost rows: nobody knows which."""
     last_run_s: float = 0.0
     """When the last of several runs in one history began; what came before is a different run."""
+    upsets: Upsets = field(default_factory=Upsets)
+    """What the history has that can't be in one undisturbed run."""
 
     @property
     def name(self) -> str:
@@ -111,7 +116,7 @@ def load_locust_run(path: Path) -> LocustRun:
     damage = [sentence for reader in readers.values() for sentence in reader.damage]
     if is_from_history:
         damage.append("the totals are those of the history's last row")
-    damage += [*_gaps(total, endpoints), *_disagreement(total, history), *_contradictions(total, failures, repeats)]
+    damage += mismatches(total, endpoints, history, failures=failures, repeats=repeats)
     run = LocustRun(
         source=source,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),
@@ -130,6 +135,7 @@ def load_locust_run(path: Path) -> LocustRun:
         second_total=second_total,
         has_lost_rows=readers[STATS].has_lost or (is_from_history and readers[HISTORY].skipped > 0),
         last_run_s=history.last_run_s,
+        upsets=history.upsets,
     )
     return _readable(run)
 
@@ -176,45 +182,8 @@ def _readable(run: LocustRun) -> LocustRun:
         ),
         exceptions=tuple(replace(raised, message=texts.of(raised.message)) for raised in run.exceptions),
         damage=(*run.damage, *texts.notes),
+        upsets=run.upsets.named(texts.of),
     )
-
-
-def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
-    """Missing rows of endpoints are noticed by what all together have more than they do."""
-    if total is None or not endpoints:
-        return
-    if total.name == SUM:
-        yield "there is no row for all endpoints; it was added up from theirs, without percentiles"
-        return
-    requests = total.requests - sum(entry.requests for entry in endpoints)
-    failures = total.failures - sum(entry.failures for entry in endpoints)
-    if requests or failures:
-        yield (
-            f"all endpoints together have {abs(requests):,} requests and {abs(failures):,} failures "
-            f"{'more' if max(requests, failures) > 0 else 'fewer'} than the rows of each: some are missing, or from "
-            "another moment"
-        )
-
-
-def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
-    """Locust writes its files every ten seconds, and not once more at the end. Source: locust/stats.py 2.47."""
-    ahead = total.requests - history.requests if total and len(history.frame) else 0
-    if ahead > 0:
-        yield f"the history lacks the last {ahead:,} requests"
-    elif ahead < 0:
-        yield f"the stats file lacks the last {-ahead:,} requests"
-    more = history.failures - total.failures if total and len(history.frame) else 0
-    if more > 0:
-        yield f"the history has {more:,} more failures than the stats file"
-
-
-def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
-    """What can't be explained by files written at slightly different moments."""
-    occurrences = sum(failure.occurrences for failure in failures)
-    if total is not None and occurrences > total.failures:
-        yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
-    if repeats:
-        yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
 
 
 def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
@@ -228,7 +197,9 @@ def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
         entry = entry_of(row, count="Request Count", failures="Failure Count", prefix="")
         if entry is None:
             reader.reject(row)
-        elif not is_older(entry, first.setdefault((entry.method, entry.name), entry)):
+            continue
+        entry = replace(entry, contradictions=tuple(in_totals(row)))
+        if not is_older(entry, first.setdefault((entry.method, entry.name), entry)):
             repeats.append(entry)
     return list(first.values()), tuple(repeats)
 

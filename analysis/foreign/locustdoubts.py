@@ -1,96 +1,33 @@
 """What else the files say about rows of Locust's statistics: a later state, and doubts that could change a verdict.
 
 Locust's counters only grow, apart from --reset-stats, and its files may be written a second or so apart. Whatever one
-file has in excess of another is therefore treated as requests that the rows lack, and a threshold passes only if it
-would pass with all of them on the bad side.
+file has in excess of another, and whatever failed before a reset, is therefore treated as requests that the rows lack,
+and a threshold passes only if it would pass with all of them on the bad side.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.estimates.estimate import ratio_estimate, reported
+from loadproof.analysis.estimates.estimate import reported
+from loadproof.analysis.foreign.locustdoubt import Doubt
 from loadproof.analysis.foreign.locustentries import SUM, Entry, rounded, together
+from loadproof.analysis.foreign.locustpercentiles import percentile_denied
+from loadproof.analysis.foreign.locustupsets import TOTAL, backward_sentence, odd_rows_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.foreign.locustcsv import LocustRun
     from loadproof.scenario.expectation import Expectation
 
 _MS: Final = 1000
 _SLIGHTLY_S: Final = 0.0011
 """Times that Locust writes with decimals in one file and without in another differ by less than this, in s."""
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """What these rows may lack.
-
-    This many requests, of which this many failed, and this many may have taken any time.
-    """
-
-    why: str
-    requests: float
-    failures: float
-    slow: float
-    longest_s: float = math.inf
-    """None of these took longer, in s."""
-    more_s: float = 0.0
-    """How much longer the run took, in s."""
-    is_judged: bool = False
-    """What they lack is known from a later state; of its percentiles only if these cover everything."""
-
-    def turns(self, expectation: Expectation, entry: Entry, later: Estimate | None) -> bool:
-        """Whether a threshold that these rows keep would be violated if everything they lack were bad.
-
-        A later state has been judged separately, if it has the metric.
-        """
-        name = expectation.metric.name
-        if name == "count" or (self.is_judged and later is not None):
-            return False
-        keeps = {
-            "p": self._keeps_percentile,
-            "error_ratio": self._keeps_errors,
-            "mean": self._keeps_mean,
-            "throughput": self._keeps_throughput,
-            "max": self._keeps_longest,
-        }[name]
-        return not keeps(expectation, entry)
-
-    def _keeps_percentile(self, expectation: Expectation, entry: Entry) -> bool:
-        """With more requests above it, it is the percentile of these rows at a higher rank, by the next column."""
-        rank = (expectation.metric.quantile or 0.0) * (entry.requests + self.slow) / entry.requests
-        if not self.slow:
-            return True
-        beyond = [quantile for quantile in entry.quantiles if quantile >= rank]
-        return bool(beyond) and expectation.holds(entry.quantiles[min(beyond)].high)
-
-    def _keeps_longest(self, expectation: Expectation, _: Entry) -> bool:
-        return not self.slow or expectation.holds(self.longest_s)
-
-    def _keeps_errors(self, expectation: Expectation, entry: Entry) -> bool:
-        if math.isinf(self.requests):
-            return False
-        estimate = ratio_estimate(entry.failures + int(self.failures), entry.requests + int(self.requests))
-        return estimate is not None and expectation.holds(estimate.high)
-
-    def _keeps_mean(self, expectation: Expectation, entry: Entry) -> bool:
-        if not self.slow or entry.mean is None or math.isinf(self.longest_s):
-            return not self.slow
-        total_s = entry.mean.high * entry.requests + self.longest_s * self.slow
-        return expectation.holds(total_s / (entry.requests + self.slow))
-
-    def _keeps_throughput(self, expectation: Expectation, entry: Entry) -> bool:
-        if not self.more_s or entry.throughput is None or entry.throughput.value <= 0:
-            return True
-        return expectation.holds(entry.requests / (entry.requests / entry.throughput.value + self.more_s))
 
 
 def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
@@ -116,8 +53,10 @@ def doubts_of(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun)
             why = f"the stats file has another row of it, of {_counts(row.requests, row.failures)}"
             yield Doubt(why, row.requests, row.failures, row.requests)
     yield from _of_total(run) if rows == (run.total,) else _of_endpoints(run)
-    if any(_contradicts_itself(row) for row in rows):
-        yield Doubt("its row contradicts itself: a higher percentile is below a lower one", 0, 0, math.inf)
+    yield from _of_itself(rows, run)
+    yield from _of_upsets(rows, run)
+    if rows == (run.total,) and (denial := percentile_denied(expectation, run)):
+        yield Doubt(denial, 0, 0, math.inf)
 
 
 def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:
@@ -249,11 +188,31 @@ def _longest_s(row: Entry, *, up: bool = False) -> float:
     return row.maximum.high if up else row.maximum.low
 
 
-def _contradicts_itself(row: Entry) -> bool:
-    """Percentiles that decrease, or exceed the longest time."""
-    times = [row.quantiles[quantile] for quantile in sorted(row.quantiles)]
-    falls = any(lower.low > higher.high for lower, higher in pairwise(times))
-    return falls or bool(times and times[-1].low > _longest_s(row, up=True) + _SLIGHTLY_S)
+def _of_itself(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
+    """A row that contradicts itself passes nothing: it isn't as Locust wrote it, or is of something else."""
+    is_sum = run.total is not None and rows == (run.total,) and run.total.name == SUM
+    for row in run.entries if is_sum else rows:
+        for contradiction in row.contradictions[:1]:
+            yield Doubt(f"its row contradicts itself: {contradiction}", *(math.inf,) * 3, is_of_all=True)
+
+
+def _of_upsets(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
+    """What was counted before a reset counts where it failed; rows without full history may be any endpoint's."""
+    own = {(row.method, row.name) for row in rows}
+    keys = {TOTAL} if rows == (run.total,) or not run.full_history else own
+    unclear = "" if keys == own or rows == (run.total,) else ", and it doesn't show for which endpoints"
+    falls = [fall for key in sorted(keys) for fall in run.upsets.falls.get(key, ()) if fall.before.failures > 0]
+    if falls:
+        more = f" (and {len(falls) - 1:,} times more)" if len(falls) > 1 else ""
+        why = f"the history's totals {falls[0].what}{more}: what failed before is left out{unclear}"
+        failures = sum(fall.before.failures for fall in falls)
+        # Where requests don't fall, those before are still among them.
+        requests = sum(fall.before.requests for fall in falls if fall.after.requests < fall.before.requests)
+        yield Doubt(why, requests, failures, failures)
+    for key in sorted({TOTAL, *own} & set(run.upsets.odd_rows)):
+        yield Doubt(odd_rows_sentence("history", *run.upsets.odd_rows[key]), *(math.inf,) * 3, is_of_all=True)
+    if run.upsets.backward_steps > 1:
+        yield Doubt(backward_sentence(run.upsets.backward_steps), *(math.inf,) * 3, is_of_all=True)
 
 
 def _counts(requests: int, failures: int) -> str:

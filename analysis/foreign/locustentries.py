@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.estimate import Estimate, reported
@@ -38,6 +39,8 @@ class Entry:
     quantiles: Mapping[float, Estimate]
     written: str = ""
     """The name as its bytes, one character each."""
+    contradictions: tuple[str, ...] = ()
+    """Between its own columns, in words."""
 
     @property
     def title(self) -> str:
@@ -99,8 +102,15 @@ def number_of(text: str) -> float:
 
 def quantiles_of(row: Mapping[str, str]) -> dict[float, float]:
     """Quantile (0-1) to ms."""
-    matches = {name: PERCENTILE.fullmatch(name) for name in row}
-    return {round(float(match[1]) / 100, 10): number_of(row[name]) for name, match in matches.items() if match}
+    columns = ((_quantile_of(name), cell) for name, cell in row.items())
+    return {quantile: number_of(cell) for quantile, cell in columns if quantile is not None}
+
+
+@lru_cache(maxsize=1_000)
+def _quantile_of(column: str) -> float | None:
+    """Cached, because every row of a history has the same columns."""
+    match = PERCENTILE.fullmatch(column)
+    return round(float(match[1]) / 100, 10) if match else None
 
 
 def is_older(entry: Entry, than: Entry) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from loadproof.analysis.foreign.logtimes import LAST_S, TIME_COLUMNS, LogTimes, numbers_in, time_columns
 from loadproof.analysis.foreign.records import Records, blocks_of, cells_of, repeated
 from loadproof.errors import InputError, Problem, printable
 
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS: Final = ("seconds", "name", "response_ms", "status")
-LAST_S: Final = 2**32
-"""By a clock that counts from 1970."""
+"""As they are called here: in the file the first one's name may say its unit."""
 _NUMBERS: Final = ("seconds", "response_ms", "status")
-_UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
-_MOST_DIGITS: Final = 100
 _LONGEST_MS: Final = 1e12
 """Thirty years: anything longer is not a time."""
 _STATUS: Final = re.compile(r"^\s*(?:HTTP/[\d.]+ +)?(\d{3})\b")
@@ -44,8 +42,7 @@ class LogRows:
     """Requests with a status but no time."""
     texts_as_status: int = 0
     """Texts of requests that got no answer, like JMeter's 'Non HTTP response code'."""
-    unit: str = ""
-    """The unit that `seconds` was recognised as."""
+    times: LogTimes = field(default_factory=LogTimes)
     _first: str = ""
     """The first line that could not be read."""
     _statuses: int = 0
@@ -53,7 +50,6 @@ class LogRows:
     _odd_times: int = 0
     """Requests without a time that have something else in its place."""
     _first_odd: str = ""
-    _divisor: int = field(default=0)
 
     def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
         """The four columns, in chunks of `most_rows`; InputError if they are missing, or if no line can be read.
@@ -84,22 +80,27 @@ class LogRows:
         place = next((place for place, line in enumerate(block) if line.strip(b"\r\n")), 0)
         line = block[place] if block else b""
         header = cells_of(line.rstrip(b"\r\n"))
-        missing = [name for name in COLUMNS if name not in header]
+        times = time_columns(header)
+        missing = [name for name in COLUMNS if name not in header and not (name == "seconds" and times)]
         if not line:
             raise InputError(Problem(str(self.path), "can't be read: it is empty", "give a CSV of requests"))
         if missing:
             remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
             got = line[:200].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
-        if twice := [name for name in repeated(header) if name in COLUMNS]:
+        if twice := [name for name in repeated(header) if name in (*COLUMNS, *TIME_COLUMNS)]:
             what = f"several columns are called {' and '.join(map(printable, twice))}"
             raise InputError(Problem(str(self.path), what, "keep each of them once: it is unclear which one counts"))
-        return header, block[place + 1 :]
+        if len(times) > 1:
+            what = f"several columns are times: {' and '.join(times)}"
+            raise InputError(Problem(str(self.path), what, "call one of them so: it is unclear which one counts"))
+        self.times = LogTimes(times[0])
+        return ["seconds" if name == times[0] else name for name in header], block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
         """With nan for what can't be read; lines that pandas made no row of count like the others that are left out."""
-        seconds = self._seconds(table["seconds"])
-        times = _numbers(table["response_ms"])
+        seconds = self.times.seconds(table["seconds"])
+        times = numbers_in(table["response_ms"])
         is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
         known = seconds.between(0, LAST_S) & (status.fillna(0.0).between(0, 999) & (status.fillna(0.0) % 1 == 0))
@@ -120,23 +121,9 @@ class LogRows:
         table["status"] = status.fillna(0.0).where(known)
         return table
 
-    def _seconds(self, written: pd.Series[float]) -> pd.Series[float]:
-        """By the unit of the first ones; a text may be a time in ISO 8601, in UTC if it names no zone."""
-        times = _numbers(written)
-        if not self._divisor and times.notna().any():
-            typical = float(times.abs().median())
-            self._divisor, self.unit = next((known for known in _UNITS if typical <= LAST_S * known[0]), _UNITS[0])
-        times = times / (self._divisor or 1)
-        others = times.isna() & written.notna()
-        if others.any():
-            parsed = pd.to_datetime(written[others].astype(str), utc=True, format="ISO8601", errors="coerce")
-            times[others] = (parsed - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-            self.unit = self.unit or ("ISO 8601" if parsed.notna().any() else "")
-        return times
-
     def _status(self, written: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[bool]]:
         """The numbers, nan without an answer, and -1 if there may be several; and which of the nan were texts."""
-        numbers = _numbers(written)
+        numbers = numbers_in(written)
         texts = numbers.isna() & written.notna()
         if texts.any():
             texts &= written.astype(str) != ""
@@ -197,15 +184,3 @@ def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
         table = pd.DataFrame(cells, columns=list(map(str, range(columns))), dtype=object)
     table = table[list(names)].rename(columns=names)
     return table.assign(name=table["name"].astype("category"))
-
-
-def _numbers(written: pd.Series[float]) -> pd.Series[float]:
-    """As floats; nan for anything else, and for pandas' True."""
-    if pd.api.types.is_bool_dtype(written):
-        return pd.Series(float("nan"), index=written.index)
-    try:
-        return pd.to_numeric(written, errors="coerce").astype(float)
-    except OverflowError:
-        # Hundreds of digits: pandas reads them as an integer, and then converts that to a float.
-        texts = written.astype(str)
-        return pd.to_numeric(texts.where(texts.str.len() < _MOST_DIGITS), errors="coerce").astype(float)

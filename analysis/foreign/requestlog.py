@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 _CHUNK_ROWS: Final = 250_000
-_FAR_APART_S: Final = 10
-"""Nobody logs a load test this sparse."""
 _LONGEST_S: Final = 400 * 24 * 3600
 
 
@@ -65,13 +63,18 @@ class RequestLog:
 
 
 def read_log(path: Path) -> RequestLog:
-    """Read a CSV with these columns, among others, in any order; InputError if they are missing or it has no line."""
+    """Read a CSV with these columns, among others, in any order.
+
+    InputError if they are missing, if it has no line, or if the unit of its times is unclear.
+    """
     rows, counted = LogRows(path), LogCells()
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
     if counted.last_s - counted.start_s > _LONGEST_S:
         remedy = "are some of these milliseconds? Fix the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
+    if problem := rows.times.problem(str(path), rows.requests, counted.start_s, counted.last_s):
+        raise InputError(problem)
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]
     return RequestLog(
@@ -83,15 +86,13 @@ def read_log(path: Path) -> RequestLog:
         lost=counted.lost,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
-        notes=(*_notes(rows, apart_s=(counted.last_s - counted.start_s) / rows.requests), *texts.notes),
+        notes=(*_notes(rows), *texts.notes),
     )
 
 
-def _notes(rows: LogRows, *, apart_s: float) -> Iterator[str]:
-    if apart_s > _FAR_APART_S:
-        yield f"requests are {apart_s:,.0f} s apart on average: are these milliseconds? Then divide `seconds` by 1,000"
-    if rows.unit != "seconds":
-        yield f"`seconds` was read as {rows.unit}"
+def _notes(rows: LogRows) -> Iterator[str]:
+    if rows.times.unit not in {"seconds", ""}:
+        yield f"`seconds` was read as {rows.times.unit}"
     if rows.untimed:
         yield f"{rows.untimed:,} requests have no time that can be read; they count in ratios, not in times"
     if rows.texts_as_status:

@@ -22,7 +22,9 @@ def report(
     ] = None,
     log: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead: a request log, a CSV with seconds, name, response_ms, status."),
+        typer.Option(
+            metavar="FILE", help="Instead: a request log, a CSV with seconds (or time_ms), name, response_ms, status."
+        ),
     ] = None,
     thresholds: Annotated[
         Path | None,

@@ -205,15 +205,6 @@ def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
     assert (f"`seconds` was read as {unit}" in log_facts(log)) == (unit != "seconds")
 
 
-def test_milliseconds_since_the_start_are_asked_about(tmp_path):
-    """They can't be told from seconds."""
-    path = tmp_path / "requests.csv"
-    for step, asked in ((100, True), (1, False)):
-        lines = (f"{number * step},a,5,200" for number in range(200))
-        path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
-        assert ("are these milliseconds?" in log_facts(read_log(path))) == asked
-
-
 def test_texts_as_status_are_no_answers(tmp_path):
     """As JMeter writes what got none; a status with its phrase is one."""
     path = tmp_path / "requests.csv"

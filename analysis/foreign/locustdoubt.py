@@ -1,0 +1,82 @@
+"""What rows of Locust's statistics may lack, and whether that could change a verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.estimates.estimate import ratio_estimate
+
+if TYPE_CHECKING:
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.foreign.locustentries import Entry
+    from loadproof.scenario.expectation import Expectation
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What these rows may lack.
+
+    This many requests, of which this many failed, and this many may have taken any time.
+    """
+
+    why: str
+    requests: float
+    failures: float
+    slow: float
+    longest_s: float = math.inf
+    """None of these took longer, in s."""
+    more_s: float = 0.0
+    """How much longer the run took, in s."""
+    is_of_all: bool = False
+    """Not one of their numbers can be relied on."""
+    is_judged: bool = False
+    """What they lack is known from a later state; of its percentiles only if these cover everything."""
+
+    def turns(self, expectation: Expectation, entry: Entry, later: Estimate | None) -> bool:
+        """Whether a threshold that these rows keep would be violated if everything they lack were bad.
+
+        A later state has been judged separately, if it has the metric.
+        """
+        name = expectation.metric.name
+        if self.is_of_all:
+            return True
+        if name == "count" or (self.is_judged and later is not None):
+            return False
+        keeps = {
+            "p": self._keeps_percentile,
+            "error_ratio": self._keeps_errors,
+            "mean": self._keeps_mean,
+            "throughput": self._keeps_throughput,
+            "max": self._keeps_longest,
+        }[name]
+        return not keeps(expectation, entry)
+
+    def _keeps_percentile(self, expectation: Expectation, entry: Entry) -> bool:
+        """With more requests above it, it is the percentile of these rows at a higher rank, by the next column."""
+        rank = (expectation.metric.quantile or 0.0) * (entry.requests + self.slow) / entry.requests
+        if not self.slow:
+            return True
+        beyond = [quantile for quantile in entry.quantiles if quantile >= rank]
+        return bool(beyond) and expectation.holds(entry.quantiles[min(beyond)].high)
+
+    def _keeps_longest(self, expectation: Expectation, _: Entry) -> bool:
+        return not self.slow or expectation.holds(self.longest_s)
+
+    def _keeps_errors(self, expectation: Expectation, entry: Entry) -> bool:
+        if math.isinf(self.requests):
+            return False
+        estimate = ratio_estimate(entry.failures + int(self.failures), entry.requests + int(self.requests))
+        return estimate is not None and expectation.holds(estimate.high)
+
+    def _keeps_mean(self, expectation: Expectation, entry: Entry) -> bool:
+        if not self.slow or entry.mean is None or math.isinf(self.longest_s):
+            return not self.slow
+        total_s = entry.mean.high * entry.requests + self.longest_s * self.slow
+        return expectation.holds(total_s / (entry.requests + self.slow))
+
+    def _keeps_throughput(self, expectation: Expectation, entry: Entry) -> bool:
+        if not self.more_s or entry.throughput is None or entry.throughput.value <= 0:
+            return True
+        return expectation.holds(entry.requests / (entry.requests / entry.throughput.value + self.more_s))

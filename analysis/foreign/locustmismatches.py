@@ -1,0 +1,75 @@
+"""Says where a run's files lack something that others of them have, or contradict each other or themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.foreign.locustentries import SUM, Entry
+from loadproof.analysis.foreign.locustupsets import odd_rows_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.foreign.locustcsv import CsvFailure
+    from loadproof.analysis.foreign.locusthistory import History
+
+
+def mismatches(
+    total: Entry | None,
+    endpoints: tuple[Entry, ...],
+    history: History,
+    *,
+    failures: tuple[CsvFailure, ...],
+    repeats: tuple[Entry, ...],
+) -> list[str]:
+    """A sentence each."""
+    return [
+        *_gaps(total, endpoints),
+        *_disagreement(total, history),
+        *_contradictions(total, failures, repeats),
+        *_odd_rows([*endpoints, *([total] if total else [])]),
+    ]
+
+
+def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
+    """Missing rows of endpoints are noticed by what all together have more than they do."""
+    if total is None or not endpoints:
+        return
+    if total.name == SUM:
+        yield "there is no row for all endpoints; it was added up from theirs, without percentiles"
+        return
+    requests = total.requests - sum(entry.requests for entry in endpoints)
+    failures = total.failures - sum(entry.failures for entry in endpoints)
+    if requests or failures:
+        yield (
+            f"all endpoints together have {abs(requests):,} requests and {abs(failures):,} failures "
+            f"{'more' if max(requests, failures) > 0 else 'fewer'} than the rows of each: some are missing, or from "
+            "another moment"
+        )
+
+
+def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
+    """Locust writes its files every ten seconds, and not once more at the end. Source: locust/stats.py 2.47."""
+    ahead = total.requests - history.requests if total and len(history.frame) else 0
+    if ahead > 0:
+        yield f"the history lacks the last {ahead:,} requests"
+    elif ahead < 0:
+        yield f"the stats file lacks the last {-ahead:,} requests"
+    more = history.failures - total.failures if total and len(history.frame) else 0
+    if more > 0:
+        yield f"the history has {more:,} more failures than the stats file"
+
+
+def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
+    """What can't be explained by files written at slightly different moments."""
+    occurrences = sum(failure.occurrences for failure in failures)
+    if total is not None and occurrences > total.failures:
+        yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
+    if repeats:
+        yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
+
+
+def _odd_rows(rows: list[Entry]) -> Iterator[str]:
+    odd = [row.contradictions[0] for row in rows if row.contradictions]
+    if odd:
+        yield odd_rows_sentence("stats", len(odd), odd[0])
