@@ -14,7 +14,7 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
-from loadproof.scenario.targetfile import Operation
+from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
@@ -139,10 +139,12 @@ class Api:
         return self._endpoints.health.alive
 
     def call(self, method: str, path: str, *, expect: int = 200, body: object = None) -> Call:
-        """Any request of a user of your own; `body` is sent as JSON exactly as given, and None means no body."""
-        operation = Operation.model_validate(
-            {"method": method, "path": quote(path, safe=_AS_WRITTEN), "expect": expect}
-        )
+        """Any request of a user of your own; `body` is sent as JSON exactly as given, and None means no body.
+
+        ValueError for a path with a fragment.
+        """
+        written = quote(without_fragment(path), safe=_AS_WRITTEN)
+        operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         return self._call(operation, body=b"" if body is None else encode_json(body))
 
     def ask_health(self) -> Call:
