@@ -30,7 +30,9 @@ class Dimension(Enum):
     MULTIPLE = Notation("a multiple", "2 x", {"x": 1.0})
 
 
-_QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-Z/%]*)\s*", re.ASCII)
+_QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-Z/%\u00b5\u03bc]*)\s*", re.ASCII)
+_MICRO = str.maketrans("\u00b5\u03bc", "uu")
+"""The micro sign and the Greek mu, as keyboards have them."""
 
 
 def parse_quantity(text: object, dimension: Dimension) -> float:
@@ -41,11 +43,12 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
     """
     notation = dimension.value
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-    if match is None or match["unit"] not in notation.factors:
+    unit = "" if match is None else match["unit"].translate(_MICRO)
+    if match is None or unit not in notation.factors:
         units = ", ".join(filter(None, notation.factors))
         of_units = f" (units: {units})" if units else ""
         raise ValueError(f"expected {notation.label} like {notation.example!r}{of_units}")
-    return float(match["number"]) * notation.factors[match["unit"]]
+    return float(match["number"]) * notation.factors[unit]
 
 
 def format_duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import REPEATED, WANTS
+from loadproof.rundir.rows import REPEATED, SURPLUS, WANTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,8 @@ class Tally:
     abandoned: int
     repeated: int = 0
     """Requests sent twice, the first time in vain; part of those sent."""
+    surplus: int = 0
+    """Answers that were followed by bytes which answer nothing; part of those sent."""
     unsent: int = 0
     """Started, but not sent because the generator's machine lacked something."""
 
@@ -63,6 +65,7 @@ class Tally:
             dropped=sums["dropped"],
             abandoned=sums["abandoned"],
             repeated=sums[REPEATED],
+            surplus=sums[SURPLUS],
             unsent=sum(sums[series] for series in WANTS.values()),
         )
 

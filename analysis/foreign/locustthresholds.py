@@ -19,8 +19,7 @@ from loadproof.analysis.judge.judgement import Judgement, Word, judge_estimate
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
 from loadproof.errors import printable
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
-from loadproof.scenario.expectation import METRICS
-from loadproof.scenario.vacuous import Longest, vacuity
+from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -217,9 +216,7 @@ def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
         yield "expect", "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
     if expectation.of_baseline or expectation.window_s is not None:
         yield "expect", "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
-    if metric.name in _TOLD and METRICS[metric.name].should_be_high and expectation.wants_low:
-        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
-    elif found := vacuity(expectation, Longest(math.inf)):
+    if found := (metric.name in _TOLD and wrong_way(expectation)) or vacuity(expectation, Longest(math.inf)):
         yield "expect", found.what, threshold.expect, found.remedy
 
 

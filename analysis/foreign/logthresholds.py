@@ -18,7 +18,7 @@ from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.vacuous import vacuity
+from loadproof.scenario.vacuous import vacuity, wrong_way
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
     kind = METRICS[expectation.metric.name]
     if not (expectation.metric.name in _TOLD or kind.outcomes) or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
-    elif kind.should_be_high and expectation.wants_low:
-        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
-    elif found := vacuity(expectation):
+    elif found := wrong_way(expectation) or vacuity(expectation):
         yield "expect", found.what, threshold.expect, found.remedy
     if threshold.method is not None:
         yield "method", "a log has no methods", threshold.method, "remove it, or put the method into the names"

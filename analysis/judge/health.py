@@ -138,6 +138,14 @@ def _repeated(run: Run) -> Iterator[Finding]:
         )
 
 
+def _surplus(run: Run) -> Iterator[Finding]:
+    """On a connection that is out of step, the next answer would be taken for that of another request."""
+    if (counts := tally(run.intervals)).surplus:
+        what = f"the target sent more than its answer to {counts.surplus:,} of {counts.sent:,} requests"
+        what += ": each of these connections had to be closed"
+        yield Finding(Word.PASS, what, "make the target's Content-Length agree with the bytes that it sends")
+
+
 def _raised(run: Run) -> Iterator[Finding]:
     """A task that ends in the middle sends less than intended: if it happens often enough, that is a different load."""
     times = sum(raised.times for raised in run.raised)
@@ -176,6 +184,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _set_up,
     _late_bursts,
     _repeated,
+    _surplus,
     unread,
     _raised,
     _deliberate_faults,

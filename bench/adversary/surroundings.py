@@ -47,6 +47,21 @@ ENDINGS = (
     _beside("interrupted", "SIGTERM", "the same", "exit 143", during=(During(deeds.signals_command(signal.SIGTERM)),)),
     _beside(
         "interrupted",
+        "SIGHUP",
+        "a closed terminal or a dropped SSH connection: the same",
+        "exit 143",
+        during=(During(deeds.signals_command(signal.SIGHUP)),),
+    ),
+    _beside(
+        "interrupted",
+        "SIGHUP under nohup",
+        "the run continues without its terminal",
+        PASS,
+        under=("nohup",),
+        during=(During(deeds.signals_command(signal.SIGHUP)),),
+    ),
+    _beside(
+        "interrupted",
         "a gate is interrupted",
         "during its first scenario",
         "exit 130",

@@ -15,7 +15,7 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
-from loadproof.scenario.targetfile import Operation
+from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Api:
         form: Form | None = None,
         files: Mapping[str, File] | None = None,
     ) -> Call:
-        """Any request of a user of your own; ValueError if there is no such request.
+        """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
 
         `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
         JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
@@ -163,9 +163,8 @@ class Api:
         """
         if query:
             path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
-        operation = Operation.model_validate(
-            {"method": method, "path": quote(path, safe=_AS_WRITTEN), "expect": expect}
-        )
+        written = quote(without_fragment(path), safe=_AS_WRITTEN)
+        operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
         own = merged(content_type, self._headers, headers or {})
         return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loadproof.outcome import Outcome
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import refusable
@@ -63,6 +64,9 @@ def plan_table(scenario: Scenario) -> Table:
     table.add_column("where")
     table.add_column("expected samples", justify="right")
     for threshold in scenario.thresholds:
-        samples = samples_expected(scenario, threshold, expected)
-        table.add_row(Text(threshold.expect), Text(threshold.scope), f"{samples:,.0f}")
+        samples = f"{samples_expected(scenario, threshold, expected):,.0f}"
+        if threshold.outcome is not Outcome.OK:
+            # How many requests end like this is up to the target.
+            samples = f"0 to {samples} ({threshold.outcome})"
+        table.add_row(Text(threshold.expect), Text(threshold.scope), samples)
     return table

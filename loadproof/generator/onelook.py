@@ -17,6 +17,7 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
 from loadproof.scenario.targetvariables import redacted
@@ -98,7 +99,7 @@ def _look_at(outcome: str, event: dict[str, Any], target: TargetFacts) -> Look:
     )
     return Look(
         endpoint=event["name"],
-        request=f"{event['request_type']} {event['url']}",
+        request=f"{event['request_type']} {Origin.of(target.base_url).base_path}{event['url']}",
         outcome=outcome,
         status=answer.status if answer else None,
         response_s=event["response_time"] / 1000,

@@ -81,6 +81,8 @@ class AnswerParser:
     """One connection's answers, one at a time: `begin`, then `feed` until it gives the answer."""
 
     def __init__(self) -> None:
+        self.has_surplus = False
+        """Whether more than an answer was received, until the connection notes it."""
         self.begin(is_head=False, accepted=None)
 
     def begin(self, *, is_head: bool, accepted: str | None) -> None:
@@ -165,6 +167,7 @@ class AnswerParser:
         return self._complete(head, body, head.length, has_surplus=self._size > head.length)
 
     def _complete(self, head: Head, body: bytes, size: int, *, has_surplus: bool) -> Answer:
+        self.has_surplus |= has_surplus
         self.keeps_alive = head.keeps_alive and not has_surplus
         return self._answer(head, body, size)
 

@@ -35,6 +35,8 @@ _IDLE_S: Final = 0.002
 """A connection idle for longer than this may have been closed without the event loop having noticed yet."""
 _CROSSED_S: Final = 0.005
 """A server closes this early only if its close crossed our request; for loopback, where connecting takes no time."""
+_IDLE_ANSWERS: Final = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
+"""A server may announce that it closes an idle connection. Source: RFC 9110, section 15.5.9."""
 _plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
 """Sockets opened here are watched here.
 
@@ -130,6 +132,7 @@ class Connection:
                 self.close()
         is_fresh = self._socket is None
         if is_fresh:
+            self._mark_surplus(timing)
             self._open(timing)
         try:
             return self._send_and_wait(packet, timing, waiting)
@@ -138,7 +141,8 @@ class Connection:
                 raise
         self.close()
         self._open(timing)
-        timing.sent_s, timing.ended_s, timing.is_repeated = 0.0, 0.0, True
+        timing.sent_s, timing.ended_s = 0.0, 0.0
+        timing.is_repeated = timing.is_marked = True
         return self._send_and_wait(packet, timing, waiting)
 
     def _has_crossed(self, timing: Timing) -> bool:
@@ -174,8 +178,15 @@ class Connection:
                 # Its traceback references this frame, which references it: a cycle for each failure.
                 del ended
         if not (is_sent and self._parser.keeps_alive):
+            self._mark_surplus(timing)
             self.close()
         return ended
+
+    def _mark_surplus(self, timing: Timing) -> None:
+        """Bytes beyond an answer are noted once: with it, or if they came later with the next request."""
+        if self._parser.has_surplus:
+            timing.has_surplus = timing.is_marked = True
+            self._parser.has_surplus = False
 
     def _send(self, packet: bytes) -> bool:
         """False if the answer arrived before everything was sent, or if the server stopped reading.
@@ -238,6 +249,7 @@ class Connection:
     def _on_received(self, received: bytes, *, is_end: bool, now_s: float) -> None:
         if self._waiting is None or self._ended is not None:
             # The server closes an idle connection, or sends something that answers no request.
+            self._parser.has_surplus |= bool(received) and not received.startswith(_IDLE_ANSWERS)
             self.close()
             return
         timing = self._timing

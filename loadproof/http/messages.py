@@ -83,6 +83,10 @@ class Timing:
     """When the last byte arrived, or it failed."""
     is_repeated: bool = False
     """Sent a second time, because the server can't have seen the first."""
+    has_surplus: bool = False
+    """The server sent something that answers no request: after this answer, or before this request."""
+    is_marked: bool = False
+    """One of the two."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ SAMPLES_A_BATCH: Final = 5
 """How many samples of the target's resources a batch needs."""
 SAMPLES_OF_MEAN: Final = 30
 SAMPLES_BEYOND_QUANTILE: Final = 10
-"""A quantile needs this many samples beyond it, or its upper bound is a single slow answer."""
+"""A quantile needs this many samples on either side of it, or one of its bounds is a single answer."""
 CONFIDENCE: Final = 0.95
 Z: Final = 1.959964
 """For a 95 % interval."""
@@ -61,8 +61,9 @@ def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
 def samples_needed(expectation: Expectation, z: float = Z) -> int:
     """The fewest samples with which a perfect target could pass, for a whole scope or for each window.
 
-    A quantile q: n (1 - q) >= 10; in windows, a ratio of answers within the limit, too. A ratio: the Wilson bound at
-    zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough samples to be nearly normal.
+    A quantile q: n (1 - q) >= 10 and n q >= 10; in windows, a ratio of answers within the limit, too. A ratio: the
+    Wilson bound at zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough samples to be
+    nearly normal.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
     metric = expectation.metric
@@ -75,7 +76,8 @@ def samples_needed(expectation: Expectation, z: float = Z) -> int:
         return samples_needed(budget, z)
     if metric.quantile is not None:
         # Rounded first: 10 / (1 - 0.9) is 100.00000000000001 in floating point.
-        beyond = math.ceil(round(SAMPLES_BEYOND_QUANTILE / (1 - metric.quantile), 6))
+        rarer = min(metric.quantile, 1 - metric.quantile)
+        beyond = math.ceil(round(SAMPLES_BEYOND_QUANTILE / rarer, 6))
         return max(beyond, _perfect(1 - metric.quantile, z)) if expectation.window_s else beyond
     if metric.name in RATIOS and not expectation.of_baseline:
         return _perfect(expectation.limit if expectation.wants_low else 1 - expectation.limit, z)

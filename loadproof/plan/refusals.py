@@ -1,8 +1,11 @@
-"""Finds where a target could refuse requests without breaking a threshold: reported, because it may be intended."""
+"""Finds where a target could refuse requests without breaking a threshold.
+
+Almost everything: refused. Some of it: reported, because it may be intended.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.scenario.contradictions import expects_goodput
@@ -12,6 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.scenario.scenario import Scenario, Threshold
+
+_LEAST_GOOD: Final = 0.01
+_LEAST_GOOD_OF_THROTTLED: Final = 0.001
+"""A goodput threshold counts if a target that answers a smaller share of the requests violates it.
+
+One client that floods a limiter gets fewer answers, and says so with `expect_throttling`.
+"""
+
+
+def hardly_expected(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
+    """Traffic whose goodput thresholds hold even if a target refuses almost all of it."""
+    least = _LEAST_GOOD_OF_THROTTLED if scenario.expect_throttling else _LEAST_GOOD
+    # Just below it, whatever the comparison.
+    share = least * (1 - 1e-6)
+    read = [threshold for threshold in scenario.thresholds if expects_goodput(threshold)]
+    names = []
+    for name in scenario.mix:
+        own = [threshold for threshold in read if name in scenario.endpoints_of(threshold)]
+        if own and all(_holds_at(scenario, threshold, expected, share) for threshold in own):
+            names.append(name)
+    if names:
+        refused = f"more than {100 * (1 - least):g} % of {', '.join(names)}"
+        what = f"a target that refuses {refused} would still meet its goodput thresholds"
+        remedy = "expect `goodput_ratio >= 99 %`, or the least that you accept"
+        if not scenario.expect_throttling:
+            remedy += f"; with `expect_throttling: true`, {100 * _LEAST_GOOD_OF_THROTTLED:g} % is enough"
+        yield Problem(f"{where} thresholds", what, remedy)
 
 
 def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
@@ -43,13 +73,26 @@ def _has_room(
     scenario: Scenario, threshold: Threshold, endpoint: str, expected: Mapping[tuple[str, str], float]
 ) -> bool:
     """Whether the threshold still holds if everything else is answered as planned."""
-    expectation, phases = threshold.expectation, scenario.phases_of(threshold)
-    planned = {
-        name: sum(expected.get((phase, name), 0.0) for phase in phases) for name in scenario.endpoints_of(threshold)
-    }
+    planned = _planned(scenario, threshold, expected)
     total = sum(planned.values())
     left = (total - planned.get(endpoint, 0.0)) / total if total else 0.0
-    if expectation.metric.dimension is Dimension.RATE:
-        seconds = sum(phase.duration_s for phase in scenario.phases if phase.name in phases)
-        return expectation.holds(left * total / seconds)
-    return expectation.holds(left)
+    return _holds_at(scenario, threshold, expected, left)
+
+
+def _holds_at(
+    scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float], share: float
+) -> bool:
+    """Whether the threshold holds if this share (0-1) of what it reads is answered well."""
+    expectation, phases = threshold.expectation, scenario.phases_of(threshold)
+    if expectation.metric.dimension is not Dimension.RATE:
+        return expectation.holds(share)
+    seconds = sum(phase.duration_s for phase in scenario.phases if phase.name in phases)
+    return expectation.holds(share * sum(_planned(scenario, threshold, expected).values()) / seconds)
+
+
+def _planned(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """Requests that a threshold reads, by endpoint."""
+    return {
+        name: sum(expected.get((phase, name), 0.0) for phase in scenario.phases_of(threshold))
+        for name in scenario.endpoints_of(threshold)
+    }

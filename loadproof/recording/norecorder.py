@@ -58,6 +58,9 @@ class NoRecorder:
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         pass
 
+    def surplus(self, endpoint: str, outcome: Outcome, due: Due) -> None:
+        pass
+
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
         pass
 

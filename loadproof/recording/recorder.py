@@ -19,7 +19,17 @@ from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
-from loadproof.rundir.rows import FOLLOWED, NEVER_SENT, REPEATED, SENT_NOTHING, SET_OUT, UNREAD, WANTS, IntervalRow
+from loadproof.rundir.rows import (
+    FOLLOWED,
+    NEVER_SENT,
+    REPEATED,
+    SENT_NOTHING,
+    SET_OUT,
+    SURPLUS,
+    UNREAD,
+    WANTS,
+    IntervalRow,
+)
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
@@ -153,6 +163,10 @@ class Recorder:
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
         """It was sent a second time, and ended like this."""
         self._count(endpoint, due, REPEATED, outcome)
+
+    def surplus(self, endpoint: str, outcome: Outcome, due: Due) -> None:
+        """Bytes that answer nothing followed its answer, and ended its connection; or the answer before it."""
+        self._count(endpoint, due, SURPLUS, outcome)
 
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
         """Its answer, which counts as invalid, is one that loadproof doesn't read; recorded with its response time."""

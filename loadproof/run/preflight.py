@@ -13,6 +13,7 @@ from loadproof.errors import InputError, Problem
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
@@ -92,6 +93,7 @@ def _plan_problems(
     expected = expected_requests(scenario, spans)
     yield from kinds_without_users(scenario, where=where)
     yield from undecidable(scenario, expected, where=where)
+    yield from hardly_expected(scenario, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:

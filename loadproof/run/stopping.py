@@ -1,10 +1,10 @@
-"""Remembers SIGINT and SIGTERM until the run can end cleanly."""
+"""Remembers SIGINT, SIGTERM and SIGHUP until the run can end cleanly."""
 
 from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import ExitCode
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Ending
 
 
+_HEEDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""A terminal that closes sends SIGHUP: it ends a run like SIGTERM."""
+
+
 class UnheededStopError(Exception):
     """Something that should have ended after a signal did not."""
 
 
 class StopSignal:
-    """Remembers the first SIGINT or SIGTERM instead of being interrupted by it."""
+    """Remembers the first SIGINT, SIGTERM or SIGHUP instead of being interrupted by it."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -35,7 +39,9 @@ class StopSignal:
                 self.number = number
                 self._arm()
 
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Under nohup, a run outlives its terminal.
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        before = {number: signal.signal(number, remember) for number in _HEEDED if number not in ignored}
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ HISTOGRAMS: Final = ("response", "service", "lag", *PARTS)
 RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING = "retry_kept", "retry_broken", "retry_missing"
 RETRY_UNREADABLE: Final = "retry_unreadable"
 REPEATED: Final = "repeated"
+SURPLUS: Final = "surplus"
 NEVER_SENT: Final = "dropped"
 WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_memory"}
 """Requests for which the generator's machine had no port, file or memory: not an outcome, and in no ratio."""
@@ -20,14 +21,15 @@ another name; of requests, those that are not the first of their turn."""
 UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 COUNTERS: Final = (
-    *("good", "completed", NEVER_SENT, "abandoned", *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED, REPEATED, UNREAD),
+    *("good", "completed", NEVER_SENT, "abandoned", *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
+    *(REPEATED, SURPLUS, UNREAD),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
 """Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the
 deadline; planned and never sent, for the reason that the outcome names; cut off by our own stop; wants; turns without a
 request; turns that began with a request of another name; requests beyond a turn's first; sent twice, the first time in
-vain; not read; refusals after whose Retry-After the client was admitted, was refused again, that had none, or one that
-can't be read. `completed` counts answers in the second in which they ended.
+vain; bytes beyond an answer; not read; refusals after whose Retry-After the client was admitted, was refused again,
+that had none, or one that can't be read. `completed` counts answers in the second in which they ended.
 """
 PRESENT_MS, LATE_MS = "present_ms", "late_ms"
 USER_TIMES: Final = (PRESENT_MS, LATE_MS)

@@ -12,7 +12,7 @@ from loadproof.scenario.expectation import METRICS, Expectation
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.vacuous import Longest, vacuity
+from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Phase, Scenario, Threshold
@@ -120,9 +120,7 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
         yield "expect", "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
     if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
-    if METRICS[metric].should_be_high and expectation.wants_low:
-        yield "expect", "an upper limit on a value that should be high", threshold.expect, "use >="
-    elif vacuous := vacuity(expectation, _longest(scenario, threshold)):
+    if vacuous := wrong_way(expectation, threshold.outcome) or vacuity(expectation, _longest(scenario, threshold)):
         yield "expect", vacuous.what, threshold.expect, vacuous.remedy
 
 

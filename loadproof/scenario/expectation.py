@@ -35,26 +35,32 @@ class Kind:
     drifts: bool = False
     """It grows when a target gets worse, so `drift(...)` can watch it."""
     should_be_high: bool = False
+    should_be_low: bool = False
+    """Neither for refusals: a limiter's test expects many of them."""
     outcomes: frozenset[Outcome] = frozenset()
     """For a ratio: the outcomes that it counts, out of all requests sent."""
 
 
-def _ratio_of(outcomes: frozenset[Outcome]) -> Kind:
-    return Kind(Dimension.RATIO, in_windows=True, beside_baseline=True, drifts=True, outcomes=outcomes)
+def _time(*, in_windows: bool = False, beside_baseline: bool = False, drifts: bool = False) -> Kind:
+    return Kind(Dimension.DURATION, in_windows, beside_baseline, drifts, should_be_low=True)
+
+
+def _ratio_of(outcomes: frozenset[Outcome], *, should_be_low: bool = False) -> Kind:
+    return Kind(Dimension.RATIO, True, True, True, should_be_low=should_be_low, outcomes=outcomes)
 
 
 METRICS: Final = {
-    "p": Kind(Dimension.DURATION, in_windows=True, beside_baseline=True, drifts=True),
-    "max": Kind(Dimension.DURATION, beside_baseline=True),
-    "mean": Kind(Dimension.DURATION, beside_baseline=True, drifts=True),
-    "spread": Kind(Dimension.DURATION),
-    "recovery": Kind(Dimension.DURATION),
-    "error_ratio": _ratio_of(ERRORS),
+    "p": _time(in_windows=True, beside_baseline=True, drifts=True),
+    "max": _time(beside_baseline=True),
+    "mean": _time(beside_baseline=True, drifts=True),
+    "spread": _time(),
+    "recovery": _time(),
+    "error_ratio": _ratio_of(ERRORS, should_be_low=True),
     "throttled_ratio": _ratio_of(frozenset({Outcome.THROTTLED})),
     "rejected_ratio": _ratio_of(frozenset({Outcome.REJECTED})),
     "goodput_ratio": Kind(Dimension.RATIO, in_windows=True, beside_baseline=True, should_be_high=True),
-    "drift": Kind(Dimension.RATIO),
-    "burn_rate": Kind(Dimension.MULTIPLE, in_windows=True),
+    "drift": Kind(Dimension.RATIO, should_be_low=True),
+    "burn_rate": Kind(Dimension.MULTIPLE, in_windows=True, should_be_low=True),
     "goodput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
     "throughput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
     "count": Kind(Dimension.COUNT, should_be_high=True),
@@ -176,5 +182,16 @@ def _drifting(argument: str | None) -> Metric:
 def _part(name: str, argument: str | None) -> float:
     if argument is None or _PERCENT.fullmatch(argument) is None or float(argument) <= 0:
         raise ValueError(f"{name} needs a percentage above 0 and below 100, like {name}(95) or {name}(99.9)")
+    if float(argument) < 1:
+        raise ValueError(_fraction(name, argument))
     # Without rounding, 99.9 becomes 0.9990000000000001.
     return round(float(argument) / 100, 10)
+
+
+def _fraction(name: str, argument: str) -> str:
+    """Prometheus and numpy write the 95th percentile as 0.95; here, hardly any target would violate a limit on that."""
+    written = float(argument)
+    meaning = f"an objective of {written:.10g} % good requests"
+    if name == "p":
+        meaning = f"the {written:.10g}th percentile: {100 - written:.10g} % of the answers may be slower than the limit"
+    return f"{name}({argument}) is {meaning}; write {name}({written * 100:.10g})"

@@ -34,11 +34,20 @@ def check_base_url(base_url: str, where: str) -> None:
         shown, query, _ = base_url.partition("?")
         got = f"{shown}?…" if query else shown
         raise InputError(Problem(where, "not a base URL", "write it like http://127.0.0.1:8000", got=got))
+    if _has_odd_segments(url.path):
+        what = "a base URL whose path has `.`, `..` or empty segments, which would be sent as they are"
+        raise InputError(Problem(where, what, "write the path that they lead to", got=base_url))
 
 
 def _is_plain(url: SplitResult) -> bool:
     has_port = url.port is None or url.port > 0
     return url.scheme in {"http", "https"} and has_port and not url.query and not url.fragment
+
+
+def _has_odd_segments(path: str) -> bool:
+    """Segments that browsers resolve before they send a URL. Source: RFC 3986, section 5.2.4."""
+    segments = path.rstrip("/").split("/")[1:]
+    return any(segment.lower().replace("%2e", ".") in {"", ".", ".."} for segment in segments)
 
 
 def check_host(base_url: str, allowed: Iterable[str]) -> None:

@@ -64,9 +64,10 @@ class Quantity:
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
         notation = self.dimension.value
+        units = "|".join("[u\u00b5\u03bc]s" if unit == "us" else unit for unit in notation.factors)
         return {
             "type": "string",
-            "pattern": rf"^\s*\d+(\.\d+)?\s*({'|'.join(notation.factors)})\s*$",
+            "pattern": rf"^\s*\d+(\.\d+)?\s*({units})\s*$",
             "examples": [notation.example],
         }
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
@@ -39,7 +39,15 @@ SIGNATURE_HEADERS: Final = {
 _SECRETS: Final = (("headers",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
-PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500)]
+
+def without_fragment(path: str) -> str:
+    """The path; ValueError if it has a fragment."""
+    if "#" in path:
+        raise ValueError("a path with a fragment, which no client sends; remove what begins with '#', or write %23")
+    return path
+
+
+PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500), AfterValidator(without_fragment)]
 """Below the base URL; `{account}` and `{id}` are filled in."""
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
 """A field of a JSON object, with dots between levels: data.balance.amount."""

@@ -1,4 +1,7 @@
-"""Explains why an expectation decides nothing: no target could meet it, or none could violate it."""
+"""Explains why an expectation decides nothing, or the wrong thing.
+
+No target could meet it, none could violate it, or a worse target meets it sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.histogram import MAX_US
-from loadproof.scenario.expectation import RATIOS
+from loadproof.outcome import Outcome
+from loadproof.scenario.expectation import METRICS, RATIOS
 from loadproof.units import Dimension, format_duration
 
 if TYPE_CHECKING:
@@ -30,6 +34,16 @@ class Longest(NamedTuple):
 class Vacuity(NamedTuple):
     what: str
     remedy: str
+
+
+def wrong_way(expectation: Expectation, outcome: Outcome = Outcome.OK) -> Vacuity | None:
+    """None unless a worse target would meet it sooner; how slow refusals are is a matter of taste."""
+    kind = METRICS[expectation.metric.name]
+    if kind.should_be_high and expectation.wants_low:
+        return Vacuity("an upper limit on a value that should be high", "use >=")
+    if kind.should_be_low and not expectation.wants_low and outcome is Outcome.OK:
+        return Vacuity("a lower limit on a value that should be low", "use <")
+    return None
 
 
 def vacuity(expectation: Expectation, longest: Longest = Longest()) -> Vacuity | None:  # noqa: B008 - it is immutable

@@ -87,7 +87,7 @@ class ApiUser(TurnTaker):
             raise
         self._count_answering(timing.began_s, timing.ended_s)
         # The usual case, without checking what else there may be to record: that would cost a call each.
-        if error is None and reply is not None and recorder.feeds_locust and not timing.is_repeated:
+        if error is None and reply is not None and recorder.feeds_locust and not timing.is_marked:
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
@@ -143,6 +143,8 @@ class ApiUser(TurnTaker):
         recorder = self._recorder
         if timing.is_repeated:
             recorder.repeated(name, outcome, due)
+        if timing.has_surplus:
+            recorder.surplus(name, outcome, due)
         if isinstance(error, WantError):
             recorder.unsent(name, error.of, due)
         else:

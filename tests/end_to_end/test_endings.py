@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 
+import psutil
 import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, GENERATOR, QUICK, Background, found, in_process, only_run, scenario_file, verdict_of
+from tests.commands import (
+    ENDLESS,
+    GENERATOR,
+    QUICK,
+    ROOT,
+    Background,
+    found,
+    in_process,
+    only_run,
+    scenario_file,
+    verdict_of,
+)
 
 pytestmark = pytest.mark.process
 
@@ -45,6 +62,58 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert (path / files.REPORT).exists()
     assert read_manifest(path).ending == ending
     assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
+
+
+TAKES_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, sys.argv[1:])
+"""
+"""Only a session's controlling terminal hangs up on it."""
+
+
+class Terminal:
+    """A terminal of its own for a command; what is printed there is read until it closes."""
+
+    def __init__(self, *arguments: object) -> None:
+        ours, theirs = os.openpty()
+        command = [sys.executable, "-m", "tests.undrawn", *map(str, arguments)]
+        self._ours = ours
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKES_TERMINAL, *command],
+            cwd=ROOT,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def shows_until(self, condition: Callable[[], object], timeout_s: float = 60) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline_s
+            if select.select([self._ours], [], [], 0.02)[0]:
+                os.read(self._ours, 65_536)
+
+    def close(self) -> int:
+        """The kernel hangs up; the exit code of the command."""
+        os.close(self._ours)
+        return self.process.wait(timeout=60)
+
+
+def test_a_terminal_that_closes_leaves_a_report(tmp_path):
+    """As SIGTERM does, although there is nowhere to print to."""
+    terminal = Terminal("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
+    terminal.shows_until(lambda: list(tmp_path.glob("out/*/intervals.csv.gz")))
+    children = psutil.Process(terminal.process.pid).children(recursive=True)
+    assert terminal.close() == 143
+    path = only_run(tmp_path / "out")
+    manifest = read_manifest(path)
+    assert (manifest.ending, manifest.ending_detail) == ("terminated", "SIGHUP")
+    assert found(path, "terminated after") == {"INCONCLUSIVE"}
+    assert (path / files.REPORT).exists()
+    assert psutil.wait_procs(children, timeout=40)[1] == []
 
 
 @pytest.mark.long

@@ -79,6 +79,21 @@ def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, outcome, finding):
     assert ("beyond what loadproof reads" in failures) == bool(finding)
 
 
+def test_bytes_beyond_each_answer_are_told(tmp_path):
+    """The answers themselves are right."""
+
+    def desynchronised(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            beyond = b"{}" if number > 0 else b""
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b%b" % (len(OK), OK, beyond))
+
+    with serving(desynchronised) as url:
+        run = run_against(url, tmp_path)
+    counts = tally(load_run(run).intervals)
+    assert counts.surplus == counts.outcomes["ok"] == counts.sent > 0
+    assert found(run, f"the target sent more than its answer to {counts.sent} of {counts.sent} requests") == {"NOTE"}
+
+
 def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
     """Nothing is sent twice, and it closes no connection that anybody would still use."""
     left: list[str] = []

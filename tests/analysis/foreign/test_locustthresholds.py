@@ -128,6 +128,7 @@ def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
         ("expect: p(95) < 1.1 * baseline", "an entire run"),
         ("expect: p(95) < 1 s for 10 s", "an entire run"),
         ("expect: throughput < 100 rps", "an upper limit on a value that should be high"),
+        ("expect: error_ratio > 5 %", "a lower limit on a value that should be low, got 'error_ratio > 5 %'; use <"),
         ("expect: error_ratio <= 0 %", "can't be met, got 'error_ratio <= 0 %'; no number of samples proves"),
         ("expect: error_ratio < 100 %", "can't be violated"),
         ("expect: max < 0 ms", "can't be met"),

@@ -13,7 +13,7 @@ import pytest
 from loadproof.analysis.frames.failures import Raised
 from loadproof.analysis.judge.health import findings_in
 from loadproof.rundir.manifest import RedisFacts
-from loadproof.rundir.rows import REPEATED
+from loadproof.rundir.rows import REPEATED, SURPLUS
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
 
@@ -210,6 +210,14 @@ def test_repetitions_above_one_in_a_thousand_are_told(repeated, is_told):
     what = "3 of 2,000 requests were sent twice: the target closed their connection"
     remedy = "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle"
     assert told(with_cells(calm(), **{REPEATED: repeated})) == ([("PASS", what, remedy)] if is_told else [])
+
+
+@pytest.mark.parametrize(("surplus", "is_told"), [(0, False), (1, True)])
+def test_bytes_beyond_an_answer_are_told(surplus, is_told):
+    """However few: the next answer could have been taken for another request's."""
+    what = "the target sent more than its answer to 1 of 2,000 requests: each of these connections had to be closed"
+    remedy = "make the target's Content-Length agree with the bytes that it sends"
+    assert told(with_cells(calm(), **{SURPLUS: surplus})) == ([("PASS", what, remedy)] if is_told else [])
 
 
 @pytest.mark.parametrize(("times", "word"), [(20, "PASS"), (21, "INCONCLUSIVE")])

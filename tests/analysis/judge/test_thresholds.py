@@ -85,6 +85,9 @@ def test_an_empty_run_passes_nothing(tmp_path):
         ("p(95) < 1 s", 200),
         ("p(90) < 1 s", 100),
         ("p(99.9) < 1 s", 10_000),
+        ("p(50) < 1 s", 20),
+        ("p(5) < 1 s", 200),
+        ("p(1) < 1 s", 1000),
         ("error_ratio < 1 %", 381),
         ("goodput_ratio >= 99 %", 381),
         ("max < 1 s", 1),
@@ -115,6 +118,18 @@ def test_exactly_enough_samples_are_enough(n, word):
     needed = samples_needed(threshold.expectation)
     assert needed == 200
     assert judge_estimate(threshold, Estimate(0.1, 0.09, 0.11, n), needed=needed).word is word
+
+
+@pytest.mark.parametrize(("expect", "word"), [("p(10) < 1 s", Word.PASS), ("p(9) < 1 s", Word.INCONCLUSIVE)])
+def test_a_low_quantile_needs_ten_samples_below_it(expect, word):
+    """Of a hundred answers, which all are fast."""
+    plan = open_scenario(
+        phases=[{"name": "steady", "duration": "10 s", "rate": "10 rps"}],
+        mix={"balance": {"share": "100 %"}},
+        thresholds=[{"expect": expect}],
+    )
+    run = run_of(plan, np.arange(0, 10, 0.1), np.full(100, 0.02))
+    assert judge_threshold(plan.thresholds[0], run).word is word
 
 
 @pytest.mark.parametrize(("limit", "word"), [("p(95) < 1 s", Word.PASS), ("p(95) < 50 ms", Word.INCONCLUSIVE)])

@@ -166,6 +166,15 @@ def test_a_payment_without_a_key_is_never_sent_again_by_the_transport():
     assert api().pay(debit="a", credit="b", amount=1, key="k").request.repeatable
 
 
+def test_a_path_with_a_fragment_is_refused():
+    """No client sends one; escaped, it is part of the path."""
+    with pytest.raises(
+        ValueError, match="a fragment, which no client sends; remove what begins with '#', or write %23"
+    ):
+        api().call("GET", "/cart?x=1#top")
+    assert api().call("GET", "/cart%23top").request.path == "/cart%23top"
+
+
 def test_what_is_filled_into_a_path_is_escaped():
     """An id stays one segment of the path, whatever is in it."""
     assert api().read_balance("a/b ?ü").request.path == "/balance/a%2Fb%20%3F%C3%BC"

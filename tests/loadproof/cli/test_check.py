@@ -132,6 +132,13 @@ def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_ta
     assert done.returncode == 1
 
 
+@pytest.mark.process
+def test_a_dry_run_shows_the_path_that_was_sent(tmp_path, shared_target):
+    """With the base URL's, below which nothing answers here."""
+    done = dry_run_of(tmp_path, IDLING, f"{shared_target.url}/api/v1")
+    assert "GET /api/v1/health → 404" in done.stdout, done.stdout + done.stderr
+
+
 def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
     """As a note: it may be meant so."""
     done = in_process("check", scenario_file(tmp_path))
@@ -158,3 +165,16 @@ def test_a_shipped_scenario_goes_by_its_name():
     done = in_process("check", "smoke")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("smoke: 45 tasks")
+
+
+def test_how_many_samples_another_outcome_has_is_up_to_the_target(tmp_path):
+    """None, with a good one."""
+    phases = [{"name": "steady", "duration": "10 s", "rate": "60 rps"}]
+    thresholds = [{"expect": "goodput_ratio >= 90 %"}, {"expect": "p(90) < 2 s", "outcome": "timeout"}]
+    mix = {"balance": {"share": "100 %"}}
+    file = scenario_file(tmp_path, model="open", client_count=20, mix=mix, phases=phases, thresholds=thresholds)
+    done = in_process("check", file)
+    good, timeouts = (line for line in done.stdout.splitlines() if "all endpoints" in line)
+    assert " 600 " in good
+    assert "0 to 600" in timeouts, done.stdout + done.stderr
+    assert "(timeout)" in timeouts

@@ -190,13 +190,41 @@ def test_a_surplus_answer_answers_nothing(at_once):
 
     with serving(script) as url:
         connection = connection_to(url)
-        assert connection.exchange(Request("GET", "/"), Timing()).body == b"hi"
+        first = Timing()
+        assert connection.exchange(Request("GET", "/"), first).body == b"hi"
         asked.set()
         assert sent.wait(20)
         gevent.sleep(0.02)
         again = Timing()
         assert connection.exchange(Request("GET", "/"), again).body == b"hi"
     assert again.connect_s > 0
+    # The server that sends at once does so after each answer.
+    assert (first.has_surplus, again.has_surplus) == (at_once, True)
+    assert again.is_marked
+
+
+def test_a_server_that_announces_its_idle_timeout_sends_no_surplus():
+    """408 on a connection that nobody used, and then its end."""
+    idle, ended = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", threading.Event()
+    answered = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        answering(OK)(connection, number)
+        if number == 0:
+            answered.wait(20)
+            connection.sendall(idle)
+            ended.set()
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        connection.exchange(Request("GET", "/"), Timing())
+        answered.set()
+        assert ended.wait(20)
+        gevent.sleep(0.02)
+        again = Timing()
+        assert connection.exchange(Request("GET", "/"), again).status == 200
+    assert again.connect_s > 0
+    assert not again.has_surplus
 
 
 def test_an_answer_that_says_close_is_followed_by_a_new_connection():
@@ -207,6 +235,7 @@ def test_an_answer_that_says_close_is_followed_by_a_new_connection():
         for timing in timings:
             connection.exchange(Request("POST", "/", repeatable=False), timing)
     assert all(timing.connect_s > 0 for timing in timings)
+    assert not any(timing.has_surplus or timing.is_marked for timing in timings)
 
 
 def test_a_client_has_as_many_connections_as_requests_in_flight():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.plan.refusals import refusable
+from loadproof.plan.refusals import hardly_expected, refusable
 from loadproof.scenario.scenario import Scenario
 from tests.commands import QUICK
 
@@ -50,3 +50,43 @@ def test_what_is_alone_in_a_threshold_cannot_be_refused():
     phases = [{"name": "steady", "duration": "10 s", "users": 20}]
     thresholds = [{"endpoint": name, "expect": "goodput_ratio >= 1 %"} for name in HALVES]
     assert notes(mix=HALVES, phases=phases, thresholds=thresholds) == []
+
+
+OPEN = {"model": "open", "client_count": 20, "mix": {"ping": {"share": "100 %"}}}
+
+
+@pytest.mark.parametrize(
+    ("expects", "changes", "is_refused"),
+    [
+        (["goodput_ratio >= 1 %"], {}, False),
+        (["goodput_ratio >= 0.99 %"], {}, True),
+        (["goodput_ratio >= 0.5 %", "goodput_ratio >= 50 %"], {}, False),
+        (["goodput >= 1 rps"], {}, False),
+        (["goodput > 0.99 rps"], {}, True),
+        (["goodput_ratio >= 0.1 %"], {"expect_throttling": True}, False),
+        (["goodput_ratio >= 0.09 %"], {"expect_throttling": True}, True),
+        (["goodput >= 0.1 rps for 2 s"], {"expect_throttling": True}, False),
+    ],
+)
+def test_goodput_that_a_target_keeps_by_refusing_almost_all_is_refused(expects, changes, is_refused):
+    """Of a hundred arrivals a second; a flood of a limiter expects less."""
+    phases = [{"name": "steady", "duration": "10 s", "rate": "100 rps"}]
+    thresholds = [{"expect": expect} for expect in expects]
+    scenario = Scenario.model_validate(QUICK | OPEN | {"phases": phases, "thresholds": thresholds} | changes)
+    problems = list(hardly_expected(scenario, expected_requests(scenario, plan_phases(scenario)), where="x"))
+    assert len(problems) == is_refused
+
+
+def test_almost_no_goodput_is_told_with_its_endpoints():
+    """Not those of which something is expected."""
+    thresholds = [
+        {"endpoint": "ping", "expect": "goodput_ratio >= 0.1 %"},
+        {"endpoint": "pay", "expect": "goodput > 1 rps"},
+    ]
+    phases = [{"name": "steady", "duration": "10 s", "users": 20}]
+    scenario = Scenario.model_validate(QUICK | {"mix": HALVES, "phases": phases, "thresholds": thresholds})
+    (problem,) = hardly_expected(scenario, expected_requests(scenario, plan_phases(scenario)), where="x")
+    assert str(problem) == (
+        "x thresholds: a target that refuses more than 99 % of ping would still meet its goodput thresholds; expect "
+        "`goodput_ratio >= 99 %`, or the least that you accept; with `expect_throttling: true`, 0.1 % is enough"
+    )

@@ -15,6 +15,7 @@ from loadproof.units import Dimension
     [
         ("p(95) < 200 ms", Metric("p", quantile=0.95), "<", 0.2),
         ("p(99.9)<=1 s", Metric("p", quantile=0.999), "<=", 1.0),
+        ("p(1) < 1 s", Metric("p", quantile=0.01), "<", 1.0),
         ("error_ratio < 1 %", Metric("error_ratio"), "<", 0.01),
         ("goodput_ratio >= 99 %", Metric("goodput_ratio"), ">=", 0.99),
         ("goodput > 950 rps", Metric("goodput"), ">", 950.0),
@@ -47,6 +48,10 @@ def test_baselines_and_windows_are_read():
         ("p < 200 ms", "percentage"),
         ("p(101) < 200 ms", "percentage"),
         ("p(0) < 200 ms", "percentage"),
+        ("p(0.95) < 200 ms", r"p\(0.95\) is the 0.95th percentile: 99.05 % of .* slower than the limit; write p\(95\)"),
+        ("p(0.999) < 200 ms", r"write p\(99.9\)"),
+        ("drift(p(0.5)) < 5 %", r"write p\(50\)"),
+        ("burn_rate(0.999) < 2 x", r"an objective of 0.999 % good requests; write burn_rate\(99.9\)"),
         ("p(95) < 200", "a duration"),
         ("p(95) < 5 %", "a duration"),
         ("error_ratio < 0.01", "a ratio"),

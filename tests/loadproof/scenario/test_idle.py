@@ -6,13 +6,15 @@ import pytest
 import yaml
 
 from loadproof.errors import InputError
+from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.targetfile import load_target
-from loadproof.scenario.vacuous import Longest, vacuity
+from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
 KEPT_BY_NONE, BROKEN_BY_NONE = "can't be met", "can't be violated"
+WRONG = "a lower limit on a value that should be low"
 STEADY = {"name": "steady", "duration": "10 s", "users": 20}
 OPEN = {
     "model": "open",
@@ -83,6 +85,19 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
     assert vacuity(parse_expectation(expect), Longest(10, "")) is None
 
 
+def wrong_ones(*expects: str, outcome: str = "ok") -> list[str]:
+    return [expect for expect in expects if wrong_way(parse_expectation(expect), Outcome(outcome))]
+
+
+def test_a_limit_that_a_worse_target_meets_sooner_is_told():
+    """Too slow, too many errors, too little: refusals alone may be many, and slow."""
+    low = ["p(90) > 1 s", "max >= 1 s", "mean > 1 s", "spread > 1 s", "recovery > 1 s", "drift(p(95)) > 5 %"]
+    others = ["error_ratio > 5 %", "burn_rate(99) > 2 x", "p(95) >= 1.1 * baseline", "count < 5", "goodput < 5 rps"]
+    assert wrong_ones(*low, *others) == [*low, *others]
+    assert wrong_ones("throttled_ratio > 99 %", "rejected_ratio >= 99 %", "throttled_ratio < 1 %") == []
+    assert wrong_ones("p(90) > 1 s", "count < 5", outcome="throttled") == ["count < 5"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -97,6 +112,14 @@ def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
             "times are measured up to 60 s",
         ),
         ({"thresholds": [GOOD, {"phase": "bursts", "expect": "spread <= 1 s"}]}, "then comes the next burst"),
+        ({"thresholds": [GOOD, {"expect": "p(50) > 1 s"}]}, f"thresholds[1].expect: {WRONG}"),
+        ({"thresholds": [GOOD, {"expect": "error_ratio > 5 %"}]}, f"{WRONG}, got 'error_ratio > 5 %'; use <"),
+        ({"thresholds": [GOOD, {"expect": "burn_rate(99) >= 2 x"}]}, WRONG),
+        (
+            {"thresholds": [{"expect": "goodput_ratio >= 0.0001 %"}]},
+            "refuses more than 99.9 % of balance, health, ",
+        ),
+        ({**OPEN, "thresholds": [{"expect": "goodput >= 0.001 rps"}]}, "would still meet its goodput thresholds"),
         ({"thresholds": [GOOD, {"expect": "error_ratio < 5 %", "series": "connect"}]}, "thresholds[1].series: error_"),
         ({"thresholds": [GOOD, {"expect": "error_ratio < 5 %", "outcome": "ok"}]}, "it goes with p(95), mean and max"),
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": []}]}, "thresholds[1].endpoint: an empty list"),

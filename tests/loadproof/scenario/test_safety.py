@@ -63,6 +63,19 @@ def test_what_is_no_base_url_is_refused(url):
         check_base_url(url, "here")
 
 
+@pytest.mark.parametrize("path", ["/../..//x", "/./x", "/a/..", "/a/%2E%2e/b", "//x", "/a//b"])
+def test_a_path_that_leads_elsewhere_is_refused(path):
+    """Browsers resolve it; what stands in the URL would be sent."""
+    with pytest.raises(InputError, match=r"`\.\.` or empty segments.*write the path that they lead to"):
+        check_base_url(f"http://127.0.0.1:80{path}", "here")
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a", "/a/", "/a.b/..c/v1.0"])
+def test_dots_within_a_segment_are_part_of_its_name(path):
+    """A slash at the end is none."""
+    check_base_url(f"http://127.0.0.1:80{path}", "here")
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated():
     """It would end in logs."""
     with pytest.raises(InputError) as caught:

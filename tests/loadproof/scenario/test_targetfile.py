@@ -62,6 +62,7 @@ endpoints:
     [
         ("endpoints: {refunds: {path: /r}}", "unknown key, got refunds"),
         ("endpoints: {health: {path: health}}", "endpoints.health.path"),
+        ("endpoints: {health: {path: '/health#top'}}", "endpoints.health.path"),
         ("endpoints: {health: {expect: 99}}", "endpoints.health.expect"),
         ("endpoints: {webhooks: {signature: paypal}}", "endpoints.webhooks.signature"),
         ("limits: {health: 60}", "limits.health"),
