@@ -17,9 +17,9 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
-from loadproof.scenario.targetvariables import redacted
 from loadproof.users import workload
 from loadproof.users.user import ApiUser
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
     from loadproof.plan.pacing import Due
-    from loadproof.rundir.manifest import TargetFacts
+    from loadproof.scenario.masking import Masker
 
 _SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
@@ -69,7 +69,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
                 task(user)
             user.post.clock.sleep(_LEFT_S)
             closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
-            sent = [_look_at(outcome, event, manifest.target) for outcome, event in requests]
+            sent = [_look_at(outcome, event, user.workload.mask) for outcome, event in requests]
             looks += [] if sent else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
             looks += [replace(look, closes=look.status is not None and closes) for look in sent]
             requests.clear()
@@ -89,20 +89,18 @@ def _nothing(endpoint: str, task: str) -> Look:
     return Look(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
 
 
-def _look_at(outcome: str, event: dict[str, Any], target: TargetFacts) -> Look:
+def _look_at(outcome: str, event: dict[str, Any], mask: Masker) -> Look:
     answer, error = event["response"], event["exception"]
+    body = _text_of(answer)[: _SHOWN_CHARACTERS + mask.reach] if answer else ""
     # Before it is cut: half a secret would not be found.
-    reason, body = (
-        redacted(text, target.headers, target.endpoints)
-        for text in (str(error or ""), _text_of(answer) if answer else "")
-    )
+    body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
     return Look(
         endpoint=event["name"],
-        request=f"{event['request_type']} {event['url']}",
+        request=mask(f"{event['request_type']} {event['url']}"),
         outcome=outcome,
         status=answer.status if answer else None,
         response_s=event["response_time"] / 1000,
-        reason=reason,
+        reason=mask(str(error or "")),
         body=body[:_SHOWN_CHARACTERS],
     )
 
@@ -115,8 +113,10 @@ def _text_of(answer: Answer) -> str:
 
 
 if __name__ == "__main__":
+    output = sys.stdout
+    mask_outputs()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:
-        sys.stdout.write(json.dumps(asdict(look)) + "\n")
+        output.write(json.dumps(asdict(look)) + "\n")
