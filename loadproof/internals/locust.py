@@ -58,14 +58,12 @@ def mask_errors(environment: Environment, mask: Callable[[BaseException], BaseEx
 
     Source: locust/event.py, EventHook.fire; locust/runners.py, the runners' `on_request` and `on_user_error`.
     """
+
+    def fire_masked(fire: Callable[..., None], *, exception: Any = None, **named: Any) -> None:
+        fire(exception=mask(exception) if isinstance(exception, BaseException) else exception, **named)
+
     for hook in (environment.events.request, environment.events.user_error):
-        hook.fire = functools.partial(_fire_masked, hook.fire, mask)  # type: ignore[method-assign]
-
-
-def _fire_masked(
-    fire: Callable[..., None], mask: Callable[[BaseException], BaseException], *, exception: Any = None, **named: Any
-) -> None:
-    fire(exception=mask(exception) if isinstance(exception, BaseException) else exception, **named)
+        hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
 
 
 def append_history(writer: StatsCSVFileWriter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import json
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -77,6 +78,8 @@ class Masker:
 
     def error(self, error: _Error) -> _Error | Exception:
         """The error itself, or one of the same name whose text is masked."""
+        if not self._forms:
+            return error
         try:
             shown = str(error), repr(error)
         except Exception as broken:  # noqa: BLE001 - a user's own class can do anything
@@ -142,8 +145,10 @@ def _forms(name: str, value: str) -> Iterator[_Form]:
     for secret in _secrets_in(value):
         for text in _readings(secret):
             yield _Form(text.translate(_LOWER), name, is_exact=False)
-        for encoded in _bytes_of(secret):
-            yield from _encoded(name, encoded)
+        for text in {secret, *(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))}:
+            # In JSON, because that is what is put into base64.
+            for content in _bytes_of(text):
+                yield from _encoded(name, content)
     for key in _keys_in(value):
         yield from _encoded(name, key)
 
@@ -171,11 +176,11 @@ def _keys_in(value: str) -> Iterator[bytes]:
 
 def _readings(secret: str) -> Iterator[str]:
     """As sent, as each of UTF-8 and Latin-1 reads in the other, with '+' for spaces, and in UTF-16 as JSON has it."""
-    yield secret
-    yield secret.replace(" ", "+")
-    for content in _bytes_of(secret):
-        yield content.decode("utf-8", "replace")
-        yield content.decode("latin-1")
+    for text in (secret, secret.replace(" ", "+")):
+        yield text
+        for content in _bytes_of(text):
+            yield content.decode("utf-8", "replace")
+            yield content.decode("latin-1")
     units = secret.encode("utf-16-be", "surrogatepass")
     yield "".join(chr(int.from_bytes(units[at : at + 2])) for at in range(0, len(units), 2))
 

@@ -291,7 +291,7 @@ def test_errors_reach_locusts_records_masked():
         environment.events.request.fire(**request, exception=None)
         environment.events.request.fire(**request)
         environment.events.user_error.fire(user_instance=None, exception=RuntimeError("bad t0ken"), tb=None)
-        assert [error.error for error in runner.stats.errors.values()] == ["ValueError('bad ***')"]
+        assert [repr(error.error) for error in runner.stats.errors.values()] == ["ValueError('bad ***')"]
         assert [row["msg"] for row in runner.exceptions.values()] == ["bad ***"]
         assert runner.stats.total.num_requests == 3
     runner.quit()
