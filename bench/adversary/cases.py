@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.adversary import (
     breakers,
     contradictions,
+    echoes,
     habits,
     honest,
     liars,
@@ -35,6 +36,7 @@ CASES: tuple[Case, ...] = (
     *habits.CASES,
     *neighbours.CASES,
     *surroundings.CASES,
+    *echoes.CASES,
     *stats.CASES,
     *contradictions.CASES,
     *logs.CASES,

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial, partialmethod
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
+from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
@@ -98,5 +99,8 @@ def _made_by(method: Any) -> str | None:
 
 
 if __name__ == "__main__":
+    output, mask = sys.stdout, mask_outputs()
     for locustfile in cast(Path(sys.argv[1])):
-        sys.stdout.write(json.dumps(asdict(locustfile)) + "\n")
+        # Only the message: a value like `true` is also a word of JSON.
+        masked = replace(locustfile, error=mask(locustfile.error))
+        output.write(json.dumps(asdict(masked)) + "\n")

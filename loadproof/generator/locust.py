@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from locust.main import main
 
+from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 
 if __name__ == "__main__":
+    # Before Locust's loggers take the streams.
+    mask_outputs()
     ignore_setting_files()
     main()

@@ -18,7 +18,13 @@ from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
-from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
+from loadproof.internals.locust import (
+    keep_default_arguments,
+    mask_errors,
+    master_socket,
+    prepare_sockets,
+    take_stop_button,
+)
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
@@ -46,6 +52,7 @@ class Shape(shape.PlanShape):
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
+    mask_errors(environment, _without_secrets)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
     if isinstance(environment.runner, WorkerRunner):
@@ -75,6 +82,11 @@ def _set_up(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:
         _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _without_secrets(error: BaseException) -> BaseException:
+    """By the target of the run that this process has a part in at the time."""
+    return workload.workload().mask.error(error)
 
 
 def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:

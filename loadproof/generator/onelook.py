@@ -17,10 +17,10 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
-from loadproof.scenario.targetvariables import redacted
 from loadproof.users import workload
 from loadproof.users.user import ApiUser
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
     from loadproof.plan.pacing import Due
-    from loadproof.rundir.manifest import TargetFacts
+    from loadproof.scenario.masking import Masker
 
 _SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
@@ -63,6 +63,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     # The outcome of each request is recorded just before.
     environment.events.request.add_listener(lambda **event: requests.append((noting.outcome, event)))
     looks: list[Look] = []
+    base_path = Origin.of(manifest.target.base_url).base_path
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", manifest.target.base_url)(environment)
         for task in dict.fromkeys(type(user).tasks):
@@ -70,7 +71,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
                 task(user)
             user.post.clock.sleep(_LEFT_S)
             closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
-            sent = [_look_at(outcome, event, manifest.target) for outcome, event in requests]
+            sent = [_look_at(outcome, event, user.workload.mask, base_path=base_path) for outcome, event in requests]
             looks += [] if sent else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
             looks += [replace(look, closes=look.status is not None and closes) for look in sent]
             requests.clear()
@@ -90,20 +91,18 @@ def _nothing(endpoint: str, task: str) -> Look:
     return Look(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
 
 
-def _look_at(outcome: str, event: dict[str, Any], target: TargetFacts) -> Look:
+def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: str) -> Look:
     answer, error = event["response"], event["exception"]
+    body = _text_of(answer)[: _SHOWN_CHARACTERS + mask.reach] if answer else ""
     # Before it is cut: half a secret would not be found.
-    reason, body = (
-        redacted(text, target.headers, target.endpoints)
-        for text in (str(error or ""), _text_of(answer) if answer else "")
-    )
+    body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
     return Look(
         endpoint=event["name"],
-        request=f"{event['request_type']} {Origin.of(target.base_url).base_path}{event['url']}",
+        request=mask(f"{event['request_type']} {base_path}{event['url']}"),
         outcome=outcome,
         status=answer.status if answer else None,
         response_s=event["response_time"] / 1000,
-        reason=reason,
+        reason=mask(str(error or "")),
         body=body[:_SHOWN_CHARACTERS],
     )
 
@@ -116,8 +115,10 @@ def _text_of(answer: Answer) -> str:
 
 
 if __name__ == "__main__":
+    output = sys.stdout
+    mask_outputs()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:
-        sys.stdout.write(json.dumps(asdict(look)) + "\n")
+        output.write(json.dumps(asdict(look)) + "\n")

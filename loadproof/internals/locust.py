@@ -53,6 +53,19 @@ def only_the_runner_listens(environment: Environment) -> bool:
     )
 
 
+def mask_errors(environment: Environment, mask: Callable[[BaseException], BaseException]) -> None:
+    """Fire the events of failed requests and users with what `mask` makes of their exceptions.
+
+    Source: locust/event.py, EventHook.fire; locust/runners.py, the runners' `on_request` and `on_user_error`.
+    """
+
+    def fire_masked(fire: Callable[..., None], *, exception: Any = None, **named: Any) -> None:
+        fire(exception=mask(exception) if isinstance(exception, BaseException) else exception, **named)
+
+    for hook in (environment.events.request, environment.events.user_error):
+        hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
+
+
 def append_history(writer: StatsCSVFileWriter) -> None:
     """Add a row per entry to the history, as of now. Source: locust/stats.py, StatsCSVFileWriter."""
     writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())

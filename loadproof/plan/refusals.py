@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
-from loadproof.scenario.contradictions import expects_goodput
+from loadproof.scenario.contradictions import expects_goodput, refusals_break
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def hardly_expected(scenario: Scenario, expected: Mapping[tuple[str, str], float
     share = least * (1 - 1e-6)
     read = [threshold for threshold in scenario.thresholds if expects_goodput(threshold)]
     names = []
-    for name in scenario.mix:
-        own = [threshold for threshold in read if name in scenario.endpoints_of(threshold)]
+    for name in scenario.endpoints:
+        own = [threshold for threshold in read if name in refusals_break(scenario, threshold)]
         if own and all(_holds_at(scenario, threshold, expected, share) for threshold in own):
             names.append(name)
     if names:

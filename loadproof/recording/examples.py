@@ -6,16 +6,19 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Request
+    from loadproof.scenario.masking import Masker
 
 MOST_KINDS: Final = 50
 """Kinds of error that have an example; a target that words each error differently must not fill the disk."""
 _SHOWN_CHARACTERS: Final = 200
 _READ_CHARACTERS: Final = 4_000
 """How much of a body is searched: a secret may begin in the part that is shown and end beyond it."""
+_MOST_BYTES: Final = 4
+"""Of a character in UTF-8."""
 _HIDDEN: Final = "***"
 _OPEN_HEADERS: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
 """Headers whose values are not secret."""
@@ -44,10 +47,10 @@ class Example(NamedTuple):
 
 
 class Examples:
-    """One per process: the first request of each kind of error. `hide` removes what the target file keeps secret."""
+    """One per process: the first request of each kind of error. `mask` removes what the target file keeps secret."""
 
-    def __init__(self, hide: Callable[[str], str]) -> None:
-        self._hide = hide
+    def __init__(self, mask: Masker) -> None:
+        self._mask = mask
         self._seen: set[tuple[str, str]] = set()
         self._new: list[Example] = []
 
@@ -58,7 +61,7 @@ class Examples:
             return
         self._seen.add(kind)
         asked, asked_for, _ = request.path.partition("?")
-        path = self._hide(asked)[:_SHOWN_CHARACTERS] + ("?…" if asked_for else "")
+        path = self._mask(asked)[:_SHOWN_CHARACTERS] + ("?…" if asked_for else "")
         body = "" if answer is None else self._beginning(answer, request)
         self._new.append(Example(*kind, f"{request.method} {path}", answer.status if answer else None, body))
 
@@ -69,14 +72,14 @@ class Examples:
 
     def _beginning(self, answer: Answer, request: Request) -> str:
         try:
-            text = answer.body[:_READ_CHARACTERS].decode("utf-8", "replace")
+            read = answer.body[: _MOST_BYTES * (_READ_CHARACTERS + self._mask.reach)].decode("utf-8", "replace")
         except ValueError:
             return "a body that can't be decompressed"
-        text = self._hide(text)
+        text, rest = self._mask.beginning(read, _READ_CHARACTERS)
         for secret in _sent_secrets(request):
             text = text.replace(secret, _HIDDEN)
         text = _NAMED.sub(rf"\1{_HIDDEN}", _BEARER.sub(rf"\1 {_HIDDEN}", text))
-        return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        return text if len(text) <= _SHOWN_CHARACTERS and not rest else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _sent_secrets(request: Request) -> Iterator[str]:

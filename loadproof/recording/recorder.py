@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,7 @@ from loadproof.rundir.rows import (
     WANTS,
     IntervalRow,
 )
+from loadproof.scenario.masking import NOTHING_SECRET
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from loadproof.recording.clock import Clock
     from loadproof.recording.locuststats import LocustStatistics
     from loadproof.recording.second import Kind, Moments, Tables
+    from loadproof.scenario.masking import Masker
 
 _PROBE_S: Final = 0.05
 """How often the event loop's delay is checked."""
@@ -54,9 +56,9 @@ class Recorder:
         group_deadlines_s: Mapping[str, float] | None = None,
         worker: str,
         clock: Clock = SYSTEM_CLOCK,
-        hide: Callable[[str], str] = str,
+        mask: Masker = NOTHING_SECRET,
     ) -> None:
-        """`hide` removes from an answer's text what the target file keeps secret."""
+        """`mask` removes from an answer's text what the target file keeps secret."""
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
@@ -75,7 +77,7 @@ class Recorder:
         self.yielding = 0
         """Users who have their answer and let others run before they continue: they are not free yet."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
-        self._examples = Examples(hide)
+        self._examples = Examples(mask)
         self.user_time = UserTime(spans)
 
     @property

@@ -16,10 +16,11 @@ import loadproof
 from loadproof import variables
 from loadproof.errors import ExitCode
 from loadproof.run import children, ports
+from loadproof.run.maskedlog import mask_file
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.secret import new_crew_secret
 from loadproof.scenario.safety import permit_target
-from loadproof.scenario.targetvariables import named_variables
+from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,13 +86,14 @@ def running_generator(
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
     log = path / "generator.log"
-    named = named_variables(manifest.target.headers, manifest.target.endpoints, set(manifest.scenario.mix))
-    environment = {**secret, **permit_target(manifest.target.base_url, [variable for _, variable in named])}
+    named = secret_variables(manifest.target.headers, manifest.target.endpoints)
+    environment = {**secret, **permit_target(manifest.target.base_url, named)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
+        stack.callback(mask_file, log, masker_of(named, {**os.environ, **secret}))
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
         of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
         # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from loadproof.errors import InputError, Problem
 from loadproof.generator.cast import Locustfile, Role
 from loadproof.run import children
+from loadproof.scenario.safety import permit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +31,16 @@ def known_endpoints(directory: Path) -> list[str]:
 
 
 @functools.cache
-def found_in(directory: Path) -> tuple[Locustfile, ...]:
-    """What Locust finds there. It is loaded in a separate process, because Locust changes the process that loads it."""
+def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile, ...]:
+    """What Locust finds there; values of these variables are masked.
+
+    It is loaded in a separate process, because Locust changes the process that loads it.
+    """
     with children.empty_directory() as elsewhere:
         done = subprocess.run(
             children.python("loadproof.generator.casting", str(directory.resolve())),
             cwd=elsewhere,
-            env=children.environment_with({}),
+            env=children.environment_with(permit(variables=secret)),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -55,11 +59,14 @@ def _found(line: str) -> Locustfile:
     return Locustfile(**file | {"roles": [Role(**role) for role in file["roles"]]})
 
 
-def misfits(directory: Path, scenario: Scenario) -> Iterator[Problem]:
-    """Problems with the files of the scenario's mix, and with whatever else Locust would load."""
+def misfits(directory: Path, scenario: Scenario, secret: tuple[str, ...] = ()) -> Iterator[Problem]:
+    """Problems with the files of the scenario's mix, and with whatever else Locust would load.
+
+    No value of the environment variables in `secret` is shown.
+    """
     first_of: dict[str, str] = {}
     """User classes, by the file that used the name first."""
-    for file in found_in(directory):
+    for file in found_in(directory, secret):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
             yield Problem(where, "can't be loaded", "fix it, or move it elsewhere", got=file.error)

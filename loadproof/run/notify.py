@@ -23,6 +23,7 @@ from loadproof.errors import InputError, Problem
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError
 from loadproof.http.origin import Origin
+from loadproof.scenario.masking import Masker
 from loadproof.scenario.safety import check_base_url
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def _tell(channel: Channel, body: bytes, sleep: Callable[[float], None]) -> str:
             wait_s = _asked_s(answer) or wait_s
         if number < _TRIES:
             sleep(min(wait_s, _LONGEST_PAUSE_S))
-    return reason.replace(channel.secret, "…") if channel.secret else reason
+    name = variables.NOTIFY_SECRET if channel.chat is None else variables.TELEGRAM_TOKEN
+    return Masker({name: channel.secret})(reason)
 
 
 def _send(channel: Channel, event_id: str, body: bytes) -> Answer:

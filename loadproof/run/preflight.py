@@ -25,7 +25,7 @@ from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.targetheaders import FRAMING
-from loadproof.scenario.targetvariables import variable_problems
+from loadproof.scenario.targetvariables import secret_variables, variable_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ def preflight(
                 nearest(endpoint, known),
                 got=endpoint,
             )
-    yield from _locustfile_problems(scenario, crew)
+    yield from _locustfile_problems(scenario, crew, target)
     yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
@@ -79,9 +79,10 @@ def preflight(
         yield from _address_problems(host, where)
 
 
-def _locustfile_problems(scenario: Scenario, crew: CrewOptions) -> Iterator[Problem]:
+def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
+    secret = () if target is None else secret_variables(target.headers, target.endpoints)
     try:
-        yield from misfits(crew.locustfiles, scenario)
+        yield from misfits(crew.locustfiles, scenario, tuple(secret))
     except InputError as error:
         yield from error.problems
 

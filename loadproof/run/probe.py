@@ -11,6 +11,7 @@ from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadA
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import authorities
 from loadproof.run.asking import Asker
+from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,4 +78,5 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
         if _UNTRUSTED in what:
             trusted = " and ".join(authorities().values()) or "no certificate"
             remedy = f"name your certificate authority's file in SSL_CERT_FILE (trusted now: {trusted})"
-    raise TargetError(Problem(target.base_url, what, remedy))
+    mask = masker_of(secret_variables(target.headers, target.endpoints))
+    raise TargetError(Problem(target.base_url, mask(what), remedy))

@@ -55,7 +55,7 @@ def expects_goodput(threshold: Threshold) -> bool:
     return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
 
 
-def _refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
+def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
     """Requests whose refusal it notices: those of a group, each of which the group needs, or those that it reads."""
     group = scenario.group_of(threshold)
     return group.requests if group else scenario.endpoints_of(threshold)
@@ -67,7 +67,7 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
         name
         for threshold in scenario.thresholds
         if expects_goodput(threshold)
-        for name in _refusals_break(scenario, threshold)
+        for name in refusals_break(scenario, threshold)
     }
     unread = [name for name in scenario.endpoints if name not in read]
     if unread == list(scenario.endpoints):

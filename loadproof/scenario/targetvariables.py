@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
+from loadproof.scenario.masking import Masker
 from loadproof.scenario.targetheaders import variables_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
-
-_SHORTEST_SECRET: Final = 4
-"""Anything shorter would be found in every text."""
 
 
 def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
@@ -80,20 +77,15 @@ _KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
 }
 
 
-def redacted(text: str, headers: Mapping[str, str], endpoints: Endpoints) -> str:
-    """`text` with ${NAME} in place of these variables' values: a target may echo what it was sent."""
+def secret_variables(headers: Mapping[str, str], endpoints: Endpoints) -> list[str]:
+    """The environment variables that such a target names, whatever the mix."""
     names = [variable for value in headers.values() for variable in variables_in(value)]
-    for name in [*names, *_key_variable(endpoints.webhooks)]:
-        for form in _forms(os.environ.get(name, "")):
-            text = text.replace(form, f"${{{name}}}")
-    return text
+    return list(dict.fromkeys([*names, *_key_variable(endpoints.webhooks)]))
 
 
-def _forms(value: str) -> set[str]:
-    """As sent, as that reads in UTF-8, and both as JSON encodes them."""
-    plain = {value, value.encode("latin-1", "replace").decode("utf-8", "replace")}
-    as_json = {json.dumps(form, ensure_ascii=is_ascii)[1:-1] for form in plain for is_ascii in (True, False)}
-    return {form for form in plain | as_json if len(form) >= _SHORTEST_SECRET}
+def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:
+    """Writes ${NAME} for these variables' values: a target may echo what it was sent, and users' code may show it."""
+    return Masker({name: environment.get(name, "") for name in names})
 
 
 def _key_variable(webhooks: WebhookOperation) -> list[str]:

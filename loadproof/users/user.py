@@ -183,6 +183,7 @@ class ApiUser(TurnTaker):
         answer = reply.answer if reply else None
         response_s = timing.ended_s - timing.began_s
         if error is not None:
+            error = self.workload.mask.error(error)
             self._recorder.failed(name, request, answer, error)
         self.environment.events.request.fire(
             request_type=request.method,

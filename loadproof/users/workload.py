@@ -28,7 +28,7 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.safety import check_host
-from loadproof.scenario.targetvariables import redacted
+from loadproof.scenario.targetvariables import masker_of, secret_variables
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
 from loadproof.users.retryafter import Standing
@@ -74,6 +74,8 @@ class Workload:
         self.payloads = _payloads_of(seed)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
+        self.mask = masker_of(secret_variables(target.headers, target.endpoints))
+        """Removes what the target file keeps secret from texts that are recorded."""
         self._account_ids = target.account_ids
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
@@ -247,7 +249,7 @@ class Post:
             group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
             worker=str(rank + 1),
             clock=self.clock,
-            hide=functools.partial(redacted, headers=manifest.target.headers, endpoints=manifest.target.endpoints),
+            mask=masker_of(secret_variables(manifest.target.headers, manifest.target.endpoints)),
         )
 
     def leave(self) -> None:

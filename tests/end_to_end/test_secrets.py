@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 import os
+import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +15,27 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commands import Background, in_process, only_run, scenario_file, verdict_of
+from loadproof.rundir import files
+from tests.commands import ROOT, Background, in_process, only_run, scenario_file, verdict_of
+from tests.encodings import ENCODINGS
 from tests.servers import read_request, serving
 
 pytestmark = pytest.mark.process
 
-CANARIES = {"API_TOKEN": "c4nary-t0ken", "API_COOKIE": 'c4nary-"c00kie"-é', "HOOK_KEY": "c4nary-h00k"}
+CANARIES = {
+    "API_TOKEN": "c4nary-t0ken",
+    "API_COOKIE": 'c4nary-"c00kie"-é',
+    "API_ACCESS": base64.b64encode(b"c4nary-us3r:c4nary-p4ss").decode(),
+    "HOOK_KEY": "c4nary-<h00k>",
+}
+LEAKED = {"LEAKED": " ".join(CANARIES), **CANARIES}
+"""Tells the leaking user what to leak."""
+TEXTS = [encoded(value) for value in CANARIES.values() for encoded in ENCODINGS.values()]
 TARGET = {
     "headers": {
         "Authorization": "Bearer ${API_TOKEN}",
         "cookie": "id=${API_COOKIE}",
+        "x-access": "Basic ${API_ACCESS}",
         "content-type": "application/vnd.pay+json",
     },
     "endpoints": {
@@ -31,9 +44,21 @@ TARGET = {
     },
 }
 PLAN = {
+    "mix": {
+        endpoint: {"share": "20 %", "every": "100 ms"}
+        for endpoint in ("balance", "health", "leak", "transactions", "webhooks")
+    },
     "phases": [{"name": "steady", "duration": "3 s", "users": 8}],
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
 }
+
+
+def quoting(number: int) -> bytes:
+    """An answer with a secret in one encoding: in a field, or in the page of an error."""
+    text = TEXTS[number % len(TEXTS)]
+    status, body = ("200 OK", json.dumps({"status": text})) if number % 3 else ("500 No", f"<p>{text}</p>")
+    content = body.encode()
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(content), content)
 
 
 def telling(connection: socket.socket, number: int) -> None:
@@ -46,6 +71,8 @@ def telling(connection: socket.socket, number: int) -> None:
             connection.sendall(
                 b"HTTP/1.1 200 OK\r\nX-Seen: %s\r\nContent-Length: %d\r\n\r\n%s" % (told, len(body), body)
             )
+        elif head.startswith(b"GET /leak/"):
+            connection.sendall(quoting(int(re.findall(rb"\d+", head)[0])))
         elif head.startswith(b"POST /transactions"):
             connection.sendall(b"HTTP/1.1 %s\r\n\r\n" % told)
             return
@@ -66,11 +93,17 @@ def target(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 def forms() -> Iterator[bytes]:
     """The secrets in every form that a text may have them in."""
-    for value in CANARIES.values():
-        for text in (value, json.dumps(value)[1:-1], ascii(value)[1:-1], value.encode().decode("latin-1")):
-            yield from (text.encode(), text.encode("latin-1", "replace"))
-        yield base64.b64encode(value.encode())
-    yield b"c4nary"
+    for text in TEXTS:
+        yield from (text.encode(), text.encode("latin-1", "replace"), json.dumps(text)[1:-1].encode())
+    yield from (b"c4nary", b"C4NARY", b"us3r", b"p4ss")
+
+
+def users(path: Path) -> tuple[str, Path]:
+    """The option for the shipped ones, and one whose code leaks."""
+    directory = path / "users"
+    shutil.copytree(ROOT / "locustfiles", directory, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/leakinguser.py", directory / "leak.py")
+    return "--locustfiles", directory
 
 
 def shown_in(*contents: bytes | str) -> list[bytes]:
@@ -94,7 +127,7 @@ def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, comma
     """The names of the variables stand in their place."""
     file, _ = target
     plan = scenario_file(tmp_path, **PLAN)
-    done = in_process(command, plan, "--target", file, "--dry-run", **CANARIES)
+    done = in_process(command, plan, "--target", file, "--dry-run", *users(tmp_path), **LEAKED)
     assert done.returncode == 1, done.stderr
     assert "Bearer ${API_TOKEN}" in done.stdout
     assert shown_in(done.stdout, done.stderr) == []
@@ -107,7 +140,7 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     plan = scenario_file(tmp_path, **PLAN)
     reports = tmp_path / "reports"
     arguments = ("run", plan, "--target", file, "--out", reports, "--workers", workers, "--annotate", "github")
-    run = Background(*arguments, GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"), **CANARIES)
+    run = Background(*arguments, *users(tmp_path), GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"), **LEAKED)
     run.wait_for_phase(reports, "steady")
     processes = [" ".join(child.cmdline()) for child in [*run.children()]]
     run.end()
@@ -118,6 +151,12 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     # Who fails tells all that it was sent, and an example of it is kept.
     summary = (path / "summary.md").read_text().replace("\\", "")
     assert "| balance | server_error: status 500 | GET /balance/" in summary
+    # And whose code raises, prints and quotes them.
+    raised = files.read_lines_text(path / files.LOCUST_EXCEPTIONS)
+    log = (path / "generator.log").read_text()
+    assert "${API_TOKEN}" in raised
+    assert all(f"${{{name}}}" in log for name in CANARIES)
+    assert "printed by a child: ${API_TOKEN}" in log
     again = in_process("report", path, **CANARIES)
     assert shown_in(again.stdout, again.stderr) == []
     assert shown_below(reports) == {}

@@ -278,3 +278,20 @@ def test_all_that_we_use_is_tried_here():
     """A function that is added there has a test, which says what changed."""
     functions = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}
     assert set(re.findall(r"\bours\.(\w+)\(", Path(__file__).read_text(encoding="utf-8"))) == functions
+
+
+def test_errors_reach_locusts_records_masked():
+    """Of requests, of tasks and of events that users' own code fires; `mask_errors`."""
+    environment = Environment()
+    runner = environment.create_local_runner()
+    with unchanged("EventHook.fire calls the listeners of request and user_error", "internals/locust.py mask_errors"):
+        ours.mask_errors(environment, lambda error: ValueError(str(error).replace("t0ken", "***")))
+        request = {"request_type": "GET", "name": "own", "response_time": 1, "response_length": 1, "context": {}}
+        environment.events.request.fire(**request, exception=RuntimeError("bad t0ken"))
+        environment.events.request.fire(**request, exception=None)
+        environment.events.request.fire(**request)
+        environment.events.user_error.fire(user_instance=None, exception=RuntimeError("bad t0ken"), tb=None)
+        assert [repr(error.error) for error in runner.stats.errors.values()] == ["ValueError('bad ***')"]
+        assert [row["msg"] for row in runner.exceptions.values()] == ["bad ***"]
+        assert runner.stats.total.num_requests == 3
+    runner.quit()

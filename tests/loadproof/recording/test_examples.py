@@ -12,6 +12,7 @@ from loadproof.recording.examples import MOST_KINDS, Examples
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir import files
+from loadproof.scenario.masking import NOTHING_SECRET, Masker
 from simulation.rundirs import manifest, scenario
 
 SENT = {
@@ -23,7 +24,7 @@ REQUEST = Request("POST", "/pay/7?key=c4nary", headers=SENT, body=b"{}")
 
 
 def example(body: bytes, request: Request = REQUEST):
-    examples = Examples(lambda text: text.replace("c4nary-env", "${TOKEN}"))
+    examples = Examples(Masker({"TOKEN": "c4nary-env"}))
     examples.see("pay", request, Answer(500, {}, body), ValueError("status 500"))
     (seen,) = examples.take()
     return seen
@@ -69,7 +70,7 @@ def test_nothing_secret_is_in_it(told):
 
 def test_each_kind_has_one_and_kinds_are_bounded():
     """The first; a target that words each error anew fills nothing."""
-    examples = Examples(str)
+    examples = Examples(NOTHING_SECRET)
     for number in range(200):
         examples.see("pay", REQUEST, None, ValueError(f"reset {number // 2}"))
     taken = examples.take()
@@ -86,3 +87,15 @@ def test_of_several_workers_examples_the_first_is_kept(tmp_path):
         writer.write(SecondReport(worker, 3.0, 0, 0, 0, 0, cells=[], generator=None, bursts=[], failures=seen))
     (line,) = files.read_lines_text(tmp_path / files.EVENTS).splitlines()[1:]
     assert '""body"": ""1\\n' in line
+
+
+@pytest.mark.parametrize("length", [40, 6_000])
+def test_a_secret_that_fills_what_is_read_is_not_cut(length):
+    """A text gets shorter where secrets are replaced, so what was read last may be shown."""
+    token = "".join(chr(97 + number * 7 % 26) + str(number % 10) for number in range(length // 2))
+    examples = Examples(Masker({"TOKEN": token}))
+    examples.see("pay", REQUEST, Answer(500, {}, (f"bad {token} " * 300).encode()), ValueError("status 500"))
+    body = examples.take()[0].body
+    assert token[:8] not in body
+    assert body.startswith("bad ${TOKEN}")
+    assert body.endswith("…")

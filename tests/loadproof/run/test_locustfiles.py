@@ -206,6 +206,19 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
             found_in(directory)
 
 
+@pytest.mark.parametrize("line", ["raise RuntimeError(token)", "print(token, flush=True)\nos._exit(3)"])
+def test_what_a_file_shows_of_a_secret_while_it_is_loaded_is_masked(tmp_path, monkeypatch, line):
+    """In the message of what it raises, and in what it prints."""
+    monkeypatch.setenv("API_TOKEN", "t0ken-t0ken")
+    (tmp_path / "tells.py").write_text(f"import os\ntoken = os.environ['API_TOKEN']\n{line}\n")
+    try:
+        (problem,) = misfits(tmp_path, [], ("API_TOKEN",))
+    except InputError as error:
+        (problem,) = error.problems
+    assert "${API_TOKEN}" in str(problem)
+    assert "t0ken" not in str(problem).replace("${API_TOKEN}", "")
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_the_command_line_refuses_before_the_first_packet(directory, tmp_path, command):
     """With all problems at once."""

@@ -12,7 +12,7 @@ from loadproof.errors import InputError
 from loadproof.http.origin import Origin
 from loadproof.http.packets import make_packet
 from loadproof.scenario.targetfile import SIGNATURE_HEADERS, load_target
-from loadproof.scenario.targetvariables import redacted, variable_problems
+from loadproof.scenario.targetvariables import masker_of, secret_variables, variable_problems
 
 
 def target(tmp_path, text: str):
@@ -297,7 +297,7 @@ def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
     )
     told = {"seen": f'Bearer {CANARY}"ü\\', "key": "s3cret-key"}
     for text in (json.dumps(told), json.dumps(told, ensure_ascii=False), str(told["seen"])):
-        shown = redacted(text, found.headers, found.endpoints)
+        shown = masker_of(secret_variables(found.headers, found.endpoints))(text)
         assert CANARY not in shown
         assert "s3cret" not in shown
         assert "Bearer ${API_TOKEN}" in shown

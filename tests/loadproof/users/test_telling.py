@@ -10,6 +10,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.exception import StopUser  # isort: skip
 
 from loadproof.plan.pacing import Due
+from loadproof.scenario.masking import Masker
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.user import api_users, expect, sets_up
 from simulation.playeduser import PlayedUser, Waiting, ask
@@ -62,6 +63,21 @@ def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
     assert isinstance(event["exception"], UnexpectedAnswerError)
     ((endpoint, request, answer, error),) = failed
     assert (endpoint, request.path, answer.status, str(error)) == ("health", "/health", 200, "no")
+
+
+def test_a_check_that_quotes_a_secret_is_told_without_it():
+    """Neither Locust's event nor the example has it."""
+    played = PlayedUser()
+    played.user.workload.mask = Masker({"TOKEN": "t0ken-t0ken"})
+    failed: list[Exception] = []
+    played.recorder.failed = lambda *what: failed.append(what[-1])
+
+    def quoting(user) -> None:
+        user.send(user.api.ask_health(), lambda _: expect(condition=False, reason="unexpected 't0ken-t0ken'"))
+
+    (event,) = told_of(played, quoting)
+    assert failed == [event["exception"]]
+    assert repr(event["exception"]) == "UnexpectedAnswerError(\"unexpected '${TOKEN}'\")"
 
 
 def test_each_task_has_its_turns():
