@@ -34,7 +34,7 @@ class Answering(PlayedUser):
     def exchange(self, request, timing):
         answer = super().exchange(request, timing)
         end = self.ends.pop(0) if self.ends else None
-        timing.is_repeated = end == "repeated"
+        timing.is_repeated = timing.is_marked = end == "repeated"
         if isinstance(end, Exception):
             raise end
         return answer
