@@ -20,7 +20,7 @@ from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.internals.locust import (
     keep_default_arguments,
-    mask_errors,
+    mask_events,
     master_socket,
     prepare_sockets,
     take_stop_button,
@@ -52,7 +52,7 @@ class Shape(shape.PlanShape):
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
-    mask_errors(environment, _without_secrets)
+    mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
     if isinstance(environment.runner, WorkerRunner):
@@ -84,9 +84,13 @@ def _set_up(environment: Environment, **_: Any) -> None:
         _take_stop_button(environment.web_ui, plan, writer)
 
 
-def _without_secrets(error: BaseException) -> BaseException:
-    """By the target of the run that this process has a part in at the time."""
+def _masked_error(error: BaseException) -> BaseException:
+    """Without the secrets of the run that this process has a part in at the time."""
     return workload.workload().mask.error(error)
+
+
+def _masked_text(text: str) -> str:
+    return workload.workload().mask(text)
 
 
 def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:

@@ -53,14 +53,21 @@ def only_the_runner_listens(environment: Environment) -> bool:
     )
 
 
-def mask_errors(environment: Environment, mask: Callable[[BaseException], BaseException]) -> None:
-    """Fire the events of failed requests and users with what `mask` makes of their exceptions.
+def mask_events(
+    environment: Environment, *, error: Callable[[BaseException], BaseException], text: Callable[[str], str]
+) -> None:
+    """Fire the events of requests and of users' mistakes with masked exceptions and names.
 
     Source: locust/event.py, EventHook.fire; locust/runners.py, the runners' `on_request` and `on_user_error`.
     """
 
-    def fire_masked(fire: Callable[..., None], *, exception: Any = None, **named: Any) -> None:
-        fire(exception=mask(exception) if isinstance(exception, BaseException) else exception, **named)
+    def masked(value: Any) -> Any:
+        if isinstance(value, BaseException):
+            return error(value)
+        return text(value) if isinstance(value, str) else value
+
+    def fire_masked(fire: Callable[..., None], **named: Any) -> None:
+        fire(**named | {key: masked(named[key]) for key in ("exception", "name") if named.get(key)})
 
     for hook in (environment.events.request, environment.events.user_error):
         hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]

@@ -142,10 +142,14 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     arguments = ("run", plan, "--target", file, "--out", reports, "--workers", workers, "--annotate", "github")
     run = Background(*arguments, *users(tmp_path), GITHUB_STEP_SUMMARY=str(tmp_path / "step.md"), **LEAKED)
     run.wait_for_phase(reports, "steady")
+    log = run.wait_for(reports / "*/generator.log")
+    run.eventually(lambda: "in pieces" in log.read_text())
+    so_far = [line for line in log.read_text().splitlines() if "printed by a child" not in line]
     processes = [" ".join(child.cmdline()) for child in [*run.children()]]
     run.end()
     path = only_run(reports)
     assert verdict_of(path)["ending"] == "completed", run.output
+    assert shown_in(*so_far) == []
     assert shown_in(run.output, *processes, (tmp_path / "step.md").read_bytes()) == []
     assert shown_below(reports) == {}
     # Who fails tells all that it was sent, and an example of it is kept.
@@ -153,10 +157,10 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     assert "| balance | server_error: status 500 | GET /balance/" in summary
     # And whose code raises, prints and quotes them.
     raised = files.read_lines_text(path / files.LOCUST_EXCEPTIONS)
-    log = (path / "generator.log").read_text()
+    printed = log.read_text()
     assert "${API_TOKEN}" in raised
-    assert all(f"${{{name}}}" in log for name in CANARIES)
-    assert "printed by a child: ${API_TOKEN}" in log
+    assert all(f"${{{name}}}" in printed for name in CANARIES)
+    assert "printed by a child: ${API_TOKEN}" in printed
     again = in_process("report", path, **CANARIES)
     assert shown_in(again.stdout, again.stderr) == []
     assert shown_below(reports) == {}

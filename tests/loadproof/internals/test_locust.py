@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import inspect
 import re
 import sys
@@ -281,17 +282,22 @@ def test_all_that_we_use_is_tried_here():
 
 
 def test_errors_reach_locusts_records_masked():
-    """Of requests, of tasks and of events that users' own code fires; `mask_errors`."""
+    """Of requests, of tasks and of events that users' own code fires; `mask_events`."""
     environment = Environment()
     runner = environment.create_local_runner()
-    with unchanged("EventHook.fire calls the listeners of request and user_error", "internals/locust.py mask_errors"):
-        ours.mask_errors(environment, lambda error: ValueError(str(error).replace("t0ken", "***")))
-        request = {"request_type": "GET", "name": "own", "response_time": 1, "response_length": 1, "context": {}}
+    with unchanged("EventHook.fire calls the listeners of request and user_error", "internals/locust.py mask_events"):
+        hide = functools.partial(re.sub, "t0ken", "***")
+        ours.mask_events(environment, error=lambda error: ValueError(hide(str(error))), text=hide)
+        request = {"request_type": "GET", "name": "own t0ken", "response_time": 1, "response_length": 1, "context": {}}
         environment.events.request.fire(**request, exception=RuntimeError("bad t0ken"))
+        environment.events.request.fire(**request, exception="bad t0ken in words")
         environment.events.request.fire(**request, exception=None)
         environment.events.request.fire(**request)
         environment.events.user_error.fire(user_instance=None, exception=RuntimeError("bad t0ken"), tb=None)
-        assert [repr(error.error) for error in runner.stats.errors.values()] == ["ValueError('bad ***')"]
+        assert [repr(error.error) for error in runner.stats.errors.values()] == [
+            "ValueError('bad ***')",
+            "'bad *** in words'",
+        ]
         assert [row["msg"] for row in runner.exceptions.values()] == ["bad ***"]
-        assert runner.stats.total.num_requests == 3
+        assert runner.stats.get("own ***", "GET").num_requests == runner.stats.total.num_requests == 4
     runner.quit()
