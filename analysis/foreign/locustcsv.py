@@ -92,6 +92,12 @@ class LocustRun:
         return self.source.name
 
     @property
+    def is_contradictory(self) -> bool:
+        """Whether a file contradicts itself, or counters fell."""
+        rows = (*self.entries, *((self.total,) if self.total else ()))
+        return self.upsets.has_any or any(row.contradictions for row in rows)
+
+    @property
     def duration_s(self) -> float:
         return float(self.history["time_s"].iloc[-1]) if len(self.history) else 0.0
 
@@ -116,7 +122,8 @@ def load_locust_run(path: Path) -> LocustRun:
     damage = [sentence for reader in readers.values() for sentence in reader.damage]
     if is_from_history:
         damage.append("the totals are those of the history's last row")
-    damage += mismatches(total, endpoints, history, failures=failures, repeats=repeats)
+    listed = sum(failure.occurrences for failure in failures)
+    damage += mismatches(total, endpoints, history, listed=listed, repeats=repeats)
     run = LocustRun(
         source=source,
         files=tuple(reader.path.name for reader in readers.values() if reader.exists),

@@ -10,7 +10,6 @@ from loadproof.analysis.foreign.locustupsets import odd_rows_sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.analysis.foreign.locustcsv import CsvFailure
     from loadproof.analysis.foreign.locusthistory import History
 
 
@@ -19,14 +18,14 @@ def mismatches(
     endpoints: tuple[Entry, ...],
     history: History,
     *,
-    failures: tuple[CsvFailure, ...],
+    listed: int,
     repeats: tuple[Entry, ...],
 ) -> list[str]:
-    """A sentence each."""
+    """A sentence each; `listed` is how many failures the failures file has."""
     return [
         *_gaps(total, endpoints),
         *_disagreement(total, history),
-        *_contradictions(total, failures, repeats),
+        *_contradictions(total, listed, repeats),
         *_odd_rows([*endpoints, *([total] if total else [])]),
     ]
 
@@ -60,11 +59,10 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
         yield f"the history has {more:,} more failures than the stats file"
 
 
-def _contradictions(total: Entry | None, failures: tuple[CsvFailure, ...], repeats: tuple[Entry, ...]) -> Iterator[str]:
+def _contradictions(total: Entry | None, listed: int, repeats: tuple[Entry, ...]) -> Iterator[str]:
     """What can't be explained by files written at slightly different moments."""
-    occurrences = sum(failure.occurrences for failure in failures)
-    if total is not None and occurrences > total.failures:
-        yield f"the failures file has {occurrences:,} failures, all endpoints together {total.failures:,}"
+    if total is not None and listed > total.failures:
+        yield f"the failures file has {listed:,} failures, all endpoints together {total.failures:,}"
     if repeats:
         yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
 

@@ -7,9 +7,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.estimates.estimate import Estimate, exact, ratio_estimate
 from loadproof.analysis.foreign.locustdoubts import doubts_of, later_of
 from loadproof.analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
+from loadproof.analysis.foreign.locustestimates import estimate_in
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.inert import shortened
@@ -18,9 +18,9 @@ from loadproof.analysis.judge.health import MOST_RAISED
 from loadproof.analysis.judge.judgement import Judgement, Word, judge_estimate
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
 from loadproof.errors import printable
-from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, samples_needed
+from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
-from loadproof.units import Dimension, format_quantity
+from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.foreign.locustcsv import LocustRun
     from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
-    from loadproof.scenario.expectation import Metric
 
 _TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
@@ -43,7 +42,6 @@ _IMPOSSIBLE: Final = {
     "drift": "Locust's CSVs don't show which part of a run was meant to be steady",
 }
 _UNTOLD: Final = "Locust's CSVs don't show this"
-_FAILURES_WORTH_A_WORD: Final = 0.01
 
 
 def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]:
@@ -67,6 +65,8 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     else:
         reason = sentence(findings[0].what)
     next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
+    if word is Word.INCONCLUSIVE and run.is_contradictory and any(_pass_alone(thresholds, judgements, run)):
+        next_step = _WITHOUT_DOUBTS
     return Verdict(word, f"{reason}.", next_step, judgements, findings)
 
 
@@ -87,6 +87,22 @@ _NEXT_STEPS: Final = {
     Word.FAIL: "See in the report when it began. Then fix the target or the threshold, or check the load generator.",
     Word.INCONCLUSIVE: "Run longer or with more requests; so far nothing shows that the target is at fault.",
 }
+
+
+_WITHOUT_DOUBTS: Final = (
+    "Judge the files of one complete run as Locust wrote them; these contradict themselves, or their counters "
+    "were reset after failures."
+)
+
+
+def _pass_alone(
+    thresholds: tuple[FileThreshold, ...], judgements: tuple[Judgement, ...], run: LocustRun
+) -> Iterator[bool]:
+    """For each that is INCONCLUSIVE, whether its rows would pass alone: then more requests don't help."""
+    for threshold, judgement in zip(thresholds, judgements, strict=True):
+        rows = entries_of(threshold, run)
+        if judgement.word is Word.INCONCLUSIVE and rows:
+            yield _judge_entry(threshold, together(rows, threshold.scope)).word is Word.PASS
 
 
 def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
@@ -135,42 +151,6 @@ def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
         reason = f"{judgement.reason}: every request failed, so these are the times of failures"
         return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
     return judgement
-
-
-def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """The metric of these rows, with all reservations; None if it is N/A."""
-    estimate = _value_in(entry, metric)
-    return estimate and replace(estimate, warnings=tuple(_warnings(estimate, metric, entry)))
-
-
-def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]:
-    """For a value that was added up, or whose interval is only Locust's rounding."""
-    if entry.name == SUM:
-        yield "added up from the rows of each endpoint"
-    yield from estimate.warnings
-    if estimate.confidence is not None:
-        return
-    if metric.quantile is not None and entry.requests * (1 - metric.quantile) < SAMPLES_BEYOND_QUANTILE:
-        yield f"fewer than {SAMPLES_BEYOND_QUANTILE} of its {entry.requests:,} samples lie beyond it"
-    if metric.dimension is Dimension.DURATION and entry.failure_ratio > _FAILURES_WORTH_A_WORD:
-        yield f"{format_quantity(entry.failure_ratio, Dimension.RATIO)} of them are failures"
-
-
-def _value_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None if it is N/A."""
-    match metric.name:
-        case "p":
-            return entry.quantiles.get(metric.quantile or 0.0)
-        case "max":
-            return entry.maximum or entry.quantiles.get(1.0)
-        case "mean":
-            return entry.mean
-        case "throughput":
-            return entry.throughput
-        case "error_ratio":
-            return ratio_estimate(entry.failures, entry.requests)
-        case _:
-            return exact(entry.requests, entry.requests) if entry.requests else None
 
 
 def entries_of(threshold: FileThreshold, run: LocustRun) -> tuple[Entry, ...]:

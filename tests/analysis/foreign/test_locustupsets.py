@@ -150,3 +150,14 @@ def test_what_failed_in_an_earlier_run_of_the_same_file_is_that_runs(tmp_path):
     assert word == "PASS", reason
     assert any("the history holds 2 runs" in note for note in notes)
     assert not any("totals fall" in note for note in notes)
+
+
+@pytest.mark.parametrize(("history", "remedy"), [(with_reset(60), "as Locust wrote them"), ([], "Run longer")])
+def test_the_next_step_is_not_to_run_longer_where_that_would_not_help(tmp_path, history, remedy):
+    """But it is where there are too few requests."""
+    prefix = written(tmp_path / "run", [stats_row("/a", requests=2000), total_row(2000)])
+    if history:
+        write(prefix, "stats_history", HISTORY, history)
+    expect = ERRORS if history else "error_ratio < 0.1 %"
+    verdict = verdict_on_csvs((FileThreshold(expect=expect),), load_locust_run(prefix))
+    assert (str(verdict.word), remedy in verdict.next_step) == ("INCONCLUSIVE", True)
