@@ -91,4 +91,10 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*TurnTaker._count_answering: Lt → LtE", "only if two moments are equal, and then the result is the same"),
     ("*Workload.next_due: Lt → LtE", "only if two moments are equal, and then the result is the same"),
     ("*Workload.__init__: *for span in self.spans if span.bursts_s*", "the longer way to the same turn"),
+    ("*_judge_twice: zip(estimates, Noise, strict=True)*", "both are of one length: one estimate for each noise"),
+    ("*_of_share: 1000000.0 → 1000001.0", "a millionth of a limit, where buckets are a hundredth apart"),
+    ("*is_far_beyond: LtE → Lt", "only for an end exactly at half more than the limit"),
+    ("*outage_of: Gt → GtE", "only for a chance of exactly one in a hundred"),
+    ("*deciding_window: np.zeros(*", "whole numbers kept as floats: exact up to 2^53 requests"),
+    ("*judge_windows: Lt → LtE", "only for an interval without any width, which none of the estimates has"),
 )
