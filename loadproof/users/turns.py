@@ -65,6 +65,8 @@ class TurnTaker(User):
         self._has_groups = bool(self._groups.names)
         self._held_since_s: float | None = None
         """When the turn that it is waiting for would have been without a Retry-After."""
+        self._held_until_s = math.inf
+        """When it takes that turn; the next refusal may come before the wait has been counted."""
         self._stopped_s = math.inf
         # One task for Locust: its own loop costs microseconds per task, and draws from random numbers that other users
         # also draw from.
@@ -172,6 +174,7 @@ class TurnTaker(User):
         if due.at_s < self._not_before_s:
             # A user that never comes back has skipped all its turns already.
             self._held_since_s = due.at_s if self._not_before_s < math.inf else None
+            self._held_until_s = self._not_before_s
             due = Due(self._not_before_s)
         self._due = due
 
@@ -211,7 +214,7 @@ class TurnTaker(User):
         """The turns that it skipped as it was asked to."""
         if self._held_since_s is None:
             return
-        until_s = min(now_s, self._not_before_s, self._stopped_s)
+        until_s = min(now_s, self._held_until_s, self._stopped_s)
         self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
         # A burst may be the turn that it waited for.
         after_s = math.nextafter(self._held_since_s, -math.inf)

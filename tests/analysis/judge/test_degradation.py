@@ -177,3 +177,21 @@ def test_refusals_of_the_warm_up_say_nothing():
     run = run_of_seconds(plan, {("balance", "ok"): np.full(20, 11), ("balance", "throttled"): np.full(20, 9)})
     assert degradation_of(run).shedding.refused == 90
     assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).shedding is None
+
+
+@pytest.mark.parametrize(("late", "phases"), [(range(0), ["at-50-2"]), (range(20, 40), []), (range(40, 60), [])])
+def test_no_recovery_is_told_of_a_phase_in_which_the_generator_was_late(late, phases):
+    """Neither of the one that hurt nor of the one after it."""
+    run = run_of_seconds(stairs([50, 100, 50], seconds=20), {("balance", "ok"): np.repeat([50, 100, 50], 20)})
+    busy = run.generator["second"].isin(late)
+    found = degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=np.where(busy, 1.0, 0.0))))
+    assert [recovery.phase for recovery in found.recoveries] == phases
+
+
+def test_seconds_are_alike_only_where_the_target_was_measured():
+    """Slow for half of a phase: its seconds go together, unless that was the generator's doing."""
+    plan = stairs([50], seconds=40)
+    at_s = np.arange(0, 40, 0.02)
+    run = run_of(plan, at_s, np.where(at_s < 20, 0.02, 0.1))
+    assert [alike.phase for alike in degradation_of(run).too_alike] == ["at-50"]
+    assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).too_alike == ()

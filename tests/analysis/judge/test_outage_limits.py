@@ -10,6 +10,7 @@ import pytest
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.judge.outage import _worst_stretch, outage_of
+from loadproof.rundir.rows import NEVER_SENT
 from simulation.countedseconds import failing
 from simulation.traffic import run_of_seconds
 
@@ -135,3 +136,31 @@ def test_slow_answers_are_a_slow_stretch():
         "a slow stretch began 10 s into the run (06:00:10 UTC) and lasted 5 s: "
         "500 of 500 requests took longer than 200 ms, of balance"
     )
+
+
+@pytest.mark.parametrize(("failed", "seconds"), [([0, 33, 0], (1, 2)), ([0, 32, 0], None)])
+def test_chance_may_crowd_failures_into_any_stretch(failed, seconds):
+    """Three seconds have six of them; 32 of 100 where 20 may be come by chance in one run of 53."""
+    outage = outage_in(failing(failed, "error_ratio < 10 %"))
+    assert (outage and (outage.start_s, outage.end_s)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ("backed_off", "never sent, because the target had asked to wait"),
+        ("missed", "missed, never sent"),
+        ("dropped", "dropped, never sent"),
+        ("ok", "ok, but too late"),
+    ],
+)
+def test_what_was_no_goodput_is_told_by_what_became_of_it(outcome, told):
+    """Refused, never sent, or right and too late."""
+    run = failing([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="timeout")
+    is_bad = run.intervals["outcome"] == "timeout"
+    cells = run.intervals.assign(outcome=run.intervals["outcome"].where(~is_bad, outcome))
+    if outcome != "ok":
+        cells = cells.assign(series=cells["series"].where(~is_bad, NEVER_SENT)).drop_duplicates(
+            ["second", "series", "outcome"]
+        )
+    assert f"250 of 500 requests ended {told}" in outage_text(replace(run, intervals=cells))

@@ -129,3 +129,29 @@ def test_a_step_that_was_cut_off_counts_the_seconds_that_it_had():
     run = run_of_seconds(plan, {("balance", "ok"): np.repeat([50, 100, 0], [10, 4, 6])})
     run = replace(run, generator=run.generator[run.generator["second"] < 14])
     assert [each.offered_rps for each in load_curve(run).rising] == [50, 100]
+
+
+@pytest.mark.parametrize(("contention", "crosstalk"), [(3.0, 0.0), (0.0, 3.0)])
+def test_no_law_has_more_than_all_of_its_work_in_line(contention, crosstalk):
+    """A share, as its readers know it: whatever fits better beyond 1."""
+    steps = [
+        step(n, in_flight=n, throughput_rps=100 * n / (1 + contention * (n - 1) + crosstalk * n * (n - 1)))
+        for n in (1.0, 2.0, 4.0, 8.0, 16.0)
+    ]
+    law = scalability(tuple(steps))
+    assert max(law.contention, law.crosstalk) <= 1
+
+
+def test_a_steps_intervals_are_those_of_its_seconds_at_full_load():
+    """Its ramp tells nothing of how much they are alike: as if that had been a phase of its own."""
+    low, high = {"name": "low", "duration": "10 s", "rate": "50 rps"}, {"name": "high", "rate": "100 rps"}
+    apart = [low, {**low, "name": "ramp"}, {**high, "duration": "20 s"}]
+    together = [low, {**high, "duration": "30 s", "ramp": "10 s"}]
+    failed = np.concatenate([np.zeros(20, dtype=int), np.tile([0, 0, 10, 10], 5)])
+    sent = np.concatenate([np.full(10, 50), np.arange(55, 105, 5), np.full(20, 100)])
+    counted = {("balance", "ok"): sent - failed, ("balance", "server_error"): failed}
+    ratios = []
+    for phases in (apart, together):
+        plan = open_scenario(phases=phases, mix=BOTH, thresholds=[{"expect": "goodput_ratio >= 50 %"}])
+        ratios.append(load_curve(run_of_seconds(plan, counted)).rising[-1].goodput_ratio)
+    assert ratios[0] == ratios[1]

@@ -9,7 +9,7 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word, judge_estimate
+from loadproof.analysis.judge.judgement import Answer, Word, judge_estimate
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report.page import threshold_row
@@ -18,6 +18,7 @@ from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
+from simulation.countedseconds import counted_plan
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 from simulation.traffic import run_of
 
@@ -181,3 +182,23 @@ def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
     row = threshold_row(judgement)
     assert (row["interval"], row["mark"]) == ("below 200 ms", None)
     assert "(below 200 ms)" in judgement.reason
+
+
+def test_a_quantile_far_beyond_its_limit_for_few_too_many_is_only_missed():
+    """Five times the limit, for 7 % where 5 % may: a FAIL needs twice what is allowed."""
+    threshold = Threshold.model_validate({"expect": "p(95) < 100 ms"})
+    plan = counted_plan("p(95) < 100 ms", seconds=60)
+    at_s = np.arange(0, 60, 0.01)
+    judgement = judge_threshold(threshold, run_of(plan, at_s, np.where(np.arange(at_s.size) % 100 < 7, 0.5, 0.02)))
+    assert judgement.estimate.low > 0.3
+    assert judgement.in_this_run is Answer.MISSED
+
+
+@pytest.mark.parametrize(("slower", "word"), [(1.0, Word.PASS), (2.0, Word.FAIL)])
+def test_what_drifts_within_a_phase_is_judged(slower, word):
+    """From its first to its last part, over four minutes."""
+    plan = counted_plan("drift(p(50)) < 20 %", seconds=240)
+    at_s = np.arange(0, 240, 0.01)
+    took_s = 0.02 * slower ** (at_s / 240) * np.exp(np.random.default_rng(1).normal(0, 0.1, at_s.size))
+    judgement = judge_threshold(plan.thresholds[0], run_of(plan, at_s, took_s))
+    assert judgement.word is word, judgement.reason

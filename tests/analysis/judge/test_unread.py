@@ -7,6 +7,7 @@ import pytest
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
@@ -69,3 +70,15 @@ def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_
     plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
     verdict = verdict_on_run(run_with(tmp_path, unread=500, answer_s=answer_s, plan=plan))
     assert verdict.word is word, verdict.reason
+
+
+def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
+    """And, where nothing depends on it, that nothing does."""
+    (finding,) = unread(run_with(tmp_path, unread=1))
+    assert finding.what == (
+        "a limit of loadproof: 1 answers that it can't read count as invalid, although they may be right; "
+        "no threshold depends on it"
+    )
+    assert finding.remedy == (
+        "locust_failures.csv names the limit; request smaller answers, or leave this endpoint out"
+    )

@@ -26,7 +26,8 @@ from loadproof.analysis.judge.verdict import (
     verdict_on_run,
 )
 from loadproof.scenario.scenario import Threshold
-from simulation.countedseconds import counted_plan, failing
+from simulation.countedseconds import BOTH, counted_plan, failing
+from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds
 
 GOODPUT = "goodput_ratio >= 50 %"
@@ -193,3 +194,16 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
 
 def with_outage(expect: str):
     return failing([0] * 10 + [50] * 5 + [0] * 15, expect)
+
+
+def test_what_holds_is_no_part_of_what_decided():
+    """Neither of the reason nor of the next step, and it isn't counted."""
+    thresholds = [{"endpoint": "health", "expect": GOODPUT}, {"endpoint": "balance", "expect": "error_ratio < 1 %"}]
+    phases = [{"name": "steady", "duration": "30 s", "rate": "100 rps"}]
+    plan = open_scenario(phases=phases, mix=BOTH, thresholds=[*thresholds, {"expect": GOODPUT}])
+    halves = {("health", "ok"): 50, ("balance", "ok"): 25, ("balance", "server_error"): 25}
+    verdict = verdict_on_run(run_of_seconds(plan, {key: np.full(30, count) for key, count in halves.items()}))
+    assert verdict.word is Word.FAIL
+    assert verdict.reason.startswith("Balance · all phases: error_ratio is ")
+    assert verdict.reason.endswith("(expected error_ratio < 1 %).")
+    assert verdict.next_step.startswith("Look at balance in steady, where 750 of 1,500 requests ended server_error.")

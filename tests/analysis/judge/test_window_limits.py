@@ -126,3 +126,12 @@ def test_windows_are_of_the_whole_seconds_of_each_phase():
     assert _starts(first, 5, math.inf).tolist() == [0, 1, 2, 3, 4, 5]
     assert _starts(second, 5, math.inf).tolist() == [11, 12, 13, 14, 15, 16]
     assert _starts(second, 5, 17.9).tolist() == [11, 12]
+
+
+def test_a_window_that_does_not_pass_decides_before_a_worse_one_that_does():
+    """3 % of 5,000 are certainly below 5 %; 2 % of 100 are not."""
+    run = failing([30] * 5 + [0, 1, 1, 0, 0], rps=1000)
+    few = (run.intervals["second"] >= 5) & (run.intervals["outcome"] == "ok")
+    thin = run.intervals.assign(count=run.intervals["count"].where(~few, 20))
+    found = window_of([0] * 10, "error_ratio < 5.5 % for 5 s", run=replace(run, intervals=thin))
+    assert (found.start_s, found.word) == (5, Word.INCONCLUSIVE)

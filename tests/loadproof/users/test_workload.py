@@ -8,12 +8,14 @@ from gevent.pool import Group
 from tests import unpatched  # noqa: F401 - before locust
 
 from loadproof.errors import UnsafeTargetError  # isort: skip
+from loadproof.http.answers import Answer
 from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
 from loadproof.plan.clients import marks_of
 from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
+from loadproof.users.habits import habits_of
 from loadproof.users.workload import Post, Workload
 from simulation.clock import FakeTime
 from simulation.playeduser import PlayedUser
@@ -186,5 +188,38 @@ def test_plain_locust_has_the_default_mixs_paces_and_no_end():
     assert (work.every_s("balance"), work.every_s("webhooks"), work.every_s("own")) == (2.5, 24.0, 1.0)
     assert (work.first_step(1e7), work.has_bursts) == (1e7, False)
     assert work.next_due(2.5, previous_s=1e7, now_s=1e7 + 0.1, offset_s=0.0) == Due(1e7 + 2.5)
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError, match="plain Locust has no scenario"):
         work.scenario  # noqa: B018
+
+
+def test_what_a_scenario_says_of_its_users_is_what_they_go_by():
+    """Each of its keys."""
+    plan = scenario(
+        deadline="2 s",
+        timeouts={"connect": "3 s", "total": "4 s"},
+        when_throttled="ignore",
+        expect_throttling=True,
+        clients="shared",
+    )
+    habits = habits_of(plan)
+    assert (habits.mix, habits.timeouts, habits.deadline_s) == (plan.mix, plan.timeouts, 2.0)
+    assert (habits.clients, habits.when_throttled, habits.keeps_to_limits) == ("shared", "ignore", False)
+    assert habits_of(scenario()).keeps_to_limits
+
+
+def test_beside_the_mix_a_kind_of_user_sends_what_it_is_called():
+    """Also where there is a scenario, which doesn't know it."""
+    work = work_of(mix={"balance": {"share": "100 %", "every": "2 s", "requests": ["login", "read"]}})
+    assert (work.requests_of("balance"), work.requests_of("own")) == (("login", "read"), ("own",))
+
+
+def test_a_secret_that_the_target_echoes_is_in_no_example(monkeypatch):
+    """Not by its value: by its variable's name."""
+    monkeypatch.setenv("TOKEN_OF_OURS", "s3cr3t-s3cr3t")
+    recorded = manifest(scenario())
+    target = recorded.target.model_copy(update={"headers": {"X-Key": "${TOKEN_OF_OURS}"}})
+    recorder = work_of(run=recorded.model_copy(update={"target": target})).recorder
+    answer = Answer(400, {}, b"no such user: s3cr3t-s3cr3t")
+    recorder.failed("health", Request("GET", "/"), answer, ValueError("status 400"))
+    (example,) = recorder.take(1.0, 1).failures
+    assert example.body == "no such user: ${TOKEN_OF_OURS}"
