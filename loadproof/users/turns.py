@@ -98,10 +98,13 @@ class TurnTaker(User):
         now_s = self.workload.now_s()
         if not self._is_set_up:
             self._account_setup(now_s)
+        elif self._due.at_s < (until_s := min(now_s, self._stopped_s)):
+            # Its turn had come, and nothing woke it before its end: the whole process stood still.
+            self._time.late(self.endpoint, self._due.at_s, until_s)
         self._end_back_off(now_s)
         if self._not_before_s < math.inf:
             self._time.left(self.endpoint, now_s)
-        self.workload.leave_client(self.endpoint, self.identity)
+            self.workload.leave_client(self.endpoint, self.identity)
 
     def stop(self, force: bool = False) -> bool:
         """Like Locust's; what it is still waiting for no longer keeps it from any turns."""

@@ -41,6 +41,29 @@ def test_who_stops_for_good_stays_one_of_the_planned():
     assert there(played) == 1
 
 
+def test_a_turn_that_had_come_and_was_never_taken_is_lost():
+    """Where the process stands still until the end, users are stopped before they wake."""
+    played = PlayedUser()
+    life = played.user.start(Group())
+    played.time.advance_to(1.0)
+    played.time.spend(4.0)
+    played.user.stop(force=True)
+    life.kill(block=False)
+    played.time.advance_to(5.1)
+    assert played.counted(5.1)[LATE_MS] == pytest.approx(2500, abs=20)
+
+
+def test_who_is_stopped_before_its_turn_has_lost_nothing():
+    """Nor who waits for an answer."""
+    for takes_s in (0.1, 100.0):
+        played = PlayedUser(takes_s=lambda _, takes_s=takes_s: takes_s)
+        played.user.start(Group())
+        played.time.advance_to(2.0)
+        played.user.stop(force=True)
+        played.time.advance_to(2.1)
+        assert played.counted(2.1)[LATE_MS] == 0
+
+
 def test_from_its_stop_on_an_answer_keeps_a_user_from_no_turns():
     """Nobody planned any for it."""
     played = PlayedUser(takes_s=lambda _: 20.0)
