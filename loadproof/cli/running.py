@@ -13,7 +13,7 @@ from loadproof.cli import judging
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.options import console
 from loadproof.errors import ExitCode, Problem, TargetError, escaped
-from loadproof.generator.look import SENT_NOTHING
+from loadproof.generator.look import SENT_NOTHING, UNRECORDED
 from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
@@ -106,14 +106,14 @@ def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) 
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show each request of each task and its answer; FAIL if an answer is not as expected, or a task sends nothing."""
+    """Show each request of set-up and tasks with its answer; FAIL if one is not as expected, or a task sends none."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))
     for sent in looks:
         style = "green" if sent.outcome == Outcome.OK else "red"
         head = f"  {escaped(sent.request)}"
-        if sent.outcome != SENT_NOTHING:
+        if sent.outcome not in {SENT_NOTHING, UNRECORDED}:
             status = "no answer" if sent.status is None else str(sent.status)
             head += f" → {status} in {format_duration(sent.response_s)}"
         console.print(Text.assemble((f"{sent.outcome:14}", style), f"{sent.endpoint:14}", head), soft_wrap=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SENT_NOTHING: Final = "sent nothing"
-"""In place of an outcome."""
+UNRECORDED: Final = "unrecorded"
+"""In place of an outcome: of a task without a request, and of a request by means of the user's own."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
-from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
@@ -54,28 +54,51 @@ class _Noting(NoRecorder):
         self.outcome = "unsent"
 
 
+class _Hearing:
+    """Every request that Locust is told of, with what it was counted as just before."""
+
+    def __init__(self, environment: Environment, noting: _Noting) -> None:
+        self._noting = noting
+        self._heard: list[tuple[str, dict[str, Any]]] = []
+        environment.events.request.add_listener(self._hear)
+
+    def _hear(self, **event: Any) -> None:
+        self._heard.append((self._noting.outcome or UNRECORDED, event))
+        self._noting.outcome = ""
+
+    def take(self) -> list[tuple[str, dict[str, Any]]]:
+        """What was heard since the last call."""
+        heard, self._heard = self._heard, []
+        return heard
+
+
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
-    """Run each task of each user in the mix once, and note each request that it sent."""
-    noting = _Noting()
-    requests: list[tuple[str, dict[str, Any]]] = []
+    """Run the set-up and each task of each user in the mix once, and note each request that it sent."""
+    noting, environment = _Noting(), Environment()
     workload.assign(manifest, rank=0, workers=1, recorder=noting)
-    environment = Environment()
-    # The outcome of each request is recorded just before.
-    environment.events.request.add_listener(lambda **event: requests.append((noting.outcome, event)))
+    hearing = _Hearing(environment, noting)
     looks: list[Look] = []
-    base_path = Origin.of(manifest.target.base_url).base_path
+    base_url = manifest.target.base_url
     for endpoint in manifest.scenario.mix:
-        user = _user_class(locustfiles / f"{endpoint}.py", manifest.target.base_url)(environment)
+        user = _user_class(locustfiles / f"{endpoint}.py", base_url)(environment)
+        with suppress(StopUser):
+            user.on_start()
+        looks += _looks_at(hearing, user, base_url)
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
                 task(user)
-            user.post.clock.sleep(_LEFT_S)
-            closes = not user.workload.connections(user.identity, manifest.target.base_url).are_kept
-            sent = [_look_at(outcome, event, user.workload.mask, base_path=base_path) for outcome, event in requests]
-            looks += [] if sent else [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
-            looks += [replace(look, closes=look.status is not None and closes) for look in sent]
-            requests.clear()
+            sent = _looks_at(hearing, user, base_url)
+            looks += sent or [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
     return looks
+
+
+def _looks_at(hearing: _Hearing, user: ApiUser, base_url: str) -> list[Look]:
+    """Everything that it has just sent."""
+    user.post.clock.sleep(_LEFT_S)
+    closes = not user.workload.connections(user.identity, base_url).are_kept
+    base_path = Origin.of(base_url).base_path
+    looks = [_look_at(outcome, event, user.workload.mask, base_path=base_path) for outcome, event in hearing.take()]
+    return [replace(look, closes=look.status is not None and closes) for look in looks]
 
 
 def _user_class(file: Path, base_url: str) -> Any:
@@ -92,6 +115,8 @@ def _nothing(endpoint: str, task: str) -> Look:
 
 
 def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: str) -> Look:
+    if outcome == UNRECORDED:
+        return _unrecorded(event, mask)
     answer, error = event["response"], event["exception"]
     body = _text_of(answer)[: _SHOWN_CHARACTERS + mask.reach] if answer else ""
     # Before it is cut: half a secret would not be found.
@@ -104,6 +129,20 @@ def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: st
         response_s=event["response_time"] / 1000,
         reason=mask(str(error or "")),
         body=body[:_SHOWN_CHARACTERS],
+    )
+
+
+def _unrecorded(event: dict[str, Any], mask: Masker) -> Look:
+    """A request that a user made by means of its own, and told Locust of; it may say about it what it likes."""
+    name, kind, took_ms = (event.get(key) for key in ("name", "request_type", "response_time"))
+    return Look(
+        endpoint=mask(str(name)),
+        request=mask(f"{kind} {name}"),
+        outcome=UNRECORDED,
+        status=None,
+        response_s=float(took_ms or 0) / 1000,
+        reason="not sent by `self.send`: no threshold would read it",
+        body="",
     )
 
 

@@ -44,5 +44,5 @@ def dry_run(assignment: Assignment) -> list[Look]:
             check=False,
         )
     if done.returncode:
-        raise TargetError(Problem("dry run", "ended early", "see its last line", got=done.stderr.strip()[-200:]))
+        raise TargetError(Problem("dry run", "ended early", "see what it printed last", got=done.stderr.strip()[-200:]))
     return [Look(**json.loads(line)) for line in done.stdout.splitlines()]

@@ -50,7 +50,7 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
         # A file that ended the process hides the files after it: what was not inspected is not valid.
         got = done.stderr.strip()[-200:]
-        raise InputError(Problem(str(directory), "can't be inspected", "see its last line", got=got))
+        raise InputError(Problem(str(directory), "can't be inspected", "see what it printed last", got=got))
     return found
 
 

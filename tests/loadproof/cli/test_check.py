@@ -122,6 +122,36 @@ class ShopUser(ApiUser):
 """
 
 
+BY_ITS_OWN_MEANS = """
+from locust import task
+from loadproof.users.user import ApiUser
+
+class ShopUser(ApiUser):
+    endpoint = "shop"
+
+    def on_start(self):
+        self.send(self.api.read_balance("acct-000000"), lambda reply: None)
+
+    @task
+    def ask(self):
+        self.send(self.api.ask_health(), lambda reply: None)
+        self.environment.events.request.fire(
+            request_type="SQL", name="lookup", response_time=3, response_length=0, exception=None
+        )
+"""
+
+
+@pytest.mark.process
+def test_a_dry_run_shows_the_set_up_and_what_is_sent_by_the_users_own_means(tmp_path, shared_target):
+    """The former comes first; the latter is in no threshold, and said so."""
+    done = dry_run_of(tmp_path, BY_ITS_OWN_MEANS, shared_target.url)
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    seen = [line.split(" → ")[0] for line in lines if line.startswith(("ok ", "unrecorded"))]
+    assert seen == ["ok shop GET /balance/acct-000000", "ok shop GET /health", "unrecorded lookup SQL lookup"]
+    assert lines[-1] == "not sent by `self.send`: no threshold would read it"
+    assert done.returncode == 1
+
+
 @pytest.mark.process
 def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_target):
     """A plan counts it as a request; and what users print is not taken for requests."""
