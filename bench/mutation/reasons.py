@@ -97,4 +97,8 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*outage_of: Gt → GtE", "only for a chance of exactly one in a hundred"),
     ("*deciding_window: np.zeros(*", "whole numbers kept as floats: exact up to 2^53 requests"),
     ("*judge_windows: Lt → LtE", "only for an interval without any width, which none of the estimates has"),
+    (
+        "*._plan_next: self._groups.begun.clear() → nothing",
+        "cleared again as the next turn begins; until then it counts only if another greenlet sends",
+    ),
 )

@@ -6,13 +6,13 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
-from loadproof.rundir.rows import NEVER_SENT
 from simulation.playeduser import PlayedUser
 from tests.loadproof.users.recorded import MIX, call, cells, live, rows
 
@@ -34,12 +34,17 @@ def played(*names: str, think_s: float = 0.0, **plan: Any) -> PlayedUser:
     return PlayedUser(task=shopping(*names, think_s=think_s), mix=MIX, groups=GROUPS, **plan)
 
 
-def ended(one: PlayedUser, until_s: float = 1.9) -> dict[str, int]:
-    """How many groups of the first turn came to which end."""
-    live(one, until_s)
+def ends_of(one: PlayedUser, until_s: float) -> dict[str, int]:
+    """How many groups came to which end."""
     return {
         row.outcome: row.count for row in rows(one, until_s) if (row.endpoint, row.series) == ("checkout", "response")
     }
+
+
+def ended(one: PlayedUser, until_s: float = 1.9) -> dict[str, int]:
+    """Those of the first turn."""
+    live(one, until_s)
+    return ends_of(one, until_s)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +102,6 @@ def test_turns_that_were_missed_are_groups_that_were_missed():
     assert counted["checkout"][MISSED] == counted["cart"][MISSED] > 1
 
 
-def test_what_our_own_stop_cuts_off_is_no_group():
-    """Nobody knows what would have become of it."""
-    one = played("cart", "pay", takes_s=lambda _: 100.0)
-    one.user.start(gevent.pool.Group())
-    one.time.advance_to(2.0)
-    one.user.stop(force=True)
-    one.time.advance_to(2.1)
-    assert not [row for row in rows(one, 2.1) if row.endpoint == "checkout" and row.series != NEVER_SENT]
-
-
 def test_on_start_begins_no_group():
     """It is outside the plan."""
     one = played("cart", "pay")
@@ -114,3 +109,43 @@ def test_on_start_begins_no_group():
     one.time.advance_to(1.0)
     setting_up.get()
     assert not [row for row in rows(one, 1.0) if row.endpoint == "checkout"]
+
+
+def test_what_our_own_stop_cuts_off_is_no_group():
+    """Nobody knows what would have become of it."""
+    one = played("cart", "pay", takes_s=lambda number: 100.0 if number == 2 else 0.1)
+    life = one.user.start(Group())
+    one.time.advance_to(1.0)
+    one.user.stop(force=True)
+    life.kill(block=False)
+    one.time.advance_to(1.1)
+    assert len(one.sent_s) == 2
+    assert ends_of(one, 1.1) == {}
+
+
+def test_a_group_ends_as_the_request_that_its_user_gives_up():
+    """A timeout, however the turn goes on."""
+
+    def impatient(user) -> None:
+        call(user, "cart")
+        paying = gevent.spawn(call, user, "pay")
+        user.post.clock.sleep(0.5)
+        paying.kill()
+
+    one = PlayedUser(task=impatient, mix=MIX, groups=GROUPS, takes_s=lambda number: 100.0 if number == 2 else 0.1)
+    assert ended(one) == {Outcome.TIMEOUT: 1}
+
+
+def test_a_group_that_begins_between_two_turns_is_missed_with_neither():
+    """Another greenlet sends its first request; 4 s of the next turn's answer are two turns of a login."""
+
+    def shop(user) -> None:
+        call(user, "login")
+        if len(one.sent_s) == 1:
+            gevent.spawn(lambda: (user.post.clock.sleep(0.5), call(user, "cart")))
+
+    one = PlayedUser(task=shop, mix=MIX, groups=GROUPS, takes_s=lambda number: 6.0 if number == 3 else 0.1)
+    live(one, 8.6)
+    counted = cells(one, 8.6)
+    assert one.sent_s == [0.5, 1.1, 2.5, 8.5]
+    assert [counted[name][MISSED] for name in ("login", "cart", "checkout")] == [2, 0, 0]
