@@ -62,7 +62,7 @@ class Groups:
             self._end(group, outcome, ended_s)
 
     def forget(self) -> None:
-        """Our own stop has cut the journey off: nobody knows what would have become of it."""
+        """Our own stop, or our own want, has cut the journey off: nobody knows what would have become of it."""
         self._open.clear()
 
     def leave(self, now_s: float) -> None:

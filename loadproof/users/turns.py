@@ -144,7 +144,9 @@ class TurnTaker(User):
             self._choose_task()(self)
         finally:
             self._due_is_served = True
-            if self._has_groups:
+            if self._is_to_end:
+                self._groups.forget()
+            elif self._has_groups:
                 self._groups.leave(self.workload.monotonic_s())
             if not (self._sent or self._is_to_end):
                 self._recorder.sent_nothing(self.endpoint, self._due)

@@ -91,7 +91,9 @@ class ApiUser(TurnTaker):
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
-        if self._has_groups:
+        if isinstance(error, WantError):
+            self._groups.forget()
+        elif self._has_groups:
             self._groups.saw(name, outcome, due, timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)

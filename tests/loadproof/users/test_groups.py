@@ -11,6 +11,7 @@ from gevent.pool import Group
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.histogram import MIDPOINT_US
+from loadproof.http.messages import WantError
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from simulation.playeduser import PlayedUser
@@ -100,6 +101,29 @@ def test_turns_that_were_missed_are_groups_that_were_missed():
     live(one, 20.0)
     counted = cells(one, 20.0)
     assert counted["checkout"][MISSED] == counted["cart"][MISSED] > 1
+
+
+def test_who_is_stopped_between_two_requests_has_no_group():
+    """At the end of a run many users are amid a journey: that says nothing of the target."""
+    one = played("cart", "pay", think_s=5.0)
+    life = one.user.start(gevent.pool.Group())
+    one.time.advance_to(2.0)
+    one.user.stop(force=True)
+    life.kill(block=False)
+    one.time.advance_to(2.1)
+    assert cells(one, 2.1)["checkout"] == {}
+
+
+def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target():
+    """It was the generator's own."""
+    one = played("cart", "pay")
+
+    def lacking(*_):
+        raise WantError("ports", "no free port")
+
+    one.exchange = lacking
+    live(one, 1.9)
+    assert cells(one, 1.9)["checkout"] == {}
 
 
 def test_on_start_begins_no_group():
