@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ pytest_plugins = ["tests.greenlets"]
 
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
 os.environ["COLUMNS"] = "200"
+# Under nohup it is ignored, by this process and by all that tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 MOST_QUIET: Final = 10
 
 

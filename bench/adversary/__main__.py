@@ -8,6 +8,7 @@ A name may be part of a case's name or kind. Exit code 1 if any verdict was wron
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
+    # Under nohup it is ignored, by this process and by all that cases start.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     cases = chosen(given.names)
     if given.list:
         sys.stdout.writelines(f"{case.name}: {case.tries} ({' or '.join(case.right)})\n" for case in cases)
