@@ -30,6 +30,8 @@ class Locustfile:
     has_shape: bool = False
     requests: list[str] = field(default_factory=list)
     """Names that its calls give to requests, as far as they are written out."""
+    feeders: list[str] = field(default_factory=list)
+    """Names of those that it takes rows of, as far as they are written out."""
     has_other_requests: bool = False
     """Some names are worked out when it runs."""
     roles: list[Role] = field(default_factory=list)

@@ -53,19 +53,35 @@ def cast(directory: Path) -> Iterator[Locustfile]:
             yield Locustfile(
                 file.stem,
                 has_shape=bool(shapes),
-                requests=list(dict.fromkeys(name for name in names if name is not None)),
+                requests=_known(names),
+                feeders=_known(_feeder_names(file)),
                 has_other_requests=None in names,
                 roles=[_role(user) for user in own],
             )
 
 
-def _request_names(file: Path) -> list[str | None]:
-    """What `name=` says in each `….call(…)`, in the order of the file; None for what is not written out."""
+def _known(names: list[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _calls_in(file: Path, method: str) -> list[ast.Call]:
+    """Each `….method(…)`, in the order of the file."""
     calls = [node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Call)]
-    own = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "call"]
-    names = [word.value for call in own for word in call.keywords if word.arg == "name"]
-    names.sort(key=lambda name: (name.lineno, name.col_offset))
-    return [name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None for name in names]
+    own = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == method]
+    return sorted(own, key=lambda call: (call.lineno, call.col_offset))
+
+
+def _text(value: ast.expr) -> str | None:
+    """None for what is not written out."""
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def _request_names(file: Path) -> list[str | None]:
+    return [_text(word.value) for call in _calls_in(file, "call") for word in call.keywords if word.arg == "name"]
+
+
+def _feeder_names(file: Path) -> list[str | None]:
+    return [_text(value) for call in _calls_in(file, "feed") for value in call.args[:1]]
 
 
 def _role(user: type[User]) -> Role:

@@ -81,7 +81,7 @@ def misfits(directory: Path, scenario: Scenario, secret: tuple[str, ...] = ()) -
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
         if file.stem in scenario.mix and not file.error:
             yield from _wants(file, where)
-            yield from _unnamed(file, scenario, where)
+            yield from _unknown_to_either(file, scenario, where)
 
 
 def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
@@ -100,13 +100,16 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
         yield from _out_of_hand(role, where)
 
 
-def _unnamed(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
-    """Requests that only one of the two, file and scenario, knows."""
+def _unknown_to_either(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+    """Requests and feeders that only one of the two, file and scenario, knows."""
     kind, declared = file.stem, scenario.requests_of(file.stem)
     if undeclared := [name for name in file.requests if name not in declared]:
         listed = ", ".join(dict.fromkeys([*(scenario.mix[kind].requests or ()), *undeclared]))
         remedy = f"add `requests: [{listed}]` to mix.{kind}"
         yield Problem(where, "a request that the scenario doesn't name", remedy, got=", ".join(undeclared))
+    if unfed := [name for name in file.feeders if name not in scenario.feeders]:
+        remedy = "add it to `feeders:`, with its file"
+        yield Problem(where, "takes rows of a feeder that the scenario doesn't have", remedy, got=", ".join(unfed))
     unsent = [name for name in declared if name not in {*file.requests, kind}]
     if unsent and not file.has_other_requests:
         what, remedy = f"nothing sends what mix.{kind}.requests names", "correct the name, here or there"

@@ -17,6 +17,7 @@ from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
+from loadproof.run.feederfiles import feeder_problems
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.run.sharedredis import redis_problems
@@ -93,6 +94,7 @@ def _plan_problems(
     spans = plan_phases(scenario)
     expected = expected_requests(scenario, spans)
     yield from kinds_without_users(scenario, where=where)
+    yield from feeder_problems(scenario, crew.locustfiles, expected, where=where)
     yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:

@@ -25,6 +25,10 @@ def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
     yield from _timeouts(scenario)
     yield from _ramps(scenario)
     yield from idle_settings(scenario)
+    for name, feeder in scenario.feeders.items():
+        if "at_end" in feeder.model_fields_set and feeder.order in {"random", "unique"}:
+            what = f"no effect with `order: {feeder.order}`, which has no end"
+            yield ("feeders", name, "at_end"), what, feeder.at_end, _LEAVE
     for index, threshold in enumerate(scenario.thresholds):
         for key, what, got, remedy in _threshold_keys(threshold):
             yield ("thresholds", index, key), what, got, remedy

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
@@ -138,6 +139,9 @@ class Scenario(Strict):
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, min_length=1, max_length=50, validate_default=True)
     groups: dict[Name, RequestGroup] = Field(
         default={}, max_length=20, description="Several requests of a journey that thresholds read as one."
+    )
+    feeders: dict[Name, Feeder] = Field(
+        default={}, max_length=20, description="Files whose rows users take their data from."
     )
     clients: Literal["source-address", "shared"] | HeaderClients = Field(
         "source-address",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.plan.clients import Client
     from loadproof.plan.pacing import Due
+    from loadproof.scenario.feeder import Row
+    from loadproof.users.feeders import Feed
 
 __all__ = ["ApiUser", "api_users", "expect", "sets_up"]
 
@@ -60,10 +64,19 @@ class ApiUser(TurnTaker):
         self.payloads = self.workload.payloads
         self.api = self.workload.api
         self._connections = self.workload.connections(self.identity, self.host or "")
+        self._feeds: dict[str, Feed] = {}
+        if self.workload.feeders:
+            # Before the first turn: to read a long file then would hold up everybody.
+            directory = Path(inspect.getfile(type(self))).parent
+            self._feeds = {name: self.workload.feed(name, directory) for name in self.workload.feeders}
         self._standings: dict[str, Standing] = {}
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
+
+    def feed(self, name: str) -> Row:
+        """The next row of this feeder of the scenario's; StopUser when it has none left."""
+        return self._feeds[name].take(self.identity, self.random)
 
     def new_id(self) -> UUID:
         """An id that no other run has sent to this target, from this client's seeded choices."""

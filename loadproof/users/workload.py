@@ -27,13 +27,17 @@ from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
+from loadproof.scenario.feeder import read_rows
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
 from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
@@ -90,6 +94,7 @@ class Workload:
         """By kind of user, how many clients there have been."""
         self._left: defaultdict[str, list[int]] = defaultdict(list)
         """By kind of user, a heap of clients whose users are gone."""
+        self._feeds: dict[str, Feed] = {}
         self._lives: Counter[int] = Counter()
         """By client, how many users have been it."""
         self._connect = connect or self._open_connection
@@ -126,10 +131,23 @@ class Workload:
         """From when a closed-model user that is ready now takes its turns, in s."""
         return step_ahead(self.spans, self._steps, max(0.0, now_s))
 
+    @property
+    def feeders(self) -> tuple[str, ...]:
+        """Names of those that users may take rows of."""
+        return tuple(self._scenario.feeders) if self._scenario else ()
+
     def requests_of(self, kind: str) -> tuple[str, ...]:
         """Names of what this kind of user sends; besides the mix, which only plain Locust has, its own."""
         scenario = self._scenario
         return scenario.requests_of(kind) if scenario and kind in scenario.mix else (kind,)
+
+    def feed(self, name: str, directory: Path) -> Feed:
+        """This process's part of the feeder of this name, whose file is in the directory; LookupError without one."""
+        if name not in self._feeds:
+            feeder = self.scenario.feeders[name]
+            rows = read_rows(directory / feeder.file)
+            self._feeds[name] = Feed(rows, feeder, seed=f"{self.seed}/{name}", rank=self.rank, workers=self.workers)
+        return self._feeds[name]
 
     def groups(self) -> Groups:
         """For one user."""

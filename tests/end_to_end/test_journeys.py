@@ -14,7 +14,7 @@ from tests.end_to_end.shop import running_shop
 pytestmark = pytest.mark.process
 
 PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
-USER, SCENARIO, TARGET, COMMANDS = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+USER, SCENARIO, CUSTOMERS, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 NAMES = ("login", "products", "cart", "pay", "confirm")
 
 
@@ -23,6 +23,7 @@ def suite(tmp_path):
     """The page's files, and how to run a command on them."""
     (tmp_path / "users").mkdir()
     (tmp_path / "users/shopper.py").write_text(USER)
+    (tmp_path / "users/customers.csv").write_text(CUSTOMERS)
 
     def command(name: str, shop, *more: str, **changes):
         (tmp_path / "shop.yaml").write_text(yaml.safe_dump(yaml.safe_load(SCENARIO) | changes))
@@ -60,6 +61,7 @@ def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
     assert sent == {name: shop.served[name] - (probes if name == "products" else 0) for name in NAMES}
     (group,) = verdict["groups"]
     assert group["outcomes"]["ok"] == sent["confirm"]
+    assert shop.tokens == {"ada", "grace", "o'neil, mary"}
 
 
 def test_a_request_that_fails_fails_its_group_and_nothing_before_it(suite, tmp_path):
@@ -102,4 +104,26 @@ def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
         done = suite("check", shop, mix=mix)
     assert done.returncode == 2
     assert "add `requests: [login, cart, pay, confirm, products]` to mix.shopper" in " ".join(done.stderr.split())
+    assert not shop.served
+
+
+@pytest.mark.parametrize(
+    ("feeder", "told"),
+    [
+        ({"file": "nobody.csv"}, "nobody.csv: can't be read"),
+        (
+            {"file": "customers.csv", "order": "unique"},
+            "feeders.customers: too few rows for 20 clients that have one each",
+        ),
+        ({"file": "customers.csv", "at_end": "stop"}, "feeders.customers: too few rows for 120 turns"),
+        ({"file": "customers.csv", "order": "random", "at_end": "stop"}, "no effect with `order: random`"),
+        (None, "shopper.py: takes rows of a feeder that the scenario doesn't have, got 'customers'"),
+    ],
+)
+def test_a_feeder_that_cannot_feed_is_told_before_anything_is_sent(suite, feeder, told):
+    """Each in one line, with what to do."""
+    with running_shop() as shop:
+        done = suite("check", shop, feeders={"customers": feeder} if feeder else {})
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
     assert not shop.served

@@ -212,7 +212,7 @@ def test_what_a_file_shows_of_a_secret_while_it_is_loaded_is_masked(tmp_path, mo
     monkeypatch.setenv("API_TOKEN", "t0ken-t0ken")
     (tmp_path / "tells.py").write_text(f"import os\ntoken = os.environ['API_TOKEN']\n{line}\n")
     try:
-        (problem,) = misfits(tmp_path, [], ("API_TOKEN",))
+        (problem,) = misfits(tmp_path, of_mix("fit"), ("API_TOKEN",))
     except InputError as error:
         (problem,) = error.problems
     assert "${API_TOKEN}" in str(problem)
