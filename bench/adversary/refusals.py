@@ -93,9 +93,7 @@ CASES = (
         "fast 429, slow 200",
         "half of the requests are refused immediately, the rest take 450 ms",
         script=_two_ways(says("{}", 429), delayed(0.45)),
-        scenario=open_(
-            expect_throttling=True, when_throttled="ignore", thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]
-        ),
+        scenario=open_(expect_throttling=True, thresholds=[{"expect": "p(90) < 250 ms"}, *GOODPUT]),
     ),
     running(
         "refusals hide slowness",
