@@ -111,11 +111,13 @@ def test_pure_packages_import_no_gevent_locust_or_rich():
     assert breaches(lambda name: reached_of(LOCUST | {"rich"}, name), *PURE) == {}
 
 
+@pytest.mark.slow
 def test_only_locusts_own_processes_reach_locust_or_gevent():
     """Neither what judges nor what starts Locust as its children, at any place of a module or of what it imports."""
     assert breaches(lambda name: reached_of(LOCUST, name), *OUTSIDE) == {}
 
 
+@pytest.mark.slow
 def test_what_locusts_own_processes_run_is_named_to_them_only():
     """The way around imports: a child is told its module's name, and nothing else that holds Locust is named."""
     words = {
@@ -159,6 +161,7 @@ def test_only_the_command_line_imports_the_analysis():
     assert breaches(others, *PACKAGES) == {}
 
 
+@pytest.mark.slow
 def test_the_product_knows_nothing_of_its_tools():
     """Nor do simulation and benchmarks know of tests."""
     assert breaches(lambda name: top_level(imports_of(MODULES[name])) & set(TOOLS), *PACKAGES) == {}
@@ -176,6 +179,7 @@ def test_what_judges_is_imported_by_its_one_name():
     assert (ROOT / "loadproof/analysis").resolve() == ROOT / "analysis"
 
 
+@pytest.mark.slow
 def test_no_module_imports_tests():
     """What tests share has a module of its own; what simulates a known truth is in `simulation`."""
     for name, file in modules((*PACKAGES, *TOOLS)).items():
@@ -201,6 +205,7 @@ def test_every_package_has_its_place_in_the_order():
     assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
 
 
+@pytest.mark.slow
 def test_imports_make_no_circle():
     """Of modules, those for type checking included."""
     tuple(graphlib.TopologicalSorter({name: ours(name) for name in MODULES}).static_order())

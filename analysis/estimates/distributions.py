@@ -30,13 +30,24 @@ def binomial_quantile(
     """The fewest successes in this many trials whose cumulative probability reaches `probability`."""
     trials = np.asarray(trials, dtype=np.int64)
     # SciPy returns nan for what never succeeds.
-    above = np.ceil(np.nan_to_num(special.bdtrik(probability, trials, success)))
-    below = np.maximum(above - 1, 0)
-    # What should be a whole number may come out slightly above it.
-    quantile: NDArray[np.float64] = np.where(special.bdtr(below, trials, success) >= probability, below, above)
+    near = np.ceil(np.nan_to_num(special.bdtrik(probability, trials, success)))
+    # It is inexact: what should be a whole number may come out slightly above it, or below.
+    below, above = np.maximum(near - 1, 0), near + 1
+    reaches, exceeds = (_cumulated(count, trials, success) >= probability for count in (near, below))
+    quantile: NDArray[np.float64] = np.where(exceeds, below, np.where(reaches, near, above))
     return quantile
+
+
+def _cumulated(
+    successes: NDArray[np.float64], trials: NDArray[np.int64], success: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The probability of at most so many successes; of millions of trials `special.bdtr` has four digits only."""
+    failures = trials - successes
+    inside: NDArray[np.float64] = special.betainc(np.maximum(failures, 1), successes + 1, 1 - np.asarray(success))
+    cumulated: NDArray[np.float64] = np.where(failures > 0, inside, 1.0)
+    return cumulated
 
 
 def binomial_tail(successes: int, trials: int, success: float) -> float:
     """The probability of at least this many successes."""
-    return float(special.bdtrc(successes - 1, trials, success)) if successes > 0 else 1.0
+    return float(special.betainc(successes, trials - successes + 1, success)) if successes > 0 else 1.0

@@ -39,6 +39,7 @@ def others_use(monkeypatch: pytest.MonkeyPatch, *ratios: float) -> None:
     monkeypatch.setattr(quiet.OthersUse, "ratio", lambda _: next(each))
 
 
+@pytest.mark.slow
 def test_the_first_try_that_could_be_measured_counts(tmp_path):
     """Here the second."""
     assert quiet.run_when_quiet(judged(tmp_path, True, False)) == tmp_path / "1"

@@ -35,6 +35,7 @@ order = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(orders=st.lists(st.tuples(st.sampled_from("abcdef"), order), max_size=15))
 def test_whatever_is_ordered_the_books_balance(tmp_path_factory, orders):
     """Concurrent orders with shared keys: constant sum, no overdraft, postings of each transaction cancel out."""

@@ -70,6 +70,7 @@ def test_all_phases_and_endpoints_stand_side_by_side(pair):
     assert all(change.baseline.endpoint == change.candidate.endpoint for change in found)
 
 
+@pytest.mark.slow
 def test_the_report_shows_it(pair):
     """Under the thresholds."""
     page = render_run_page(pair[0], verdict_on_run(*pair), pair[1])

@@ -11,6 +11,7 @@ from loadproof.analysis.estimates.distributions import binomial_quantile, normal
 PROBABILITIES = st.floats(1e-6, 1 - 1e-6)
 
 
+@pytest.mark.slow
 @given(PROBABILITIES)
 def test_normal_quantiles(probability):
     """Both tails."""
@@ -27,6 +28,7 @@ def test_quantiles_of_t(probability, freedom):
     assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(PROBABILITIES, st.integers(1, 10**7), st.floats(1e-6, 1 - 1e-6))
 def test_binomial_quantiles(probability, trials, success):
     """The fewest successes that reach the probability, to the accuracy of the distribution itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ SECOND = st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from((5, 4
 """Fast requests, slow ones, and how slow these are (ms)."""
 
 
+@pytest.mark.slow
 @given(st.lists(SECOND, min_size=12, max_size=40), st.booleans())
 def test_what_locust_writes_of_one_run_leaves_room(tmp_path_factory, seconds, cumulative):
     """Whatever came when: windows of ten seconds, or everything since the start."""

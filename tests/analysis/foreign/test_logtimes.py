@@ -63,6 +63,7 @@ def test_long_and_sparse_logs_are_read_where_their_unit_is_known(tmp_path, times
     assert logged(tmp_path, times, column).requests == len(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [2, 100])
 @pytest.mark.parametrize("column", ["seconds", "time_s"])
 @pytest.mark.parametrize("rows_each", [1, 40])
@@ -73,6 +74,7 @@ def test_two_units_in_one_log_are_refused(tmp_path, every, column, rows_each):
     assert "a line's time is a thousand times that of the next, or the reverse" in text
 
 
+@pytest.mark.slow
 def test_lines_in_any_order_are_one_unit(tmp_path, monkeypatch):
     """Sorted by something else, or by several workers one after another, chunk by chunk."""
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)

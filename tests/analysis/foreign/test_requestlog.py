@@ -334,6 +334,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
     """And no word, but facts."""
     done = in_process("report", "--log", logged[1].path, "--out", tmp_path / "out")

@@ -40,6 +40,7 @@ def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
     assert len(metastable) == (until_s == 90)
 
 
+@pytest.mark.slow
 def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
     """With what to look for."""
     found = degradation_of(served(stairs([50, 150, 400, 90], seconds=20), capacity_rps=100))
@@ -144,6 +145,7 @@ def test_a_burn_rate_is_in_its_interval():
     assert estimate.low < estimate.value < estimate.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "drifts"), [(119, 0), (120, 4)])
 def test_what_may_drift_lasts_two_minutes(seconds, drifts):
     """Of quantiles and errors; of a phase in which the generator was late, nothing is said."""
@@ -179,6 +181,7 @@ def test_refusals_of_the_warm_up_say_nothing():
     assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).shedding is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("late", "phases"), [(range(0), ["at-50-2"]), (range(20, 40), []), (range(40, 60), [])])
 def test_no_recovery_is_told_of_a_phase_in_which_the_generator_was_late(late, phases):
     """Neither of the one that hurt nor of the one after it."""

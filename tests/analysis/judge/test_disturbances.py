@@ -59,6 +59,7 @@ def test_a_calm_run_has_none():
     assert disturbed_phases(calm()) == frozenset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "columns", "what", "harmful"),
     [

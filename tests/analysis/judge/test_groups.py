@@ -51,6 +51,7 @@ def run_with_groups(path, *thresholds: dict) -> Run:
     return load_run(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expect", "word"),
     [

@@ -118,6 +118,7 @@ def test_a_rule_stays_silent_below_its_limit(tmp_path, knobs):
     assert verdict_on_run(load_run(write_run(tmp_path, **knobs))).findings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slow_ms", "word"), [(20.0, Word.PASS), (3000.0, Word.INVALID)])
 def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, slow_ms, word):
     """One second of 30, too few to decide by themselves: what was slow in it makes the difference, or does not."""
@@ -159,6 +160,7 @@ def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, uns
     assert tally(run.intervals).outcomes["connection"] == 0
 
 
+@pytest.mark.slow
 def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
     """Beside the outcomes, and none of them."""
     path = write_run(tmp_path)
@@ -167,6 +169,7 @@ def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
     assert "unsent (ours)" in render_run_page(run, verdict_on_run(run))
 
 
+@pytest.mark.slow
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
     """Sent late or dropped, each is offered; nothing else explains a missing one."""
     plan = open_scenario()
@@ -189,6 +192,7 @@ def test_half_an_arrival_is_none(tmp_path):
     assert "planned arrivals" not in str(verdict_on_run(run).findings)
 
 
+@pytest.mark.slow
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
     """With fewer in flight than allowed, it was not for want of answers."""
     path = write_run(tmp_path, plan=open_scenario())
@@ -224,6 +228,7 @@ def test_what_the_users_own_code_raised_is_told(tmp_path, times, word):
     assert "pay.py, line 12, in transfer" in page
 
 
+@pytest.mark.slow
 def test_a_slow_target_is_never_the_generators_fault(tmp_path):
     """Slow, failing and throttling: FAIL, not INVALID."""
     slow = verdict_on_run(load_run(write_run(tmp_path / "slow", median_ms=dict.fromkeys(scenario().mix, 900.0))))
@@ -232,6 +237,7 @@ def test_a_slow_target_is_never_the_generators_fault(tmp_path):
     assert [verdict.word for verdict in (slow, failing, throttling)] == [Word.FAIL] * 3
 
 
+@pytest.mark.slow
 def test_invalid_beats_fail_beats_inconclusive_beats_pass(tmp_path):
     """A broken measurement proves nothing about the target."""
     invalid = write_run(tmp_path / "1", cpu=0.99, outcomes_of=outcomes(server_error=0.5))

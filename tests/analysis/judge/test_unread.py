@@ -52,6 +52,7 @@ def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
         assert verdict.reason.startswith("A limit of loadproof: 500 answers that it can't read count as invalid")
 
 
+@pytest.mark.slow
 def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
     """The ratios hold, and with these among the right answers the p95 would not."""
     thresholds = [

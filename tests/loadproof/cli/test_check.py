@@ -20,6 +20,7 @@ def test_check_tells_what_a_scenario_would_send():
     assert "transactions + webhooks · steady" in done.stdout
 
 
+@pytest.mark.slow
 def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     """And of what the plan would do: limits exceeded, thresholds that can't be decided, unknown users."""
     greedy = scenario_file(tmp_path, settings={"limiter": "local"})
@@ -36,6 +37,7 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     assert "nowhere.yaml: can't be read" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "identity"),
     [

@@ -34,6 +34,7 @@ def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
         yield f"{url}/hooks/secret-path", bodies
 
 
+@pytest.mark.slow
 def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path):
     """One notice each, with the exit code that the command has."""
     run = write_run(tmp_path / "run")

@@ -59,6 +59,7 @@ def test_a_target_that_is_down_is_one_line():
     )
 
 
+@pytest.mark.slow
 def test_a_target_that_stays_down_is_waited_for_no_longer_than_asked_for():
     """And is one line, however often it was asked."""
     asked: list[int] = []
@@ -69,6 +70,7 @@ def test_a_target_that_stays_down_is_waited_for_no_longer_than_asked_for():
     assert "no HTTP answer to GET /health: " in text
 
 
+@pytest.mark.slow
 def test_a_target_that_is_late_is_waited_for(tmp_path):
     """Up to its first answer; what is wrong then is the place for reports."""
     (tmp_path / "reports").write_text("")
@@ -101,6 +103,7 @@ def test_a_wait_for_the_target_that_is_stopped_has_the_code_of_its_signal(tmp_pa
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "message"),
     [

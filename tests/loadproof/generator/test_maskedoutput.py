@@ -30,6 +30,7 @@ def test_a_line_in_pieces_shows_no_secret(output):
     assert written.getvalue() == "a ${TOKEN}\nb\n${TOKEN}"
 
 
+@pytest.mark.slow
 def test_a_line_that_does_not_end_is_written_in_pieces(output):
     """Without cutting a secret, and without keeping all of it."""
     masked, written = output

@@ -85,6 +85,7 @@ def test_timeouts_are_the_same(timeouts, script, message):
             assert told(client, url, timeouts=timeouts) == (RequestTimeoutError, message)
 
 
+@pytest.mark.slow
 def test_a_server_that_drips_does_not_stretch_the_timeout():
     """However many reads it takes."""
 

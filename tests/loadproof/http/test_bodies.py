@@ -97,6 +97,7 @@ def test_what_is_beyond_us_is_said_to_be(coding, packed):
     assert time.monotonic() - began_s < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, brotli.compress])
 def test_a_body_of_just_the_size_is_read(pack):
     """One byte less than a bomb."""

@@ -107,6 +107,7 @@ def test_the_parts_of_a_request_are_timed_apart():
     assert read_s + 0.05 <= timing.sent_s + timing.first_byte_s <= seen_s <= timing.ended_s
 
 
+@pytest.mark.slow
 def test_a_large_request_is_sent_while_the_server_takes_its_time():
     """More than the buffers of the system hold."""
     received = []

@@ -61,6 +61,7 @@ def test_the_first_byte_has_a_timeout_of_its_own():
         get(url, timeouts=RequestTimeouts(20.0, 20.0, first_byte_s=0.1))
 
 
+@pytest.mark.slow
 def test_many_wait_at_once():
     """Two hundred requests that end in nothing, each at its own time and with nothing left behind."""
     ends_s = [0.2 + number % 10 / 100 for number in range(200)]

@@ -23,6 +23,7 @@ SENDABLE = st.text(
 """What a header's value can be."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(secret=SENDABLE)
 def test_a_secret_is_found_in_every_encoding(secret, encoding):

@@ -170,6 +170,7 @@ def test_two_workers_take_one_backup_and_the_other_takes_over(tmp_path, place):
         assert len(names(place)) == 1
 
 
+@pytest.mark.slow
 def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports, monkeypatch):
     """Until it ends: then the other does."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)

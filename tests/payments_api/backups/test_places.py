@@ -41,6 +41,7 @@ def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
     assert transactions(restored) == transactions(ledger)
 
 
+@pytest.mark.slow
 def test_old_backups_in_s3_go_and_leftovers_when_they_are_old(ledger, storage):
     """A payload without a manifest may be somebody's who is just writing it; after a day it is nobody's."""
     now = datetime(2026, 3, 1, 3, tzinfo=UTC)
@@ -55,6 +56,7 @@ def test_old_backups_in_s3_go_and_leftovers_when_they_are_old(ledger, storage):
     assert "some/prefix/ledger-20260228T040000.000Z-00000000.sqlite3.gz" in payloads
 
 
+@pytest.mark.slow
 def test_a_bucket_needs_no_prefix(ledger, tmp_path, storage):
     """The root of it."""
     place = open_place(f"s3://{storage.bucket}", storage.environment)

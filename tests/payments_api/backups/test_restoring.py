@@ -207,6 +207,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_backup_that_is_not_good_is_refused_and_good_ones_are_named(ledger, place, target, damage):
     """Before anything is at the new place; and the good one that is named restores."""

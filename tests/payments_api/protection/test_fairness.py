@@ -53,6 +53,7 @@ def place_of_neighbour(server: FairServer, *paths: str) -> int:
         return [address for address, path in server.served if path != "/stop"].index(NEIGHBOUR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_neighbour_waits_for_few_of_a_flooders_requests(loop):
     """64 connections are readable in one pass, and the neighbour's is the last of them."""
@@ -71,6 +72,7 @@ def test_a_trusted_proxy_does_not_take_turns():
     assert waited == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_pipelined_requests_take_turns_one_by_one(loop):
     """They come in one chunk, and each starts when the one before it was answered."""
@@ -89,6 +91,7 @@ def test_pipelined_requests_take_turns_one_by_one(loop):
     assert max(Counter(passes).values()) == PER_PASS
 
 
+@pytest.mark.slow
 def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
     """However large a read is: the neighbour waits for no more than a piece of each turn."""
     paths = [f"/{number}" for number in range(1000)]
@@ -106,6 +109,7 @@ def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
         assert [answer(flooder).decode() for _ in paths] == paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_what_waits_keeps_its_order_and_loses_nothing(loop):
     """Bodies of half a megabyte over eight connections of one client, cut and queued."""
@@ -145,6 +149,7 @@ def test_keep_alive_does_not_close_a_connection_whose_request_waits():
         assert connection.recv(1) == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_to_write", [0, 20_000_000])
 def test_a_request_of_a_connection_that_is_closed_reaches_nobody(left_to_write):
     """Nor while answers are still on their way; the next of the same client is not kept from its turn."""
@@ -173,6 +178,7 @@ def test_a_client_that_resets_its_connection_while_it_waits_harms_nobody():
         server.until(lambda: protocol not in server.protocols())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_client_that_has_said_all_is_answered(loop):
     """Its end of the connection is closed while the request waits."""
@@ -270,6 +276,7 @@ def test_what_follows_a_handshake_in_its_chunk_is_no_request():
         assert connection.recv(7, socket.MSG_WAITALL) == b"\x81\x05hello"
 
 
+@pytest.mark.slow
 def test_clients_are_forgotten_with_their_last_connection():
     """Or scanners with many addresses would fill the memory."""
     share = FairShare()
