@@ -43,9 +43,8 @@ def _cumulated(
 ) -> NDArray[np.float64]:
     """The probability of at most so many successes; of millions of trials `special.bdtr` has four digits only."""
     failures = trials - successes
-    inside: NDArray[np.float64] = special.betainc(np.maximum(failures, 1), successes + 1, 1 - np.asarray(success))
-    cumulated: NDArray[np.float64] = np.where(failures > 0, inside, 1.0)
-    return cumulated
+    inside = special.betainc(np.maximum(failures, 1), successes + 1, 1 - np.asarray(success))
+    return np.where(failures > 0, inside, 1.0).astype(np.float64)
 
 
 def binomial_tail(successes: int, trials: int, success: float) -> float:

@@ -38,6 +38,7 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
     assert f'<p class="word">{verdict.word}</p>' in (copy / files.REPORT).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_golden_runs_cover_every_way_to_end():
     """A pass, a fail, a run cut short, and one that measured itself."""
     words = {verdict_on_run(load_run(run)).word for run in GOLDEN.iterdir()}
@@ -63,6 +64,7 @@ def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, reque
         assert (tmp_path / name).read_text() == (capture / name).read_text()
 
 
+@pytest.mark.slow
 def test_the_captures_cover_five_versions_and_every_word():
     """Locust 1.0 to 2.47; PASS, FAIL, INCONCLUSIVE, and no verdict."""
     assert {path.name.partition("-")[0] for path in CAPTURES} == {"1.0.3", "2.2.3", "2.15.1", "2.32.10", "2.47"}

@@ -45,6 +45,7 @@ def test_the_first_try_that_could_be_measured_counts(tmp_path):
     assert quiet.run_when_quiet(judged(tmp_path, True, False)) == tmp_path / "1"
 
 
+@pytest.mark.slow
 def test_a_busy_machine_is_an_excuse(tmp_path, monkeypatch):
     """Counted in the last line."""
     others_use(monkeypatch, 0.5, 0.3)

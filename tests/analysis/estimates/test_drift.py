@@ -18,6 +18,7 @@ from simulation.soak import SCOPE, SECONDS, SOAK, soak_plan, soaked
 from simulation.traffic import Times, poisson, run_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "grows"), [("p(50)", 0.3), ("p(95)", 0.3), ("mean", 0.3), ("p(50)", -0.2)])
 def test_a_drift_is_found_as_large_as_it_is(metric, grows):
     """Within its interval; and the threshold fails, or passes where it got faster."""
@@ -30,6 +31,7 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
     assert judgement.estimate.low <= grows <= judgement.estimate.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "batches"), [(2, 6), (5, 6), (8, 9), (10, 12), (60, 12)])
 def test_batches_are_few_and_long(minutes, batches):
     """Six to twelve, of fifty seconds where the phase has them."""

@@ -67,6 +67,7 @@ def test_one_pass_counts_what_each_row_would_count_alone(run, block, monkeypatch
     assert_counted_one_by_one(load_run(run), None)
 
 
+@pytest.mark.slow
 def test_endpoints_that_are_not_shown_are_in_the_row_of_all(tmp_path):
     """In whatever order they are asked for."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(throttled=0.1, timeout=0.1), dropped=50)

@@ -167,6 +167,7 @@ def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, n
         assert end == len(whole) or run.damage or version.startswith("1.0") or run.failures != truth.failures
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=400), st.integers(0, 2000))
 def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, garbage, at):
     """No exception, no number that is not finite."""

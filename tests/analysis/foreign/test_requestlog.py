@@ -50,6 +50,7 @@ def logged(tmp_path_factory):
     return log_of(path), read_log(path)
 
 
+@pytest.mark.slow
 def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     """By name and outcome, in its second, its time within the histogram's error; in one chunk or in many."""
     table, log = logged
@@ -318,6 +319,7 @@ def test_hostile_names_are_text(tmp_path):
     assert "&lt;script&gt;alert(1)" in page
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_judges(logged, tmp_path):
     """Page, verdict, summary, JUnit; the exit code is the verdict's."""
     file = tmp_path / "thresholds.yaml"

@@ -80,6 +80,7 @@ def test_nothing_is_concluded_where_the_generator_was_late():
     assert {row["past"] for row in view["curve"]["rows"]} == {"–"}
 
 
+@pytest.mark.slow
 def test_what_decides_spoils_the_phase_that_it_was_in():
     """One long standstill of the event loop is too few seconds by themselves, and yet no load as it was planned."""
     run = served(stairs([50, 60, 70], seconds=20), capacity_rps=400)

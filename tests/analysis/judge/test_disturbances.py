@@ -400,6 +400,7 @@ def test_what_decides_spoils_the_phases_that_it_was_in(disturbance, spoils):
     assert [disturbance.spoils(span) for span in calm().manifest.phases[1:]] == spoils
 
 
+@pytest.mark.slow
 def test_each_disturbance_has_its_remedy():
     """The one that fits."""
     runs = {

@@ -49,6 +49,7 @@ def with_cells(run, **counted: int):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "word", "what", "remedy"),
     [

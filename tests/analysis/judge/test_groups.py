@@ -85,6 +85,7 @@ def test_nothing_else_reads_a_group(tmp_path):
     assert (row.endpoint, row.tally.sent, row.tally.good) == ("checkout", 600, 540)
 
 
+@pytest.mark.slow
 def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
     """In verdict.json and on the page, too."""
     run = run_with_groups(tmp_path, {"endpoint": "checkout", "expect": "error_ratio < 1 %"})

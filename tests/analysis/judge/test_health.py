@@ -130,6 +130,7 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
     assert finding.word is word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("repeated", "is_told"), [(1, False), (50, True)])
 def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     """Beside what became of them, above one in a thousand."""

@@ -120,6 +120,7 @@ def test_a_law_is_found_again(curve):
     assert scalability(steps[:3]) is None
 
 
+@pytest.mark.slow
 def test_a_step_at_which_the_generator_was_late_tells_nothing():
     """It is INVALID, and capacity is told without it; no threshold reads it, so that the run is not."""
     thresholds = [{"phase": "at-50", "expect": "goodput_ratio >= 98 %"}, {"phase": "at-50", "expect": "p(95) < 400 ms"}]

@@ -65,6 +65,7 @@ def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
     assert tally(run.intervals).outcomes["invalid"] >= 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer_s", "word"), [(0.02, Word.INVALID), (0.499, Word.INVALID), (0.51, Word.FAIL)])
 def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_s, word):
     """Beyond the deadline of 500 ms it would have been none, whatever was in it."""

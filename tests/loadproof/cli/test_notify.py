@@ -48,6 +48,7 @@ def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path):
     assert telegram.texts[0].startswith("✅ synthetic: PASS against ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thresholds", [True, False], ids=["with a verdict", "without"])
 def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, thresholds):
     (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: error_ratio < 50 %}]")

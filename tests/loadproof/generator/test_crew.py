@@ -130,6 +130,7 @@ def test_what_is_in_flight_is_waited_for_and_reported(three):
     assert tally(three.run().intervals).sent == 1
 
 
+@pytest.mark.slow
 def test_answers_do_not_wait_for_users_to_be_stopped(three):
     """Stopping them holds the event loop: it begins when all that was sent is answered."""
     three.begin()

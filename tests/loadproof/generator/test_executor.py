@@ -52,6 +52,7 @@ class Log:
         return self.time.now_s - START_S
 
 
+@pytest.mark.slow
 @settings(max_examples=4 * settings().max_examples)
 @given(
     st.lists(st.floats(0, 3600), max_size=60),

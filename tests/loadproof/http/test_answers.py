@@ -149,6 +149,7 @@ def test_what_is_not_http_is_refused_at_once(raw):
         assert caught.type is MalformedAnswerError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", BEYOND_LIMITS.values(), ids=BEYOND_LIMITS)
 def test_what_is_too_much_for_us_is_told_from_what_is_not_http(raw):
     """At once, too."""

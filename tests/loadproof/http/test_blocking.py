@@ -49,6 +49,7 @@ def told(client, url: str, request: Request = REQUEST, timeouts: RequestTimeouts
         made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
 def test_both_send_the_same_and_read_the_same(answer):
     """Byte for byte, from the same address, to the same answer or the same words."""

@@ -58,6 +58,7 @@ def test_each_header_goes_out_once_with_the_spelling_and_value_that_was_asked_fo
     assert found | wanted | {"content-length": "2"} == found
 
 
+@pytest.mark.slow
 @CLIENTS
 @pytest.mark.parametrize(
     ("value", "told"),

@@ -58,6 +58,7 @@ def serving_alone(host: str) -> Iterator[str]:
     pytest.fail("no port is free on both addresses")
 
 
+@pytest.mark.slow
 @CLIENTS
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("families", RESOLVED)
@@ -70,6 +71,7 @@ def test_localhost_is_both_addresses_whatever_the_machine_knows(client, host, fa
     assert {address[0] for _, address in origin.addresses(resolving(families))} == {"127.0.0.1", "::1"}
 
 
+@pytest.mark.slow
 @CLIENTS
 @pytest.mark.parametrize("families", RESOLVED)
 def test_a_clients_own_address_goes_to_the_one_that_it_reaches(client, families):

@@ -14,6 +14,7 @@ from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
 def test_silence_ends_in_a_timeout(beginning):
     """Before the first byte, and in the middle of the body."""

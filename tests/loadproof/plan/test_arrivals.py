@@ -79,6 +79,7 @@ def test_poisson_gaps_are_exponential():
 FLAT = [{"name": "flat", "duration": "100 s", "rate": "100 rps"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", [None, 0])
 def test_poisson_arrivals_pass_a_test_of_it(endpoint):
     """Given their count, their times are uniform, over all blocks; of all endpoints and of each."""

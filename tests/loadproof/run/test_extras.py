@@ -42,6 +42,7 @@ def test_a_run_is_refused_where_nothing_could_judge_it(without_pandas):
     assert "without pandas" in refused("report", "reports/sample")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "extra"),
     [

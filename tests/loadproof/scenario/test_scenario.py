@@ -57,6 +57,7 @@ def test_the_default_mix_is_half_balance():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

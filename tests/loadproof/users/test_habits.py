@@ -128,6 +128,7 @@ def test_requests_side_by_side_hide_no_slowness_of_the_users_own(tmp_path):
     assert "of the planned user-seconds were lost" in invalid(run_of(tmp_path, "closed", slow=True, tasks=[dawdles]))
 
 
+@pytest.mark.slow
 def test_what_on_stop_sends_is_set_up_also_after_a_mistake_in_the_last_task(tmp_path):
     """Outside the plan."""
     planned = run_of(tmp_path / "right", "closed")
@@ -180,6 +181,7 @@ def test_what_a_task_leaves_to_another_greenlet_is_never_early(tmp_path, plan):
     assert "of health sent nothing" in invalid(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_task_may_send_at_once_what_it_waits_for(tmp_path, plan):
     """Nothing is missing, and both requests are timed."""

@@ -81,6 +81,7 @@ def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: obje
     return noting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user_class", "body"),
     [

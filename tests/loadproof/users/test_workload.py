@@ -158,6 +158,7 @@ def test_a_user_is_due_at_its_pace_or_at_the_next_burst(previous_s, now_s, due):
     assert found == due
 
 
+@pytest.mark.slow
 def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     """Under another run's id each time, so that no id comes twice on one target."""
     post = Post(FakeTime().clock())

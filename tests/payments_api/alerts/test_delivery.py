@@ -167,6 +167,7 @@ def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):
     only.stop(within_s=5)
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_does_not_hold_up_the_end(incidents, server, tmp_path):
     server.next_answers.append(Answer(200, {"ok": True}, delay_s=3))
     incidents.report("first", "x")

@@ -160,6 +160,7 @@ def written_by_another(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@pytest.mark.slow
 def test_a_fresh_file_that_another_worker_just_sets_up_is_waited_for(tmp_path):
     """Going over to a log wants the file for itself, and SQLite refuses that at once, whatever its timeout."""
     with closing(written_by_another(tmp_path / "shared")) as other:

@@ -100,6 +100,7 @@ def test_an_answer_that_nests_without_end_is_no_answer(server):
     assert refusal(server.url).is_final is False
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_left_in_time(server):
     server.next_answers.append(Answer(200, {"ok": True}, delay_s=2.0))
     began_s = time.monotonic()

@@ -131,6 +131,7 @@ def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch
     assert reports[0][0] == "backup-failed"
 
 
+@pytest.mark.slow
 def test_the_end_of_the_api_ends_a_backup_at_once(ledger, place, hear, reports, monkeypatch):
     """It is no failure: the next one tidies up."""
     popen = background.subprocess.Popen
@@ -225,6 +226,7 @@ def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledge
     assert value("backup_failures_total") == 1
 
 
+@pytest.mark.slow
 def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
     ledger, place, hear, reports, monkeypatch
 ):

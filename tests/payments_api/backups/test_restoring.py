@@ -298,6 +298,7 @@ def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, targ
         assert answer.headers["Idempotent-Replayed"] == "true"
 
 
+@pytest.mark.slow
 def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
     """Nor is one that never gets ready."""
     monkeypatch.setattr(booting, "_ask", lambda _: {"balance": 1})

@@ -63,6 +63,7 @@ def test_a_neighbour_waits_for_few_of_a_flooders_requests(loop):
     assert sum(waited) == CONNECTIONS - PER_PASS
 
 
+@pytest.mark.slow
 def test_a_trusted_proxy_does_not_take_turns():
     """Its connections carry many clients; and this is what happens without fairness."""
     proxies = Clients("x-forwarded-for", [ipaddress.ip_network(f"{FLOODER}/32")])
@@ -139,6 +140,7 @@ def waiting(loop: str = "uvloop"):
         yield server, connection, protocol
 
 
+@pytest.mark.slow
 def test_keep_alive_does_not_close_a_connection_whose_request_waits():
     """However long the turn takes to come."""
     with waiting() as (server, connection, protocol):
@@ -167,6 +169,7 @@ def test_a_request_of_a_connection_that_is_closed_reaches_nobody(left_to_write):
         assert server.served == [(FLOODER, "/other")]
 
 
+@pytest.mark.slow
 def test_a_client_that_resets_its_connection_while_it_waits_harms_nobody():
     """Whether the request is still served is uvicorn's affair."""
     with waiting() as (server, connection, protocol), server.connect() as other:
@@ -188,6 +191,7 @@ def test_a_client_that_has_said_all_is_answered(loop):
         assert answer(connection) == b"/waits"
 
 
+@pytest.mark.slow
 def test_one_chunk_is_the_most_that_a_connection_keeps():
     """Whatever the client sends, and whenever uvicorn would read on."""
     with waiting() as (server, connection, protocol):
@@ -204,6 +208,7 @@ def test_one_chunk_is_the_most_that_a_connection_keeps():
         assert bytes(protocol._held) == held
 
 
+@pytest.mark.slow
 def test_reading_is_paused_as_long_as_either_wants_it():
     """uvicorn, or what waits."""
     with waiting() as (server, _, protocol):
@@ -225,6 +230,7 @@ def test_reading_is_paused_as_long_as_either_wants_it():
         ]
 
 
+@pytest.mark.slow
 def test_what_waits_is_served_when_the_server_stops():
     """As if it had been handed over when it came; then the connection is closed."""
     with waiting() as (server, connection, _):
@@ -235,6 +241,7 @@ def test_what_waits_is_served_when_the_server_stops():
         assert not server.thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_body_of_which_a_part_waits_is_read_to_its_end_when_the_server_stops():
     """The request has begun to come, and uvicorn lets those end."""
     share = FairShare()
@@ -250,6 +257,7 @@ def test_a_body_of_which_a_part_waits_is_read_to_its_end_when_the_server_stops()
         assert answer(connection) == hashlib.sha256(b"halves").hexdigest().encode()
 
 
+@pytest.mark.slow
 def test_a_websocket_that_waited_is_read_on():
     """Its handshake is longer than a piece, and uvicorn gives the connection to another protocol."""
     share = FairShare()
@@ -260,6 +268,7 @@ def test_a_websocket_that_waited_is_read_on():
             assert websocket.recv(10) == "hello"
 
 
+@pytest.mark.slow
 def test_what_follows_a_handshake_in_its_chunk_is_no_request():
     """uvicorn drops it, in pieces as in one."""
     handshake = (
@@ -349,6 +358,7 @@ def test_turns_go_by_what_limits_go_by(clients, host, key):
     assert clients.peer_key(host) == key
 
 
+@pytest.mark.slow
 def test_uvicorn_is_what_fairness_takes_it_for():
     """Whoever upgrades it reads here what changed."""
     with uvicorn_unchanged("a response ends with on_response_complete, and pipelined requests wait in `pipeline`"):
