@@ -262,6 +262,6 @@ PLANS = (
         },
     ),
     _honest("one client address", "clients: shared", scenario=closed(clients="shared")),
-    _honest("clients by header", "clients: header", scenario=closed(clients="header: X-Client")),
+    _honest("clients by header", "clients: header", scenario=closed(clients={"header": "X-Client"})),
 )
 CASES = SERVERS + THROTTLING + PLANS
