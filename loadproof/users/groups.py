@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from loadproof.http.messages import Timing
     from loadproof.plan.pacing import Due
@@ -39,8 +39,10 @@ class Groups:
         self._groups = groups
         self._recorder = recorder
         self._open: dict[str, _Open] = {}
-        self.begun: list[str] = []
-        """In this turn."""
+
+    def begun_by(self, sent: Sequence[str]) -> list[str]:
+        """Those that begin with one of these requests, whatever became of it."""
+        return [group for name in sent for group, requests in self._groups.items() if requests[0] == name]
 
     def saw(self, name: str, outcome: Outcome, due: Due, timing: Timing) -> None:
         """A request has ended; what on_start and on_stop send belongs to no group."""
@@ -49,7 +51,6 @@ class Groups:
         for group, requests in self._groups.items():
             is_open = group in self._open
             if not is_open and name == requests[0]:
-                self.begun.append(group)
                 self._open[group] = _Open(list(reversed(requests)), due, timing)
             if group in self._open and name in requests:
                 self._advance(group, name, outcome, timing.ended_s)

@@ -139,7 +139,6 @@ class TurnTaker(User):
         """Run one task; what another greenlet sends after it is over belongs to no turn."""
         self._due_is_served = False
         self._sent.clear()
-        self._groups.begun.clear()
         try:
             self._choose_task()(self)
         finally:
@@ -175,7 +174,6 @@ class TurnTaker(User):
             self._account_overrun(begun_s, now_s, took_burst=due.late)
         self._answering_s = 0.0
         self._sent.clear()
-        self._groups.begun.clear()
         if due.at_s < self._not_before_s:
             # A user that never comes back has skipped all its turns already.
             self._held_since_s = due.at_s if self._not_before_s < math.inf else None
@@ -210,7 +208,8 @@ class TurnTaker(User):
     @property
     def _would_send(self) -> Sequence[str]:
         """At each turn that it missed: as much as at its last, groups included."""
-        return self._sent + self._groups.begun if self._sent else self._journey[:1]
+        sent = self._sent or self._journey[:1]
+        return [*sent, *self._groups.begun_by(sent)] if self._has_groups else sent
 
     def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
         self._time.kept_waiting(self._would_send, why, from_s, until_s, every_s=self._every_s)

@@ -126,6 +126,18 @@ def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target():
     assert cells(one, 1.9)["checkout"] == {}
 
 
+def test_a_first_request_that_stands_until_the_end_keeps_its_group_from_its_turns_too():
+    """Nothing of the group was ever answered, and yet it was offered."""
+    one = played("cart", "pay", takes_s=lambda _: 100.0)
+    life = one.user.start(gevent.pool.Group())
+    one.time.advance_to(11.0)
+    one.user.stop(force=True)
+    life.kill(block=False)
+    one.time.advance_to(11.1)
+    counted = cells(one, 11.1)
+    assert counted["checkout"][MISSED] == counted["cart"][MISSED] > 2
+
+
 def test_on_start_begins_no_group():
     """It is outside the plan."""
     one = played("cart", "pay")
