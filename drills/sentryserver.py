@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+
+from loadproof.run.ports import free_port
 
 _LONGEST_START_S: Final = 30.0
 
@@ -52,7 +53,7 @@ class SentryServer:
 @contextmanager
 def sentry_server() -> Iterator[SentryServer]:
     """Stopped at the end."""
-    port = _free_port()
+    port = free_port()
     code = "import sys; from kent.cli_server import main; sys.argv[0] = 'kent-server'; main()"
     command = [sys.executable, "-c", code, "run", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -66,9 +67,3 @@ def sentry_server() -> Iterator[SentryServer]:
             yield server
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -213,9 +212,3 @@ def found(run: Path, what: str) -> set[str]:
 def only_run(reports: Path) -> Path:
     (run,) = reports.iterdir()
     return run
-
-
-def free_port() -> int:
-    """Of loopback, at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

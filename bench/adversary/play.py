@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from bench.adversary.case import FAIL, Case, Check, Played
 from bench.adversary.scenarios import CLOSED, Scenario
 from bench.adversary.wire import Script, Server, serving
 from bench.serving import ROOT
+from loadproof.run.ports import free_port
 
 MOST_S = 150
 WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - of servers that nobody else reaches
@@ -128,7 +128,7 @@ class Run:
 
     def _once(self, directory: Path, server: Server, reports: Path) -> Played:
         server.begin_anew()
-        port = _free_port()
+        port = free_port()
         options = [str(option).replace("PORT", str(port)) for option in self.options]
         arguments = [*self.command, *self._written(directory, server), *options]
         arguments += [] if "--out" in options else ["--out", reports]
@@ -210,9 +210,3 @@ class Judge:
         self.write(run)
         code, output = Command("report", run, *self.options, environment={}).end()
         return Played(code, output, run)
-
-
-def _free_port() -> int:
-    """A free port on loopback, at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

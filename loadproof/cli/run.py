@@ -32,9 +32,9 @@ from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.locust import LOOPBACK, CrewOptions
+from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
-from loadproof.run.ports import check_free_ports
+from loadproof.run.ports import LOOPBACK, check_free_ports
 from loadproof.run.probe import probe
 from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal

@@ -19,8 +19,7 @@ from loadproof.cli.preparing import allowed_target
 from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.run import webui
 from loadproof.run.extras import API, require
-from loadproof.run.locust import LOOPBACK
-from loadproof.run.ports import check_free_ports
+from loadproof.run.ports import LOOPBACK, check_free_ports
 from loadproof.run.stopping import StopSignal
 
 

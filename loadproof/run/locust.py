@@ -18,6 +18,7 @@ from loadproof.errors import ExitCode
 from loadproof.run import children, ports
 from loadproof.run.maskedlog import mask_file
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
+from loadproof.run.ports import LOOPBACK
 from loadproof.run.secret import new_crew_secret
 from loadproof.scenario.safety import permit_target
 from loadproof.scenario.targetvariables import masker_of, secret_variables
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Manifest
 
 LISTEN_PORT: Final = 5557
-LOOPBACK: Final = "127.0.0.1"
 _POLL_S: Final = 0.2
 MODULE: Final = "loadproof.generator.locust"
 """What each of Locust's processes runs."""

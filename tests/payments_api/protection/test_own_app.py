@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 
+from loadproof.run.ports import free_port
 from payments_api.protection.options import Options
 from tests.commands import ROOT
 
 EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "payments_api/README.md").read_text(), re.DOTALL).group(1)
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.mark.process
