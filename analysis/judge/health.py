@@ -109,7 +109,9 @@ def _set_up(run: Run) -> Iterator[Finding]:
     if not counts.sent:
         return
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
-    what = f"on_start and on_stop sent {counts.sent:,} requests outside the plan"
+    # A locustfile's users are stopped when their task is over, which the plan may be before.
+    beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
+    what = f"on_start and on_stop{beyond} sent {counts.sent:,} requests outside the plan"
     if failed:
         what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS

@@ -28,6 +28,10 @@ _TASKS = "tasks of one or more requests"
 def plan_sentence(assignment: Assignment) -> str:
     """The load that would be generated, and for which target."""
     scenario, target = assignment.scenario, assignment.target
+    if scenario.locustfile is not None:
+        whom = " and ".join(assignment.crew.hosts) or (target.base_url if target else "the embedded target")
+        what = f"{scenario.client_total:,} users of {scenario.locustfile} for {format_duration(scenario.duration_s)}"
+        return f"{assignment.scenario_file}: up to {what}, against {whom}; how much they send is known when they have"
     spans = plan_phases(scenario)
     by_phase: dict[str, float] = defaultdict(float)
     for (phase, _), expected in expected_requests(scenario, spans).items():
@@ -64,7 +68,7 @@ def plan_table(scenario: Scenario) -> Table:
     table.add_column("where")
     table.add_column("expected samples", justify="right")
     for threshold in scenario.thresholds:
-        samples = f"{samples_expected(scenario, threshold, expected):,.0f}"
+        samples = f"{samples_expected(scenario, threshold, expected):,.0f}" if expected else "?"
         if threshold.outcome is not Outcome.OK:
             # How many requests end like this is up to the target.
             samples = f"0 to {samples} ({threshold.outcome})"

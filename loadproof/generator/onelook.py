@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
+from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.http.origin import Origin
@@ -156,6 +157,7 @@ def _text_of(answer: Answer) -> str:
 if __name__ == "__main__":
     output = sys.stdout
     mask_outputs()
+    HostGuard().install()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))

@@ -14,7 +14,7 @@ from loadproof.generator.look import Look
 from loadproof.run import children
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.reference import reference_target
-from loadproof.scenario.safety import permit_target
+from loadproof.scenario.safety import permit_urls
 from loadproof.scenario.targetvariables import secret_variables
 
 
@@ -37,7 +37,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
             children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
             input=manifest.model_dump_json(),
             cwd=directory,
-            env=children.environment_with(secret | permit_target(base_url, named)),
+            env=children.environment_with(secret | permit_urls([base_url], named)),
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -53,16 +53,18 @@ def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_
 
 
 def probe(target: TargetFile, scenario: Scenario) -> bool:
-    """Send one health request before anything is measured; TargetError unless something speaks HTTP there.
+    """Send one request before anything is measured; TargetError unless something speaks HTTP there.
 
     Returns whether the target keeps the connection open.
     """
     health = target.endpoints.health
-    question = f"{health.method} {health.path}"
+    # Nobody said that a locustfile's target has anything at our own path.
+    method, path = (health.method, health.path) if scenario.locustfile is None else ("GET", "/")
+    question = f"{method} {path}"
     remedy = "start the target, or correct its address"
     try:
         with Asker(target.base_url, target.headers, scenario) as asker:
-            asker.ask(health.method, health.path)
+            asker.ask(method, path)
             return asker.is_kept(within_s=_LEFT_S)
     except RequestTimeoutError as error:
         what = f"no answer to {question}: {error}"

@@ -53,10 +53,15 @@ def _has_odd_segments(path: str) -> bool:
 def check_host(base_url: str, allowed: Iterable[str]) -> None:
     """UnsafeTargetError, before the first packet, for a host that is neither loopback nor allowed."""
     host = urlsplit(base_url).hostname or ""
-    names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
-    if not is_loopback(host) and host not in names:
+    if not may_load(host, allowed):
         remedy = f"if you may load it, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
         raise UnsafeTargetError(Problem("target", "this host is not on the allow list", remedy, got=host))
+
+
+def may_load(host: str, allowed: Iterable[str] = ()) -> bool:
+    """It is loopback, or was named."""
+    names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
+    return is_loopback(host) or host.lower() in names
 
 
 def allowed_variables() -> set[str]:
@@ -73,9 +78,9 @@ def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides:
     }
 
 
-def permit_target(base_url: str, variables: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may only load this target."""
-    return permit([urlsplit(base_url).hostname or ""], variables)
+def permit_urls(base_urls: Iterable[str], variables: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of a child that may load nothing else."""
+    return permit([urlsplit(base_url).hostname or "" for base_url in base_urls], variables)
 
 
 def _listed(variable: str) -> list[str]:
