@@ -18,8 +18,8 @@ from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.outcome import UNSENT, Outcome
 from loadproof.scenario.document import parse_yaml
-from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.metrics import METRICS
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.settings import Penalties, Settings
 from loadproof.scenario.targetfile import TargetFile
