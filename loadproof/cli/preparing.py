@@ -43,6 +43,7 @@ def prepare(
     settings: Mapping[str, str] | None = None,
     seed: int,
     crew: CrewOptions,
+    is_to_run: bool = True,
 ) -> Assignment:
     """The scenario with its overrides, valid for this target; InputError with everything that is wrong."""
     problems: list[Problem] = []
@@ -59,6 +60,7 @@ def prepare(
         target=target,
         crew=crew,
         is_sound=not problems,
+        is_to_run=is_to_run,
     )
     if problems:
         raise InputError(problems)
@@ -90,13 +92,14 @@ def prepare_all(
     settings: Mapping[str, str] | None = None,
     seed: int,
     crew: CrewOptions,
+    is_to_run: bool = True,
 ) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:
         try:
-            assignment = prepare(file, target, settings=settings, seed=seed, crew=crew)
+            assignment = prepare(file, target, settings=settings, seed=seed, crew=crew, is_to_run=is_to_run)
         except LoadproofError as error:
             problems += error.problems
         else:
