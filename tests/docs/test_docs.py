@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import tables
+from bench.tables.documents import DOCUMENTS as TABLED
+from bench.tables.documents import refreshed
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
@@ -136,12 +137,12 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     assert committed == model.model_json_schema()
 
 
-@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", TABLED, ids=lambda path: path.name)
 def test_tables_are_those_of_the_benchmarks(document):
     """`python -m bench.tables` writes them."""
     text = document.read_text(encoding="utf-8")
     assert "<!-- end -->" in text
-    assert tables.refreshed(text) == text
+    assert refreshed(text) == text
 
 
 def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
