@@ -50,8 +50,7 @@ def stops() -> str:
     seconds = read_results("truth")["scripts"]["stops"]["seconds"]
     reported = ", ".join(f"{tool} {_ms(one['reported_s'])}" for tool, one in others).replace(" ", " reports ", 1)
     return (
-        f"**A server stopped once for {STOP_S:g} s while it was loaded for {seconds} s: "
-        f"the true p95 is {_ms(ours['true_s'])}. "
+        f"**A server stops once, for {STOP_S:g} s, during {seconds} s of load. The true p95 is {_ms(ours['true_s'])}: "
         f"{reported} and loadproof {_ms(ours['reported_s'])}.**"
     )
 
