@@ -18,6 +18,7 @@ from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.outcome import UNSENT, Outcome
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.metrics import METRICS
@@ -135,6 +136,14 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     """`make schema` writes them."""
     committed = json.loads((ROOT / "scenarios" / file).read_text(encoding="utf-8"))
     assert committed == model.model_json_schema()
+
+
+def test_every_series_of_the_intervals_is_described():
+    """In reports/README.md, and no other."""
+    text = (ROOT / "reports/README.md").read_text(encoding="utf-8").partition("| series | content |")[2]
+    first_cells = re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE)
+    described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert described == {*HISTOGRAMS, *COUNTERS, *USER_TIMES}
 
 
 @pytest.mark.parametrize("document", TABLED, ids=lambda path: path.name)
