@@ -12,6 +12,7 @@ from loadproof.outcome import Outcome
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import refusable
+from loadproof.run.extras import API, missing_extra
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -55,10 +56,12 @@ def _has_journeys(scenario: Scenario) -> bool:
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:
-    """What the scenario's thresholds leave unchecked."""
+    """What the scenario's thresholds leave unchecked, and what a run of it would lack on this machine."""
     scenario = assignment.scenario
     expected = expected_requests(scenario, plan_phases(scenario))
-    return refusable(scenario, expected, where=str(assignment.scenario_file))
+    yield from refusable(scenario, expected, where=str(assignment.scenario_file))
+    if assignment.target is None:
+        yield from missing_extra(API)
 
 
 def plan_table(scenario: Scenario) -> Table:

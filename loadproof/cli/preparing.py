@@ -47,6 +47,7 @@ def prepare(
     seed: int,
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
+    is_to_run: bool = True,
 ) -> Assignment:
     """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
 
@@ -60,7 +61,7 @@ def prepare(
         problems, scenario = list(error.problems), error.scenario
     if scenario.locustfile is not None:
         crew = replace(crew, locustfiles=path.parent / scenario.locustfile)
-        if target is None and (hosts := hosts_named_in(crew.locustfiles, allow_host)):
+        if target is None and (hosts := hosts_named_in(crew.locustfiles, allow_host if is_to_run else None)):
             crew, target = replace(crew, hosts=tuple(hosts)), TargetFile(base_url=hosts[0])
     scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
@@ -71,6 +72,7 @@ def prepare(
         target=target,
         crew=crew,
         is_sound=not problems,
+        is_to_run=is_to_run,
     )
     if problems:
         raise InputError(problems)
@@ -104,13 +106,22 @@ def prepare_all(
     seed: int,
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
+    is_to_run: bool = True,
 ) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:
         try:
-            assignment = prepare(file, target, settings=settings, seed=seed, crew=crew, allow_host=allow_host)
+            assignment = prepare(
+                file,
+                target,
+                settings=settings,
+                seed=seed,
+                crew=crew,
+                allow_host=allow_host,
+                is_to_run=is_to_run,
+            )
         except LoadproofError as error:
             problems += error.problems
         else:

@@ -49,16 +49,18 @@ def preflight(
     target: TargetFile | None,
     crew: CrewOptions,
     is_sound: bool = True,
+    is_to_run: bool = True,
 ) -> Iterator[Problem]:
     """Problems of running this scenario against this target; None: the embedded one.
 
-    If the scenario is not `is_sound`, there is no plan to check.
+    If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
     """
     if target is not None:
         yield from _authority_problems(target)
         yield from variable_problems(target, set(scenario.mix))
     else:
-        yield from missing_extra(API)
+        if is_to_run:
+            yield from missing_extra(API)
         yield from redis_problems(scenario, where)
     yield from _client_header_problems(scenario, target, where)
     if scenario.locustfile is None:

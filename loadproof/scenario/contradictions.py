@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
-from loadproof.scenario.expectation import METRICS, Expectation
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.locustfile import locustfile_contradictions
+from loadproof.scenario.metrics import GOOD, METRICS
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 
 if TYPE_CHECKING:
+    from loadproof.scenario.expectation import Expectation
     from loadproof.scenario.scenario import Phase, Scenario, Threshold
 
 _WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
@@ -55,7 +56,8 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
 def expects_goodput(threshold: Threshold) -> bool:
     """A limit that a target refusing everything would violate; a fraction of a baseline's goodput may be nothing."""
     expectation = threshold.expectation
-    return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
+    is_of_good = expectation.metric.kind.counted == GOOD and expectation.metric.objective is None
+    return is_of_good and not expectation.of_baseline
 
 
 def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
