@@ -19,6 +19,8 @@ from loadproof.analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
+from loadproof.rundir.rows import MOST_NAMES, OTHERS
+from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -168,6 +170,22 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _names(run: Run) -> Iterator[Finding]:
+    """Of a locustfile's requests, which are known when they have been sent."""
+    scenario = run.manifest.scenario
+    if scenario.locustfile is None:
+        return
+    known = [*scenario.mix, *scenario.endpoints]
+    read = {name: None for threshold in scenario.thresholds for name in scenario.endpoints_of(threshold)}
+    for name in read:
+        if known and name not in known:
+            what = f"a threshold reads {name}, but no request of the plan had that name"
+            yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
+    if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
+        what = f"the requests had more than {MOST_NAMES:,} names: those beyond are one row, `{OTHERS}`"
+        yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
+
+
 def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
@@ -189,6 +207,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _surplus,
     unread,
     _raised,
+    _names,
     _deliberate_faults,
     _lost_redis,
 )

@@ -12,15 +12,13 @@ from requests.exceptions import Timeout as RequestTimeout
 from loadproof.http.messages import TransportError, WantError
 from loadproof.http.stream import failure_of
 from loadproof.outcome import Outcome, classify
+from loadproof.rundir.rows import MOST_NAMES, OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadproof.http.messages import Want
 
-MOST_NAMES: Final = 1_000
-OTHERS: Final = "others"
-"""In place of names beyond these: identifiers in paths would make a row of each request."""
 _LONGEST_NAME: Final = 300
 _UNWRITABLE: Final = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')
 _MOST_CAUSES: Final = 20

