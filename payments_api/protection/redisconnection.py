@@ -26,14 +26,15 @@ class RedisConnection:
     """
 
     def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(url)
-        self._pool.connection_kwargs.update(_NO_TIMEOUTS)
+        pool = ConnectionPool.from_url(url)
+        pool.connection_kwargs.update(_NO_TIMEOUTS)
+        self._make_connection: Callable[[], AbstractConnection] = pool.make_connection
         self._line: _Line | None = None
 
     async def ask(self, *command: str | float, timeout_s: float) -> Any:
         """The server's answer; raises its ResponseError, or within the timeout whatever ended the connection."""
         if self._line is None or self._line.is_over:
-            self._line = _Line(self._pool.make_connection())
+            self._line = _Line(self._make_connection())
         return await self._line.ask(command, timeout_s)
 
     async def aclose(self) -> None:
@@ -86,7 +87,7 @@ class _Line:
 
     async def _write(self) -> None:
         try:
-            await self._connection.connect()
+            await self._connection.connect()  # type: ignore[no-untyped-call]
             self._tasks.append(self._start(self._read))
             while True:
                 await self._has_unsent.wait()

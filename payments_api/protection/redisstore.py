@@ -91,7 +91,7 @@ class RedisStore:
         await self._connection.aclose()
 
     async def _take(self, keys: tuple[str, str], numbers: tuple[float, ...], timeout_s: float) -> Standing:
-        rest = (len(keys), *keys, time.time(), *numbers)
+        rest: tuple[str | float, ...] = (len(keys), *keys, time.time(), *numbers)
         try:
             answer = await self._connection.ask("EVALSHA", _TAKE_SHA, *rest, timeout_s=timeout_s)
         except NoScriptError:
