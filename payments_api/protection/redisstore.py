@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "payments"
 _PROBE: Final = parse("1000000/second")
+_VIOLATION: Final = parse("0/second")
 _PROBE_KEY: Final = f"{_PREFIX}:probe"
 """Separate from penalties: a trusted proxy may call a client anything."""
 
@@ -41,7 +42,9 @@ if base then
 end
 local is_penalty = ends > now
 local is_admitted = not is_penalty and acquire_entry({{KEYS[1]}}, {{timestamp, limit, expiry, 1}})
-local window = moving_window({{KEYS[1]}}, {{timestamp - expiry, limit}}) or {{timestamp - expiry, 0}}
+-- It searches up to the limit: entries that there are suffice.
+local length = redis.call('LLEN', KEYS[1])
+local window = moving_window({{KEYS[1]}}, {{timestamp - expiry, length}}) or {{timestamp - expiry, 0}}
 local remaining = math.max(0, limit - window[2])
 local reset = math.ceil(1000 * math.min(math.max(0, tonumber(window[1]) + expiry - timestamp), expiry))
 if is_penalty then
@@ -82,10 +85,10 @@ class RedisStore:
 
     async def probe(self, timeout_s: float) -> None:
         """Like a request, and like a violation: a server that answers but can't write is not back."""
-        key = f"{_PREFIX}:{_PROBE.key_for('probe')}"
         rule = [1] * len(self._rule)
-        for amount in (_PROBE.amount, 0):
-            await self._take((key, _PROBE_KEY), (amount, _PROBE.get_expiry(), *rule), timeout_s)
+        for probe in (_PROBE, _VIOLATION):
+            keys = f"{_PREFIX}:{probe.key_for('probe')}", _PROBE_KEY
+            await self._take(keys, (probe.amount, probe.get_expiry(), *rule), timeout_s)
 
     async def aclose(self) -> None:
         await self._connection.aclose()

@@ -144,6 +144,24 @@ def test_penalties_in_redis_decay_as_they_do_locally(server):
     assert asyncio.run(after_quiet(2, 121)) == pytest.approx(2, abs=0.3)
 
 
+def test_an_endpoint_that_is_full_for_longer_than_a_penalty_in_redis_says_so(server):
+    """Whoever waits as long as asked must be admitted there, too; others wait for the penalty."""
+
+    async def during_a_penalty() -> list[Standing]:
+        store = RedisStore(LIMITS | {"short": "1/s", "free": "9/min"}, RULE, server.url, TIMEOUT_S)
+        await use_up(store, "a")
+        assert (await store.take("free", "a")).is_admitted
+        while (await store.take("short", "a")).is_admitted:
+            pass
+        found = [await store.take(endpoint, "a") for endpoint in ("health", "free")]
+        await store.aclose()
+        return found
+
+    full, free = asyncio.run(during_a_penalty())
+    assert full == Standing(False, 0, pytest.approx(60, abs=2), is_penalty=True)
+    assert free == Standing(False, 0, pytest.approx(2.5, abs=0.6), is_penalty=True)
+
+
 @pytest.mark.parametrize("incident", ["killed", "hung"])
 def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back(server, incident):
     """Every request is decided within the timeout, and only the first ones wait; one incident, one report."""

@@ -105,6 +105,21 @@ def test_an_answer_that_comes_too_late_is_nobodys(server):
     on_connection(server.url, talk)
 
 
+def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late(server):
+    """It is there, and says that Redis is well."""
+
+    async def talk(connection: RedisConnection) -> None:
+        await connection.ask("PING", timeout_s=TIMEOUT_S)
+        server.hang()
+        asked = asyncio.ensure_future(connection.ask("ECHO", "read", timeout_s=0.1))
+        await asyncio.sleep(0.02)
+        server.go_on()
+        time.sleep(0.3)  # noqa: ASYNC251 - the event loop stands still
+        assert await asked == b"read"
+
+    on_connection(server.url, talk)
+
+
 def test_a_server_that_only_accepts_is_waited_for_no_longer_than_agreed():
     """Connecting is part of the time."""
 
