@@ -149,7 +149,7 @@ def _refusal(url: str) -> tuple[str, str] | None:
 
 
 def _without_password(error: Exception, url: str) -> str:
-    """Servers have been seen to quote what they were sent."""
+    """A server may quote what it was sent."""
     parts = urlsplit(url)
     asked = [value for name, value in parse_qsl(parts.query) if name == "password"]
     return Masker({f"{VARIABLE}'s password": unquote(parts.password or "".join(asked))})(str(error)).rstrip(".")

@@ -18,6 +18,7 @@ _NO_TIMEOUTS: Final = {"socket_timeout": None, "socket_connect_timeout": None}
 """Whatever an address asks for: the library counts from the last answer, not from the command."""
 
 _READING_S: Final = 0.02
+"""In which a process reads what has arrived."""
 
 
 class RedisConnection:
@@ -71,8 +72,8 @@ class _Line:
         self._has_unsent.set()
         due_s = self._loop.time() + timeout_s
         self._unanswered.append(_Unanswered(due_s, answer))
-        if self._alarm is None or due_s < self._alarm.when():
-            self._set_alarm(due_s)
+        if self._alarm is None or due_s - _READING_S < self._alarm.when():
+            self._set_alarm(due_s - _READING_S)
         return answer
 
     async def aclose(self) -> None:
@@ -115,23 +116,23 @@ class _Line:
             else:
                 answer.set_exception(error)
 
-    def _set_alarm(self, due_s: float) -> None:
+    def _set_alarm(self, at_s: float, *, is_last: bool = False) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(due_s, self._check_due)
+        self._alarm = self._loop.call_at(at_s, functools.partial(self._check_due, is_last=is_last))
 
-    def _check_due(self, *, has_read: bool = False) -> None:
+    def _check_due(self, *, is_last: bool) -> None:
         self._alarm = None
         if not self._unanswered:
             return
-        due_s = min(asked.due_s for asked in self._unanswered)
-        if due_s > self._loop.time():
-            self._set_alarm(due_s)
-        elif has_read:
+        due_s, now_s = min(asked.due_s for asked in self._unanswered), self._loop.time()
+        if due_s <= now_s and is_last:
             self._end(TimeoutError("no answer in time"))
+        elif due_s - _READING_S > now_s:
+            self._set_alarm(due_s - _READING_S)
         else:
-            # If it was this process that had no time, the answer is there, and only unread.
-            self._alarm = self._loop.call_later(_READING_S, functools.partial(self._check_due, has_read=True))
+            # If it was this process that had no time, an answer may have arrived that it hasn't read.
+            self._set_alarm(max(due_s, now_s + _READING_S), is_last=True)
 
     def _end(self, error: Exception) -> None:
         self.is_over = True
