@@ -2,9 +2,9 @@
 
     python -m bench.protection [ROUNDS]        writes bench/results/protection.json
 
-The application is called the way a server does, without a socket, in one process and one after the other: GET
-/balance/{account} from many clients. The configurations take turns; a figure is the median of the rounds. Redis is a
-real server, whose CPU time isn't counted.
+The application is called the way a server does, on uvloop but without a socket, in one process and one request after
+the other: GET /balance/{account} from many clients. The configurations take turns; a figure is the median of the
+rounds. Redis is a real server, whose CPU time isn't counted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from bench.serving import machine, write_results
 from drills.redisserver import RedisServer
@@ -39,7 +41,8 @@ def main() -> None:
         rounds: dict[str, list[float]] = {title: [] for title in configurations}
         for number in range(count):
             for title, settings in configurations.items():
-                rounds[title].append(round(asyncio.run(cost_us(settings, directory)), 1))
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    rounds[title].append(round(runner.run(cost_us(settings, directory)), 1))
                 sys.stderr.write(f"round {number + 1} of {count}: {title}: {rounds[title][-1]:.0f} µs\n")
     medians = {title: statistics.median(costs) for title, costs in rounds.items()}
     write_results("protection", {**machine(), "command": "make bench", "rounds_us": rounds, "median_us": medians})
