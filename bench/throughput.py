@@ -104,6 +104,7 @@ def wrk_rate(url: str) -> float:
 
 TOOLS: dict[str, Callable[[str], float]] = {
     "loadproof": loadproof_rate,
+    "loadproof.HttpUser": lambda url: locust_rate(url, "loadproof"),
     "Locust HttpUser": lambda url: locust_rate(url, "requests"),
     "Locust FastHttpUser": lambda url: locust_rate(url, "fasthttp"),
     "k6": k6_rate,

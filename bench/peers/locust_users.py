@@ -1,8 +1,10 @@
-"""The balance user as written for stock Locust, with loadproof's checks, for either of Locust's clients."""
+"""The balance user as written for stock Locust, with loadproof's checks, for each client that Locust's users have."""
 
 import os
 
 from locust import FastHttpUser, HttpUser, constant, constant_throughput, events, task
+
+import loadproof
 
 ACCOUNT = "acct-000000"
 RATE = os.environ.get("BENCH_RATE")
@@ -24,19 +26,13 @@ def read(user):
         user.known_balance = body["balance"]
 
 
-if os.environ["BENCH_CLIENT"] == "fasthttp":
+CLIENTS = {"requests": HttpUser, "fasthttp": FastHttpUser, "loadproof": loadproof.HttpUser}
 
-    class FastHttpBalance(FastHttpUser):
-        wait_time = WAIT_TIME
-        known_balance = None
-        tasks = [read]
 
-else:
-
-    class HttpBalance(HttpUser):
-        wait_time = WAIT_TIME
-        known_balance = None
-        tasks = [read]
+class Balance(CLIENTS[os.environ["BENCH_CLIENT"]]):
+    wait_time = WAIT_TIME
+    known_balance = None
+    tasks = [read]
 
 
 @events.quitting.add_listener

@@ -15,8 +15,10 @@ from loadproof.http.bodies import UnreadBodyError, Wrapping, unwrapped
 from loadproof.http.chunked import ChunkedBody
 from loadproof.http.head import (
     WITHOUT_BODY,
+    BrokenBodyError,
     Head,
     MalformedAnswerError,
+    UnansweredError,
     cached_head,
     is_interim,
     possible_head,
@@ -32,18 +34,18 @@ _UNREAD: Final = object()
 class Answer:
     """Status, headers and body of one answer. Whatever takes work is done on demand."""
 
-    __slots__ = ("_json", "_wrapping", "headers", "received", "status", "unread")
+    __slots__ = ("_json", "headers", "received", "status", "unread", "wrapping")
 
     def __init__(
         self, status: int, headers: Mapping[str, str], received: bytes = b"", wrapping: Wrapping | None = None
     ) -> None:
-        """`wrapping` is None if the body is exactly what was received."""
         self.status = status
         self.headers = headers
         """Names in lower case; values of a repeated header joined by commas."""
         self.received = received
         """The body as received, chunks joined; empty if it was too long to be kept."""
-        self._wrapping = wrapping
+        self.wrapping = wrapping
+        """None if the body is exactly what was received."""
         self.unread: str | None = None
         """The limit of ours that kept the body from the caller."""
         self._json: Any = _UNREAD
@@ -51,7 +53,7 @@ class Answer:
     @property
     def size(self) -> int:
         """Bytes of the body as received."""
-        return self._wrapping.size if self._wrapping else len(self.received)
+        return self.wrapping.size if self.wrapping else len(self.received)
 
     @property
     def body(self) -> bytes:
@@ -59,10 +61,10 @@ class Answer:
 
         WrongBodyError if it isn't what its headers say, UnreadBodyError if loadproof doesn't read it.
         """
-        if self._wrapping is None:
+        if self.wrapping is None:
             return self.received
         try:
-            return unwrapped(self.received, self._wrapping)
+            return unwrapped(self.received, self.wrapping)
         except UnreadBodyError as error:
             self.unread = str(error)
             raise
@@ -123,9 +125,11 @@ class AnswerParser:
         """The answer that the end of the connection completes; MalformedAnswerError if it cuts the answer off."""
         head = self._head
         if head is None:
-            raise MalformedAnswerError("closed within the headers" if self._unread else "closed without an answer")
+            if self._unread:
+                raise MalformedAnswerError("closed within the headers")
+            raise UnansweredError("closed without an answer")
         if head.length is not None or head.is_chunked:
-            raise MalformedAnswerError("closed within the body")
+            raise BrokenBodyError("closed within the body")
         self.keeps_alive = False
         return self._answer(head, b"".join(self._parts), self._size)
 

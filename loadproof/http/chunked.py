@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NoReturn
 
-from loadproof.http.head import MAX_HEAD_BYTES, BeyondLimitError, MalformedAnswerError
+from loadproof.http.head import MAX_HEAD_BYTES, BeyondLimitError, BrokenBodyError
 
 _LONGEST_LINE_BYTES: Final = 4096
 _BEGUN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*;")
@@ -51,7 +51,7 @@ class ChunkedBody:
     def _begin_chunk(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)
         if match is None:
-            raise MalformedAnswerError("not a chunk's size")
+            raise BrokenBodyError("not a chunk's size")
         size = int(match[1], 16)
         self._in_trailers = size == 0
         self._missing = size + 2 if size else 0
@@ -70,7 +70,7 @@ class ChunkedBody:
         if self._missing > 2 or len(self._unread) < self._missing:
             return False
         if self._unread[:2] != b"\r\n":
-            raise MalformedAnswerError("a chunk longer than its size")
+            raise BrokenBodyError("a chunk longer than its size")
         del self._unread[:2]
         self._missing = 0
         return True
@@ -92,5 +92,5 @@ class ChunkedBody:
     def _refuse_line(self) -> NoReturn:
         """What doesn't even begin like a chunk size is the target's mistake, however long it is."""
         if not self._in_trailers and _BEGUN_SIZE.match(self._unread) is None:
-            raise MalformedAnswerError("not a chunk's size")
+            raise BrokenBodyError("not a chunk's size")
         raise BeyondLimitError(f"a line of more than {_LONGEST_LINE_BYTES:,} bytes outside the chunks")

@@ -17,7 +17,7 @@ from gevent import socket as gevent_socket
 from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.deadlines import deadline, idle_deadline
 from loadproof.http.head import MalformedAnswerError
-from loadproof.http.messages import Request, RequestTimeoutError, RequestTimeouts, Timing
+from loadproof.http.messages import ConnectTimeoutError, Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.packets import Packet, make_packet
 from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
 
@@ -59,10 +59,7 @@ class Connection:
         self.origin = origin
         self._source_address = source_address
         self._headers = dict(headers or {})
-        self._connect = deadline("no connection", timeouts.connect_s, RequestTimeoutError)
-        self._total = deadline("no complete answer", timeouts.total_s, RequestTimeoutError)
-        first_byte_s = timeouts.first_byte_s
-        self._first_byte = first_byte_s and deadline("no first byte", first_byte_s, RequestTimeoutError)
+        self.limit(timeouts)
         self._keep_alive_idle_s = timeouts.keep_alive_idle_s or math.inf
         self._idle = timeouts.keep_alive_idle_s and idle_deadline(timeouts.keep_alive_idle_s, Connection.close)
         self._hub = gevent.get_hub()
@@ -87,7 +84,16 @@ class Connection:
         """The last TLS handshake resumed the previous session."""
         return self._tls is not None and self._tls.is_resumed
 
-    def exchange(self, request: Request, timing: Timing) -> Answer:
+    def limit(self, timeouts: RequestTimeouts) -> None:
+        """From the next request on, these apply; how long it may be idle stays as it is."""
+        self.timeouts = timeouts
+        self._connect = deadline("no connection", timeouts.connect_s, ConnectTimeoutError)
+        self._total = deadline("no complete answer", timeouts.total_s, RequestTimeoutError)
+        byte_s = timeouts.each_byte_s or timeouts.first_byte_s
+        what = "no byte" if timeouts.each_byte_s else "no first byte"
+        self._first_byte = byte_s and deadline(what, byte_s, RequestTimeoutError)
+
+    def exchange(self, request: Request | Packet, timing: Timing) -> Answer:
         """Send the request and read the complete answer; TransportError if there is none in time."""
         waiting = getcurrent()
         self._timing = timing
@@ -118,11 +124,14 @@ class Connection:
             self._socket.close()
             self._socket = None
 
-    def _exchange(self, request: Request, timing: Timing, waiting: greenlet) -> Answer:
+    def _exchange(self, request: Request | Packet, timing: Timing, waiting: greenlet) -> Answer:
         packet = self._packet
         if packet is None or packet.request is not request:
-            # For users who send the same request again and again, it is built once.
-            packet = self._packet = make_packet(self.origin, self._headers, request)
+            if isinstance(request, Packet):
+                packet = request
+            else:
+                # For users who send the same request again and again, it is built once.
+                packet = self._packet = make_packet(self.origin, self._headers, request)
         idle_s = timing.began_s - self._idle_since_s
         if self._socket is not None and (idle_s > _IDLE_S or not packet.may_be_repeated):
             # Nothing should be sent on a connection that the server has closed, or may be about to close.
@@ -268,6 +277,10 @@ class Connection:
         if ended is not None:
             timing.ended_s = now_s
             self._end(ended)
+        elif self._first_byte and self.timeouts.each_byte_s:
+            # Behind those that have waited for longer.
+            self._first_byte.waiting.pop(self._waiting, None)
+            self._first_byte.waiting[self._waiting] = now_s
 
     def _end(self, ended: Answer | Exception) -> None:
         if self._waiting is None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httptools
@@ -15,7 +14,7 @@ import httptools
 from loadproof.http.bodies import codings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_HEAD_BYTES: Final = 65_536
 WITHOUT_BODY: Final = frozenset({204, 304})
@@ -36,15 +35,40 @@ class MalformedAnswerError(Exception):
     """Not HTTP/1.1, or incomplete."""
 
 
+class UnansweredError(MalformedAnswerError):
+    """The connection ended before an answer began."""
+
+
+class BrokenBodyError(MalformedAnswerError):
+    """The head is as it should be; the body is cut off, or its chunks are no chunks."""
+
+
 class BeyondLimitError(MalformedAnswerError):
     """Possibly valid HTTP, but more than loadproof reads: its own limit, not the target's failure."""
+
+
+class AnswerHeaders(dict[str, str]):
+    """Headers by their names in lower case, those that are repeated joined by commas; only to be read.
+
+    The same object belongs to each answer with the same head.
+    """
+
+    def __init__(self, fields: Iterable[tuple[str, str]], reason: str) -> None:
+        super().__init__()
+        self.fields = tuple(fields)
+        """Names and values as the server wrote them, in its order."""
+        self.reason = reason
+        """The phrase after the status; may be empty."""
+        for name, value in self.fields:
+            key = name.lower()
+            self[key] = f"{self[key]}, {value}" if key in self else value
 
 
 class Head(NamedTuple):
     """Status line and headers, and what they say about the body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: AnswerHeaders
     length: int | None
     """Bytes of the body; None if chunks or the end of the connection delimit it, or if there can be no body."""
     is_chunked: bool
@@ -65,14 +89,14 @@ def read_head(block: bytes) -> Head:
     fields = _read_fields(block)
     if len(block) > MAX_HEAD_BYTES:
         raise BeyondLimitError(_TOO_LARGE)
-    headers, status = fields.headers, fields.status
+    headers, status = AnswerHeaders(fields.headers, fields.reason), fields.status
     codings = headers.get("transfer-encoding", "").lower().replace(" ", "")
     if codings not in {"", "chunked"}:
         raise MalformedAnswerError("a transfer coding that was not requested")
     may_have_body = not is_interim(status) and status not in WITHOUT_BODY
     return Head(
         status=status,
-        headers=MappingProxyType(headers),
+        headers=headers,
         length=int(headers["content-length"]) if "content-length" in headers and may_have_body else None,
         is_chunked=bool(codings),
         keeps_alive=_keeps_alive(headers, fields.version),
@@ -90,12 +114,15 @@ class _Fields:
     version: str
 
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
+        self.headers: list[tuple[str, str]] = []
+        self.reason = ""
         self.are_complete = False
 
+    def on_status(self, reason: bytes) -> None:
+        self.reason = reason.decode("latin-1").strip(" \t")
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self.headers.append((name.decode("latin-1"), value.decode("latin-1").strip(" \t")))
 
     def on_headers_complete(self) -> None:
         self.are_complete = True

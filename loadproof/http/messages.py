@@ -27,6 +27,10 @@ class RequestTimeoutError(TransportError):
     """It took longer than allowed; the message names the part that did."""
 
 
+class ConnectTimeoutError(RequestTimeoutError):
+    """The connection was not established in time."""
+
+
 class ConnectionFailedError(TransportError):
     """The connection was refused, reset or closed too early, or the answer isn't HTTP."""
 
@@ -110,5 +114,7 @@ class RequestTimeouts:
     """From connecting or sending to the last byte of the answer."""
     first_byte_s: float | None = None
     """From sending to the first byte of the answer; None: no limit besides the total."""
+    each_byte_s: float | None = None
+    """From sending to the first byte of the answer, and from what is received of it to what is received next."""
     keep_alive_idle_s: float | None = None
     """A connection unused for this long is closed before the server might close it; None: it stays open."""

@@ -18,7 +18,8 @@ _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 class Packet(NamedTuple):
     """A request as sent, and what its answer depends on."""
 
-    request: Request
+    request: Request | None
+    """None if its bytes were put together elsewhere."""
     content: bytes
     is_head: bool
     may_be_repeated: bool

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from locust import User, argument_parser
-from locust.clients import HttpSession
+from locust.clients import HttpSession, ResponseContextManager
 from locust.contrib.fasthttp import FastHttpSession
 from locust.rpc.zmqrpc import BaseSocket
 from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
+    from locust.event import EventHook
     from locust.runners import MasterRunner, WorkerRunner
     from locust.stats import StatsCSVFileWriter
     from locust.web import WebUI
@@ -142,6 +143,21 @@ def body_read(response: Any) -> bytes:
         if isinstance(body := getattr(response, name, None), bytes):
             return body
     return b""
+
+
+def report_to(response: Any, request_event: EventHook, meta: dict[str, Any], *, is_caught: bool) -> None:
+    """Give the response, of requests or of Locust, what it needs to fire the event when it is left.
+
+    Source: locust/clients.py, ResponseContextManager.wrap_response, which would also change the class of those that
+    have one of their own.
+    """
+    if not isinstance(response, ResponseContextManager):
+        response.__class__ = ResponseContextManager
+    response._entered = False
+    response._manual_result = None
+    response._request_event = request_event
+    response._catch_response = is_caught
+    response.request_meta = meta
 
 
 def append_history(writer: StatsCSVFileWriter) -> None:

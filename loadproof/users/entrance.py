@@ -6,11 +6,13 @@ process with our users.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from flask import Response, jsonify, request
+from locust import events
 
 from loadproof.errors import ExitCode, LoadproofError, Problem
 from loadproof.scenario.safety import check_base_url, check_host, is_loopback
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 _FORBIDDEN: Final = 403
 _REFUSED_BY_LOCUST: Final = str.maketrans("", "", "<>")
 """What Locust strips from the form's host. Source: locust/web.py 2.47, the route `/swarm`."""
+
+
+@functools.cache
+def stand_guard() -> None:
+    """Guard this process from now on, once for all kinds of users."""
+    events.init.add_listener(guard)
 
 
 def guard(environment: Environment, **_: Any) -> None:

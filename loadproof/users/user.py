@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from locust import User, events
+from locust import User
 
 from loadproof.plan.pacing import Due
 from loadproof.scenario.targetauth import AUTHORIZATION
@@ -91,7 +91,7 @@ class ApiUser(Sender):
 
 
 # Plain Locust loads nothing else of ours.
-events.init.add_listener(entrance.guard)
+entrance.stand_guard()
 
 
 def api_users(environment: Environment) -> list[type[ApiUser]]:

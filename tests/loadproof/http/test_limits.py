@@ -13,7 +13,14 @@ from loadproof.http.answers import AnswerParser
 from loadproof.http.bodies import UnreadBodyError, Wrapping, WrongBodyError, codings_of, unreadable_codings, unwrapped
 from loadproof.http.chunked import ChunkedBody
 from loadproof.http.connection import Connection
-from loadproof.http.head import BeyondLimitError, MalformedAnswerError, cached_head, possible_head, read_head
+from loadproof.http.head import (
+    BeyondLimitError,
+    BrokenBodyError,
+    MalformedAnswerError,
+    cached_head,
+    possible_head,
+    read_head,
+)
 from loadproof.http.messages import Request, Timing, WantError
 from tests.loadproof.http.connections import connection_to
 from tests.servers import answering, serving
@@ -194,12 +201,12 @@ def test_nothing_is_kept_of_a_body_once_it_is_too_long(monkeypatch):
 @pytest.mark.parametrize(
     ("raw", "error", "reason"),
     [
-        (b"g\r\n", MalformedAnswerError, "not a chunk's size"),
-        (b"1\r\nab\r\n", MalformedAnswerError, "a chunk longer than its size"),
-        (b"-1\r\n", MalformedAnswerError, "not a chunk's size"),
-        (b"1" * 16 + b"\r\n", MalformedAnswerError, "not a chunk's size"),
+        (b"g\r\n", BrokenBodyError, "not a chunk's size"),
+        (b"1\r\nab\r\n", BrokenBodyError, "a chunk longer than its size"),
+        (b"-1\r\n", BrokenBodyError, "not a chunk's size"),
+        (b"1" * 16 + b"\r\n", BrokenBodyError, "not a chunk's size"),
         (b"1;" + b"a" * 4095, BeyondLimitError, "a line of more than 4,096 bytes outside the chunks"),
-        (b"a" * 4097, MalformedAnswerError, "not a chunk's size"),
+        (b"a" * 4097, BrokenBodyError, "not a chunk's size"),
         (b"0\r\n" + b"a" * 4097, BeyondLimitError, "a line of more than 4,096 bytes outside the chunks"),
         (b"0\r\n" + (b"a" * 4000 + b"\r\n") * 17, BeyondLimitError, "trailers of more than 65,536 bytes"),
     ],

@@ -1,0 +1,1 @@
+"""Locust's HttpUser on loadproof's transport: requests' interface, at a fraction of its cost."""

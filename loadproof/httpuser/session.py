@@ -1,0 +1,230 @@
+"""Locust's HttpSession on loadproof's transport: plain requests by the short way, all others by requests' own."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from locust import clients
+from locust.clients import ResponseContextManager
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
+
+from loadproof.http.messages import Timing, TransportError
+from loadproof.httpuser.failures import requests_error
+from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
+from loadproof.httpuser.transport import Transport, check_support, timeouts_of
+from loadproof.httpuser.unsupported import not_supported
+from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
+from loadproof.httpuser.writing import Writer, encoded_body, with_params
+from loadproof.internals.locust import report_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.event import EventHook
+    from requests import Response
+    from requests.adapters import BaseAdapter
+
+    from loadproof.httpuser.writing import Form
+
+_SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
+"""What a session adds to each request."""
+_PLAIN_OPTIONS: Final = frozenset({"headers", "params", "timeout", "allow_redirects"})
+_WITHOUT_EFFECT: Final = frozenset({"proxies", "cert", "trust_env"})
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class _Ended(NamedTuple):
+    """A response, or what stands for requests' exception, and what is reported of it."""
+
+    response: Any
+    duration_s: float
+    url: str
+    """Of the first request, if it was redirected."""
+    path: str
+
+
+class HttpSession(clients.HttpSession):
+    """The client of one user."""
+
+    _writer: Writer | None = None
+    """None if requests has to write each request."""
+    explicit_name: str | None = None
+    """What Locust calls the request that requests prepares."""
+    _is_made = False
+    """Requests' own beginnings are over."""
+    _assigned: dict[str, Any] | None = None
+    """What the locustfile's own dictionary of headers had in it: it doesn't say when it changes."""
+
+    def __init__(self, base_url: str, request_event: EventHook, user: Any) -> None:
+        self._transport = Transport()
+        super().__init__(base_url, request_event, user)
+        self.trust_env = False
+        for scheme in ("https://", "http://"):
+            super().mount(scheme, self._transport)
+        self.cookies = WatchedCookies()
+        self.headers = WatchedHeaders(self.headers)
+        self._is_made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value and name in _WITHOUT_EFFECT and self._is_made:
+            raise not_supported(f"client.{name}")
+        super().__setattr__(name, value)
+        if name in _SETTINGS and hasattr(self, "cookies"):
+            self._begin_anew()
+
+    def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
+        """Only for what requests itself mounts."""
+        if self._is_made:
+            raise not_supported("client.mount(…)")
+        super().mount(prefix, adapter)
+
+    def close(self) -> None:
+        """Close the connections; the next request opens one."""
+        self._transport.close()
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        catch_response: bool = False,
+        context: Mapping[str, Any] = _NOTHING,
+        *,
+        data: Any = None,
+        json: Any = None,
+        **options: Any,
+    ) -> ResponseContextManager:
+        """Locust's HttpSession.request: sends, fires Locust's `request` event, and returns the response.
+
+        Beyond what that raises: NotSupportedError for what isn't supported, UnsafeTargetError for a host that is not
+        allowed.
+        """
+        start_time = time.time()
+        name = name or self.request_name
+        ended = self._send_plain(method, url, data, json, options)
+        if ended is None:
+            self.explicit_name = name
+            ended = self._send_by_requests(method, url, data=data, json=json, **options)
+        response, duration_s, first_url, first_path = ended
+        if options.get("stream"):
+            length = int(response.headers.get("content-length") or 0)
+        else:
+            length = len(response.content or b"")
+        meta = {
+            "request_type": method,
+            "response_time": duration_s * 1000,
+            "name": name or first_path,
+            "context": {**self.user.context(), **context} if self.user else context,
+            "response": response,
+            "exception": None,
+            "start_time": start_time,
+            "url": first_url,
+            "response_length": length,
+        }
+        report_to(response, self.request_event, meta, is_caught=catch_response)
+        if not catch_response:
+            response.__exit__(None, None, None)
+        return cast("ResponseContextManager", response)
+
+    def _begin_anew(self) -> None:
+        """With other headers, cookies or passwords, as far as they can be written by the short way."""
+        headers, cookies, auth = self.headers, self.cookies, self.auth
+        self._writer = None
+        self._assigned = dict(headers) if type(headers) is dict else None
+        is_plain = auth is None or (isinstance(auth, tuple) and [*map(type, auth)] == [str, str])
+        if is_plain and isinstance(headers, (WatchedHeaders, dict)) and isinstance(cookies, WatchedCookies):
+            self._writer = Writer(self._transport, headers, cookies, auth)
+            cookies.changed = self._writer.forget
+            if isinstance(headers, WatchedHeaders):
+                headers.changed = self._writer.forget
+
+    def _send_plain(self, method: str, url: str, data: Any, json: Any, options: dict[str, Any]) -> _Ended | None:
+        """None if requests has to write it."""
+        form = self._form(method, url, options)
+        if form is None:
+            return None
+        packet, body = form.bare, None
+        if data or json is not None:
+            body, kind = encoded_body(data, json)
+            if not body:
+                return None
+            packet = form.filled(body.encode() if isinstance(body, str) else body, kind)
+        timing, sent = Timing(), Sent(form.url, packet, body)
+        timeouts = timeouts_of(options.get("timeout"))
+        try:
+            answer = form.pool.exchange(packet, timing, timeouts)
+        except TransportError as error:
+            failure = requests_error(error, prepared_of(sent), form.pool.origin, timeouts)
+            return _ended(ResponseContextManager(failure), timing, form.url, url)
+        response = LazyResponse(answer, timing, sent)
+        if answer.wrapping is not None or "set-cookie" in answer.headers or "location" in answer.headers:
+            # Cookies, codings, redirects: requests goes on with what was received.
+            prepared: Any = response.request
+            prepared.received = response
+            follow = {"timeout": options.get("timeout"), "allow_redirects": options.get("allow_redirects", True)}
+            return _ended(_safely(lambda: self.send(prepared, **follow)), timing, form.url, url)
+        return _Ended(response, timing.ended_s - timing.began_s, form.url, form.path)
+
+    def _form(self, method: str, url: str, options: dict[str, Any]) -> Form | None:
+        """None if requests has to write it, or if there is something to do besides."""
+        if self._assigned is not None and self._assigned != self.headers:
+            self._begin_anew()
+        writer = self._writer
+        if writer is None or self.params or self.proxies or self.verify is not True or self.hooks.get("response"):
+            return None
+        for option, value in options.items():
+            if value is not None and option not in _PLAIN_OPTIONS:
+                return None
+        headers = options.get("headers")
+        if params := options.get("params"):
+            with_them = with_params(url, params)
+            if with_them is None:
+                return None
+            url = with_them
+        try:
+            key = (method, url, tuple(headers.items())) if headers else (method, url)
+            form = writer.forms.get(key)
+        except (AttributeError, TypeError):
+            # Headers that requests has to refuse.
+            return None
+        if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
+            form = writer.form(key, method, self._build_url(url), headers)
+        return form
+
+    def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
+        check_support(**{option: options.get(option) for option in ("proxies", "cert")})
+        if self.proxies:
+            raise not_supported("client.proxies")
+        complete_url = self._build_url(url)
+        self._transport.check(complete_url)
+        timing = Timing()
+        timing.began_s = time.monotonic()
+        response = self._send_request_safe_mode(method, complete_url, **options)
+        return _ended(response, timing, complete_url, url, is_streamed=bool(options.get("stream")))
+
+
+def _safely(send: Callable[[], Response]) -> Response:
+    """Like Locust's: what failed is a response, too. Source: locust 2.47, HttpSession._send_request_safe_mode."""
+    try:
+        return send()
+    except (MissingSchema, InvalidSchema, InvalidURL):
+        raise
+    except RequestException as error:
+        return ResponseContextManager(error)
+
+
+def _ended(response: Any, timing: Timing, complete_url: str, url: str, *, is_streamed: bool = False) -> _Ended:
+    """Named as Locust names it. Source: locust 2.47, HttpSession.request."""
+    first, last = (response.history and response.history[0]) or response, response
+    if isinstance(first, LazyResponse) and isinstance(last, LazyResponse):
+        ended_s = last.timing.sent_s + last.timing.first_byte_s if is_streamed else last.timing.ended_s
+        duration_s = ended_s - first.timing.began_s
+    else:
+        duration_s = (timing.ended_s or time.monotonic()) - timing.began_s
+    if first.request:
+        return _Ended(response, duration_s, str(first.request.url), first.request.path_url)
+    return _Ended(response, duration_s, complete_url, str(url))

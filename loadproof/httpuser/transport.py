@@ -1,0 +1,175 @@
+"""Requests' adapter on loadproof's connections: a prepared request in, its response or requests' exception out."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from requests.adapters import BaseAdapter
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from urllib3 import Timeout
+from urllib3.connection import HTTPConnection
+
+from loadproof.errors import UnsafeTargetError
+from loadproof.http.bodies import MAX_BODY_BYTES
+from loadproof.http.connection import Connection
+from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError, UnreadAnswerError
+from loadproof.http.origin import Origin
+from loadproof.http.packets import Packet
+from loadproof.httpuser.failures import requests_error
+from loadproof.httpuser.response import LazyResponse, Sent
+from loadproof.httpuser.unsupported import not_supported
+from loadproof.scenario.safety import check_host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from requests import PreparedRequest
+
+    from loadproof.http.answers import Answer
+
+_HTTPS_PORT: Final = 443
+
+
+class Pool:
+    """One user's connections to one origin: as many as it has requests in flight, each reused when free."""
+
+    __slots__ = ("free", "origin")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.free: list[Connection] = []
+
+    def exchange(self, packet: Packet, timing: Timing, timeouts: RequestTimeouts) -> Answer:
+        """TransportError if there is no answer in time, or if it has a longer body than is read."""
+        connection = self.free.pop() if self.free else Connection(self.origin, timeouts)
+        if connection.timeouts is not timeouts:
+            connection.limit(timeouts)
+        try:
+            answer = connection.exchange(packet, timing)
+        finally:
+            self.free.append(connection)
+        if answer.wrapping is not None and answer.size > MAX_BODY_BYTES:
+            raise UnreadAnswerError(f"a body of more than {MAX_BODY_BYTES:,} bytes: beyond what loadproof reads")
+        return answer
+
+
+class Transport(BaseAdapter):
+    """All connections of one user."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pools: dict[str, Pool] = {}
+
+    def pool(self, root: str) -> Pool:
+        """Of scheme, host and port; UnsafeTargetError for a host that is not allowed."""
+        if root not in self._pools:
+            self._pools[root] = Pool(_allowed_origin(root))
+        return self._pools[root]
+
+    def check(self, url: str) -> None:
+        """UnsafeTargetError for a host that is not allowed; of what is no URL, requests says so."""
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            return
+        if host:
+            check_host(url, ())
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: ARG002 - requests' interface; each body is read at once
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> LazyResponse:
+        """What requests asks an adapter for: an answer, or one of requests' exceptions."""
+        received: LazyResponse | None = request.__dict__.pop("received", None)
+        if received is not None:
+            # Sent by the short way: requests goes on from here.
+            return received
+        check_support(proxies=proxies, cert=cert)
+        url = urlsplit(request.url or "")
+        try:
+            pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}")
+        except UnsafeTargetError as error:
+            # Only after a redirect: what a locustfile asks for is checked before.
+            raise RequestsConnectionError(error, request=request) from error
+        if pool.origin.tls and verify is not True:
+            raise not_supported("client.request(verify=…)")
+        timeouts, timing = timeouts_of(timeout), Timing()
+        packet, failed = _packet_of(request, pool.origin), None
+        try:
+            answer = pool.exchange(packet, timing, timeouts)
+        except TransportError as error:
+            failed = requests_error(error, request, pool.origin, timeouts)
+        if failed is not None:
+            # Not while the transport's is handled, which would become its context.
+            raise failed
+        response = LazyResponse(answer, timing, Sent(request.url or "", packet, None))
+        response.connection, response.request = self, request
+        return response
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            while pool.free:
+                pool.free.pop().close()
+
+
+def check_support(**arguments: Any) -> None:
+    """NotSupportedError for the first argument of requests that has no effect here."""
+    for name, value in arguments.items():
+        if value:
+            raise not_supported(f"client.request({name}=…)")
+
+
+@functools.lru_cache(256)
+def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> RequestTimeouts:
+    """In seconds, as requests takes them: of connecting, and of each wait for something to be received.
+
+    ValueError for those that are no seconds, or none that can pass.
+    """
+    if isinstance(timeout, Timeout):
+        raise not_supported("client.request(timeout=urllib3.Timeout(…))")
+    if isinstance(timeout, tuple) and len(timeout) != 2:
+        told = "Pass a (connect, read) timeout tuple, or a single float to set both timeouts to the same value."
+        raise ValueError(f"Invalid timeout {timeout}. {told}")
+    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    # It says the same about wrong ones as it does to requests.
+    Timeout(connect=connect, read=read)
+    return RequestTimeouts(
+        connect_s=math.inf if connect is None else connect, total_s=math.inf, each_byte_s=read or None
+    )
+
+
+@functools.lru_cache(256)
+def _allowed_origin(root: str) -> Origin:
+    """All users of a process share it, and with it the host's addresses."""
+    check_host(root, ())
+    return Origin.of(root)
+
+
+class _Pen(HTTPConnection):
+    """Writes what requests would send, without sending it."""
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin.host, origin.port)
+        vars(self)["default_port"] = _HTTPS_PORT if origin.tls else HTTPConnection.default_port
+        self.pieces: list[bytes] = []
+
+    def send(self, data: Any) -> None:
+        self.pieces.append(bytes(data))
+
+
+def _packet_of(request: PreparedRequest, origin: Origin) -> Packet:
+    pen, method = _Pen(origin), request.method or ""
+    path = request.path_url
+    is_chunked = request.body is not None and "Content-Length" not in request.headers
+    pen.request(method, path, request.body, request.headers, chunked=is_chunked)
+    accepted = request.headers.get("Accept-Encoding")
+    repeatable = Request(method, path).may_be_repeated
+    return Packet(None, b"".join(pen.pieces), method == "HEAD", repeatable, accepted)

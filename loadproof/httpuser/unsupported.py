@@ -1,0 +1,52 @@
+"""Where loadproof's HttpUser isn't Locust's: what it refuses by name, and what it does in another way.
+
+`docs/httpuser.md` lists the same, by test.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OTHERWISE: Final = "use locust.HttpUser"
+UNSUPPORTED: Final[Mapping[str, str]] = {
+    "client.request(proxies=…)": f"requests go to the host itself; {_OTHERWISE}",
+    "client.proxies": f"requests go to the host itself; {_OTHERWISE}",
+    "client.request(cert=…)": f"it sends no client certificate; {_OTHERWISE}",
+    "client.cert": f"it sends no client certificate; {_OTHERWISE}",
+    "client.request(verify=…)": f"certificates are verified against the system's authorities; name yours in "
+    f"SSL_CERT_FILE, or {_OTHERWISE}",
+    "client.verify": f"certificates are verified against the system's authorities; name yours in SSL_CERT_FILE, or "
+    f"{_OTHERWISE}",
+    "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
+    "client.mount(…)": f"pools and retries of requests' adapters have no effect here: delete the call, or {_OTHERWISE}",
+    "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",
+    "HttpUser.pool_manager": f"each user has connections of its own; delete it, or {_OTHERWISE}",
+}
+"""As a locustfile writes it, and what to do instead. Each raises NotSupportedError when it is used."""
+
+DIFFERENCES: Final[Mapping[str, str]] = {
+    "Hosts": "requests are only sent to loopback and to hosts in LOADPROOF_ALLOW_HOSTS: another host raises "
+    "UnsafeTargetError, and a redirect to one is a failed request",
+    "Passwords in `host`": "a base URL with a password is refused, because URLs end up in logs: set `client.auth`",
+    "Response time": "from connecting or sending to the last byte, without the client's own work before and after it",
+    "`stream=True`": "the response time ends at the first byte, but the call returns when the whole body has arrived",
+    "Long answers": "a body of more than 10,000,000 bytes, or headers of more than 65,536, are a failed request",
+    "Broken answers": "headers that are cut off, or that aren't HTTP, are a failed request; `http.client` reads some",
+    "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
+    "sent; requests reports RemoteDisconnected",
+    "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
+    "Authorities": "those of the system, not those of the package certifi",
+}
+"""What works in another way, and how."""
+
+
+class NotSupportedError(NotImplementedError):
+    """Locust's HttpUser can do it, loadproof's can't."""
+
+
+def not_supported(name: str) -> NotSupportedError:
+    """For a name of the table; the message says what to do instead."""
+    return NotSupportedError(f"{name} is not supported by loadproof.HttpUser: {UNSUPPORTED[name]}")

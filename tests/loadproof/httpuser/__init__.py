@@ -1,0 +1,1 @@
+"""Locust's HttpUser on our transport."""
