@@ -16,6 +16,7 @@ from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from loadproof.http.bodies import unwrapped
+from loadproof.internals.locust import is_reported
 from loadproof.internals.requests import cookies_set_by, prepared
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ class LazyResponse(ResponseContextManager):
 
     def __exit__(self, *raised: object) -> Any:
         """As Locust's; the usual end in a few steps."""
-        if raised[0] is None and self._manual_result is None and self.status_code < _LOWEST_FAILURE:
-            self._request_event.fire(**self.request_meta)  # type: ignore[no-untyped-call]
+        if raised[0] is None and self.status_code < _LOWEST_FAILURE and is_reported(self):
             return True
-        return super().__exit__(*raised)
+        return super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def json(self, **options: Any) -> Any:
         """As requests'; the usual text by the usual parser without asking which encoding it may have."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+import requests
 from locust import clients
 from locust.clients import ResponseContextManager
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
@@ -19,7 +20,7 @@ from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer, encoded_body, with_params
-from loadproof.internals.locust import report_to
+from loadproof.internals.locust import complete_url, report_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,19 +193,19 @@ class HttpSession(clients.HttpSession):
             # Headers that requests has to refuse.
             return None
         if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
-            form = writer.form(key, method, self._build_url(url), headers)
+            form = writer.form(key, method, complete_url(self, url), headers)
         return form
 
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
         check_support(**{option: options.get(option) for option in ("proxies", "cert")})
         if self.proxies:
             raise not_supported("client.proxies")
-        complete_url = self._build_url(url)
-        self._transport.check(complete_url)
+        whole_url = complete_url(self, url)
+        self._transport.check(whole_url)
         timing = Timing()
         timing.began_s = time.monotonic()
-        response = self._send_request_safe_mode(method, complete_url, **options)
-        return _ended(response, timing, complete_url, url, is_streamed=bool(options.get("stream")))
+        response = _safely(lambda: requests.Session.request(self, method, whole_url, **options))
+        return _ended(response, timing, whole_url, url, is_streamed=bool(options.get("stream")))
 
 
 def _safely(send: Callable[[], Response]) -> Response:
@@ -217,7 +218,7 @@ def _safely(send: Callable[[], Response]) -> Response:
         return ResponseContextManager(error)
 
 
-def _ended(response: Any, timing: Timing, complete_url: str, url: str, *, is_streamed: bool = False) -> _Ended:
+def _ended(response: Any, timing: Timing, whole_url: str, url: str, *, is_streamed: bool = False) -> _Ended:
     """Named as Locust names it. Source: locust 2.47, HttpSession.request."""
     first, last = (response.history and response.history[0]) or response, response
     if isinstance(first, LazyResponse) and isinstance(last, LazyResponse):
@@ -227,4 +228,4 @@ def _ended(response: Any, timing: Timing, complete_url: str, url: str, *, is_str
         duration_s = (timing.ended_s or time.monotonic()) - timing.began_s
     if first.request:
         return _Ended(response, duration_s, str(first.request.url), first.request.path_url)
-    return _Ended(response, duration_s, complete_url, str(url))
+    return _Ended(response, duration_s, whole_url, str(url))

@@ -100,7 +100,7 @@ class Transport(BaseAdapter):
             # Only after a redirect: what a locustfile asks for is checked before.
             raise RequestsConnectionError(error, request=request) from error
         if pool.origin.tls and verify is not True:
-            raise not_supported("client.request(verify=…)")
+            raise not_supported("client.verify")
         timeouts, timing = timeouts_of(timeout), Timing()
         packet, failed = _packet_of(request, pool.origin), None
         try:

@@ -16,10 +16,8 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
     "client.proxies": f"requests go to the host itself; {_OTHERWISE}",
     "client.request(cert=…)": f"it sends no client certificate; {_OTHERWISE}",
     "client.cert": f"it sends no client certificate; {_OTHERWISE}",
-    "client.request(verify=…)": f"certificates are verified against the system's authorities; name yours in "
+    "client.verify": "certificates of https are verified against the system's authorities; name yours in "
     f"SSL_CERT_FILE, or {_OTHERWISE}",
-    "client.verify": f"certificates are verified against the system's authorities; name yours in SSL_CERT_FILE, or "
-    f"{_OTHERWISE}",
     "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
     "client.mount(…)": f"pools and retries of requests' adapters have no effect here: delete the call, or {_OTHERWISE}",
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",

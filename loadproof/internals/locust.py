@@ -160,6 +160,22 @@ def report_to(response: Any, request_event: EventHook, meta: dict[str, Any], *, 
     response.request_meta = meta
 
 
+def is_reported(response: ResponseContextManager) -> bool:
+    """Fire the event of a response that was no failure, unless the locustfile has said what it is.
+
+    Source: locust/clients.py, ResponseContextManager.__exit__.
+    """
+    if response._manual_result is not None:
+        return False
+    response._request_event.fire(**response.request_meta)
+    return True
+
+
+def complete_url(session: HttpSession, url: str) -> str:
+    """Below the session's base URL, if it is no URL of its own. Source: locust/clients.py, HttpSession."""
+    return session._build_url(url)
+
+
 def append_history(writer: StatsCSVFileWriter) -> None:
     """Add a row per entry to the history, as of now. Source: locust/stats.py, StatsCSVFileWriter."""
     writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())

@@ -27,7 +27,7 @@ encode_json: Final[Callable[[Any], str]] = _models.complexjson.JSONEncoder(allow
 
 def basic_authorization(name: str, password: str) -> str:
     """The value of the header. Source: requests/auth.py."""
-    return cast("Any", auth)._basic_auth_str(name, password)
+    return str(cast("Any", auth)._basic_auth_str(name, password))
 
 
 def merged_headers(headers: Mapping[str, str] | None, of_session: Mapping[str, str]) -> Mapping[str, Any]:
@@ -45,7 +45,7 @@ def cookie_header(cookies: RequestsCookieJar, url: str) -> str | None:
 def cookies_set_by(response: Response) -> RequestsCookieJar:
     """By this one answer. Source: requests/cookies.py, which reads the raw response."""
     cookies = RequestsCookieJar()
-    extract_cookies_to_jar(cookies, response.request, response.raw)  # type: ignore[no-untyped-call]
+    extract_cookies_to_jar(cookies, response.request, response.raw)
     return cookies
 
 

@@ -345,6 +345,24 @@ def test_a_body_that_was_read_is_known_and_no_more_is_read():
         assert ours.body_read(FastResponse) == b""
 
 
+def test_a_response_reports_itself_once():
+    """When it is left, with what it was given; `report_to`, `is_reported` and `complete_url`."""
+    with unchanged("ResponseContextManager and HttpSession", "httpuser/"):
+        events = Environment().events
+        heard = []
+        events.request.add_listener(lambda **event: heard.append(event))
+        response: Any = requests.Response()
+        response.status_code = 200
+        for meaning, is_left_to_us in ((None, True), ("success", False)):
+            ours.report_to(response, events.request, {"name": "page"}, is_caught=True)
+            with response as entered:
+                getattr(entered, str(meaning), lambda: None)()
+                assert ours.is_reported(response) is is_left_to_us
+        assert heard[0] == {"name": "page"}
+        session = HttpSession("http://127.0.0.1", events.request, user=None)
+        assert [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")] == ["http://127.0.0.1/a", "HTTP://b/"]
+
+
 def test_all_that_we_use_is_tried_here():
     """A function that is added there has a test, which says what changed."""
     functions = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}

@@ -1,0 +1,213 @@
+"""The client on its own: what is refused by name, whom it sends to, and what it measures."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+import requests
+from gevent.pool import Group
+from requests.adapters import HTTPAdapter
+
+from tests import unpatched
+from tests.loadproof.httpuser.noting import noting
+from tests.servers import answering, serving
+
+from loadproof.errors import UnsafeTargetError  # isort: skip
+from loadproof.http.bodies import MAX_BODY_BYTES  # isort: skip
+from loadproof.http.messages import UnreadAnswerError  # isort: skip
+from loadproof.httpuser.unsupported import UNSUPPORTED, NotSupportedError  # isort: skip
+from loadproof.httpuser.user import HttpUser  # isort: skip
+from locust import task  # isort: skip
+from locust.env import Environment  # isort: skip
+from locust.exception import StopTest, StopUser  # isort: skip
+from urllib3 import PoolManager, Timeout  # isort: skip
+
+pytestmark = pytest.mark.process
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+HTTPS = "https://127.0.0.1:1/"
+
+
+def user_of(host: str | None, **attributes: object) -> HttpUser:
+    return type("Website", (HttpUser,), {"host": host, **attributes})(Environment())
+
+
+@pytest.fixture
+def events():
+    """Of the client in `client`."""
+    return []
+
+
+@pytest.fixture
+def client(events):
+    with noting() as server:
+        user = user_of(server.url)
+        user.environment.events.request.add_listener(lambda **event: events.append(event))
+        user.client.server = server
+        yield user.client
+        user.client.close()
+
+
+def changed(client: object, name: str, value: object) -> None:
+    setattr(client, name, value)
+
+
+REFUSED = {
+    "client.request(proxies=…)": lambda client: client.get("/", proxies={"http": "http://127.0.0.1:1"}),
+    "client.proxies": lambda client: changed(client, "proxies", {"http": "http://127.0.0.1:1"}),
+    "client.request(cert=…)": lambda client: client.get("/", cert="mine.pem"),
+    "client.cert": lambda client: changed(client, "cert", "mine.pem"),
+    "client.verify": lambda client: (changed(client, "verify", False), client.get(HTTPS)),
+    "client.trust_env": lambda client: changed(client, "trust_env", True),
+    "client.mount(…)": lambda client: client.mount("http://", HTTPAdapter(max_retries=3)),
+    "client.request(timeout=urllib3.Timeout(…))": lambda client: client.get("/", timeout=Timeout(1)),
+    "HttpUser.pool_manager": lambda client: user_of(client.base_url, pool_manager=PoolManager()),
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_is_not_supported_says_so_when_it_is_used(client, name):
+    """With what to do instead; nothing is sent."""
+    with pytest.raises(NotSupportedError) as refused:
+        REFUSED[name](client)
+    assert str(refused.value) == f"{name} is not supported by loadproof.HttpUser: {UNSUPPORTED[name]}"
+    assert client.server.requests == []
+
+
+def test_one_request_may_ask_for_no_verification_neither(client):
+    """Of http, it asks for nothing."""
+    assert client.get("/", verify=False).ok
+    with pytest.raises(NotSupportedError, match=r"^client\.verify "):
+        client.get(HTTPS, verify=False)
+
+
+def test_proxies_put_into_the_dictionary_are_refused_too(client):
+    """It is requests' own, which says nothing when it changes."""
+    client.proxies["http"] = "http://127.0.0.1:1"
+    with pytest.raises(NotSupportedError, match=r"^client\.proxies "):
+        client.get("/")
+
+
+@pytest.mark.parametrize("options", [{}, {"cookies": {"a": "b"}}], ids=["short way", "by requests"])
+@pytest.mark.parametrize("url", ["http://192.0.2.1/x", "HTTPS://192.0.2.1/x", "http://127.0.0.1@192.0.2.1/"])
+def test_a_host_that_is_not_allowed_gets_nothing(client, events, options, url):
+    """Neither a packet nor an entry in the statistics."""
+    with pytest.raises(UnsafeTargetError, match=r"192\.0\.2\.1"):
+        client.get(url, **options)
+    assert events == []
+
+
+def test_a_user_of_such_a_host_sends_nothing():
+    """Whoever gave it: the guard at Locust's start doesn't see what a locustfile sets later."""
+    with pytest.raises(UnsafeTargetError, match=r"192\.0\.2\.1"):
+        user_of("http://192.0.2.1").client.get("/")
+
+
+def test_a_redirect_to_such_a_host_is_a_failed_request(events):
+    """What was sent counts."""
+    away = b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"
+    with serving(answering(away)) as url:
+        user = user_of(url)
+        user.environment.events.request.add_listener(lambda **event: events.append(event))
+        response = user.client.get("/")
+        user.client.close()
+    assert (response.status_code, type(response.error)) == (0, requests.exceptions.ConnectionError)
+    assert isinstance(events[0]["exception"], UnsafeTargetError)
+
+
+def test_a_body_that_is_too_long_is_a_failed_request(client, events):
+    """Read to its end, but not kept."""
+    body = b"x" * (MAX_BODY_BYTES + 1)
+    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
+        assert client.get(url + "/").status_code == 0
+    assert isinstance(events[0]["exception"], UnreadAnswerError)
+
+
+def test_response_times_are_the_transports(client, events):
+    """From sending to the last byte, or to the first of what is streamed; with the wait for the server."""
+    client.get("/drip")
+    client.get("/drip", stream=True)
+    client.get("/slow", cookies={"a": "b"})
+    whole, first, slow = (event["response_time"] for event in events)
+    assert first < 250 < whole
+    assert slow >= 250
+    assert events[0]["response"].elapsed.total_seconds() < 0.25
+
+
+def test_a_redirected_request_takes_as_long_as_all_its_steps(client, events):
+    """Under the name of the first."""
+    client.get("/302")
+    response = events[0]["response"]
+    between = response.timing.began_s - response.history[0].timing.ended_s
+    assert between >= 0
+    assert events[0]["response_time"] >= 1000 * (response.timing.ended_s - response.history[0].timing.began_s) - 0.001
+
+
+def test_a_read_timeout_counts_from_byte_to_byte(client):
+    """As requests' does: 0.32 s of drips are no timeout of 0.2 s; a server that stops is."""
+    assert client.get("/drip", timeout=0.2).ok
+    error = client.get("/slow", timeout=0.1).error
+    assert isinstance(error, requests.exceptions.ReadTimeout)
+
+
+def test_connections_are_kept_and_closed_with_their_user():
+    """Two requests, one connection; when its greenlet ends the server sees the end."""
+    ends = []
+
+    def script(connection, number):
+        answering(OK, OK, then_close=False)(connection, number)
+        ends.append(number)
+
+    class Website(HttpUser):
+        @task
+        def twice(self):
+            self.client.get("/")
+            self.client.get("/x")
+            raise StopUser
+
+    with serving(script) as url:
+        Website.host = url
+        user = Website(Environment())
+        user.start(Group()).join(10)
+        for _ in range(500):
+            if ends:
+                break
+            gevent.sleep(0.01)
+    assert ends == [0]
+
+
+def test_requests_in_flight_together_have_connections_of_their_own(client):
+    """Of greenlets that a locustfile starts."""
+    slow, fast = gevent.spawn(client.get, "/slow"), gevent.spawn(client.get, "/json")
+    gevent.joinall([slow, fast], timeout=10)
+    assert (slow.value.status_code, fast.value.json()["a"][0]) == (200, 1)
+
+
+def test_what_is_remembered_is_bounded(client):
+    """However many URLs a user asks for."""
+    for number in range(200):
+        client.get(f"/item/{number}", headers={"X-Id": str(number)})
+    writer = client._writer
+    assert len(writer.forms) <= 64
+    assert len(writer._commons) <= 64
+
+
+def test_an_expired_cookie_is_not_sent(client, monkeypatch):
+    """Also of a request that has been written before."""
+    client.cookies.set("short", "1", expires=2_000_000_000)
+    sent = [client.get("/").request.headers.get("Cookie")]
+    monkeypatch.setattr("time.time", lambda: 2_000_000_001.0)
+    sent.append(client.get("/").request.headers.get("Cookie"))
+    assert sent == ["short=1", None]
+
+
+def test_a_user_needs_a_host():
+    """As Locust's."""
+    with pytest.raises(StopTest, match="host"):
+        user_of(None)
+
+
+def test_it_is_locusts_user_and_its_responses_are_requests(client):
+    """For plugins and listeners that ask."""
+    assert issubclass(HttpUser, unpatched.locust.HttpUser)
+    response = client.get("/")
+    assert isinstance(response, requests.Response)
