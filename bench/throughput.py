@@ -1,4 +1,4 @@
-"""How many requests one core makes: loadproof, Locust's two clients, k6, hey and wrk, against nginx on the other core.
+"""How many requests one core makes: loadproof, its and Locust's two HTTP users, k6, hey, wrk; nginx has the other core.
 
     python -m bench.throughput [ROUNDS]        writes bench/results/throughput.json
 
@@ -32,6 +32,9 @@ SCENARIO = ROOT / "bench/throughput.yaml"
 PEERS = ROOT / "bench/peers"
 GOALS = {"Locust FastHttpUser": 6.0, "k6": 2.5, "hey": 1.2, "wrk": 0.25}
 """The lowest ratio of loadproof's rate to theirs."""
+HTTPUSER = "loadproof.HttpUser"
+HTTPUSER_GOALS = {"Locust HttpUser": 10.0, "Locust FastHttpUser": 3.0}
+"""The same for Locust's users with loadproof's client."""
 
 
 def main() -> None:
@@ -59,6 +62,7 @@ def result_of(rates: dict[str, list[float]]) -> dict[str, object]:
         "rounds_rps": rates,
         "median_rps": {name: statistics.median(values) for name, values in rates.items() if values},
         "goals": GOALS,
+        "httpuser_goals": HTTPUSER_GOALS,
     }
 
 
@@ -104,7 +108,7 @@ def wrk_rate(url: str) -> float:
 
 TOOLS: dict[str, Callable[[str], float]] = {
     "loadproof": loadproof_rate,
-    "loadproof.HttpUser": lambda url: locust_rate(url, "loadproof"),
+    HTTPUSER: lambda url: locust_rate(url, "loadproof"),
     "Locust HttpUser": lambda url: locust_rate(url, "requests"),
     "Locust FastHttpUser": lambda url: locust_rate(url, "fasthttp"),
     "k6": k6_rate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
 from bench.serving import read_results
 from bench.tables.markdown import table
+from bench.throughput import HTTPUSER
 
 
 def throughput() -> str:
@@ -15,6 +16,8 @@ def throughput() -> str:
         "Each run, in requests/s (medians):",
         _runs(runs),
     ]
+    if with_httpuser := [run for run in runs if HTTPUSER in run["median_rps"]]:
+        parts += [f"Locust's users with `{HTTPUSER}` as their only change:", _httpuser_ratios(with_httpuser)]
     if over_tls := [run for run in runs if "tls_median_rps" in run]:
         parts += ["Over TLS, which `make bench-throughput` does not measure:", _tls_ratios(over_tls)]
     return "\n\n".join(parts)
@@ -44,9 +47,9 @@ def _clients(runs: list[Run]) -> list[str]:
     return list(dict.fromkeys(name for run in reversed(runs) for name in run["median_rps"]))
 
 
-def _over(runs: list[Run], name: str, medians: str = "median_rps") -> list[float]:
-    """How many times as fast as this client loadproof was, in each run that measured both."""
-    ratios = (ratio(run[medians].get("loadproof"), run[medians].get(name)) for run in runs)
+def _over(runs: list[Run], name: str, medians: str = "median_rps", *, ours: str = "loadproof") -> list[float]:
+    """How many times as fast as this client ours was, in each run that measured both."""
+    ratios = (ratio(run[medians].get(ours), run[medians].get(name)) for run in runs)
     return [one for one in ratios if one is not None]
 
 
@@ -69,6 +72,14 @@ def _runs(runs: list[Run]) -> str:
         for run in runs
     ]
     return table(("run", "Python call", "send + receive", "pair ÷ call", *names), rows)
+
+
+def _httpuser_ratios(runs: list[Run]) -> str:
+    rows = []
+    for name, goal in runs[-1]["httpuser_goals"].items():
+        ratios = _over(runs, name, ours=HTTPUSER)
+        rows.append((name, range_of(ratios), _goal(goal, ratios)))
+    return table(("client", f"{HTTPUSER} is × as fast, {counted(len(runs), 'run')}", "goal, at least"), rows)
 
 
 def _tls_ratios(runs: list[Run]) -> str:

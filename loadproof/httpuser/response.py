@@ -75,11 +75,14 @@ class LazyResponse(ResponseContextManager):
         """As Locust's; the usual end in a few steps."""
         if raised[0] is None and self.status_code < _LOWEST_FAILURE and is_reported(self):
             return True
+        self.request_meta = {**self.request_meta, "response": self}
         return super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def json(self, **options: Any) -> Any:
         """As requests'; the usual text by the usual parser without asking which encoding it may have."""
-        if not options and self.encoding == _UTF_8:
+        # `encoding` may have been set; to ask for it would cost a lock.
+        named = self.__dict__.get("encoding") or _encoding_of(self.answer.headers.get("content-type"))
+        if not options and named == _UTF_8:
             try:
                 return json.loads(self._content.decode())
             except (ValueError, AttributeError):

@@ -120,12 +120,13 @@ class HttpSession(clients.HttpSession):
             "response_time": duration_s * 1000,
             "name": name or first_path,
             "context": {**self.user.context(), **context} if self.user else context,
-            "response": response,
             "exception": None,
             "start_time": start_time,
             "url": first_url,
             "response_length": length,
         }
+        if not isinstance(response, LazyResponse):
+            meta["response"] = response
         report_to(response, self.request_event, meta, is_caught=catch_response)
         if not catch_response:
             response.__exit__(None, None, None)

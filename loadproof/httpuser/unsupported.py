@@ -37,6 +37,8 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "sent; requests reports RemoteDisconnected",
     "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
     "Authorities": "those of the system, not those of the package certifi",
+    "Other clients": "only `client` of loadproof.HttpUser is loadproof's: a `locust.clients.HttpSession` that a "
+    "locustfile makes is Locust's, at its price and without the check of hosts",
 }
 """What works in another way, and how."""
 
@@ -48,3 +50,15 @@ class NotSupportedError(NotImplementedError):
 def not_supported(name: str) -> NotSupportedError:
     """For a name of the table; the message says what to do instead."""
     return NotSupportedError(f"{name} is not supported by loadproof.HttpUser: {UNSUPPORTED[name]}")
+
+
+def documented() -> str:
+    """Both tables, as `docs/httpuser.md` shows them."""
+    refused = [f"| `{name}` | {remedy} |" for name, remedy in UNSUPPORTED.items()]
+    different = [f"| {what} | {how} |" for what, how in DIFFERENCES.items()]
+    return "\n".join(
+        (
+            *("| refused | what to do |", "| --- | --- |", *refused, ""),
+            *("| works in another way | how |", "| --- | --- |", *different),
+        )
+    )

@@ -167,7 +167,8 @@ def is_reported(response: ResponseContextManager) -> bool:
     """
     if response._manual_result is not None:
         return False
-    response._request_event.fire(**response.request_meta)
+    # Not kept in what the response keeps: it would be freed by the garbage collector only.
+    response._request_event.fire(**response.request_meta, response=response)
     return True
 
 

@@ -15,6 +15,7 @@ from loadproof.http.bodies import MAX_BODY_BYTES, WrongBodyError
 from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeouts, Timing, UnreadAnswerError
 from loadproof.http.origin import Origin
+from loadproof.http.packets import Packet
 from tests.loadproof.http.connections import OK, connection_to, get
 from tests.servers import answering, read_request, serving
 
@@ -24,6 +25,32 @@ def test_an_answer_has_status_headers_and_body():
     with serving(answering(b'HTTP/1.1 201 Created\r\nContent-Length: 7\r\nX-A: b\r\n\r\n{"a":1}')) as url:
         answer = get(url)
     assert (answer.status, answer.headers["x-a"], answer.json) == (201, "b", {"a": 1})
+
+
+def test_an_answer_is_kept_as_it_was_written_too():
+    """The phrase of its status, and headers in the server's spelling, each for itself."""
+    with serving(answering(b"HTTP/1.1 200  Fine \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n")) as url:
+        headers = get(url).headers
+    assert (headers.reason, headers.fields[:2]) == ("Fine", (("X-A", "1"), ("x-a", "2")))
+    assert headers["x-a"] == "1, 2"
+
+
+def test_bytes_put_together_elsewhere_are_sent_as_they_are():
+    """And the next request, which is not, is packed as always."""
+    packet = Packet(None, b"GET /mine HTTP/1.1\r\nHost: x\r\n\r\n", is_head=False, may_be_repeated=True, accepted=None)
+    received = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        for _ in range(3):
+            received.append(read_request(connection))
+            connection.sendall(OK)
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        for request in (packet, Request("GET", "/ours"), packet):
+            assert connection.exchange(request, Timing()).body == b"hi"
+    assert received[0] == received[2] == packet.content
+    assert received[1].startswith(b"GET /ours ")
 
 
 def test_an_answer_may_come_byte_by_byte():

@@ -112,3 +112,25 @@ def test_whoever_has_an_answer_or_a_failure_waits_for_no_timeout_any_more(answer
             connection.exchange(Request("GET", "/"), Timing())
     for waiting in (connection._connect, connection._first_byte, connection._total):
         assert gevent.getcurrent() not in waiting.waiting
+
+
+@pytest.mark.slow
+def test_each_byte_may_have_a_timeout_and_another_one_for_each_request():
+    """Progress keeps it going; what stops in the middle of a body ends it."""
+
+    def script(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+        for _ in range(8):
+            time.sleep(0.2)
+            connection.sendall(b".")
+        read_request(connection)
+        connection.sendall(OK[:-1])
+        connection.recv(1)
+
+    with serving(script) as url:
+        connection = connection_to(url, RequestTimeouts(20.0, 20.0, each_byte_s=1.2))
+        assert connection.exchange(Request("GET", "/"), Timing()).body == b"........"
+        connection.limit(RequestTimeouts(20.0, 20.0, each_byte_s=0.1))
+        with pytest.raises(RequestTimeoutError, match=r"no byte within 0\.1 s"):
+            connection.exchange(Request("GET", "/"), Timing())
