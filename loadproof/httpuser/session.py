@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
 """What a session adds to each request."""
-_PLAIN_OPTIONS: Final = frozenset({"headers", "params", "timeout", "allow_redirects"})
+_PLAIN_OPTIONS: Final = frozenset({"headers", "params", "auth", "timeout", "allow_redirects"})
 _WITHOUT_EFFECT: Final = frozenset({"proxies", "cert", "trust_env"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -137,7 +137,7 @@ class HttpSession(clients.HttpSession):
         headers, cookies, auth = self.headers, self.cookies, self.auth
         self._writer = None
         self._assigned = dict(headers) if type(headers) is dict else None
-        is_plain = auth is None or (isinstance(auth, tuple) and [*map(type, auth)] == [str, str])
+        is_plain = auth is None or _is_name_and_password(auth)
         if is_plain and isinstance(headers, (WatchedHeaders, dict)) and isinstance(cookies, WatchedCookies):
             self._writer = Writer(self._transport, headers, cookies, auth)
             cookies.changed = self._writer.forget
@@ -181,20 +181,22 @@ class HttpSession(clients.HttpSession):
         for option, value in options.items():
             if value is not None and option not in _PLAIN_OPTIONS:
                 return None
-        headers = options.get("headers")
+        headers, auth = options.get("headers"), options.get("auth")
+        if auth is not None and not _is_name_and_password(auth):
+            return None
         if params := options.get("params"):
             with_them = with_params(url, params)
             if with_them is None:
                 return None
             url = with_them
         try:
-            key = (method, url, tuple(headers.items())) if headers else (method, url)
+            key = (method, url, headers and tuple(headers.items()), auth) if headers or auth else (method, url)
             form = writer.forms.get(key)
         except (AttributeError, TypeError):
             # Headers that requests has to refuse.
             return None
         if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
-            form = writer.form(key, method, complete_url(self, url), headers)
+            form = writer.form(key, method, complete_url(self, url), headers, auth)
         return form
 
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
@@ -207,6 +209,10 @@ class HttpSession(clients.HttpSession):
         timing.began_s = time.monotonic()
         response = _safely(lambda: requests.Session.request(self, method, whole_url, **options))
         return _ended(response, timing, whole_url, url, is_streamed=bool(options.get("stream")))
+
+
+def _is_name_and_password(auth: Any) -> bool:
+    return isinstance(auth, tuple) and [*map(type, auth)] == [str, str]
 
 
 def _safely(send: Callable[[], Response]) -> Response:

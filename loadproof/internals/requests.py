@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from requests import PreparedRequest, auth, models, sessions
+from requests import PreparedRequest, auth, models
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from requests.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from requests import Response
 
 _models: Final[Any] = models
-_merge_setting: Final[Any] = sessions.merge_setting
 encode_form: Final[Callable[[Any], str]] = _models.RequestEncodingMixin._encode_params
 """Fields, or pairs of names and values, as in a form or a query."""
 encode_json: Final[Callable[[Any], str]] = _models.complexjson.JSONEncoder(allow_nan=False).encode
@@ -28,11 +27,6 @@ encode_json: Final[Callable[[Any], str]] = _models.complexjson.JSONEncoder(allow
 def basic_authorization(name: str, password: str) -> str:
     """The value of the header. Source: requests/auth.py."""
     return str(cast("Any", auth)._basic_auth_str(name, password))
-
-
-def merged_headers(headers: Mapping[str, str] | None, of_session: Mapping[str, str]) -> Mapping[str, Any]:
-    """A request's headers over those of its session. Source: requests/sessions.py."""
-    return cast("Mapping[str, Any]", _merge_setting(headers, of_session, dict_class=CaseInsensitiveDict))
 
 
 def cookie_header(cookies: RequestsCookieJar, url: str) -> str | None:

@@ -217,6 +217,14 @@ def cookies_assigned(client):
 
 
 @client_style
+def cookies_of_some_paths(client):
+    client.cookies.set("here", "1", path="/json")
+    client.cookies.set("there", "2", domain="localhost.local")
+    other = client.base_url.replace("127.0.0.1", "localhost")
+    return [all_of(client.get(url)) for url in ("/json", "/", "/json/x", f"{other}/json", "/", "/json?a=1")]
+
+
+@client_style
 def cookies_cleared(client):
     client.get("/login")
     client.cookies.clear()
@@ -230,6 +238,15 @@ def basic_authentication(client):
     client.get("/", headers={"Authorization": "Bearer t"})
     client.auth = HTTPBasicAuth("a", "b")
     return all_of(client.post("/echo", json={"a": 1})), all_of(client.get("/"))
+
+
+@client_style
+def authentication_of_one_request(client):
+    client.get("/json", auth=("a", "b"), headers={"X-A": "1"})
+    client.auth = ("session", "word")
+    client.post("/echo", json={}, auth=("other", "word"))
+    client.get("/", auth=())
+    return all_of(client.get("/json", params={"a": 1}))
 
 
 @client_style
