@@ -5,18 +5,21 @@ from __future__ import annotations
 import gevent
 import pytest
 import requests
+import urllib3
 from gevent.pool import Group
 from requests.adapters import HTTPAdapter
 
 from tests import unpatched
+from tests.loadproof.http.tls import new_certificate, tls_serving
 from tests.loadproof.httpuser.noting import noting
-from tests.servers import answering, serving
+from tests.servers import answering, read_request, serving
 
 from loadproof.errors import UnsafeTargetError  # isort: skip
 from loadproof.http.bodies import MAX_BODY_BYTES  # isort: skip
 from loadproof.http.messages import UnreadAnswerError  # isort: skip
 from loadproof.httpuser.unsupported import UNSUPPORTED, NotSupportedError  # isort: skip
 from loadproof.httpuser.user import HttpUser  # isort: skip
+from loadproof.users.entrance import guard  # isort: skip
 from locust import task  # isort: skip
 from locust.env import Environment  # isort: skip
 from locust.exception import StopTest, StopUser  # isort: skip
@@ -100,6 +103,34 @@ def test_a_user_of_such_a_host_sends_nothing():
     """Whoever gave it: the guard at Locust's start doesn't see what a locustfile sets later."""
     with pytest.raises(UnsafeTargetError, match=r"192\.0\.2\.1"):
         user_of("http://192.0.2.1").client.get("/")
+
+
+def test_the_guard_stands_with_the_import():
+    """Before Locust makes users: of `--host`, and of the web UI's form."""
+    assert unpatched.locust.events.init._handlers.count(guard) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"cookies": {"a": "b"}}], ids=["short way", "by requests"])
+def test_https_is_verified(tmp_path, options):
+    """Whose certificate nobody trusts is asked nothing, as by Locust's."""
+    received = []
+
+    def script(connection, _):
+        received.append(read_request(connection))
+        connection.sendall(OK)
+
+    with tls_serving(new_certificate(tmp_path), script) as url:
+        trusting = user_of(url).client
+        assert trusting.get("/", **options).text == "hi"
+        failures = []
+        for base in (HttpUser, unpatched.locust.HttpUser):
+            user = type("Website", (base,), {"host": url.replace("localhost", "127.0.0.1")})(Environment())
+            user.environment.events.request.add_listener(lambda exception, **_: failures.append(type(exception)))
+            assert isinstance(user.client.get("/", **options).error, requests.exceptions.SSLError)
+            user.client.close()
+    assert len(received) == 1
+    assert failures == [urllib3.exceptions.SSLError] * 2
+    trusting.close()
 
 
 def test_a_redirect_to_such_a_host_is_a_failed_request(events):

@@ -358,7 +358,7 @@ def test_a_response_reports_itself_once():
             with response as entered:
                 getattr(entered, str(meaning), lambda: None)()
                 assert ours.is_reported(response) is is_left_to_us
-        assert heard[0] == {"name": "page"}
+        assert heard[0] == {"name": "page", "response": response}
         session = HttpSession("http://127.0.0.1", events.request, user=None)
         assert [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")] == ["http://127.0.0.1/a", "HTTP://b/"]
 
