@@ -19,6 +19,7 @@ from locust.contrib.fasthttp import FastHttpUser
 from loadproof.generator.heard import Names, outcome_of, status_of
 from loadproof.generator.paces import Wait, last_wait, pace_s
 from loadproof.http.messages import Request, Timing
+from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locust import body_read, follow_requests, follow_users
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
@@ -98,7 +99,7 @@ class Following:
         environment.events.request.add_listener(self._hear)
         environment.events.test_start.add_listener(self._limit_waits)
         follow_users(self._live, self._take_turn)
-        follow_requests(self._send, timeouts_s=self._timeouts_s)
+        follow_requests(self._send, timeouts_s=self._timeouts_s, heirs=(HttpSession,))
 
     @property
     def _work(self) -> Workload:

@@ -114,7 +114,7 @@ class RequestTimeouts:
     """From connecting or sending to the last byte of the answer."""
     first_byte_s: float | None = None
     """From sending to the first byte of the answer; None: no limit besides the total."""
-    each_byte_s: float | None = None
-    """From sending to the first byte of the answer, and from what is received of it to what is received next."""
     keep_alive_idle_s: float | None = None
     """A connection unused for this long is closed before the server might close it; None: it stays open."""
+    each_byte_s: float | None = None
+    """Instead of `first_byte_s`: to the first byte of the answer, and from what is received of it to what is next."""

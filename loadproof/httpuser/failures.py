@@ -48,7 +48,7 @@ def requests_error(
     kind, reason = exceptions.ConnectionError, cause or error
     failed: causes.HTTPError
     if isinstance(error, ConnectTimeoutError):
-        kind = exceptions.ConnectTimeout
+        kind, reason = exceptions.ConnectTimeout, TimeoutError("timed out")
         failed = causes.ConnectTimeoutError(
             f"Connection to {origin.host} timed out. (connect timeout={timeouts.connect_s})"
         )

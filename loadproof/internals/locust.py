@@ -17,7 +17,7 @@ from locust.rpc.zmqrpc import BaseSocket
 from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
@@ -112,12 +112,16 @@ def follow_users(
 
 
 def follow_requests(
-    send: Callable[[str, str, Callable[[], Any]], Any], *, timeouts_s: Callable[[], tuple[float, float]]
+    send: Callable[[str, str, Callable[[], Any]], Any],
+    *,
+    timeouts_s: Callable[[], tuple[float, float]],
+    heirs: Iterable[type[HttpSession]] = (),
 ) -> None:
     """From now on, call `send` for each request of Locust's two HTTP clients, with its method, name, and what sends it.
 
-    The first of them waits for ever where it isn't told a timeout: it gets these two, for connecting and for each wait
-    for the answer. Source: locust/clients.py, HttpSession.request; locust/contrib/fasthttp.py, FastHttpSession.request.
+    `heirs` of the first have a `request` of their own, with the same parameters. These wait for ever where they aren't
+    told a timeout: they get these two, for connecting and for each wait for the answer.
+    Source: locust/clients.py, HttpSession.request; locust/contrib/fasthttp.py, FastHttpSession.request.
     """
 
     def followed(request: Any, *, has_timeout: bool) -> Any:
@@ -130,7 +134,9 @@ def follow_requests(
 
         return request_followed
 
-    HttpSession.request = followed(HttpSession.request, has_timeout=False)  # type: ignore[method-assign]
+    waiting: list[Any] = [HttpSession, *heirs]
+    for session in waiting:
+        session.request = followed(session.request, has_timeout=False)
     FastHttpSession.request = followed(FastHttpSession.request, has_timeout=True)  # type: ignore[method-assign]
 
 

@@ -12,6 +12,7 @@ from tests import unpatched
 from tests.loadproof.httpuser.noting import Noted, noting
 from tests.loadproof.httpuser.styles import CLIENT_STYLES, USER_STYLES
 
+from loadproof.generator.heard import outcome_of  # isort: skip
 from loadproof.httpuser.user import HttpUser  # isort: skip
 from locust.env import Environment  # isort: skip
 
@@ -63,7 +64,10 @@ def _comparable(event: dict[str, Any]) -> dict[str, Any]:
     assert event.pop("start_time") == 1_800_000_000.0
     response = event.pop("response")
     told = exception and _plain(repr(exception))
-    return event | {"exception": (type(exception), told), "response": (response.status_code, response.url)}
+    return event | {
+        "exception": (type(exception), told, outcome_of(response, exception)),
+        "response": (response.status_code, response.url),
+    }
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import gevent
 import pytest
 import requests
@@ -15,6 +18,8 @@ from tests.loadproof.httpuser.noting import noting
 from tests.servers import answering, read_request, serving
 
 from loadproof.errors import UnsafeTargetError  # isort: skip
+from loadproof.generator.heard import outcome_of  # isort: skip
+from loadproof.outcome import Outcome  # isort: skip
 from loadproof.http.bodies import MAX_BODY_BYTES  # isort: skip
 from loadproof.http.messages import UnreadAnswerError  # isort: skip
 from loadproof.httpuser.unsupported import UNSUPPORTED, NotSupportedError  # isort: skip
@@ -178,6 +183,23 @@ def test_a_read_timeout_counts_from_byte_to_byte(client):
     assert client.get("/drip", timeout=0.6).ok
     error = client.get("/slow", timeout=0.1).error
     assert isinstance(error, requests.exceptions.ReadTimeout)
+
+
+def test_no_connection_in_time_is_what_it_is_for_locusts(client):
+    """Of a server whose backlog is full."""
+    told = []
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            connection = waiting.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(full.getsockname())
+        for base in (HttpUser, unpatched.locust.HttpUser):
+            user = type("Website", (base,), {"host": f"http://127.0.0.1:{full.getsockname()[1]}"})(Environment())
+            user.environment.events.request.add_listener(
+                lambda response, exception, **_: told.append((type(exception), outcome_of(response, exception)))
+            )
+            assert isinstance(user.client.get("/", timeout=(0.2, 5)).error, requests.exceptions.ConnectTimeout)
+    assert told == [(urllib3.exceptions.ConnectTimeoutError, Outcome.TIMEOUT)] * 2
 
 
 def test_connections_are_kept_and_closed_with_their_user():

@@ -37,6 +37,8 @@ from locust.user.task import DefaultTaskSet
 
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.shape import _CALLS_EVERY_S
+from loadproof.httpuser.session import HttpSession as OurSession
+from loadproof.httpuser.user import HttpUser
 from loadproof.internals import locust as ours
 
 
@@ -295,13 +297,15 @@ class Nested(locust.User):
 
 
 @pytest.mark.parametrize(
-    ("session", "base"), [(HttpSession, locust.HttpUser), (FastHttpSession, FastHttpUser)], ids=["requests", "fast"]
+    ("session", "base"),
+    [(HttpSession, locust.HttpUser), (OurSession, HttpUser), (FastHttpSession, FastHttpUser)],
+    ids=["requests", "loadproof", "fast"],
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
     """Each once, around what it does; a nested set of tasks is no task; `follow_users`, `follow_requests`."""
     for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_task"), (DefaultTaskSet, "execute_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
-    for owner in (HttpSession, FastHttpSession):
+    for owner in (HttpSession, OurSession, FastHttpSession):
         monkeypatch.setattr(owner, "request", owner.request)
     told = []
 
@@ -313,7 +317,11 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         ours.follow_users(
             lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
         )
-        ours.follow_requests(lambda method, name, send: noting(method, name, then=send), timeouts_s=lambda: (0.5, 1.0))
+        ours.follow_requests(
+            lambda method, name, send: noting(method, name, then=send),
+            timeouts_s=lambda: (0.5, 1.0),
+            heirs=[OurSession],
+        )
         kind = type("Followed", (Nested, base), {})
         life = kind(Environment()).start(Group())
         gevent.sleep(0.5)
