@@ -127,7 +127,7 @@ def check_support(**arguments: Any) -> None:
             raise not_supported(f"client.request({name}=…)")
 
 
-@functools.lru_cache(256)
+@functools.lru_cache(256, typed=True)
 def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> RequestTimeouts:
     """In seconds, as requests takes them: of connecting, and of each wait for something to be received.
 
