@@ -38,6 +38,8 @@ class Sent(NamedTuple):
     packet: Packet
     body: str | bytes | None
     """As requests keeps it: a form is text."""
+    added: int = 0
+    """How many headers, the first ones, requests didn't write."""
 
 
 class LazyResponse(ResponseContextManager):
@@ -168,6 +170,5 @@ def prepared_of(sent: Sent) -> PreparedRequest:
     """As requests would have prepared it, read from what was sent."""
     head, _, _ = sent.packet.content.partition(b"\r\n\r\n")
     request_line, *lines = head.decode("latin-1").split("\r\n")
-    # The first is the host, which requests leaves to `http.client`.
-    fields = [tuple(line.split(": ", 1)) for line in lines[1:]]
+    fields = [tuple(line.split(": ", 1)) for line in lines[sent.added :]]
     return prepared(request_line.partition(" ")[0], sent.url, cast("list[tuple[str, str]]", fields), sent.body)

@@ -21,6 +21,7 @@ from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer, encoded_body, with_params
 from loadproof.internals.locust import complete_url, report_to
+from loadproof.internals.requests import keep_cookies, merged_cookies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
 """What a session adds to each request."""
-_PLAIN_OPTIONS: Final = frozenset({"headers", "params", "auth", "timeout", "allow_redirects"})
+_OF_TEXTS: Final = frozenset({"headers", "cookies"})
+_WITHOUT_LOOK: Final = frozenset({"params", "files", "verify", "timeout", "allow_redirects"})
+"""Of a request, what the short way knows whatever it is."""
 _WITHOUT_EFFECT: Final = frozenset({"proxies", "cert", "trust_env"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -150,12 +153,13 @@ class HttpSession(clients.HttpSession):
         if form is None:
             return None
         packet, body = form.bare, None
-        if data or json is not None:
-            body, kind = encoded_body(data, json)
+        files = options.get("files")
+        if data or json is not None or files:
+            body, kind = encoded_body(data, json, files)
             if not body:
                 return None
             packet = form.filled(body.encode() if isinstance(body, str) else body, kind)
-        timing, sent = Timing(), Sent(form.url, packet, body)
+        timing, sent = Timing(), Sent(form.url, packet, body, form.added)
         timeouts = timeouts_of(options.get("timeout"))
         try:
             answer = form.pool.exchange(packet, timing, timeouts)
@@ -167,6 +171,7 @@ class HttpSession(clients.HttpSession):
             # Cookies, codings, redirects: requests goes on with what was received.
             prepared: Any = response.request
             prepared.received = response
+            keep_cookies(prepared, merged_cookies(self.cookies, options.get("cookies")))
             follow = {"timeout": options.get("timeout"), "allow_redirects": options.get("allow_redirects", True)}
             return _ended(_safely(lambda: self.send(prepared, **follow)), timing, form.url, url)
         return _Ended(response, timing.ended_s - timing.began_s, form.url, form.path)
@@ -176,27 +181,20 @@ class HttpSession(clients.HttpSession):
         if self._assigned is not None and self._assigned != self.headers:
             self._begin_anew()
         writer = self._writer
-        if writer is None or self.params or self.proxies or self.verify is not True or self.hooks.get("response"):
+        if writer is None or self.params or self.proxies or self.hooks.get("response") or not _are_plain(options):
             return None
-        for option, value in options.items():
-            if value is not None and option not in _PLAIN_OPTIONS:
-                return None
-        headers, auth = options.get("headers"), options.get("auth")
-        if auth is not None and not _is_name_and_password(auth):
+        params, headers, cookies, auth = map(options.get, ("params", "headers", "cookies", "auth"))
+        asked = with_params(url, params) if params else url
+        if asked is None:
             return None
-        if params := options.get("params"):
-            with_them = with_params(url, params)
-            if with_them is None:
-                return None
-            url = with_them
-        try:
-            key = (method, url, headers and tuple(headers.items()), auth) if headers or auth else (method, url)
-            form = writer.forms.get(key)
-        except (AttributeError, TypeError):
-            # Headers that requests has to refuse.
-            return None
+        key: Any = (method, asked)
+        if headers or cookies or auth:
+            key = (*key, headers and tuple(headers.items()), cookies and tuple(cookies.items()), auth)
+        form = writer.forms.get(key)
         if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
-            form = writer.form(key, method, complete_url(self, url), headers, auth)
+            form = writer.form(key, method, complete_url(self, asked), headers=headers, cookies=cookies, auth=auth)
+        if form is not None and form.pool.origin.tls and (self.verify, options.get("verify")) != (True, None):
+            return None
         return form
 
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
@@ -209,6 +207,23 @@ class HttpSession(clients.HttpSession):
         timing.began_s = time.monotonic()
         response = _safely(lambda: requests.Session.request(self, method, whole_url, **options))
         return _ended(response, timing, whole_url, url, is_streamed=bool(options.get("stream")))
+
+
+def _are_plain(options: dict[str, Any]) -> bool:
+    """Nothing in them needs requests."""
+    for option, value in options.items():
+        if value is None or option in _WITHOUT_LOOK:
+            continue
+        if option == "auth":
+            if not _is_name_and_password(value):
+                return False
+        elif option not in _OF_TEXTS or type(value) is not dict or not all(map(_is_text, value.values())):
+            return False
+    return True
+
+
+def _is_text(value: object) -> bool:
+    return value is None or type(value) is str
 
 
 def _is_name_and_password(auth: Any) -> bool:

@@ -1,6 +1,6 @@
 """Writes requests by the short way: those that requests would send unchanged, with the same bytes as requests'.
 
-What isn't plain (an odd header, a file, cookies of one request) is left to requests, at its price.
+What isn't plain (an odd header, a stream, an authentication of the locustfile's own) is left to requests, at its price.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import re
 import time
 from collections.abc import Hashable, Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -20,7 +21,14 @@ from requests.utils import check_header_validity
 from loadproof.http.headers import UnsendableHeaderError, encoded_head
 from loadproof.http.messages import Request
 from loadproof.http.packets import Packet
-from loadproof.internals.requests import basic_authorization, cookie_header, encode_form, encode_json
+from loadproof.internals.requests import (
+    basic_authorization,
+    cookie_header,
+    encode_files,
+    encode_form,
+    encode_json,
+    merged_cookies,
+)
 
 if TYPE_CHECKING:
     from requests.cookies import RequestsCookieJar
@@ -44,8 +52,8 @@ _ONE_VALUE: Final = frozenset({str, int, float})
 _WITHOUT_LENGTH: Final = frozenset({"GET", "HEAD"})
 _ODD: Final = frozenset({"host", "cookie", "content-length", "transfer-encoding"})
 """Headers that change what requests adds of its own."""
-_USUAL: Final = frozenset({"user-agent", "accept-encoding"})
-"""Headers that `http.client` adds where a locustfile took them away."""
+_USUAL: Final = (("Accept-Encoding", "identity"), ("User-Agent", f"python-urllib3/{version('urllib3')}"))
+"""Headers that are added where a locustfile took them away. Source: urllib3 2.8, HTTPConnection.request."""
 _MOST_URLS: Final = 4096
 """Of a process."""
 _MOST_FORMS: Final = 64
@@ -66,6 +74,8 @@ class Form(NamedTuple):
     """What follows the headers of the body."""
     has_type: bool
     """Among its own headers is the body's type."""
+    added: int
+    """How many headers, the first ones, requests leaves to those that it sends by."""
     bare: Packet
     """Without a body."""
 
@@ -83,6 +93,7 @@ class _Common(NamedTuple):
     pool: Pool
     lines: bytes
     names: frozenset[str]
+    added: int
     accepted: str
     cookie: bytes | None
     """None if it depends on the path."""
@@ -98,18 +109,28 @@ class Writer:
         self._headers = headers
         self._cookies = cookies
         self._auth = auth
-        self._own = _checked(headers)
+        self._own = self._checked_own()
         self.forms: dict[Hashable, Form] = {}
         self._commons: dict[Hashable, _Common | None] = {}
 
     def forget(self) -> None:
         """The session's headers or cookies have changed."""
-        self._own = _checked(self._headers)
+        self._own = self._checked_own()
         self.forms.clear()
         self._commons.clear()
 
+    def _checked_own(self) -> dict[str, tuple[str, str]] | None:
+        return None if None in self._headers.values() else _checked(self._headers)
+
     def form(
-        self, key: Hashable, method: str, url: str, headers: Mapping[str, str] | None, auth: tuple[str, str] | None
+        self,
+        key: Hashable,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None,
+        cookies: Mapping[str, str] | None,
+        auth: tuple[str, str] | None,
     ) -> Form | None:
         """By its key from now on; None for what only requests knows how to send.
 
@@ -123,13 +144,17 @@ class Writer:
         auth = auth or self._auth
         if common is None or (auth and "authorization" in common.names):
             return None
-        cookie = _cookie_line(self._cookies, url) if common.cookie is None else common.cookie
+        if cookies:
+            cookie = _cookie_line(merged_cookies(self._cookies, cookies), url)
+        else:
+            cookie = _cookie_line(self._cookies, url) if common.cookie is None else common.cookie
         method, end = method.upper(), _authorization_line(auth)
         start = b"%b %b HTTP/1.1\r\n%b%b" % (method.encode(), path.encode(), common.lines, cookie)
         length = b"" if method in _WITHOUT_LENGTH else b"Content-Length: 0\r\n"
         repeatable = Request(method, path).may_be_repeated
         bare = Packet(None, b"%b%b%b\r\n" % (start, length, end), method == "HEAD", repeatable, common.accepted)
-        form = Form(common.pool, url, path, common.until_s, start, end, "content-type" in common.names, bare)
+        has_type = "content-type" in common.names
+        form = Form(common.pool, url, path, common.until_s, start, end, has_type, common.added, bare)
         _make_room(self.forms)
         self.forms[key] = form
         return form
@@ -150,10 +175,12 @@ class Writer:
         merged = self._own | of_request
         removed = {name.lower() for name, value in (headers or {}).items() if value is None}
         names = frozenset(merged) - removed
-        if names & _ODD or not names >= _USUAL:
+        if names & _ODD:
             return None
         pool = self._transport.pool(root)
-        lines = {"Host": pool.origin.authority} | dict(merged[name] for name in merged if name in names)
+        added = {name: value for name, value in _USUAL if name.lower() not in names}
+        own = dict(merged[name] for name in merged if name in names)
+        lines = {"Host": pool.origin.authority, **added, **own}
         try:
             head = encoded_head("", lines)
         except UnsendableHeaderError:
@@ -162,7 +189,8 @@ class Writer:
         is_for_all = all(cookie.path == "/" for cookie in self._cookies)
         cookie = _cookie_line(self._cookies, f"{root}/") if is_for_all else None
         until_s = min((each.expires for each in self._cookies if each.expires), default=math.inf)
-        return _Common(pool, head[2:-2], names, merged["accept-encoding"][1], cookie, until_s)
+        accepted = next(value for name, value in lines.items() if name.lower() == "accept-encoding")
+        return _Common(pool, head[2:-2], names, 1 + len(added), accepted, cookie, until_s)
 
 
 def _checked(headers: Mapping[str, Any]) -> dict[str, tuple[str, str]] | None:
@@ -211,21 +239,20 @@ def _make_room(entries: dict[Hashable, Any]) -> None:
         entries.clear()
 
 
-def encoded_body(data: Any, json: Any) -> tuple[str | bytes, bytes]:
+def encoded_body(data: Any, json: Any, files: Any) -> tuple[str | bytes, bytes]:
     """A body, and its Content-Type as a header; an empty one if requests has to encode it.
 
     Source: requests 2.34, PreparedRequest.prepare_body.
     """
+    is_form = isinstance(data, (Mapping, list, tuple))
+    if files and (is_form or not data):
+        body, kind = encode_files(files, data)
+        return body, f"Content-Type: {kind}\r\n".encode("latin-1")
     if not data:
-        try:
-            return encode_json(json).encode(), _JSON
-        except ValueError:
-            return b"", _JSON
-    if isinstance(data, (str, bytes)):
+        return _json_text(json), _JSON
+    if isinstance(data, (str, bytes)) and not files:
         return data, b""
-    if isinstance(data, (Mapping, list, tuple)):
-        return _form_text(data), _FORM
-    return b"", b""
+    return (_form_text(data), _FORM) if is_form else (b"", b"")
 
 
 def with_params(url: str, params: Any) -> str | None:
@@ -241,3 +268,11 @@ def _form_text(fields: Any) -> str:
     if type(fields) is dict and all(type(value) in _ONE_VALUE for value in fields.values()):
         return urlencode(fields)
     return encode_form(fields)
+
+
+def _json_text(json: Any) -> bytes:
+    try:
+        return encode_json(json).encode()
+    except ValueError:
+        # Requests has to say so.
+        return b""

@@ -9,17 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from requests import PreparedRequest, auth, models
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+from requests.cookies import (
+    RequestsCookieJar,
+    cookiejar_from_dict,
+    extract_cookies_to_jar,
+    get_cookie_header,
+    merge_cookies,
+)
 from requests.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from requests import Response
 
 _models: Final[Any] = models
 encode_form: Final[Callable[[Any], str]] = _models.RequestEncodingMixin._encode_params
 """Fields, or pairs of names and values, as in a form or a query."""
+encode_files: Final[Callable[[Any, Any], tuple[bytes, str]]] = _models.RequestEncodingMixin._encode_files
+"""Files, and fields beside them, as a multipart body and its type."""
 encode_json: Final[Callable[[Any], str]] = _models.complexjson.JSONEncoder(allow_nan=False).encode
 """ValueError for what is no JSON. Source: requests/models.py, PreparedRequest.prepare_body."""
 
@@ -43,10 +51,20 @@ def cookies_set_by(response: Response) -> RequestsCookieJar:
     return cookies
 
 
+def merged_cookies(of_session: RequestsCookieJar, cookies: Mapping[str, str] | None) -> RequestsCookieJar:
+    """A request's cookies beside those of its session. Source: requests/sessions.py, Session.prepare_request."""
+    merged = merge_cookies(RequestsCookieJar(), of_session)
+    return cast("RequestsCookieJar", merge_cookies(merged, cookiejar_from_dict(cookies or {})))
+
+
 def prepared(method: str, url: str, headers: Iterable[tuple[str, str]], body: str | bytes | None) -> PreparedRequest:
-    """As if requests had prepared it. Source: requests/models.py; its cookies are for redirects."""
+    """As if requests had prepared it. Source: requests/models.py."""
     request: Any = PreparedRequest()
     request.method, request.url, request.body = method, url, body
     request.headers = CaseInsensitiveDict(headers)
-    request._cookies = RequestsCookieJar()
     return cast("PreparedRequest", request)
+
+
+def keep_cookies(request: PreparedRequest, cookies: RequestsCookieJar) -> None:
+    """For the requests that it is redirected to. Source: requests/sessions.py, resolve_redirects."""
+    cast("Any", request)._cookies = cookies

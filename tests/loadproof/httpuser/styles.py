@@ -209,6 +209,27 @@ def cookies_of_all_kinds(client):
 
 
 @client_style
+def cookies_of_one_request(client):
+    client.get("/login")
+    first = [all_of(client.get("/json", cookies={"session": "mine", "x": "y"}, verify=False)) for _ in range(2)]
+    client.post("/302", cookies={"a": "b"}, files={"f": ("n", b"1")}, data={"c": "d"}, auth=("e", "f"))
+    client.get("/twice", cookies={"z": "1", "a": "2"}, headers={"X-A": None, "Accept": None})
+    return first, client.cookies.get_dict()
+
+
+@client_style
+def a_token_in_place_of_all_headers(client):
+    client.headers = {"Authorization": "Token t"}
+    client.put("/echo", json={"a": 1})
+    return all_of(client.post("/echo", files={"f": b"x"})), all_of(client.get("/gzip", headers={"User-Agent": None}))
+
+
+@client_style
+def files_beside_text(client):
+    return client.post("/echo", data="text", files={"f": b"x"})
+
+
+@client_style
 def cookies_assigned(client):
     jar = RequestsCookieJar()
     jar.set("a", "1", path="/json")
