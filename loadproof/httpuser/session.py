@@ -14,12 +14,13 @@ from locust.clients import ResponseContextManager
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from loadproof.http.messages import Timing, TransportError
+from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
 from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
-from loadproof.httpuser.writing import Writer, encoded_body, with_params
+from loadproof.httpuser.writing import Writer
 from loadproof.internals.locust import complete_url, report_to
 from loadproof.internals.requests import keep_cookies, merged_cookies
 
@@ -150,19 +151,12 @@ class HttpSession(clients.HttpSession):
     def _send_plain(self, method: str, url: str, data: Any, json: Any, options: dict[str, Any]) -> _Ended | None:
         """None if requests has to write it."""
         form = self._form(method, url, options)
-        if form is None:
+        sent = form and _filled(form, data, json, options.get("files"))
+        if form is None or sent is None:
             return None
-        packet, body = form.bare, None
-        files = options.get("files")
-        if data or json is not None or files:
-            body, kind = encoded_body(data, json, files)
-            if not body:
-                return None
-            packet = form.filled(body.encode() if isinstance(body, str) else body, kind)
-        timing, sent = Timing(), Sent(form.url, packet, body, form.added)
-        timeouts = timeouts_of(options.get("timeout"))
+        timing, timeouts = Timing(), timeouts_of(options.get("timeout"))
         try:
-            answer = form.pool.exchange(packet, timing, timeouts)
+            answer = form.pool.exchange(sent.packet, timing, timeouts)
         except TransportError as error:
             failure = requests_error(error, prepared_of(sent), form.pool.origin, timeouts)
             return _ended(ResponseContextManager(failure), timing, form.url, url)
@@ -189,7 +183,7 @@ class HttpSession(clients.HttpSession):
             return None
         key: Any = (method, asked)
         if headers or cookies or auth:
-            key = (*key, headers and tuple(headers.items()), cookies and tuple(cookies.items()), auth)
+            key = (*key, tuple((headers or {}).items()), tuple((cookies or {}).items()), auth)
         form = writer.forms.get(key)
         if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
             form = writer.form(key, method, complete_url(self, asked), headers=headers, cookies=cookies, auth=auth)
@@ -207,6 +201,16 @@ class HttpSession(clients.HttpSession):
         timing.began_s = time.monotonic()
         response = _safely(lambda: requests.Session.request(self, method, whole_url, **options))
         return _ended(response, timing, whole_url, url, is_streamed=bool(options.get("stream")))
+
+
+def _filled(form: Form, data: Any, json: Any, files: Any) -> Sent | None:
+    if not data and json is None and not files:
+        return Sent(form.url, form.bare, None, form.added)
+    body, kind = encoded_body(data, json, files)
+    if not body:
+        return None
+    packet = form.filled(body.encode() if isinstance(body, str) else body, kind)
+    return Sent(form.url, packet, body, form.added)
 
 
 def _are_plain(options: dict[str, Any]) -> bool:

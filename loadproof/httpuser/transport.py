@@ -170,6 +170,6 @@ def _packet_of(request: PreparedRequest, origin: Origin) -> Packet:
     path = request.path_url
     is_chunked = request.body is not None and "Content-Length" not in request.headers
     pen.request(method, path, request.body, request.headers, chunked=is_chunked)
-    accepted = request.headers.get("Accept-Encoding")
+    accepted = request.headers.get("Accept-Encoding", "identity")
     repeatable = Request(method, path).may_be_repeated
     return Packet(None, b"".join(pen.pieces), method == "HEAD", repeatable, accepted)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Hashable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlencode
 
 from requests import PreparedRequest
 from requests.exceptions import InvalidHeader, RequestException
@@ -21,14 +20,7 @@ from requests.utils import check_header_validity
 from loadproof.http.headers import UnsendableHeaderError, encoded_head
 from loadproof.http.messages import Request
 from loadproof.http.packets import Packet
-from loadproof.internals.requests import (
-    basic_authorization,
-    cookie_header,
-    encode_files,
-    encode_form,
-    encode_json,
-    merged_cookies,
-)
+from loadproof.internals.requests import basic_authorization, cookie_header, merged_cookies
 
 if TYPE_CHECKING:
     from requests.cookies import RequestsCookieJar
@@ -46,9 +38,6 @@ _PLAIN_URL: Final = re.compile(
 
 Source: requests 2.34, PreparedRequest.prepare_url; urllib3 2.8, util/url.py.
 """
-_FORM: Final = b"Content-Type: application/x-www-form-urlencoded\r\n"
-_JSON: Final = b"Content-Type: application/json\r\n"
-_ONE_VALUE: Final = frozenset({str, int, float})
 _WITHOUT_LENGTH: Final = frozenset({"GET", "HEAD"})
 _ODD: Final = frozenset({"host", "cookie", "content-length", "transfer-encoding"})
 """Headers that change what requests adds of its own."""
@@ -160,7 +149,7 @@ class Writer:
         return form
 
     def _common_of(self, root: str, headers: Mapping[str, str] | None) -> _Common | None:
-        key = (root, headers and tuple(headers.items()))
+        key = (root, tuple((headers or {}).items()))
         common = self._commons.get(key)
         if key not in self._commons or (common and common.until_s <= time.time()):
             common = self._make_common(root, headers)
@@ -196,6 +185,9 @@ class Writer:
 def _checked(headers: Mapping[str, Any]) -> dict[str, tuple[str, str]] | None:
     """Names and values by names in lower case, without those that are None; None if requests has to refuse one."""
     checked = {}
+    if len({str(name).lower() for name in headers}) < len(headers):
+        # Which spelling wins is for requests to say.
+        return None
     for name, value in headers.items():
         if value is None:
             continue
@@ -237,42 +229,3 @@ def _cookie_line(cookies: RequestsCookieJar, url: str) -> bytes:
 def _make_room(entries: dict[Hashable, Any]) -> None:
     if len(entries) >= _MOST_FORMS:
         entries.clear()
-
-
-def encoded_body(data: Any, json: Any, files: Any) -> tuple[str | bytes, bytes]:
-    """A body, and its Content-Type as a header; an empty one if requests has to encode it.
-
-    Source: requests 2.34, PreparedRequest.prepare_body.
-    """
-    is_form = isinstance(data, (Mapping, list, tuple))
-    if files and (is_form or not data):
-        body, kind = encode_files(files, data)
-        return body, f"Content-Type: {kind}\r\n".encode("latin-1")
-    if not data:
-        return _json_text(json), _JSON
-    if isinstance(data, (str, bytes)) and not files:
-        return data, b""
-    return (_form_text(data), _FORM) if is_form else (b"", b"")
-
-
-def with_params(url: str, params: Any) -> str | None:
-    """None if requests has to do it."""
-    if not isinstance(params, (Mapping, list, tuple)):
-        return None
-    encoded = _form_text(params)
-    return f"{url}{'&' if '?' in url else '?'}{encoded}" if encoded else url
-
-
-def _form_text(fields: Any) -> str:
-    """What most forms and queries are, at a tenth of the price."""
-    if type(fields) is dict and all(type(value) in _ONE_VALUE for value in fields.values()):
-        return urlencode(fields)
-    return encode_form(fields)
-
-
-def _json_text(json: Any) -> bytes:
-    try:
-        return encode_json(json).encode()
-    except ValueError:
-        # Requests has to say so.
-        return b""

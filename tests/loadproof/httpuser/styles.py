@@ -82,6 +82,8 @@ for _url in (
     "/.a",
 ):
     CLIENT_STYLES[f"url {_url}"] = lambda client, url=_url: all_of(client.get(url))
+for _url in ("/x#f", "/x?", "/x?q=100%", "/ä b?ö=%C3", "", "?a", "/x?&", "http://127.0.0.1:1/x#f"):
+    CLIENT_STYLES[f"params on {_url}"] = lambda client, url=_url: all_of(client.get(url, params={"b": "c d/é"}))
 for _name, _data in {
     "text": "plain text",
     "umlauts": "grüße",
