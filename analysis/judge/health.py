@@ -166,6 +166,14 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _unverified(run: Run) -> Iterator[Finding]:
+    """Whoever answered may have been anybody."""
+    tls = run.manifest.target.tls
+    if tls is not None and not tls.verify:
+        what = "the server's certificate was not verified: whatever answered was measured"
+        yield Finding(Word.PASS, what, "name its authority's file in `tls.ca_file` instead of `verify: false`")
+
+
 def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
@@ -188,5 +196,6 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     unread,
     _raised,
     _deliberate_faults,
+    _unverified,
     _lost_redis,
 )

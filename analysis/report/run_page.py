@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
-    from loadproof.rundir.manifest import RedisFacts
+    from loadproof.rundir.manifest import RedisFacts, TargetFacts
 
 
 LATE_US: Final = 10_000
@@ -210,11 +210,19 @@ def _shared_in(redis: RedisFacts | None) -> str:
     return "a Redis server of this run" if redis.started_by_run else redis.address
 
 
+def _verified_against(target: TargetFacts) -> str:
+    if target.tls is not None and not target.tls.verify:
+        return "nothing (verify: false)"
+    return " and ".join(target.authorities.values())
+
+
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
     limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
     only_here = {
-        "certificates verified against": " and ".join(manifest.target.authorities.values()),
+        "certificates verified against": _verified_against(manifest.target),
+        "client certificate": tls.client_certificate or "" if (tls := manifest.target.tls) else "",
+        "proxy": manifest.target.proxy or "",
         "FAULTS of the target": manifest.target.faults or "",
         "limits shared in": _shared_in(manifest.target.redis),
     }

@@ -11,24 +11,22 @@ from loadproof.http.messages import Request, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import highest_client_index, marks_of
 from loadproof.scenario.targetheaders import resolved_headers
+from loadproof.scenario.targetway import way_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from loadproof.http.answers import Answer
     from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.targetvariables import Target
 
 
 class Asker:
     """One client, which no limit of the target counts as one of the load's; for a single thread, and to be closed."""
 
-    def __init__(
-        self, base_url: str, headers: Mapping[str, str], scenario: Scenario, *, longest_s: float = math.inf
-    ) -> None:
-        """`headers` are the target file's; the timeouts are the scenario's, but at most `longest_s`."""
-        origin, timeouts = Origin.of(base_url), scenario.timeouts
+    def __init__(self, target: Target, scenario: Scenario, *, longest_s: float = math.inf) -> None:
+        """The timeouts are the scenario's, but at most `longest_s`."""
+        origin, timeouts = Origin.of(target.base_url, way_of(target)), scenario.timeouts
         address, marks = marks_of(highest_client_index(scenario) + 1, scenario.clients, origin.host)
-        self._headers = resolved_headers(headers)
+        self._headers = resolved_headers(target.headers)
         self._connection = BlockingConnection(
             origin,
             RequestTimeouts(

@@ -14,8 +14,7 @@ from loadproof.generator.look import Look
 from loadproof.run import children
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.reference import reference_target
-from loadproof.scenario.safety import permit_target
-from loadproof.scenario.targetvariables import secret_variables
+from loadproof.scenario.targetvariables import permissions_of
 
 
 def dry_run(assignment: Assignment) -> list[Look]:
@@ -32,12 +31,11 @@ def dry_run(assignment: Assignment) -> list[Look]:
         else:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
-        named = secret_variables(manifest.target.headers, manifest.target.endpoints)
         done = subprocess.run(
             children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
             input=manifest.model_dump_json(),
             cwd=directory,
-            env=children.environment_with(secret | permit_target(base_url, named)),
+            env=children.environment_with(secret | permissions_of(manifest.target)),
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -31,8 +31,7 @@ class MetricsSampler(threading.Thread):
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
         super().__init__(name="metrics-sampler", daemon=True)
-        target = manifest.target
-        self._asker = Asker(target.base_url, target.headers, manifest.scenario, longest_s=_TIMEOUT_S)
+        self._asker = Asker(manifest.target, manifest.scenario, longest_s=_TIMEOUT_S)
         self._path = run / files.TARGET
         self._start_unix_s = manifest.start_unix_s
         self._stopped = threading.Event()

@@ -22,6 +22,7 @@ from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetheaders import header_problems
+from loadproof.scenario.targetway import Flaw, TlsSettings, relative_to, way_flaws
 
 URL_VARIABLE: Final = "TARGET_URL"
 DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
@@ -36,7 +37,7 @@ SIGNATURE_HEADERS: Final = {
     "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
     "none": (),
 }
-_SECRETS: Final = (("headers",), ("endpoints", "webhooks", "secret"))
+_SECRETS: Final = (("headers",), ("proxy",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
 
@@ -171,6 +172,10 @@ class TargetFile(Strict):
         None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
     )
     limits: dict[Name, LimitText] = Field(default={}, description="Requests that one client may send per endpoint.")
+    tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
+    proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
+    )
     endpoints: Endpoints = Endpoints()
 
     @property
@@ -186,17 +191,19 @@ def load_target(path: Path | None) -> TargetFile | None:
             return None
         target, where = TargetFile(base_url=override), URL_VARIABLE
     else:
-        target, where = _from_file(path)
-        if override is not None:
-            target, where = target.model_copy(update={"base_url": override}), URL_VARIABLE
+        target, where = _from_file(path, override)
     check_base_url(target.base_url, where)
     return target.model_copy(update={"base_url": target.base_url.rstrip("/")})
 
 
-def _from_file(path: Path) -> tuple[TargetFile, str]:
-    """The file's target with its accounts read, and the position of its base URL."""
+def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
+    """The file's target with its accounts read, and the position of its base URL, unless it is replaced by this one."""
     document = read_document(path)
     target = validate(TargetFile, document, secrets=_SECRETS)
+    if base_url is not None:
+        target = target.model_copy(update={"base_url": base_url})
+    if target.tls is not None:
+        target = target.model_copy(update={"tls": relative_to(path.parent, target.tls)})
     problems = [
         Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
     ]
@@ -204,18 +211,15 @@ def _from_file(path: Path) -> tuple[TargetFile, str]:
         raise InputError(problems)
     if isinstance(target.accounts, str):
         target = target.model_copy(update={"accounts": _read_accounts(path.parent / target.accounts)})
-    return target, document.where(("base_url",))
+    return target, document.where(("base_url",)) if base_url is None else URL_VARIABLE
 
 
-_Contradiction = tuple[tuple[str, ...], str, str | None, str]
-"""Path, what is wrong, the value found, the remedy."""
-
-
-def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
+def _contradictions(target: TargetFile) -> Iterator[Flaw]:
     for name, what, got, remedy in header_problems(target.headers, _sent_by_us(target.endpoints)):
         yield ("headers", name), what, got, remedy
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
-        yield _SECRETS[1], "a secret in a file", None, "write the name of an environment variable that holds it"
+        yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
+    yield from way_flaws(target, target.headers)
     yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
@@ -241,7 +245,7 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
             )
 
 
-def _idle_keys(endpoints: Endpoints) -> Iterator[_Contradiction]:
+def _idle_keys(endpoints: Endpoints) -> Iterator[Flaw]:
     """Keys that were written although another key keeps them from having an effect."""
     for endpoint, key, other in (
         ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
 from loadproof.scenario.masking import Masker
+from loadproof.scenario.safety import permit
 from loadproof.scenario.targetheaders import variables_in
+from loadproof.scenario.targetway import Reached, hosts_of, no_password, no_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,11 +20,23 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
 
 
-def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
+class Target(Reached, Protocol):
+    """A target file, or what a manifest says about one."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+
+def named_variables(target: Target, mix: set[str]) -> list[tuple[str, str]]:
     """Environment variables whose values this mix sends to such a target, each with its place in the target file."""
-    named = [(f"headers.{name}", variable) for name, value in headers.items() for variable in variables_in(value)]
+    named = [
+        (f"headers.{name}", variable) for name, value in target.headers.items() for variable in variables_in(value)
+    ]
+    named += [("proxy", variable) for variable in variables_in(target.proxy or "")]
     if "webhooks" in mix:
-        named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(endpoints.webhooks)]
+        named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(target.endpoints.webhooks)]
     return named
 
 
@@ -31,6 +45,8 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
     for name, value in target.headers.items():
         for variable in variables_in(value):
             yield from _problems(f"target headers.{name}", variable, unsendable, is_needed=True)
+    for variable, unfit in zip(variables_in(target.proxy or ""), (no_user, no_password), strict=False):
+        yield from _problems("target proxy", variable, unfit, is_needed=True)
     webhooks = target.endpoints.webhooks
     if "webhooks" in endpoints and webhooks.signature != "none":
         # If it says nothing about webhooks, the target has the public key, unless the variable says otherwise.
@@ -77,10 +93,14 @@ _KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
 }
 
 
-def secret_variables(headers: Mapping[str, str], endpoints: Endpoints) -> list[str]:
+def secret_variables(target: Target) -> list[str]:
     """The environment variables that such a target names, whatever the mix."""
-    names = [variable for value in headers.values() for variable in variables_in(value)]
-    return list(dict.fromkeys([*names, *_key_variable(endpoints.webhooks)]))
+    return list(dict.fromkeys(variable for _, variable in named_variables(target, {"webhooks"})))
+
+
+def permissions_of(target: Target) -> dict[str, str]:
+    """The environment of a child that may only load this target, read its variables and use its files."""
+    return permit(hosts_of(target), secret_variables(target), target.tls.identity.values() if target.tls else ())
 
 
 def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:

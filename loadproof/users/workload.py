@@ -30,6 +30,7 @@ from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
 from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.targetway import way_of
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
@@ -38,6 +39,7 @@ from loadproof.users.retryafter import Standing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.http.origin import Way
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
@@ -78,7 +80,7 @@ class Workload:
         self.payloads = _payloads_of(seed)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
-        self.mask = masker_of(secret_variables(target.headers, target.endpoints))
+        self.mask = masker_of(secret_variables(target))
         """Removes what the target file keeps secret from texts that are recorded."""
         self._account_ids = target.account_ids
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
@@ -100,7 +102,8 @@ class Workload:
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
-        self._origin_of = functools.cache(_allowed_origin)
+        way = way_of(target)
+        self._origin_of = functools.cache(lambda base_url: _allowed_origin(base_url, way))
 
     @property
     def scenario(self) -> Scenario:
@@ -219,10 +222,10 @@ Connect = Callable[[Client, str], Exchanging]
 """A connection from this client to this base URL."""
 
 
-def _allowed_origin(base_url: str) -> Origin:
+def _allowed_origin(base_url: str, way: Way) -> Origin:
     """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
     check_host(base_url, ())
-    return Origin.of(base_url)
+    return Origin.of(base_url, way)
 
 
 class Post:
@@ -267,7 +270,7 @@ class Post:
             group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
             worker=str(rank + 1),
             clock=self.clock,
-            mask=masker_of(secret_variables(manifest.target.headers, manifest.target.endpoints)),
+            mask=masker_of(secret_variables(manifest.target)),
         )
 
     def leave(self) -> None:

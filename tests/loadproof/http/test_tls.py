@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from loadproof.http import stream
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
+from loadproof.http.tls import context_for
 from tests.loadproof.http.connections import CLOSING, OK, connection_to, get
 from tests.loadproof.http.tls import tls_serving
 from tests.servers import answering, read_request, serving
@@ -21,7 +21,7 @@ def test_tls_is_verified(certificate, monkeypatch):
         with pytest.raises(ConnectionFailedError, match="TLS"):
             get(url.replace("localhost", "127.0.0.1"))
         monkeypatch.delenv("SSL_CERT_FILE")
-        stream.tls_context.cache_clear()
+        context_for.cache_clear()
         with pytest.raises(ConnectionFailedError, match="TLS: CERTIFICATE_VERIFY_FAILED"):
             get(url)
 
