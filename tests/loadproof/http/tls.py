@@ -42,11 +42,23 @@ def untrusted_serving(certificate: Path, script: Script, context: ssl.SSLContext
     context = context or server_context(certificate)
 
     def wrapped_script(connection: socket.socket, number: int) -> None:
-        with context.wrap_socket(connection, server_side=True) as wrapped:
+        with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as wrapped:
+            try:
+                wrapped.do_handshake()
+            except ssl.SSLError:
+                _read_on(wrapped)
+                raise
             script(wrapped, number)
 
     with serving(wrapped_script) as url:
         yield url.replace("http://127.0.0.1", "https://localhost")
+
+
+def _read_on(wrapped: ssl.SSLSocket) -> None:
+    """A socket that is closed with something unread resets the connection, and the client may miss the alert."""
+    socket.socket.shutdown(wrapped, socket.SHUT_WR)
+    while socket.socket.recv(wrapped, 65536):
+        pass
 
 
 def server_context(certificate: Path, *, clients: Path | None = None) -> ssl.SSLContext:
