@@ -84,7 +84,9 @@ def nginx(*, over_tls: bool = False) -> Iterator[str]:
         if over_tls:
             certificate = _new_certificate(Path(directory))
             stack.enter_context(mock.patch.dict(os.environ, SSL_CERT_FILE=str(certificate)))
-            listen += f" ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate}"
+            listen += (
+                f" ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {certificate}"
+            )
         for name, value in (("DIRECTORY", directory), ("LISTEN", f"{listen};"), ("CORE", f"{1 << SERVER_CORE:b}")):
             text = text.replace(name, value)
         config = Path(directory) / "nginx.conf"

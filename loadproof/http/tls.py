@@ -133,8 +133,9 @@ class Tls:
                 part = core.read(_BLOCK_BYTES)
                 if not part:
                     return b"".join(parts), True
-                # Another read, only to be told that there is no more, would cost as much as this one.
-                if not incoming.pending and not core.pending():
+                # A read takes a whole record, of at most 16 KiB (RFC 8446, section 5.1). Another one, only to be told
+                # that there are no more, would cost as much.
+                if not incoming.pending:
                     return b"".join((*parts, part)) if parts else part, False
                 parts.append(part)
         except ssl.SSLWantReadError:
@@ -144,7 +145,7 @@ class Tls:
 
 
 def core_of(tls: ssl.SSLObject) -> Any:
-    """What the object's own `read`, `write` and `pending` call, half a microsecond a call ahead of them.
+    """What the object's own `read` and `write` call, without the cost of theirs.
 
     It is private to the standard library: without it, the object itself does.
     """
