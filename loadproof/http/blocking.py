@@ -144,8 +144,9 @@ class BlockingConnection:
                 timing.first_byte_s = time.monotonic() - timing.sent_s
                 limit.begin("", None)
             answer = self._parser.feed(received) if received else None
-            if answer is None and is_end:
-                answer = self._parser.end()
+            if is_end:
+                answer = answer or self._parser.end()
+                self._parser.keeps_alive = False
         return answer
 
     def _open(self, timing: Timing, limit: _Limit) -> None:

@@ -257,8 +257,10 @@ class Connection:
         self._has_received = self._has_received or bool(received)
         try:
             ended = self._parser.feed(received) if received else None
-            if ended is None and is_end:
-                ended = self._parser.end()
+            if is_end:
+                # TLS can announce it along with the answer.
+                ended = ended or self._parser.end()
+                self._parser.keeps_alive = False
         except MalformedAnswerError as error:
             self._end(error)
             return
