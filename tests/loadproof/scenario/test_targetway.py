@@ -15,6 +15,7 @@ from loadproof.http.tls import Trust
 from loadproof.scenario.targetfile import TargetFile, load_target
 from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables, variable_problems
 from loadproof.scenario.targetway import check_hosts, way_of
+from tests.commands import ROOT
 from tests.loadproof.http.tls import new_certificate
 
 BASE = "base_url: https://127.0.0.1:9000\n"
@@ -265,3 +266,14 @@ def test_a_proxy_is_held_to_the_allow_list_as_the_target_is(tmp_path):
             check_hosts(found)
         check_hosts(found, ["proxy.example.test", "far.example.test"])
     assert permissions_of(found)["LOADPROOF_ALLOW_HOSTS"] == "far.example.test,127.0.0.1"
+
+
+def test_the_documentations_target_file_is_one(files):
+    """With the files that it names."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    for name, source in (("ca.pem", "pem.crt"), ("client.pem", "pem.crt"), ("client-key.pem", "pem")):
+        shutil.copy(files / source, files / name)
+    found = target(files, example)
+    assert way_of(found).trust.server_name == found.headers["Host"] == "api.example.test"
+    assert list(found.tls.files) == ["ca_file", "client_certificate", "client_key"]
