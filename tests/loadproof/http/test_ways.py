@@ -141,7 +141,7 @@ def test_a_tunnel_that_is_not_opened_is_told_as_the_proxys_failure(asked, answer
     with serving(answering(answer)) as proxy_url, pytest.raises(ConnectionFailedError) as caught:
         asked("https://localhost:1", through(proxy_url, CREDENTIAL))
     assert str(caught.value) == f"the proxy {proxy_url.removeprefix('http://')}: {why}"
-    assert "c4nary" not in repr(through(proxy_url, CREDENTIAL))
+    assert CREDENTIAL not in repr(through(proxy_url, CREDENTIAL))
 
 
 def test_a_proxy_that_is_not_there_is_told_as_such(asked):
