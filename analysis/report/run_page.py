@@ -210,19 +210,23 @@ def _shared_in(redis: RedisFacts | None) -> str:
     return "a Redis server of this run" if redis.started_by_run else redis.address
 
 
-def _verified_against(target: TargetFacts) -> str:
-    if target.tls is not None and not target.tls.verify:
-        return "nothing (verify: false)"
-    return " and ".join(target.authorities.values())
+def _reached(target: TargetFacts) -> dict[str, str]:
+    """By which certificates, and through whom."""
+    tls = target.tls
+    authorities = "nothing (verify: false)" if tls and not tls.verify else " and ".join(target.authorities.values())
+    certificate = tls.client_certificate if tls else None
+    return {
+        "certificates verified against": authorities,
+        "client certificate": certificate or "",
+        "proxy": target.proxy or "",
+    }
 
 
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
     limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
     only_here = {
-        "certificates verified against": _verified_against(manifest.target),
-        "client certificate": tls.client_certificate or "" if (tls := manifest.target.tls) else "",
-        "proxy": manifest.target.proxy or "",
+        **_reached(manifest.target),
         "FAULTS of the target": manifest.target.faults or "",
         "limits shared in": _shared_in(manifest.target.redis),
     }

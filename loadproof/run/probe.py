@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+_ALERT: Final = "_ALERT_"
+"""In the names of all failures that the other side announces."""
 _LEFT_S: Final = 0.1
 """A server that closes a connection after its answer has done so by then."""
 _PROXY_REFUSES: Final = 407
@@ -45,8 +47,8 @@ def _listens(address: str, port: int) -> bool:
 
 def _tls_remedy(what: str, target: TargetFile) -> str | None:
     """What to do about a certificate, the target's or our own; None: it is about something else."""
-    if "CERTIFICATE_REQUIRED" in what or "HANDSHAKE_FAILURE" in what:
-        return "name a client certificate in `tls.client_certificate` of the target file"
+    if _ALERT in what:
+        return "if it asks for a client certificate, name one that it accepts in `tls.client_certificate`"
     if _UNTRUSTED not in what:
         return None
     if "mismatch" in what:
@@ -81,10 +83,8 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
             status = asker.ask(health.method, health.path).status
             if status != _PROXY_REFUSES or target.proxy is None:
                 return asker.is_kept(within_s=_LEFT_S)
-        what, remedy = (
-            f"the proxy answers {question} with {status}",
-            "give it user and password: http://${USER}:${PASSWORD}@…",
-        )
+        what = f"the proxy answers {question} with {status}"
+        remedy = "give it user and password: http://${USER}:${PASSWORD}@…"
     except RequestTimeoutError as error:
         what = f"no answer to {question}: {error}"
     except WantError as error:

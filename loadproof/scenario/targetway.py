@@ -42,7 +42,7 @@ def _host_name(name: str) -> str:
     return name
 
 
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f,]+$")]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f]+$")]
 HostName = Annotated[str, AfterValidator(_host_name)]
 
 
@@ -162,6 +162,9 @@ def file_flaws(tls: TlsSettings) -> Iterator[Flaw]:
 
 def _flaws_of_file(key: str, path: Path, tls: TlsSettings) -> Iterator[Flaw]:
     where, shown = ("tls", key), str(path)
+    if "," in shown:
+        yield where, "a path with a comma, which separates the paths that a process may use", shown, "rename or move it"
+        return
     try:
         content = path.read_bytes()
     except OSError as error:

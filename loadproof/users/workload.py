@@ -28,9 +28,8 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
-from loadproof.scenario.safety import check_host
 from loadproof.scenario.targetvariables import masker_of, secret_variables
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.targetway import check_hosts, way_of
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
@@ -39,7 +38,6 @@ from loadproof.users.retryafter import Standing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.http.origin import Way
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
@@ -102,8 +100,7 @@ class Workload:
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
-        way = way_of(target)
-        self._origin_of = functools.cache(lambda base_url: _allowed_origin(base_url, way))
+        self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
 
     @property
     def scenario(self) -> Scenario:
@@ -222,10 +219,10 @@ Connect = Callable[[Client, str], Exchanging]
 """A connection from this client to this base URL."""
 
 
-def _allowed_origin(base_url: str, way: Way) -> Origin:
+def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
     """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
-    check_host(base_url, ())
-    return Origin.of(base_url, way)
+    check_hosts(target.model_copy(update={"base_url": base_url}))
+    return Origin.of(base_url, way_of(target))
 
 
 class Post:

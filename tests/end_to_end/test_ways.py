@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import socket
 from pathlib import Path
@@ -51,8 +52,8 @@ def sightings(text: bytes, *secrets: bytes) -> list[bytes]:
     return [secret for secret in (*secrets, *parts) if secret in text]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_all_that_asks_the_target_goes_one_way(tmp_path, workers):
+@pytest.mark.parametrize(("workers", "verify"), [(1, True), pytest.param(2, False, marks=pytest.mark.long)])
+def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
     """Through a tunnel, as somebody, to a server of another name; no key and no password is left behind."""
     server, client = pair(tmp_path, "server"), pair(tmp_path, "client")
     context = server_context(server, clients=client)
@@ -64,7 +65,7 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers):
             base_url=url,
             headers={"Host": "virtual.example.test"},
             tls={
-                "ca_file": "server/pem.crt",
+                **({"ca_file": "server/pem.crt"} if verify else {"verify": False}),
                 "client_certificate": "client/pem.crt",
                 "client_key": "client/pem",
                 "server_name": NAME,
@@ -79,7 +80,8 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers):
     path = only_run(tmp_path / "out")
     verdict = verdict_of(path)
     assert verdict["ending"] == "completed", done.stdout + done.stderr
-    assert set(pd.read_csv(path / files.INTERVALS)["outcome"].dropna()) == {"ok"}
+    # A busy machine misses turns.
+    assert set(pd.read_csv(path / files.INTERVALS)["outcome"].dropna()) - {"missed"} == {"ok"}
     assert heard.heads() == {b"host: virtual.example.test\r\n\r\n"}
     assert heard.addresses(b"/metrics")
     assert len(pd.read_csv(path / files.TARGET)) >= 1
@@ -90,7 +92,8 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers):
     # Each of probe, sampler and users has its own connection.
     assert len(proxy.heads) == asked_by_look + 1 + 1 + 4
     target = read_manifest(path).target
-    assert target.authorities == {"file": f"{server}.crt"}
+    assert target.authorities == ({"file": f"{server}.crt"} if verify else {})
+    assert verify == ("the server's certificate was not verified" not in json.dumps(verdict["findings"]))
     assert target.tls.client_key == str(client)
     assert target.proxy == proxy_url.replace("http://", PROXY)
     secrets = (*map(str.encode, CREDENTIALS.values()), client.read_bytes().splitlines()[1])
@@ -99,7 +102,7 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers):
     left["shown"] = (done.stdout + done.stderr + look.stdout + look.stderr).encode()
     assert {name: found for name, text in left.items() if (found := sightings(text, *secrets))} == {}
     page = (path / "report.html").read_text()
-    assert f"{server}.crt" in page
+    assert (f"{server}.crt" if verify else "the server's certificate was not verified") in html.unescape(page)
     assert f"{client}.crt" in page
 
 
@@ -156,7 +159,10 @@ def test_clients_behind_a_proxy_have_no_addresses(tmp_path):
             "in `tls.ca_file` of the target file, or in SSL_CERT_FILE (",
         ),
         ({"ca_file": "server/pem.crt"}, "or name the one that the certificate has in `tls.server_name`"),
-        ({"verify": False}, "name a client certificate in `tls.client_certificate` of the target file"),
+        (
+            {"verify": False},
+            "if it asks for a client certificate, name one that it accepts in `tls.client_certificate`",
+        ),
     ],
 )
 def test_what_is_missing_for_tls_is_told_before_the_run(tmp_path, tls, told):
