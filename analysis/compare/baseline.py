@@ -21,7 +21,9 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     """A run of this scenario; RunDirectoryError if it has other phases or endpoints, or is a broken measurement."""
     baseline = load_run(path)
     theirs = baseline.manifest.scenario
-    if plan_phases(theirs) != plan_phases(scenario) or theirs.endpoints != scenario.endpoints:
+    # What a locustfile sends, it doesn't say.
+    endpoints = scenario.endpoints if scenario.locustfile is None else theirs.endpoints
+    if plan_phases(theirs) != plan_phases(scenario) or theirs.endpoints != endpoints:
         remedy = f"give a run of {scenario.name} with the same phases and endpoints"
         raise RunDirectoryError(Problem(f"--baseline {path}", "another scenario's run", remedy, got=theirs.name))
     broken = [finding.what for finding in findings_in(baseline) if finding.word is Word.INVALID]

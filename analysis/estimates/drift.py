@@ -16,14 +16,14 @@ from loadproof.analysis.estimates.estimate import Estimate, exact
 from loadproof.analysis.estimates.metrics import counted_estimate
 from loadproof.analysis.estimates.scope import rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
-from loadproof.scenario.expectation import RATIOS, RESOURCES
+from loadproof.scenario.metrics import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.run import Run
-from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.expectation import Metric
 
 MOST_BATCHES: Final = 12
 _BATCH_S: Final = 50
@@ -91,7 +91,7 @@ def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 
 def _base(metric: Metric, first: float, values: np.ndarray) -> float:
     """The value that the change is expressed relative to."""
-    if metric.name in RATIOS:
+    if metric.kind.is_ratio:
         return 1.0
     # A steep line may start below zero.
     return next((base for base in (first, float(np.median(values))) if base > 0), 1.0)

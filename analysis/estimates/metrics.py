@@ -1,6 +1,6 @@
 """Turns what a scope's rows count into metrics, each by its name in a threshold: what it reads, how it is estimated.
 
-Their names and uses are defined in loadproof.scenario.expectation; metrics that need more than a scope's rows have
+Their names, and what they count, are in loadproof.scenario.metrics; metrics that need more than a scope's rows have
 modules of their own (recovery, drift).
 """
 
@@ -25,12 +25,12 @@ from loadproof.analysis.estimates.estimate import (
     rate_estimate,
     ratio_estimate,
 )
-from loadproof.analysis.estimates.scope import answers_of, in_scope, tally
+from loadproof.analysis.estimates.scope import answers_of, in_scope
 from loadproof.analysis.estimates.seconds import Noise, Seconds, Sums
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import MIDPOINT_US, UPPER_US
-from loadproof.scenario.expectation import METRICS
+from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.traffic import Traffic
-    from loadproof.outcome import Outcome
     from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.metrics import Counted
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
@@ -126,89 +126,74 @@ class _Spread(Estimator):
         return [exact(max(spreads), len(spreads)) if spreads else None for _ in noises]
 
 
+@dataclass(frozen=True)
 class _Count(Estimator):
+    counted: Counted
     is_sampled, is_seen = False, True
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
-        sent = tally(reading.rows).sent
-        return [exact(sent, sent) for _ in noises]
+        count = int(counted_in(reading.rows, self.counted)["count"].sum())
+        return [exact(count, count) for _ in noises]
 
 
 @dataclass(frozen=True)
 class Rate(Estimator):
-    """What a series counts, per second."""
+    """What it counts, per second."""
 
-    series: str
+    counted: Counted
 
-    def counted(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["series"] == self.series]
+    def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+        return answers_of(intervals, scope.endpoints) if self.counted.by_arrival else super().rows(intervals, scope)
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
-        counted = reading.seconds.count(self.counted(reading.rows))
+        counted = reading.seconds.count(counted_in(reading.rows, self.counted))
         half = half_width_of_mean(counted, reading.seconds.phases)
         # What happened in this run was counted.
         return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
 
 
-class _Throughput(Rate):
-    def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-        """The answers of the scope's endpoints, whichever phase sent the requests."""
-        return answers_of(intervals, scope.endpoints)
-
-
+@dataclass(frozen=True)
 class Ratio(Estimator):
-    """A share of requests."""
+    """A share of requests; with an objective, how many times faster than it allows its error budget is spent.
 
-    @abstractmethod
+    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
+    """
+
+    counted: Counted
+    out_of: Counted
+
     def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows that it counts, and the rows it is a share of."""
+        return counted_in(rows, self.counted), counted_in(rows, self.out_of)
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
         hits, sizes = self.parts(reading.rows)
         sums = Sums.of(hits, sizes, reading.seconds)
         counted, n = int(hits["count"].sum()), int(sizes["count"].sum())
-        return [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
-
-
-@dataclass(frozen=True)
-class _OutcomeRatio(Ratio):
-    outcomes: frozenset[Outcome]
-
-    def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        sent = rows[rows["series"] == "response"]
-        return sent[sent["outcome"].isin(self.outcomes)], sent
-
-
-class _GoodputRatio(Ratio):
-    def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return rows[rows["series"] == "good"], rows[rows["series"].isin(["response", "dropped"])]
-
-
-class _BurnRate(_GoodputRatio):
-    """How many times faster than its objective allows a service spends its error budget.
-
-    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
-    """
-
-    def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
-        budget = 1 - (reading.metric.objective or 0.0)
-        ratios = super().estimates(reading, noises)
+        ratios = [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
+        if reading.metric.objective is None:
+            return ratios
+        budget = 1 - reading.metric.objective
         return [good and mapped(good, lambda ratio: (1 - ratio) / budget) for good in ratios]
 
 
-ESTIMATORS: Final[dict[str, Estimator]] = {
-    "p": _Quantile(),
-    "mean": _Mean(),
-    "max": _Longest(),
-    "spread": _Spread(),
-    "count": _Count(),
-    "goodput": Rate("good"),
-    "throughput": _Throughput("completed"),
-    "goodput_ratio": _GoodputRatio(),
-    "burn_rate": _BurnRate(),
-    **{name: _OutcomeRatio(kind.outcomes) for name, kind in METRICS.items() if kind.outcomes},
-}
-"""By the metric's name."""
+ESTIMATORS: Final[dict[str, Estimator]] = {"p": _Quantile(), "mean": _Mean(), "max": _Longest(), "spread": _Spread()}
+"""By name, for metrics that are more than a count of requests."""
+
+
+def estimator_of(metric: Metric) -> Estimator:
+    kind = metric.kind
+    if kind.counted is None:
+        return ESTIMATORS[metric.name]
+    if kind.out_of is not None:
+        return Ratio(kind.counted, kind.out_of)
+    return Rate(kind.counted) if kind.dimension is Dimension.RATE else _Count(kind.counted)
+
+
+def counted_in(rows: pd.DataFrame, counted: Counted) -> pd.DataFrame:
+    """The rows of these requests."""
+    rows = rows[rows["series"].isin(counted.series)]
+    return rows if counted.outcomes is None else rows[rows["outcome"].isin(counted.outcomes)]
 
 
 def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:
@@ -218,14 +203,13 @@ def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate
 
 def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
     """With an interval for each kind of noise."""
-    return ESTIMATORS[metric.name].estimates(
-        Reading(metric, traffic, scope, rows_read(metric, traffic.intervals, scope)), noises
-    )
+    reading = Reading(metric, traffic, scope, rows_read(metric, traffic.intervals, scope))
+    return estimator_of(metric).estimates(reading, noises)
 
 
 def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     """The rows that a metric reads."""
-    return ESTIMATORS[metric.name].rows(intervals, scope)
+    return estimator_of(metric).rows(intervals, scope)
 
 
 def ratio_parts(metric: Metric, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -233,7 +217,7 @@ def ratio_parts(metric: Metric, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 
     TypeError for other metrics.
     """
-    estimator = ESTIMATORS[metric.name]
+    estimator = estimator_of(metric)
     if not isinstance(estimator, Ratio):
         raise TypeError(f"{metric} is no ratio")
     return estimator.parts(rows)

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.metrics import ratio_parts
 from loadproof.analysis.estimates.scope import rows_of
 from loadproof.analysis.estimates.seconds import Seconds
 from loadproof.histogram import LOWER_US
-from loadproof.scenario.expectation import RATIOS, Metric
+from loadproof.scenario.expectation import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misse
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         slow = times[LOWER_US[times["bucket"]] >= expectation.limit * 1e6]
         return Misses(1 - metric.quantile, slow, times, seconds) if expectation.wants_low else None
-    if metric.name in RATIOS:
+    if metric.kind.is_ratio:
         allowed = expectation.limit if expectation.wants_low else 1 - expectation.limit
         return Misses(allowed, *ratio_parts(metric, rows), seconds, is_rest=not expectation.wants_low)
     allowed = _allowed_failures(expectation, metric, rows, seconds)

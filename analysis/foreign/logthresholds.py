@@ -16,7 +16,7 @@ from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reaso
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
-from loadproof.scenario.expectation import METRICS
+from loadproof.scenario.metrics import ANSWERED, SENT
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import vacuity, wrong_way
 from loadproof.units import Dimension
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from loadproof.analysis.foreign.requestlog import RequestLog
     from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
     from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.metrics import Kind
 
 
-_TOLD: Final = frozenset({"p", "max", "mean", "throughput", "count"})
-"""And ratios of outcomes, which follow from the status."""
+_TOLD: Final = frozenset({*SENT.series, *ANSWERED.series})
+"""What a log shows: each answer's time and, by its status, its outcome."""
 _UNKNOWN: Final = "a log doesn't show what was planned, or which answers were correct and in time"
 
 
@@ -42,8 +43,7 @@ def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...
 
 def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
     expectation = threshold.expectation
-    kind = METRICS[expectation.metric.name]
-    if not (expectation.metric.name in _TOLD or kind.outcomes) or expectation.of_baseline:
+    if not _is_told(expectation.metric.kind) or expectation.of_baseline:
         yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
     elif found := wrong_way(expectation) or vacuity(expectation):
         yield "expect", found.what, threshold.expect, found.remedy
@@ -58,6 +58,11 @@ def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
         elif len(names) > 1:
             remedy = f"write it as it is shown: {' or '.join(map(printable, names))}"
             yield "endpoint", "several names in the log could be meant, each in another code page", name, remedy
+
+
+def _is_told(kind: Kind) -> bool:
+    counted = [each for each in (kind.counted, kind.out_of) if each is not None]
+    return kind.reads_times or (bool(counted) and all(_TOLD.issuperset(each.series) for each in counted))
 
 
 def _names_of(name: str, log: RequestLog) -> list[str]:
@@ -117,10 +122,11 @@ _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "co
 
 def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
     """Those of a request that can only harm; more requests never lower a rate, so for rates there are none."""
-    kind = METRICS[metric.name]
+    kind = metric.kind
     if kind.should_be_high:
         return ()
-    return (("response", min(kind.outcomes, default=Outcome.OK), BUCKETS - 1),)
+    outcomes = (kind.counted and kind.counted.outcomes) or {Outcome.OK}
+    return (("response", min(outcomes), BUCKETS - 1),)
 
 
 def _scope(threshold: FileThreshold, log: RequestLog) -> Scope:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
 _NONE: Final = np.zeros(0, dtype=np.int64)
 _MOST_SECONDS: Final = 10**9
+_MOST_NAMES: Final = 2**13
+"""Of requests and users of a locustfile; each process has a thousand at most, and nearly all are the same."""
 
 
 def no_cells() -> pd.DataFrame:
@@ -39,6 +41,7 @@ class IntervalCells:
     def __init__(self, phases: Sequence[PhaseSpan], scenario: Scenario) -> None:
         self.skipped = 0
         """The number of invalid lines."""
+        self._learns_names = scenario.locustfile is not None
         self._kinds = {
             "phase": pd.Index([*(span.name for span in phases), SETUP]),
             "endpoint": pd.Index(list(dict.fromkeys([*scenario.mix, *scenario.endpoints, *scenario.groups]))),
@@ -62,15 +65,28 @@ class IntervalCells:
         lines, rows = len(rows), rows if sound.all() else rows[sound]
         whole = np.ones(len(rows), dtype=bool)
         keys = rows["second"].to_numpy(dtype=np.int64)
-        for name, known in self._kinds.items():
+        for name in self._kinds:
             values = rows[name].cat
+            known = self._known(name, values.categories)
             # -1 for a value that isn't valid.
             codes = known.get_indexer(pd.Index(values.categories))[values.codes]
             whole = whole & (codes >= 0)
-            keys = keys * len(known) + codes
+            keys = keys * self._columns(name) + codes
         self.skipped += lines - int(whole.sum())
         self._keys.append((keys * BUCKETS + rows["bucket"].to_numpy(dtype=np.int64))[whole])
         self._counts.append(rows["count"].to_numpy(dtype=np.int32)[whole])
+
+    def _known(self, name: str, written: pd.Index) -> pd.Index:
+        """The values that this column may have; a locustfile's names are learnt where they are written."""
+        known = self._kinds[name]
+        if name == "endpoint" and self._learns_names:
+            new = written.difference(known, sort=False)
+            known = self._kinds[name] = known.append(new[: _MOST_NAMES - len(known)])
+        return known
+
+    def _columns(self, name: str) -> int:
+        """A key has room for this many values; of names that are learnt, for all that there can be."""
+        return _MOST_NAMES if name == "endpoint" and self._learns_names else len(self._kinds[name])
 
     def _rows(self, body: bytes) -> pd.DataFrame:
         numbers = dict.fromkeys(("second", "bucket", "count"), "int64")
@@ -106,7 +122,7 @@ class IntervalCells:
         columns: dict[str, Any] = {"count": counts, "bucket": (keys % BUCKETS).astype(np.int16)}
         keys //= BUCKETS
         for name, known in reversed(self._kinds.items()):
-            columns[name] = pd.Categorical.from_codes((keys % len(known)).astype(np.int16), known)
-            keys //= len(known)
+            columns[name] = pd.Categorical.from_codes((keys % self._columns(name)).astype(np.int16), known)
+            keys //= self._columns(name)
         columns["second"] = keys.astype(np.int32)
         return pd.DataFrame(columns)[list(IntervalRow._fields)]

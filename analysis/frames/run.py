@@ -94,6 +94,8 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
     may_be_missing = manifest.target.kind == "own"
     cells = _cells(path / files.INTERVALS, manifest, damage)
     intervals, groups, setup, user_times = _apart(cells, list(manifest.scenario.groups))
+    if manifest.scenario.locustfile is not None:
+        manifest = _naming(manifest, intervals)
     generator = _one_row_a_second(_frame(path / files.GENERATOR, GeneratorRow, damage))
     target = _frame(path / files.TARGET, TargetRow, damage, may_be_missing=may_be_missing)
     events = _frame(path / files.EVENTS, EventRow, damage)
@@ -150,6 +152,12 @@ def _apart(cells: pd.DataFrame, groups: list[str]) -> tuple[pd.DataFrame, pd.Dat
         return cells, cells[:0], no_cells(), no_cells()
     planned = cells[~(is_setup | is_time | is_group)].reset_index(drop=True)
     return planned, cells[is_group], cells[is_setup], cells[is_time]
+
+
+def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
+    """With the names of the requests that a locustfile has sent, in the order of the first ones."""
+    sent = map(str, intervals["endpoint"].unique())
+    return manifest.model_copy(update={"scenario": manifest.scenario.with_requests(sent)})
 
 
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,8 @@ from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
 from loadproof.plan.phases import calm_before, level
-from loadproof.scenario.expectation import RESOURCES, Metric
+from loadproof.scenario.expectation import Metric
+from loadproof.scenario.metrics import RESOURCES
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

@@ -173,7 +173,7 @@ def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
         for threshold in scenario.thresholds
         if span.name in scenario.phases_of(threshold)
         and threshold.series == "response"
-        and threshold.expectation.metric.name in {"p", "max", "mean"}
+        and threshold.expectation.metric.kind.reads_times
         and not threshold.expectation.of_baseline
     ]
     return LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S

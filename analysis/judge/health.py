@@ -19,6 +19,8 @@ from loadproof.analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
+from loadproof.rundir.rows import MOST_NAMES, OTHERS
+from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -109,7 +111,9 @@ def _set_up(run: Run) -> Iterator[Finding]:
     if not counts.sent:
         return
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
-    what = f"on_start and on_stop sent {counts.sent:,} requests outside the plan"
+    # A locustfile's users are stopped when their task is over, which the plan may be before.
+    beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
+    what = f"on_start and on_stop{beyond} sent {counts.sent:,} requests outside the plan"
     if failed:
         what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS
@@ -174,6 +178,22 @@ def _unverified(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "name its authority's file in `tls.ca_file` instead of `verify: false`")
 
 
+def _names(run: Run) -> Iterator[Finding]:
+    """Of a locustfile's requests, which are known when they have been sent."""
+    scenario = run.manifest.scenario
+    if scenario.locustfile is None:
+        return
+    known = [*scenario.mix, *scenario.endpoints]
+    read = {name: None for threshold in scenario.thresholds for name in scenario.endpoints_of(threshold)}
+    for name in read:
+        if known and name not in known:
+            what = f"a threshold reads {name}, but no request of the plan had that name"
+            yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
+    if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
+        what = f"the requests had more than {MOST_NAMES:,} names: those beyond are one row, `{OTHERS}`"
+        yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
+
+
 def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
@@ -195,6 +215,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _surplus,
     unread,
     _raised,
+    _names,
     _deliberate_faults,
     _unverified,
     _lost_redis,

@@ -22,7 +22,7 @@ from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
-from loadproof.scenario.expectation import RATIOS, Metric
+from loadproof.scenario.expectation import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,7 +168,7 @@ def goals(scenario: Scenario, phase: str) -> list[Threshold]:
     kinds = [
         threshold
         for threshold in scenario.thresholds
-        if threshold.expectation.metric.name in {"p", *RATIOS}
+        if (threshold.expectation.metric.quantile is not None or threshold.expectation.metric.kind.is_ratio)
         and not threshold.expectation.of_baseline
         and threshold.expectation.window_s is None
     ]

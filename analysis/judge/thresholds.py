@@ -11,7 +11,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.drift import drift_estimate
 from loadproof.analysis.estimates.estimate import wilson
-from loadproof.analysis.estimates.metrics import ESTIMATORS, counted_estimate, counted_estimates, ratio_parts
+from loadproof.analysis.estimates.metrics import counted_estimate, counted_estimates, estimator_of, ratio_parts
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.recovery import recovery_estimate, unrest_before
 from loadproof.analysis.estimates.scope import Scope, rows_of
@@ -92,7 +92,7 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
         for estimate, noise in zip(estimates, Noise, strict=True)
         if estimate is not None
     )
-    if ESTIMATORS[expectation.metric.name].is_seen:
+    if estimator_of(expectation.metric).is_seen:
         only = side_of(sampled, expectation, beyond=Answer.BROKEN)
         return Judgement(threshold, word_of(only, None), sampled, _seen_reason(sampled, expectation), only)
     in_this_run = side_of(sampled, expectation, beyond=Answer.MISSED)
@@ -194,7 +194,7 @@ def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
     """How many samples would decide, if more came out like these and were equally correlated."""
     metric = expectation.metric
-    if not ESTIMATORS[metric.name].is_sampled:
+    if not estimator_of(metric).is_sampled:
         return ""
     if metric.quantile is not None or metric.dimension is Dimension.RATIO:
         distance, reach = _of_share(expectation, traffic, scope)

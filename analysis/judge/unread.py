@@ -26,7 +26,9 @@ def unread(run: Run) -> Iterator[Finding]:
     if not answers:
         return
     what = f"a limit of loadproof: {answers:,} answers that it can't read count as invalid, although they may be right"
-    remedy = "locust_failures.csv names the limit; request smaller answers, or leave this endpoint out"
+    remedy = (
+        "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
+    )
     other = run.with_intervals(pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
     if any(
         judge_threshold(one, run).word is not judge_threshold(one, other).word

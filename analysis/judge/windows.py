@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
-from loadproof.analysis.estimates.metrics import ESTIMATORS, Rate, ratio_parts, rows_read
+from loadproof.analysis.estimates.metrics import Rate, counted_in, estimator_of, ratio_parts, rows_read
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
 from loadproof.histogram import UPPER_US
@@ -162,9 +162,9 @@ def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share
     if metric.quantile is not None:
         times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
         return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
-    estimator = ESTIMATORS[metric.name]
+    estimator = estimator_of(metric)
     if isinstance(estimator, Rate):
-        return _Share(*[estimator.counted(rows)] * 2)
+        return _Share(*[counted_in(rows, estimator.counted)] * 2)
     return _Share(*ratio_parts(metric, rows))
 
 

@@ -14,7 +14,6 @@ from loadproof.analysis.report.degradationcharts import (
     recovery_chart,
     scalability_chart,
 )
-from loadproof.scenario.expectation import RATIOS
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:
 
 
 def _unit(drift: Drift) -> str:
-    return "points" if drift.metric.name in RATIOS else "%"
+    return "points" if drift.metric.kind.is_ratio else "%"
 
 
 def _level(drift: Drift, value: float) -> str:

@@ -35,6 +35,14 @@ def check(
     tell_ignored_settings()
     target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
     crew = CrewOptions(checked_locustfiles(locustfiles))
-    assignments = prepare_all(files, target_file, settings=overrides(settings), seed=seed, crew=crew)
+    assignments = prepare_all(
+        files,
+        target_file,
+        settings=overrides(settings),
+        seed=seed,
+        crew=crew,
+        allow_host=allow_host or (),
+        is_to_run=dry_run,
+    )
     if dry_run:
         raise typer.Exit(max(map(look, assignments)))

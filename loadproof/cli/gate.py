@@ -65,7 +65,9 @@ def gate(
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
-        assignments = prepare_all(files, target_file, settings=overrides(settings), seed=seed, crew=crew)
+        assignments = prepare_all(
+            files, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
+        )
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []
         unwritten: OutputError | None = None

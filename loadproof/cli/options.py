@@ -19,7 +19,8 @@ console: Final = Console(highlight=False)
 
 FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files, or names of built-in scenarios.")]
 ScenarioArgument = Annotated[
-    Path, typer.Argument(metavar="SCENARIO", help="Scenario file, or the name of a built-in scenario, like smoke.")
+    Path | None,
+    typer.Argument(metavar="[SCENARIO]", help="Scenario file, or the name of a built-in scenario, like smoke."),
 ]
 TargetOption = Annotated[Path | None, typer.Option(help="Target file (default: the embedded target).")]
 HostsOption = Annotated[list[str] | None, typer.Option(help="Allow this host to be loaded, besides loopback.")]

@@ -12,6 +12,7 @@ from loadproof.outcome import Outcome
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import refusable
+from loadproof.run.extras import API, missing_extra
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _TASKS = "tasks of one or more requests"
 def plan_sentence(assignment: Assignment) -> str:
     """The load that would be generated, and for which target."""
     scenario, target = assignment.scenario, assignment.target
+    if scenario.locustfile is not None:
+        whom = " and ".join(assignment.crew.hosts) or (target.base_url if target else "the embedded target")
+        what = f"{scenario.client_total:,} users of {scenario.locustfile} for {format_duration(scenario.duration_s)}"
+        return f"{assignment.scenario_file}: up to {what}, against {whom}; how much they send is known when they have"
     spans = plan_phases(scenario)
     by_phase: dict[str, float] = defaultdict(float)
     for (phase, _), expected in expected_requests(scenario, spans).items():
@@ -51,10 +56,12 @@ def _has_journeys(scenario: Scenario) -> bool:
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:
-    """What the scenario's thresholds leave unchecked."""
+    """What the scenario's thresholds leave unchecked, and what a run of it would lack on this machine."""
     scenario = assignment.scenario
     expected = expected_requests(scenario, plan_phases(scenario))
-    return refusable(scenario, expected, where=str(assignment.scenario_file))
+    yield from refusable(scenario, expected, where=str(assignment.scenario_file))
+    if assignment.target is None:
+        yield from missing_extra(API)
 
 
 def plan_table(scenario: Scenario) -> Table:
@@ -64,7 +71,7 @@ def plan_table(scenario: Scenario) -> Table:
     table.add_column("where")
     table.add_column("expected samples", justify="right")
     for threshold in scenario.thresholds:
-        samples = f"{samples_expected(scenario, threshold, expected):,.0f}"
+        samples = f"{samples_expected(scenario, threshold, expected):,.0f}" if expected else "?"
         if threshold.outcome is not Outcome.OK:
             # How many requests end like this is up to the target.
             samples = f"0 to {samples} ({threshold.outcome})"

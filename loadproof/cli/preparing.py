@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from loadproof.cli.options import console
+from loadproof.cli.ownlocustfile import hosts_named_in
 from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
@@ -20,7 +22,7 @@ from loadproof.scenario.targetfile import TargetFile, load_target
 from loadproof.scenario.targetway import check_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from loadproof.run.locust import CrewOptions
@@ -40,15 +42,26 @@ def prepare(
     target: TargetFile | None,
     *,
     settings: Mapping[str, str] | None = None,
+    text: str | None = None,
     seed: int,
     crew: CrewOptions,
+    allow_host: Sequence[str] = (),
+    is_to_run: bool = True,
 ) -> Assignment:
-    """The scenario with its overrides, valid for this target; InputError with everything that is wrong."""
+    """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
+
+    `text` is in place of the file's.
+    """
     problems: list[Problem] = []
+    path = file if text else scenario_file(file)
     try:
-        scenario = load_scenario(scenario_file(file), settings)
+        scenario = load_scenario(path, settings, text=text)
     except ContradictionError as error:
         problems, scenario = list(error.problems), error.scenario
+    if scenario.locustfile is not None:
+        crew = replace(crew, locustfiles=path.parent / scenario.locustfile)
+        if target is None and (hosts := hosts_named_in(crew.locustfiles, allow_host if is_to_run else None)):
+            crew, target = replace(crew, hosts=tuple(hosts)), TargetFile(base_url=hosts[0])
     scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
         scenario,
@@ -58,6 +71,7 @@ def prepare(
         target=target,
         crew=crew,
         is_sound=not problems,
+        is_to_run=is_to_run,
     )
     if problems:
         raise InputError(problems)
@@ -68,6 +82,7 @@ def prepare(
         seed=seed,
         command=shlex.join(["loadproof", *shown_arguments(sys.argv[1:])]),
         crew=crew,
+        scenario_text=text,
     )
 
 
@@ -88,13 +103,23 @@ def prepare_all(
     settings: Mapping[str, str] | None = None,
     seed: int,
     crew: CrewOptions,
+    allow_host: Sequence[str] = (),
+    is_to_run: bool = True,
 ) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:
         try:
-            assignment = prepare(file, target, settings=settings, seed=seed, crew=crew)
+            assignment = prepare(
+                file,
+                target,
+                settings=settings,
+                seed=seed,
+                crew=crew,
+                allow_host=allow_host,
+                is_to_run=is_to_run,
+            )
         except LoadproofError as error:
             problems += error.problems
         else:

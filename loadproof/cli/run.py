@@ -28,6 +28,17 @@ from loadproof.cli.options import (
     console,
     overrides,
 )
+from loadproof.cli.ownlocustfile import (
+    DeadlineOption,
+    DurationOption,
+    ExcludeTagsOption,
+    ExpectOption,
+    OwnLocustfile,
+    OwnLocustfileOption,
+    SpawnRateOption,
+    TagsOption,
+    UsersOption,
+)
 from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
@@ -41,10 +52,18 @@ from loadproof.run.stopping import StopSignal
 
 
 def run(
-    file: ScenarioArgument,
+    file: ScenarioArgument = None,
     target: TargetOption = None,
     allow_host: HostsOption = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    locustfile: OwnLocustfileOption = None,
+    users: UsersOption = None,
+    duration: DurationOption = None,
+    spawn_rate: SpawnRateOption = None,
+    expect: ExpectOption = None,
+    deadline: DeadlineOption = None,
+    tags: TagsOption = None,
+    exclude_tags: ExcludeTagsOption = None,
     seed: SeedOption = 1,
     out: OutOption = DEFAULT_OUT,
     workers: WorkersOption = 1,
@@ -65,7 +84,7 @@ def run(
     settings: SettingsOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Run a scenario, judge it, and write the report. The exit code is the verdict's."""
+    """Run a scenario or a locustfile, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
@@ -77,11 +96,21 @@ def run(
         check_free_ports({"--listen": listening, "--ui-port": (LOOPBACK, ui_port) if ui_port else None})
         crew = CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait, secret, ui_port)
         target_file = allowed_target(target, allow_host)
-        assignment = prepare(file, target_file, settings=overrides(settings), seed=seed, crew=crew)
+        own = OwnLocustfile(locustfile, users, duration, spawn_rate, expect, deadline, tags, exclude_tags)
+        source = own.source(file, overrides(settings), target_file)
+        assignment = prepare(
+            source.file,
+            target_file,
+            settings=source.settings,
+            text=source.text,
+            seed=seed,
+            crew=crew,
+            allow_host=allow_host or (),
+        )
         before = judging.load_baseline(baseline, assignment.scenario)
         if dry_run:
-            if target_file is not None:
-                probe(target_file, assignment.scenario)
+            if assignment.target is not None:
+                probe(assignment.target, assignment.scenario)
             raise typer.Exit(look(assignment))
         try:
             run_directory, ended = run_into(out, assignment, stop_signal, target_wait_s=target_wait)

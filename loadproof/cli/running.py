@@ -101,7 +101,7 @@ def tell_ignored_settings() -> None:
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
     """Report that the target closes each connection, if it does: a plan may need more ports than this machine has."""
-    if target is not None and not keeps:
+    if target is not None and not keeps and scenario.locustfile is None:
         sys.stderr.write(f"{closing_problem(scenario, target.base_url)}\n")
 
 

@@ -52,9 +52,14 @@ class UserAllotment(UsersDispatcher):
             # An empty list means no user class, whereas Locust's own dispatcher takes it for all of them.
             self._classes = user_classes
         classes: list[Any] = planned_classes(self) if self._classes is None else list(self._classes)
-        total_weight = sum(cls.weight for cls in classes)
-        shares = {cls.__name__: cls.weight / total_weight for cls in classes}
-        counts = apportion(target_user_count, shares) if shares else {}
+        counts = {cls.__name__: cls.fixed_count for cls in classes if cls.fixed_count}
+        weights = {cls.__name__: cls.weight for cls in classes if not cls.fixed_count}
+        rest = target_user_count - sum(counts.values())
+        if rest < 0 or not weights:
+            # Fewer than there are always to be.
+            weights, counts, rest = counts or weights, {}, target_user_count
+        shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+        counts |= apportion(rest, shares) if shares else {}
         with_part = [worker for worker in worker_ids(self) if self._has_part(worker)]
         # No worker is left that could send, but Locust still expects a round: one without users.
         self._rounds = iter([allot(counts, with_part) or allot(dict.fromkeys(counts, 0), worker_ids(self))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class Role:
     has_tasks: bool
     has_task_sets: bool
     has_wait_time: bool
+    host: str = ""
+    """The base URL that the class itself names."""
+    fixed_count: int = 0
+    """Users that there are of it whatever the number of all; 0: by its weight."""
     never_run: dict[str, str] = field(default_factory=dict)
     """Its methods that Locust would call without effect, and what each of them is."""
 
@@ -28,6 +33,10 @@ class Locustfile:
     error: str = ""
     """The last line of the traceback, if it can't be loaded."""
     has_shape: bool = False
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    """The shape of somebody's own locustfile, as a scenario's phases."""
+    shape_error: str = ""
+    """Why it can't be one."""
     requests: list[str] = field(default_factory=list)
     """Names that its calls give to requests, as far as they are written out."""
     feeders: list[str] = field(default_factory=list)

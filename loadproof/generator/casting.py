@@ -1,6 +1,6 @@
-"""The process that inspects locustfiles.
+"""The process that inspects locustfiles: each of our own in a directory, or the one file that somebody brought.
 
-Prints what Locust finds in each file of the directory given as argument, as lines of JSON.
+Prints what Locust finds in each, as lines of JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
+from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.maskedoutput import mask_outputs
+from loadproof.generator.ownlocustfile import client_requests, stages_of
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
@@ -37,15 +39,18 @@ _UNRUN: Final = {
 """What calling it creates, but doesn't run."""
 
 
-def cast(directory: Path) -> Iterator[Locustfile]:
+def cast(path: Path) -> Iterator[Locustfile]:
     """Everything that Locust would load, one file at a time: a mistake in one file says nothing about the others."""
-    for file in sorted(directory.glob("[!_]*.py")):
+    for file in [path] if path.is_file() else sorted(path.glob("[!_]*.py")):
         try:
             # What a file prints when it is imported is not part of the output.
             with contextlib.redirect_stdout(sys.stderr):
                 users, shapes = load_locustfile(str(file))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is told
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
+            continue
+        if path.is_file():
+            yield _brought(file, users, shapes)
         else:
             # A class that a file imports belongs to the other file, unless it is this file's kind of traffic.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
@@ -58,6 +63,22 @@ def cast(directory: Path) -> Iterator[Locustfile]:
                 has_other_requests=None in names,
                 roles=[_role(user) for user in own],
             )
+
+
+def _brought(file: Path, users: dict[str, Any], shapes: list[Any]) -> Locustfile:
+    """Somebody's own locustfile, of which Locust runs every user class."""
+    stages, shape_error = stages_of(shapes)
+    names = client_requests(file)
+    return Locustfile(
+        file.stem,
+        has_shape=bool(shapes),
+        stages=stages,
+        shape_error=shape_error,
+        requests=_known(names),
+        # Requests may also be sent by a module that it imports.
+        has_other_requests=None in names or any(user.__module__ != file.stem for user in users.values()),
+        roles=[_role(user) for user in users.values()],
+    )
 
 
 def _known(names: list[str | None]) -> list[str]:
@@ -93,6 +114,8 @@ def _role(user: type[User]) -> Role:
         has_tasks=bool(user.tasks),
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
+        host=user.host or "",
+        fixed_count=user.fixed_count,
         never_run=_never_run(user),
     )
 
@@ -116,6 +139,7 @@ def _made_by(method: Any) -> str | None:
 
 if __name__ == "__main__":
     output, mask = sys.stdout, mask_outputs()
+    HostGuard().install()
     for locustfile in cast(Path(sys.argv[1])):
         # Only the message: a value like `true` is also a word of JSON.
         masked = replace(locustfile, error=mask(locustfile.error))

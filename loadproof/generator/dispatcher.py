@@ -39,6 +39,7 @@ class ArrivalDispatcher(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.workload = self.post.workload()
+        self._groups = self.workload.groups()
         self._plan = ArrivalPlan(self.workload.scenario, self.workload.spans, self.workload.seed)
         classes = {cls.endpoint: cls for cls in api_users(environment)}
         self._classes = [classes[endpoint] for endpoint in self._plan.endpoints]
@@ -140,9 +141,8 @@ class ArrivalDispatcher(User):
 
     def _drop(self, arrival: Arrival) -> None:
         """With it goes what its journey begins with: its first request, and groups that begin with that."""
-        recorder, scenario = self.workload.recorder, self.workload.scenario
-        first, *_ = scenario.requests_of(self._plan.endpoints[arrival.endpoint])
+        recorder = self.workload.recorder
+        first, *_ = self.workload.scenario.requests_of(self._plan.endpoints[arrival.endpoint])
         recorder.dropped(first, intended_s=arrival.time_s)
-        for name, group in scenario.groups.items():
-            if group.requests[0] == first:
-                recorder.dropped_group(name, intended_s=arrival.time_s)
+        for name in self._groups.begun_by([first]):
+            recorder.dropped_group(name, intended_s=arrival.time_s)

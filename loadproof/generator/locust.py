@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from locust.main import main
 
+from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 
@@ -11,4 +12,5 @@ if __name__ == "__main__":
     # Before Locust's loggers take the streams.
     mask_outputs()
     ignore_setting_files()
+    HostGuard().install()
     main()

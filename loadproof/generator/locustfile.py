@@ -16,6 +16,7 @@ from loadproof import variables
 from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.generator.following import follow_strangers
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.internals.locust import (
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
 prepare_sockets(SocketKeys().prepare)
 
 
-class Dispatcher(dispatcher.ArrivalDispatcher):
+class LoadproofDispatcher(dispatcher.ArrivalDispatcher):
     """One on each worker."""
 
 
-class Shape(shape.PlanShape):
-    dispatcher = Dispatcher
+class LoadproofShape(shape.PlanShape):
+    dispatcher = LoadproofDispatcher
 
 
 @events.init.add_listener
@@ -55,6 +56,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
+    follow_strangers(environment, LoadproofDispatcher)
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
         WorkerCrew(environment)

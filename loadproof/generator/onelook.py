@@ -1,6 +1,6 @@
 """The process of a dry run: runs each task once and prints each request and its answer as lines of JSON.
 
-Its argument is the directory of locustfiles; the manifest comes on standard input.
+Its argument is the directory of locustfiles, or somebody's own; the manifest comes on standard input.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
+from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
+from loadproof.generator.ownlook import looks_of
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
@@ -92,6 +94,11 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     return looks
 
 
+def _look_at_stranger(manifest: Manifest, file: Path) -> list[Look]:
+    mask = workload.assign(manifest, rank=0, workers=1, recorder=_Noting()).mask
+    return list(looks_of(file, manifest.target.base_url, mask))
+
+
 def _looks_at(hearing: _Hearing, user: ApiUser, base_url: str) -> list[Look]:
     """Everything that it has just sent."""
     user.post.clock.sleep(_LEFT_S)
@@ -156,8 +163,10 @@ def _text_of(answer: Answer) -> str:
 if __name__ == "__main__":
     output = sys.stdout
     mask_outputs()
+    HostGuard().install()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
-        looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
+        manifest, path = Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1])
+        looks = (_look if manifest.scenario.locustfile is None else _look_at_stranger)(manifest, path)
     for look in looks:
         output.write(json.dumps(asdict(look)) + "\n")

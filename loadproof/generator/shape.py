@@ -70,11 +70,16 @@ class PlanShape(LoadTestShape):
             return self._workers, float(self._workers), [self.dispatcher]
         now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
         users = users_made_at(work.spans, now_s)
-        classes: list[type[User]] = [*self._users_of_mix()]
-        return users, float(max(users, 1)), classes
+        return users, float(max(users, 1)), self._classes()
+
+    def _classes(self) -> list[type[User]]:
+        """Only those of the mix, as the directory may hold others; of somebody's own locustfile all."""
+        if self.post.workload().scenario.locustfile is None:
+            return [*self._users_of_mix()]
+        assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
+        return [cls for cls in self.runner.environment.user_classes if cls is not self.dispatcher]
 
     def _users_of_mix(self) -> list[type[ApiUser]]:
-        """Only the classes of the mix: the directory may hold others."""
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         mix = self.post.workload().scenario.mix
         return [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]

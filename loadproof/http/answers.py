@@ -15,7 +15,6 @@ from loadproof.http.bodies import UnreadBodyError, Wrapping, unwrapped
 from loadproof.http.chunked import ChunkedBody
 from loadproof.http.head import (
     WITHOUT_BODY,
-    BeyondLimitError,
     Head,
     MalformedAnswerError,
     cached_head,
@@ -26,7 +25,6 @@ from loadproof.http.head import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MOST_INTERIM_ANSWERS: Final = 16
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _UNREAD: Final = object()
 
@@ -97,7 +95,6 @@ class AnswerParser:
         self._parts: list[bytes] = []
         self._size = 0
         self._chunks: ChunkedBody | None = None
-        self._interim_answers = 0
         self.keeps_alive = False
         """Whether the connection may be reused; known once the answer is complete."""
 
@@ -134,21 +131,26 @@ class AnswerParser:
 
     def _begin_body(self, head: Head, received: bytes) -> Answer | None:
         if is_interim(head.status):
-            return self._skip_interim(head, received)
+            return self._begin_after(head, received)
         if self._is_head or head.status in WITHOUT_BODY:
             return self._complete(head, b"", 0, has_surplus=bool(received))
         self._head = head
         self._chunks = ChunkedBody(bodies.MAX_BODY_BYTES) if head.is_chunked else None
         return self._feed_body(head, received)
 
-    def _skip_interim(self, head: Head, received: bytes) -> Answer | None:
-        self._interim_answers += 1
-        if head.status == 101:
-            raise MalformedAnswerError("switches protocols without being asked")
-        if self._interim_answers > _MOST_INTERIM_ANSWERS:
-            raise BeyondLimitError(f"more than {_MOST_INTERIM_ANSWERS} interim answers")
-        self._unread = b""
-        return self.feed(received) if received else None
+    def _begin_after(self, head: Head, received: bytes) -> Answer | None:
+        """The answer after an interim one and those that follow it, however many: the request's timeout ends them."""
+        start = 0
+        while is_interim(head.status):
+            if head.status == 101:
+                raise MalformedAnswerError("switches protocols without being asked")
+            end = received.find(_END_OF_HEAD, start)
+            if end < 0:
+                self._unread = possible_head(received[start:])
+                return None
+            head = cached_head(received[start : end + 4])
+            start = end + 4
+        return self._begin_body(head, received[start:])
 
     def _feed_body(self, head: Head, received: bytes) -> Answer | None:
         if self._chunks is not None:

@@ -77,9 +77,7 @@ def _unpacker(coding: str, accepted: str | None) -> Callable[[bytes], bytes]:
         raise WrongBodyError(f"compressed as {known}, which the request's Accept-Encoding doesn't allow")
     if coding in _UNPACKERS:
         return _UNPACKERS[coding]
-    if coding in _ONLY_KNOWN or coding in wishes:
-        raise UnreadBodyError(f"a body compressed as {known} {_NOT_READ}")
-    raise WrongBodyError(f"compressed as {known}")
+    raise UnreadBodyError(f"a body compressed as {known} {_NOT_READ}")
 
 
 def _wishes(accepted: str) -> dict[str, bool]:

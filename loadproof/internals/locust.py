@@ -10,14 +10,15 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any
 
-from locust import argument_parser
+from locust import User, argument_parser
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
 from locust.rpc.zmqrpc import BaseSocket
-from locust.user.task import LOCUST_STATE_STOPPING
+from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from locust import User
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
     from locust.runners import MasterRunner, WorkerRunner
@@ -71,6 +72,68 @@ def mask_events(
 
     for hook in (environment.events.request, environment.events.user_error):
         hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
+
+
+def follow_users(
+    live: Callable[[User, Callable[[], None]], None], take_turn: Callable[[User, Callable[[], None]], None]
+) -> None:
+    """From now on, call `live` for each user's life, and `take_turn` for each of its tasks, with what runs it.
+
+    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.execute_task and DefaultTaskSet's.
+    """
+    run: Callable[[User], None] = User.run
+
+    def followed_run(user: User) -> None:
+        live(user, functools.partial(run, user))
+
+    User.run = followed_run  # type: ignore[method-assign, misc]  # it is final for users' own classes
+
+    def followed(execute: Callable[[Any, Any], None]) -> Any:
+        def execute_followed(tasks: Any, task: Any) -> None:
+            if isinstance(task, type):
+                # A nested set, whose tasks are followed.
+                execute(tasks, task)
+            else:
+                take_turn(tasks.user, functools.partial(execute, tasks, task))
+
+        return execute_followed
+
+    for tasks in (TaskSet, DefaultTaskSet):
+        tasks.execute_task = followed(tasks.execute_task)  # type: ignore[method-assign]
+
+
+def follow_requests(
+    send: Callable[[str, str, Callable[[], Any]], Any], *, timeouts_s: Callable[[], tuple[float, float]]
+) -> None:
+    """From now on, call `send` for each request of Locust's two HTTP clients, with its method, name, and what sends it.
+
+    The first of them waits for ever where it isn't told a timeout: it gets these two, for connecting and for each wait
+    for the answer. Source: locust/clients.py, HttpSession.request; locust/contrib/fasthttp.py, FastHttpSession.request.
+    """
+
+    def followed(request: Any, *, has_timeout: bool) -> Any:
+        @functools.wraps(request)
+        def request_followed(session: Any, method: str, url: str, *rest: Any, **options: Any) -> Any:
+            if not has_timeout:
+                options.setdefault("timeout", timeouts_s())
+            name = options.get("name") or (rest[0] if rest else None) or session.request_name or url
+            return send(method, name, functools.partial(request, session, method, url, *rest, **options))
+
+        return request_followed
+
+    HttpSession.request = followed(HttpSession.request, has_timeout=False)  # type: ignore[method-assign]
+    FastHttpSession.request = followed(FastHttpSession.request, has_timeout=True)  # type: ignore[method-assign]
+
+
+def body_read(response: Any) -> bytes:
+    """What has been read of an answer's body, without reading more of it.
+
+    Source: requests/models.py, Response.content; locust/contrib/fasthttp.py, FastResponse.
+    """
+    for name in ("_content", "_cached_content"):
+        if isinstance(body := getattr(response, name, None), bytes):
+            return body
+    return b""
 
 
 def append_history(writer: StatsCSVFileWriter) -> None:

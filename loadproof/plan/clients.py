@@ -82,7 +82,7 @@ def highest_client_index(scenario: Scenario) -> int:
     if scenario.model == "open":
         return scenario.client_total - 1
     most = scenario.client_total if _has_one_level(scenario) else 2 * scenario.client_total
-    return most * len(scenario.mix) - 1
+    return most * max(len(scenario.mix), 1) - 1
 
 
 def _has_one_level(scenario: Scenario) -> bool:

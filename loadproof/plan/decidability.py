@@ -15,7 +15,7 @@ from loadproof.plan.evidence import (
     z_of,
 )
 from loadproof.plan.phases import calm_before, plan_phases
-from loadproof.scenario.expectation import RESOURCES
+from loadproof.scenario.metrics import RESOURCES
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:

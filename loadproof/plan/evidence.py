@@ -7,7 +7,8 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.scenario.expectation import RATIOS, RESOURCES, Metric
+from loadproof.scenario.expectation import Metric
+from loadproof.scenario.metrics import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def samples_needed(expectation: Expectation, z: float = Z) -> int:
         rarer = min(metric.quantile, 1 - metric.quantile)
         beyond = math.ceil(round(SAMPLES_BEYOND_QUANTILE / rarer, 6))
         return max(beyond, _perfect(1 - metric.quantile, z)) if expectation.window_s else beyond
-    if metric.name in RATIOS and not expectation.of_baseline:
+    if metric.kind.is_ratio and not expectation.of_baseline:
         return _perfect(expectation.limit if expectation.wants_low else 1 - expectation.limit, z)
     return SAMPLES_OF_MEAN if metric.name == "mean" else 1
 

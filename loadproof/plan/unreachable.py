@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loadproof.scenario.scenario import Scenario, Threshold
 
-_COUNTED: Final = frozenset({"goodput", "throughput", "count"})
+_TOTALS: Final = frozenset({Dimension.RATE, Dimension.COUNT})
 
 
 def kinds_without_users(scenario: Scenario, *, where: str) -> Iterator[Problem]:
@@ -36,7 +36,7 @@ def rates_beyond_plan(
     """Thresholds that ask for more than is planned, if each task sends one request; `expected` is as planned."""
     for index, threshold in enumerate(scenario.thresholds):
         expectation = threshold.expectation
-        if expectation.metric.name not in _COUNTED or expectation.of_baseline or expectation.window_s is not None:
+        if expectation.metric.dimension not in _TOTALS or expectation.of_baseline or expectation.window_s is not None:
             continue
         most = _most(scenario, threshold, expected)
         if not expectation.wants_low and not expectation.holds(most):
@@ -50,12 +50,13 @@ def _most(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str,
     """Requests, or requests per second, if everything goes well."""
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
     # Answers count where they arrive, possibly phases later.
-    asking = scenario.phases if threshold.expectation.metric.name == "throughput" else phases
+    metric = threshold.expectation.metric
+    asking = scenario.phases if metric.kind.counted and metric.kind.counted.by_arrival else phases
     planned = sum(
         expected.get((phase.name, endpoint), 0.0) for phase in asking for endpoint in scenario.endpoints_of(threshold)
     )
     # A user may get one turn more than its pace on average; planned arrivals are whole numbers.
     planned += sum(phase.users or 0 for phase in asking) + len(asking) * len(scenario.endpoints_of(threshold))
-    if threshold.expectation.metric.dimension is Dimension.COUNT:
+    if metric.dimension is Dimension.COUNT:
         return planned
     return planned / sum(phase.duration_s for phase in phases)

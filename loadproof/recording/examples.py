@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.http.answers import Answer
     from loadproof.http.messages import Request
     from loadproof.scenario.masking import Masker
 
@@ -33,6 +32,16 @@ _NAMED: Final = re.compile(
 """The value after a name that is typical for secrets: in JSON, in headers, in a query."""
 
 
+class Seen(Protocol):
+    """An answer, whichever client got it."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
 class Example(NamedTuple):
     """The first request that ended in an error of its kind; texts are shortened."""
 
@@ -54,7 +63,7 @@ class Examples:
         self._seen: set[tuple[str, str]] = set()
         self._new: list[Example] = []
 
-    def see(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
+    def see(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
         """Note a request that ended in an error."""
         kind = endpoint, str(error)
         if kind in self._seen or len(self._seen) >= MOST_KINDS:
@@ -70,7 +79,7 @@ class Examples:
         new, self._new = self._new, []
         return new
 
-    def _beginning(self, answer: Answer, request: Request) -> str:
+    def _beginning(self, answer: Seen, request: Request) -> str:
         try:
             read = answer.body[: _MOST_BYTES * (_READ_CHARACTERS + self._mask.reach)].decode("utf-8", "replace")
         except ValueError:

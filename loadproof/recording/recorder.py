@@ -14,7 +14,7 @@ from loadproof.plan.pacing import Due
 from loadproof.plan.phases import phase_at
 from loadproof.recording.cells import cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
-from loadproof.recording.examples import Examples
+from loadproof.recording.examples import Examples, Seen
 from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.second import Second, tables_of
@@ -33,7 +33,6 @@ from loadproof.rundir.rows import (
 from loadproof.scenario.masking import NOTHING_SECRET
 
 if TYPE_CHECKING:
-    from loadproof.http.answers import Answer
     from loadproof.http.messages import Request, Timing
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
@@ -74,6 +73,8 @@ class Recorder:
         self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
+        self._strangers = 0
+        """Of them, by clients that are not ours."""
         self.yielding = 0
         """Users who have their answer and let others run before they continue: they are not free yet."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
@@ -82,7 +83,8 @@ class Recorder:
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        """Requests of ours that are to be waited for: somebody's own users go on until they are stopped."""
+        return self._in_flight - self._strangers
 
     def feed(self, statistics: LocustStatistics) -> None:
         """From now on, as long as only these statistics listen to Locust's request event."""
@@ -99,6 +101,16 @@ class Recorder:
         if burst is not None:
             burst_seen = self._bursts.setdefault(burst, BurstSeen(burst))
             burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
+
+    def waiting_begins(self) -> None:
+        """Somebody's own client has begun a request, which is told only when it has ended."""
+        self._in_flight += 1
+        self._strangers += 1
+        self._second.peak_in_flight = max(self._second.peak_in_flight, self._in_flight)
+
+    def waiting_ends(self) -> None:
+        self._in_flight -= 1
+        self._strangers -= 1
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         """The request's last byte arrived, or it failed. `due` is in seconds from the run's start."""
@@ -124,7 +136,7 @@ class Recorder:
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
         self._second.group_rows[group, "", outcome].extend(row)
 
-    def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
+    def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
         """Called in addition to `finished`: what an example of its kind is made from."""
         self._examples.see(endpoint, request, answer, error)
 

@@ -26,11 +26,13 @@ class Assignment:
 
     scenario: Scenario
     scenario_file: Path
-    """As given: a path, or the bare name of a shipped scenario."""
+    """As given: a path, or the bare name of a shipped scenario; the locustfile's if there is no file."""
     target: TargetFile | None
     seed: int
     command: str
     crew: CrewOptions
+    scenario_text: str | None = None
+    """None: what the file says."""
 
 
 def _facts_of(target: TargetFile) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 
 from loadproof import variables
 from loadproof.api import signing
@@ -34,8 +35,9 @@ def dry_run(assignment: Assignment) -> list[Look]:
         done = subprocess.run(
             children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
             input=manifest.model_dump_json(),
-            cwd=directory,
-            env=children.environment_with(secret | permissions_of(manifest.target)),
+            # Somebody's own locustfile may open files where its owner is.
+            cwd=Path.cwd() if assignment.scenario.locustfile else directory,
+            env=children.environment_with(secret | permissions_of(manifest.target, assignment.crew.hosts)),
             capture_output=True,
             encoding="utf-8",
             errors="replace",

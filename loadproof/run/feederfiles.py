@@ -19,6 +19,8 @@ def feeder_problems(
     scenario: Scenario, directory: Path, expected: Mapping[tuple[str, str], float], *, where: str
 ) -> Iterator[Problem]:
     """Files that can't be read, or have too few rows; `expected` are requests by (phase, endpoint)."""
+    if not scenario.feeders:
+        return
     clients = highest_client_index(scenario) + 1
     # Whoever asks for rows takes at least as many turns as this.
     turns = min(

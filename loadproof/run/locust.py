@@ -42,7 +42,7 @@ class CrewOptions:
     """How many processes generate the load, and where they run."""
 
     locustfiles: Path
-    """The directory of what virtual users do, one kind per file."""
+    """The directory of what virtual users do, one kind per file; or somebody's own locustfile."""
     workers: int = 1
     listen: tuple[str, int] | None = None
     """Where workers on other machines connect; None: the workers are our own children."""
@@ -52,6 +52,8 @@ class CrewOptions:
     """Shared with workers on other machines; empty: a new one for each run."""
     ui_port: int | None = None
     """Where Locust's web UI shows the run, on 127.0.0.1; None: no UI."""
+    hosts: tuple[str, ...] = ()
+    """Base URLs that the users of somebody's own locustfile name."""
 
     @property
     def local_workers(self) -> int:
@@ -85,14 +87,16 @@ def running_generator(
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
     log = path / "generator.log"
-    environment = {**secret, **permissions_of(manifest.target)}
+    environment = {**secret, **permissions_of(manifest.target, crew.hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
+    # Somebody's own locustfile may open files where its owner is.
+    directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
         stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
-        command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest), *_shown_by(crew)]
+        command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
         of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
         # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.
         with ExitStack() as handed_over:
@@ -105,13 +109,18 @@ def running_generator(
                 of_leader[variables.LISTENER_FD] = str(listener.fileno())
                 pass_fds.append(listener.fileno())
             leader = children.start(
-                command, directory=path, environment=environment | of_leader, cores=cores, log=log, pass_fds=pass_fds
+                command,
+                directory=directory,
+                environment=environment | of_leader,
+                cores=cores,
+                log=log,
+                pass_fds=pass_fds,
             )
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            command = _worker_command(crew.locustfiles, LOOPBACK, port)
-            worker = children.start(command, directory=path, environment=environment, cores=cores, log=log)
+            command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_tag_options(manifest)]
+            worker = children.start(command, directory=directory, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
         yield Generator(leader, read_end, workers, wait_s=crew.wait_s if crew.is_distributed else 0)
@@ -150,7 +159,8 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
 
 
 def _locust(locustfiles: Path) -> list[str]:
-    files = f"{locustfiles.resolve()},{_OUR_LOCUSTFILE}"
+    # Ours first: of several shapes, Locust takes the first.
+    files = f"{_OUR_LOCUSTFILE},{locustfiles.resolve()}"
     return children.python(MODULE, "-f", files, "--exit-code-on-error", "0")
 
 
@@ -175,7 +185,16 @@ def _shown_by(crew: CrewOptions) -> list[str]:
     return ["--autostart", "--autoquit", "0", "--web-host", "127.0.0.1", "--web-port", str(crew.ui_port)]
 
 
-def _run_options(manifest: Manifest) -> list[str]:
+def _run_options(manifest: Manifest, crew: CrewOptions) -> list[str]:
     timeouts = manifest.scenario.timeouts
     stop_timeout_s = math.ceil(timeouts.connect + timeouts.total) + 1
-    return ["--host", manifest.target.base_url, "--stop-timeout", str(stop_timeout_s)]
+    # Locust would send everything to the one host that it is told, whatever the users name.
+    host = [] if len(crew.hosts) > 1 else ["--host", manifest.target.base_url]
+    return [*host, "--stop-timeout", str(stop_timeout_s), *_tag_options(manifest)]
+
+
+def _tag_options(manifest: Manifest) -> list[str]:
+    options: list[str] = []
+    for option, tags in (("--tags", manifest.scenario.tags), ("--exclude-tags", manifest.scenario.exclude_tags)):
+        options += [option, *tags] if tags else []
+    return options

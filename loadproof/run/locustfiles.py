@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _DERIVE = "derive it from ApiUser"
 
 
-def known_endpoints(directory: Path) -> list[str]:
-    """One kind of traffic per file."""
-    return sorted(file.stem for file in directory.glob("[!_]*.py"))
+def known_endpoints(path: Path) -> list[str]:
+    """One kind of traffic per file of a directory; a file that somebody brought is itself."""
+    return [path.stem] if path.is_file() else sorted(file.stem for file in path.glob("[!_]*.py"))
 
 
 @functools.cache
 def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile, ...]:
-    """What Locust finds there; values of these variables are masked.
+    """What Locust finds there, or in that one file; values of these variables are masked.
 
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
@@ -122,8 +122,13 @@ def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
     if role.has_task_sets:
         yield Problem(where, f"`{role.name}` has a task that is not a method", "write its tasks as methods")
+    yield from never_run_problems(role, where)
+    if role.has_wait_time:
+        yield Problem(where, f"`{role.name}` has a wait_time", "remove it: `every` in the scenario's mix is its pace")
+
+
+def never_run_problems(role: Role, where: str) -> Iterator[Problem]:
+    """Its methods that calling doesn't run."""
     for name, kind in role.never_run.items():
         what = f"`{role.name}.{name}` is {'an' if kind.startswith('a') else 'a'} {kind}"
         yield Problem(where, f"{what}: Locust would call it and never run it", "write it as a plain method")
-    if role.has_wait_time:
-        yield Problem(where, f"`{role.name}` has a wait_time", "remove it: `every` in the scenario's mix is its pace")

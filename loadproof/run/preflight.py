@@ -20,6 +20,7 @@ from loadproof.run.extras import API, missing_extra
 from loadproof.run.feederfiles import feeder_problems
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
+from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.sharedredis import redis_problems
 from loadproof.run.shipped import LOCUSTFILES
 from loadproof.scenario.safety import is_loopback
@@ -48,18 +49,36 @@ def preflight(
     target: TargetFile | None,
     crew: CrewOptions,
     is_sound: bool = True,
+    is_to_run: bool = True,
 ) -> Iterator[Problem]:
     """Problems of running this scenario against this target; None: the embedded one.
 
-    If the scenario is not `is_sound`, there is no plan to check.
+    If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
     """
     if target is not None:
         yield from _authority_problems(target)
         yield from variable_problems(target, set(scenario.mix))
     else:
-        yield from missing_extra(API)
+        if is_to_run:
+            yield from missing_extra(API)
         yield from redis_problems(scenario, where)
     yield from _client_header_problems(scenario, target, where)
+    if scenario.locustfile is None:
+        yield from _mix_problems(scenario, limits, crew, target, where=where)
+    else:
+        yield from _of_brought(scenario, crew, target)
+        yield from _shared_limit_problems(scenario, limits, where=where)
+    if is_sound:
+        yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
+        # An embedded target has all connections in one process.
+        yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
+    if scenario.clients == "source-address":
+        yield from _address_problems(target, where)
+
+
+def _mix_problems(
+    scenario: Scenario, limits: Mapping[str, str], crew: CrewOptions, target: TargetFile | None, *, where: str
+) -> Iterator[Problem]:
     known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:
         if endpoint not in known:
@@ -71,12 +90,26 @@ def preflight(
             )
     yield from _locustfile_problems(scenario, crew, target)
     yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
-    if is_sound:
-        yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
-        # An embedded target has all connections in one process.
-        yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
-    if scenario.clients == "source-address":
-        yield from _address_problems(target, where)
+
+
+def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
+    """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
+    if target is not None and (target.tls or target.proxy):
+        what = "`tls` and `proxy` have no effect on the clients of a locustfile"
+        yield Problem("target", what, "leave them out, and set up its clients in the locustfile")
+    secret = () if target is None else secret_variables(target)
+    try:
+        yield from brought_problems(brought(crew.locustfiles, tuple(secret)), scenario, crew.locustfiles.name)
+    except InputError as error:
+        yield from error.problems
+
+
+def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, str], *, where: str) -> Iterator[Problem]:
+    """A locustfile's users have one address: the limits of one client are those of all."""
+    if limits and not scenario.expect_throttling:
+        what = "the target limits each client, and a locustfile's users are one for it"
+        remedy = "turn its limits off (`settings: {limiter: off}` if it is embedded), or say `expect_throttling: true`"
+        yield Problem(f"{where} locustfile", what, remedy, got=", ".join(sorted(limits)))
 
 
 def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
@@ -90,6 +123,10 @@ def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFi
 def _plan_problems(
     scenario: Scenario, limits: Mapping[str, str], seed: int, *, where: str, crew: CrewOptions
 ) -> Iterator[Problem]:
+    if scenario.locustfile is not None:
+        # What its users send, and how much, is known when they have.
+        yield from hardly_expected(scenario.with_requests(["all requests"]), {}, where=where)
+        return
     spans = plan_phases(scenario)
     expected = expected_requests(scenario, spans)
     yield from kinds_without_users(scenario, where=where)

@@ -71,16 +71,18 @@ def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_
 
 
 def probe(target: TargetFile, scenario: Scenario) -> bool:
-    """Send one health request before anything is measured; TargetError unless something speaks HTTP there.
+    """Send one request before anything is measured; TargetError unless something speaks HTTP there.
 
     Returns whether the target keeps the connection open.
     """
     health = target.endpoints.health
-    question = f"{health.method} {health.path}"
+    # Nobody said that a locustfile's target has anything at our own path.
+    method, path = (health.method, health.path) if scenario.locustfile is None else ("GET", "/")
+    question = f"{method} {path}"
     remedy = "start the target, or correct its address"
     try:
         with Asker(target, scenario) as asker:
-            status = asker.ask(health.method, health.path).status
+            status = asker.ask(method, path).status
             if status != _PROXY_REFUSES or target.proxy is None:
                 return asker.is_kept(within_s=_LEFT_S)
         what = f"the proxy answers {question} with {status}"

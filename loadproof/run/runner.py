@@ -50,7 +50,8 @@ def run(
     fails is an ending like any other.
     """
     scenario = assignment.scenario
-    files.write_whole(path / files.SCENARIO, scenario_file(assignment.scenario_file).read_text(encoding="utf-8"))
+    text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
+    files.write_whole(path / files.SCENARIO, text)
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
     secret = _webhook_secret(assignment)

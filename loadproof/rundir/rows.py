@@ -37,6 +37,12 @@ USER_TIMES: Final = (PRESENT_MS, LATE_MS)
 ought to have sent, and their own code or the event loop kept them."""
 
 
+MOST_NAMES: Final = 1_000
+OTHERS: Final = "others"
+"""Of a locustfile's requests in a process, and what stands for those beyond: identifiers in paths would make a row of
+each request."""
+
+
 class IntervalRow(NamedTuple):
     """One cell of an interval histogram; equal keys add up."""
 

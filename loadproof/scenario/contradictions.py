@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
-from loadproof.scenario.expectation import METRICS, Expectation
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
+from loadproof.scenario.locustfile import locustfile_contradictions
+from loadproof.scenario.metrics import GOOD, METRICS
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 
 if TYPE_CHECKING:
+    from loadproof.scenario.expectation import Expectation
     from loadproof.scenario.scenario import Phase, Scenario, Threshold
 
 _WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
@@ -26,8 +28,10 @@ _Contradiction = tuple[YamlPath, str, str | None, str]
 
 def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     """What each field allows but the whole doesn't."""
-    yield from _mix_contradictions(scenario)
-    yield from name_contradictions(scenario)
+    yield from locustfile_contradictions(scenario)
+    if scenario.locustfile is None:
+        yield from _mix_contradictions(scenario)
+        yield from name_contradictions(scenario)
     for index, phase in enumerate(scenario.phases):
         for what, got, remedy in _phase_contradictions(scenario, phase):
             yield ("phases", index), what, got, remedy
@@ -52,7 +56,8 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
 def expects_goodput(threshold: Threshold) -> bool:
     """A limit that a target refusing everything would violate; a fraction of a baseline's goodput may be nothing."""
     expectation = threshold.expectation
-    return expectation.metric.name.startswith("goodput") and not expectation.of_baseline
+    is_of_good = expectation.metric.kind.counted == GOOD and expectation.metric.objective is None
+    return is_of_good and not expectation.of_baseline
 
 
 def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
@@ -63,14 +68,13 @@ def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
 
 def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
     """Traffic that a target could refuse altogether without violating a threshold."""
-    read = {
-        name
-        for threshold in scenario.thresholds
-        if expects_goodput(threshold)
-        for name in refusals_break(scenario, threshold)
-    }
+    reading = [threshold for threshold in scenario.thresholds if expects_goodput(threshold)]
+    if scenario.locustfile is not None:
+        # What it will send, and how much, is not known before: only a share of everything reads it all.
+        reading = [one for one in reading if one.endpoint is None and one.expectation.metric.name == "goodput_ratio"]
+    read = {name for threshold in reading for name in refusals_break(scenario, threshold)}
     unread = [name for name in scenario.endpoints if name not in read]
-    if unread == list(scenario.endpoints):
+    if not reading:
         remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
         yield ("thresholds",), "no goodput threshold", None, remedy
     elif unread:
@@ -81,6 +85,9 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
 
 
 def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    if not scenario.mix:
+        yield ("mix",), "empty", None, "name at least one kind of user, or leave it out for the default"
+        return
     total_share = sum(mix.share for mix in scenario.mix.values())
     if abs(total_share - 1) > 1e-6:
         yield ("mix",), "the shares don't add up", f"{total_share * 100:.6g} %", "make them 100 % together"

@@ -20,60 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadproof.outcome import ERRORS, Outcome
+from loadproof.scenario.metrics import METRICS, RESOURCE, RESOURCES, Kind
 from loadproof.units import Dimension, format_quantity, parse_quantity
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What can be done with a metric."""
-
-    dimension: Dimension
-    in_windows: bool = False
-    """It can be judged in each window of a run: `for 10 s`."""
-    beside_baseline: bool = False
-    drifts: bool = False
-    """It grows when a target gets worse, so `drift(...)` can watch it."""
-    should_be_high: bool = False
-    should_be_low: bool = False
-    """Neither for refusals: a limiter's test expects many of them."""
-    outcomes: frozenset[Outcome] = frozenset()
-    """For a ratio: the outcomes that it counts, out of all requests sent."""
-
-
-def _time(*, in_windows: bool = False, beside_baseline: bool = False, drifts: bool = False) -> Kind:
-    return Kind(Dimension.DURATION, in_windows, beside_baseline, drifts, should_be_low=True)
-
-
-def _ratio_of(outcomes: frozenset[Outcome], *, should_be_low: bool = False) -> Kind:
-    return Kind(Dimension.RATIO, True, True, True, should_be_low=should_be_low, outcomes=outcomes)
-
-
-METRICS: Final = {
-    "p": _time(in_windows=True, beside_baseline=True, drifts=True),
-    "max": _time(beside_baseline=True),
-    "mean": _time(beside_baseline=True, drifts=True),
-    "spread": _time(),
-    "recovery": _time(),
-    "error_ratio": _ratio_of(ERRORS, should_be_low=True),
-    "throttled_ratio": _ratio_of(frozenset({Outcome.THROTTLED})),
-    "rejected_ratio": _ratio_of(frozenset({Outcome.REJECTED})),
-    "goodput_ratio": Kind(Dimension.RATIO, in_windows=True, beside_baseline=True, should_be_high=True),
-    "drift": Kind(Dimension.RATIO, should_be_low=True),
-    "burn_rate": Kind(Dimension.MULTIPLE, in_windows=True, should_be_low=True),
-    "goodput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
-    "throughput": Kind(Dimension.RATE, in_windows=True, beside_baseline=True, should_be_high=True),
-    "count": Kind(Dimension.COUNT, should_be_high=True),
-}
-"""What can be expected of a phase; docs/glossary.md explains each metric, and analysis/estimates computes it."""
-
-RATIOS: Final = frozenset(name for name, kind in METRICS.items() if kind.outcomes) | {"goodput_ratio"}
-RESOURCES: Final = {
-    "memory": "process_resident_memory_bytes",
-    "descriptors": "process_open_fds",
-    "threads": "process_threads",
-}
-"""The target's resources, and the names that its /metrics use for them; only for drift."""
 _DRIFTING: Final = frozenset(name for name, kind in METRICS.items() if kind.drifts) | frozenset(RESOURCES)
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -100,8 +49,12 @@ class Metric:
     objective: float | None = None
 
     @property
+    def kind(self) -> Kind:
+        return METRICS.get(self.name, RESOURCE)
+
+    @property
     def dimension(self) -> Dimension:
-        return METRICS[self.name].dimension
+        return self.kind.dimension
 
     def __str__(self) -> str:
         percentage = self.quantile or self.objective

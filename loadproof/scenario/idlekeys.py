@@ -11,8 +11,6 @@ from loadproof.scenario.idlesettings import idle_settings
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
-_OF_TIMES: Final = frozenset({"p", "mean", "max"})
-"""Metrics that read the answers with one outcome, and one part of their times."""
 _OF_OPEN: Final = ("client_count", "max_in_flight", "arrivals")
 _LEAVE: Final = "leave it out"
 _IdleKey = tuple[YamlPath, str, str | None, str]
@@ -74,7 +72,7 @@ def _ramps(scenario: Scenario) -> Iterator[_IdleKey]:
 
 def _threshold_keys(threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
     metric = threshold.expectation.metric
-    reads_times = (metric.of or metric).name in _OF_TIMES
+    reads_times = (metric.of or metric).kind.reads_times
     for key in ("outcome", "series"):
         if key in threshold.model_fields_set and not reads_times:
             remedy = f"{_LEAVE}; it goes with p(95), mean and max"

@@ -46,7 +46,8 @@ def _twice(path: YamlPath, names: list[str]) -> Iterator[_Named]:
 def endpoint_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
     """What a threshold names that nobody sends, and what it wants of a group that no group has; each with its key."""
     if scenario.group_of(threshold) is None:
-        for name in scenario.endpoints_of(threshold):
+        # What a locustfile sends is not known before it runs.
+        for name in () if scenario.locustfile else scenario.endpoints_of(threshold):
             if name in scenario.groups:
                 yield "endpoint", "a group besides other requests", name, "give it a threshold of its own"
             elif name not in scenario.endpoints:

@@ -21,14 +21,15 @@ class ContradictionError(InputError):
         self.scenario = scenario
 
 
-def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
+def load_scenario(path: Path, overrides: Mapping[str, str] | None = None, *, text: str | None = None) -> Scenario:
     """Read and check a scenario; InputError reports everything that is wrong with it at once.
 
-    `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase goes by its name.
+    `text` is in place of the file's. `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase
+    goes by its name.
     """
-    document = read_document(path)
-    for key, text in (overrides or {}).items():
-        _override(document, key, text)
+    document = read_document(path) if text is None else parse_yaml(text, str(path))
+    for key, value in (overrides or {}).items():
+        _override(document, key, value)
     return check_scenario(document)
 
 

@@ -55,10 +55,15 @@ def _has_odd_segments(path: str) -> bool:
 def check_host(base_url: str, allowed: Iterable[str], where: str = "target") -> None:
     """UnsafeTargetError, before the first packet, for a host that is neither loopback nor allowed."""
     host = urlsplit(base_url).hostname or ""
-    names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
-    if not is_loopback(host) and host not in names:
+    if not may_load(host, allowed):
         remedy = f"if you may load it, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
         raise UnsafeTargetError(Problem(where, "this host is not on the allow list", remedy, got=host))
+
+
+def may_load(host: str, allowed: Iterable[str] = ()) -> bool:
+    """It is loopback, or was named."""
+    names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
+    return is_loopback(host) or host.lower() in names
 
 
 def allowed_variables() -> set[str]:
@@ -77,6 +82,11 @@ def permit(
     """The environment of a child that may load, read and use no more than this, or this in addition to what we may."""
     granted = {ALLOWED_VARIABLE: hosts, ALLOWED_VARIABLES: variables, ALLOWED_FILES: files}
     return {name: ",".join([*(_listed(name) if besides else ()), *added]) for name, added in granted.items()}
+
+
+def permit_urls(base_urls: Iterable[str], variables: Iterable[str] = (), files: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of a child that may load nothing else."""
+    return permit([urlsplit(base_url).hostname or "" for base_url in base_urls], variables, files)
 
 
 def _listed(variable: str) -> list[str]:

@@ -5,9 +5,10 @@ Who generates load, how much, for how long, and what is expected.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
@@ -16,6 +17,9 @@ from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
+RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
+"""One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
+Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
 def _checked_expectation(text: str) -> str:
@@ -103,7 +107,7 @@ class Threshold(Strict):
     """What must hold, and where: in which phases, for which endpoints, for answers with which outcome."""
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
-    endpoint: Name | list[Name] | None = Field(
+    endpoint: RequestName | list[RequestName] | None = Field(
         None, description="Requests, or kinds of users for all that they send, together; or one group; default: all."
     )
     phase: Name | list[Name] | None = Field(None, description="One or several; default: all except warm-up.")
@@ -136,7 +140,12 @@ class Scenario(Strict):
     model: Literal["closed", "open"] = Field(
         description="A fixed number of users who wait for answers, or arrivals at a rate whatever the target does."
     )
-    mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, min_length=1, max_length=50, validate_default=True)
+    locustfile: str | None = Field(
+        None, description="Locust's own users send the traffic: a locustfile, relative to this file, as it is."
+    )
+    tags: Tags | None = Field(None, description="Of a locustfile, only tasks with one of these tags.")
+    exclude_tags: Tags | None = Field(None, description="Of a locustfile, no tasks with any of these tags.")
+    mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, max_length=50, validate_default=True)
     groups: dict[Name, RequestGroup] = Field(
         default={}, max_length=20, description="Several requests of a journey that thresholds read as one."
     )
@@ -159,6 +168,22 @@ class Scenario(Strict):
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     thresholds: Annotated[list[Threshold], Field(min_length=1, max_length=200)]
     settings: Settings = Settings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mixed_by_its_locustfile(cls, values: Any) -> Any:
+        """A locustfile's weights are its mix: there is no default."""
+        if isinstance(values, dict) and values.get("locustfile") is not None:
+            return {"mix": {}, "clients": "shared", **values}
+        return values
+
+    def with_requests(self, sent: Iterable[str]) -> Scenario:
+        """For a locustfile: as if it had named what was sent, like 'GET /cart'; '/cart' then means all its methods."""
+        methods: dict[str, list[str]] = {}
+        for request in sent:
+            methods.setdefault(request.partition(" ")[2], []).append(request)
+        mix = {name: UserMix.model_construct(share=1.0, requests=requests) for name, requests in methods.items()}
+        return self.model_copy(update={"mix": mix})
 
     @property
     def client_total(self) -> int:

@@ -10,9 +10,9 @@ from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
 from loadproof.scenario.masking import Masker
-from loadproof.scenario.safety import permit
+from loadproof.scenario.safety import permit_urls
 from loadproof.scenario.targetheaders import variables_in
-from loadproof.scenario.targetway import Reached, hosts_of, no_password, no_user
+from loadproof.scenario.targetway import Reached, no_password, no_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,9 +98,13 @@ def secret_variables(target: Target) -> list[str]:
     return list(dict.fromkeys(variable for _, variable in named_variables(target, {"webhooks"})))
 
 
-def permissions_of(target: Target) -> dict[str, str]:
-    """The environment of a child that may only load this target, read its variables and use its files."""
-    return permit(hosts_of(target), secret_variables(target), target.tls.identity.values() if target.tls else ())
+def permissions_of(target: Target, base_urls: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of a child that may only load this target, read its variables and use its files.
+
+    `base_urls` are those to load instead of its own.
+    """
+    urls = [*(base_urls or [target.base_url]), *filter(None, [target.proxy])]
+    return permit_urls(urls, secret_variables(target), target.tls.identity.values() if target.tls else ())
 
 
 def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:

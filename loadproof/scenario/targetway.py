@@ -107,11 +107,6 @@ def check_hosts(target: Reached, allowed: Iterable[str] = ()) -> None:
         check_host(target.proxy, allowed, "target proxy")
 
 
-def hosts_of(target: Reached) -> list[str]:
-    """To which requests go, on their way or in the end."""
-    return [urlsplit(url).hostname or "" for url in (target.base_url, target.proxy) if url]
-
-
 def relative_to(directory: Path, tls: TlsSettings) -> TlsSettings:
     """The same files by their absolute paths."""
     return tls.model_copy(update={key: str((directory / name).absolute()) for key, name in tls.files.items()})

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.histogram import MAX_US
 from loadproof.outcome import Outcome
-from loadproof.scenario.expectation import METRICS, RATIOS
 from loadproof.units import Dimension, format_duration
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Vacuity(NamedTuple):
 
 def wrong_way(expectation: Expectation, outcome: Outcome = Outcome.OK) -> Vacuity | None:
     """None unless a worse target would meet it sooner; how slow refusals are is a matter of taste."""
-    kind = METRICS[expectation.metric.name]
+    kind = expectation.metric.kind
     if kind.should_be_high and expectation.wants_low:
         return Vacuity("an upper limit on a value that should be high", "use >=")
     if kind.should_be_low and not expectation.wants_low and outcome is Outcome.OK:
@@ -56,9 +55,8 @@ def vacuity(expectation: Expectation, longest: Longest = Longest()) -> Vacuity |
         if expectation.limit >= highest:
             return Vacuity(_UNBREAKABLE, f"expect less: {_why_highest(metric, longest)}")
     elif expectation.limit >= highest:
-        remedy = (
-            _shown_by_samples(expectation) if metric.name in RATIOS else f"expect less: {_why_highest(metric, longest)}"
-        )
+        less = f"expect less: {_why_highest(metric, longest)}"
+        remedy = _shown_by_samples(expectation) if metric.kind.is_ratio else less
         return Vacuity(_UNKEEPABLE, remedy)
     elif expectation.limit <= lowest and not _is_left(expectation):
         return Vacuity(_UNBREAKABLE, _at_least(metric))
@@ -69,7 +67,7 @@ def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
     """The lowest and the highest value that an interval can have."""
     if metric.of is not None:
         # A metric may fall by all that it was, a ratio by one; relative growth has no bound.
-        return -1.0, 1.0 if metric.of.name in RATIOS else math.inf
+        return -1.0, 1.0 if metric.of.kind.is_ratio else math.inf
     if metric.objective is not None:
         return 0.0, round(1 / (1 - metric.objective), 6)
     match metric.dimension:
@@ -105,7 +103,7 @@ def _shown_by_samples(expectation: Expectation) -> str:
         return (
             f"no number of samples proves that all are good: write the least you accept, like `{_TRACE[metric.name]}`"
         )
-    if metric.name in RATIOS:
+    if metric.kind.is_ratio:
         example = _TRACE.get(metric.name, f"{metric.name} < 1 %")
         return f"no number of samples proves that there are none: write the most you accept, like `{example}`"
     if metric.objective is not None:

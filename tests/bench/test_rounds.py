@@ -12,10 +12,11 @@ from contextlib import nullcontext
 import pandas as pd
 import pytest
 
-from bench import machine, rate, serving, tables, throughput
+from bench import machine, rate, serving, throughput
 from bench.ranges import over_runs, range_of
 from bench.rounds import REPEATS, Rounds, Unmeasured, number_in, reading, repeats_told
 from bench.runs import measured_run, saturated_run
+from bench.tables import performance, truth
 from tests.commands import ROOT
 from tests.sources import tree_of
 
@@ -137,7 +138,7 @@ def test_what_was_measured_is_written_though_a_tool_never_was(results, monkeypat
     assert run["repeated"] == {"loadproof": 1, "k6": 6, "hey": 0}
     assert run["left_out"] == {"k6": 2}
     assert "Left out after 3 repeats each: k6 2 ×." in capsys.readouterr().err
-    text = tables.throughput()
+    text = performance.throughput()
     assert "Repeated because a round could not be measured: loadproof 1 ×, k6 6 ×. Left out" in text
     assert "| hey | 1.25 | 1.2 | 80 | 80 (2) |" in text
     assert "50 ns | 10.0 µs | 200 | 100 | 80 |" in text
@@ -152,7 +153,7 @@ def test_over_tls_there_are_rows_and_goals_of_their_own(results, monkeypatch):
     (run,) = serving.read_results("throughput")["runs"]
     assert run["tls_rounds_rps"] == {"loadproof": [100.0, 100.0], "k6": [40.0, 40.0]}
     assert run["repeated"]["k6 over TLS"] == 0
-    plain, over_tls = tables.throughput().split("Over TLS:")
+    plain, over_tls = performance.throughput().split("Over TLS:")
     assert "| wrk | 0.25 | 0.25 |" in plain
     assert "| k6 | 2.50 | 2.5 | 40 | 40 (2) |" in over_tls
     assert "wrk" not in over_tls
@@ -162,10 +163,10 @@ def test_tables_are_made_though_loadproof_itself_was_never_measured(results, mon
     """There is nothing to divide then."""
     monkeypatch.setattr(throughput, "TOOLS", {"loadproof": failing(99), "hey": failing(0, 80)})
     throughput.main()
-    assert "| hey | – | 1.2 | 80 | 80 (2) |" in tables.throughput()
+    assert "| hey | – | 1.2 | 80 | 80 (2) |" in performance.throughput()
     monkeypatch.setattr(rate, "TOOLS", {"loadproof": failing(99), "k6": failing(0, {"cpu_s_per_1000": 0.3})})
     rate.main()
-    assert "| CPU per 1000 requests, whole command | – | 0.300 s |  |" in tables.rate()
+    assert "| CPU per 1000 requests, whole command | – | 0.300 s |  |" in truth.rate()
 
 
 def test_a_table_shows_the_range_over_all_runs_and_how_many_missed_the_goal(results):
@@ -175,7 +176,7 @@ def test_a_table_shows_the_range_over_all_runs_and_how_many_missed_the_goal(resu
         medians = {"loadproof": 100.0, "hey": rps}
         rounds = {name: [value] for name, value in medians.items()}
         serving.add_run("throughput", common | {"date": day, "median_rps": medians, "rounds_rps": rounds})
-    text = tables.throughput()
+    text = performance.throughput()
     assert "3 runs on 3 days (2026-01-01, 2026-01-02, 2026-01-03). Latest" in text
     assert "| hey | 0.50 to 2.00 | 1.2, missed in 1 of 3 | 200 | 200 (1) |" in text
 
@@ -215,9 +216,9 @@ def test_microseconds_come_from_a_run_on_the_profiles_machine_or_from_none(resul
     """Shares of one machine times the rate of another would be nobody's."""
     for day, where, rps in (("2026-01-01", "a", 1e5), ("2026-01-02", "a", 2e5), ("2026-01-03", "b", 1e6)):
         serving.add_run("throughput", {"date": day, "machine": where, "median_rps": {"loadproof": rps}})
-    assert tables.us_per_request({"date": "2026-01-01", "machine": "a"}) == 10
-    assert tables.us_per_request({"date": "2026-01-09", "machine": "a"}) == 5
-    assert tables.us_per_request({"date": "2026-01-03", "machine": "c"}) is None
+    assert performance.us_per_request({"date": "2026-01-01", "machine": "a"}) == 10
+    assert performance.us_per_request({"date": "2026-01-09", "machine": "a"}) == 5
+    assert performance.us_per_request({"date": "2026-01-03", "machine": "c"}) is None
 
 
 @pytest.mark.slow

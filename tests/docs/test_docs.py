@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import tables
+from bench.tables.documents import DOCUMENTS as TABLED
+from bench.tables.documents import refreshed
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.outcome import UNSENT, Outcome
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES
 from loadproof.scenario.document import parse_yaml
-from loadproof.scenario.expectation import METRICS
 from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.metrics import METRICS
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.settings import Penalties, Settings
 from loadproof.scenario.targetfile import TargetFile
@@ -136,12 +138,20 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     assert committed == model.model_json_schema()
 
 
-@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=lambda path: path.name)
+def test_every_series_of_the_intervals_is_described():
+    """In reports/README.md, and no other."""
+    text = (ROOT / "reports/README.md").read_text(encoding="utf-8").partition("| series | content |")[2]
+    first_cells = re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE)
+    described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert described == {*HISTOGRAMS, *COUNTERS, *USER_TIMES}
+
+
+@pytest.mark.parametrize("document", TABLED, ids=lambda path: path.name)
 def test_tables_are_those_of_the_benchmarks(document):
     """`python -m bench.tables` writes them."""
     text = document.read_text(encoding="utf-8")
     assert "<!-- end -->" in text
-    assert tables.refreshed(text) == text
+    assert refreshed(text) == text
 
 
 def test_the_terminal_output_in_the_readme_is_that_of_the_sample():

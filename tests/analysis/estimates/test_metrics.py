@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from loadproof.analysis.estimates import overtime
-from loadproof.analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, ratio_parts
+from loadproof.analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, estimator_of, ratio_parts
 from loadproof.analysis.estimates.scope import Scope, rows_of, tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.thresholds import RUN_ESTIMATORS
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.thresholds import RUN_ESTIMATORS, judge_scope
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
-from loadproof.scenario.expectation import METRICS, Metric, parse_expectation
+from loadproof.scenario.expectation import Metric, parse_expectation
+from loadproof.scenario.metrics import METRICS, SENT, Counted
+from loadproof.scenario.scenario import Threshold
 from loadproof.units import Dimension
 from simulation.rundirs import outcomes, scenario, write_run
 
@@ -31,28 +36,53 @@ def mixed(tmp_path_factory):
     return load_run(path)
 
 
-def test_every_metric_of_the_grammar_has_one_estimator():
+def test_every_metric_that_does_not_count_has_one_estimator():
     """The words are in loadproof.scenario, which can import nothing of the analysis: this holds the two together."""
     assert not ESTIMATORS.keys() & RUN_ESTIMATORS.keys()
-    assert ESTIMATORS.keys() | RUN_ESTIMATORS.keys() == METRICS.keys()
+    assert ESTIMATORS.keys() | RUN_ESTIMATORS.keys() == {name for name, kind in METRICS.items() if not kind.counted}
 
 
-@pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.outcomes])
+@pytest.mark.parametrize(
+    ("like", "name", "kept", "broken"),
+    [
+        ("error_ratio", "failure_ratio", "< 20 %", "< 1 %"),
+        ("goodput", "failures", "> 0.5 rps", "> 10 rps"),
+        ("count", "failed", "> 10", "> 1000"),
+    ],
+)
+def test_a_metric_that_counts_takes_one_line(mixed, monkeypatch, *, like, name, kept, broken):
+    """Then it is read and judged, as a whole and in windows."""
+    failures = Counted(SENT.series, frozenset({Outcome.SERVER_ERROR}))
+    monkeypatch.setitem(METRICS, name, replace(METRICS[like], counted=failures))
+    counts = tally(rows_of(mixed, STEADY))
+    of = {Dimension.RATIO: counts.sent, Dimension.RATE: 30, Dimension.COUNT: 1}[METRICS[name].dimension]
+    assert measured(mixed, f"{name} {kept}").value == pytest.approx(counts.outcomes[Outcome.SERVER_ERROR] / of)
+    windows = ["", " for 20 s"] if METRICS[name].in_windows else [""]
+    for limit, word in ((kept, Word.PASS), (broken, Word.FAIL)):
+        for window in windows:
+            threshold = Threshold.model_validate({"expect": f"{name} {limit}{window}"})
+            assert judge_scope(threshold, mixed, STEADY).word is word
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.counted and kind.counted.outcomes])
 def test_a_ratio_of_outcomes_counts_those_that_its_line_in_the_grammar_names(mixed, name):
     """Of all that was sent."""
     counts = tally(rows_of(mixed, STEADY))
     found = measured(mixed, f"{name} < 1 %")
     assert found.n == counts.sent
-    assert round(found.value * counts.sent) == sum(counts.outcomes[outcome] for outcome in METRICS[name].outcomes)
+    assert round(found.value * counts.sent) == sum(
+        counts.outcomes[outcome] for outcome in METRICS[name].counted.outcomes
+    )
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_each_metric_can_do_what_the_grammar_lets_it(mixed, name):
     """In windows it is a part of something; what is no ratio has no parts."""
     is_part = METRICS[name].in_windows and METRICS[name].dimension in {Dimension.RATIO, Dimension.MULTIPLE}
-    if name in ESTIMATORS:
-        assert isinstance(ESTIMATORS[name], Ratio) == is_part
-    if name in ESTIMATORS and not is_part:
+    if name in RUN_ESTIMATORS:
+        return
+    assert isinstance(estimator_of(Metric(name)), Ratio) == is_part
+    if not is_part:
         with pytest.raises(TypeError, match=name):
             ratio_parts(Metric(name, quantile=0.5 if name == "p" else None), mixed.intervals)
 

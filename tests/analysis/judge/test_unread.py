@@ -82,5 +82,5 @@ def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
         "no threshold depends on it"
     )
     assert finding.remedy == (
-        "locust_failures.csv names the limit; request smaller answers, or leave this endpoint out"
+        "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
     )

@@ -17,7 +17,8 @@ from tests.servers import answering, serving
 @pytest.mark.slow
 def test_usage_errors_are_exit_code_2():
     """No arguments, unknown ones."""
-    assert "Missing argument" in refused("run")
+    assert "SCENARIO: missing" in refused("run")
+    assert "Missing argument" in refused("check")
     assert "No such option" in refused("run", "--nonsense")
     assert "no '='" in refused("run", "scenarios/smoke.yaml", "--set", "deadline")
     assert "no such place" in refused("run", "scenarios/smoke.yaml", "--set", "phases.x.y=1")

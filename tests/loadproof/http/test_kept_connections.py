@@ -153,24 +153,34 @@ def test_a_request_whose_answer_began_is_not_sent_again(beginning, reason):
             connection.exchange(Request("GET", "/"), Timing())
 
 
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
 @pytest.mark.parametrize("loop_runs", [True, False], ids=["loop runs", "loop is busy"])
-def test_a_connection_that_was_left_long_ago_is_opened_anew(loop_runs):
-    """Also for what may not be sent twice: it had not been sent yet."""
-    left = threading.Event()
+def test_a_connection_that_was_left_long_ago_is_opened_anew(loop_runs, reset):
+    """Also for what may not be sent twice: it had not been sent yet. However it was left, its answer was complete."""
+    read, left = threading.Event(), threading.Event()
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)
         connection.sendall(OK)
-        connection.shutdown(socket.SHUT_RDWR)
+        read.wait(20)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        else:
+            connection.shutdown(socket.SHUT_RDWR)
         left.set()
 
     with serving(script) as url:
         connection = connection_to(url)
-        connection.exchange(Request("GET", "/"), Timing())
+        timings = [Timing(), Timing()]
+        connection.exchange(Request("GET", "/"), timings[0])
+        read.set()
         assert left.wait(20)
         if loop_runs:
             gevent.sleep(0.02)
-        assert connection.exchange(Request("POST", "/"), Timing()).status == 200
+        assert connection.exchange(Request("POST", "/"), timings[1]).status == 200
+    assert timings[1].connect_s > 0
+    assert not any(timing.is_marked for timing in timings)
 
 
 @pytest.mark.parametrize("at_once", [True, False])

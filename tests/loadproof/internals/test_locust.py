@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import inspect
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import gevent
 import pytest
+import requests
 import zmq
 from gevent.event import Event
 from gevent.pool import Group
@@ -22,12 +24,15 @@ from gevent.pool import Group
 from tests.unpatched import locust  # isort: skip
 
 from locust import argument_parser, runners, shape
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession, FastHttpUser, FastResponse
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
+from locust.user.task import DefaultTaskSet
 
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.shape import _CALLS_EVERY_S
@@ -273,6 +278,59 @@ def test_the_events_that_we_listen_to_are_there(event):
     """`generator/` and `recording/`."""
     with unchanged(f"events.{event}", "generator/ and recording/"):
         getattr(Environment().events, event).add_listener(lambda **_: None)
+
+
+class Nested(locust.User):
+    """One task in a set of tasks, which asks its target once."""
+
+    wait_time = locust.constant(60)
+    host = "http://127.0.0.1:9"
+
+    @locust.task
+    class Tasks(locust.TaskSet):
+        @locust.task
+        def ask(self) -> None:
+            self.user.client.get("/refused")
+
+
+@pytest.mark.parametrize(
+    ("session", "base"), [(HttpSession, locust.HttpUser), (FastHttpSession, FastHttpUser)], ids=["requests", "fast"]
+)
+def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
+    """Each once, around what it does; a nested set of tasks is no task; `follow_users`, `follow_requests`."""
+    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_task"), (DefaultTaskSet, "execute_task")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    for owner in (HttpSession, FastHttpSession):
+        monkeypatch.setattr(owner, "request", owner.request)
+    told = []
+
+    def noting(*what, then):
+        told.append(what)
+        return then()
+
+    with unchanged("User.run, execute_task of both sets, request of both sessions", "internals/locust.py follow_…"):
+        ours.follow_users(
+            lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
+        )
+        ours.follow_requests(lambda method, name, send: noting(method, name, then=send), timeouts_s=lambda: (0.5, 1.0))
+        kind = type("Followed", (Nested, base), {})
+        life = kind(Environment()).start(Group())
+        gevent.sleep(0.5)
+        life.kill()
+        assert told == [("life", kind), ("task", kind), ("GET", "/refused")]
+        assert issubclass(type(kind(Environment()).client), session)
+
+
+def test_a_body_that_was_read_is_known_and_no_more_is_read():
+    """Of both clients' answers; `body_read`."""
+    with unchanged("Response._content is False until it was read, as in requests", "internals/locust.py body_read"):
+        response = requests.Response()
+        response.raw = io.BytesIO(b"all of it")
+        assert ours.body_read(response) == b""
+        assert response.content == b"all of it"
+        assert ours.body_read(response) == b"all of it"
+    with unchanged("FastResponse.content keeps what it read", "internals/locust.py body_read"):
+        assert ours.body_read(FastResponse) == b""
 
 
 def test_all_that_we_use_is_tried_here():

@@ -61,8 +61,16 @@ def test_whatever_needs_an_extra_asks_for_it_first(without_pandas, command, extr
 
 def test_a_plan_for_a_target_that_cant_be_started_is_refused(without_pandas):
     """Beside all else that is wrong."""
-    text = refused("check", "smoke", "--set", "deadline=1 h")
+    text = refused("check", "smoke", "--dry-run", "--set", "deadline=1 h")
+    assert "deadline" in text
     assert "can't start the reference API without uvicorn; install loadproof again with the extra api" in text
+
+
+def test_a_scenario_is_checked_where_it_could_not_run(without_pandas):
+    """Nothing is started; that nothing could be is a note."""
+    done = in_process("check", "smoke")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "note: loadproof: can't start the reference API without uvicorn; install loadproof again" in done.stdout
 
 
 def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):
@@ -71,3 +79,4 @@ def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):
     target.write_text("base_url: http://127.0.0.1:9\n")
     done = in_process("check", "smoke", "--target", target)
     assert done.returncode == 0, done.stderr
+    assert "reference API" not in done.stdout

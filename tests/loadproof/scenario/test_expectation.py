@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.scenario.expectation import METRICS, Metric, parse_expectation
+from loadproof.scenario.expectation import Metric, parse_expectation
+from loadproof.scenario.metrics import METRICS
 from loadproof.units import Dimension
 
 

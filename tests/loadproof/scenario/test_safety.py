@@ -12,6 +12,7 @@ from loadproof.scenario.safety import (
     check_host,
     is_loopback,
     permit,
+    permit_urls,
 )
 from loadproof.scenario.targetfile import load_target
 
@@ -46,7 +47,8 @@ def test_a_child_may_do_what_it_is_permitted(monkeypatch):
     assert permit(["c"], ["C"], ["/c"]) == dict(zip(names, ("c", "C", "/c"), strict=True))
     both = dict(zip(names, ("a.example,b.example,c", "A,B,C", "/a,/b,/c"), strict=True))
     assert permit(["c"], ["C"], ["/c"], besides=True) == both
-    assert permit() == dict.fromkeys(names, "")
+    only = permit_urls(["https://Target.example:8443/api"])
+    assert only == dict(zip(names, ("target.example", "", ""), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""The documents whose tables come from the results of benchmarks, and what makes each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from bench.adversary.table import shown as adversary
+from bench.mutation.table import shown as mutation
+from bench.serving import ROOT, read_results
+from bench.tables import performance, target, truth, verdicts
+
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+    ),
+)
+TABLES: dict[str, Callable[[], str]] = {
+    "adversary": lambda: adversary(read_results("adversary")),
+    "mutation": lambda: mutation(read_results("mutation")),
+    "throughput": performance.throughput,
+    "clients": performance.clients,
+    "parts": performance.parts,
+    "request-profile": performance.request_profile,
+    "analysis": performance.analysis,
+    "truth": truth.truth,
+    "stops": truth.stops,
+    "rate": truth.rate,
+    "starvation": verdicts.starvation,
+    "coverage": verdicts.coverage,
+    "target-rounds": target.target_rounds,
+    "target-frames": target.target_frames,
+    "protection": target.protection,
+}
+"""By the name that a document's comment gives: `<!-- NAME: generated -->`."""
+_BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def refreshed(document: str) -> str:
+    """The document with all of its tables regenerated from the results."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}\n{match[3]}", document)

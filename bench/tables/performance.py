@@ -1,0 +1,142 @@
+"""The tables of docs/performance.md: what loadproof costs, next to other clients."""
+
+from __future__ import annotations
+
+from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
+from bench.serving import read_results
+from bench.tables.markdown import table
+
+
+def throughput() -> str:
+    runs = read_results("throughput")["runs"]
+    parts = [
+        f"{over_runs(runs)} {latest_run(runs[-1])}",
+        _ratios(runs),
+        "Each run, in requests/s (medians):",
+        _runs(runs),
+    ]
+    if over_tls := [run for run in runs if run.get("tls_median_rps")]:
+        parts += ["Over TLS:", _ratios(over_tls, "tls_")]
+    return "\n\n".join(parts)
+
+
+def _ratios(runs: list[Run], way: str = "") -> str:
+    """A row per client: the range over all runs, and the rounds of the latest; `way` is what its keys begin with."""
+    medians, latest = f"{way}median_rps", runs[-1]
+    rows = []
+    for name in _clients(runs, medians):
+        rounds = latest.get(f"{way}rounds_rps", {}).get(name, [])
+        ratios = [] if name == "loadproof" else _over(runs, name, medians)
+        rows.append(
+            (
+                name,
+                "" if name == "loadproof" else range_of(ratios),
+                _goal(latest.get(f"{way}goals", {}).get(name), ratios),
+                range_of([median(rounds)], "{:,.0f}"),
+                f"{range_of(rounds, '{:,.0f}')} ({len(rounds)})",
+            )
+        )
+    head = ("client", f"loadproof is × as fast, {counted(len(runs), 'run')}", "goal, at least")
+    return table((*head, "latest run: requests/s, median", "lowest to highest round (rounds)"), rows)
+
+
+def _clients(runs: list[Run], medians: str) -> list[str]:
+    return list(dict.fromkeys(name for run in reversed(runs) for name in run[medians]))
+
+
+def _over(runs: list[Run], name: str, medians: str) -> list[float]:
+    """How many times as fast as this client loadproof was, in each run that measured both."""
+    ratios = (ratio(run[medians].get("loadproof"), run[medians].get(name)) for run in runs)
+    return [one for one in ratios if one is not None]
+
+
+def _goal(goal: float | None, ratios: list[float]) -> str:
+    if goal is None:
+        return ""
+    missed = sum(one < goal for one in ratios)
+    return f"{goal}, missed in {missed} of {len(ratios)}" if missed else str(goal)
+
+
+def _runs(runs: list[Run]) -> str:
+    """A row per run: the cost of Python and of system calls there, and each client's median."""
+    names = _clients(runs, "median_rps")
+    rows = [
+        (
+            f"{run['date']}, {run['machine']}",
+            *probe_cells(run),
+            *(range_of([run["median_rps"].get(name)], "{:,.0f}") for name in names),
+        )
+        for run in runs
+    ]
+    return table(("run", "Python call", "send + receive", "pair ÷ call", *names), rows)
+
+
+def clients() -> str:
+    runs = read_results("clients")["runs"]
+    latest = runs[-1]
+    measured = latest["requests_per_generator_cpu_s"]
+    one_process = next(iter(measured))
+    rows: list[tuple[object, ...]] = []
+    for name, values in measured.items():
+        per_run = [run["requests_per_generator_cpu_s"] for run in runs]
+        over = [ratio(median(one.get(name, [])), median(one.get(one_process, []))) for one in per_run]
+        what = f"requests per CPU-second of the generator: {name}"
+        rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, range_of(over)))
+    idle = f"memory per idle client: {latest['idle_clients']:,} with a connection each (goal: 60 KB)"
+    rows.append((idle, range_of([latest["memory_per_idle_client_kb"]], "{:.1f} KB"), ""))
+    head = ("what", "latest run", f"median relative to one process, {counted(len(runs), 'run')} (goal: 0.9)")
+    return f"{over_runs(runs)} {latest_run(latest)}\n\n{table(head, rows)}"
+
+
+def parts() -> str:
+    found = read_results("parts")
+    rows = [
+        ("parse an answer with a known head", f"{found['parse_known_head_us']:.2f} µs"),
+        ("parse an answer with a new head", f"{found['parse_new_head_us']:.2f} µs"),
+        ("read its body by orjson", f"{found['orjson_us']:.2f} µs"),
+        ("read it by Python's json, for comparison", f"{found['json_us']:.2f} µs"),
+        ("record a request: stored when it ends", f"{found['kept_per_request_us']:.2f} µs per request"),
+        (
+            "record a request: processed at the end of the second",
+            f"{found['worked_out_per_request_us']:.2f} µs per request",
+        ),
+        ("record: together, per value (goal: 0.3 µs)", f"{found['per_value_us']:.2f} µs"),
+        ("record: one by one in Python, for comparison", f"{found['one_by_one_per_value_us']:.2f} µs per value"),
+        ("record: share of a core at 1000 requests/s", f"{found['share_of_a_core_at_1000_rps']:.2%}"),
+        (
+            "command to second 0, embedded target (goal: 2 s)",
+            ", ".join(f"{value:.2f} s" for value in found["command_to_second_0_s"]),
+        ),
+    ]
+    return f"{conditions(found)}\n\n{table(('what', 'measured'), rows)}"
+
+
+def request_profile() -> str:
+    found = read_results("request-profile")
+    whole_us = us_per_request(found)
+    rows = [(part, f"{share:.1%}", _us(share, whole_us)) for part, share in found["shares"].items()]
+    rows.append(("total", "100%", _us(1, whole_us)))
+    return f"{conditions(found)}\n\n{table(('part', 'share', 'µs per request'), rows)}"
+
+
+def us_per_request(profile: Run) -> float | None:
+    """For loadproof's median on the profile's machine, on the same day if possible; None without such a run."""
+    runs = [run for run in read_results("throughput")["runs"] if run["machine"] == profile["machine"]]
+    runs = [run for run in runs if "loadproof" in run["median_rps"]]
+    of_its_day = [run for run in runs if run["date"] == profile["date"]]
+    for run in (of_its_day or runs)[-1:]:
+        return float(1e6 / run["median_rps"]["loadproof"])
+    return None
+
+
+def _us(share: float, whole_us: float | None) -> str:
+    return NOTHING if whole_us is None else f"{share * whole_us:.2f}"
+
+
+def analysis() -> str:
+    found = read_results("analysis")
+    rows = [
+        (f"{one['case']}, × {one['times']}", f"{one['took_s']:.1f} s", f"{one['peak_mb']:.0f} MB", one.get("goal", ""))
+        for one in found["cases"]
+    ]
+    return f"{conditions(found)}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"

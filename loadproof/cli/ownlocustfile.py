@@ -1,0 +1,128 @@
+"""Runs of somebody's own locustfile: the scenario in which it was asked for, or the one that its options stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from loadproof.errors import InputError, Problem
+from loadproof.run.ownlocustfile import brought, hosts_of
+from loadproof.scenario.locustfile import Asked, scenario_text
+from loadproof.scenario.safety import check_host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.scenario.targetfile import TargetFile
+
+_FROM_OPTIONS: Final = Path("command line")
+_DEFAULT_EXPECTATION: Final = "goodput_ratio >= 99 %"
+_DEFAULT_DEADLINE: Final = "5 s"
+
+OwnLocustfileOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Run this Locust locustfile as it is, in place of loadproof's own users."),
+]
+UsersOption = Annotated[int | None, typer.Option(help="Without a scenario: concurrent users.", min=1)]
+DurationOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Without a scenario: how long all users are there, like 60s.")
+]
+SpawnRateOption = Annotated[
+    float | None, typer.Option(help="Without a scenario: users started per second (default: all in a tenth of TIME).")
+]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="EXPECTATION",
+        help="Without a scenario: a threshold, like 'p(95) < 300 ms' or '/cart: p(95) < 300 ms'; repeatable.",
+    ),
+]
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help=f"Without a scenario: a later answer is not goodput ({_DEFAULT_DEADLINE})."),
+]
+TagsOption = Annotated[list[str] | None, typer.Option(help="Of the locustfile, only tasks with this tag; repeatable.")]
+ExcludeTagsOption = Annotated[
+    list[str] | None, typer.Option(help="Of the locustfile, no tasks with this tag; repeatable.")
+]
+
+
+@dataclass(frozen=True)
+class ScenarioSource:
+    """A scenario to run: a file with overrides, or a text."""
+
+    file: Path
+    """What messages call it; names in it are relative to its directory."""
+    settings: dict[str, str]
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnLocustfile:
+    """What the options say about somebody's own locustfile; None: nothing."""
+
+    file: Path | None
+    users: int | None
+    duration: str | None
+    spawn_rate: float | None
+    expect: Sequence[str] | None
+    deadline: str | None
+    tags: Sequence[str] | None
+    exclude_tags: Sequence[str] | None
+
+    def source(self, scenario: Path | None, settings: dict[str, str], target: TargetFile | None) -> ScenarioSource:
+        """The scenario to run; InputError with all options that don't go together."""
+        if scenario is None:
+            if self.file is None:
+                raise InputError(Problem("SCENARIO", "missing", "name a scenario, or a locustfile with --locustfile"))
+            return ScenarioSource(_FROM_OPTIONS, settings, self._text(self.file, target))
+        problems = [
+            Problem(f"--{name.replace('_', '-')}", "no effect beside a scenario", "leave it out: the scenario says it")
+            for name in ("users", "duration", "spawn_rate", "expect", "deadline")
+            if getattr(self, name)
+        ]
+        if problems:
+            raise InputError(problems)
+        changes = {"locustfile": str(self.file.resolve())} if self.file else {}
+        for key in ("tags", "exclude_tags"):
+            if names := getattr(self, key):
+                changes[key] = f"[{', '.join(names)}]"
+        return ScenarioSource(scenario, settings | changes)
+
+    def _text(self, file: Path, target: TargetFile | None) -> str:
+        found = brought(file)
+        expect = [*(self.expect or ())]
+        if not any(text.startswith("goodput_ratio") for text in expect):
+            expect.append(_DEFAULT_EXPECTATION)
+        asked = Asked(
+            locustfile=str(file),
+            expect=expect,
+            deadline=self.deadline or _DEFAULT_DEADLINE,
+            users=self.users,
+            duration=self.duration,
+            spawn_rate=self.spawn_rate,
+            tags=self.tags or (),
+            exclude_tags=self.exclude_tags or (),
+        )
+        stages: Sequence[dict[str, Any]] = ()
+        if found.has_shape and self.users is None and self.duration is None:
+            if found.shape_error:
+                what, remedy = f"its shape is not one of phases: {found.shape_error}", "give a scenario with phases"
+                raise InputError(Problem(file.name, what, remedy))
+            stages = found.stages
+        return scenario_text(asked, stages, embedded=target is None and not hosts_of(found, file.name))
+
+
+def hosts_named_in(locustfile: Path, allow_host: Sequence[str] | None) -> list[str]:
+    """Base URLs that its users name, each of which may be loaded; UnsafeTargetError or InputError otherwise.
+
+    None: nothing is about to be loaded.
+    """
+    hosts = hosts_of(brought(locustfile), locustfile.name)
+    if allow_host is not None:
+        for host in hosts:
+            check_host(host, allow_host)
+    return hosts

@@ -1,0 +1,89 @@
+"""What Locust's `request` event says about a request, in our words: its name, and its outcome."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from geventhttpclient.useragent import ConnectionError as FastConnectionError
+from requests.exceptions import RequestException
+from requests.exceptions import Timeout as RequestTimeout
+
+from loadproof.http.messages import TransportError, WantError
+from loadproof.http.stream import failure_of
+from loadproof.outcome import Outcome, classify
+from loadproof.rundir.rows import MOST_NAMES, OTHERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.http.messages import Want
+
+_LONGEST_NAME: Final = 300
+_UNWRITABLE: Final = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')
+_MOST_CAUSES: Final = 20
+
+
+class Names:
+    """Names of requests as the run directory writes them, the same for the same request; one per process."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, str], str] = {}
+
+    def of(self, kind: object, name: object) -> str:
+        """'GET /cart' for 'GET' and '/cart'; a comma, quote or control character is written as in a URL."""
+        key = str(kind), str(name)
+        if (known := self._written.get(key)) is not None:
+            return known
+        if len(self._written) >= MOST_NAMES:
+            return f"{_written(key[0])} {OTHERS}"
+        return self._written.setdefault(key, f"{_written(key[0])} {_written(key[1])}"[:_LONGEST_NAME])
+
+
+def _written(text: str) -> str:
+    text = " ".join(text.split()) or "-"
+    return _UNWRITABLE.sub(lambda match: f"%{ord(match[0]):02X}", text)
+
+
+def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want:
+    """How it ended; or what this machine lacked to send it with.
+
+    Without an exception it was as its user expected, whatever its status.
+    """
+    if exception is None:
+        return Outcome.OK
+    if status := status_of(response):
+        headers = getattr(response, "headers", None) or {}
+        return classify(
+            status, as_expected=False, has_retry_after="retry-after" in {str(key).lower() for key in headers}
+        )
+    causes = list(_causes(exception))
+    for cause in causes:
+        if isinstance(failure := _failure(cause), WantError):
+            return failure.of
+    if any(isinstance(cause, TimeoutError | RequestTimeout) for cause in causes):
+        return Outcome.TIMEOUT
+    if any(isinstance(cause, OSError | RequestException | FastConnectionError) for cause in causes):
+        return Outcome.CONNECTION
+    return Outcome.INVALID
+
+
+def status_of(response: Any) -> int | None:
+    """Of an HTTP answer; None for any other one, and for none."""
+    status = getattr(response, "status_code", None)
+    return status if isinstance(status, int) and status > 0 else None
+
+
+def _failure(cause: BaseException) -> TransportError | None:
+    return failure_of(cause) if isinstance(cause, OSError | MemoryError) else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and all that it was made from: raised from, raised after, or what it carries."""
+    waiting, seen = [error], 0
+    while waiting and seen < _MOST_CAUSES:
+        cause = waiting.pop(0)
+        seen += 1
+        yield cause
+        related = (cause.__cause__, cause.__context__, *vars(cause).values(), *cause.args)
+        waiting += [other for other in related if isinstance(other, BaseException)]

@@ -1,0 +1,90 @@
+"""What can be known of somebody's locustfile before it runs: names of its requests, and its shape as phases."""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
+_LONGEST_S: Final = 86_400
+"""A shape that is asked for longer than this doesn't end."""
+_MOST_STAGES: Final = 200
+
+
+def client_requests(file: Path) -> list[str | None]:
+    """Method and name of each request to a `….client`, as far as both are written out; None for each other one."""
+    calls = [node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Call)]
+    return [_request(call) for call in calls if _is_of_client(call)]
+
+
+def _is_of_client(call: ast.Call) -> bool:
+    client = call.func.value if isinstance(call.func, ast.Attribute) else None
+    return isinstance(client, ast.Attribute) and client.attr == "client"
+
+
+def _request(call: ast.Call) -> str | None:
+    assert isinstance(call.func, ast.Attribute)  # noqa: S101 - as it was chosen
+    words = {word.arg: word.value for word in call.keywords}
+    name = words.get("name")
+    if name is None and not words.keys() & {"params", None}:
+        name = call.args[0] if call.args else words.get("url")
+    if call.func.attr not in _METHODS or not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+        return None
+    return f"{call.func.attr.upper()} {name.value}"
+
+
+def stages_of(shapes: list[Any]) -> tuple[list[dict[str, Any]], str]:
+    """The phases that a shape of Locust's asks for from second to second, or why there are none."""
+    if not shapes:
+        return [], ""
+    if len(shapes) > 1:
+        return [], "there are several"
+    ticks: list[tuple[int, float]] = []
+    try:
+        shape, seconds = shapes[0], _Seconds()
+        shape.get_run_time = seconds.now
+        while (tick := shape.tick()) is not None:
+            if len(tick) > 2 and tick[2]:
+                return [], "it chooses user classes itself"
+            ticks.append((round(tick[0]), float(tick[1])))
+            seconds.at_s += 1
+            if seconds.at_s > _LONGEST_S:
+                return [], f"it does not end within {_LONGEST_S // 3600} hours"
+    except Exception as error:  # noqa: BLE001 - it is the user's own code
+        return [], f"asked from second to second, it raises {type(error).__name__}: {error}"
+    return _phases(ticks)
+
+
+class _Seconds:
+    at_s = 0
+
+    def now(self) -> float:
+        return float(self.at_s)
+
+
+def _phases(ticks: list[tuple[int, float]]) -> tuple[list[dict[str, Any]], str]:
+    """Each number of users for as long as it was asked for, which is approached at the rate that was."""
+    phases: list[dict[str, Any]] = []
+    reached = 0
+    while ticks:
+        wanted, rate = ticks[0]
+        length_s = next((place for place, tick in enumerate(ticks) if tick[0] != wanted), len(ticks))
+        del ticks[:length_s]
+        takes_s = math.ceil(abs(wanted - reached) / rate) if rate > 0 else 0
+        if takes_s > length_s:
+            wanted = reached + round((wanted - reached) * length_s / takes_s)
+        if wanted < 1:
+            return [], "it asks for no users at times"
+        phase = {"name": f"stage-{len(phases) + 1}", "duration": f"{length_s} s", "users": wanted}
+        # At a second or less, Locust starts them at once.
+        if takes_s > 1 and wanted != reached:
+            phase["ramp"] = f"{min(takes_s, length_s)} s"
+        phases.append(phase)
+        reached = wanted
+    if not phases or len(phases) > _MOST_STAGES:
+        return [], f"it has {len(phases)} stages; a scenario has 1 to {_MOST_STAGES} phases"
+    return phases, ""

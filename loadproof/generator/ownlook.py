@@ -1,0 +1,68 @@
+"""A dry run of somebody's own locustfile: each of its users for a moment, and each request that it told Locust of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.pool import Group
+from locust.env import Environment
+from locust.util.load_locustfile import load_locustfile
+
+from loadproof.generator.heard import Names, outcome_of, status_of
+from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.internals.locust import body_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadproof.scenario.masking import Masker
+
+_LONGEST_S: Final = 3.0
+_MOST_REQUESTS: Final = 20
+_LOOK_S: Final = 0.05
+_SHOWN_CHARACTERS: Final = 160
+
+
+def looks_of(file: Path, base_url: str, mask: Masker) -> Iterator[Look]:
+    """The first requests of one user of each class; several hosts that the classes name stay theirs."""
+    users, _ = load_locustfile(str(file))
+    environment = Environment(user_classes=list(users.values()))
+    environment.create_local_runner()
+    heard: list[dict[str, Any]] = []
+    environment.events.request.add_listener(lambda **event: heard.append(event))
+    has_several_hosts = len({user.host for user in users.values() if user.host}) > 1
+    names = Names()
+    for user in users.values():
+        if not has_several_hosts:
+            user.host = base_url
+        heard.clear()
+        _live(user(environment), heard)
+        yield from (_look_at(event, names, mask) for event in heard[:_MOST_REQUESTS])
+        if not heard:
+            why = f"none of its requests ended within {_LONGEST_S:g} s"
+            yield Look(user.__name__, user.__name__, SENT_NOTHING, None, 0.0, reason=why, body="")
+
+
+def _live(user: Any, heard: list[dict[str, Any]]) -> None:
+    life = user.start(Group())
+    with gevent.Timeout(_LONGEST_S, exception=False):
+        while len(heard) < _MOST_REQUESTS and not life.ready():
+            gevent.sleep(_LOOK_S)
+    life.kill()
+
+
+def _look_at(event: dict[str, Any], names: Names, mask: Masker) -> Look:
+    response, exception = event.get("response"), event.get("exception")
+    body = body_read(response)[: 4 * (_SHOWN_CHARACTERS + mask.reach)].decode("utf-8", "replace")
+    body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
+    return Look(
+        endpoint=mask(str(event.get("name"))),
+        request=mask(names.of(event.get("request_type"), event.get("url") or event.get("name"))),
+        outcome=str(outcome_of(response, exception)),
+        status=status_of(response),
+        response_s=float(event.get("response_time") or 0) / 1000,
+        reason=mask(str(exception or "")),
+        body=body[:_SHOWN_CHARACTERS],
+    )

@@ -1,0 +1,73 @@
+"""Finds what keeps somebody's own locustfile from being run as it is, and where it sends its requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.errors import InputError, Problem
+from loadproof.run.locustfiles import found_in, never_run_problems
+from loadproof.scenario.safety import check_base_url
+from loadproof.scenario.strict import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadproof.generator.cast import Locustfile
+    from loadproof.scenario.scenario import Scenario
+
+
+def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
+    """What Locust finds in the file; InputError if it can't be loaded."""
+    if not path.is_file() or path.suffix != ".py":
+        what = "not a Python file" if path.exists() else "no such file"
+        raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
+    (file,) = found_in(path, secret)
+    if file.error:
+        raise InputError(Problem(path.name, "can't be loaded", "fix it: nothing was sent", got=file.error))
+    return file
+
+
+def hosts_of(file: Locustfile, where: str) -> list[str]:
+    """Base URLs that its user classes name; InputError if one isn't any."""
+    hosts = list(dict.fromkeys(role.host.rstrip("/") for role in file.roles if role.host))
+    for host in hosts:
+        check_base_url(host, where)
+    return hosts
+
+
+def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+    """What would keep it from doing what the scenario says."""
+    if not file.roles:
+        yield Problem(where, "no user class in it", "derive one from HttpUser, and give it a @task")
+    if file.has_shape and not (file.stages and _is_shaped_by(scenario, file)):
+        what, remedy = "has a shape class of its own", "remove it: the scenario's phases say how many users there are"
+        yield Problem(where, what, remedy)
+    for role in file.roles:
+        if role.is_api_user:
+            yield Problem(
+                where, f"`{role.name}` is an ApiUser", "name its directory with --locustfiles, and it in a mix"
+            )
+        elif not role.has_tasks:
+            yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+        yield from never_run_problems(role, where)
+    fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
+    if fixed > fewest:
+        what = "more users with a fixed_count than a phase has users"
+        yield Problem(where, what, "plan more users, or lower fixed_count", got=f"{fixed} of {fewest}")
+    if not file.has_other_requests:
+        yield from _never_sent(file, scenario)
+
+
+def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:
+    return [phase.name for phase in scenario.phases] == [stage["name"] for stage in file.stages]
+
+
+def _never_sent(file: Locustfile, scenario: Scenario) -> Iterator[Problem]:
+    """Names in thresholds that none of its requests has; all of them are written out."""
+    known = scenario.with_requests(file.requests)
+    names = [*known.mix, *known.endpoints]
+    for index, threshold in enumerate(scenario.thresholds):
+        for name in known.endpoints_of(threshold):
+            if name not in names:
+                yield Problem(f"thresholds[{index}].endpoint", "no such request", nearest(name, names), got=name)

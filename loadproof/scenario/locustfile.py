@@ -1,0 +1,120 @@
+"""What a scenario whose traffic comes from somebody's locustfile can't say, and the scenario of a file without one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from loadproof.errors import InputError, Problem
+from loadproof.scenario.document import YamlPath
+from loadproof.scenario.expectation import parse_expectation
+from loadproof.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
+
+_WITHOUT_EFFECT: Final = {
+    "mix": "the weights of its users are the mix",
+    "groups": "no journey of its requests is known",
+    "feeders": "its users read what they need",
+    "when_throttled": "its users decide",
+}
+"""Keys beside a locustfile, and why they would change nothing."""
+_OF_LOCUSTFILES: Final = ("tags", "exclude_tags")
+_SHORTEST_WARM_UP_S, _LONGEST_WARM_UP_S = 1.0, 30.0
+_WARM_UP_SHARE: Final = 0.1
+_Contradiction = tuple[YamlPath, str, str | None, str]
+"""Path, what is wrong, the value found, the remedy."""
+
+
+def locustfile_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    """What its own users decide, or can't do; and what only they understand."""
+    written = scenario.model_fields_set
+    if scenario.locustfile is None:
+        for key in written.intersection(_OF_LOCUSTFILES):
+            yield (key,), "no effect without a locustfile", None, "leave it out, or name the `locustfile`"
+        return
+    if scenario.model == "open":
+        what = "a locustfile's users wait for their answers: there is a number of them, and no rate"
+        yield ("model",), what, "open", "use `model: closed` and `users`"
+    for key, why in _WITHOUT_EFFECT.items():
+        if bool(scenario.mix) if key == "mix" else key in written:
+            yield (key,), f"no effect beside a locustfile: {why}", None, "leave it out"
+    if scenario.clients != "shared":
+        what = "the target can't tell a locustfile's users apart by anything of ours"
+        yield ("clients",), what, str(scenario.clients), "leave it out"
+    for index, phase in enumerate(scenario.phases):
+        if phase.burst is not None:
+            what = "a locustfile's users don't send at the same instant"
+            yield ("phases", index, "burst"), what, None, "give the phase a `duration` instead"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says in a scenario's place; texts are as they were written."""
+
+    locustfile: str
+    expect: Sequence[str]
+    """Each an expectation, or a request's name, a colon and an expectation."""
+    deadline: str
+    users: int | None = None
+    duration: str | None = None
+    spawn_rate: float | None = None
+    tags: Sequence[str] = ()
+    exclude_tags: Sequence[str] = ()
+
+
+def scenario_text(asked: Asked, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
+    """The YAML of a scenario that does this; `stages` are phases that the locustfile's own shape asks for."""
+    document: dict[str, Any] = {
+        "name": re.sub(r"[^a-z0-9]+", "-", asked.locustfile.rpartition("/")[2].lower().removesuffix(".py")).strip("-")
+        or "locustfile",
+        "model": "closed",
+        "locustfile": asked.locustfile,
+        "deadline": asked.deadline,
+        "phases": list(stages) or _phases(asked),
+        "thresholds": [_threshold(text) for text in asked.expect],
+    }
+    for key in _OF_LOCUSTFILES:
+        if names := getattr(asked, key):
+            document[key] = list(names)
+    if embedded:
+        # All users have one address.
+        document["settings"] = {"limiter": "off"}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _phases(asked: Asked) -> list[dict[str, Any]]:
+    """A ramp that no threshold reads, then all users."""
+    problems = [
+        Problem(f"--{name}", "missing", f"add it, like --{name} {example}; or give a scenario")
+        for name, value, example in (("users", asked.users, "100"), ("duration", asked.duration, "60s"))
+        if value is None
+    ]
+    if problems:
+        raise InputError(problems)
+    try:
+        duration_s = parse_quantity(asked.duration, Dimension.DURATION)
+    except ValueError as error:
+        raise InputError(Problem("--duration", "not understood", str(error), got=asked.duration)) from None
+    warm_up_s = min(max(_WARM_UP_SHARE * duration_s, _SHORTEST_WARM_UP_S), _LONGEST_WARM_UP_S)
+    if asked.spawn_rate:
+        warm_up_s = max(_SHORTEST_WARM_UP_S, (asked.users or 0) / asked.spawn_rate)
+    ramp = f"{warm_up_s:g} s"
+    return [
+        {"name": "warm-up", "warm_up": True, "duration": ramp, "users": asked.users, "ramp": ramp},
+        {"name": "steady", "duration": f"{duration_s:g} s", "users": asked.users},
+    ]
+
+
+def _threshold(text: str) -> dict[str, str]:
+    name, separator, expectation = text.rpartition(": ")
+    try:
+        parse_expectation(expectation)
+    except ValueError as error:
+        raise InputError(Problem("--expect", "not understood", str(error), got=text)) from None
+    return {"endpoint": name, "expect": expectation} if separator else {"expect": expectation}

@@ -1,0 +1,114 @@
+"""The metrics that thresholds can name: what each counts, and what can be done with it.
+
+docs/glossary.md explains them. One that counts requests needs no more than its line here: the judge computes it from
+what it counts. What is computed otherwise is in analysis/estimates, by its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from loadproof.outcome import ERRORS, Outcome
+from loadproof.units import Dimension
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Requests, by what a run records about them."""
+
+    series: tuple[str, ...]
+    outcomes: frozenset[Outcome] | None = None
+    """None: all."""
+    by_arrival: bool = False
+    """In the seconds in which answers arrived, whichever phase sent the requests."""
+
+
+SENT: Final = Counted(("response",))
+OFFERED: Final = Counted(("response", "dropped"))
+GOOD: Final = Counted(("good",))
+ANSWERED: Final = Counted(("completed",), by_arrival=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a metric is, and what can be done with it."""
+
+    dimension: Dimension
+    counted: Counted | None = None
+    """What it counts; None if it doesn't count requests."""
+    out_of: Counted | None = None
+    """What it is a share of, if it is one."""
+    reads_times: bool = False
+    """It reads the answers with one outcome, and one part of their times."""
+    in_windows: bool = False
+    """It can be judged in each window of a run: `for 10 s`."""
+    beside_baseline: bool = False
+    drifts: bool = False
+    """It grows when a target gets worse, so `drift(...)` can watch it."""
+    should_be_high: bool = False
+    should_be_low: bool = False
+    """Neither for refusals: a limiter's test expects many of them."""
+
+    @property
+    def is_ratio(self) -> bool:
+        return self.out_of is not None and self.dimension is Dimension.RATIO
+
+
+def _time(*, reads_times: bool = False, in_windows: bool = False, drifts: bool = False) -> Kind:
+    return Kind(
+        dimension=Dimension.DURATION,
+        reads_times=reads_times,
+        in_windows=in_windows,
+        beside_baseline=reads_times,
+        drifts=drifts,
+        should_be_low=True,
+    )
+
+
+def _ratio_of(outcomes: frozenset[Outcome], *, should_be_low: bool = False) -> Kind:
+    return Kind(
+        dimension=Dimension.RATIO,
+        counted=Counted(SENT.series, outcomes),
+        out_of=SENT,
+        in_windows=True,
+        beside_baseline=True,
+        drifts=True,
+        should_be_low=should_be_low,
+    )
+
+
+def _rate_of(counted: Counted) -> Kind:
+    return Kind(dimension=Dimension.RATE, counted=counted, in_windows=True, beside_baseline=True, should_be_high=True)
+
+
+METRICS: Final = {
+    "p": _time(reads_times=True, in_windows=True, drifts=True),
+    "max": _time(reads_times=True),
+    "mean": _time(reads_times=True, drifts=True),
+    "spread": _time(),
+    "recovery": _time(),
+    "error_ratio": _ratio_of(ERRORS, should_be_low=True),
+    "throttled_ratio": _ratio_of(frozenset({Outcome.THROTTLED})),
+    "rejected_ratio": _ratio_of(frozenset({Outcome.REJECTED})),
+    "goodput_ratio": Kind(
+        dimension=Dimension.RATIO,
+        counted=GOOD,
+        out_of=OFFERED,
+        in_windows=True,
+        beside_baseline=True,
+        should_be_high=True,
+    ),
+    "drift": Kind(dimension=Dimension.RATIO, should_be_low=True),
+    "burn_rate": Kind(dimension=Dimension.MULTIPLE, counted=GOOD, out_of=OFFERED, in_windows=True, should_be_low=True),
+    "goodput": _rate_of(GOOD),
+    "throughput": _rate_of(ANSWERED),
+    "count": Kind(dimension=Dimension.COUNT, counted=SENT, should_be_high=True),
+}
+RESOURCES: Final = {
+    "memory": "process_resident_memory_bytes",
+    "descriptors": "process_open_fds",
+    "threads": "process_threads",
+}
+"""The target's resources, and the names that its /metrics use for them; only for drift."""
+RESOURCE: Final = Kind(dimension=Dimension.COUNT)

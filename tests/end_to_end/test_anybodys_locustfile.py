@@ -1,0 +1,297 @@
+"""Locustfiles as they are, written without a thought of loadproof: what they send is judged, and nothing is lost."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections import Counter
+
+import pytest
+import yaml
+
+from loadproof.analysis.frames.run import load_run
+from tests.commands import ROOT, found, in_process, only_run, verdict_of, word_of, words_of
+from tests.end_to_end.scriptedserver import scripted
+
+pytestmark = pytest.mark.process
+
+HEAD = "import time\nfrom locust import *\nfrom locust.contrib.fasthttp import FastHttpUser\n\n"
+EVERY_STYLE = """
+class Visitor(HttpUser):
+    wait_time = between(0.05, 0.1)
+    weight = 2
+
+    def on_start(self):
+        self.client.post("/login", json={"user": "u"})
+
+    @task(3)
+    def look(self):
+        self.client.get("/items/1", name="/items/[id]")
+
+    @task
+    def check(self):
+        with self.client.get("/status/404", catch_response=True) as answer:
+            answer.success()
+
+class Shopper(FastHttpUser):
+    wait_time = constant_pacing(0.2)
+
+    @task
+    class Shopping(SequentialTaskSet):
+        @task
+        def cart(self):
+            self.client.post("/cart", json={"item": 1})
+
+        @task
+        def pay(self):
+            self.client.post("/pay", json={})
+            self.interrupt()
+
+class Own(User):
+    wait_time = constant(0.2)
+
+    @task
+    def call(self):
+        self.environment.events.request.fire(
+            request_type="RPC", name="a, b", response_time=3.5, response_length=7, exception=None, context={}
+        )
+"""
+
+
+def own(tmp_path, code: str, name: str = "shop.py"):
+    file = tmp_path / name
+    file.write_text(HEAD + textwrap.dedent(code))
+    return file
+
+
+def run(tmp_path, code: str, server, *options: object, users: int = 6, duration: str = "3s"):
+    """The finished command, and its run's directory."""
+    load = () if "--set" in options or users == 0 else ("--users", users, "--duration", duration)
+    command = ("run", "--locustfile", own(tmp_path, code), *load, "--out", tmp_path / "reports", *options)
+    done = in_process(*command, TARGET_URL=server.url)
+    return done, only_run(tmp_path / "reports")
+
+
+def sent_in(path) -> tuple[Counter[str], Counter[str]]:
+    """By name, requests of the plan, and all."""
+    read = load_run(path)
+    planned, setup = (_sent(cells) for cells in (read.intervals, read.setup))
+    return planned, planned + setup
+
+
+def _sent(cells) -> Counter[str]:
+    ended = cells[cells["series"].isin(["response", "abandoned"])]
+    return Counter(
+        {str(name): int(count) for name, count in ended.groupby("endpoint", observed=True)["count"].sum().items()}
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
+    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods."""
+    with scripted() as server:
+        options = ("--expect", "/items/[id]: p(90) < 2 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
+        done, path = run(tmp_path, EVERY_STYLE, server, *options, users=8)
+    assert set(words_of(path).values()) == {"PASS"}, done.stdout + done.stderr
+    planned, sent = sent_in(path)
+    served = server.served
+    assert sent["GET /items/[id]"] == served["GET /items/1"]
+    for request in ("GET /status/404", "POST /login", "POST /cart", "POST /pay"):
+        assert sent[request] == served[request] > 0
+    assert "POST /login" not in planned
+    assert planned["RPC a%2C b"] > 0
+    assert found(path, "outside the plan") == {"NOTE"}
+
+
+HANGING = """
+class Visitor({base}):
+    wait_time = constant(0.1)
+
+    @task(9)
+    def look(self):
+        self.client.get("/items")
+
+    @task
+    def hang(self):
+        self.client.get("/never")
+"""
+
+
+@pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
+def test_answers_that_never_come_are_not_forgotten(tmp_path, base):
+    """Locust itself would tell of nothing but the good ones: its users hang until they are stopped."""
+    with scripted() as server:
+        done, path = run(tmp_path, HANGING.format(base=base), server, "--deadline", "1 s")
+    _, sent = sent_in(path)
+    assert sent["GET /never"] == server.served["GET /never"] > 0
+    assert word_of(path, "goodput_ratio >= 99 %") == "FAIL", done.stdout + done.stderr
+    row = next(row for row in verdict_of(path)["summary"] if row["endpoint"] == "GET /never" and row["sent"])
+    assert row["outcomes"]["timeout"] == row["sent"]
+
+
+def test_the_pages_locustfile_and_scenario_are_run_as_they_are(tmp_path):
+    """In docs/from-locust-and-k6.md: by its options, then by its file."""
+    page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8")
+    # With the patience of a busy machine.
+    page = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>4 s", page)
+    locustfile, command, scenario = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "locustfile.py").write_text(locustfile)
+    (tmp_path / "visitors.yaml").write_text(scenario)
+    words = shlex.split(command.replace("\\\n", " ").replace("locustfile.py", str(tmp_path / "locustfile.py")))
+    for options in (words[1:], ["run", tmp_path / "visitors.yaml", "--set", "phases.steady.duration=5 s"]):
+        done = in_process(*options, "--out", tmp_path / f"reports-{len(options)}")
+        path = only_run(tmp_path / f"reports-{len(options)}")
+        assert set(words_of(path).values()) == {"PASS"}, done.stdout + done.stderr
+
+
+STANDING = """
+class Visitor(HttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def look(self):
+        self.client.get("/stand", timeout=30)
+"""
+
+
+def test_a_target_that_stands_still_loses_the_goodput_of_that_time(tmp_path):
+    """Each user sends one slow request in it; what it would have sent as well counts, as often as it usually sends."""
+    with scripted() as server:
+        server.stands_after = 100, 3.0
+        _, path = run(tmp_path, STANDING, server, "--deadline", "0.5 s", duration="6s")
+    (row,) = (row for row in verdict_of(path)["summary"] if row["endpoint"] and row["phase"] == "steady")
+    assert row["outcomes"]["ok"] == row["sent"]
+    assert row["goodput_ratio"]["value"] < 0.8
+    assert word_of(path, "goodput_ratio >= 99 %") == "FAIL"
+
+
+def test_a_paced_users_late_turns_are_late_answers(tmp_path):
+    """Its second request of a task is due when it gets there, the first one at its pace."""
+    code = """
+    class Paced(HttpUser):
+        wait_time = constant_pacing(0.25)
+
+        @task
+        def both(self):
+            self.client.get("/first")
+            time.sleep(0.1)
+            self.client.get("/second")
+    """
+    with scripted() as server:
+        _, path = run(tmp_path, code, server, users=2)
+    cells = load_run(path).intervals
+    lags = cells[cells["series"] == "lag"].groupby("endpoint", observed=True)["bucket"].max()
+    assert lags["GET /first"] > lags["GET /second"] == 0
+
+
+SHAPED = """
+class Visitor(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Steps(LoadTestShape):
+    def tick(self):
+        now_s = self.get_run_time()
+        return (2, 10) if now_s < 2 else (4, 10) if now_s < 4 else None
+"""
+
+
+def test_a_shape_becomes_phases_and_the_run_keeps_the_scenario(tmp_path):
+    """Which can be run again as a file, next to the locustfile."""
+    with scripted() as server:
+        _, path = run(tmp_path, SHAPED, server, "--expect", "goodput_ratio >= 80 %", users=0)
+        scenario = yaml.safe_load((path / "scenario.yaml").read_text())
+        assert [(phase["users"], phase["duration"]) for phase in scenario["phases"]] == [(2, "2 s"), (4, "2 s")]
+        (tmp_path / "again.yaml").write_text((path / "scenario.yaml").read_text())
+        done = in_process("check", tmp_path / "again.yaml", TARGET_URL=server.url)
+    assert done.returncode == 0, done.stderr
+    assert word_of(path, "goodput_ratio >= 80 %") == "PASS"
+
+
+TAGGED = """
+class Visitor(HttpUser):
+    wait_time = constant(0.1)
+
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/items")
+
+    @tag("write")
+    @task
+    def buy(self):
+        self.client.post("/buy")
+"""
+
+
+def test_tags_choose_tasks_as_in_locust(tmp_path):
+    """Here by the command line, beside a scenario."""
+    file = own(tmp_path, TAGGED)
+    phases = [{"name": "steady", "duration": "2 s", "users": 2}]
+    thresholds = [{"expect": "goodput_ratio >= 90 %"}]
+    scenario = {"name": "tagged", "model": "closed", "deadline": "1 s", "phases": phases, "thresholds": thresholds}
+    (tmp_path / "tagged.yaml").write_text(yaml.safe_dump(scenario))
+    with scripted() as server:
+        options = ("--locustfile", file, "--tags", "read", "--out", tmp_path / "reports")
+        done = in_process("run", tmp_path / "tagged.yaml", *options, TARGET_URL=server.url)
+    assert word_of(only_run(tmp_path / "reports"), "goodput_ratio >= 90 %") == "PASS", done.stderr
+    assert server.served["GET /items"] > 0 == server.served["POST /buy"]
+
+
+def test_a_dry_run_shows_the_first_requests_of_each_user(tmp_path):
+    """By name, with what came back; it fails if one does."""
+    file = own(tmp_path, EVERY_STYLE)
+    with scripted() as server:
+        done = in_process(
+            "run", "--locustfile", file, "--users", 1, "--duration", "9s", "--dry-run", TARGET_URL=server.url
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("/login", "/items/[id]", "/cart", "/pay", "a, b"):
+        assert re.search(rf"^ok +{re.escape(name)} ", done.stdout, re.MULTILINE), done.stdout
+    assert len(done.stdout.splitlines()) <= 130
+
+
+def test_names_of_thresholds_that_nobody_sent_are_told_at_the_end(tmp_path):
+    """Where they are worked out, nobody can say so before."""
+    code = """
+    class Visitor(HttpUser):
+        wait_time = constant(0.1)
+
+        @task
+        def look(self):
+            self.client.get(f"/items/{1 + 1}")
+    """
+    with scripted() as server:
+        _, path = run(tmp_path, code, server, "--expect", "/item/2: p(50) < 1 s", users=2, duration="2s")
+    assert word_of(path, "p(50) < 1 s") == "INCONCLUSIVE"
+    (finding,) = (one for one in verdict_of(path)["findings"] if "no request of the plan" in one["what"])
+    assert finding["remedy"] == "did you mean '/items/2'?"
+
+
+ELSEWHERE = """
+import socket
+
+class Visitor(HttpUser):
+    wait_time = constant(0.2)
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+    @task
+    def leave(self):
+        self.client.get("http://192.0.2.1:9/elsewhere")
+"""
+
+
+def test_nothing_is_sent_to_a_host_that_is_not_allowed(tmp_path):
+    """However its own code gets there; it is an error of the users' code, told with the remedy."""
+    with scripted() as server:
+        _, path = run(tmp_path, ELSEWHERE, server, users=2, duration="2s")
+    assert "192.0.2.1" in (path / "locust_exceptions.csv").read_text()
+    assert found(path, "this host is not on the allow list") == {"INCONCLUSIVE"}
+    assert not sent_in(path)[1]["GET /elsewhere"]

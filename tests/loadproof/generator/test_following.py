@@ -1,0 +1,160 @@
+"""Users that know nothing of loadproof, lived in this process: what becomes of what they send, and of their time."""
+
+from __future__ import annotations
+
+import time
+
+from tests.unpatched import locust  # isort: skip
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import pytest
+from gevent.pool import Group
+from locust import constant, constant_pacing, constant_throughput, task
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
+from locust.env import Environment
+from locust.user.task import DefaultTaskSet, TaskSet
+
+from loadproof.generator.following import Following, _began_s
+from loadproof.generator.paces import pace_s
+from loadproof.rundir.rows import NEVER_SENT
+from loadproof.users.workload import Post
+from simulation.rundirs import manifest, scenario
+
+if TYPE_CHECKING:
+    from loadproof.recording.recorder import Recorder
+
+PHASES = [{"name": "steady", "duration": "0.6 s", "users": 1}]
+
+
+@pytest.fixture
+def follow(monkeypatch):
+    """A user's life until the plan is over, and what was recorded of it."""
+    for owner, name in (
+        (locust.User, "run"),
+        (TaskSet, "execute_task"),
+        (DefaultTaskSet, "execute_task"),
+        (HttpSession, "request"),
+        (FastHttpSession, "request"),
+        (FastHttpUser, "network_timeout"),
+        (FastHttpUser, "connection_timeout"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+
+    def lived(user: type[locust.User], **changes: Any) -> Counter[tuple[str, str, str]]:
+        post, environment = Post(), Environment()
+        of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", **changes)
+        work = post.assign(manifest(of), rank=0, workers=1)
+        Following(environment, post)
+        work.begin(0.0)
+        life = user(environment).start(Group())
+        gevent.sleep(0.7)
+        life.kill()
+        recorder: Recorder = work.recorder
+        counted: Counter[tuple[str, str, str]] = Counter()
+        for row in recorder.take(work.now_s(), 0, last=True).cells:
+            counted[row.phase, row.endpoint, row.outcome if row.series == NEVER_SENT else row.series] += row.count
+        return counted
+
+    return lived
+
+
+class Calling(locust.User):
+    """Its client is its own, and tells of each call."""
+
+    abstract = True
+    wait_time = constant(0.05)
+    takes_s = 0.0
+
+    def call(self, name: str = "call", **told: Any) -> None:
+        gevent.sleep(self.takes_s)
+        event = {"request_type": "RPC", "response_time": self.takes_s * 1000, "response_length": 3, "exception": None}
+        self.environment.events.request.fire(**event | {"name": name} | told)
+
+
+def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
+    """Also what it says when it is stopped."""
+
+    class User(Calling):
+        def on_start(self):
+            self.call("login")
+
+        @task
+        def ask(self):
+            self.call()
+
+        def on_stop(self):
+            self.call("logout")
+
+    counted = follow(User)
+    assert counted["setup", "RPC login", "response"] == counted["setup", "RPC logout", "response"] == 1
+    assert counted["steady", "RPC call", "good"] == counted["steady", "RPC call", "response"] >= 3
+    assert 500 <= counted["steady", "User", "present_ms"] <= 700
+
+
+def test_a_client_that_tells_of_nothing_leaves_its_user_late(follow):
+    """Nobody knows what it was doing: time of ours that was lost."""
+
+    class User(Calling):
+        @task
+        def hang(self):
+            gevent.sleep(60)
+
+    counted = follow(User, timeouts={"connect": "0.1 s", "total": "0.2 s"})
+    assert counted["steady", "User", "late_ms"] >= 300
+
+
+def test_an_answer_that_is_late_costs_what_would_have_been_sent(follow):
+    """As often as is usual: here about every 50 ms, after the deadline of 200 ms."""
+
+    class User(Calling):
+        calls = 0
+
+        @task
+        def ask(self):
+            self.calls += 1
+            self.takes_s = 0.4 if self.calls == 4 else 0.0
+            self.call()
+
+    counted = follow(User)
+    assert 1 <= counted["steady", "RPC call", "missed"] <= 5
+
+
+def test_a_paced_user_misses_the_turns_that_an_answer_took(follow):
+    """Three tenths of a second are two turns beyond its own."""
+
+    class User(Calling):
+        wait_time = constant_pacing(0.1)
+        calls = 0
+
+        @task
+        def ask(self):
+            self.calls += 1
+            self.takes_s = 0.3 if self.calls == 2 else 0.0
+            self.call()
+
+    assert 1 <= follow(User)["steady", "RPC call", "missed"] <= 3
+
+
+def test_only_a_pace_is_one():
+    """Not a wait after each task, however constant."""
+
+    class User(locust.User):
+        abstract = True
+
+    def of(wait_time: Any) -> float | None:
+        return pace_s(type("Paced", (User,), {"wait_time": wait_time})(Environment()))
+
+    assert (of(constant_pacing(2)), of(constant_throughput(4))) == (2.0, 0.25)
+    assert (of(constant(2)), of(lambda _: 2), of(constant_pacing(0))) == (None, None, None)
+
+
+def test_a_clock_that_was_set_moves_no_request():
+    """The time of day that a client tells of is believed if it is one of the last hour, and not after its end."""
+    assert _began_s(10.0, 2.0, None) == 8.0
+    assert _began_s(10.0, 2.0, time.time() - 5.0) == pytest.approx(5.0, abs=0.05)
+    assert _began_s(10.0, 2.0, time.time() + 5.0) == 8.0
+    assert _began_s(10.0, 2.0, time.time() - 86_400) == 8.0

@@ -1,0 +1,77 @@
+"""Whatever users' own code opens stays within the hosts that this process may load."""
+
+from __future__ import annotations
+
+from tests.unpatched import locust  # isort: skip # noqa: F401 - before what it patches
+
+import socket
+
+import gevent.socket
+import pytest
+
+from loadproof.errors import UnsafeTargetError
+from loadproof.generator.hostguard import HostGuard
+
+
+@pytest.fixture(autouse=True)
+def guard(monkeypatch):
+    """In this process, for one test."""
+    for module in (socket, gevent.socket):
+        monkeypatch.setattr(module, "getaddrinfo", module.getaddrinfo)
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, getattr(socket.socket, name))
+    monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "named.example")
+    installed = HostGuard()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_: [(2, 1, 6, "", (f"192.0.2.{len(host)}", 80))])
+    installed.install()
+    return installed
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_loopback_is_reached(listener):
+    """By any of its names for this machine."""
+    port = listener.getsockname()[1]
+    for host in ("127.0.0.1", "0.0.0.0", ""):
+        with socket.socket() as connecting:
+            connecting.connect((host, port))
+    with socket.socket() as connecting:
+        assert connecting.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("method", ["connect", "connect_ex", "sendto"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "somebody.example"])
+def test_another_host_is_refused_before_a_packet(host, method):
+    """An address or a name, by TCP or UDP."""
+    arguments = [(host, 9)] if method != "sendto" else [b"x", (host, 9)]
+    with socket.socket(type=socket.SOCK_DGRAM) as connecting, pytest.raises(UnsafeTargetError, match="allow list"):
+        getattr(connecting, method)(*arguments)
+
+
+def test_an_address_of_ipv6_is_refused_too():
+    """Also one that stands for an address of IPv4."""
+    with socket.socket(socket.AF_INET6) as connecting:
+        for host in ("2001:db8::1", "::ffff:192.0.2.1"):
+            with pytest.raises(UnsafeTargetError):
+                connecting.connect((host, 9))
+
+
+def test_the_addresses_of_a_named_host_are_allowed_once_it_was_resolved(guard):
+    """Those of any other name are not."""
+    socket.getaddrinfo("named.example", 80)
+    socket.getaddrinfo("other.example.org", 80)
+    guard._check("192.0.2.13")
+    with pytest.raises(UnsafeTargetError):
+        guard._check("192.0.2.17")
+
+
+def test_a_socket_of_this_machine_is_nobodys_business(tmp_path):
+    """Its address is a path."""
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as connecting:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        connecting.connect(str(tmp_path / "s"))

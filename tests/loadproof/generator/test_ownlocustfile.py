@@ -1,0 +1,78 @@
+"""What is known of a locustfile before it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.generator.ownlocustfile import client_requests, stages_of
+
+CALLS = """
+class Visitor(HttpUser):
+    @task
+    def look(self):
+        self.client.get("/items")
+        self.client.post("/cart", json={}, name="cart")
+        user.client.delete(url="/cart")
+        {unknown}
+        other.get("/not-of-a-client")
+"""
+
+
+def test_requests_that_are_written_out_are_known(tmp_path):
+    """By their method and the name that they will have."""
+    (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", "pass"))
+    assert client_requests(tmp_path / "own.py") == ["GET /items", "POST cart", "DELETE /cart"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'self.client.get(f"/items/{number}")',
+        'self.client.get("/items", params={"page": 1})',
+        'self.client.get("/items", **options)',
+        'self.client.request("GET", "/items")',
+        "self.client.get(path)",
+    ],
+)
+def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
+    """So any name may be one of its."""
+    (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", call))
+    assert client_requests(tmp_path / "own.py")[3] is None
+
+
+class Shape:
+    """Ticks by the second."""
+
+    def __init__(self, *ticks) -> None:
+        self.ticks = ticks
+
+    def get_run_time(self) -> float:
+        raise AssertionError("its clock is ours")
+
+    def tick(self):
+        second = int(self.get_run_time())
+        return self.ticks[second] if second < len(self.ticks) else None
+
+
+def phases(*ticks):
+    found, error = stages_of([Shape(*ticks)])
+    return [(phase["users"], phase["duration"], phase.get("ramp")) for phase in found] or error
+
+
+def test_each_level_of_a_shape_is_a_phase():
+    """For as long as it lasts; approached at its rate if that takes more than a second."""
+    assert phases(*[(10, 100)] * 5, *[(30, 10)] * 4) == [(10, "5 s", None), (30, "4 s", "2 s")]
+
+
+def test_a_level_that_is_left_before_it_is_reached_is_as_high_as_it_gets():
+    """Ten a second for two seconds are twenty."""
+    assert phases(*[(100, 10)] * 2, *[(20, 100)] * 3) == [(20, "2 s", "2 s"), (20, "3 s", None)]
+
+
+def test_what_can_not_be_phases_says_why():
+    """A scenario has no phase without users, and a limited number of them."""
+    assert phases((0, 1), (0, 1)) == "it asks for no users at times"
+    assert phases() == "it has 0 stages; a scenario has 1 to 200 phases"
+    assert phases(*[(1 + second, 1) for second in range(300)]).startswith("it has 300 stages")
+    assert stages_of([Shape(), Shape()])[1] == "there are several"
+    assert stages_of([]) == ([], "")

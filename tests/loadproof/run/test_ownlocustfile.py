@@ -1,0 +1,130 @@
+"""Somebody's locustfile that can't be run as it is asked for is refused with the reason, and nothing is sent."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.loadproof.cli.refusals import refused
+
+pytestmark = pytest.mark.process
+
+HEAD = "from locust import *\n\n"
+FIT = 'class Fit(HttpUser):\n    @task\n    def look(self):\n        self.client.get("/items")\n'
+SHAPE = "class Steps(LoadTestShape):\n    def tick(self):\n        {body}\n"
+LOAD = ("--users", 2, "--duration", "2s")
+
+REFUSED = {
+    "gone": (None, LOAD, "locustfile: no such file, got '"),
+    "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
+    "import": ("import nobody_has_this", LOAD, "got \"ModuleNotFoundError: No module named 'nobody_has_this'\""),
+    "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
+    "idle": ("class Idle(HttpUser):\n    pass", LOAD, "`Idle` has no task; decorate a method with @task"),
+    "awaits": (
+        "class Awaits(HttpUser):\n    @task\n    async def look(self):\n        pass",
+        LOAD,
+        "`Awaits.look` is a coroutine: Locust would call it and never run it; write it as a plain method",
+    ),
+    "many": (FIT + "    fixed_count = 5", LOAD, "more users with a fixed_count than a phase has users, got '5 of 2'"),
+    "elsewhere": (FIT + '    host = "http://shop.example"', LOAD, "this host is not on the allow list"),
+    "no URL": (FIT + '    host = "shop"', LOAD, "not a base URL"),
+    "no users": (FIT, ("--duration", "2s"), "--users: missing; add it, like --users 100; or give a scenario"),
+    "no duration": (FIT, ("--users", 2), "--duration: missing; add it, like --duration 60s"),
+    "odd duration": (
+        FIT,
+        ("--users", 2, "--duration", "60"),
+        "--duration: not understood, got '60'; expected a duration",
+    ),
+    "odd expectation": (FIT, (*LOAD, "--expect", "p95 < 3"), "--expect: not understood, got 'p95 < 3'"),
+    "nothing expected": (
+        FIT,
+        (*LOAD, "--expect", "goodput_ratio >= 0.1 %"),
+        "a target that refuses more than 99 % of all requests would still meet its goodput thresholds",
+    ),
+    "never sent": (
+        FIT,
+        (*LOAD, "--expect", "/item: p(95) < 1 s"),
+        "thresholds[0].endpoint: no such request, got '/item'; did you mean '/items'?",
+    ),
+    "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
+    "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
+    "choosing shape": (
+        FIT + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
+        (),
+        "it chooses user classes itself",
+    ),
+    "shape and users": (
+        FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
+        LOAD,
+        "has a shape class of its own; remove it: the scenario's phases say how many users there are",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_be_run_is_refused(name, tmp_path):
+    """With exit code 2 and one clear message."""
+    code, options, message = REFUSED[name]
+    file = tmp_path / "own.py"
+    if code is not None:
+        file.write_text(HEAD + code)
+    text = refused("run", "--locustfile", file, *options, "--out", tmp_path / "reports")
+    assert message in text
+    assert not (tmp_path / "reports").exists()
+
+
+def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
+    """The scenario says it."""
+    text = refused("run", "smoke", "--users", 3, "--expect", "p(95) < 1 s", "--out", tmp_path)
+    assert text.splitlines() == [
+        "--users: no effect beside a scenario; leave it out: the scenario says it",
+        "--expect: no effect beside a scenario; leave it out: the scenario says it",
+    ]
+    assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
+
+
+def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(tmp_path):
+    """Its users decide."""
+    (tmp_path / "own.py").write_text(HEAD + FIT)
+    scenario = {
+        "name": "own",
+        "model": "closed",
+        "locustfile": "own.py",
+        "deadline": "1 s",
+        "mix": {"health": {"share": "100 %", "every": "1 s"}},
+        "clients": "source-address",
+        "when_throttled": "ignore",
+        "phases": [{"name": "at-once", "users": 3, "burst": {"times": 1, "every": "1 s"}}],
+        "thresholds": [{"endpoint": "/items", "expect": "goodput_ratio >= 10 %"}],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
+    told = refused("check", tmp_path / "own.yaml")
+    for part in ("mix:", "clients:", "when_throttled:", "phases[0].burst:", "no goodput threshold"):
+        assert part in told
+    scenario |= {"model": "open", "clients": "shared"}
+    del scenario["mix"], scenario["when_throttled"]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
+    assert "a locustfile's users wait for their answers: there is a number of them, and no rate" in refused(
+        "check", tmp_path / "own.yaml"
+    )
+
+
+def test_limits_that_all_users_would_share_are_refused(tmp_path):
+    """They have one address, and the embedded target limits each."""
+    (tmp_path / "own.py").write_text(HEAD + FIT)
+    scenario = {
+        "name": "own",
+        "model": "closed",
+        "locustfile": "own.py",
+        "deadline": "1 s",
+        "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
+        "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
+    assert "a locustfile's users are one for it" in refused("check", tmp_path / "own.yaml")
+
+
+def test_tags_without_a_locustfile_mean_nothing():
+    """The scenario's own users have none."""
+    assert "tags: no effect without a locustfile" in refused("check", "smoke", "--set", "tags=[a]")
