@@ -179,3 +179,16 @@ def test_the_web_ui_refuses_what_its_users_would_not_do(tmp_path):
     done = in_process("ui", "--target", target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False}))
     assert done.returncode == 2
     assert "--target: plain Locust users only take the base URL from it, not `tls` and `proxy`" in done.stderr
+
+
+def test_a_locustfile_whose_clients_would_go_another_way_is_refused(tmp_path):
+    """Only the probe would take the target file's."""
+    users = tmp_path / "users.py"
+    users.write_text(
+        "from locust import HttpUser, task\n\n\nclass Buyer(HttpUser):\n    @task\n    def buy(self):\n        ...\n"
+    )
+    file = target_file(tmp_path, base_url="http://127.0.0.1:1", proxy="http://127.0.0.1:2")
+    options = ("--users", 1, "--duration", "5s", "--expect", "goodput_ratio >= 1 %", "--out", tmp_path / "out")
+    done = in_process("run", "--locustfile", users, "--target", file, *options)
+    assert done.returncode == 2
+    assert "target: `tls` and `proxy` have no effect on the clients of a locustfile; leave them out" in done.stderr
