@@ -84,9 +84,13 @@ class Reached(Protocol):
     def proxy(self) -> str | None: ...
 
 
-def way_of(target: Reached) -> Way:
-    """With the secrets of the environment: only for sending."""
-    return Way(trust_of(target.tls), _proxy_of(target.proxy) if target.proxy else None)
+def way_of(target: Reached, base_url: str | None = None) -> Way:
+    """With the secrets of the environment: only for sending.
+
+    Another host than the target's, at `base_url`, is nobody to show its certificate to, nor covered by `verify: false`.
+    """
+    is_target = base_url is None or urlsplit(base_url).netloc == urlsplit(target.base_url).netloc
+    return Way(trust_of(target.tls) if is_target else SYSTEM, _proxy_of(target.proxy) if target.proxy else None)
 
 
 def trust_of(tls: TlsSettings | None) -> Trust:

@@ -222,7 +222,7 @@ Connect = Callable[[Client, str], Exchanging]
 def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
     """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
     check_hosts(target.model_copy(update={"base_url": base_url}))
-    return Origin.of(base_url, way_of(target))
+    return Origin.of(base_url, way_of(target, base_url))
 
 
 class Post:

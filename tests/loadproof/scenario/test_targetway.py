@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import InputError, UnsafeTargetError
+from loadproof.http.origin import Way
 from loadproof.http.proxy import Proxy
 from loadproof.http.tls import Trust
 from loadproof.scenario.targetfile import TargetFile, load_target
@@ -235,6 +236,13 @@ def test_credentials_of_a_proxy_are_those_of_the_environment(tmp_path, monkeypat
     mask = masker_of(secret_variables(found))
     assert "c4nary" not in mask(f"{sent} {sent.partition(':')[2]}") + repr(proxy)
     assert encoded[8:-8] not in mask(f"407 for Basic {encoded}")
+
+
+def test_another_host_gets_the_proxy_but_nothing_of_the_targets_tls(files):
+    """No certificate, no name of somebody else, no blind trust."""
+    found = target(files, f"{BASE}tls: {{verify: false, client_certificate: both}}\nproxy: http://127.0.0.1:3128\n")
+    assert way_of(found, "https://127.0.0.1:9000/api") == way_of(found)
+    assert way_of(found, "https://127.0.0.1:9001") == Way(proxy=Proxy("127.0.0.1", 3128))
 
 
 @pytest.mark.parametrize(
