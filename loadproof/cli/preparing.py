@@ -19,7 +19,7 @@ from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight import has_many_addresses, preflight
 from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
-from loadproof.scenario.safety import check_host
+from loadproof.scenario.targetauth import check_hosts
 from loadproof.scenario.targetfile import TargetFile, load_target
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFil
     """The target, if it may be loaded; UnsafeTargetError otherwise."""
     target = load_target(path)
     if target is not None:
-        check_host(target.base_url, allow_host or [])
+        check_hosts(target, allow_host or [])
     return target
 
 

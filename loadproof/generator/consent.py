@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem, UnsafeTargetError
-from loadproof.scenario.safety import allowed_variables, check_host
+from loadproof.scenario.safety import allowed_variables
+from loadproof.scenario.targetauth import check_hosts
 from loadproof.scenario.targetfile import DEFAULT_SECRET_VARIABLE
 from loadproof.scenario.targetvariables import named_variables
 
@@ -23,11 +24,11 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
     """
     target = manifest.target
     try:
-        check_host(target.base_url, ())
+        check_hosts(target)
     except UnsafeTargetError as error:
         yield from error.problems
     allowed = allowed_variables()
-    for place, variable in named_variables(target.headers, target.endpoints, set(manifest.scenario.mix)):
+    for place, variable in named_variables(target, set(manifest.scenario.mix)):
         is_set = bool(os.environ.get(variable))
         if variable == DEFAULT_SECRET_VARIABLE and not is_set:
             # The reference API's development key, which is not secret.

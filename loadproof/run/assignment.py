@@ -35,7 +35,12 @@ class Assignment:
 
 
 def _facts_of(target: TargetFile) -> dict[str, Any]:
-    return {"headers": target.headers, "account_ids": target.account_ids, "endpoints": target.endpoints}
+    return {
+        "headers": target.headers,
+        "auth": target.auth,
+        "account_ids": target.account_ids,
+        "endpoints": target.endpoints,
+    }
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:

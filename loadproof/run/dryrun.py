@@ -15,8 +15,7 @@ from loadproof.generator.look import Look
 from loadproof.run import children
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.reference import reference_target
-from loadproof.scenario.safety import permit_urls
-from loadproof.scenario.targetvariables import secret_variables
+from loadproof.scenario.targetvariables import permissions_of
 
 
 def dry_run(assignment: Assignment) -> list[Look]:
@@ -33,13 +32,12 @@ def dry_run(assignment: Assignment) -> list[Look]:
         else:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
-        named = secret_variables(manifest.target.headers, manifest.target.endpoints)
         done = subprocess.run(
             children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
             input=manifest.model_dump_json(),
             # Somebody's own locustfile may open files where its owner is.
             cwd=Path.cwd() if assignment.scenario.locustfile else directory,
-            env=children.environment_with(secret | permit_urls(assignment.crew.hosts or [base_url], named)),
+            env=children.environment_with(secret | permissions_of(manifest.target, assignment.crew.hosts)),
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -20,8 +20,7 @@ from loadproof.run.maskedlog import mask_file
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.ports import LOOPBACK
 from loadproof.run.secret import new_crew_secret
-from loadproof.scenario.safety import permit_urls
-from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,8 +87,7 @@ def running_generator(
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
     log = path / "generator.log"
-    named = secret_variables(manifest.target.headers, manifest.target.endpoints)
-    environment = {**secret, **permit_urls(crew.hosts or [manifest.target.base_url], named)}
+    environment = {**secret, **permissions_of(manifest.target, crew.hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
     # Somebody's own locustfile may open files where its owner is.
@@ -97,7 +95,7 @@ def running_generator(
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
-        stack.callback(mask_file, log, masker_of(named, {**os.environ, **secret}))
+        stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
         of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
         # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadproof.http.messages import TransportError
 from loadproof.run.asking import Asker
+from loadproof.run.tokens import NoAccessError
 from loadproof.rundir import files
 from loadproof.rundir.rows import TargetRow
 
@@ -31,8 +32,7 @@ class MetricsSampler(threading.Thread):
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
         super().__init__(name="metrics-sampler", daemon=True)
-        target = manifest.target
-        self._asker = Asker(target.base_url, target.headers, manifest.scenario, longest_s=_TIMEOUT_S)
+        self._asker = Asker(manifest.target, manifest.scenario, longest_s=_TIMEOUT_S)
         self._path = run / files.TARGET
         self._start_unix_s = manifest.start_unix_s
         self._stopped = threading.Event()
@@ -65,5 +65,5 @@ class MetricsSampler(threading.Thread):
                 for sample in family.samples
                 if (sample.name.startswith(_PREFIX) or sample.name == files.FALLBACKS) and not sample.labels
             ]
-        except (TransportError, ValueError):
+        except (NoAccessError, TransportError, ValueError):
             return []

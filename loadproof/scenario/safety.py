@@ -50,12 +50,12 @@ def _has_odd_segments(path: str) -> bool:
     return any(segment.lower().replace("%2e", ".") in {"", ".", ".."} for segment in segments)
 
 
-def check_host(base_url: str, allowed: Iterable[str]) -> None:
+def check_host(base_url: str, allowed: Iterable[str], where: str = "target") -> None:
     """UnsafeTargetError, before the first packet, for a host that is neither loopback nor allowed."""
     host = urlsplit(base_url).hostname or ""
     if not may_load(host, allowed):
         remedy = f"if you may load it, name it with --allow-host {host} or in {ALLOWED_VARIABLE}"
-        raise UnsafeTargetError(Problem("target", "this host is not on the allow list", remedy, got=host))
+        raise UnsafeTargetError(Problem(where, "this host is not on the allow list", remedy, got=host))
 
 
 def may_load(host: str, allowed: Iterable[str] = ()) -> bool:
@@ -76,11 +76,6 @@ def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides:
         ALLOWED_VARIABLE: ",".join([*own_hosts, *hosts]),
         ALLOWED_VARIABLES: ",".join([*own_variables, *variables]),
     }
-
-
-def permit_urls(base_urls: Iterable[str], variables: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may load nothing else."""
-    return permit([urlsplit(base_url).hostname or "" for base_url in base_urls], variables)
 
 
 def _listed(variable: str) -> list[str]:

@@ -21,6 +21,7 @@ from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
+from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
 from loadproof.scenario.targetheaders import header_problems
 
 URL_VARIABLE: Final = "TARGET_URL"
@@ -36,7 +37,7 @@ SIGNATURE_HEADERS: Final = {
     "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
     "none": (),
 }
-_SECRETS: Final = (("headers",), ("endpoints", "webhooks", "secret"))
+_SECRETS: Final = (("headers",), ("auth",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
 
@@ -167,6 +168,7 @@ class TargetFile(Strict):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Sent with each request; ${NAME} is replaced by the environment variable."
     )
+    auth: Auth | None = Field(None, description="How each request proves who sends it.")
     accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
         None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
     )
@@ -207,15 +209,12 @@ def _from_file(path: Path) -> tuple[TargetFile, str]:
     return target, document.where(("base_url",))
 
 
-_Contradiction = tuple[tuple[str, ...], str, str | None, str]
-"""Path, what is wrong, the value found, the remedy."""
-
-
-def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
+def _contradictions(target: TargetFile) -> Iterator[Flaw]:
     for name, what, got, remedy in header_problems(target.headers, _sent_by_us(target.endpoints)):
         yield ("headers", name), what, got, remedy
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
-        yield _SECRETS[1], "a secret in a file", None, "write the name of an environment variable that holds it"
+        yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
+    yield from auth_flaws(target.auth, target.headers)
     yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
@@ -241,7 +240,7 @@ def _contradictions(target: TargetFile) -> Iterator[_Contradiction]:
             )
 
 
-def _idle_keys(endpoints: Endpoints) -> Iterator[_Contradiction]:
+def _idle_keys(endpoints: Endpoints) -> Iterator[Flaw]:
     """Keys that were written although another key keeps them from having an effect."""
     for endpoint, key, other in (
         ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),

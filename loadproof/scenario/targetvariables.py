@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
 from loadproof.scenario.masking import Masker
+from loadproof.scenario.safety import permit
+from loadproof.scenario.targetauth import Guarded, hosts_of
 from loadproof.scenario.targetheaders import variables_in
 
 if TYPE_CHECKING:
@@ -18,11 +21,23 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
 
 
-def named_variables(headers: Mapping[str, str], endpoints: Endpoints, mix: set[str]) -> list[tuple[str, str]]:
+class Target(Guarded, Protocol):
+    """A target file, or what a manifest says about one."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+
+def named_variables(target: Target, mix: set[str]) -> list[tuple[str, str]]:
     """Environment variables whose values this mix sends to such a target, each with its place in the target file."""
-    named = [(f"headers.{name}", variable) for name, value in headers.items() for variable in variables_in(value)]
+    named = [
+        (f"headers.{name}", variable) for name, value in target.headers.items() for variable in variables_in(value)
+    ]
+    named += [(f"auth.{place}", variable) for place, variable in _of_auth(target)]
     if "webhooks" in mix:
-        named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(endpoints.webhooks)]
+        named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(target.endpoints.webhooks)]
     return named
 
 
@@ -31,6 +46,8 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
     for name, value in target.headers.items():
         for variable in variables_in(value):
             yield from _problems(f"target headers.{name}", variable, unsendable, is_needed=True)
+    for place, variable in _of_auth(target):
+        yield from _problems(f"target auth.{place}", variable, _no_credential, is_needed=True)
     webhooks = target.endpoints.webhooks
     if "webhooks" in endpoints and webhooks.signature != "none":
         # If it says nothing about webhooks, the target has the public key, unless the variable says otherwise.
@@ -70,6 +87,13 @@ def _no_text(value: str) -> str | None:
     return None
 
 
+def _no_credential(value: str) -> str | None:
+    """Source: RFC 7617, section 2; RFC 6749, appendix A.2."""
+    if not value.isprintable():
+        return "a control character"
+    return _no_text(value)
+
+
 _KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
     "standard": _no_base64,
     "stripe": _no_text,
@@ -77,15 +101,24 @@ _KEY_CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
 }
 
 
-def secret_variables(headers: Mapping[str, str], endpoints: Endpoints) -> list[str]:
+def secret_variables(target: Target) -> list[str]:
     """The environment variables that such a target names, whatever the mix."""
-    names = [variable for value in headers.values() for variable in variables_in(value)]
-    return list(dict.fromkeys([*names, *_key_variable(endpoints.webhooks)]))
+    return list(dict.fromkeys(variable for _, variable in named_variables(target, {"webhooks"})))
+
+
+def permissions_of(target: Target, base_urls: Iterable[str] = ()) -> dict[str, str]:
+    """The environment of a child that may only load this target, and these, and read the target's variables."""
+    others = [urlsplit(base_url).hostname or "" for base_url in base_urls]
+    return permit([*hosts_of(target), *others], secret_variables(target))
 
 
 def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:
     """Writes ${NAME} for these variables' values: a target may echo what it was sent, and users' code may show it."""
     return Masker({name: environment.get(name, "") for name in names})
+
+
+def _of_auth(target: Target) -> Iterable[tuple[str, str]]:
+    return target.auth.variables.items() if target.auth else ()
 
 
 def _key_variable(webhooks: WebhookOperation) -> list[str]:

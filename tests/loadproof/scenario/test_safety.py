@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from loadproof.errors import InputError, UnsafeTargetError
-from loadproof.scenario.safety import allowed_variables, check_base_url, check_host, is_loopback, permit, permit_urls
-from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.safety import allowed_variables, check_base_url, check_host, is_loopback, permit
+from loadproof.scenario.targetfile import TargetFile, load_target
+from loadproof.scenario.targetvariables import permissions_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
@@ -36,8 +37,11 @@ def test_a_child_may_do_what_it_is_permitted(monkeypatch):
     assert permit(["c"], ["C"]) == {"LOADPROOF_ALLOW_HOSTS": "c", "LOADPROOF_ALLOW_VARIABLES": "C"}
     both = {"LOADPROOF_ALLOW_HOSTS": "a.example,b.example,c", "LOADPROOF_ALLOW_VARIABLES": "A,B,C"}
     assert permit(["c"], ["C"], besides=True) == both
-    only = permit_urls(["https://Target.example:8443/api"])
-    assert only == {"LOADPROOF_ALLOW_HOSTS": "target.example", "LOADPROOF_ALLOW_VARIABLES": ""}
+    target = TargetFile(base_url="https://Target.example:8443/api")
+    assert permissions_of(target) == {
+        "LOADPROOF_ALLOW_HOSTS": "target.example",
+        "LOADPROOF_ALLOW_VARIABLES": "WEBHOOK_SECRET",
+    }
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,7 @@ def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
     )
     told = {"seen": f'Bearer {CANARY}"ü\\', "key": "s3cret-key"}
     for text in (json.dumps(told), json.dumps(told, ensure_ascii=False), str(told["seen"])):
-        shown = masker_of(secret_variables(found.headers, found.endpoints))(text)
+        shown = masker_of(secret_variables(found))(text)
         assert CANARY not in shown
         assert "s3cret" not in shown
         assert "Bearer ${API_TOKEN}" in shown
