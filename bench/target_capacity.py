@@ -1,30 +1,34 @@
-"""How much of one core the reference target needs for 1000 requests/s of the default mix, and for what.
+"""How much of one core the reference target needs for 1000 requests/s of the default mix, protected or not.
 
     python -m bench.target_capacity            writes bench/results/target-capacity.json
 
-Target and generator have one core each. The profile is py-spy's: samples of the target's stacks, by function.
+Target and generator have one core each; Redis is on the generator's. Configurations take turns. The profile is
+py-spy's: samples of the stacks of the target with every protection, counted in Redis, by function.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.machine import pinned_here
+from bench.protection import counted_in, every_protection
 from bench.rounds import Rounds, Unmeasured
 from bench.runs import only_run, verdict_of
-from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
+from bench.serving import GENERATOR_CORE, ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
+from drills.redisserver import RedisServer
+from drills.target import Target
 from loadproof.analysis.judge.judgement import Word
 
 SCENARIO = ROOT / "bench/target-capacity.yaml"
@@ -35,34 +39,49 @@ WARM_UP_S = 8
 
 def main() -> None:
     rounds = Rounds()
-    turns = [rounds.measured("loadproof", functools.partial(one_round, profile=False)) for _ in range(ROUNDS)]
-    measured = [turn for turn in turns if turn is not None]
-    profiled = rounds.measured("loadproof under py-spy", functools.partial(one_round, profile=True))
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with pinned_here(GENERATOR_CORE):
+            redis = stack.enter_context(RedisServer())
+        configurations = configured(directory, redis.url)
+        measured: dict[str, list[dict[str, Any]]] = {title: [] for title in configurations}
+        for _ in range(ROUNDS):
+            for title, settings in configurations.items():
+                turn = rounds.measured(title, functools.partial(one_round, settings, profile=False))
+                measured[title] += [turn] if turn is not None else []
+        most = configurations[list(configurations)[-1]]
+        profiled = rounds.measured("the last under py-spy", functools.partial(one_round, most, profile=True))
     counts = rounds.reported()
-    if not measured:
-        raise SystemExit("bench: nothing measured; bench/results/target-capacity.json stays as it was")
-    result = {
-        **machine(),
-        "command": "make bench",
-        "rounds": measured,
-        "median_goodput_rps": statistics.median(one["goodput_rps"] for one in measured),
-        "median_target_cpu_ratio": statistics.median(one["target_cpu_ratio"] for one in measured),
-        "widest_frames": profiled["frames"] if profiled else [],
-    }
+    if not all(measured.values()):
+        raise SystemExit("bench: not everything was measured; bench/results/target-capacity.json stays as it was")
+    frames = profiled["frames"] if profiled else []
+    result = {**machine(), "command": "make bench", "rounds": measured, "widest_frames": frames}
     write_results("target-capacity", result | counts)
 
 
-def one_round(*, profile: bool) -> dict[str, Any]:
+def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
+    """Settings, by their names in the table; the most expensive last."""
+    every = every_protection(directory)
+    return {
+        "none": {"LIMITER": "off"},
+        "all, counted in memory": every,
+        "all, counted in Redis": every | counted_in(redis_url),
+    }
+
+
+def one_round(settings: dict[str, str], *, profile: bool) -> dict[str, Any]:
     """Start a target, load it, and measure its CPU time in the steady state."""
-    with tempfile.TemporaryDirectory() as directory, target() as (process, url):
+    with tempfile.TemporaryDirectory() as directory, target(settings) as started:
         out = Path(directory) / "out"
-        run = subprocess.Popen(loadproof_run(SCENARIO, url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
+        run = subprocess.Popen(loadproof_run(SCENARIO, started.url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             time.sleep(WARM_UP_S)
-            frames, cpu_ratio = watched(process, Path(directory), profile=profile)
+            frames, cpu_ratio = watched(psutil.Process(started.process.pid), Path(directory), profile=profile)
         finally:
             run.wait(120)
         verdict = verdict_of(only_run(out))
+        if started.metric("limiter_fallbacks_total"):
+            raise Unmeasured("Redis was lost meanwhile, so requests were counted in memory")
     if verdict["verdict"] == Word.INVALID:
         raise Unmeasured(verdict["reason"])
     row = next(row for row in verdict["summary"] if row["phase"] == "steady" and row["endpoint"] is None)
@@ -76,14 +95,13 @@ def one_round(*, profile: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def target() -> Iterator[tuple[psutil.Process, str]]:
-    """The reference target without limits, on its own core, and its URL."""
+def target(settings: dict[str, str]) -> Iterator[Target]:
+    """The reference target on its own core."""
     command = pinned([sys.executable, "-m", "payments_api", "--port", "0"], SERVER_CORE)
-    environment = {**os.environ, "LIMITER": "off"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         try:
-            yield psutil.Process(started.pid), started.stdout.readline().split()[-1]
+            yield Target(started.stdout.readline().split()[-1], started)
         finally:
             started.terminate()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -101,6 +102,12 @@ def loadproof(
         timeout=timeout_s,
         check=False,
     )
+
+
+def content_of(file: Path) -> bytes:
+    """Of one that a run left, as it was before it was compressed."""
+    content = file.read_bytes()
+    return gzip.decompress(content) if file.suffix == ".gz" else content
 
 
 class Background:

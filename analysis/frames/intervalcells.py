@@ -13,7 +13,7 @@ import pandas as pd
 from loadproof.analysis.frames.lines import parsed
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import SETUP, UNSENT, Outcome
-from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, IntervalRow
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, TOKEN, USER_TIMES, IntervalRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class IntervalCells:
         self._learns_names = scenario.locustfile is not None
         self._kinds = {
             "phase": pd.Index([*(span.name for span in phases), SETUP]),
-            "endpoint": pd.Index(list(dict.fromkeys([*scenario.mix, *scenario.endpoints, *scenario.groups]))),
+            "endpoint": pd.Index(list(dict.fromkeys([*scenario.mix, *scenario.endpoints, *scenario.groups, TOKEN]))),
             "outcome": pd.Index(["", *map(str, Outcome), *sorted(UNSENT)]),
             "series": pd.Index([*HISTOGRAMS, *COUNTERS, *USER_TIMES]),
         }

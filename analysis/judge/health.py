@@ -106,14 +106,14 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
 
 
 def _set_up(run: Run) -> Iterator[Finding]:
-    """What users sent outside the plan; if it failed, what they sent afterwards may not be what was intended."""
+    """What was sent outside the plan; if it failed, what they sent afterwards may not be what was intended."""
     counts = tally(run.setup)
     if not counts.sent:
         return
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
     # A locustfile's users are stopped when their task is over, which the plan may be before.
     beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
-    what = f"on_start and on_stop{beyond} sent {counts.sent:,} requests outside the plan"
+    what = f"on_start, on_stop and authentication{beyond} sent {counts.sent:,} requests outside the plan"
     if failed:
         what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS

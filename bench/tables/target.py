@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from bench.ranges import conditions
+from collections import Counter
+from statistics import median
+from typing import Any
+
+from bench.ranges import conditions, range_of
 from bench.serving import read_results
 from bench.tables.markdown import table
 
 
 def target_rounds() -> str:
+    """A row per configuration: the median of its rounds, and the lowest and highest."""
     found = read_results("target-capacity")
+
+    def cell(rounds: list[dict[str, Any]], key: str, form: str) -> str:
+        values = [one[key] for one in rounds]
+        return f"{form.format(median(values))} ({range_of(values, form)})"
+
     rows = [
         (
-            number,
-            one["verdict"],
-            f"{one['goodput_rps']:.0f}",
-            f"{one['p99_ms']:.1f} ms",
-            f"{one['target_cpu_ratio']:.0%}",
+            title,
+            ", ".join(f"{word} {count}" for word, count in Counter(one["verdict"] for one in rounds).items()),
+            cell(rounds, "goodput_rps", "{:.0f}"),
+            cell(rounds, "p99_ms", "{:.1f} ms"),
+            cell(rounds, "target_cpu_ratio", "{:.0%}"),
         )
-        for number, one in enumerate(found["rounds"], start=1)
+        for title, rounds in found["rounds"].items()
     ]
-    head = ("round", "verdict", "goodput, requests/s", "p99 response time", "target's CPU, of one core")
+    head = ("protection", "verdicts", "goodput, requests/s", "p99 response time", "target's CPU, of one core")
     return f"{conditions(found)}\n\n{table(head, rows)}"
 
 

@@ -15,6 +15,7 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
+from loadproof.scenario.targetauth import fixed_headers
 from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
+    from loadproof.scenario.targetauth import Auth
     from loadproof.scenario.targetfile import Endpoints
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -49,6 +51,10 @@ class Call:
     """Of the request, in thresholds and tables; empty: as its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body's fields in our words, as the target was sent them."""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Call:
+        """The same call with these headers."""
+        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent)
 
 
 class Reply:
@@ -120,9 +126,12 @@ def _same_number(value: object, expected: object) -> bool:
 class Api:
     """The target's operations. `headers` may name environment variables; `webhook_secret` is the key itself."""
 
-    def __init__(self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str) -> None:
+    def __init__(
+        self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str, auth: Auth | None = None
+    ) -> None:
         self._endpoints = endpoints
-        self._headers = resolved_headers(headers)
+        self.headers = resolved_headers(headers) | fixed_headers(auth)
+        """Sent with each request, with their secrets."""
         self._webhook_secret = webhook_secret
 
     @property
@@ -166,7 +175,7 @@ class Api:
         written = quote(without_fragment(path), safe=_AS_WRITTEN)
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
-        own = merged(content_type, self._headers, headers or {})
+        own = merged(content_type, self.headers, headers or {})
         return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name)
 
     def ask_health(self) -> Call:
@@ -201,7 +210,7 @@ class Api:
             identity["update_id"] = int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
         body = encode_json(_fields(operation, identity | dict(event)))
         headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        headers = merged(_JSON, self._headers, headers)
+        headers = merged(_JSON, self.headers, headers)
         # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
@@ -231,7 +240,7 @@ class Api:
         request = Request(
             operation.method,
             filled,
-            headers=merged(_JSON if body else {}, self._headers, headers or {}),
+            headers=merged(_JSON if body else {}, self.headers, headers or {}),
             body=body,
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loadproof.errors import Problem
 from loadproof.outcome import Outcome
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import refusable
 from loadproof.run.extras import API, missing_extra
+from loadproof.scenario.targetauth import readable_secret
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.errors import Problem
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
@@ -56,12 +57,15 @@ def _has_journeys(scenario: Scenario) -> bool:
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:
-    """What the scenario's thresholds leave unchecked, and what a run of it would lack on this machine."""
-    scenario = assignment.scenario
+    """What the thresholds leave unchecked, what a run would lack on this machine, and a secret that others can read."""
+    scenario, target = assignment.scenario, assignment.target
     expected = expected_requests(scenario, plan_phases(scenario))
     yield from refusable(scenario, expected, where=str(assignment.scenario_file))
-    if assignment.target is None:
+    if target is None:
         yield from missing_extra(API)
+    elif url := readable_secret(target):
+        what, remedy = "the client's secret and its tokens are sent without encryption", "use https if there is any"
+        yield Problem("target auth.oauth2.token_url", what, remedy, got=url)
 
 
 def plan_table(scenario: Scenario) -> Table:

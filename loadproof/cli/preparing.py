@@ -19,7 +19,7 @@ from loadproof.run.preflight import has_many_addresses, host_of, preflight
 from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.targetfile import TargetFile, load_target
-from loadproof.scenario.targetway import check_hosts
+from loadproof.scenario.targetvariables import check_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -85,9 +85,12 @@ def _known(names: list[str | None]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def _calls_in(file: Path, method: str) -> list[ast.Call]:
-    """Each `….method(…)`, in the order of the file."""
-    calls = [node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Call)]
+def _calls_in(file: Path, method: str, *, with_set_up: bool = False) -> list[ast.Call]:
+    """Each `….method(…)`, in the order of the file; those written in on_start and on_stop only if asked for."""
+    tree = ast.parse(file.read_bytes())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    set_up = {inner for node in functions if node.name in _CALLED_BY_LOCUST for inner in ast.walk(node)}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and (with_set_up or node not in set_up)]
     own = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == method]
     return sorted(own, key=lambda call: (call.lineno, call.col_offset))
 
@@ -102,7 +105,7 @@ def _request_names(file: Path) -> list[str | None]:
 
 
 def _feeder_names(file: Path) -> list[str | None]:
-    return [_text(value) for call in _calls_in(file, "feed") for value in call.args[:1]]
+    return [_text(value) for call in _calls_in(file, "feed", with_set_up=True) for value in call.args[:1]]
 
 
 def _role(user: type[User]) -> Role:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from loadproof.errors import Problem, UnsafeTargetError
 from loadproof.scenario.safety import allowed_files, allowed_variables
 from loadproof.scenario.targetfile import DEFAULT_SECRET_VARIABLE
-from loadproof.scenario.targetvariables import named_variables
-from loadproof.scenario.targetway import check_hosts, file_flaws
+from loadproof.scenario.targetvariables import check_hosts, named_variables
+from loadproof.scenario.targetway import file_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

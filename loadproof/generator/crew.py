@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import gevent
 
+from loadproof.errors import TargetError
 from loadproof.generator.consent import refusals
 from loadproof.generator.measuring import Measuring
 from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured, Refused, hear, send
@@ -25,9 +26,13 @@ from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
 from loadproof.rundir.rows import GeneratorRow
+from loadproof.scenario.targetauth import token_url_of
+from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from locust.env import Environment
     from locust.runners import MasterRunner, WorkerRunner
 
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
     from loadproof.recording.runwriter import RunWriter
     from loadproof.users.workload import Post
 
+_LEAD_S: Final = 2.0
+_TOKEN_S: Final = 3.0
+"""What a slow server needs to give a token out."""
 _TELLING_S: Final = 0.5
 """ZeroMQ sends in the background; a worker waits this long for its last message to leave."""
 _OVERDUE_S: Final = 6.0
@@ -77,15 +85,14 @@ class LocalCrew:
 class MasterCrew:
     """The master's side: divides the run, collects reports, and waits for the last ones."""
 
-    lead_s: Final = 2.0
-    """Workers create their payloads too before they have users."""
-
     def __init__(
         self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS
     ) -> None:
         """The environment's runner is a MasterRunner or a stand-in for one."""
         self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
+        self.lead_s = _LEAD_S + (_TOKEN_S if token_url_of(manifest.target) else 0.0)
+        """Workers create their payloads, too, and obtain their tokens before they have users."""
         self._post = post
         self._clock = post.clock
         self.writing = Writing(environment, writer, post)
@@ -213,8 +220,12 @@ class WorkerCrew:
             return
         work = self._post.assign(manifest, rank=begin.rank, workers=begin.workers)
         work.begin(begin.start_unix_s - self._clock.unix_s())
+        try:
+            keep_token(self._environment, self._post)
+        except TargetError as error:
+            self._refuse(error.problems)
 
-    def _refuse(self, problems: list[Problem]) -> None:
+    def _refuse(self, problems: Sequence[Problem]) -> None:
         """Report why on both sides, and exit; no message is handled in between, so no users are created."""
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         send(self._runner, Refused("; ".join(map(str, problems))))

@@ -17,7 +17,7 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 
 from loadproof.generator.heard import Names, outcome_of, status_of
-from loadproof.generator.paces import pace_s
+from loadproof.generator.paces import Wait, last_wait, pace_s
 from loadproof.http.messages import Request, Timing
 from loadproof.internals.locust import body_read, follow_requests, follow_users
 from loadproof.outcome import MISSED, Outcome
@@ -56,6 +56,8 @@ class _Life:
     """From one task to the next, where its `wait_time` says so."""
     due_s: float
     """When its task was to begin; at first, the user."""
+    waited: Wait | None = None
+    """The last wait of a paced user before this task."""
     is_set_up: bool = False
     is_leaving: bool = False
     in_task: bool = False
@@ -137,12 +139,12 @@ class Following:
         life.is_leaving = True
         on_stop()
 
-    def _take_turn(self, user: User, execute: Callable[[], None]) -> None:  # noqa: ARG002 - its greenlet says whose
+    def _take_turn(self, user: User, execute: Callable[[], None]) -> None:
         life = self._life()
         if life is None:
             execute()
             return
-        self._begin_turn(life, self._work.now_s())
+        self._begin_turn(life, last_wait(user), self._work.now_s())
         try:
             execute()
         finally:
@@ -150,18 +152,17 @@ class Following:
             self._end_silence(life, now_s)
             life.in_task, life.active_s = False, now_s
 
-    def _begin_turn(self, life: _Life, now_s: float) -> None:
-        """A paced user that is free waits for its turn; what kept it longer cost it turns."""
+    def _begin_turn(self, life: _Life, waited: Wait, now_s: float) -> None:
+        """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
         due_s = now_s
-        if life.pace_s is not None and life.is_set_up:
-            free_s = life.due_s + life.pace_s
-            if life.active_s <= free_s:
-                due_s = free_s
-            else:
+        if life.pace_s is not None and life.is_set_up and waited != life.waited:
+            due_s -= max(0.0, waited.ended_ago_s())
+            if not waited.length_s:
                 # What its own code did in that time, it did as it was written.
                 answered_s = min(life.active_s, life.due_s + life.answering_s)
                 time_ = self._recorder.user_time
-                time_.kept_waiting(life.sent, MISSED, free_s, answered_s, every_s=life.pace_s)
+                time_.kept_waiting(life.sent, MISSED, life.due_s + life.pace_s, answered_s, every_s=life.pace_s)
+        life.waited = waited
         life.due_s, life.active_s = due_s, now_s
         life.is_set_up = life.in_task = True
         life.has_sent, life.answering_s = False, 0.0
@@ -268,7 +269,7 @@ class Following:
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
-        return Due(life.due_s if is_first and life.pace_s is not None else began_s), is_first
+        return Due(min(life.due_s, began_s) if is_first and life.pace_s is not None else began_s), is_first
 
     def _count_kept(self, life: _Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.

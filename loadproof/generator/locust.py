@@ -7,10 +7,11 @@ from locust.main import main
 from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
+from loadproof.users.workload import THIS_PROCESS
 
 if __name__ == "__main__":
     # Before Locust's loggers take the streams.
-    mask_outputs()
+    THIS_PROCESS.masks.append(mask_outputs())
     ignore_setting_files()
     HostGuard().install()
     main()

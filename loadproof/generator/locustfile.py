@@ -13,6 +13,7 @@ from locust import events
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadproof import variables
+from loadproof.errors import TargetError
 from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
@@ -30,6 +31,7 @@ from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
+from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.user import api_users
 
 if TYPE_CHECKING:
@@ -81,9 +83,18 @@ def _set_up(environment: Environment, **_: Any) -> None:
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
     else:
         plan.lead(LocalCrew(environment, writer), writer)
+        _hold_token(environment)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:
         _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _hold_token(environment: Environment) -> None:
+    """No users without one: all that they send would be refused."""
+    try:
+        keep_token(environment)
+    except TargetError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _masked_error(error: BaseException) -> BaseException:

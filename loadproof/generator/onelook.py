@@ -21,17 +21,19 @@ from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlook import looks_of
 from loadproof.http.origin import Origin
+from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
 from loadproof.users import workload
+from loadproof.users.tokenkeeper import token_keeper
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
-    from loadproof.plan.pacing import Due
     from loadproof.scenario.masking import Masker
+    from loadproof.users.sending import Sender
 
 _SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
@@ -81,6 +83,9 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     hearing = _Hearing(environment, noting)
     looks: list[Look] = []
     base_url = manifest.target.base_url
+    if keeper := token_keeper(environment):
+        keeper.obtain()
+        looks += _looks_at(hearing, keeper, keeper.base_url)
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", base_url)(environment)
         with suppress(StopUser):
@@ -88,7 +93,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
         looks += _looks_at(hearing, user, base_url)
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
-                task(user)
+                user.perform(Due(user.workload.now_s()), task)
             sent = _looks_at(hearing, user, base_url)
             looks += sent or [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
     return looks
@@ -99,7 +104,7 @@ def _look_at_stranger(manifest: Manifest, file: Path) -> list[Look]:
     return list(looks_of(file, manifest.target.base_url, mask))
 
 
-def _looks_at(hearing: _Hearing, user: ApiUser, base_url: str) -> list[Look]:
+def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
     """Everything that it has just sent."""
     user.post.clock.sleep(_LEFT_S)
     closes = not user.workload.connections(user.identity, base_url).are_kept
@@ -162,7 +167,7 @@ def _text_of(answer: Answer) -> str:
 
 if __name__ == "__main__":
     output = sys.stdout
-    mask_outputs()
+    workload.THIS_PROCESS.masks.append(mask_outputs())
     HostGuard().install()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from locust import constant_pacing, constant_throughput
+
+from loadproof.internals.locust import last_pacing
 
 if TYPE_CHECKING:
     from locust import User
 
 _PACED = {function(1.0).__code__ for function in (constant_pacing, constant_throughput)}
+
+
+class Wait(NamedTuple):
+    """A wait between two tasks, as a pace asked for it."""
+
+    began_s: float
+    """By `time.perf_counter`."""
+    length_s: float
+    """0 if the tasks had taken their time."""
+
+    def ended_ago_s(self) -> float:
+        return time.perf_counter() - self.began_s - self.length_s
+
+
+def last_wait(user: User) -> Wait:
+    """A paced user's; any value of a user without a pace."""
+    return Wait(*last_pacing(user))
 
 
 def pace_s(user: User) -> float | None:

@@ -13,6 +13,8 @@ _IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE
 """Source: RFC 9110, section 9.2.2."""
 
 
+UNAUTHORIZED: Final = 401
+"""Source: RFC 9110, section 15.5.2."""
 Want = Literal["ports", "files", "memory"]
 _LACKING: Final[dict[Want, str]] = {"ports": "free port", "files": "file left to open", "memory": "memory"}
 
@@ -63,6 +65,15 @@ class Request:
     """Only to the same origin; other redirects are answers like any other."""
     is_below_base: bool = True
     """The path is relative to the base URL; False: relative to the host."""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """The same request with these headers.
+
+        `dataclasses.replace` takes several times as long, and users with a token need this for each request.
+        """
+        copied = object.__new__(Request)
+        vars(copied).update(vars(self), headers=headers)
+        return copied
 
     @property
     def may_be_repeated(self) -> bool:

@@ -31,6 +31,14 @@ def is_stopping(user: User) -> bool:
     return bool(user._state == LOCUST_STATE_STOPPING)
 
 
+def last_pacing(user: User) -> tuple[float, float]:
+    """When a user's `constant_pacing` was last asked how long to wait, by `time.perf_counter`, and what it said, in s.
+
+    Source: locust/user/wait_time.py, constant_pacing; locust/user/users.py, User.__init__.
+    """
+    return user._cp_last_run, user._cp_last_wait_time
+
+
 def wait_by(user: User, sleep: Callable[[float], None]) -> None:
     """Make `User.wait` use another clock from now on: the only place where Locust's users sleep.
 

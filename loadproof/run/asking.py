@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.client import ClientConnections
-from loadproof.http.messages import Request, RequestTimeouts, Timing
+from loadproof.http.messages import UNAUTHORIZED, Request, RequestTimeouts, Timing
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import highest_client_index, marks_of
+from loadproof.run.tokens import TokenHolder
+from loadproof.scenario.targetauth import fixed_headers
 from loadproof.scenario.targetheaders import resolved_headers
 from loadproof.scenario.targetway import way_of
 
@@ -22,22 +24,15 @@ if TYPE_CHECKING:
 class Asker:
     """One client, which no limit of the target counts as one of the load's; for a single thread, and to be closed."""
 
-    def __init__(self, target: Target, scenario: Scenario, *, longest_s: float = math.inf) -> None:
-        """The timeouts are the scenario's, but at most `longest_s`."""
-        origin, timeouts = Origin.of(target.base_url, way_of(target)), scenario.timeouts
+    def __init__(
+        self, target: Target, scenario: Scenario, *, longest_s: float = math.inf, tokens: TokenHolder | None = None
+    ) -> None:
+        """The timeouts are the scenario's, but at most `longest_s`; `tokens` are its own by default."""
+        origin, timeouts = Origin.of(target.base_url, way_of(target)), timeouts_of(scenario, longest_s=longest_s)
         address, marks = marks_of(highest_client_index(scenario) + 1, scenario.clients, origin.host)
-        self._headers = resolved_headers(target.headers)
-        self._connection = BlockingConnection(
-            origin,
-            RequestTimeouts(
-                min(timeouts.connect, longest_s),
-                min(timeouts.total, longest_s),
-                timeouts.first_byte,
-                timeouts.keep_alive_idle,
-            ),
-            source_address=address,
-            headers=marks,
-        )
+        self._headers = resolved_headers(target.headers) | fixed_headers(target.auth)
+        self._tokens = tokens or TokenHolder(target, timeouts)
+        self._connection = BlockingConnection(origin, timeouts, source_address=address, headers=marks)
         self._client = ClientConnections(lambda: self._connection)
 
     def __enter__(self) -> Self:
@@ -51,6 +46,21 @@ class Asker:
         return self._connection.is_kept(within_s=within_s)
 
     def ask(self, method: str, path: str, *, follow_redirects: bool = False) -> Answer:
-        """The answer, whatever it says; TransportError if there is none."""
-        request = Request(method, path, headers=self._headers, follow_redirects=follow_redirects)
-        return self._client.exchange(request, Timing())
+        """The answer, whatever it says; TransportError if there is none, NoAccessError without a token to ask with."""
+        headers = self._headers | self._tokens.headers()
+        request = Request(method, path, headers=headers, follow_redirects=follow_redirects)
+        answer = self._client.exchange(request, Timing())
+        if answer.status == UNAUTHORIZED:
+            self._tokens.refused()
+        return answer
+
+
+def timeouts_of(scenario: Scenario, *, longest_s: float = math.inf) -> RequestTimeouts:
+    """The scenario's, but at most this long."""
+    timeouts = scenario.timeouts
+    return RequestTimeouts(
+        min(timeouts.connect, longest_s),
+        min(timeouts.total, longest_s),
+        timeouts.first_byte,
+        timeouts.keep_alive_idle,
+    )

@@ -112,8 +112,8 @@ def _unknown_to_either(file: Locustfile, scenario: Scenario, where: str) -> Iter
         yield Problem(where, "takes rows of a feeder that the scenario doesn't have", remedy, got=", ".join(unfed))
     unsent = [name for name in declared if name not in {*file.requests, kind}]
     if unsent and not file.has_other_requests:
-        what, remedy = f"nothing sends what mix.{kind}.requests names", "correct the name, here or there"
-        yield Problem(where, what, remedy, got=", ".join(unsent))
+        remedy = "correct the name, here or there; what on_start and on_stop send needs no name there"
+        yield Problem(where, f"nothing sends what mix.{kind}.requests names", remedy, got=", ".join(unsent))
 
 
 def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:

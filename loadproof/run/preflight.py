@@ -26,6 +26,7 @@ from loadproof.run.shipped import LOCUSTFILES
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
+from loadproof.scenario.targetauth import AUTHORIZATION
 from loadproof.scenario.targetheaders import FRAMING
 from loadproof.scenario.targetvariables import secret_variables, variable_problems
 
@@ -67,6 +68,9 @@ def preflight(
         yield from _mix_problems(scenario, limits, crew, target, where=where)
     else:
         yield from _of_brought(scenario, crew, target)
+        if target is not None and target.auth is not None:
+            what, remedy = "no effect on what a locustfile's own clients send", "remove it, and log in there"
+            yield Problem("target auth", what, remedy)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
@@ -186,7 +190,8 @@ def _client_header_problems(scenario: Scenario, target: TargetFile | None, where
     name = scenario.clients.header
     if name.lower() in FRAMING | {"host"}:
         yield Problem(f"{where} clients", "a header that can't tell clients apart", "use another one", got=name)
-    if target is not None and name.lower() in map(str.lower, target.headers):
+    sent = [] if target is None else [*target.headers, *([AUTHORIZATION] if target.auth else [])]
+    if name.lower() in map(str.lower, sent):
         what = "the target file sends this header with the same value for all"
         yield Problem(f"{where} clients", what, "remove it there, or use another one", got=name)
 

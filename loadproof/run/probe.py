@@ -10,7 +10,8 @@ from loadproof.errors import Problem, TargetError
 from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.tls import authorities
-from loadproof.run.asking import Asker
+from loadproof.run.asking import Asker, timeouts_of
+from loadproof.run.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 from loadproof.scenario.targetway import trust_of
 
@@ -60,18 +61,21 @@ def _tls_remedy(what: str, target: TargetFile) -> str | None:
 
 def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_requested: Callable[[], bool]) -> bool:
     """As `probe`, of a target that may still be starting: its last TargetError after `wait_s`, or when told to stop."""
-    deadline_s = time.monotonic() + wait_s
+    deadline_s, tokens = time.monotonic() + wait_s, TokenHolder(target, timeouts_of(scenario))
     while True:
         try:
-            return probe(target, scenario)
-        except TargetError:
-            if stop_requested() or time.monotonic() >= deadline_s:
+            return probe(target, scenario, tokens)
+        except TargetError as error:
+            is_final = isinstance(error, NoAccessError) and error.is_refusal
+            if is_final or stop_requested() or time.monotonic() >= deadline_s:
                 raise
         time.sleep(_PAUSE_S)
 
 
-def probe(target: TargetFile, scenario: Scenario) -> bool:
+def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = None) -> bool:
     """Send one request before anything is measured; TargetError unless something speaks HTTP there.
+
+    Also if no token can be obtained to ask with.
 
     Returns whether the target keeps the connection open.
     """
@@ -81,7 +85,7 @@ def probe(target: TargetFile, scenario: Scenario) -> bool:
     question = f"{method} {path}"
     remedy = "start the target, or correct its address"
     try:
-        with Asker(target, scenario) as asker:
+        with Asker(target, scenario, tokens=tokens) as asker:
             status = asker.ask(method, path).status
             if status != _PROXY_REFUSES or target.proxy is None:
                 return asker.is_kept(within_s=_LEFT_S)

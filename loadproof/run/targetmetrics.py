@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadproof.http.messages import TransportError
 from loadproof.run.asking import Asker
+from loadproof.run.tokens import NoAccessError
 from loadproof.rundir import files
 from loadproof.rundir.rows import TargetRow
 
@@ -64,5 +65,5 @@ class MetricsSampler(threading.Thread):
                 for sample in family.samples
                 if (sample.name.startswith(_PREFIX) or sample.name == files.FALLBACKS) and not sample.labels
             ]
-        except (TransportError, ValueError):
+        except (NoAccessError, TransportError, ValueError):
             return []

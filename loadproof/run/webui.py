@@ -13,7 +13,7 @@ from loadproof.run.embedded import embedded_target
 from loadproof.run.locust import MODULE
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.ports import LOOPBACK
-from loadproof.scenario.safety import permit_urls
+from loadproof.scenario.safety import permit
 from loadproof.scenario.targetvariables import permissions_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
             base_url = target.base_url
         address = ("--host", base_url, "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
-        permitted = permit_urls([base_url], [variables.WEBHOOK_SECRET]) if target is None else permissions_of(target)
+        permitted = permit([LOOPBACK], [variables.WEBHOOK_SECRET]) if target is None else permissions_of(target)
         environment = secret | permitted
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)

@@ -13,6 +13,7 @@ from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves i
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
+from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.targetfile import Endpoints
 from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
 
@@ -38,6 +39,8 @@ class TargetFacts(Strict):
     """Declared limits per client and endpoint, like '60/min'."""
     headers: dict[str, str] = Field(default_factory=dict)
     """As in the target file: secrets are written as ${NAME}."""
+    auth: Auth | None = None
+    """As in the target file: secrets are names of environment variables."""
     account_ids: list[str] | None = None
     authorities: dict[str, str] = Field(default_factory=dict)
     """File and directory of the certificates against which an https target was verified."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import json
-import re
-from contextlib import suppress
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from loadproof.scenario.secretforms import SHORTEST, Form, forms_of, searched
 from loadproof.scenario.unescaping import unescaped
 
 if TYPE_CHECKING:
@@ -16,12 +14,10 @@ if TYPE_CHECKING:
 
     from loadproof.scenario.unescaping import Unescaped
 
-SHORTEST: Final = 4
-"""Characters; anything shorter would be found in every text."""
-_SHORTEST_PART: Final = 8
-"""Of a value like `Bearer …` or `id=…; key=…`; shorter parts are words."""
-_PARTS: Final = re.compile(r"[\s,;=:]+")
-_KEY_PREFIX: Final = "whsec_"
+OBTAINED: Final = "obtained token"
+"""What stands in place of a secret that no variable has."""
+_MOST_OBTAINED: Final = 10_000
+"""The last ones; older ones have expired."""
 _DEEPEST: Final = 3
 """How many escapes may be within each other: JSON in JSON in HTML."""
 _LONGEST_ESCAPE: Final = 10
@@ -29,20 +25,8 @@ _LONGEST_ESCAPE: Final = 10
 _KEPT_TEXTS: Final = 1024
 """Errors repeat: under overload each failed request has one of a few reasons."""
 _KEPT_CHARACTERS: Final = 1000
-_LOWER: Final = {code: chr(code).lower() for code in range(256) if len(chr(code).lower()) == 1}
-"""Letter by letter: `lower()` can change a text's length."""
-_STANDARD: Final = str.maketrans("-_", "+/")
-"""The alphabet for URLs to the other one. Source: RFC 4648, section 5."""
-
 
 _Error = TypeVar("_Error", bound=BaseException)
-
-
-class _Form(NamedTuple):
-    text: str
-    name: str
-    is_exact: bool
-    """Upper and lower case differ, as in base64."""
 
 
 class _Span(NamedTuple):
@@ -52,18 +36,41 @@ class _Span(NamedTuple):
 
 
 class Masker:
-    """Writes ${NAME} for each secret in a text; made once from their values by name, and then cheap for equal texts."""
+    """Writes ${NAME} for each secret in a text: made from their values by name, and cheap for equal texts.
+
+    It learns more while it is in use.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        forms = {form for name, value in values.items() for form in _forms(name, value)}
-        self._forms = sorted((form for form in forms if len(form.text) >= SHORTEST), key=lambda form: -len(form.text))
-        self.reach = _LONGEST_ESCAPE * max((len(form.text) for form in self._forms), default=0)
+        forms = {form for name, value in values.items() for form in forms_of(name, value)}
+        self._forms = sorted(forms, key=lambda form: -len(form.text))
+        self._obtained: dict[str, set[Form]] = {}
+        self._obtained_by_beginning: defaultdict[tuple[bool, str], set[Form]] = defaultdict(set)
+        """Thousands of users may have a token each: too many to look for one by one."""
+        self.reach = _reach_of(forms)
         """The most characters that a secret can take in a text."""
         self._kept = functools.lru_cache(_KEPT_TEXTS)(self._masked)
 
+    @property
+    def _knows_nothing(self) -> bool:
+        return not (self._forms or self._obtained)
+
+    def learn(self, token: str) -> None:
+        """Mask this, too, which was obtained; the oldest ones are forgotten."""
+        if token in self._obtained:
+            return
+        self._obtained[token] = forms = forms_of(OBTAINED, token)
+        for form in forms:
+            self._obtained_by_beginning[_beginning_of(form)].add(form)
+        if len(self._obtained) > _MOST_OBTAINED:
+            for form in self._obtained.pop(next(iter(self._obtained))):
+                self._obtained_by_beginning[_beginning_of(form)].discard(form)
+        self.reach = max(self.reach, _reach_of(forms))
+        self._kept.cache_clear()
+
     def __call__(self, text: str) -> str:
         """The text without the secrets."""
-        if not self._forms:
+        if self._knows_nothing:
             return text
         return self._kept(text) if len(text) <= _KEPT_CHARACTERS else self._masked(text)
 
@@ -72,13 +79,13 @@ class Masker:
 
         No secret is cut, if the rest is cut at all, only more than `reach` characters after the beginning.
         """
-        spans = [span for span in self._spans(text) if span.start < length] if self._forms else []
+        spans = [] if self._knows_nothing else [span for span in self._spans(text) if span.start < length]
         end = max(length, spans[-1].end) if spans else length
         return _replaced(text[:end], spans), text[end:]
 
     def error(self, error: _Error) -> _Error | Exception:
         """The error itself, or one of the same name whose text is masked."""
-        if not self._forms:
+        if self._knows_nothing:
             return error
         try:
             shown = str(error), repr(error)
@@ -102,7 +109,7 @@ class Masker:
         return apart
 
     def _found(self, text: str) -> Iterator[_Span]:
-        searched = {text}
+        seen = {text}
         layers: list[tuple[str, tuple[Unescaped, ...]]] = [(text, ())]
         for inner, around in layers:
             for start, end, name in self._found_as_written(inner):
@@ -110,22 +117,32 @@ class Masker:
                     start, end = layer.origin(start, end)  # noqa: PLW2901 - from layer to layer
                 yield _Span(start, end, name)
             for layer in unescaped(inner) if len(around) < _DEEPEST else ():
-                if layer.text not in searched:
-                    searched.add(layer.text)
+                if layer.text not in seen:
+                    seen.add(layer.text)
                     layers.append((layer.text, (*around, layer)))
 
     def _found_as_written(self, text: str) -> Iterator[_Span]:
-        lower, standard = text.translate(_LOWER), text.translate(_STANDARD)
+        places = searched(text)
         for form in self._forms:
-            searched = standard if form.is_exact else lower
-            start = searched.find(form.text)
+            place = places[form.is_exact]
+            start = place.find(form.text)
             while start >= 0:
                 end = start + len(form.text)
                 yield _Span(start, end, form.name)
-                start = searched.find(form.text, end)
+                start = place.find(form.text, end)
+        for is_exact, place in places.items() if self._obtained else ():
+            for start in range(len(place) - SHORTEST + 1):
+                for form in self._obtained_by_beginning.get((is_exact, place[start : start + SHORTEST]), ()):
+                    if place.startswith(form.text, start):
+                        yield _Span(start, start + len(form.text), form.name)
 
 
-NOTHING_SECRET: Final = Masker({})
+def _reach_of(forms: set[Form]) -> int:
+    return _LONGEST_ESCAPE * max((len(form.text) for form in forms), default=0)
+
+
+def _beginning_of(form: Form) -> tuple[bool, str]:
+    return form.is_exact, form.text[:SHORTEST]
 
 
 @functools.lru_cache(maxsize=256)
@@ -141,68 +158,4 @@ def _replaced(text: str, spans: list[_Span]) -> str:
     return "".join([*pieces, text[before:]])
 
 
-def _forms(name: str, value: str) -> Iterator[_Form]:
-    for secret in _secrets_in(value):
-        for text in _readings(secret):
-            yield _Form(text.translate(_LOWER), name, is_exact=False)
-        for text in {secret, *(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))}:
-            # In JSON, because that is what is put into base64.
-            for content in _bytes_of(text):
-                yield from _encoded(name, content)
-    for key in _keys_in(value):
-        yield from _encoded(name, key)
-
-
-def _secrets_in(value: str) -> set[str]:
-    """The value, its parts, and what it says in base64: a Basic credential, and the password in it."""
-    texts = {value, value.strip(), *(part for part in _PARTS.split(value) if len(part) >= _SHORTEST_PART)}
-    for key in _keys_in(value):
-        for decoded in filter(str.isprintable, _decoded(key)):
-            texts |= {decoded, decoded.partition(":")[2]}
-    return texts
-
-
-def _keys_in(value: str) -> Iterator[bytes]:
-    """What the value, or a part of it after a space, is in base64."""
-    for text in {value, *value.split()}:
-        written = text.removeprefix(_KEY_PREFIX).translate(_STANDARD).rstrip("=")
-        try:
-            key = base64.b64decode(written + "=" * (-len(written) % 4), validate=True)
-        except ValueError:
-            continue
-        if len(key) >= SHORTEST:
-            yield key
-
-
-def _readings(secret: str) -> Iterator[str]:
-    """As sent, as each of UTF-8 and Latin-1 reads in the other, with '+' for spaces, and in UTF-16 as JSON has it."""
-    for text in (secret, secret.replace(" ", "+")):
-        yield text
-        for content in _bytes_of(text):
-            yield content.decode("utf-8", "replace")
-            yield content.decode("latin-1")
-    units = secret.encode("utf-16-be", "surrogatepass")
-    yield "".join(chr(int.from_bytes(units[at : at + 2])) for at in range(0, len(units), 2))
-
-
-def _bytes_of(secret: str) -> Iterator[bytes]:
-    for encoding in ("utf-8", "latin-1"):
-        with suppress(UnicodeEncodeError):
-            yield secret.encode(encoding)
-
-
-def _decoded(content: bytes) -> Iterator[str]:
-    for encoding in ("utf-8", "latin-1"):
-        with suppress(UnicodeDecodeError):
-            yield content.decode(encoding)
-
-
-def _encoded(name: str, content: bytes) -> Iterator[_Form]:
-    """In hexadecimal and in base64, on its own or within something longer."""
-    if len(content) < SHORTEST:
-        return
-    yield _Form(content.hex(), name, is_exact=False)
-    for before in range(3):
-        # Six bits a character: those that also depend on the neighbours are left out.
-        text = base64.b64encode(bytes(before) + content).decode()
-        yield _Form(text[-(-8 * before // 6) : 8 * (before + len(content)) // 6], name, is_exact=True)
+NOTHING_SECRET: Final = Masker({})

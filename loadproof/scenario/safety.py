@@ -84,11 +84,6 @@ def permit(
     return {name: ",".join([*(_listed(name) if besides else ()), *added]) for name, added in granted.items()}
 
 
-def permit_urls(base_urls: Iterable[str], variables: Iterable[str] = (), files: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may load nothing else."""
-    return permit([urlsplit(base_url).hostname or "" for base_url in base_urls], variables, files)
-
-
 def _listed(variable: str) -> list[str]:
     """The names in a comma-separated list."""
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]

@@ -21,8 +21,9 @@ from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
+from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
 from loadproof.scenario.targetheaders import header_problems
-from loadproof.scenario.targetway import Flaw, TlsSettings, relative_to, way_flaws
+from loadproof.scenario.targetway import TlsSettings, relative_to, way_flaws
 
 URL_VARIABLE: Final = "TARGET_URL"
 DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
@@ -37,7 +38,7 @@ SIGNATURE_HEADERS: Final = {
     "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
     "none": (),
 }
-_SECRETS: Final = (("headers",), ("proxy",), ("endpoints", "webhooks", "secret"))
+_SECRETS: Final = (("headers",), ("auth",), ("proxy",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
 
@@ -168,6 +169,7 @@ class TargetFile(Strict):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Sent with each request; ${NAME} is replaced by the environment variable."
     )
+    auth: Auth | None = Field(None, description="How each request proves who sends it.")
     accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
         None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
     )
@@ -220,6 +222,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
         yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
     yield from way_flaws(target, target.headers)
+    yield from auth_flaws(target.auth, target.headers)
     yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)

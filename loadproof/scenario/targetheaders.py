@@ -39,9 +39,14 @@ def header_problems(
         elif lower == "accept-encoding" and unreadable_codings(value):
             what = "asks for a content coding that loadproof can't decode"
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
-        if _SECRET.search(name) and not variables_in(value):
+        if is_of_secret(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
         seen.add(lower)
+
+
+def is_of_secret(name: str) -> bool:
+    """What has such a name is usually secret."""
+    return bool(_SECRET.search(name))
 
 
 def variables_in(value: str) -> list[str]:

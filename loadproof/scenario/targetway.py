@@ -5,10 +5,9 @@ Files are read by each process that sends, from the same path; a run directory h
 
 from __future__ import annotations
 
-import base64
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
@@ -18,8 +17,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from loadproof.http.origin import Way
 from loadproof.http.proxy import Proxy
 from loadproof.http.tls import SYSTEM, EncryptedKeyError, Trust, context_for
-from loadproof.scenario.safety import check_host
 from loadproof.scenario.strict import Strict
+from loadproof.scenario.targetauth import Flaw, basic_value
 from loadproof.scenario.targetheaders import resolved
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?!.*\.[0-9]+\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
@@ -31,9 +30,6 @@ _PROXY: Final = re.compile(
 _PEM_LABEL: Final = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----", re.MULTILINE)
 _HIGHEST_PORT: Final = 65_535
 _MISMATCHES: Final = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"})
-
-Flaw = tuple[tuple[str, ...], str, str | None, str]
-"""Path in the target file, what is wrong, the value found, the remedy."""
 
 
 def _host_name(name: str) -> str:
@@ -100,15 +96,8 @@ def trust_of(tls: TlsSettings | None) -> Trust:
 def _proxy_of(proxy: str) -> Proxy:
     url, match = urlsplit(proxy), _PROXY.fullmatch(proxy)
     credentials = match["credentials"] if match else None
-    authorization = f"Basic {base64.b64encode(resolved(credentials).encode()).decode()}" if credentials else None
+    authorization = basic_value(*map(resolved, credentials.split(":"))) if credentials else None
     return Proxy(url.hostname or "", url.port or 0, authorization)
-
-
-def check_hosts(target: Reached, allowed: Iterable[str] = ()) -> None:
-    """UnsafeTargetError, before the first packet, for a target or a proxy that is neither loopback nor allowed."""
-    check_host(target.base_url, allowed)
-    if target.proxy:
-        check_host(target.proxy, allowed, "target proxy")
 
 
 def relative_to(directory: Path, tls: TlsSettings) -> TlsSettings:

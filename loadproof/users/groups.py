@@ -44,9 +44,11 @@ class Groups:
         """Those that begin with one of these requests, whatever became of it."""
         return [group for name in sent for group, requests in self._groups.items() if requests[0] == name]
 
-    def saw(self, name: str, outcome: Outcome, due: Due, timing: Timing) -> None:
-        """A request has ended; what on_start and on_stop send belongs to no group."""
-        if due.is_setup:
+    def saw(self, name: str, outcome: Outcome, due: Due, timing: Timing, *, is_unsent: bool = False) -> None:
+        """A request has ended, or our own want kept it from being sent; what is set-up belongs to no group."""
+        if is_unsent:
+            self.forget()
+        if is_unsent or due.is_setup:
             return
         for group, requests in self._groups.items():
             is_open = group in self._open

@@ -78,11 +78,11 @@ class TurnTaker(User):
         """Seconds until this user sends next; Locust calls it when the user waits."""
         return min(_IDLE_S, max(0.0, self._due.at_s - self.workload.now_s()))
 
-    def perform(self, due: Due) -> None:
-        """Run one task for an arrival of the open model."""
+    def perform(self, due: Due, task: Callable[[Self], None] | None = None) -> None:
+        """Run one task for an arrival of the open model, or this one."""
         self._is_setting_up = False
         self._due = due
-        self._take_turn()
+        self._take_turn(task)
 
     def start(self, group: Group) -> Greenlet:
         """Like Locust's: a life in the closed model, from on_start to on_stop."""
@@ -135,12 +135,12 @@ class TurnTaker(User):
             self._is_setting_up = self._due_is_served = True
             raise
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, task: Callable[[Self], None] | None = None) -> None:
         """Run one task; what another greenlet sends after it is over belongs to no turn."""
         self._due_is_served = False
         self._sent.clear()
         try:
-            self._choose_task()(self)
+            (task or self._choose_task())(self)
         finally:
             self._due_is_served = True
             if self._is_to_end:

@@ -1,55 +1,37 @@
-"""The abstract user: subclasses decide what it sends and checks; this class handles its identity and the outcomes."""
+"""The abstract user that locustfiles derive theirs from: what it has, and what it can do."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from greenlet import GreenletExit
 from locust import User, events
-from locust.exception import StopUser
 
-from loadproof.api.calls import Call, Reply
-from loadproof.http.messages import (
-    ConnectionFailedError,
-    Request,
-    RequestTimeoutError,
-    Timing,
-    UnreadAnswerError,
-    WantError,
-)
-from loadproof.outcome import Outcome
+from loadproof.plan.pacing import Due
+from loadproof.scenario.targetauth import AUTHORIZATION
 from loadproof.users import entrance
-from loadproof.users.judging import checked, expect
-from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
-from loadproof.users.turns import TurnTaker
+from loadproof.users.judging import expect
+from loadproof.users.logins import Login
+from loadproof.users.sending import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.env import Environment
 
-    from loadproof.http.answers import Answer
+    from loadproof.api.calls import Call, Reply
     from loadproof.plan.clients import Client
-    from loadproof.plan.pacing import Due
     from loadproof.scenario.feeder import Row
+    from loadproof.users.credentials import Credential
     from loadproof.users.feeders import Feed
 
 __all__ = ["ApiUser", "api_users", "expect", "sets_up"]
 
-_FIRST_BACK_OFF_S: Final = 1.0
-_LONGEST_BACK_OFF_S: Final = 60.0
 
-
-class UndeclaredRequestError(LookupError):
-    """A request that the scenario doesn't name, so that no threshold could read it."""
-
-
-class ApiUser(TurnTaker):
+class ApiUser(Sender):
     """A client that sends requests at its pace, checks each answer, and backs off when throttled.
 
     A subclass names its `endpoint` and has tasks that call `send`: each a journey of one request, or of several with
@@ -63,16 +45,13 @@ class ApiUser(TurnTaker):
         super().__init__(environment, identity, number)
         self.payloads = self.workload.payloads
         self.api = self.workload.api
-        self._connections = self.workload.connections(self.identity, self.host or "")
         self._feeds: dict[str, Feed] = {}
         if self.workload.feeders:
             # Before the first turn: to read a long file then would hold up everybody.
             directory = Path(inspect.getfile(type(self))).parent
             self._feeds = {name: self.workload.feed(name, directory) for name in self.workload.feeders}
-        self._standings: dict[str, Standing] = {}
-        """By request name."""
-        self._back_offs_s: dict[str, float] = {}
-        """By request name, of those that were throttled last: how long the next one waits at most."""
+        self._credential: Credential | None = self.workload.credential
+        self._login: Login | None = None
 
     def feed(self, name: str) -> Row:
         """The next row of this feeder of the scenario's; StopUser when it has none left."""
@@ -83,157 +62,32 @@ class ApiUser(TurnTaker):
         drawn = self.random.getrandbits(128).to_bytes(16)
         return UUID(bytes=blake2b(drawn, key=self.workload.run_id.encode()[-64:], digest_size=16).digest())
 
+    def login(
+        self, call: Call, token: Callable[[Reply], str], *, header: str = AUTHORIZATION, scheme: str = "Bearer"
+    ) -> Reply | None:
+        """Like `send`; and all later requests of this user have the token that `token` finds in the reply.
+
+        It goes into `header`, after the `scheme` if there is one, unless a request has that header of its own. After a
+        401 the call is sent again, once, as part of the set-up. Returns the reply if there was a token.
+        """
+        if self._login is None or self._login.header != header:
+            self._login = Login(self._log_in, workload=self.workload, header=header)
+        self._credential = self._login
+        return self._login.obtain_by(call, token, scheme)
+
+    def _log_in(self, call: Call, check: Callable[[Reply], object], *, is_renewal: bool) -> Reply | None:
+        """Without what it is to renew: a server may refuse whatever has a token that it doesn't know."""
+        due = Due(self.workload.now_s(), is_setup=True) if is_renewal else None
+        return self._send_with(self.workload.credential, call, check, due=due)
+
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
         """Send, let `check` judge the reply, and record exactly one outcome.
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
-        name = call.name or self.endpoint
-        standing = self._standings.get(name) or self._first_standing(name)
-        due, recorder, timing = self._take_due(name), self._recorder, Timing()
-        recorder.started(due.burst)
-        tested = standing.promise and standing.take_due(self.workload.monotonic_s())
-        try:
-            reply, outcome, error = self._exchange(name, call, check, timing)
-        except BaseException as cut_off:
-            self._end_cut_off(name, call.request, cut_off, due, timing)
-            raise
-        self._count_answering(timing.began_s, timing.ended_s)
-        # The usual case, without checking what else there may be to record: that would cost a call each.
-        if error is None and reply is not None and recorder.feeds_locust and not timing.is_marked:
-            recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
-        else:
-            self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
-        if isinstance(error, WantError):
-            self._groups.forget()
-        elif self._has_groups:
-            self._groups.saw(name, outcome, due, timing)
-        if tested and (became := tested.became(outcome)):
-            recorder.retry_after(name, intended_s=tested.intended_s, became=became)
-        if outcome is Outcome.THROTTLED and reply is not None:
-            self._heed(name, reply.answer, due, timing.ended_s)
-            return None
-        standing.promise = None
-        if self._back_offs_s:
-            self._back_offs_s.pop(name, None)
-        if outcome is Outcome.OK:
-            return reply
-        self._let_others_run()
-        return None
-
-    def _first_standing(self, name: str) -> Standing:
-        """With the target, before its first request of this name."""
-        if self.workload.is_of_run and name not in self._journey:
-            raise UndeclaredRequestError(
-                f"request '{name}' is not in the scenario: add it to mix.{self.endpoint}.requests"
-            )
-        self._standings[name] = self.workload.standing(self.identity, name)
-        return self._standings[name]
-
-    def _end_cut_off(self, name: str, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
-        """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
-        now_s = self.workload.monotonic_s()
-        self._count_answering(timing.began_s or now_s, now_s)
-        if isinstance(error, GreenletExit) and self._is_to_end:
-            self._recorder.abandoned(name, due)
-            self._groups.forget()
-            return
-        timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
-        timing.sent_s = timing.sent_s or timing.began_s
-        given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
-        self._record(name, request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
-        self._groups.saw(name, Outcome.TIMEOUT, due, timing)
-
-    def _record(
-        self,
-        name: str,
-        request: Request,
-        reply: Reply | None,
-        error: Exception | None,
-        *,
-        outcome: Outcome,
-        due: Due,
-        timing: Timing,
-    ) -> None:
-        recorder = self._recorder
-        if timing.is_repeated:
-            recorder.repeated(name, outcome, due)
-        if timing.has_surplus:
-            recorder.surplus(name, outcome, due)
-        if isinstance(error, WantError):
-            recorder.unsent(name, error.of, due)
-        else:
-            if isinstance(error, UnreadAnswerError):
-                recorder.unread(name, due, timing)
-            size = reply.answer.size if reply else 0
-            recorder.finished(name, request.method, outcome, due, timing, size)
-        if error is not None or not recorder.feeds_locust:
-            self._tell_locust(name, request, reply, error, timing)
-
-    def _let_others_run(self) -> None:
-        """A connection can be refused before anything has waited: let others have their turn first."""
-        self._recorder.yielding += 1
-        try:
-            self.post.clock.sleep(0)
-        finally:
-            self._recorder.yielding -= 1
-
-    def _exchange(
-        self, name: str, call: Call, check: Callable[[Reply], object], timing: Timing
-    ) -> tuple[Reply | None, Outcome, Exception | None]:
-        try:
-            answer = self._connections.exchange(call.request, timing)
-            reply = Reply(answer, call.operation, may_be_second=timing.is_repeated)
-        except RequestTimeoutError as error:
-            return None, Outcome.TIMEOUT, error
-        except (ConnectionFailedError, WantError) as error:
-            return None, Outcome.CONNECTION, error
-        except UnreadAnswerError as error:
-            return None, Outcome.INVALID, error
-        return checked(reply, check, name)
-
-    def _tell_locust(
-        self, name: str, request: Request, reply: Reply | None, error: Exception | None, timing: Timing
-    ) -> None:
-        answer = reply.answer if reply else None
-        response_s = timing.ended_s - timing.began_s
-        if error is not None:
-            error = self.workload.mask.error(error)
-            self._recorder.failed(name, request, answer, error)
-        self.environment.events.request.fire(
-            request_type=request.method,
-            name=name,
-            response_time=response_s * 1000,
-            response_length=answer.size if answer else 0,
-            response=answer,
-            context=self.context(),
-            exception=error,
-            start_time=self.post.clock.unix_s() - response_s,
-            url=request.path,
-        )
-
-    def _heed(self, name: str, answer: Answer, due: Due, ended_s: float) -> None:
-        """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
-        asked_s = retry_after_s(answer)
-        if asked_s is None:
-            self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
-        else:
-            self._standings[name].promise = Promise(ended_s + asked_s, due.at_s)
-        match self.workload.habits.when_throttled:
-            case "stop" if self._not_before_s == math.inf:
-                # Another request of the same turn has reported it already.
-                raise StopUser
-            case "stop":
-                # It stays one of the planned users, but takes no more turns.
-                self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
-                self._end_back_off(self.workload.spans[-1].end_s)
-                raise StopUser
-            case "honour":
-                # Jitter on top of what the server asked for: never earlier, and not all at once.
-                back_off_s = self._back_offs_s.get(name, _FIRST_BACK_OFF_S)
-                wait_s = (asked_s or 0.0) + self.random.uniform(0, back_off_s)
-                self._not_before_s = self.workload.now_s() + wait_s
-                self._back_offs_s[name] = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
+        if self._credential is None:
+            return self._send(call, check)
+        return self._send_with(self._credential, call, check)
 
 
 # Plain Locust loads nothing else of ours.

@@ -10,7 +10,7 @@ import functools
 import os
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -28,8 +28,8 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
-from loadproof.scenario.targetvariables import masker_of, secret_variables
-from loadproof.scenario.targetway import check_hosts, way_of
+from loadproof.scenario.targetvariables import check_hosts, masker_of, secret_variables
+from loadproof.scenario.targetway import way_of
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.masking import Masker
     from loadproof.scenario.scenario import Scenario
+    from loadproof.users.credentials import Credential
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
 _REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
@@ -64,8 +66,12 @@ class Workload:
         workers: int = 1,
         clock: Clock = SYSTEM_CLOCK,
         connect: Connect | None = None,
+        masks: Sequence[Masker] = (),
     ) -> None:
-        """Plain Locust has no scenario; `connect` stands in for real connections."""
+        """Plain Locust has no scenario; `connect` stands in for real connections.
+
+        `masks` are whatever else removes secrets in this process: they learn what is obtained.
+        """
         self._scenario = scenario
         self.habits = habits_of(scenario) if scenario else PLAIN
         self.rank = rank
@@ -77,9 +83,12 @@ class Workload:
         self.recorder = recorder
         self.payloads = _payloads_of(seed)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
-        self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret)
-        self.mask = masker_of(secret_variables(target))
-        """Removes what the target file keeps secret from texts that are recorded."""
+        self.target = target
+        self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret, auth=target.auth)
+        self.mask, *_ = self._masks = masks or _masks_of(target)
+        """Removes from texts that are recorded what the target file keeps secret, and tokens that were obtained."""
+        self.credential: Credential | None = None
+        """What all users of the process send, if it had to be obtained."""
         self._account_ids = target.account_ids
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
@@ -101,6 +110,11 @@ class Workload:
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
         self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
+
+    def learn(self, token: str) -> None:
+        """Nobody is to see it from now on."""
+        for mask in self._masks:
+            mask.learn(token)
 
     @property
     def scenario(self) -> Scenario:
@@ -219,6 +233,10 @@ Connect = Callable[[Client, str], Exchanging]
 """A connection from this client to this base URL."""
 
 
+def _masks_of(target: TargetFacts) -> list[Masker]:
+    return [masker_of(secret_variables(target))]
+
+
 def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
     """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
     check_hosts(target.model_copy(update={"base_url": base_url}))
@@ -232,13 +250,21 @@ class Post:
         self.clock = clock
         self._connect = connect
         self._workload: Workload | None = None
+        self.masks: list[Masker] = []
+        """Those of the process's own outputs."""
 
     def workload(self) -> Workload:
         """What was assigned to it, or plain Locust's workload."""
         if self._workload is None:
             recorder, run_id = NoRecorder(), secrets.token_hex()
             self._workload = Workload(
-                None, seed=0, recorder=recorder, run_id=run_id, clock=self.clock, connect=self._connect
+                None,
+                seed=0,
+                recorder=recorder,
+                run_id=run_id,
+                clock=self.clock,
+                connect=self._connect,
+                masks=[*_masks_of(_REFERENCE), *self.masks],
             )
         return self._workload
 
@@ -247,27 +273,29 @@ class Post:
 
         `recorder` stands in for the one a run would create.
         """
+        (mask,) = _masks_of(manifest.target)
         self._workload = Workload(
             manifest.scenario,
             seed=manifest.seed,
-            recorder=recorder or self._recorder(manifest, rank),
+            recorder=recorder or self._recorder(manifest, rank, mask),
             run_id=manifest.run_id,
             target=manifest.target,
             rank=rank,
             workers=workers,
             clock=self.clock,
             connect=self._connect,
+            masks=[mask, *self.masks],
         )
         return self._workload
 
-    def _recorder(self, manifest: Manifest, rank: int) -> Recorder:
+    def _recorder(self, manifest: Manifest, rank: int, mask: Masker) -> Recorder:
         return Recorder(
             manifest.phases,
             deadline_s=manifest.scenario.deadline,
             group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
             worker=str(rank + 1),
             clock=self.clock,
-            mask=masker_of(secret_variables(manifest.target)),
+            mask=mask,
         )
 
     def leave(self) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from payments_api.protection.stores import Standing, Store
 
@@ -19,12 +18,12 @@ _START_TIMEOUT_S: Final = 2.0
 _CALM_S: Final = 10.0
 """Without a failure, before it counts as well again; otherwise a Redis that flaps would cause an alert per second."""
 
-T = TypeVar("T")
-
 
 class SharedStore(Store, Protocol):
-    async def probe(self) -> None:
-        """Raises unless it can be used again."""
+    """Answers or raises in time by itself: a timer around each request would cost a good part of the request."""
+
+    async def probe(self, timeout_s: float) -> None:
+        """Raises, within this time, unless it can be used again."""
 
     async def aclose(self) -> None: ...
 
@@ -32,9 +31,9 @@ class SharedStore(Store, Protocol):
 class FallbackStore:
     """A circuit breaker: after one failure no request uses the shared store until a background probe has succeeded.
 
-    Each call waits at most `timeout_s`, and only requests in flight when the store fails wait at all. Whatever goes
-    wrong there, the local store decides: a request is never admitted uncounted, or answered with a 5xx. The shared
-    store is used again as soon as it is back, and reported as recovered after `calm_s`.
+    Only requests in flight when the store fails wait at all, and no longer than it takes to fail. Whatever goes wrong
+    there, the local store decides: a request is never admitted uncounted, or answered with a 5xx. The shared store is
+    used again as soon as it is back, and reported as recovered after `calm_s`.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class FallbackStore:
         probe_every_s: float = _PROBE_EVERY_S,
         calm_s: float = _CALM_S,
     ) -> None:
-        """`name` is the shared store's in the metrics."""
+        """`timeout_s` is a probe's; `name` is the shared store's in the metrics."""
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
@@ -70,22 +69,18 @@ class FallbackStore:
     async def try_out(self) -> None:
         """At the start: what is not there is told at once, and not by the first request."""
         try:
-            async with asyncio.timeout(max(self._timeout_s, _START_TIMEOUT_S)):
-                await self._shared.probe()
+            await self._shared.probe(max(self._timeout_s, _START_TIMEOUT_S))
         except Exception as error:  # noqa: BLE001 - whatever it is, local limits hold
             self._lose(error)
 
     async def take(self, endpoint: str, client: str) -> Standing:
-        return await self._ask(lambda store: store.take(endpoint, client))
-
-    async def look(self, endpoint: str, client: str) -> Standing:
-        return await self._ask(lambda store: store.look(endpoint, client))
-
-    async def penalty_left_s(self, client: str) -> float:
-        return await self._ask(lambda store: store.penalty_left_s(client))
-
-    async def punish(self, client: str, after_s: float) -> float:
-        return await self._ask(lambda store: store.punish(client, after_s))
+        if self._probing is None:
+            try:
+                return await self._shared.take(endpoint, client)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the request is decided
+                self._lose(error)
+        self._metrics.fallbacks.inc()
+        return await self._local.take(endpoint, client)
 
     async def aclose(self) -> None:
         for task in (self._probing, self._calming):
@@ -95,16 +90,6 @@ class FallbackStore:
                     await task
         with suppress(Exception):
             await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
-
-    async def _ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
-        if self._probing is None:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await question(self._shared)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the request is decided
-                self._lose(error)
-        self._metrics.fallbacks.inc()
-        return await question(self._local)
 
     def _lose(self, error: Exception) -> None:
         self._metrics.store_failures.inc()
@@ -124,8 +109,7 @@ class FallbackStore:
         while True:
             await asyncio.sleep(self._probe_every_s)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._shared.probe()
+                await self._shared.probe(self._timeout_s)
             except Exception:  # noqa: BLE001 - not yet
                 self._metrics.store_failures.inc()
             else:

@@ -55,18 +55,11 @@ class Limits:
             if (wait_s := refusal.until_s - self._clock()) > 0:
                 return self._refused(endpoint, wait_s, is_penalty=refusal.is_penalty)
             del self._refusals[endpoint, client]
-        if self._has_penalties and (left_s := await self._store.penalty_left_s(client)) > 0:
-            # A client that waits must be admitted, and this endpoint's own window may take longer than the penalty.
-            standing = await self._store.look(endpoint, client)
-            return self._refuse(endpoint, client, max(left_s, standing.reset_s), is_penalty=True)
         standing = await self._store.take(endpoint, client)
-        if standing.is_admitted:
-            self._metrics.admitted(endpoint)
-            return Decision(True, False, standing.remaining, math.ceil(standing.reset_s))
-        wait_s = standing.reset_s
-        if self._has_penalties:
-            wait_s = max(wait_s, await self._store.punish(client, wait_s))
-        return self._refuse(endpoint, client, wait_s, is_penalty=False)
+        if not standing.is_admitted:
+            return self._refuse(endpoint, client, standing.reset_s, is_penalty=standing.is_penalty)
+        self._metrics.admitted(endpoint)
+        return Decision(True, False, standing.remaining, math.ceil(standing.reset_s))
 
     def _refuse(self, endpoint: str, client: str, wait_s: float, *, is_penalty: bool) -> Decision:
         self._refusals[endpoint, client] = _Refusal(self._clock() + wait_s, is_penalty or self._has_penalties)

@@ -158,12 +158,12 @@ class Protection:
         )
         return self._fallback
 
-    def _shared_store(self, options: Options, local: Store) -> SharedStore:
+    def _shared_store(self, options: Options, local: LocalStore) -> SharedStore:
         # Their libraries are only needed if they are used.
         if options.limiter == "slowapi":
             from payments_api.protection.slowapistore import SlowapiStore
 
-            return SlowapiStore(options, local)
+            return SlowapiStore(options, local.penalties)
         from payments_api.protection.redisstore import RedisStore
 
         return RedisStore(options.limits, options.penalty, options.redis_url, options.redis_timeout_s)

@@ -1,102 +1,109 @@
-"""Counts requests and violations in Redis, for all processes together."""
+"""Counts requests and violations in Redis, for all processes together, with one command per request."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from limits import parse
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from limits.aio.storage.redis.redispy import RedispyBridge
+from redis.exceptions import NoScriptError
 
-from payments_api.protection.stores import Standing, Windows
+from payments_api.protection.redisconnection import RedisConnection
+from payments_api.protection.stores import Standing, parsed_limits
 
 if TYPE_CHECKING:
     from payments_api.protection.penalties import PenaltyRule
 
-_CONNECTIONS: Final = 64
 _PREFIX: Final = "payments"
 _PROBE: Final = parse("1000000/second")
+_VIOLATION: Final = parse("0/second")
 _PROBE_KEY: Final = f"{_PREFIX}:probe"
 """Separate from penalties: a trusted proxy may call a client anything."""
 
-_PUNISH: Final = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local record = redis.call('HMGET', KEYS[1], 'strikes', 'until')
-local strikes, ends = tonumber(record[1]) or 0, tonumber(record[2]) or now
-if ends > now then return ends - now end
-local after, base, factor = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local cap, memory, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-strikes = math.max(0, strikes - math.floor((now - ends) / memory))
-strikes = math.min(strikes + 1, most)
-ends = math.ceil(now + after + math.min(cap, base * factor ^ (strikes - 1)))
-redis.call('HSET', KEYS[1], 'strikes', strikes, 'until', string.format('%.0f', ends))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ends - now + memory * strikes))
-return ends - now
+_TAKE: Final = f"""
+local function acquire_entry(KEYS, ARGV)
+{RedispyBridge.SCRIPT_ACQUIRE_MOVING_WINDOW.decode()}
+end
+local function moving_window(KEYS, ARGV)
+{RedispyBridge.SCRIPT_MOVING_WINDOW.decode()}
+end
+local timestamp, limit, expiry = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local base, factor, cap = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local memory, most = tonumber(ARGV[7]), tonumber(ARGV[8])
+local now, strikes, ends = 0, 0, 0
+if base then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local record = redis.call('HMGET', KEYS[2], 'strikes', 'until')
+    strikes, ends = tonumber(record[1]) or 0, tonumber(record[2]) or now
+end
+local is_penalty = ends > now
+local is_admitted = not is_penalty and acquire_entry({{KEYS[1]}}, {{timestamp, limit, expiry, 1}})
+-- It searches up to the limit: entries that there are suffice.
+local length = redis.call('LLEN', KEYS[1])
+local window = moving_window({{KEYS[1]}}, {{timestamp - expiry, length}}) or {{timestamp - expiry, 0}}
+local remaining = math.max(0, limit - window[2])
+local reset = math.ceil(1000 * math.min(math.max(0, tonumber(window[1]) + expiry - timestamp), expiry))
+if is_penalty then
+    reset = math.max(ends - now, remaining > 0 and 0 or reset)
+elseif base and not is_admitted then
+    strikes = math.max(0, strikes - math.floor((now - ends) / memory))
+    strikes = math.min(strikes + 1, most)
+    ends = math.ceil(now + reset + math.min(cap, base * factor ^ (strikes - 1)))
+    redis.call('HSET', KEYS[2], 'strikes', strikes, 'until', string.format('%.0f', ends))
+    redis.call('PEXPIRE', KEYS[2], string.format('%.0f', ends - now + memory * strikes))
+    reset = ends - now
+end
+return string.format('%d %d %d %.0f', is_admitted and 1 or 0, is_penalty and 1 or 0, remaining, reset)
 """
-"""Like `LocalPenalties.punish`, in milliseconds of the server's clock: atomic, whoever else asks."""
+"""`stores.take_or_punish` in one piece: atomic, whoever else asks. Durations are in milliseconds, but for `expiry`.
 
-_LEFT: Final = """
-local time = redis.call('TIME')
-local ends = tonumber(redis.call('HGET', KEYS[1], 'until')) or 0
-return math.max(0, ends - (time[1] * 1000 + math.floor(time[2] / 1000)))
+Windows are the library's, by its own scripts: whatever counts with it on this server counts the same requests. They are
+by the clock of whoever asks, as there; penalties by the server's.
+Source: limits 5.8, `limits.aio.storage.redis.RedispyBridge`, and `LocalPenalties.punish`.
 """
+_TAKE_SHA: Final = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324 - by this Redis names scripts
 
 
 class RedisStore:
-    """Raises what the client library raises; the caller limits the time."""
+    """Raises what the client library raises, within the timeout."""
 
     def __init__(self, limits: Mapping[str, str], penalty: PenaltyRule | None, url: str, timeout_s: float) -> None:
-        # Without its own retries: three, with growing pauses, are the default. Source: redis-py 7, asyncio/client.py.
-        options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=_CONNECTIONS, timeout=timeout_s, retry=Retry(NoBackoff(), 0), **options
-        )
-        shared: dict[str, Any] = {"connection_pool": pool}
-        storage = RedisStorage(f"async+{url}", implementation="redispy", key_prefix=_PREFIX, **shared)
-        self._windows = Windows(limits, storage, time.time)
-        self._probe = MovingWindowRateLimiter(storage)
-        self._rule = penalty
-        self._client = Redis(connection_pool=pool)
-        self._punish = self._client.register_script(_PUNISH)
-        self._left = self._client.register_script(_LEFT)
+        self._limits = parsed_limits(limits)
+        self._rule = _numbers(penalty) if penalty is not None else ()
+        self._timeout_s = timeout_s
+        self._connection = RedisConnection(url)
 
     async def take(self, endpoint: str, client: str) -> Standing:
-        return await self._windows.take(endpoint, client)
+        limit = self._limits[endpoint]
+        key = f"{_PREFIX}:{limit.key_for(endpoint, client)}"
+        penalty = f"{_PREFIX}:penalty:{client}"
+        return await self._take((key, penalty), (limit.amount, limit.get_expiry(), *self._rule), self._timeout_s)
 
-    async def look(self, endpoint: str, client: str) -> Standing:
-        return await self._windows.look(endpoint, client)
-
-    async def penalty_left_s(self, client: str) -> float:
-        if self._rule is None:
-            return 0.0
-        return int(await self._left(keys=[_penalty_key(client)])) / 1000
-
-    async def punish(self, client: str, after_s: float) -> float:
-        rule = self._rule
-        if rule is None:
-            return after_s
-        milliseconds = [round(seconds * 1000) for seconds in (after_s, rule.base_s, rule.cap_s, rule.memory_s)]
-        after, base, cap, memory = milliseconds
-        numbers = [after, base, rule.factor, cap, memory, rule.most_strikes]
-        return int(await self._punish(keys=[_penalty_key(client)], args=numbers)) / 1000
-
-    async def probe(self) -> None:
-        """Like a request, plus a violation: a server that answers but can't write, or run scripts, is not back."""
-        await self._probe.hit(_PROBE, "probe")
-        if self._rule is not None:
-            await self._punish(keys=[_PROBE_KEY], args=[0, *[1] * 5])
-            await self._left(keys=[_PROBE_KEY])
+    async def probe(self, timeout_s: float) -> None:
+        """Like a request, and like a violation: a server that answers but can't write is not back."""
+        rule = [1] * len(self._rule)
+        for probe in (_PROBE, _VIOLATION):
+            keys = f"{_PREFIX}:{probe.key_for('probe')}", _PROBE_KEY
+            await self._take(keys, (probe.amount, probe.get_expiry(), *rule), timeout_s)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
-        await self._client.connection_pool.aclose()
+        await self._connection.aclose()
+
+    async def _take(self, keys: tuple[str, str], numbers: tuple[float, ...], timeout_s: float) -> Standing:
+        rest: tuple[str | float, ...] = (len(keys), *keys, time.time(), *numbers)
+        try:
+            answer = await self._connection.ask("EVALSHA", _TAKE_SHA, *rest, timeout_s=timeout_s)
+        except NoScriptError:
+            # A server that is new, or was restarted.
+            answer = await self._connection.ask("EVAL", _TAKE, *rest, timeout_s=timeout_s)
+        is_admitted, is_penalty, remaining, reset_ms = map(int, answer.split())
+        return Standing(is_admitted == 1, remaining if is_admitted else 0, reset_ms / 1000, is_penalty == 1)
 
 
-def _penalty_key(client: str) -> str:
-    return f"{_PREFIX}:penalty:{client}"
+def _numbers(rule: PenaltyRule) -> tuple[float, ...]:
+    base_ms, cap_ms, memory_ms = (round(seconds * 1000) for seconds in (rule.base_s, rule.cap_s, rule.memory_s))
+    return base_ms, rule.factor, cap_ms, memory_ms, rule.most_strikes

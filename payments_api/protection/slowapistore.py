@@ -14,11 +14,11 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 
-from payments_api.protection.stores import Standing, parsed_limits, until_s
+from payments_api.protection.stores import Standing, parsed_limits, take_or_punish, until_s
 
 if TYPE_CHECKING:
     from payments_api.protection.options import Options
-    from payments_api.protection.stores import Store
+    from payments_api.protection.penalties import LocalPenalties
 
 _PROBE: Final = parse("1000000/second")
 
@@ -42,14 +42,14 @@ class SlowapiStore:
     Its memory is not bounded by clients, and penalties are local: they are not slowapi's.
     """
 
-    def __init__(self, options: Options, penalties: Store) -> None:
+    def __init__(self, options: Options, penalties: LocalPenalties | None) -> None:
         self._is_remote = bool(options.redis_url)
         self._penalties = penalties
         self._limits = parsed_limits(options.limits)
-        timeout_s = options.redis_timeout_s
+        self._timeout_s = options.redis_timeout_s
         remote: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
+            "socket_timeout": self._timeout_s,
+            "socket_connect_timeout": self._timeout_s,
             "retry": Retry(NoBackoff(), 0),
         }
         self._limiter = Limiter(
@@ -67,24 +67,24 @@ class SlowapiStore:
         self._counters = {name: self._counter(name, limit) for name, limit in self._texts().items()}
 
     async def take(self, endpoint: str, client: str) -> Standing:
+        # A request takes several commands, each with a timeout of its own.
+        async with asyncio.timeout(self._timeout_s if self._is_remote else None):
+            return await take_or_punish(self, self._penalties, endpoint, client)
+
+    async def count(self, endpoint: str, client: str) -> Standing:
         if self._is_remote:
-            return await asyncio.to_thread(self._take, endpoint, client)
-        return self._take(endpoint, client)
+            return await asyncio.to_thread(self._count, endpoint, client)
+        return self._count(endpoint, client)
 
     async def look(self, endpoint: str, client: str) -> Standing:
         if self._is_remote:
             return await asyncio.to_thread(self._look, endpoint, client)
         return self._look(endpoint, client)
 
-    async def penalty_left_s(self, client: str) -> float:
-        return await self._penalties.penalty_left_s(client)
-
-    async def punish(self, client: str, after_s: float) -> float:
-        return await self._penalties.punish(client, after_s)
-
-    async def probe(self) -> None:
+    async def probe(self, timeout_s: float) -> None:
         """Like a request: a server that answers but can't write is not back."""
-        await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
+        async with asyncio.timeout(timeout_s):
+            await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
 
     async def aclose(self) -> None:
         """Connections are closed; a call still running in a thread ends with its socket's timeout."""
@@ -104,7 +104,7 @@ class SlowapiStore:
         decorated: Callable[[Request], None] = self._limiter.shared_limit(limit, scope=endpoint)(count)
         return decorated
 
-    def _take(self, endpoint: str, client: str) -> Standing:
+    def _count(self, endpoint: str, client: str) -> Standing:
         request = Request({"type": "http", "path": f"/{endpoint}", "headers": [], "client": (client, 0), "state": {}})
         try:
             self._counters[endpoint](request)

@@ -25,19 +25,37 @@ class Standing(NamedTuple):
     remaining: int
     reset_s: float
     """Seconds until more quota is available; for a refused client: until it would be admitted."""
+    is_penalty: bool = False
+    """It is refused because a penalty runs, whatever the limit would say."""
 
 
 class Store(Protocol):
     async def take(self, endpoint: str, client: str) -> Standing:
+        """Count a request that is within the limit while no penalty runs; one beyond the limit is a violation."""
+
+
+class Counts(Protocol):
+    """Limits alone, without penalties."""
+
+    async def count(self, endpoint: str, client: str) -> Standing:
         """Count a request if it is within the limit."""
 
     async def look(self, endpoint: str, client: str) -> Standing:
         """Without counting one: whether the next one would be admitted."""
 
-    async def penalty_left_s(self, client: str) -> float: ...
 
-    async def punish(self, client: str, after_s: float) -> float:
-        """Note a violation; returns seconds until its penalty, which starts in `after_s`, ends."""
+async def take_or_punish(counts: Counts, penalties: LocalPenalties | None, endpoint: str, client: str) -> Standing:
+    """As `Store.take`."""
+    if penalties is None:
+        return await counts.count(endpoint, client)
+    if (left_s := penalties.left_s(client)) > 0:
+        # A client that waits must be admitted, and this endpoint's own window may take longer than the penalty.
+        standing = await counts.look(endpoint, client)
+        return Standing(False, 0, max(left_s, standing.reset_s), is_penalty=True)
+    standing = await counts.count(endpoint, client)
+    if standing.is_admitted:
+        return standing
+    return standing._replace(reset_s=max(standing.reset_s, penalties.punish(client, standing.reset_s)))
 
 
 def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
@@ -55,12 +73,12 @@ class Windows:
     """Moving windows in a storage of `limits.aio`: exactly N in any window, where a fixed one admits up to 2N - 1."""
 
     def __init__(self, limits: Mapping[str, str], storage: Storage, clock: Callable[[], float]) -> None:
-        """`clock` is the storage's: the wall clock for the library's remote ones."""
+        """`clock` is the storage's."""
         self._limits = parsed_limits(limits)
         self._limiter = MovingWindowRateLimiter(storage)
         self._clock = clock
 
-    async def take(self, endpoint: str, client: str) -> Standing:
+    async def count(self, endpoint: str, client: str) -> Standing:
         is_admitted = await self._limiter.hit(self._limits[endpoint], endpoint, client)
         remaining, reset_s = await self._stats(endpoint, client)
         return Standing(is_admitted, remaining if is_admitted else 0, reset_s)
@@ -89,16 +107,7 @@ class LocalStore:
     ) -> None:
         storage = LocalWindows(most_clients * len(limits), clock=clock, on_change=on_change)
         self._windows = Windows(limits, storage, clock)
-        self._penalties = LocalPenalties(penalty, most_clients, clock=clock) if penalty is not None else None
+        self.penalties = LocalPenalties(penalty, most_clients, clock=clock) if penalty is not None else None
 
     async def take(self, endpoint: str, client: str) -> Standing:
-        return await self._windows.take(endpoint, client)
-
-    async def look(self, endpoint: str, client: str) -> Standing:
-        return await self._windows.look(endpoint, client)
-
-    async def penalty_left_s(self, client: str) -> float:
-        return self._penalties.left_s(client) if self._penalties is not None else 0.0
-
-    async def punish(self, client: str, after_s: float) -> float:
-        return self._penalties.punish(client, after_s) if self._penalties is not None else after_s
+        return await take_or_punish(self._windows, self.penalties, endpoint, client)

@@ -100,6 +100,14 @@ def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     for request in ("GET /status/404", "POST /login", "POST /cart", "POST /pay"):
         assert sent[request] == served[request] > 0
     assert "POST /login" not in planned
+    cells = load_run(path).intervals
+    fastest = (
+        cells[cells["series"].isin(["response", "service"])]
+        .groupby(["endpoint", "series"], observed=True)["bucket"]
+        .min()
+    )
+    for request in planned:
+        assert fastest[request, "response"] >= fastest[request, "service"], request
     assert planned["RPC a%2C b"] > 0
     assert found(path, "outside the plan") == {"NOTE"}
 

@@ -14,7 +14,7 @@ from tests.end_to_end.shop import running_shop
 pytestmark = pytest.mark.process
 
 PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
-USER, SCENARIO, CUSTOMERS, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+USER, ONCE, SCENARIO, CUSTOMERS, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SCENARIO = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>9 s", SCENARIO)
 """With the patience of a busy machine."""
 NAMES = ("login", "products", "cart", "pay", "confirm")
@@ -48,6 +48,19 @@ def test_a_dry_run_shows_each_request_of_the_journey(suite):
         done = suite("check", shop, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.findall(r"^ok +(\w+) ", done.stdout, re.MULTILINE) == list(NAMES)
+    assert shop.served == Counter(NAMES)
+
+
+def test_a_user_that_logs_in_once_has_its_token_in_each_journey(suite, tmp_path):
+    """Of the page's user, with the page's on_start; its login needs no name."""
+    in_each = re.compile(r"        login = .*?            return\n", re.DOTALL)
+    text = in_each.sub("", USER, count=1).replace("    @task\n", f"{ONCE}\n    @task\n")
+    mix = {"shopper": {"share": "100 %", "every": "2 s", "requests": list(NAMES[1:])}}
+    with running_shop() as shop:
+        (tmp_path / "users/shopper.py").write_text(text)
+        done = suite("check", shop, "--dry-run", mix=mix, thresholds=[{"expect": "goodput_ratio >= 95 %"}])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^ok +(\w+) ", done.stdout, re.MULTILINE) == ["shopper", *NAMES[1:]]
     assert shop.served == Counter(NAMES)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from loadproof.rundir import files
-from tests.commands import ROOT, Background, in_process, only_run, scenario_file, verdict_of
+from tests.commands import ROOT, Background, content_of, in_process, only_run, scenario_file, verdict_of
 from tests.encodings import ENCODINGS
 from tests.servers import read_request, serving
 
@@ -109,11 +108,6 @@ def users(path: Path) -> tuple[str, Path]:
 def shown_in(*contents: bytes | str) -> list[bytes]:
     found = [content.encode(errors="surrogateescape") if isinstance(content, str) else content for content in contents]
     return [form for form in forms() if any(form in content for content in found)]
-
-
-def content_of(file: Path) -> bytes:
-    content = file.read_bytes()
-    return gzip.decompress(content) if file.suffix == ".gz" else content
 
 
 def shown_below(directory: Path) -> dict[str, list[bytes]]:

@@ -118,7 +118,7 @@ def test_thinking_within_the_pace_is_no_loss(tmp_path):
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, on_start=ASK, task=thoughtful)
     assert "user-seconds" not in findings_of(run, Word.INVALID)
-    assert "on_start and on_stop sent 10 requests outside the plan" in findings_of(run, Word.PASS)
+    assert "on_start, on_stop and authentication sent 10 requests outside the plan" in findings_of(run, Word.PASS)
     assert tally(run.setup).sent == 10
     assert tally(run.intervals).sent == pytest.approx(80, abs=8)
     assert tally(run.intervals).dropped == 0

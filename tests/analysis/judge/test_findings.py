@@ -191,7 +191,7 @@ def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
     rows = pd.concat([cell(run, series="response", count=count, outcome=outcome) for outcome, count in ended.items()])
     generator = run.generator.assign(sent=np.where(run.generator["second"] == 3, 150, 50))
     remedy = "fix the target, or what on_start and on_stop send, then run again" if what else "nothing to do"
-    text = f"on_start and on_stop sent 100 requests outside the plan{what}"
+    text = f"on_start, on_stop and authentication sent 100 requests outside the plan{what}"
     assert told(replace(run, setup=rows, generator=generator)) == [(word, text, remedy)]
 
 

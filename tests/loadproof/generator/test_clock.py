@@ -26,6 +26,7 @@ KNOWN = {
     "loadproof/generator/following.py": "somebody's own client tells the time of day at which it began",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
     "loadproof/generator/ownlook.py": "a dry run of somebody's own users takes so long",
+    "loadproof/generator/paces.py": "Locust's pace is by that clock",
     "loadproof/generator/sockets.py": "says of strangers at most once a second that they came",
     "loadproof/recording/clock.py": "the system's clock",
     "loadproof/recording/vitals.py": "the system's readings",

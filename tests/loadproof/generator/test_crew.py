@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.histogram import MIDPOINT_US
+from loadproof.http.messages import ConnectionFailedError
 from loadproof.outcome import Outcome
 from loadproof.recording.announcements import WorkerLost
 from loadproof.recording.reports import SecondReport
+from loadproof.scenario.targetauth import Auth
 from tests.loadproof.generator.crews import Distributed, Local
 
 
@@ -269,6 +271,42 @@ def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_us
     error = capsys.readouterr().err
     assert "with --allow-host 192.0.2.1" in error
     assert error.endswith("\n")
+
+
+class Down:
+    """Where nobody listens."""
+
+    origin = None
+
+    def exchange(self, *_: object) -> None:
+        raise ConnectionFailedError("Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("token_url", "told"),
+    [
+        ("http://192.0.2.1/token", "target auth.oauth2.token_url: this host is not on the allow list, got '192.0.2.1'"),
+        ("http://127.0.0.1:1/token", "target auth.oauth2.token_url: no access token: Connection refused, got"),
+    ],
+)
+def test_a_worker_without_a_token_refuses_its_part(tmp_path, monkeypatch, capsys, token_url, told):
+    """Its users would be refused each time, which says nothing about the target."""
+    monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "CLIENT_SECRET")
+    monkeypatch.setenv("CLIENT_SECRET", "s3cret")
+    oauth2 = {"token_url": token_url, "client_id": "load", "client_secret": "CLIENT_SECRET"}
+    with closing(Distributed(tmp_path, 0.0)) as run:
+        guarded = run.manifest.target.model_copy(update={"auth": Auth.model_validate({"oauth2": oauth2})})
+        run.crew._manifest = run.manifest.model_copy(update={"target": guarded})
+        run.master.post.assign(run.manifest, rank=0, workers=1)
+        run.workers[0].post._connect = lambda *_: Down()
+        run.crew.begin(2.0)
+        run.time.advance_to(0.4)
+        (detail,) = lost(run)
+        assert detail.startswith(f"worker 1 refused its part: {told}")
+        run.time.advance_to(1.0)
+        assert run.workers[0].runner.has_quit
+        assert run.wire.failures == []
+    assert told in capsys.readouterr().err
 
 
 def test_the_master_waits_for_the_last_words_only_so_long(three):

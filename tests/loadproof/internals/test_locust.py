@@ -8,6 +8,7 @@ import inspect
 import io
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -319,6 +320,17 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         life.kill()
         assert told == [("life", kind), ("task", kind), ("GET", "/refused")]
         assert issubclass(type(kind(Environment()).client), session)
+
+
+def test_a_pace_says_when_it_was_asked_and_how_long_to_wait():
+    """Nothing, if its tasks had taken the time; `last_pacing`."""
+    paced = type("Paced", (locust.User,), {"wait_time": locust.constant_pacing(60)})(Environment())
+    with unchanged("constant_pacing keeps _cp_last_run and _cp_last_wait_time", "internals/locust.py last_pacing"):
+        before_s = time.perf_counter()
+        length_s = paced.wait_time()
+        began_s, told_s = ours.last_pacing(paced)
+        assert 59 < length_s == told_s <= 60
+        assert before_s <= began_s <= time.perf_counter()
 
 
 def test_a_body_that_was_read_is_known_and_no_more_is_read():

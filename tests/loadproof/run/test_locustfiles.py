@@ -82,6 +82,16 @@ FILES = {
         self.send(self.api.call("GET", "/pay", name="pay"), lambda reply: None)
         self.send(self.api.call("GET", "/confirm", name="confirm"), lambda reply: None)""",
     ),
+    "member": user(
+        "member",
+        more="""
+    def on_start(self):
+        self.login(self.api.call("POST", "/login", name="login"), lambda reply: reply["token"])
+
+    @task
+    def look(self):
+        self.send(self.api.call("GET", "/cart", name="cart"), lambda reply: None)""",
+    ),
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
 ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
@@ -164,6 +174,11 @@ def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
             "nothing sends what mix.buyer.requests names, got 'refund'; correct the name, here or there",
         ),
         ("shopper", ["login", "cart"], "a request that the scenario doesn't name, got 'pay'"),
+        (
+            "member",
+            ["login", "cart"],
+            "names, got 'login'; correct the name, here or there; what on_start and on_stop send needs no name there",
+        ),
     ],
 )
 def test_file_and_scenario_have_to_name_the_same_requests(directory, kind, declared, reason):
@@ -175,6 +190,11 @@ def test_names_that_are_worked_out_are_left_to_the_run(directory):
     """What isn't known can't be said to be missing."""
     assert problems(directory, "shopper", ["shopper", "login", "cart", "pay"]) == ""
     assert problems(directory, "buyer", ["buyer", "pay", "confirm"]) == ""
+
+
+def test_what_sets_up_needs_no_name_in_the_scenario(directory):
+    """No threshold reads it."""
+    assert problems(directory, "member", ["cart"]) == ""
 
 
 def test_what_is_fit_is_left_alone(directory):

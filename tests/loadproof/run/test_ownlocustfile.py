@@ -125,6 +125,24 @@ def test_limits_that_all_users_would_share_are_refused(tmp_path):
     assert "a locustfile's users are one for it" in refused("check", tmp_path / "own.yaml")
 
 
+def test_the_target_files_auth_has_no_effect_on_a_locustfile(tmp_path):
+    """Its clients are its own; a token would be asked for in vain."""
+    (tmp_path / "own.py").write_text(HEAD + FIT)
+    scenario = {
+        "name": "own",
+        "model": "closed",
+        "locustfile": "own.py",
+        "deadline": "1 s",
+        "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
+        "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
+    auth = {"basic": {"user": "loader", "password": "API_PASSWORD"}}
+    (tmp_path / "target.yaml").write_text(yaml.safe_dump({"base_url": "http://127.0.0.1:1", "auth": auth}))
+    told = refused("check", tmp_path / "own.yaml", "--target", tmp_path / "target.yaml")
+    assert "target auth: no effect on what a locustfile's own clients send" in told
+
+
 def test_tags_without_a_locustfile_mean_nothing():
     """The scenario's own users have none."""
     assert "tags: no effect without a locustfile" in refused("check", "smoke", "--set", "tags=[a]")

@@ -25,7 +25,7 @@ def wanted(tmp_path, **settings):
 def test_only_a_scenario_that_asks_for_redis_gets_it(tmp_path, monkeypatch, limiter, url):
     """What happens to stand in the environment was meant for others; where it is named, nothing is started."""
     monkeypatch.setenv("REDIS_URL", REDIS)
-    monkeypatch.setattr("loadproof.run.sharedredis._refuse_unreachable", lambda _: None)
+    monkeypatch.setattr("loadproof.run.sharedredis._refuse_unusable", lambda _: None)
     scenario, log = wanted(tmp_path, limiter=limiter), tmp_path / "log"
     with sharedredis.shared_redis(scenario, cores=set(), log=log, stop_requested=lambda: True) as found:
         assert found == sharedredis.SharedRedis(url, started_by_run=False)

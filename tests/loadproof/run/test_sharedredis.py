@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
+import threading
+import time
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ import psutil
 import pytest
 import redis
 
+from drills.redisserver import RedisServer
 from loadproof.errors import TargetError
 from loadproof.run import sharedredis
 from loadproof.scenario.loading import load_scenario
@@ -171,6 +175,76 @@ def test_a_server_that_cannot_be_reached_ends_the_run_before_any_load(tmp_path, 
     assert str(refusal.value).endswith("; start it or unset REDIS_URL")
     assert "hunter2" not in str(refusal.value)
     assert refusal.value.exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def guarded_server():
+    """Wants a password, and has a user who may not write, one who may not run scripts and one who may do all."""
+    with RedisServer() as server, server.client() as client:
+        for name, rights in (("reader", "+@read +eval"), ("clerk", "+@write +@connection"), ("owner", "+@all")):
+            client.execute_command("ACL", "SETUSER", name, "on", ">hunter2", "~*", *rights.split())
+        client.config_set("requirepass", "swordfish")
+        yield server
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        ("", "Authentication required; give its user and password, percent-encoded, or unset REDIS_URL"),
+        (":hunter2@", "invalid username-password pair or user is disabled; give its user and password"),
+        ("nobody:hunter2@", "invalid username-password pair or user is disabled; give its user and password"),
+        ("owner:hunter%32x@", "invalid username-password pair or user is disabled; give its user and password"),
+        ("reader:hunter2@", "; make it answer, run scripts and take keys like payments:tried, or unset REDIS_URL"),
+        ("clerk:hunter2@", "; make it answer, run scripts and take keys like payments:tried, or unset REDIS_URL"),
+    ],
+)
+def test_a_server_that_lets_nobody_count_ends_the_run_before_any_load(
+    tmp_path, monkeypatch, guarded_server, login, said
+):
+    """The same with another reason, and no password."""
+    with pytest.raises(TargetError) as refusal, named_redis(tmp_path, monkeypatch, guarded_server, login):
+        pass
+    place = re.escape(guarded_server.url.removesuffix("/0"))
+    assert re.match(rf"^REDIS_URL: can't count at {place}: .*{re.escape(said)}", str(refusal.value))
+    assert "hunter" not in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("login", [":swordfish@", "owner:hunter2@"])
+def test_a_server_is_used_by_whoever_may_count_there(tmp_path, monkeypatch, guarded_server, login):
+    """And the attempt leaves nothing behind."""
+    with named_redis(tmp_path, monkeypatch, guarded_server, login) as found:
+        assert not found.started_by_run
+    with redis.Redis.from_url(found.url, socket_timeout=5) as client:
+        time.sleep(0.01)
+        assert client.keys() == []
+
+
+@contextmanager
+def named_redis(tmp_path, monkeypatch, server, login):
+    scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
+    monkeypatch.setenv("REDIS_URL", server.url.replace("//", f"//{login}"))
+    with sharedredis.shared_redis(scenario, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
+        yield found
+
+
+@pytest.mark.process
+def test_a_server_that_quotes_a_password_has_none_repeated():
+    """Nor one that is percent-encoded in the address."""
+
+    def answer(connection):
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"-WRONGPASS wrong password hunter/2 given\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # The first connection only looks whether anybody listens.
+        threading.Thread(target=lambda: [answer(listener.accept()[0]) for _ in range(2)], daemon=True).start()
+        with pytest.raises(TargetError, match=r"wrong password .* given; give its user") as refusal:
+            sharedredis._refuse_unusable(f"redis://:hunter%2F2@127.0.0.1:{listener.getsockname()[1]}")
+    assert "hunter" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

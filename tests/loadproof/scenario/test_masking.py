@@ -102,3 +102,33 @@ def test_an_error_keeps_its_name_without_the_secret():
     assert repr(mask.error(_OwnError("t0ken-t0ken"))) == "_OwnError('own ${TOKEN}')"
     assert "t0ken" not in str(mask.error(KeyError("t0ken-t0ken", 7)))
     assert repr(mask.error(_BrokenError())) == '_BrokenError("its text can\'t be shown (RuntimeError)")'
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_is_learnt_later_is_found_in_every_encoding_too(encoding):
+    """Even if a text with it has been masked before."""
+    mask, text = Masker({"OTHER": "something-else"}), f"[before] {ENCODINGS[encoding]('c4nary-t0ken/1')} [after]"
+    assert mask(text) == text
+    mask.learn("c4nary-t0ken/1")
+    shown = mask(text)
+    assert "${obtained token}" in shown
+    assert len(shown.replace("${obtained token}", "")) <= len("[before]  [after]") + len(ENCODINGS[encoding]("")) + 4
+    assert mask(f"{text} something-else").endswith("${OTHER}")
+
+
+def test_thousands_of_tokens_cost_a_text_no_more_than_a_few():
+    """Each user may have one; the oldest are forgotten, so that a day of logins has an end."""
+    mask = Masker({})
+    for number in range(12_000):
+        mask.learn(f"token-{number:05}")
+    assert mask("token-11999 token-02000 token-01999") == "${obtained token} ${obtained token} token-01999"
+    assert mask.reach >= 10 * len("token-00000")
+
+
+def test_an_error_that_shows_what_was_learnt_is_masked():
+    """A user's own exception."""
+    mask = Masker({})
+    error = ValueError("c4nary-t0ken")
+    assert mask.error(error) is error
+    mask.learn("c4nary-t0ken")
+    assert str(mask.error(error)) == "${obtained token}"

@@ -12,9 +12,9 @@ from loadproof.scenario.safety import (
     check_host,
     is_loopback,
     permit,
-    permit_urls,
 )
-from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.targetfile import TargetFile, load_target
+from loadproof.scenario.targetvariables import permissions_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
@@ -47,8 +47,8 @@ def test_a_child_may_do_what_it_is_permitted(monkeypatch):
     assert permit(["c"], ["C"], ["/c"]) == dict(zip(names, ("c", "C", "/c"), strict=True))
     both = dict(zip(names, ("a.example,b.example,c", "A,B,C", "/a,/b,/c"), strict=True))
     assert permit(["c"], ["C"], ["/c"], besides=True) == both
-    only = permit_urls(["https://Target.example:8443/api"])
-    assert only == dict(zip(names, ("target.example", "", ""), strict=True))
+    only = permissions_of(TargetFile(base_url="https://Target.example:8443/api"))
+    assert only == dict(zip(names, ("target.example", "WEBHOOK_SECRET", ""), strict=True))
 
 
 @pytest.mark.parametrize(

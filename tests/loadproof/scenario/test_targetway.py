@@ -14,8 +14,14 @@ from loadproof.http.origin import Way
 from loadproof.http.proxy import Proxy
 from loadproof.http.tls import Trust
 from loadproof.scenario.targetfile import TargetFile, load_target
-from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables, variable_problems
-from loadproof.scenario.targetway import check_hosts, way_of
+from loadproof.scenario.targetvariables import (
+    check_hosts,
+    masker_of,
+    permissions_of,
+    secret_variables,
+    variable_problems,
+)
+from loadproof.scenario.targetway import way_of
 from tests.commands import ROOT
 from tests.loadproof.http.tls import new_certificate
 

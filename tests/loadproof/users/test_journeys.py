@@ -11,7 +11,7 @@ from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import FOLLOWED, RETRY_KEPT, SENT_NOTHING, SET_OUT
-from loadproof.users.user import UndeclaredRequestError
+from loadproof.users.sending import UndeclaredRequestError
 from simulation.playeduser import PlayedUser
 from tests.loadproof.users.recorded import MIX, NAMES, call, cells, live, rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -19,8 +19,11 @@ from payments_api.protection.options import Options
 from payments_api.protection.penalties import PenaltyRule
 from payments_api.protection.protection import Protection
 from payments_api.protection.redisstore import RedisStore
-from payments_api.protection.stores import LocalStore
+from payments_api.protection.stores import LocalStore, Standing
 from tests.addresses import session_from
+
+if TYPE_CHECKING:
+    import redis
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
 
@@ -37,6 +40,15 @@ def server() -> Iterator[RedisServer]:
 
 def redis_store(server: RedisServer) -> RedisStore:
     return RedisStore(LIMITS, RULE, server.url, TIMEOUT_S)
+
+
+async def use_up(store: RedisStore, client: str) -> None:
+    assert all([(await store.take("health", client)).is_admitted for _ in range(3)])
+
+
+def until_admitted_s(client: redis.Redis, name: str) -> float:
+    """For how long the limit alone refuses; a penalty starts only then."""
+    return float(client.lindex(f"payments:LIMITER/health/{name}/3/1/minute", -1)) + 60 - time.time()
 
 
 class Guarded:
@@ -80,7 +92,7 @@ def test_two_processes_admit_what_one_would(server):
     async def both() -> list[tuple[bool, int]]:
         stores = [redis_store(server), redis_store(server)]
         standings = [await stores[number % 2].take("health", "1.2.3.4") for number in range(5)]
-        assert all(55 < standing.reset_s <= 60 for standing in standings)
+        assert all(55 < standing.reset_s <= 60 + RULE.base_s for standing in standings)
         for store in stores:
             await store.aclose()
         return [(standing.is_admitted, standing.remaining) for standing in standings]
@@ -91,27 +103,27 @@ def test_two_processes_admit_what_one_would(server):
 def test_penalties_are_shared_grow_and_stop_at_the_cap(server):
     """Two, four, then the cap of five seconds; a violation while one runs is part of it."""
 
-    async def punished() -> tuple[list[float], float]:
+    async def punished() -> list[float]:
         first, second = redis_store(server), redis_store(server)
+        await use_up(first, "a")
         penalties = []
         with server.client() as client:
             for _ in range(4):
-                racing = await asyncio.gather(*(store.punish("a", 0.0) for store in (first, second) * 5))
-                assert max(racing) - min(racing) < 1
-                penalties.append(max(racing))
-                assert await second.penalty_left_s("a") == pytest.approx(penalties[-1], abs=0.5)
+                racing = await asyncio.gather(*(store.take("health", "a") for store in (first, second) * 5))
+                assert not any(standing.is_admitted for standing in racing)
+                assert [standing.is_penalty for standing in racing].count(False) == 1
+                waits_s = [standing.reset_s for standing in racing]
+                assert max(waits_s) - min(waits_s) < 1
+                penalties.append(max(waits_s) - until_admitted_s(client, "a"))
                 # As if the penalty were over, without waiting for it.
                 client.hset("payments:penalty:a", "until", int(time.time() * 1000))
-            assert await first.penalty_left_s("a") == 0
-            assert 120 < client.ttl("payments:penalty:a") <= 3 * 60 + 5
-        left_s = await first.penalty_left_s("b")
+            assert 120 < client.ttl("payments:penalty:a") <= 60 + 5 + 3 * 60
+        assert (await first.take("health", "b")).is_admitted
         for store in (first, second):
             await store.aclose()
-        return penalties, left_s
+        return penalties
 
-    penalties, of_others = asyncio.run(punished())
-    assert penalties == pytest.approx([2, 4, 5, 5], abs=0.3)
-    assert of_others == 0
+    assert asyncio.run(punished()) == pytest.approx([2, 4, 5, 5], abs=0.3)
 
 
 def test_penalties_in_redis_decay_as_they_do_locally(server):
@@ -121,15 +133,33 @@ def test_penalties_in_redis_decay_as_they_do_locally(server):
         store = redis_store(server)
         with server.client() as client:
             ended_ms = int((time.time() - quiet_s) * 1000)
-            client.hset("payments:penalty:a", mapping={"strikes": strikes, "until": ended_ms})
-        left_s = await store.punish("a", 1.0)
-        await store.aclose()
-        return left_s
+            client.hset(f"payments:penalty:{quiet_s}", mapping={"strikes": strikes, "until": ended_ms})
+            await use_up(store, str(quiet_s))
+            wait_s = (await store.take("health", str(quiet_s))).reset_s
+            await store.aclose()
+            return wait_s - until_admitted_s(client, str(quiet_s))
 
-    # Each with the second in which the limit would not have admitted anyway.
-    assert asyncio.run(after_quiet(2, 59)) == pytest.approx(1 + 5, abs=0.3)
-    assert asyncio.run(after_quiet(2, 61)) == pytest.approx(1 + 4, abs=0.3)
-    assert asyncio.run(after_quiet(2, 121)) == pytest.approx(1 + 2, abs=0.3)
+    assert asyncio.run(after_quiet(2, 59)) == pytest.approx(5, abs=0.3)
+    assert asyncio.run(after_quiet(2, 61)) == pytest.approx(4, abs=0.3)
+    assert asyncio.run(after_quiet(2, 121)) == pytest.approx(2, abs=0.3)
+
+
+def test_an_endpoint_that_is_full_for_longer_than_a_penalty_in_redis_says_so(server):
+    """Whoever waits as long as asked must be admitted there, too; others wait for the penalty."""
+
+    async def during_a_penalty() -> list[Standing]:
+        store = RedisStore(LIMITS | {"short": "1/s", "free": "9/min"}, RULE, server.url, TIMEOUT_S)
+        await use_up(store, "a")
+        assert (await store.take("free", "a")).is_admitted
+        while (await store.take("short", "a")).is_admitted:
+            pass
+        found = [await store.take(endpoint, "a") for endpoint in ("health", "free")]
+        await store.aclose()
+        return found
+
+    full, free = asyncio.run(during_a_penalty())
+    assert full == Standing(False, 0, pytest.approx(60, abs=2), is_penalty=True)
+    assert free == Standing(False, 0, pytest.approx(2.5, abs=0.6), is_penalty=True)
 
 
 @pytest.mark.parametrize("incident", ["killed", "hung"])
@@ -170,12 +200,13 @@ def test_a_redis_that_runs_no_scripts_of_penalties_is_lost_too(server):
         guarded = Guarded(server)
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "default", "-hset")
-            await guarded.store.punish("a", 1.0)
+            # The fourth is a violation, which can't be noted.
+            assert await guarded.admitted("a", 4) == 4
             await asyncio.sleep(0.5)
             assert not guarded.store.is_shared
             client.execute_command("ACL", "SETUSER", "default", "+hset")
             await guarded.until_shared(wanted=True)
-            assert await guarded.store.punish("a", 1.0) == pytest.approx(3.0, abs=0.1)
+            assert (await guarded.store.take("health", "a")).reset_s == pytest.approx(62, abs=2)
             assert guarded.problems[0] == "redis-lost"
             await asyncio.sleep(0.05)
             assert not client.exists("payments:probe")
@@ -189,12 +220,12 @@ class Flapping(LocalStore):
 
     is_well = False
 
-    async def penalty_left_s(self, client: str) -> float:
+    async def take(self, endpoint: str, client: str) -> Standing:
         if not self.is_well:
             raise ConnectionError("slow")
-        return await super().penalty_left_s(client)
+        return await super().take(endpoint, client)
 
-    async def probe(self) -> None:
+    async def probe(self, timeout_s: float) -> None:
         """It answers."""
 
     async def aclose(self) -> None:
@@ -217,7 +248,7 @@ def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_whi
             calm_s=0.3,
         )
         for _ in range(20):
-            await store.penalty_left_s("c")
+            await store.take("health", "c")
             await asyncio.sleep(0.03)
         assert registry.get_sample_value("limiter_store_failures_total") >= 5
         assert problems == ["redis-lost"]
@@ -228,7 +259,7 @@ def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_whi
         await asyncio.sleep(0.4)
         assert problems == ["redis-lost", "redis-recovered"]
         shared.is_well = False
-        await store.penalty_left_s("c")
+        await store.take("health", "c")
         assert problems == ["redis-lost", "redis-recovered", "redis-lost"]
         await store.aclose()
 

@@ -1,0 +1,84 @@
+"""An OAuth2 token for this process's own questions: obtained when one is needed, in the thread that needs it."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from loadproof.api.tokens import NoTokenError, origin_of, read_token, token_request
+from loadproof.errors import Problem, TargetError
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.messages import Timing, TransportError
+from loadproof.http.origin import Origin
+from loadproof.scenario.targetauth import AUTHORIZATION, token_url_of
+from loadproof.scenario.targetway import way_of
+
+if TYPE_CHECKING:
+    from loadproof.api.tokens import Token
+    from loadproof.http.messages import RequestTimeouts
+    from loadproof.scenario.targetauth import OAuth2
+    from loadproof.scenario.targetvariables import Target
+
+_APART_S: Final = 2.0
+"""From one question to the next, if there was no token, or if it was refused."""
+
+
+class NoAccessError(TargetError):
+    """There is no token; if it was refused, asking again will not help."""
+
+    def __init__(self, problem: Problem, *, is_refusal: bool) -> None:
+        super().__init__(problem)
+        self.is_refusal = is_refusal
+
+
+class TokenHolder:
+    """Has a token whenever it is asked, if the target file says that the target needs one."""
+
+    def __init__(self, target: Target, timeouts: RequestTimeouts) -> None:
+        self._target = target
+        self._oauth2 = target.auth.oauth2 if target.auth else None
+        self._url = token_url_of(target) or ""
+        self._timeouts = timeouts
+        self._value = ""
+        self._asked_s = self._until_s = -math.inf
+        self._failure: NoAccessError | None = None
+
+    def headers(self) -> dict[str, str]:
+        """What a request needs besides the target file's headers; NoAccessError if it could not be obtained."""
+        now_s = time.monotonic()
+        if self._oauth2 is None:
+            return {}
+        if self._failure is not None and now_s < self._asked_s + _APART_S:
+            raise self._failure
+        if now_s >= self._until_s:
+            self._asked_s, self._failure = now_s, None
+            try:
+                token = self._obtain(self._oauth2)
+            except (TransportError, NoTokenError) as error:
+                is_refusal = isinstance(error, NoTokenError) and error.is_refusal
+                self._failure = _no_access(self._url, str(error), is_refusal=is_refusal)
+                raise self._failure from None
+            self._value, self._until_s = token.value, now_s + token.renew_after_s
+        return {AUTHORIZATION: f"Bearer {self._value}"}
+
+    def refused(self) -> None:
+        """The target answered 401: the next request gets another token, unless this one was new."""
+        if time.monotonic() >= self._asked_s + _APART_S:
+            self._until_s = -math.inf
+
+    def _obtain(self, oauth2: OAuth2) -> Token:
+        base_url = origin_of(self._url)
+        connection = BlockingConnection(Origin.of(base_url, way_of(self._target, base_url)), self._timeouts)
+        try:
+            return read_token(connection.exchange(token_request(oauth2, self._url), Timing()))
+        finally:
+            connection.close()
+
+
+def _no_access(url: str, why: str, *, is_refusal: bool) -> NoAccessError:
+    remedy = "start it, or correct its address"
+    if is_refusal:
+        remedy = "check client_id, the secret in the variable that client_secret names, scope, audience and secret_in"
+    problem = Problem("target auth.oauth2.token_url", f"no access token: {why}", remedy, got=url)
+    return NoAccessError(problem, is_refusal=is_refusal)

@@ -1,0 +1,248 @@
+"""Sends requests, one outcome each, and does what a refusal asks for; subclasses decide what is sent."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from greenlet import GreenletExit
+from locust.exception import StopUser
+
+from loadproof.api.calls import Call, Reply
+from loadproof.http.messages import (
+    UNAUTHORIZED,
+    ConnectionFailedError,
+    Request,
+    RequestTimeoutError,
+    Timing,
+    UnreadAnswerError,
+    WantError,
+)
+from loadproof.outcome import Outcome
+from loadproof.users.judging import checked
+from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
+from loadproof.users.turns import TurnTaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from locust.env import Environment
+
+    from loadproof.http.answers import Answer
+    from loadproof.plan.clients import Client
+    from loadproof.plan.pacing import Due
+    from loadproof.users.credentials import Credential
+
+_FIRST_BACK_OFF_S: Final = 1.0
+_LONGEST_BACK_OFF_S: Final = 60.0
+
+
+class UndeclaredRequestError(LookupError):
+    """A request that the scenario doesn't name, so that no threshold could read it."""
+
+
+class Sender(TurnTaker):
+    """A client with its connections, and what it was told to heed."""
+
+    abstract = True
+
+    def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
+        """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
+        super().__init__(environment, identity, number)
+        self._connections = self.workload.connections(self.identity, self.host or "")
+        self._standings: dict[str, Standing] = {}
+        """By request name."""
+        self._back_offs_s: dict[str, float] = {}
+        """By request name, of those that were throttled last: how long the next one waits at most."""
+
+    def _send_with(
+        self, credential: Credential | None, call: Call, check: Callable[[Reply], object], *, due: Due | None = None
+    ) -> Reply | None:
+        if credential is None:
+            return self._send(call, check, due=due)
+        call, number = credential.on(call)
+        return self._send(call, check, (credential, number), due=due)
+
+    def _send(
+        self,
+        call: Call,
+        check: Callable[[Reply], object],
+        used: tuple[Credential, int] | None = None,
+        *,
+        due: Due | None = None,
+    ) -> Reply | None:
+        """`used` is the credential in it, with its number; `due` the turn's, or what comes after it, by default."""
+        name = call.name or self.endpoint
+        is_setup = self._is_setting_up or due is not None
+        standing = None if is_setup else self._standings.get(name)
+        if standing is None:
+            name, standing = self._first_standing(name, is_setup=is_setup)
+        due, recorder, timing = due or self._take_due(name), self._recorder, Timing()
+        recorder.started(due.burst)
+        tested = standing.promise and standing.take_due(self.workload.monotonic_s())
+        try:
+            reply, outcome, error = self._exchange(name, call, check, timing)
+        except BaseException as cut_off:
+            self._end_cut_off(name, call.request, cut_off, due, timing)
+            raise
+        self._count_answering(timing.began_s, timing.ended_s)
+        # The usual case, without checking what else there may be to record: that would cost a call each.
+        if error is None and reply is not None and recorder.feeds_locust and not timing.is_marked:
+            recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
+        else:
+            self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
+        if self._has_groups:
+            self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError))
+        if tested and (became := tested.became(outcome)):
+            recorder.retry_after(name, intended_s=tested.intended_s, became=became)
+        if outcome is Outcome.THROTTLED and reply is not None:
+            self._heed(name, reply.answer, due, timing.ended_s, standing)
+            return None
+        standing.promise = None
+        if self._back_offs_s:
+            self._back_offs_s.pop(name, None)
+        if used is not None and reply is not None:
+            self._look_after(used, name, outcome, reply.answer.status)
+        if outcome is Outcome.OK:
+            return reply
+        self._let_others_run()
+        return None
+
+    def _look_after(self, used: tuple[Credential, int], name: str, outcome: Outcome, status: int) -> None:
+        """A renewal is time that the user waits for the target."""
+        credential, number = used
+        if outcome is Outcome.OK:
+            credential.accepted(name, number)
+        elif status == UNAUTHORIZED:
+            began_s = self.workload.monotonic_s()
+            with self._not_free():
+                credential.refused(name, number)
+            self._count_answering(began_s, self.workload.monotonic_s())
+
+    def _first_standing(self, name: str, *, is_setup: bool) -> tuple[str, Standing]:
+        """The name that counts, and the standing with the target before the first request of it.
+
+        What no threshold reads needs no name in the scenario, and counts as its kind of user.
+        """
+        is_unknown = self.workload.is_of_run and name not in self._journey
+        if is_unknown and not is_setup:
+            raise UndeclaredRequestError(
+                f"request '{name}' is not in the scenario: add it to mix.{self.endpoint}.requests"
+            )
+        name = self.endpoint if is_unknown else name
+        standing = self.workload.standing(self.identity, name)
+        if not is_setup:
+            self._standings[name] = standing
+        return name, standing
+
+    def _end_cut_off(self, name: str, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
+        """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
+        now_s = self.workload.monotonic_s()
+        self._count_answering(timing.began_s or now_s, now_s)
+        if isinstance(error, GreenletExit) and self._is_to_end:
+            self._recorder.abandoned(name, due)
+            self._groups.forget()
+            return
+        timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
+        timing.sent_s = timing.sent_s or timing.began_s
+        given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
+        self._record(name, request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
+        self._groups.saw(name, Outcome.TIMEOUT, due, timing)
+
+    def _record(
+        self,
+        name: str,
+        request: Request,
+        reply: Reply | None,
+        error: Exception | None,
+        *,
+        outcome: Outcome,
+        due: Due,
+        timing: Timing,
+    ) -> None:
+        recorder = self._recorder
+        if timing.is_repeated:
+            recorder.repeated(name, outcome, due)
+        if timing.has_surplus:
+            recorder.surplus(name, outcome, due)
+        if isinstance(error, WantError):
+            recorder.unsent(name, error.of, due)
+        else:
+            if isinstance(error, UnreadAnswerError):
+                recorder.unread(name, due, timing)
+            size = reply.answer.size if reply else 0
+            recorder.finished(name, request.method, outcome, due, timing, size)
+        if error is not None or not recorder.feeds_locust:
+            self._tell_locust(name, request, reply, error, timing)
+
+    def _let_others_run(self) -> None:
+        """A connection can be refused before anything has waited: let others have their turn first."""
+        with self._not_free():
+            self.post.clock.sleep(0)
+
+    @contextmanager
+    def _not_free(self) -> Iterator[None]:
+        """It has its answer, but an arrival that comes meanwhile would need another user."""
+        self._recorder.yielding += 1
+        try:
+            yield
+        finally:
+            self._recorder.yielding -= 1
+
+    def _exchange(
+        self, name: str, call: Call, check: Callable[[Reply], object], timing: Timing
+    ) -> tuple[Reply | None, Outcome, Exception | None]:
+        try:
+            answer = self._connections.exchange(call.request, timing)
+            reply = Reply(answer, call.operation, may_be_second=timing.is_repeated)
+        except RequestTimeoutError as error:
+            return None, Outcome.TIMEOUT, error
+        except (ConnectionFailedError, WantError) as error:
+            return None, Outcome.CONNECTION, error
+        except UnreadAnswerError as error:
+            return None, Outcome.INVALID, error
+        return checked(reply, check, name)
+
+    def _tell_locust(
+        self, name: str, request: Request, reply: Reply | None, error: Exception | None, timing: Timing
+    ) -> None:
+        answer = reply.answer if reply else None
+        response_s = timing.ended_s - timing.began_s
+        if error is not None:
+            error = self.workload.mask.error(error)
+            self._recorder.failed(name, request, answer, error)
+        self.environment.events.request.fire(
+            request_type=request.method,
+            name=name,
+            response_time=response_s * 1000,
+            response_length=answer.size if answer else 0,
+            response=answer,
+            context=self.context(),
+            exception=error,
+            start_time=self.post.clock.unix_s() - response_s,
+            url=request.path,
+        )
+
+    def _heed(self, name: str, answer: Answer, due: Due, ended_s: float, standing: Standing) -> None:
+        """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
+        asked_s = retry_after_s(answer)
+        if asked_s is None:
+            self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
+        else:
+            standing.promise = Promise(ended_s + asked_s, due.at_s)
+        match self.workload.habits.when_throttled:
+            case "stop" if self._not_before_s == math.inf:
+                # Another request of the same turn has reported it already.
+                raise StopUser
+            case "stop":
+                # It stays one of the planned users, but takes no more turns.
+                self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
+                self._end_back_off(self.workload.spans[-1].end_s)
+                raise StopUser
+            case "honour":
+                # Jitter on top of what the server asked for: never earlier, and not all at once.
+                back_off_s = self._back_offs_s.get(name, _FIRST_BACK_OFF_S)
+                wait_s = (asked_s or 0.0) + self.random.uniform(0, back_off_s)
+                self._not_before_s = self.workload.now_s() + wait_s
+                self._back_offs_s[name] = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
