@@ -19,7 +19,7 @@ from loadproof.analysis.judge.unread import unread
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import MOST_NAMES, OTHERS
+from loadproof.rundir.rows import MOST_NAMES, OTHERS, UNREPORTED
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
@@ -194,6 +194,16 @@ def _names(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
 
 
+def _unreported(run: Run) -> Iterator[Finding]:
+    """Whether they were good is known to nobody."""
+    cells = run.intervals
+    times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
+    if times:
+        what = f"the locustfile's users didn't say what became of {times:,} requests"
+        word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.PASS
+        yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
+
+
 def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
@@ -216,6 +226,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     unread,
     _raised,
     _names,
+    _unreported,
     _deliberate_faults,
     _unverified,
     _lost_redis,

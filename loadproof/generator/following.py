@@ -67,6 +67,8 @@ class _Life:
     """Names of what this task, or the last one, has sent."""
     answering_s: float = 0.0
     """How much of this task it waited for answers."""
+    untold: list[str] = field(default_factory=list)
+    """Names of this task's requests that have ended, and that Locust has not been told of."""
     asked_s: float | None = None
     """Since when it has been waiting for an answer, as far as that is known."""
     active_s: float = 0.0
@@ -151,6 +153,9 @@ class Following:
             now_s = self._work.now_s()
             self._end_silence(life, now_s)
             life.in_task, life.active_s = False, now_s
+            for endpoint in life.untold:
+                self._recorder.unreported(endpoint, Due(life.due_s))
+            life.untold.clear()
 
     def _begin_turn(self, life: _Life, waited: Wait, now_s: float) -> None:
         """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
@@ -180,13 +185,19 @@ class Following:
             return send()
         life.asked_s = self._work.now_s()
         self._recorder.waiting_begins()
+        endpoint = self._names.of(method, name)
         try:
-            return send()
+            answer = send()
         except GreenletExit:
-            self._cut_off(life, self._names.of(method, name), method)
+            self._cut_off(life, endpoint, method)
             raise
         finally:
+            is_untold = life.asked_s is not None
             self._answered(life)
+        if is_untold:
+            # With catch_response, Locust is told at the end of a `with`, if there is one.
+            life.untold.append(endpoint)
+        return answer
 
     def _answered(self, life: _Life | None) -> None:
         if life is not None and life.asked_s is not None:
@@ -219,6 +230,8 @@ class Following:
         """Locust's event: a request has ended."""
         life, now_s = self._life(), self._work.now_s()
         asked_s = life.asked_s if life else None
+        if life is not None and asked_s is None and life.untold:
+            life.untold.pop()
         self._answered(life)
         took_s = max(0.0, float(response_time or 0.0) / 1000)
         began_s = asked_s if asked_s is not None else _began_s(now_s, took_s, start_time)

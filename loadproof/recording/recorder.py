@@ -27,6 +27,7 @@ from loadproof.rundir.rows import (
     SET_OUT,
     SURPLUS,
     UNREAD,
+    UNREPORTED,
     WANTS,
     IntervalRow,
 )
@@ -186,6 +187,10 @@ class Recorder:
         """Its answer, which counts as invalid, is one that loadproof doesn't read; recorded with its response time."""
         bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
         self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
+
+    def unreported(self, endpoint: str, due: Due) -> None:
+        """Somebody's own client sent it and has its answer; what it was worth was told to nobody."""
+        self._count(endpoint, due, UNREPORTED)
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's four counters."""

@@ -24,7 +24,9 @@ def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
         raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
     (file,) = found_in(path, secret)
     if file.error:
-        raise InputError(Problem(path.name, "can't be loaded", "fix it: nothing was sent", got=file.error))
+        is_missing = file.error.startswith(ModuleNotFoundError.__name__)
+        remedy = "install that where loadproof runs" if is_missing else "fix it: nothing was sent"
+        raise InputError(Problem(path.name, "can't be loaded", remedy, got=file.error))
     return file
 
 

@@ -20,9 +20,11 @@ SENT_NOTHING, SET_OUT, FOLLOWED = "sent_nothing", "set_out", "followed"
 another name; of requests, those that are not the first of their turn."""
 UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
+UNREPORTED: Final = "unreported"
+"""A counter, of a locustfile's requests: they ended, and their user didn't say how."""
 COUNTERS: Final = (
     *("good", "completed", NEVER_SENT, "abandoned", *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
-    *(REPEATED, SURPLUS, UNREAD),
+    *(REPEATED, SURPLUS, UNREAD, UNREPORTED),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
 """Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the

@@ -28,7 +28,8 @@ def guard(environment: Environment, **_: Any) -> None:
 
     Only its own pages may use the web UI.
     """
-    hosts = {environment.host, *(user.host for user in environment.user_classes)} - {None, ""}
+    # What Locust is told to load takes the place of what its users name.
+    hosts = {environment.host or user.host for user in environment.user_classes} - {None, ""}
     try:
         for host in sorted(map(str, hosts)):
             check_base_url(host, "--host")

@@ -91,7 +91,7 @@ def _sent(cells) -> Counter[str]:
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods."""
     with scripted() as server:
-        options = ("--expect", "/items/[id]: p(90) < 2 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
+        options = ("--expect", "/items/[id]: p(50) < 4 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
         done, path = run(tmp_path, EVERY_STYLE, server, *options, users=8)
     assert set(words_of(path).values()) == {"PASS"}, done.stdout + done.stderr
     planned, sent = sent_in(path)
@@ -278,6 +278,30 @@ def test_names_of_thresholds_that_nobody_sent_are_told_at_the_end(tmp_path):
     assert word_of(path, "p(50) < 1 s") == "INCONCLUSIVE"
     (finding,) = (one for one in verdict_of(path)["findings"] if "no request of the plan" in one["what"])
     assert finding["remedy"] == "did you mean '/items/2'?"
+
+
+UNTOLD = """
+class Visitor({base}):
+    wait_time = constant(0.1)
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+    @task
+    def forget(self):
+        self.client.get("/status/500", catch_response=True)
+"""
+
+
+@pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
+def test_a_request_that_nobody_reports_is_no_good_one(tmp_path, base):
+    """Locust counts none of them, so half of the requests failed and all that is left are fine."""
+    with scripted() as server:
+        _, path = run(tmp_path, UNTOLD.format(base=base), server, users=2, duration="2s")
+    assert found(path, "didn't say what became of") == {"INVALID"}
+    assert verdict_of(path)["verdict"] == "INVALID"
+    assert server.served["GET /status/500"] > 0
 
 
 ELSEWHERE = """

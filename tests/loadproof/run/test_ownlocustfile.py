@@ -17,7 +17,7 @@ LOAD = ("--users", 2, "--duration", "2s")
 REFUSED = {
     "gone": (None, LOAD, "locustfile: no such file, got '"),
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
-    "import": ("import nobody_has_this", LOAD, "got \"ModuleNotFoundError: No module named 'nobody_has_this'\""),
+    "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
     "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
     "idle": ("class Idle(HttpUser):\n    pass", LOAD, "`Idle` has no task; decorate a method with @task"),

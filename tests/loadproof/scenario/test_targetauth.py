@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 
@@ -18,6 +19,7 @@ from loadproof.scenario.targetvariables import (
     secret_variables,
     variable_problems,
 )
+from tests.commands import ROOT
 
 OAUTH2 = "token_url: https://login.example.test/token, client_id: load, client_secret: CLIENT_SECRET"
 CANARY = "c4nary-p4ss"
@@ -136,3 +138,15 @@ def test_a_secret_that_travels_in_the_clear_is_told(tmp_path, url, is_told):
     """Not on loopback, where it doesn't travel."""
     text = f"auth: {{oauth2: {{{OAUTH2.replace('https://login.example.test/token', url)}}}}}"
     assert (readable_secret(target(tmp_path, text)) == url) == is_told
+
+
+def test_the_documentations_target_files_are_accepted(tmp_path):
+    """One for each way."""
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").partition("## Authentication")[2]
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
+    found = [target(tmp_path, block) for block in blocks]
+    assert [sorted(one.auth.model_dump(exclude_none=True)) if one.auth else [*one.headers] for one in found] == [
+        ["Authorization", "X-Api-Key"],
+        ["basic"],
+        ["oauth2"],
+    ]
