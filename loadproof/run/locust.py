@@ -119,7 +119,11 @@ def running_generator(
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_tag_options(manifest)]
+            command = [
+                *_worker_command(crew.locustfiles, LOOPBACK, port),
+                *_host_option(manifest, crew),
+                *_tag_options(manifest),
+            ]
             worker = children.start(command, directory=directory, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
@@ -188,9 +192,12 @@ def _shown_by(crew: CrewOptions) -> list[str]:
 def _run_options(manifest: Manifest, crew: CrewOptions) -> list[str]:
     timeouts = manifest.scenario.timeouts
     stop_timeout_s = math.ceil(timeouts.connect + timeouts.total) + 1
-    # Locust would send everything to the one host that it is told, whatever the users name.
-    host = [] if len(crew.hosts) > 1 else ["--host", manifest.target.base_url]
-    return [*host, "--stop-timeout", str(stop_timeout_s), *_tag_options(manifest)]
+    return [*_host_option(manifest, crew), "--stop-timeout", str(stop_timeout_s), *_tag_options(manifest)]
+
+
+def _host_option(manifest: Manifest, crew: CrewOptions) -> list[str]:
+    """Locust sends everything to the one host that it is told, whatever its users name."""
+    return [] if len(crew.hosts) > 1 else ["--host", manifest.target.base_url]
 
 
 def _tag_options(manifest: Manifest) -> list[str]:

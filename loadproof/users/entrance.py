@@ -28,8 +28,11 @@ def guard(environment: Environment, **_: Any) -> None:
 
     Only its own pages may use the web UI.
     """
-    # What Locust is told to load takes the place of what its users name.
-    hosts = {environment.host or user.host for user in environment.user_classes} - {None, ""}
+    hosts = {environment.host}
+    if environment.web_ui is not None or not environment.host:
+        # Locust loads what its users name where it is told nothing else, which a web UI's form can take back.
+        hosts |= {user.host for user in environment.user_classes}
+    hosts -= {None, ""}
     try:
         for host in sorted(map(str, hosts)):
             check_base_url(host, "--host")

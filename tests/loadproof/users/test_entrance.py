@@ -36,11 +36,18 @@ def test_loopback_or_nothing_needs_no_permission(host, users):
     assert guard(environment(host, *users)) is None
 
 
+def test_what_locust_is_told_takes_the_place_of_what_users_name():
+    """Nothing is sent to the latter, unless a web UI's form takes the former back."""
+    assert guard(environment(LOOPBACK, "http://192.0.2.1")) is None
+    with pytest.raises(SystemExit):
+        guard(environment(LOOPBACK, "http://192.0.2.1", web_ui=SimpleNamespace(app=None, host="")))
+
+
 @pytest.mark.parametrize(
     ("host", "users", "told"),
     [
         ("http://192.0.2.1", (), "this host is not on the allow list, got '192.0.2.1'"),
-        (LOOPBACK, (None, "http://192.0.2.1"), "this host is not on the allow list, got '192.0.2.1'"),
+        (None, (None, "http://192.0.2.1"), "this host is not on the allow list, got '192.0.2.1'"),
         ("ftp://127.0.0.1", (), "--host: not a base URL, got 'ftp://127.0.0.1'"),
     ],
 )
