@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench/results"
@@ -71,25 +72,42 @@ def pinned(command: list[object], core: int = GENERATOR_CORE) -> list[str]:
 
 
 @contextmanager
-def nginx() -> Iterator[str]:
-    """Yields its base URL."""
+def nginx(*, over_tls: bool = False) -> Iterator[str]:
+    """Yields its base URL; over TLS, SSL_CERT_FILE makes everybody trust it who verifies anything."""
     if shutil.which("nginx") is None:
         raise SystemExit("bench: no nginx; install it (Debian: apt-get install nginx-light)")
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         text = (ROOT / "bench/peers/nginx.conf").read_text()
-        for name, value in (("DIRECTORY", directory), ("PORT", str(port)), ("CORE", f"{1 << SERVER_CORE:b}")):
+        listen = f"listen 127.0.0.1:{port} backlog=4096"
+        if over_tls:
+            certificate = _new_certificate(Path(directory))
+            stack.enter_context(mock.patch.dict(os.environ, SSL_CERT_FILE=str(certificate)))
+            listen += (
+                f" ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {certificate}"
+            )
+        for name, value in (("DIRECTORY", directory), ("LISTEN", f"{listen};"), ("CORE", f"{1 << SERVER_CORE:b}")):
             text = text.replace(name, value)
         config = Path(directory) / "nginx.conf"
         config.write_text(text)
         server = subprocess.Popen(pinned(["nginx", "-c", config], SERVER_CORE), stderr=subprocess.DEVNULL)
         try:
             _await_port(port, server)
-            yield f"http://127.0.0.1:{port}"
+            yield f"{'https' if over_tls else 'http'}://127.0.0.1:{port}"
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(10)
+
+
+def _new_certificate(directory: Path) -> Path:
+    """With its key, in one file."""
+    path = directory / "server.pem"
+    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bench"
+    command = f"openssl req {options} -addext subjectAltName=IP:127.0.0.1 -keyout {path}.key -out {path}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.key").read_bytes())
+    return path
 
 
 def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:

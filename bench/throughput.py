@@ -1,5 +1,7 @@
 """How many requests one core makes: loadproof, its and Locust's two HTTP users, k6, hey, wrk; nginx has the other core.
 
+Then the same over TLS, without Locust's slower client.
+
     python -m bench.throughput [ROUNDS]        writes bench/results/throughput.json
 
 100 connections, no pauses; all except hey and wrk check each answer. The tools take turns, so that a slow minute of the
@@ -35,35 +37,54 @@ GOALS = {"Locust FastHttpUser": 6.0, "k6": 2.5, "hey": 1.2, "wrk": 0.25}
 HTTPUSER = "loadproof.HttpUser"
 HTTPUSER_GOALS = {"Locust HttpUser": 10.0, "Locust FastHttpUser": 3.0}
 """The same for Locust's users with loadproof's client."""
+TLS_GOALS = {"Locust FastHttpUser": 4.0, "k6": 2.5}
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     rounds = Rounds()
-    rates: dict[str, list[float]] = {name: [] for name in TOOLS}
     with nginx() as url:
-        for number in range(count):
-            for name, measure in TOOLS.items():
-                rate = rounds.measured(name, functools.partial(measure, url))
-                if rate is not None:
-                    rates[name].append(round(rate, 1))
-                    sys.stderr.write(f"round {number + 1} of {count}: {name}: {rate:,.0f} requests/s\n")
+        plain = rates_of(TOOLS, url, rounds, count)
+    with nginx(over_tls=True) as url:
+        over_tls = rates_of(
+            {f"{name}{_OVER_TLS}": TOOLS[name] for name in TLS_TOOLS if name in TOOLS}, url, rounds, count
+        )
     counts = rounds.reported()
-    add_run("throughput", result_of(rates) | counts)
+    add_run("throughput", result_of(plain, over_tls) | counts)
 
 
-def result_of(rates: dict[str, list[float]]) -> dict[str, object]:
+def rates_of(tools: dict[str, Callable[[str], float]], url: str, rounds: Rounds, count: int) -> dict[str, list[float]]:
+    """Requests per second of each tool, round by round."""
+    rates: dict[str, list[float]] = {name: [] for name in tools}
+    for number in range(count):
+        for name, measure in tools.items():
+            rate = rounds.measured(name, functools.partial(measure, url))
+            if rate is not None:
+                rates[name].append(round(rate, 1))
+                sys.stderr.write(f"round {number + 1} of {count}: {name}: {rate:,.0f} requests/s\n")
+    return rates
+
+
+def result_of(rates: dict[str, list[float]], over_tls: dict[str, list[float]]) -> dict[str, object]:
     """With medians of those tools for which something was measured."""
+    over_tls = {name.removesuffix(_OVER_TLS): values for name, values in over_tls.items()}
     return {
         **machine(),
         "command": "make bench-throughput",
         "versions": versions(),
         "probe": probe(),
         "rounds_rps": rates,
-        "median_rps": {name: statistics.median(values) for name, values in rates.items() if values},
+        "median_rps": medians_of(rates),
         "goals": GOALS,
         "httpuser_goals": HTTPUSER_GOALS,
+        "tls_rounds_rps": over_tls,
+        "tls_median_rps": medians_of(over_tls),
+        "tls_goals": TLS_GOALS,
     }
+
+
+def medians_of(rates: dict[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in rates.items() if values}
 
 
 def loadproof_rate(url: str) -> float:
@@ -115,6 +136,8 @@ TOOLS: dict[str, Callable[[str], float]] = {
     "hey": hey_rate,
     "wrk": wrk_rate,
 }
+TLS_TOOLS = ("loadproof", "Locust FastHttpUser", "k6", "hey", "wrk")
+_OVER_TLS = " over TLS"
 
 
 def output_of(command: list[object], **environment: str) -> str:

@@ -45,6 +45,28 @@ def answering(*answers: bytes, then_close: bool = True) -> Script:
     return script
 
 
+class Heard:
+    """What came to a healthy service, by path, and from whom."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self._lock = threading.Lock()
+
+    def script(self, connection: socket.socket, _: int) -> None:
+        while request := read_request(connection):
+            with self._lock:
+                self.requests.append((connection.getpeername()[0], request))
+            body = b'{"status":"ok"}' if request.startswith(b"GET /health ") else b"process_open_fds 5\n"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def addresses(self, path: bytes) -> set[str]:
+        return {address for address, request in self.requests if request.startswith(b"GET " + path)}
+
+    def heads(self) -> set[bytes]:
+        """Those of all requests, but for their first lines."""
+        return {request.partition(b"\r\n")[2].lower() for _, request in self.requests}
+
+
 @contextmanager
 def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
     """A listening server in a thread; its base URL."""

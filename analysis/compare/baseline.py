@@ -40,12 +40,13 @@ def _settings(theirs: Scenario, ours: Scenario) -> dict[str, tuple[str, str]]:
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
-    """What besides the target differs between the two, and may explain why their results do."""
+    """What besides the target itself differs between the two, and may explain why their results do."""
     ours, theirs = run.manifest, baseline.manifest
     pairs = {
         "ended": (theirs.ending, ours.ending),
         "seed": (theirs.seed, ours.seed),
         "workers": (theirs.workers, ours.workers),
+        "proxy": (theirs.target.proxy, ours.target.proxy),
         **_settings(theirs.scenario, ours.scenario),
         **{name: (theirs.host.get(name), value) for name, value in ours.host.items()},
         **{name: (theirs.versions.get(name), value) for name, value in ours.versions.items()},

@@ -170,6 +170,14 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _unverified(run: Run) -> Iterator[Finding]:
+    """Whoever answered may have been anybody."""
+    tls = run.manifest.target.tls
+    if tls is not None and not tls.verify:
+        what = "the server's certificate was not verified: whatever answered was measured"
+        yield Finding(Word.PASS, what, "name its authority's file in `tls.ca_file` instead of `verify: false`")
+
+
 def _names(run: Run) -> Iterator[Finding]:
     """Of a locustfile's requests, which are known when they have been sent."""
     scenario = run.manifest.scenario
@@ -220,5 +228,6 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _names,
     _unreported,
     _deliberate_faults,
+    _unverified,
     _lost_redis,
 )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
-    from loadproof.rundir.manifest import RedisFacts
+    from loadproof.rundir.manifest import RedisFacts, TargetFacts
 
 
 LATE_US: Final = 10_000
@@ -210,11 +210,23 @@ def _shared_in(redis: RedisFacts | None) -> str:
     return "a Redis server of this run" if redis.started_by_run else redis.address
 
 
+def _reached(target: TargetFacts) -> dict[str, str]:
+    """By which certificates, and through whom."""
+    tls = target.tls
+    authorities = "nothing (verify: false)" if tls and not tls.verify else " and ".join(target.authorities.values())
+    certificate = tls.client_certificate if tls else None
+    return {
+        "certificates verified against": authorities,
+        "client certificate": certificate or "",
+        "proxy": target.proxy or "",
+    }
+
+
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
     limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
     only_here = {
-        "certificates verified against": " and ".join(manifest.target.authorities.values()),
+        **_reached(manifest.target),
         "FAULTS of the target": manifest.target.faults or "",
         "limits shared in": _shared_in(manifest.target.redis),
     }

@@ -18,23 +18,23 @@ def throughput() -> str:
     ]
     if with_httpuser := [run for run in runs if HTTPUSER in run["median_rps"]]:
         parts += [f"Locust's users with `{HTTPUSER}` as their only change:", _httpuser_ratios(with_httpuser)]
-    if over_tls := [run for run in runs if "tls_median_rps" in run]:
-        parts += ["Over TLS, which `make bench-throughput` does not measure:", _tls_ratios(over_tls)]
+    if over_tls := [run for run in runs if run.get("tls_median_rps")]:
+        parts += ["Over TLS:", _ratios(over_tls, "tls_")]
     return "\n\n".join(parts)
 
 
-def _ratios(runs: list[Run]) -> str:
-    """A row per client: the range over all runs, and the rounds of the latest."""
-    latest = runs[-1]
+def _ratios(runs: list[Run], way: str = "") -> str:
+    """A row per client: the range over all runs, and the rounds of the latest; `way` is what its keys begin with."""
+    medians, latest = f"{way}median_rps", runs[-1]
     rows = []
-    for name in _clients(runs):
-        rounds = latest["rounds_rps"].get(name, [])
-        ratios = [] if name == "loadproof" else _over(runs, name)
+    for name in _clients(runs, medians):
+        rounds = latest.get(f"{way}rounds_rps", {}).get(name, [])
+        ratios = [] if name == "loadproof" else _over(runs, name, medians)
         rows.append(
             (
                 name,
                 "" if name == "loadproof" else range_of(ratios),
-                _goal(latest["goals"].get(name), ratios),
+                _goal(latest.get(f"{way}goals", {}).get(name), ratios),
                 range_of([median(rounds)], "{:,.0f}"),
                 f"{range_of(rounds, '{:,.0f}')} ({len(rounds)})",
             )
@@ -43,8 +43,8 @@ def _ratios(runs: list[Run]) -> str:
     return table((*head, "latest run: requests/s, median", "lowest to highest round (rounds)"), rows)
 
 
-def _clients(runs: list[Run]) -> list[str]:
-    return list(dict.fromkeys(name for run in reversed(runs) for name in run["median_rps"]))
+def _clients(runs: list[Run], medians: str) -> list[str]:
+    return list(dict.fromkeys(name for run in reversed(runs) for name in run[medians]))
 
 
 def _over(runs: list[Run], name: str, medians: str = "median_rps", *, ours: str = "loadproof") -> list[float]:
@@ -62,7 +62,7 @@ def _goal(goal: float | None, ratios: list[float]) -> str:
 
 def _runs(runs: list[Run]) -> str:
     """A row per run: the cost of Python and of system calls there, and each client's median."""
-    names = _clients(runs)
+    names = _clients(runs, "median_rps")
     rows = [
         (
             f"{run['date']}, {run['machine']}",
@@ -80,12 +80,6 @@ def _httpuser_ratios(runs: list[Run]) -> str:
         ratios = _over(runs, name, ours=HTTPUSER)
         rows.append((name, range_of(ratios), _goal(goal, ratios)))
     return table(("client", f"{HTTPUSER} is × as fast, {counted(len(runs), 'run')}", "goal, at least"), rows)
-
-
-def _tls_ratios(runs: list[Run]) -> str:
-    names = [name for name in runs[-1]["tls_median_rps"] if name != "loadproof"]
-    rows = [(name, range_of(_over(runs, name, "tls_median_rps"))) for name in names]
-    return table(("client", f"loadproof is × as fast, {counted(len(runs), 'run')}"), rows)
 
 
 def clients() -> str:

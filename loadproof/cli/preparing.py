@@ -6,7 +6,6 @@ import shlex
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -16,11 +15,11 @@ from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.notify import shown_arguments
-from loadproof.run.preflight import has_many_addresses, preflight
+from loadproof.run.preflight import has_many_addresses, host_of, preflight
 from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
-from loadproof.scenario.targetauth import check_hosts
 from loadproof.scenario.targetfile import TargetFile, load_target
+from loadproof.scenario.targetvariables import check_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,12 +88,11 @@ def prepare(
 
 def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
     """If nothing says how clients are told apart, and addresses can't do it: one client, with a note that says so."""
-    host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
-    if "clients" in scenario.model_fields_set or has_many_addresses(host):
+    if "clients" in scenario.model_fields_set or has_many_addresses(target):
         return scenario
-    what = "only loopback has an address for each client, so all users share one"
+    what = "only loopback without a proxy has an address for each client, so all users share one"
     remedy = "set `clients: shared`, or `clients: {header: NAME}` if the target identifies clients by a header"
-    sys.stderr.write(f"{Problem(f'{scenario.name} clients', what, remedy, got=host)}\n")
+    sys.stderr.write(f"{Problem(f'{scenario.name} clients', what, remedy, got=host_of(target))}\n")
     return scenario.model_copy(update={"clients": "shared"})
 
 

@@ -17,6 +17,7 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target
 from loadproof.cli.running import tell_faults, tell_ignored_settings
+from loadproof.errors import InputError, Problem
 from loadproof.run import webui
 from loadproof.run.extras import API, require
 from loadproof.run.ports import LOOPBACK, check_free_ports
@@ -36,6 +37,9 @@ def ui(
         target_file = allowed_target(target, allow_host)
         if target_file is None:
             require(API)
+        elif target_file.tls or target_file.proxy:
+            what = "plain Locust users only take the base URL from it, not `tls` and `proxy`"
+            raise InputError(Problem("--target", what, "use `loadproof run --ui-port PORT`"))
         check_free_ports({"--port": (LOOPBACK, port)})
         tell_faults(target_file)
         directory = checked_locustfiles(locustfiles)

@@ -26,12 +26,18 @@ def worker(
             metavar="NAME", help="Environment variable that a target file may use; its value is sent to the target."
         ),
     ] = None,
+    allow_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH", help="Client certificate or key that a target file may use; the target sees who it is of."
+        ),
+    ] = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     once: Annotated[bool, typer.Option("--once", help="Exit after one run.")] = False,
 ) -> None:
     """Generate load for runs started on another machine, one after the other, until stopped."""
     host, port = address(master, "master")
-    allowed = permit(allow_host or [], allow_variable or [], besides=True)
+    allowed = permit(allow_host or [], allow_variable or [], allow_file or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()
     tell_ignored_settings()

@@ -6,15 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem, UnsafeTargetError
-from loadproof.scenario.safety import allowed_variables
-from loadproof.scenario.targetauth import check_hosts
+from loadproof.scenario.safety import allowed_files, allowed_variables
 from loadproof.scenario.targetfile import DEFAULT_SECRET_VARIABLE
-from loadproof.scenario.targetvariables import named_variables
+from loadproof.scenario.targetvariables import check_hosts, named_variables
+from loadproof.scenario.targetway import file_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.rundir.manifest import Manifest
+    from loadproof.rundir.manifest import Manifest, TargetFacts
 
 
 def refusals(manifest: Manifest) -> Iterator[Problem]:
@@ -27,6 +27,7 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
         check_hosts(target)
     except UnsafeTargetError as error:
         yield from error.problems
+    yield from _file_refusals(target)
     allowed = allowed_variables()
     for place, variable in named_variables(target, set(manifest.scenario.mix)):
         is_set = bool(os.environ.get(variable))
@@ -38,3 +39,16 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(f"target {place}", "the worker may not read this environment variable", remedy, got=variable)
         elif not is_set:
             yield Problem(f"target {place}", f"the worker's environment variable {variable} is not set", "set it there")
+
+
+def _file_refusals(target: TargetFacts) -> Iterator[Problem]:
+    """Files with which this machine would identify itself, unless its owner agrees; what can't be read here."""
+    if target.tls is None:
+        return
+    refused = {key: path for key, path in target.tls.identity.items() if path not in allowed_files()}
+    for key, path in refused.items():
+        remedy = f"if the target may be shown that this worker has it, start it with --allow-file {path}"
+        yield Problem(f"target tls.{key}", "the worker may not use this file", remedy, got=path)
+    if not refused:
+        for place, what, got, remedy in file_flaws(target.tls):
+            yield Problem(f"target {'.'.join(place)} on the worker", what, remedy, got=got)

@@ -16,12 +16,13 @@ from loadproof.http.answers import Answer, AnswerParser
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.packets import make_packet
-from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
+from loadproof.http.stream import Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadproof.http.origin import Origin
+    from loadproof.http.tls import Tls
 
 _BLOCK_BYTES: Final = 65_536
 
@@ -143,8 +144,9 @@ class BlockingConnection:
                 timing.first_byte_s = time.monotonic() - timing.sent_s
                 limit.begin("", None)
             answer = self._parser.feed(received) if received else None
-            if answer is None and is_end:
-                answer = self._parser.end()
+            if is_end:
+                answer = answer or self._parser.end()
+                self._parser.keeps_alive = False
         return answer
 
     def _open(self, timing: Timing, limit: _Limit) -> None:

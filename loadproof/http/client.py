@@ -82,7 +82,9 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
     except ValueError:
         # Not a valid address: the answer counts like any other.
         return None
-    if f"{url.scheme}://{url.netloc}" != origin.root:
+    # A target that is asked under another name gives that name.
+    host = next((value for name, value in request.headers.items() if name.lower() == "host"), None)
+    if f"{url.scheme}://{url.netloc}" not in {origin.root, f"{origin.scheme}://{host}"}:
         return None
     path = urlunsplit(("", "", quote(url.path or "/", safe=_UNTOUCHED), quote(url.query, safe=_UNTOUCHED), ""))
     becomes_get = answer.status == 303 or (answer.status in {301, 302} and request.method == "POST")

@@ -19,7 +19,7 @@ from loadproof.http.deadlines import deadline, idle_deadline
 from loadproof.http.head import MalformedAnswerError
 from loadproof.http.messages import ConnectTimeoutError, Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.packets import Packet, make_packet
-from loadproof.http.stream import Tls, Waiting, failure_of, open_stream
+from loadproof.http.stream import Waiting, failure_of, open_stream
 
 if TYPE_CHECKING:
     import socket
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from greenlet import greenlet
 
     from loadproof.http.origin import Origin
+    from loadproof.http.tls import Tls
 
 _BLOCK_BYTES: Final = 65_536
 _READABLE, _WRITABLE = 1, 2
@@ -265,8 +266,10 @@ class Connection:
         self._has_received = self._has_received or bool(received)
         try:
             ended = self._parser.feed(received) if received else None
-            if ended is None and is_end:
-                ended = self._parser.end()
+            if is_end:
+                # TLS can announce it along with the answer.
+                ended = ended or self._parser.end()
+                self._parser.keeps_alive = False
         except MalformedAnswerError as error:
             self._end(error)
             return

@@ -1,13 +1,19 @@
-"""Turns a base URL into where requests go: host, port, TLS, base path, and the addresses behind the name."""
+"""Turns a base URL into where requests go and how they get there: host, TLS, proxy, base path, and addresses."""
 
 from __future__ import annotations
 
+import functools
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from loadproof.http.tls import SYSTEM, Trust
+
+if TYPE_CHECKING:
+    from loadproof.http.proxy import Proxy
 
 _ADDRESSES_LAST_S: Final = 60.0
 """How long a name's addresses are reused; asking the resolver for each connection would put load on it too."""
@@ -19,6 +25,18 @@ Resolve = Callable[..., list[Any]]
 
 
 @dataclass(frozen=True)
+class Way:
+    """How requests get to a target, whichever it is."""
+
+    trust: Trust = SYSTEM
+    """Of https."""
+    proxy: Proxy | None = None
+
+
+DIRECT: Final = Way()
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where requests go, from a base URL like http://127.0.0.1:8000/api."""
 
@@ -26,13 +44,14 @@ class Origin:
     port: int
     tls: bool
     base_path: str
+    way: Way = DIRECT
     _known: list[tuple[float, list[tuple[int, Address]]]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
-    def of(cls, base_url: str) -> Origin:
+    def of(cls, base_url: str, way: Way = DIRECT) -> Origin:
         url = urlsplit(base_url)
         tls = url.scheme == "https"
-        return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"))
+        return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"), way)
 
     @property
     def authority(self) -> str:
@@ -48,25 +67,47 @@ class Origin:
     @property
     def root(self) -> str:
         """Only the origin: scheme, host and port."""
-        return f"{'https' if self.tls else 'http'}://{self.authority}"
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+    @functools.cached_property
+    def absolute(self) -> str:
+        """What a request line has before the path: the origin's root, if a proxy has to be told.
+
+        Source: RFC 9112, section 3.2.2.
+        """
+        return self.root if self.way.proxy and not self.tls else ""
+
+    @functools.cached_property
+    def headers(self) -> dict[str, str]:
+        """What each request begins with."""
+        to_proxy = self.way.proxy.headers if self.way.proxy and not self.tls else {}
+        return {"Host": self.authority, **to_proxy}
 
     def addresses(self, resolve: Resolve = socket.getaddrinfo) -> list[tuple[int, Address]]:
-        """Address families and socket addresses, in the order in which to try them; OSError if there are none."""
+        """Address families and socket addresses, of the proxy if there is one, in the order in which to try them.
+
+        OSError if there are none.
+        """
+        host, port = (self.way.proxy.host, self.way.proxy.port) if self.way.proxy else (self.host, self.port)
         now_s = time.monotonic()
         if self._known and now_s - self._known[0][0] < _ADDRESSES_LAST_S:
             return self._known[0][1]
         try:
-            infos = resolve(self.host, self.port, type=socket.SOCK_STREAM)
+            infos = resolve(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise OSError("not a host name") from None
         except OSError:
-            if self.host != LOCALHOST:
+            if host != LOCALHOST:
                 raise
             infos = []
         addresses = [(family, address) for family, _, _, _, address in infos]
-        if self.host == LOCALHOST:
+        if host == LOCALHOST:
             # Even if the machine's hosts file lacks it. Source: RFC 6761, section 6.3.
-            both = [(socket.AF_INET, ("127.0.0.1", self.port)), (socket.AF_INET6, ("::1", self.port, 0, 0))]
+            both = [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port, 0, 0))]
             addresses += [loopback for loopback in both if loopback[0] not in dict(addresses)]
         self._known[:] = [(now_s, addresses)]
         return addresses

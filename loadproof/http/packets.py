@@ -31,9 +31,9 @@ def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) ->
     """The request to this origin; `headers` are its client's. UnsendableHeaderError if one of them can't be sent."""
     has_length = request.body or request.method in _BODY_METHODS
     length = {"Content-Length": str(len(request.body))} if has_length else {}
-    sent = merged({"Host": origin.authority}, headers, request.headers, length)
+    sent = merged(origin.headers, headers, request.headers, length)
     base_path = origin.base_path if request.is_below_base else ""
-    head = encoded_head(f"{request.method} {base_path}{request.path} HTTP/1.1", sent)
+    head = encoded_head(f"{request.method} {origin.absolute}{base_path}{request.path} HTTP/1.1", sent)
     return Packet(
         request,
         content=head + request.body,

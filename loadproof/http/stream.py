@@ -1,4 +1,4 @@
-"""Opens connections: turns an origin into a connected socket, with TLS if the origin uses it.
+"""Opens connections: turns an origin into a connected socket, through a proxy and with TLS if the origin says so.
 
 The caller decides how it waits, by providing the sockets: gevent's in Locust's processes, others elsewhere.
 """
@@ -6,15 +6,13 @@ The caller decides how it waits, by providing the sockets: gevent's in Locust's 
 from __future__ import annotations
 
 import errno
-import functools
-import os
 import socket
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadproof.http.head import BeyondLimitError
 from loadproof.http.messages import ConnectionFailedError, TransportError, UnreadAnswerError, WantError
+from loadproof.http.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from loadproof.http.messages import TransportError, Want
     from loadproof.http.origin import Address, Origin, Resolve
 
-_BLOCK_BYTES: Final = 65_536
 _WANTS: Final[dict[int | None, Want]] = {
     errno.EADDRNOTAVAIL: "ports",
     errno.EADDRINUSE: "ports",
@@ -87,12 +84,27 @@ def _connect(
         connecting.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         connecting.bind((source_address, 0))
     connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connecting.connect(address)
+    _reach(connecting, address, origin)
     if not origin.tls:
         return None
-    tls = Tls(origin.host, session)
+    tls = Tls(origin.host, origin.way.trust, session)
     tls.shake_hands(connecting)
     return tls
+
+
+def _reach(connecting: socket.socket, address: Address, origin: Origin) -> None:
+    """Connect to the origin, or to its proxy, whose failures are told as such."""
+    proxy = origin.way.proxy
+    try:
+        connecting.connect(address)
+        if proxy and origin.tls:
+            proxy.open_tunnel(connecting, origin.host, origin.port)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        if proxy is None:
+            raise
+        raise proxy.failure(error) from error
 
 
 def failure_of(error: BaseException) -> TransportError:
@@ -107,88 +119,8 @@ def failure_of(error: BaseException) -> TransportError:
 
 def reason_of(error: BaseException) -> str:
     """Why a connection failed, in a few words; nothing of what was sent or received."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.reason} ({error.verify_message.rstrip('.')})"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-class Tls:
-    """TLS between bytes on the wire and bytes of the application, without a socket of its own.
-
-    Certificates are verified against the system's authorities, or those in SSL_CERT_FILE.
-    """
-
-    def __init__(self, host: str, session: ssl.SSLSession | None) -> None:
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = tls_context().wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The session that the next connection to the same origin may resume.
-
-        TLS 1.3's arrives with the first answer.
-        """
-        return self._object.session
-
-    @property
-    def is_resumed(self) -> bool:
-        return bool(self._object.session_reused)
-
-    def shake_hands(self, connection: socket.socket) -> None:
-        while True:
-            try:
-                self._object.do_handshake()
-            except ssl.SSLWantReadError:
-                connection.sendall(self._outgoing.read())
-                received = connection.recv(_BLOCK_BYTES)
-                if not received:
-                    raise ConnectionResetError("closed within the TLS handshake") from None
-                self._incoming.write(received)
-            except ssl.SSLError:
-                # The server learns why, if it still listens.
-                connection.sendall(self._outgoing.read())
-                raise
-            else:
-                connection.sendall(self._outgoing.read())
-                return
-
-    def encrypt(self, content: bytes) -> bytes:
-        self._object.write(content)
-        return self._outgoing.read()
-
-    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """The decrypted content, and whether the peer announced the end there.
-
-        ConnectionResetError if it ended (nothing was received) without announcing it: somebody may have cut it off.
-        Source: RFC 9112, section 9.8.
-        """
-        if not received:
-            raise ConnectionResetError("cut off: the connection ended, but TLS did not")
-        self._incoming.write(received)
-        content = bytearray()
-        while True:
-            try:
-                part = self._object.read(_BLOCK_BYTES)
-            except ssl.SSLWantReadError:
-                return bytes(content), False
-            except ssl.SSLZeroReturnError:
-                return bytes(content), True
-            if not part:
-                return bytes(content), True
-            content += part
-
-
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """A context that verifies certificates; one per process, so sessions can be resumed."""
-    return ssl.create_default_context()
-
-
-def authorities() -> dict[str, str]:
-    """File and directory of the trusted certificates: OpenSSL's, or those that its two variables name instead."""
-    paths = ssl.get_default_verify_paths()
-    trusted = {
-        "file": os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile),
-        "directory": os.environ.get(paths.openssl_capath_env, paths.openssl_capath),
-    }
-    return {kind: path for kind, path in trusted.items() if Path(path).exists()}

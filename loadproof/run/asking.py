@@ -13,6 +13,7 @@ from loadproof.plan.clients import highest_client_index, marks_of
 from loadproof.run.tokens import TokenHolder
 from loadproof.scenario.targetauth import fixed_headers
 from loadproof.scenario.targetheaders import resolved_headers
+from loadproof.scenario.targetway import way_of
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
@@ -27,7 +28,7 @@ class Asker:
         self, target: Target, scenario: Scenario, *, longest_s: float = math.inf, tokens: TokenHolder | None = None
     ) -> None:
         """The timeouts are the scenario's, but at most `longest_s`; `tokens` are its own by default."""
-        origin, timeouts = Origin.of(target.base_url), timeouts_of(scenario, longest_s=longest_s)
+        origin, timeouts = Origin.of(target.base_url, way_of(target)), timeouts_of(scenario, longest_s=longest_s)
         address, marks = marks_of(highest_client_index(scenario) + 1, scenario.clients, origin.host)
         self._headers = resolved_headers(target.headers) | fixed_headers(target.auth)
         self._tokens = tokens or TokenHolder(target, timeouts)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadproof.http.stream import authorities
+from loadproof.http.tls import authorities
 from loadproof.plan.phases import plan_phases
 from loadproof.run import environment
 from loadproof.run.embedded import deliberate_faults
 from loadproof.rundir.manifest import Manifest, TargetFacts
+from loadproof.scenario.targetway import trust_of
 
 if TYPE_CHECKING:
     from loadproof.run.locust import CrewOptions
@@ -39,6 +40,8 @@ def _facts_of(target: TargetFile) -> dict[str, Any]:
         "headers": target.headers,
         "auth": target.auth,
         "account_ids": target.account_ids,
+        "tls": target.tls,
+        "proxy": target.proxy,
         "endpoints": target.endpoints,
     }
 
@@ -63,7 +66,7 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
             kind="embedded" if target is None else "own",
             base_url=base_url,
             limits=declared_limits(scenario, target),
-            authorities=authorities() if base_url.startswith("https:") else {},
+            authorities=authorities(trust_of(target.tls if target else None)) if base_url.startswith("https:") else {},
             faults=deliberate_faults() if target is None else None,
             **({} if target is None else _facts_of(target)),
         ),

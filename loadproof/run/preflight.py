@@ -77,8 +77,7 @@ def preflight(
         # An embedded target has all connections in one process.
         yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
-        host = urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
-        yield from _address_problems(host, where)
+        yield from _address_problems(target, where)
 
 
 def _mix_problems(
@@ -99,6 +98,9 @@ def _mix_problems(
 
 def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
     """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
+    if target is not None and (target.tls or target.proxy):
+        what = "`tls` and `proxy` have no effect on the clients of a locustfile"
+        yield Problem("target", what, "leave them out, and set up its clients in the locustfile")
     secret = () if target is None else secret_variables(target)
     try:
         yield from brought_problems(brought(crew.locustfiles, tuple(secret)), scenario, crew.locustfiles.name)
@@ -169,7 +171,8 @@ def _authority_problems(target: TargetFile) -> Iterator[Problem]:
     """OpenSSL would not report a missing file, and would then trust nobody."""
     variables = ssl.get_default_verify_paths()
     file, directory = (os.environ.get(v) for v in (variables.openssl_cafile_env, variables.openssl_capath_env))
-    if not target.base_url.startswith("https:"):
+    trusts_system = target.tls is None or (target.tls.verify and target.tls.ca_file is None)
+    if not target.base_url.startswith("https:") or not trusts_system:
         return
     if file is not None:
         try:
@@ -193,17 +196,24 @@ def _client_header_problems(scenario: Scenario, target: TargetFile | None, where
         yield Problem(f"{where} clients", what, "remove it there, or use another one", got=name)
 
 
-def has_many_addresses(host: str) -> bool:
-    """Whether a client of this host can use any address in 127.0.0.0/8."""
-    return is_loopback(host) and ":" not in host
+def has_many_addresses(target: TargetFile | None) -> bool:
+    """Whether the target (None: the embedded one) sees each client under any address in 127.0.0.0/8 that it likes."""
+    host = host_of(target)
+    return is_loopback(host) and ":" not in host and (target is None or target.proxy is None)
 
 
-def _address_problems(host: str, where: str) -> Iterator[Problem]:
-    remedy = "use `clients: {header: NAME}` or `clients: shared`"
-    if ":" in host and is_loopback(host):
+def host_of(target: TargetFile | None) -> str:
+    return urlsplit(target.base_url).hostname or "" if target else "127.0.0.1"
+
+
+def _address_problems(target: TargetFile | None, where: str) -> Iterator[Problem]:
+    remedy, host = "use `clients: {header: NAME}` or `clients: shared`", host_of(target)
+    if target is not None and target.proxy is not None:
+        yield Problem(f"{where} clients", "behind a proxy, clients' source addresses are the proxy's", remedy)
+    elif ":" in host and is_loopback(host):
         what = "clients' source addresses are in 127.0.0.0/8, which can't reach IPv6 addresses"
         yield Problem(f"{where} clients", what, f"have the target listen on 127.0.0.1, or {remedy}", got=host)
-    elif not has_many_addresses(host):
+    elif not has_many_addresses(target):
         what = "source addresses tell clients apart on loopback (127.0.0.0/8) only"
         yield Problem(f"{where} clients", what, remedy, got=host)
     elif sys.platform != "linux":

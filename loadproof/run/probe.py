@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from loadproof.errors import Problem, TargetError
 from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
-from loadproof.http.stream import authorities
+from loadproof.http.tls import authorities
 from loadproof.run.asking import Asker, timeouts_of
 from loadproof.run.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.targetway import trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+_ALERT: Final = "_ALERT_"
+"""In the names of all failures that the other side announces."""
 _LEFT_S: Final = 0.1
 """A server that closes a connection after its answer has done so by then."""
+_PROXY_REFUSES: Final = 407
+"""Only a proxy answers so. Source: RFC 9110, section 15.5.8."""
 _PAUSE_S: Final = 0.2
 """Between two probes of a target that is not there yet."""
 
@@ -39,6 +44,19 @@ def _listens(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _tls_remedy(what: str, target: TargetFile) -> str | None:
+    """What to do about a certificate, the target's or our own; None: it is about something else."""
+    if _ALERT in what:
+        return "if it asks for a client certificate, name one that it accepts in `tls.client_certificate`"
+    if _UNTRUSTED not in what:
+        return None
+    if "mismatch" in what:
+        return "correct the base URL's host, or name the one that the certificate has in `tls.server_name`"
+    trusted = " and ".join(authorities(trust_of(target.tls)).values()) or "no certificate"
+    files = "`tls.ca_file` of the target file, or in SSL_CERT_FILE"
+    return f"name your certificate authority's file in {files} (trusted now: {trusted})"
 
 
 def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_requested: Callable[[], bool]) -> bool:
@@ -68,8 +86,11 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
     remedy = "start the target, or correct its address"
     try:
         with Asker(target, scenario, tokens=tokens) as asker:
-            asker.ask(method, path)
-            return asker.is_kept(within_s=_LEFT_S)
+            status = asker.ask(method, path).status
+            if status != _PROXY_REFUSES or target.proxy is None:
+                return asker.is_kept(within_s=_LEFT_S)
+        what = f"the proxy answers {question} with {status}"
+        remedy = "give it user and password: http://${USER}:${PASSWORD}@…"
     except RequestTimeoutError as error:
         what = f"no answer to {question}: {error}"
     except WantError as error:
@@ -81,8 +102,6 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
         if scenario.clients == "source-address" and _listens_on_ipv6_alone(target.base_url):
             what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 can't reach"
             remedy = "have it listen on 127.0.0.1, too, or use `clients: {header: NAME}` or `clients: shared`"
-        if _UNTRUSTED in what:
-            trusted = " and ".join(authorities().values()) or "no certificate"
-            remedy = f"name your certificate authority's file in SSL_CERT_FILE (trusted now: {trusted})"
+        remedy = _tls_remedy(what, target) or remedy
     mask = masker_of(secret_variables(target))
     raise TargetError(Problem(target.base_url, mask(what), remedy))

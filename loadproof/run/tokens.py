@@ -12,11 +12,13 @@ from loadproof.http.blocking import BlockingConnection
 from loadproof.http.messages import Timing, TransportError
 from loadproof.http.origin import Origin
 from loadproof.scenario.targetauth import AUTHORIZATION, token_url_of
+from loadproof.scenario.targetway import way_of
 
 if TYPE_CHECKING:
     from loadproof.api.tokens import Token
     from loadproof.http.messages import RequestTimeouts
-    from loadproof.scenario.targetauth import Guarded, OAuth2
+    from loadproof.scenario.targetauth import OAuth2
+    from loadproof.scenario.targetvariables import Target
 
 _APART_S: Final = 2.0
 """From one question to the next, if there was no token, or if it was refused."""
@@ -33,7 +35,8 @@ class NoAccessError(TargetError):
 class TokenHolder:
     """Has a token whenever it is asked, if the target file says that the target needs one."""
 
-    def __init__(self, target: Guarded, timeouts: RequestTimeouts) -> None:
+    def __init__(self, target: Target, timeouts: RequestTimeouts) -> None:
+        self._target = target
         self._oauth2 = target.auth.oauth2 if target.auth else None
         self._url = token_url_of(target) or ""
         self._timeouts = timeouts
@@ -65,7 +68,8 @@ class TokenHolder:
             self._until_s = -math.inf
 
     def _obtain(self, oauth2: OAuth2) -> Token:
-        connection = BlockingConnection(Origin.of(origin_of(self._url)), self._timeouts)
+        base_url = origin_of(self._url)
+        connection = BlockingConnection(Origin.of(base_url, way_of(self._target, base_url)), self._timeouts)
         try:
             return read_token(connection.exchange(token_request(oauth2, self._url), Timing()))
         finally:

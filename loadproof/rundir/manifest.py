@@ -15,6 +15,7 @@ from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resol
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.targetfile import Endpoints
+from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
 
 FORMAT: Final = 1
 
@@ -43,6 +44,10 @@ class TargetFacts(Strict):
     account_ids: list[str] | None = None
     authorities: dict[str, str] = Field(default_factory=dict)
     """File and directory of the certificates against which an https target was verified."""
+    tls: TlsSettings | None = None
+    """As in the target file, with absolute paths; each process reads the files for itself."""
+    proxy: str | None = None
+    """As in the target file: user and password are written as ${NAME}."""
     faults: str | None = None
     """The faults that an embedded target was told to inject."""
     redis: RedisFacts | None = None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ALLOWED_VARIABLE: Final = "LOADPROOF_ALLOW_HOSTS"
 ALLOWED_VARIABLES: Final = "LOADPROOF_ALLOW_VARIABLES"
 """Environment variables of a worker whose values the master's target may be sent."""
+ALLOWED_FILES: Final = "LOADPROOF_ALLOW_FILES"
+"""Files of a worker with which it may identify itself to the master's target."""
 
 
 def check_base_url(base_url: str, where: str) -> None:
@@ -69,13 +71,17 @@ def allowed_variables() -> set[str]:
     return set(_listed(ALLOWED_VARIABLES))
 
 
-def permit(hosts: Iterable[str] = (), variables: Iterable[str] = (), *, besides: bool = False) -> dict[str, str]:
-    """The environment of a child that may load these hosts and read these variables, in addition to what we may."""
-    own_hosts, own_variables = (_listed(ALLOWED_VARIABLE), _listed(ALLOWED_VARIABLES)) if besides else ([], [])
-    return {
-        ALLOWED_VARIABLE: ",".join([*own_hosts, *hosts]),
-        ALLOWED_VARIABLES: ",".join([*own_variables, *variables]),
-    }
+def allowed_files() -> set[str]:
+    """Files with which this process may identify itself to the target of a master elsewhere."""
+    return set(_listed(ALLOWED_FILES))
+
+
+def permit(
+    hosts: Iterable[str] = (), variables: Iterable[str] = (), files: Iterable[str] = (), *, besides: bool = False
+) -> dict[str, str]:
+    """The environment of a child that may load, read and use no more than this, or this in addition to what we may."""
+    granted = {ALLOWED_VARIABLE: hosts, ALLOWED_VARIABLES: variables, ALLOWED_FILES: files}
+    return {name: ",".join([*(_listed(name) if besides else ()), *added]) for name, added in granted.items()}
 
 
 def _listed(variable: str) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
-from loadproof.scenario.safety import check_host, is_loopback
+from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetheaders import is_of_secret
 
@@ -129,18 +129,6 @@ def fixed_headers(auth: Auth | None) -> dict[str, str]:
 def token_url_of(target: Guarded) -> str | None:
     """Where tokens for this target are given out; None: it needs none."""
     return target.auth.oauth2.url(target.base_url) if target.auth and target.auth.oauth2 else None
-
-
-def hosts_of(target: Guarded) -> list[str]:
-    """Everybody who is sent something."""
-    return [urlsplit(url).hostname or "" for url in (target.base_url, token_url_of(target)) if url]
-
-
-def check_hosts(target: Guarded, allowed: Iterable[str] = ()) -> None:
-    """UnsafeTargetError, before the first packet, for a target or token URL that is neither loopback nor allowed."""
-    check_host(target.base_url, allowed)
-    if url := token_url_of(target):
-        check_host(url, allowed, "target auth.oauth2.token_url")
 
 
 def readable_secret(target: Guarded) -> str | None:

@@ -23,6 +23,7 @@ from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic reso
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
 from loadproof.scenario.targetheaders import header_problems
+from loadproof.scenario.targetway import TlsSettings, relative_to, way_flaws
 
 URL_VARIABLE: Final = "TARGET_URL"
 DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
@@ -37,7 +38,7 @@ SIGNATURE_HEADERS: Final = {
     "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
     "none": (),
 }
-_SECRETS: Final = (("headers",), ("auth",), ("endpoints", "webhooks", "secret"))
+_SECRETS: Final = (("headers",), ("auth",), ("proxy",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
 
@@ -173,6 +174,10 @@ class TargetFile(Strict):
         None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
     )
     limits: dict[Name, LimitText] = Field(default={}, description="Requests that one client may send per endpoint.")
+    tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
+    proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
+    )
     endpoints: Endpoints = Endpoints()
 
     @property
@@ -188,17 +193,19 @@ def load_target(path: Path | None) -> TargetFile | None:
             return None
         target, where = TargetFile(base_url=override), URL_VARIABLE
     else:
-        target, where = _from_file(path)
-        if override is not None:
-            target, where = target.model_copy(update={"base_url": override}), URL_VARIABLE
+        target, where = _from_file(path, override)
     check_base_url(target.base_url, where)
     return target.model_copy(update={"base_url": target.base_url.rstrip("/")})
 
 
-def _from_file(path: Path) -> tuple[TargetFile, str]:
-    """The file's target with its accounts read, and the position of its base URL."""
+def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
+    """The file's target with its accounts read, and the position of its base URL, unless it is replaced by this one."""
     document = read_document(path)
     target = validate(TargetFile, document, secrets=_SECRETS)
+    if base_url is not None:
+        target = target.model_copy(update={"base_url": base_url})
+    if target.tls is not None:
+        target = target.model_copy(update={"tls": relative_to(path.parent, target.tls)})
     problems = [
         Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
     ]
@@ -206,7 +213,7 @@ def _from_file(path: Path) -> tuple[TargetFile, str]:
         raise InputError(problems)
     if isinstance(target.accounts, str):
         target = target.model_copy(update={"accounts": _read_accounts(path.parent / target.accounts)})
-    return target, document.where(("base_url",))
+    return target, document.where(("base_url",)) if base_url is None else URL_VARIABLE
 
 
 def _contradictions(target: TargetFile) -> Iterator[Flaw]:
@@ -214,6 +221,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
         yield ("headers", name), what, got, remedy
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
         yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
+    yield from way_flaws(target, target.headers)
     yield from auth_flaws(target.auth, target.headers)
     yield from _idle_keys(target.endpoints)
     for endpoint, operation in target.endpoints.operations():

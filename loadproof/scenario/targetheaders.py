@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?")
 FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 """They say where a body ends, and are derived from it."""
 
@@ -33,6 +34,8 @@ def header_problems(
             yield name, "a header that follows from the body", name, "leave it out"
         elif lower in sent_by_us:
             yield name, f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
+        elif lower == "host" and not variables_in(value) and not _HOST.fullmatch(value):
+            yield name, "not a host", None, "write it like api.example.test or api.example.test:8443"
         elif lower == "accept-encoding" and unreadable_codings(value):
             what = "asks for a content coding that loadproof can't decode"
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
@@ -53,4 +56,9 @@ def variables_in(value: str) -> list[str]:
 
 def resolved_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers with their environment variables filled in; only for sending, never for a file."""
-    return {name: _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value) for name, value in headers.items()}
+    return {name: resolved(value) for name, value in headers.items()}
+
+
+def resolved(value: str) -> str:
+    """The value with its environment variables filled in; only for sending."""
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value)

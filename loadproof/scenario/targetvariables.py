@@ -11,9 +11,10 @@ from loadproof import variables
 from loadproof.errors import Problem
 from loadproof.http.headers import unsendable
 from loadproof.scenario.masking import Masker
-from loadproof.scenario.safety import permit
-from loadproof.scenario.targetauth import Guarded, hosts_of
+from loadproof.scenario.safety import check_host, permit
+from loadproof.scenario.targetauth import Guarded, token_url_of
 from loadproof.scenario.targetheaders import variables_in
+from loadproof.scenario.targetway import Reached, no_password, no_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
 
 
-class Target(Guarded, Protocol):
+class Target(Guarded, Reached, Protocol):
     """A target file, or what a manifest says about one."""
 
     @property
@@ -35,6 +36,7 @@ def named_variables(target: Target, mix: set[str]) -> list[tuple[str, str]]:
     named = [
         (f"headers.{name}", variable) for name, value in target.headers.items() for variable in variables_in(value)
     ]
+    named += [("proxy", variable) for variable in variables_in(target.proxy or "")]
     named += [(f"auth.{place}", variable) for place, variable in _of_auth(target)]
     if "webhooks" in mix:
         named += [("endpoints.webhooks.secret", variable) for variable in _key_variable(target.endpoints.webhooks)]
@@ -46,6 +48,8 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
     for name, value in target.headers.items():
         for variable in variables_in(value):
             yield from _problems(f"target headers.{name}", variable, unsendable, is_needed=True)
+    for variable, unfit in zip(variables_in(target.proxy or ""), (no_user, no_password), strict=False):
+        yield from _problems("target proxy", variable, unfit, is_needed=True)
     for place, variable in _of_auth(target):
         yield from _problems(f"target auth.{place}", variable, _no_credential, is_needed=True)
     webhooks = target.endpoints.webhooks
@@ -107,9 +111,25 @@ def secret_variables(target: Target) -> list[str]:
 
 
 def permissions_of(target: Target, base_urls: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may only load this target, and these, and read the target's variables."""
-    others = [urlsplit(base_url).hostname or "" for base_url in base_urls]
-    return permit([*hosts_of(target), *others], secret_variables(target))
+    """The environment of a child that may only load this target, and these, read its variables and use its files."""
+    hosts = [urlsplit(url).hostname or "" for url in (*_urls_of(target).values(), *base_urls)]
+    return permit(hosts, secret_variables(target), target.tls.identity.values() if target.tls else ())
+
+
+def check_hosts(target: Target, allowed: Iterable[str] = ()) -> None:
+    """UnsafeTargetError, before the first packet, if anybody who is sent something is neither loopback nor allowed."""
+    for where, url in _urls_of(target).items():
+        check_host(url, allowed, where)
+
+
+def _urls_of(target: Target) -> dict[str, str]:
+    """Everybody who is sent something, by place in the target file."""
+    urls = {
+        "target": target.base_url,
+        "target auth.oauth2.token_url": token_url_of(target),
+        "target proxy": target.proxy,
+    }
+    return {where: url for where, url in urls.items() if url is not None}
 
 
 def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:

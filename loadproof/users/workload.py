@@ -28,8 +28,8 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
-from loadproof.scenario.safety import check_host
-from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.targetvariables import check_hosts, masker_of, secret_variables
+from loadproof.scenario.targetway import way_of
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
@@ -109,7 +109,7 @@ class Workload:
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
-        self._origin_of = functools.cache(_allowed_origin)
+        self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
 
     def learn(self, token: str) -> None:
         """Nobody is to see it from now on."""
@@ -237,10 +237,10 @@ def _masks_of(target: TargetFacts) -> list[Masker]:
     return [masker_of(secret_variables(target))]
 
 
-def _allowed_origin(base_url: str) -> Origin:
+def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
     """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
-    check_host(base_url, ())
-    return Origin.of(base_url)
+    check_hosts(target.model_copy(update={"base_url": base_url}))
+    return Origin.of(base_url, way_of(target, base_url))
 
 
 class Post:

@@ -123,7 +123,8 @@ def results(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "versions", dict)
         monkeypatch.setattr(module, "probe", lambda: {"python_call_ns": 50.0, "system_call_pair_us": 10.0})
         monkeypatch.setattr(module.sys, "argv", ["bench", "2"])
-    monkeypatch.setattr(throughput, "nginx", lambda: nullcontext("http://127.0.0.1"))
+    monkeypatch.setattr(throughput, "nginx", lambda **_: nullcontext("http://127.0.0.1"))
+    monkeypatch.setattr(throughput, "TLS_TOOLS", ())
     return tmp_path / "results"
 
 
@@ -141,6 +142,21 @@ def test_what_was_measured_is_written_though_a_tool_never_was(results, monkeypat
     assert "Repeated because a round could not be measured: loadproof 1 ×, k6 6 ×. Left out" in text
     assert "| hey | 1.25 | 1.2 | 80 | 80 (2) |" in text
     assert "50 ns | 10.0 µs | 200 | 100 | 80 |" in text
+
+
+def test_over_tls_there_are_rows_and_goals_of_their_own(results, monkeypatch):
+    """Of the tools that are measured there."""
+    monkeypatch.setattr(throughput, "TLS_TOOLS", ("loadproof", "k6"))
+    tools = {"loadproof": failing(0, 100.0), "k6": failing(3, 40.0), "wrk": failing(0, 400)}
+    monkeypatch.setattr(throughput, "TOOLS", tools)
+    throughput.main()
+    (run,) = serving.read_results("throughput")["runs"]
+    assert run["tls_rounds_rps"] == {"loadproof": [100.0, 100.0], "k6": [40.0, 40.0]}
+    assert run["repeated"]["k6 over TLS"] == 0
+    plain, over_tls = performance.throughput().split("Over TLS:")
+    assert "| wrk | 0.25 | 0.25 |" in plain
+    assert "| k6 | 2.50 | 2.5 | 40 | 40 (2) |" in over_tls
+    assert "wrk" not in over_tls
 
 
 def test_tables_are_made_though_loadproof_itself_was_never_measured(results, monkeypatch):

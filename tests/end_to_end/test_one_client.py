@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from loadproof.rundir.manifest import read_manifest
 from payments_api.settings import VARIABLES
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.loadproof.http.tls import new_certificate, tls_serving
-from tests.servers import Script, read_request, serving
+from tests.servers import Heard, Script, read_request, serving
 
 pytestmark = pytest.mark.process
 
@@ -28,28 +27,6 @@ PLAN = {
 TARGET = "headers: {authorization: 'Bearer ${API_TOKEN}', host: pay.example.test}\n"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-
-
-class Heard:
-    """What came to a healthy service, by path, and from whom."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, bytes]] = []
-        self._lock = threading.Lock()
-
-    def script(self, connection: socket.socket, _: int) -> None:
-        while request := read_request(connection):
-            with self._lock:
-                self.requests.append((connection.getpeername()[0], request))
-            body = b'{"status":"ok"}' if request.startswith(b"GET /health ") else b"process_open_fds 5\n"
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-
-    def addresses(self, path: bytes) -> set[str]:
-        return {address for address, request in self.requests if request.startswith(b"GET " + path)}
-
-    def heads(self) -> set[bytes]:
-        """Those of all requests, but for their first lines."""
-        return {request.partition(b"\r\n")[2].lower() for _, request in self.requests}
 
 
 def misled(directory: Path, proxy: str) -> dict[str, str]:

@@ -79,8 +79,11 @@ def test_the_report_shows_it(pair):
 
 
 def test_what_else_differs_is_told(pair):
-    """The seed, the versions, the machine."""
+    """The seed, the way, the versions, the machine."""
     candidate, baseline = pair
+    target = candidate.manifest.target.model_copy(update={"proxy": "http://127.0.0.1:3128"})
+    behind = replace(candidate, manifest=candidate.manifest.model_copy(update={"target": target}))
+    assert differences(behind, baseline) == ["proxy: None → http://127.0.0.1:3128"]
     other = baseline.manifest.model_copy(update={"seed": 7, "versions": {"loadproof": "0.0.9"}})
     assert differences(candidate, replace(baseline, manifest=other)) == ["seed: 7 → 1", "loadproof: 0.0.9 → 0.1.0"]
     assert differences(candidate, baseline) == []

@@ -15,6 +15,7 @@ from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import REPEATED, WANTS, GeneratorRow, IntervalRow
+from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
 
@@ -273,3 +274,20 @@ def test_every_verdict_says_what_to_do_next(tmp_path):
     assert verdict.reason.startswith("Balance · steady: p(95) is ")
     assert "(expected p(95) < 200 ms)" in verdict.reason
     assert "Look at balance in steady" in verdict.next_step
+
+
+@pytest.mark.parametrize(("tls", "is_told"), [(None, False), ({}, False), ({"verify": False}, True)])
+def test_a_certificate_that_nobody_verified_is_a_note(tmp_path, tls, is_told):
+    """Whoever answered was measured; the word is the same."""
+    path = write_run(tmp_path)
+    manifest = read_manifest(path)
+    settings = None if tls is None else TlsSettings(**tls)
+    target = manifest.target.model_copy(update={"tls": settings, "base_url": "https://127.0.0.1:1"})
+    write_manifest(path, manifest.model_copy(update={"target": target}))
+    run = load_run(path)
+    verdict = verdict_on_run(run)
+    assert verdict.word is Word.PASS
+    assert [(finding.is_note, finding.what.partition(":")[0]) for finding in verdict.findings] == [
+        (True, "the server's certificate was not verified")
+    ] * is_told
+    assert ("nothing (verify: false)" in render_run_page(run, verdict)) is is_told

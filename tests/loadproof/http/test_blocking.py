@@ -141,4 +141,5 @@ def test_tls_is_verified_by_the_same_authorities(certificate):
         connection.close()
         wrong = url.replace("localhost", "127.0.0.1")
         assert told(BlockingConnection, wrong) == told(Connection, wrong)
-        assert told(BlockingConnection, wrong) == (ConnectionFailedError, "TLS: CERTIFICATE_VERIFY_FAILED")
+        why = "IP address mismatch, certificate is not valid for '127.0.0.1'"
+        assert told(BlockingConnection, wrong) == (ConnectionFailedError, f"TLS: CERTIFICATE_VERIFY_FAILED ({why})")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
+from pathlib import Path
 
+import gevent
 import pytest
 
-from loadproof.http import stream
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
-from tests.loadproof.http.connections import CLOSING, OK, connection_to, get
-from tests.loadproof.http.tls import tls_serving
-from tests.servers import answering, read_request, serving
+from loadproof.http.origin import Origin
+from loadproof.http.tls import Tls, Trust, context_for
+from tests.loadproof.http.connections import CLOSING, OK, PATIENT, connection_to, get, made
+from tests.loadproof.http.tls import server_context, tls_serving
+from tests.servers import Script, answering, read_request, serving
 
 
 def test_tls_is_verified(certificate, monkeypatch):
@@ -21,7 +27,7 @@ def test_tls_is_verified(certificate, monkeypatch):
         with pytest.raises(ConnectionFailedError, match="TLS"):
             get(url.replace("localhost", "127.0.0.1"))
         monkeypatch.delenv("SSL_CERT_FILE")
-        stream.tls_context.cache_clear()
+        context_for.cache_clear()
         with pytest.raises(ConnectionFailedError, match="TLS: CERTIFICATE_VERIFY_FAILED"):
             get(url)
 
@@ -74,3 +80,74 @@ def test_no_tls_where_tls_is_spoken():
 
     with serving(script) as url, pytest.raises(ConnectionFailedError, match="TLS"):
         get(url.replace("http://127.0.0.1", "https://localhost"))
+
+
+def leaving(announced: bool) -> Script:
+    """Answers once per connection and leaves, with or without saying so in TLS."""
+
+    def script(connection: ssl.SSLSocket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(OK)
+        if announced:
+            connection.unwrap()
+
+    return script
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("kind", [Connection, BlockingConnection])
+def test_a_kept_connection_that_was_closed_is_noticed_before_anything_is_sent(certificate, kind, announced):
+    """The next request goes to a new one, once; a POST could not be repeated."""
+    with tls_serving(certificate, leaving(announced)) as url:
+        made.append(kind(Origin.of(url), PATIENT))
+        connection = made[-1]
+        for _ in range(2):
+            timing = Timing()
+            assert connection.exchange(Request("POST", "/"), timing).body == b"hi"
+            assert (timing.connect_s > 0, timing.is_repeated, timing.has_surplus) == (True, False, False)
+            wait_for_end(connection)
+
+
+def wait_for_end(connection: Connection | BlockingConnection) -> None:
+    if isinstance(connection, BlockingConnection):
+        assert not connection.is_kept(within_s=5)
+        return
+    with gevent.Timeout(5):
+        while connection.is_open:
+            gevent.sleep(0.005)
+
+
+class Peer:
+    """A server at the other end of a wire that is no socket."""
+
+    def __init__(self, certificate: Path) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = server_context(certificate).wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def sendall(self, content: bytes) -> None:
+        self._incoming.write(content)
+        with suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+
+    def recv(self, _: int) -> bytes:
+        return self._outgoing.read()
+
+    def last_words(self, *contents: bytes) -> bytes:
+        """A record for each, and the end."""
+        for content in contents:
+            self._tls.write(content)
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+
+@pytest.mark.parametrize("size", [1, 700, 20_000, 100_000])
+def test_records_may_come_in_any_pieces(certificate, size):
+    """Several at once with the end behind them, or each in many."""
+    contents = [b"a", b"b" * 16_384, b"c" * 3000]
+    peer, client = Peer(certificate), Tls("localhost", Trust(f"{certificate}.crt"), None)
+    client.shake_hands(peer)
+    received = peer.last_words(*contents)
+    decrypted = [client.decrypt(received[at : at + size]) for at in range(0, len(received), size)]
+    assert b"".join(content for content, _ in decrypted) == b"".join(contents)
+    assert [is_end for _, is_end in decrypted] == [*([False] * (len(decrypted) - 1)), True]

@@ -12,6 +12,8 @@ from loadproof.run.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetfile import TargetFile
 from simulation.rundirs import scenario
 from tests.guarded import CLIENT, SECRET, guarded
+from tests.proxies import Proxy
+from tests.servers import serving
 
 pytestmark = pytest.mark.process
 
@@ -95,3 +97,14 @@ def test_a_token_server_that_is_down_or_slow_is_told():
         server.takes_s = 1
         with pytest.raises(NoAccessError, match=r"no access token: no complete answer within 0.3 s"):
             TokenHolder(target(server.url), RequestTimeouts(0.3, 0.3)).headers()
+
+
+def test_a_token_comes_the_way_that_the_target_is_reached():
+    """Through its proxy."""
+    proxy = Proxy()
+    with guarded() as server, serving(proxy.script) as proxy_url:
+        found = target(server.url).model_copy(update={"proxy": proxy_url})
+        with Asker(found, scenario(clients="shared")) as asker:
+            assert asker.ask("GET", "/health").status == 200
+        assert server.counted("/token") == {200: 1}
+    assert [head.split()[1].removeprefix(server.url) for head in proxy.heads] == ["/token", "/health"]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from loadproof.errors import InputError, UnsafeTargetError
-from loadproof.scenario.safety import allowed_variables, check_base_url, check_host, is_loopback, permit
+from loadproof.scenario.safety import (
+    allowed_files,
+    allowed_variables,
+    check_base_url,
+    check_host,
+    is_loopback,
+    permit,
+)
 from loadproof.scenario.targetfile import TargetFile, load_target
 from loadproof.scenario.targetvariables import permissions_of
 
@@ -33,15 +40,15 @@ def test_a_child_may_do_what_it_is_permitted(monkeypatch):
     """That alone, or besides what this process may."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "a.example, b.example")
     monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "A,B")
+    monkeypatch.setenv("LOADPROOF_ALLOW_FILES", "/a,/b")
     assert allowed_variables() == {"A", "B"}
-    assert permit(["c"], ["C"]) == {"LOADPROOF_ALLOW_HOSTS": "c", "LOADPROOF_ALLOW_VARIABLES": "C"}
-    both = {"LOADPROOF_ALLOW_HOSTS": "a.example,b.example,c", "LOADPROOF_ALLOW_VARIABLES": "A,B,C"}
-    assert permit(["c"], ["C"], besides=True) == both
-    target = TargetFile(base_url="https://Target.example:8443/api")
-    assert permissions_of(target) == {
-        "LOADPROOF_ALLOW_HOSTS": "target.example",
-        "LOADPROOF_ALLOW_VARIABLES": "WEBHOOK_SECRET",
-    }
+    assert allowed_files() == {"/a", "/b"}
+    names = ("LOADPROOF_ALLOW_HOSTS", "LOADPROOF_ALLOW_VARIABLES", "LOADPROOF_ALLOW_FILES")
+    assert permit(["c"], ["C"], ["/c"]) == dict(zip(names, ("c", "C", "/c"), strict=True))
+    both = dict(zip(names, ("a.example,b.example,c", "A,B,C", "/a,/b,/c"), strict=True))
+    assert permit(["c"], ["C"], ["/c"], besides=True) == both
+    only = permissions_of(TargetFile(base_url="https://Target.example:8443/api"))
+    assert only == dict(zip(names, ("target.example", "WEBHOOK_SECRET", ""), strict=True))
 
 
 @pytest.mark.parametrize(

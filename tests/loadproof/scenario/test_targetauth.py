@@ -9,9 +9,16 @@ import pytest
 
 from loadproof.api.calls import Api
 from loadproof.errors import InputError, UnsafeTargetError
-from loadproof.scenario.targetauth import check_hosts, hosts_of, readable_secret, token_url_of
+from loadproof.scenario.targetauth import readable_secret, token_url_of
 from loadproof.scenario.targetfile import load_target
-from loadproof.scenario.targetvariables import masker_of, named_variables, secret_variables, variable_problems
+from loadproof.scenario.targetvariables import (
+    check_hosts,
+    masker_of,
+    named_variables,
+    permissions_of,
+    secret_variables,
+    variable_problems,
+)
 from tests.commands import ROOT
 
 OAUTH2 = "token_url: https://login.example.test/token, client_id: load, client_secret: CLIENT_SECRET"
@@ -108,7 +115,7 @@ def test_a_variable_that_is_not_set_or_cannot_be_sent_is_told_by_its_name(tmp_pa
 def test_whoever_gives_tokens_out_has_to_be_allowed_too(tmp_path):
     """A token URL is a host that receives a secret."""
     found = target(tmp_path, f"auth: {{oauth2: {{{OAUTH2}}}}}")
-    assert hosts_of(found) == ["127.0.0.1", "login.example.test"]
+    assert permissions_of(found)["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,login.example.test"
     with pytest.raises(UnsafeTargetError, match=r"target auth.oauth2.token_url: this host is not on the allow list"):
         check_hosts(found)
     check_hosts(found, ["login.example.test"])

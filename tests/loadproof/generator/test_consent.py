@@ -1,0 +1,55 @@
+"""What a worker's owner has to allow: hosts on the way, and files with which its machine would identify itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.generator.consent import refusals
+from loadproof.rundir.manifest import read_manifest
+from loadproof.scenario.targetway import TlsSettings
+from simulation.rundirs import write_run
+from tests.loadproof.http.tls import new_certificate
+
+PROXY = "http://${PROXY_USER}:${PROXY_PASSWORD}@proxy.example.test:3128"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return read_manifest(write_run(tmp_path / "run"))
+
+
+def told(manifest, **changes: object) -> list[str]:
+    target = manifest.target.model_copy(update={"base_url": "https://127.0.0.1:1", **changes})
+    return [str(problem) for problem in refusals(manifest.model_copy(update={"target": target}))]
+
+
+@pytest.mark.process
+def test_a_key_of_the_worker_is_not_used_unless_its_owner_agrees(manifest, tmp_path, monkeypatch):
+    """Nor read; then it has to be there, and to fit."""
+    new_certificate(tmp_path)
+    crt, key = f"{tmp_path}/pem.crt", f"{tmp_path}/pem"
+    ours = TlsSettings(ca_file=crt, client_certificate=crt, client_key=key)
+    assert told(manifest, tls=ours) == [
+        f"target tls.{name}: the worker may not use this file, got '{path}'; "
+        f"if the target may be shown that this worker has it, start it with --allow-file {path}"
+        for name, path in (("client_certificate", crt), ("client_key", key))
+    ]
+    missing = f"{tmp_path}/none.pem"
+    monkeypatch.setenv("LOADPROOF_ALLOW_FILES", f"{crt},{key},{missing}")
+    assert told(manifest, tls=ours) == []
+    (problem,) = told(manifest, tls=TlsSettings(ca_file=missing))
+    assert problem.startswith("target tls.ca_file on the worker: can't be read: No such file or directory, got '")
+    assert "tls.client_certificate on the worker" in told(manifest, tls=TlsSettings(client_certificate=missing))[0]
+
+
+def test_a_proxy_and_its_credentials_are_allowed_like_a_target_and_its_own(manifest, monkeypatch):
+    """By the worker's owner, whatever the master was allowed."""
+    monkeypatch.setenv("PROXY_USER", "ada")
+    monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "PROXY_USER,PROXY_PASSWORD")
+    host, unset = told(manifest, proxy=PROXY)
+    assert host.startswith("target proxy: this host is not on the allow list, got 'proxy.example.test'")
+    assert unset == "target proxy: the worker's environment variable PROXY_PASSWORD is not set; set it there"
+    monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "PROXY_USER")
+    monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "proxy.example.test")
+    (variable,) = told(manifest, proxy=PROXY)
+    assert variable.startswith("target proxy: the worker may not read this environment variable, got 'PROXY_PASSWORD'")
