@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,11 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def files(prepared, tmp_path):
-    """The same beside the target file, whose paths are relative to it."""
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    return tmp_path
+def files(prepared):
+    """The same beside the target file, whose paths are relative to it; short ones, which messages show whole."""
+    with tempfile.TemporaryDirectory() as short:
+        shutil.copytree(prepared, short, dirs_exist_ok=True)
+        yield Path(short)
 
 
 def target(directory: Path, text: str) -> TargetFile:
