@@ -17,7 +17,7 @@ from loadproof.http.messages import Timing, TransportError
 from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
-from loadproof.httpuser.transport import Transport, check_support, timeouts_of
+from loadproof.httpuser.transport import Transport, check_support, timeouts_of, trust_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from requests import Response
     from requests.adapters import BaseAdapter
 
+    from loadproof.httpuser.transport import Pool
     from loadproof.httpuser.writing import Form
 
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
 """What a session adds to each request."""
 _OF_TEXTS: Final = frozenset({"headers", "cookies"})
-_WITHOUT_LOOK: Final = frozenset({"params", "files", "verify", "timeout", "allow_redirects"})
+_WITHOUT_LOOK: Final = frozenset({"params", "files", "verify", "cert", "timeout", "allow_redirects"})
 """Of a request, what the short way knows whatever it is."""
-_WITHOUT_EFFECT: Final = frozenset({"proxies", "cert", "trust_env"})
+_WITHOUT_EFFECT: Final = frozenset({"proxies", "trust_env"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -155,10 +156,11 @@ class HttpSession(clients.HttpSession):
         if form is None or sent is None:
             return None
         timing, timeouts = Timing(), timeouts_of(options.get("timeout"))
+        pool = self._pool(form, options)
         try:
-            answer = form.pool.exchange(sent.packet, timing, timeouts)
+            answer = pool.exchange(sent.packet, timing, timeouts)
         except TransportError as error:
-            failure = requests_error(error, prepared_of(sent), form.pool.origin, timeouts)
+            failure = requests_error(error, prepared_of(sent), pool.origin, timeouts)
             return _ended(ResponseContextManager(failure), timing, form.url, url)
         response = LazyResponse(answer, timing, sent)
         if answer.wrapping is not None or "set-cookie" in answer.headers or "location" in answer.headers:
@@ -166,7 +168,8 @@ class HttpSession(clients.HttpSession):
             prepared: Any = response.request
             prepared.received = response
             keep_cookies(prepared, merged_cookies(self.cookies, options.get("cookies")))
-            follow = {"timeout": options.get("timeout"), "allow_redirects": options.get("allow_redirects", True)}
+            follow: dict[str, Any] = {name: options[name] for name in ("timeout", "verify", "cert") if name in options}
+            follow["allow_redirects"] = options.get("allow_redirects", True)
             return _ended(_safely(lambda: self.send(prepared, **follow)), timing, form.url, url)
         return _Ended(response, timing.ended_s - timing.began_s, form.url, form.path)
 
@@ -187,12 +190,19 @@ class HttpSession(clients.HttpSession):
         form = writer.forms.get(key)
         if form is None or (form.until_s < math.inf and form.until_s <= time.time()):
             form = writer.form(key, method, complete_url(self, asked), headers=headers, cookies=cookies, auth=auth)
-        if form is not None and form.pool.origin.tls and (self.verify, options.get("verify")) != (True, None):
-            return None
         return form
 
+    def _pool(self, form: Form, options: dict[str, Any]) -> Pool:
+        """Of this host, trusted as the request or the session says."""
+        pool = form.pool
+        if not pool.origin.tls:
+            return pool
+        verify, cert = options.get("verify"), options.get("cert")
+        trust = trust_of(self.verify if verify is None else verify, self.cert if cert is None else cert)
+        return pool if trust == pool.origin.way.trust else self._transport.pool(pool.origin.root, trust)
+
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
-        check_support(**{option: options.get(option) for option in ("proxies", "cert")})
+        check_support(proxies=options.get("proxies"))
         if self.proxies:
             raise not_supported("client.proxies")
         whole_url = complete_url(self, url)

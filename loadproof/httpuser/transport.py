@@ -16,8 +16,9 @@ from loadproof.errors import UnsafeTargetError
 from loadproof.http.bodies import MAX_BODY_BYTES
 from loadproof.http.connection import Connection
 from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError, UnreadAnswerError
-from loadproof.http.origin import Origin
+from loadproof.http.origin import Origin, Way
 from loadproof.http.packets import Packet
+from loadproof.http.tls import SYSTEM, Trust, context_for
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.response import LazyResponse, Sent
 from loadproof.httpuser.unsupported import not_supported
@@ -61,13 +62,17 @@ class Transport(BaseAdapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[tuple[str, Trust], Pool] = {}
 
-    def pool(self, root: str) -> Pool:
-        """Of scheme, host and port; UnsafeTargetError for a host that is not allowed."""
-        if root not in self._pools:
-            self._pools[root] = Pool(_allowed_origin(root))
-        return self._pools[root]
+    def pool(self, root: str, trust: Trust = SYSTEM) -> Pool:
+        """Of scheme, host and port.
+
+        UnsafeTargetError for a host that is not allowed; OSError for a file that can't be used to trust it.
+        """
+        pool = self._pools.get((root, trust))
+        if pool is None:
+            pool = self._pools[root, trust] = Pool(_allowed_origin(root, trust))
+        return pool
 
     def check(self, url: str) -> None:
         """UnsafeTargetError for a host that is not allowed; of what is no URL, requests says so."""
@@ -92,15 +97,13 @@ class Transport(BaseAdapter):
         if received is not None:
             # Sent by the short way: requests goes on from here.
             return received
-        check_support(proxies=proxies, cert=cert)
+        check_support(proxies=proxies)
         url = urlsplit(request.url or "")
         try:
-            pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}")
+            pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", trust_of(verify, cert))
         except UnsafeTargetError as error:
             # Only after a redirect: what a locustfile asks for is checked before.
             raise RequestsConnectionError(error, request=request) from error
-        if pool.origin.tls and verify is not True:
-            raise not_supported("client.verify")
         timeouts, timing = timeouts_of(timeout), Timing()
         packet, failed = _packet_of(request, pool.origin), None
         try:
@@ -146,11 +149,28 @@ def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> Re
     )
 
 
+def trust_of(verify: bool | str | None, cert: str | tuple[str, str] | None) -> Trust:
+    """What requests' two settings mean: authorities or none, and a client certificate with its key."""
+    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+    if verify in {True, None} and certificate is None:
+        return SYSTEM
+    return Trust(
+        ca_file=verify if isinstance(verify, str) else None,
+        verify=verify is not False,
+        client_certificate=certificate,
+        client_key=key,
+    )
+
+
 @functools.lru_cache(256)
-def _allowed_origin(root: str) -> Origin:
+def _allowed_origin(root: str, trust: Trust) -> Origin:
     """All users of a process share it, and with it the host's addresses."""
     check_host(root, ())
-    return Origin.of(root)
+    origin = Origin.of(root, Way(trust))
+    if origin.tls:
+        # A file that can't be read is no failure of the target's.
+        context_for(trust)
+    return origin
 
 
 class _Pen(HTTPConnection):

@@ -14,10 +14,6 @@ _OTHERWISE: Final = "use locust.HttpUser"
 UNSUPPORTED: Final[Mapping[str, str]] = {
     "client.request(proxies=…)": f"requests go to the host itself; {_OTHERWISE}",
     "client.proxies": f"requests go to the host itself; {_OTHERWISE}",
-    "client.request(cert=…)": f"it sends no client certificate; {_OTHERWISE}",
-    "client.cert": f"it sends no client certificate; {_OTHERWISE}",
-    "client.verify": "certificates of https are verified against the system's authorities; name yours in "
-    f"SSL_CERT_FILE, or {_OTHERWISE}",
     "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
     "client.mount(…)": f"pools and retries of requests' adapters have no effect here: delete the call, or {_OTHERWISE}",
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",
@@ -36,7 +32,7 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
     "sent; requests reports RemoteDisconnected",
     "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
-    "Authorities": "those of the system, not those of the package certifi",
+    "Authorities": "those of the system, not those of the package certifi; `verify` names a file, not a directory",
     "Other clients": "only `client` of loadproof.HttpUser is loadproof's: a `locust.clients.HttpSession` that a "
     "locustfile makes is Locust's, at its price and without the check of hosts",
 }

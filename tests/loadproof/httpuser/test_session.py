@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 
 import gevent
 import pytest
@@ -13,7 +14,7 @@ from gevent.pool import Group
 from requests.adapters import HTTPAdapter
 
 from tests import unpatched
-from tests.loadproof.http.tls import new_certificate, tls_serving
+from tests.loadproof.http.tls import new_certificate, server_context, tls_serving, untrusted_serving
 from tests.loadproof.httpuser.noting import noting
 from tests.servers import answering, read_request, serving
 
@@ -32,7 +33,6 @@ from urllib3 import PoolManager, Timeout  # isort: skip
 
 pytestmark = pytest.mark.process
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-HTTPS = "https://127.0.0.1:1/"
 
 
 def user_of(host: str | None, **attributes: object) -> HttpUser:
@@ -62,9 +62,6 @@ def changed(client: object, name: str, value: object) -> None:
 REFUSED = {
     "client.request(proxies=…)": lambda client: client.get("/", proxies={"http": "http://127.0.0.1:1"}),
     "client.proxies": lambda client: changed(client, "proxies", {"http": "http://127.0.0.1:1"}),
-    "client.request(cert=…)": lambda client: client.get("/", cert="mine.pem"),
-    "client.cert": lambda client: changed(client, "cert", "mine.pem"),
-    "client.verify": lambda client: (changed(client, "verify", False), client.get(HTTPS)),
     "client.trust_env": lambda client: changed(client, "trust_env", True),
     "client.mount(…)": lambda client: client.mount("http://", HTTPAdapter(max_retries=3)),
     "client.request(timeout=urllib3.Timeout(…))": lambda client: client.get("/", timeout=Timeout(1)),
@@ -79,13 +76,6 @@ def test_what_is_not_supported_says_so_when_it_is_used(client, name):
         REFUSED[name](client)
     assert str(refused.value) == f"{name} is not supported by loadproof.HttpUser: {UNSUPPORTED[name]}"
     assert client.server.requests == []
-
-
-def test_one_request_may_ask_for_no_verification_neither(client):
-    """Of http, it asks for nothing."""
-    assert client.get("/", verify=False).ok
-    with pytest.raises(NotSupportedError, match=r"^client\.verify "):
-        client.get(HTTPS, verify=False)
 
 
 def test_proxies_put_into_the_dictionary_are_refused_too(client):
@@ -113,6 +103,28 @@ def test_a_user_of_such_a_host_sends_nothing():
 def test_the_guard_stands_with_the_import():
     """Before Locust makes users: of `--host`, and of the web UI's form."""
     assert unpatched.locust.events.init._handlers.count(guard) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"cookies": requests.cookies.RequestsCookieJar()}], ids=["short", "by requests"])
+def test_https_is_trusted_as_a_request_or_the_session_says(tmp_path, more):
+    """As in requests: not at all, by a file of authorities, with a certificate of one's own; http needs none of it."""
+    pem = new_certificate(tmp_path)
+    authority = f"{pem}.crt"
+    mutual = server_context(pem)
+    mutual.load_verify_locations(authority)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    with untrusted_serving(pem, answering(OK, OK, OK)) as url, untrusted_serving(pem, answering(OK), mutual) as asking:
+        client = user_of(url).client
+        assert isinstance(client.get("/", **more).error, requests.exceptions.SSLError)
+        assert client.get("/", verify=False, **more).text == "hi"
+        client.verify = authority
+        assert client.get("/", **more).text == "hi"
+        assert isinstance(client.get("/", verify=True, **more).error, requests.exceptions.SSLError)
+        assert client.get(asking, **more).status_code == 0
+        assert client.get(asking, cert=(authority, str(pem)), **more).text == "hi"
+        with pytest.raises(OSError, match="No such file"):
+            client.get("/", verify=str(tmp_path / "gone.pem"), **more)
+        client.close()
 
 
 @pytest.mark.parametrize("options", [{}, {"cookies": {"a": "b"}}], ids=["short way", "by requests"])
