@@ -10,7 +10,9 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from loadproof.internals.standard import core_of
 
 if TYPE_CHECKING:
     import socket
@@ -142,11 +144,3 @@ class Tls:
             return b"".join(parts), False
         except ssl.SSLZeroReturnError:
             return b"".join(parts), True
-
-
-def core_of(tls: ssl.SSLObject) -> Any:
-    """What the object's own `read` and `write` call, without the cost of theirs.
-
-    It is private to the standard library: without it, the object itself does.
-    """
-    return getattr(tls, "_sslobj", tls)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
-_ALERT: Final = "_ALERT_"
+_ALERT: Final = "ALERT_"
 """In the names of all failures that the other side announces."""
 _LEFT_S: Final = 0.1
 """A server that closes a connection after its answer has done so by then."""

@@ -13,7 +13,8 @@ from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, RequestTimeoutError, RequestTimeouts, Timing
 from loadproof.http.origin import Origin, Way
 from loadproof.http.proxy import Proxy
-from loadproof.http.tls import Trust, core_of
+from loadproof.http.tls import Trust
+from loadproof.internals.standard import core_of
 from loadproof.run.ports import free_port
 from tests import proxies
 from tests.loadproof.http.connections import OK, PATIENT, made
