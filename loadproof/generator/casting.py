@@ -46,7 +46,7 @@ def cast(path: Path) -> Iterator[Locustfile]:
             # What a file prints when it is imported is not part of the output.
             with contextlib.redirect_stdout(sys.stderr):
                 users, shapes = load_locustfile(str(file))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():

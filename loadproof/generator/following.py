@@ -6,28 +6,30 @@ other one is trusted to report each request when it ends.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import gevent
 from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
+from locust.exception import StopUser
 
-from loadproof.generator.heard import Names, outcome_of, status_of
-from loadproof.generator.paces import Wait, last_wait, pace_s
+from loadproof.generator.heard import Heard, Names, outcome_of, status_of, told_later
+from loadproof.generator.lives import Asked, Life, Usual
+from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request, Timing
 from loadproof.httpuser.session import HttpSession
-from loadproof.internals.locust import body_read, follow_requests, follow_users
+from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from greenlet import greenlet
     from locust import User
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 _CLOCKS_DIFFER_S: Final = 0.05
 """By less, the two readings of the clocks do."""
 _LONGEST_S: Final = 3600.0
+_MOST_GENERATIONS: Final = 8
+_log = logging.getLogger(__name__)
 
 
 class HeardAnswer(NamedTuple):
@@ -48,56 +52,21 @@ class HeardAnswer(NamedTuple):
     body: bytes
 
 
-@dataclass
-class _Life:
-    """One user, from its first step on. Moments are seconds from the run's start."""
-
-    kind: str
-    pace_s: float | None
-    """From one task to the next, where its `wait_time` says so."""
-    due_s: float
-    """When its task was to begin; at first, the user."""
-    waited: Wait | None = None
-    """The last wait of a paced user before this task."""
-    is_set_up: bool = False
-    is_leaving: bool = False
-    in_task: bool = False
-    has_sent: bool = False
-    """In this task."""
-    sent: list[str] = field(default_factory=list)
-    """Names of what this task, or the last one, has sent."""
-    answering_s: float = 0.0
-    """How much of this task it waited for answers."""
-    untold: list[str] = field(default_factory=list)
-    """Names of this task's requests that have ended, and that Locust has not been told of."""
-    asked_s: float | None = None
-    """Since when it has been waiting for an answer, as far as that is known."""
-    active_s: float = 0.0
-    """When it last was seen to do something."""
-    began_s: float | None = None
-    """When its last request did."""
-    kept_s: float = 0.0
-    """How much longer than the deadline that one took."""
-
-
-@dataclass
-class _Usual:
-    """How often users of a kind send if no answer keeps them."""
-
-    seconds: float = 0.0
-    requests: int = 0
-
-
 class Following:
     """One per process whose users are not our own."""
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         self._post = post
         self._names = Names()
-        self._lives: WeakKeyDictionary[greenlet, _Life] = WeakKeyDictionary()
-        self._usual: defaultdict[str, _Usual] = defaultdict(_Usual)
-        environment.events.request.add_listener(self._hear)
-        environment.events.test_start.add_listener(self._limit_waits)
+        self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
+        self._usual: defaultdict[str, Usual] = defaultdict(Usual)
+        self._asking: dict[greenlet, Asked] = {}
+        """Requests that have not ended, by the greenlet that waits."""
+        self._untold: dict[object, Asked] = {}
+        """Those that have, of which Locust has not been told; by what its event will have."""
+        self._is_over = False
+        hear_requests(environment, self._hear_whatever)
+        environment.events.test_start.add_listener(self._begin)
         follow_users(self._live, self._take_turn)
         follow_requests(self._send, timeouts_s=self._timeouts_s, heirs=(HttpSession,))
 
@@ -114,31 +83,54 @@ class Following:
         timeouts = self._work.habits.timeouts
         return timeouts.connect, timeouts.total
 
-    def _limit_waits(self, **_: Any) -> None:
+    def _begin(self, **_: Any) -> None:
         """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
+        self._is_over = False
+        self._recorder.at_end(self._end)
 
-    def _life(self) -> _Life | None:
-        """Of the user whose greenlet this is."""
-        return self._lives.get(gevent.getcurrent())
+    def _end(self) -> None:
+        """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
+        for waiting, asked in list(self._asking.items()):
+            self._cut_off(waiting, asked)
+        for asked in self._untold.values():
+            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
+        self._untold.clear()
+        self._is_over = True
+
+    def _life(self) -> Life | None:
+        """Of the user whose greenlet this is, or who began it."""
+        current: Any = gevent.getcurrent()
+        life = self._lives.get(current)
+        ancestor = current
+        for _ in range(_MOST_GENERATIONS if life is None else 0):
+            began_by = getattr(ancestor, "spawning_greenlet", None)
+            ancestor = began_by() if began_by is not None else None
+            if ancestor is None:
+                break
+            if (life := self._lives.get(ancestor)) is not None:
+                self._lives[current] = life
+                break
+        return life
 
     def _live(self, user: User, run: Callable[[], None]) -> None:
         """A user's life: it begins at the step for which it was made."""
         work, kind = self._work, type(user).__name__
         came_s = work.now_s()
         first_s = work.first_step(came_s)
-        life = self._lives[gevent.getcurrent()] = _Life(kind, pace_s(user), due_s=first_s, active_s=first_s)
+        current: Any = gevent.getcurrent()
+        life = self._lives[current] = Life(user, current, kind, pace_s(user), due_s=first_s, active_s=first_s)
         self._recorder.user_time.came(kind, came_s)
         leave, user.on_stop = user.on_stop, lambda: self._leave_by(life, leave)  # type: ignore[method-assign]
         try:
             self._post.clock.sleep(max(0.0, first_s - work.now_s()))
             run()
         finally:
-            now_s = work.now_s()
-            self._end_silence(life, now_s)
-            self._recorder.user_time.left(kind, now_s)
+            # What it knows holds its greenlet, which would keep both for ever.
+            del self._lives[current]
+            self._recorder.user_time.left(kind, work.now_s())
 
-    def _leave_by(self, life: _Life, on_stop: Callable[[], None]) -> None:
+    def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
         life.is_leaving = True
         on_stop()
 
@@ -147,111 +139,114 @@ class Following:
         if life is None:
             execute()
             return
-        self._begin_turn(life, last_wait(user), self._work.now_s())
+        user_time, longest_s = self._recorder.user_time, self._work.habits.timeouts.total
+        life.begin_turn(last_wait(user), self._work.now_s(), user_time)
         try:
             execute()
         finally:
-            now_s = self._work.now_s()
-            self._end_silence(life, now_s)
-            life.in_task, life.active_s = False, now_s
-            for endpoint in life.untold:
-                self._recorder.unreported(endpoint, Due(life.due_s))
-            life.untold.clear()
+            life.end_turn(self._work.now_s(), longest_s=longest_s, user_time=user_time)
+            if self._untold:
+                self._give_up_untold(life)
 
-    def _begin_turn(self, life: _Life, waited: Wait, now_s: float) -> None:
-        """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
-        due_s = now_s
-        if life.pace_s is not None and life.is_set_up and waited != life.waited:
-            due_s -= max(0.0, waited.ended_ago_s())
-            if not waited.length_s:
-                # What its own code did in that time, it did as it was written.
-                answered_s = min(life.active_s, life.due_s + life.answering_s)
-                time_ = self._recorder.user_time
-                time_.kept_waiting(life.sent, MISSED, life.due_s + life.pace_s, answered_s, every_s=life.pace_s)
-        life.waited = waited
-        life.due_s, life.active_s = due_s, now_s
-        life.is_set_up = life.in_task = True
-        life.has_sent, life.answering_s = False, 0.0
-
-    def _end_silence(self, life: _Life, now_s: float) -> None:
-        """A task may take its time, but nobody knows what one was doing that told of nothing for so long."""
-        silent_since_s = life.active_s + self._work.habits.timeouts.total
-        if life.in_task and life.asked_s is None and life.began_s is None and silent_since_s < now_s:
-            self._recorder.user_time.late(life.kind, silent_since_s, now_s)
+    def _give_up_untold(self, life: Life) -> None:
+        """With its task, each `with` of it has ended."""
+        own = [key for key, asked in self._untold.items() if asked.life is life and asked.is_of_task]
+        for key in own:
+            asked = self._untold.pop(key)
+            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
 
     def _send(self, method: str, name: str, send: Callable[[], Any]) -> Any:
-        """A request of one of Locust's clients: known while it lasts, and if it never ends."""
-        life = self._life()
-        if life is None or life.asked_s is not None:
+        """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
+        current: Any = gevent.getcurrent()
+        if current in self._asking:
             return send()
-        life.asked_s = self._work.now_s()
+        life, now_s = self._life(), self._work.now_s()
+        is_of_task = life is not None and life.greenlet is current
+        if life is not None:
+            life.has_client = True
+            if is_of_task and not life.is_leaving and now_s >= self._work.spans[-1].end_s and is_stopping(life.user):
+                # Its task would go on for as long as Locust waits for it.
+                raise StopUser
+        asked = self._asking[current] = Asked(self._names.of(method, name), method, now_s, life, is_of_task)
         self._recorder.waiting_begins()
-        endpoint = self._names.of(method, name)
         try:
             answer = send()
-        except GreenletExit:
-            self._cut_off(life, endpoint, method)
+        except BaseException as error:
+            self._give_up(current, asked, error)
             raise
-        finally:
-            is_untold = life.asked_s is not None
-            self._answered(life)
-        if is_untold:
+        if self._answered(current):
             # With catch_response, Locust is told at the end of a `with`, if there is one.
-            life.untold.append(endpoint)
+            self._untold[told_later(answer)] = asked
         return answer
 
-    def _answered(self, life: _Life | None) -> None:
-        if life is not None and life.asked_s is not None:
-            life.asked_s = None
+    def _answered(self, waiting: greenlet) -> Asked | None:
+        """What it was waiting for until now."""
+        asked = self._asking.pop(waiting, None)
+        if asked is not None:
             self._recorder.waiting_ends()
+        return asked
 
-    def _cut_off(self, life: _Life, endpoint: str, method: str) -> None:
-        """Its user was to end: what it had been waiting for longer than it is worth has failed."""
-        began_s, now_s = life.asked_s or 0.0, self._work.now_s()
-        self._answered(life)
-        if now_s - began_s > self._work.habits.deadline_s:
-            self._record(life, endpoint, method, Outcome.TIMEOUT, began_s=began_s, ended_s=now_s)
+    def _give_up(self, waiting: greenlet, asked: Asked, error: BaseException) -> None:
+        """The users' own code did, or Locust, or it was no request at all."""
+        if isinstance(error, GreenletExit) and asked.is_of_task:
+            self._cut_off(waiting, asked)
+        elif self._answered(waiting) is None:
+            return
+        elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
+            self._fail(asked)
         else:
-            due, _ = self._due(life, began_s)
-            self._recorder.started()
-            self._recorder.abandoned(endpoint, due)
+            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
 
-    def _hear(
-        self,
-        request_type: object,
-        name: object,
-        response_time: float | None,
-        response_length: int | None,
-        response: object = None,
-        exception: Exception | None = None,
-        start_time: float | None = None,
-        url: object = None,
-        **_: Any,
-    ) -> None:
-        """Locust's event: a request has ended."""
+    def _cut_off(self, waiting: greenlet, asked: Asked) -> None:
+        """Its user was to end: what it had been waiting for longer than it is worth has failed."""
+        if self._answered(waiting) is None:
+            return
+        if self._work.now_s() - asked.began_s > self._work.habits.deadline_s:
+            self._fail(asked)
+        else:
+            due, _ = self._due(asked.life, asked.began_s)
+            self._recorder.started()
+            self._recorder.abandoned(asked.endpoint, due)
+
+    def _fail(self, asked: Asked) -> None:
+        now_s = self._work.now_s()
+        self._record(asked.life, asked.endpoint, asked.method, Outcome.TIMEOUT, began_s=asked.began_s, ended_s=now_s)
+
+    def _hear_whatever(self, told: Mapping[str, Any]) -> None:
+        """Nothing that an event says may raise where it was fired, nor lose the request."""
+        if self._is_over:
+            return
+        try:
+            self._hear(Heard.of(told))
+        except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
+            _log.exception("a request event that can't be understood")
+            self._recorder.unreported(self._names.of("-", "-"), Due(self._work.now_s()))
+
+    def _hear(self, told: Heard) -> None:
+        """A request has ended, as Locust's event tells."""
+        current: Any = gevent.getcurrent()
         life, now_s = self._life(), self._work.now_s()
-        asked_s = life.asked_s if life else None
-        if life is not None and asked_s is None and life.untold:
-            life.untold.pop()
-        self._answered(life)
-        took_s = max(0.0, float(response_time or 0.0) / 1000)
-        began_s = asked_s if asked_s is not None else _began_s(now_s, took_s, start_time)
-        endpoint, outcome = self._names.of(request_type, name), outcome_of(response, exception)
-        ended_s = min(now_s, began_s + took_s)
+        asked = self._answered(current)
+        if asked is None:
+            self._untold.pop(told.start_time, None)
+        began_s = asked.began_s if asked else _began_s(now_s, told.took_s, told.start_time)
+        endpoint, outcome = self._names.of(told.kind, told.name), outcome_of(told.response, told.exception)
         if isinstance(outcome, Outcome):
-            size = response_length or 0
-            self._record(life, endpoint, str(request_type), outcome, began_s=began_s, ended_s=ended_s, body_bytes=size)
+            ended_s = min(now_s, began_s + told.took_s)
+            self._record(
+                life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, body_bytes=told.body_bytes
+            )
         else:
             self._recorder.started()
             self._recorder.unsent(endpoint, outcome, self._due(life, began_s)[0])
-        if exception is not None:
-            status = status_of(response)
-            answer = None if status is None else HeardAnswer(status, body_read(response))
-            self._recorder.failed(endpoint, Request(str(request_type), str(url or name)), answer, exception)
+        if told.exception is not None:
+            status = status_of(told.response)
+            answer = None if status is None else HeardAnswer(status, body_read(told.response))
+            self._recorder.failed(endpoint, Request(told.kind, told.url), answer, told.exception)
 
     def _record(
         self,
-        life: _Life | None,
+        life: Life | None,
         endpoint: str,
         method: str,
         outcome: Outcome,
@@ -276,16 +271,16 @@ class Following:
             life.sent.append(endpoint)
             self._count_kept(life, endpoint, began_s, ended_s)
 
-    def _due(self, life: _Life | None, began_s: float) -> tuple[Due, bool]:
+    def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
         ends_s = self._work.spans[-1].end_s
         is_setup = began_s >= ends_s or (life is not None and (life.is_leaving or not life.is_set_up))
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
-        return Due(min(life.due_s, began_s) if is_first and life.pace_s is not None else began_s), is_first
+        return Due(began_s - life.lag_s if is_first else began_s), is_first
 
-    def _count_kept(self, life: _Life, endpoint: str, began_s: float, ended_s: float) -> None:
+    def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.
 
         A paced user's turns say it themselves.
@@ -297,10 +292,11 @@ class Following:
         deadline_s = self._work.habits.deadline_s
         life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
         if life.kept_s and life.pace_s is None and usual.seconds:
-            until_s = min(ended_s, self._work.spans[-1].end_s)
+            from_s = max(began_s + deadline_s, life.kept_until_s)
+            life.kept_until_s = max(life.kept_until_s, min(ended_s, self._work.spans[-1].end_s))
             every_s = usual.seconds / usual.requests
             time_ = self._recorder.user_time
-            time_.kept_waiting([endpoint], MISSED, began_s + deadline_s, until_s, every_s=every_s)
+            time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

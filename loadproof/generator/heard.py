@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geventhttpclient.useragent import ConnectionError as FastConnectionError
 from requests.exceptions import RequestException
@@ -22,6 +24,57 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 300
 _UNWRITABLE: Final = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')
 _MOST_CAUSES: Final = 20
+
+
+class ReportedError(Exception):
+    """What somebody's own client said in place of an exception."""
+
+
+class Heard(NamedTuple):
+    """Locust's event, whatever a client of somebody's own put into it."""
+
+    kind: str
+    """Of the request: the method of HTTP."""
+    name: str
+    took_s: float
+    body_bytes: int
+    start_time: float | None
+    """The time of day, as far as it is known."""
+    response: Any
+    exception: BaseException | None
+    """None: it was as its user expected."""
+    url: str
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Heard:
+        """Never raises: what can't be read is not there."""
+        exception, start_time = told.get("exception"), told.get("start_time")
+        if exception and not isinstance(exception, BaseException):
+            exception = ReportedError(str(exception))
+        return Heard(
+            kind=str(told.get("request_type")),
+            name=str(told.get("name")),
+            took_s=max(0.0, _number(told.get("response_time")) / 1000),
+            body_bytes=int(_number(told.get("response_length"))),
+            start_time=start_time if isinstance(start_time, float) else None,
+            response=told.get("response"),
+            # Locust takes whatever is false for none.
+            exception=exception or None,
+            url=str(told.get("url") or told.get("name")),
+        )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def told_later(answer: Any) -> object:
+    """What Locust's event will have as `start_time` of a request whose answer waits for its `with` to end.
+
+    Source: locust 2.47, request_meta of both clients' ResponseContextManager.
+    """
+    meta = getattr(answer, "request_meta", None)
+    return meta.get("start_time") if isinstance(meta, dict) else object()
 
 
 class Names:
@@ -53,7 +106,8 @@ def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want
     if exception is None:
         return Outcome.OK
     if status := status_of(response):
-        headers = getattr(response, "headers", None) or {}
+        headers = getattr(response, "headers", None)
+        headers = headers if isinstance(headers, Mapping) else {}
         return classify(
             status, as_expected=False, has_retry_after="retry-after" in {str(key).lower() for key in headers}
         )
@@ -85,5 +139,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = waiting.pop(0)
         seen += 1
         yield cause
-        related = (cause.__cause__, cause.__context__, *vars(cause).values(), *cause.args)
+        related = (cause.__cause__, cause.__context__, *getattr(cause, "__dict__", {}).values(), *cause.args)
         waiting += [other for other in related if isinstance(other, BaseException)]

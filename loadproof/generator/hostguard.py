@@ -33,7 +33,7 @@ class HostGuard:
         modules: tuple[Any, ...] = (socket, gevent.socket)
         for module in modules:
             module.getaddrinfo = self._resolving(module.getaddrinfo)
-        for name in ("connect", "connect_ex", "sendto"):
+        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
             setattr(socket.socket, name, self._asked(getattr(socket.socket, name)))
 
     def _resolving(self, resolve: Callable[..., Any]) -> Callable[..., Any]:

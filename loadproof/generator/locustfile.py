@@ -55,10 +55,11 @@ class LoadproofShape(shape.PlanShape):
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
+    follow_strangers(environment, LoadproofDispatcher)
+    # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
-    follow_strangers(environment, LoadproofDispatcher)
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
         WorkerCrew(environment)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from locust import User, argument_parser
 from locust.clients import HttpSession, ResponseContextManager
@@ -17,7 +17,7 @@ from locust.rpc.zmqrpc import BaseSocket
 from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from locust.runners import MasterRunner, WorkerRunner
     from locust.stats import StatsCSVFileWriter
     from locust.web import WebUI
+
+
+_MASKED: Final = ("exception", "name", "request_type", "url")
+"""Of an event, what is recorded."""
 
 
 def is_stopping(user: User) -> bool:
@@ -66,7 +70,7 @@ def only_the_runner_listens(environment: Environment) -> bool:
 def mask_events(
     environment: Environment, *, error: Callable[[BaseException], BaseException], text: Callable[[str], str]
 ) -> None:
-    """Fire the events of requests and of users' mistakes with masked exceptions and names.
+    """Fire the events of requests and of users' mistakes with masked exceptions and names, the latter as texts.
 
     Source: locust/event.py, EventHook.fire; locust/runners.py, the runners' `on_request` and `on_user_error`.
     """
@@ -74,13 +78,28 @@ def mask_events(
     def masked(value: Any) -> Any:
         if isinstance(value, BaseException):
             return error(value)
-        return text(value) if isinstance(value, str) else value
+        return text(str(value))
 
     def fire_masked(fire: Callable[..., None], **named: Any) -> None:
-        fire(**named | {key: masked(named[key]) for key in ("exception", "name") if named.get(key)})
+        fire(**named | {key: masked(named[key]) for key in _MASKED if named.get(key)})
 
     for hook in (environment.events.request, environment.events.user_error):
         hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
+
+
+def hear_requests(environment: Environment, hear: Callable[[Mapping[str, Any]], None]) -> None:
+    """Call `hear` with each `request` event, ahead of all listeners, one of which may keep it from the others.
+
+    Source: locust/event.py, EventHook.fire, which lets some exceptions of a listener pass.
+    """
+    hook = environment.events.request
+    fire = hook.fire
+
+    def fire_heard(**named: Any) -> None:
+        hear(named)
+        fire(**named)
+
+    hook.fire = fire_heard  # type: ignore[method-assign]
 
 
 def follow_users(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
@@ -74,6 +74,7 @@ class Recorder:
         self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
+        self._closes: list[Callable[[], None]] = []
         self._strangers = 0
         """Of them, by clients that are not ours."""
         self.yielding = 0
@@ -102,6 +103,10 @@ class Recorder:
         if burst is not None:
             burst_seen = self._bursts.setdefault(burst, BurstSeen(burst))
             burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Call this before the last report: what has not ended by then ends there."""
+        self._closes.append(close)
 
     def waiting_begins(self) -> None:
         """Somebody's own client has begun a request, which is told only when it has ended."""
@@ -219,6 +224,8 @@ class Recorder:
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
         """What was recorded since the last call: one per second, and a last one with the bursts."""
+        while last and self._closes:
+            self._closes.pop()()
         is_over = last or self._generator_rows.has_begun(now_s)
         if is_over:
             done, self._second = self._second, Second(peak_in_flight=self._in_flight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _WITHOUT_EFFECT: Final = {
 _OF_LOCUSTFILES: Final = ("tags", "exclude_tags")
 _SHORTEST_WARM_UP_S, _LONGEST_WARM_UP_S = 1.0, 30.0
 _WARM_UP_SHARE: Final = 0.1
+_SLOWEST: Final = 0.01
+"""Users per second."""
 _Contradiction = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
 
@@ -101,6 +104,9 @@ def _phases(asked: Asked) -> list[dict[str, Any]]:
         duration_s = parse_quantity(asked.duration, Dimension.DURATION)
     except ValueError as error:
         raise InputError(Problem("--duration", "not understood", str(error), got=asked.duration)) from None
+    if asked.spawn_rate is not None and not _SLOWEST <= asked.spawn_rate < math.inf:
+        what = "not a number of users per second"
+        raise InputError(Problem("--spawn-rate", what, f"write at least {_SLOWEST:g}", got=f"{asked.spawn_rate:g}"))
     warm_up_s = min(max(_WARM_UP_SHARE * duration_s, _SHORTEST_WARM_UP_S), _LONGEST_WARM_UP_S)
     if asked.spawn_rate:
         warm_up_s = max(_SHORTEST_WARM_UP_S, (asked.users or 0) / asked.spawn_rate)

@@ -304,6 +304,142 @@ def test_a_request_that_nobody_reports_is_no_good_one(tmp_path, base):
     assert server.served["GET /status/500"] > 0
 
 
+def user(body: str, base: str = "HttpUser", more: str = "") -> str:
+    """A locustfile of one user, whose one task this is."""
+    task_ = textwrap.indent(textwrap.dedent(body), " " * 8)
+    return f"""
+import gevent
+from gevent.pool import Pool
+{more}
+
+class Visitor({base}):
+    wait_time = constant(0.1)
+
+    @task
+    def visit(self):
+{task_}
+"""
+
+
+OWN_EVENT = 'fire(request_type="GET", name="/x", response_time=1.0, response_length=0, context={}'
+LIES = {
+    "an exception that is a text": user(
+        f"""
+        answer = self.client.get("/status/500", catch_response=True, name="real")
+        answer.__enter__(); answer.success(); answer.__exit__(None, None, None)
+        self.environment.events.request.{OWN_EVENT}, exception="HTTP 500")
+        """
+    ),
+    "a response that can't be understood": user(
+        f"""
+        self.client.get("/items")
+        odd = type("Odd", (), {{"status_code": property(lambda self: 1 / 0)}})()
+        self.environment.events.request.{OWN_EVENT}, exception=ValueError(), response=odd)
+        """
+    ),
+    "given up by gevent's timeout": user(
+        """
+        self.client.get("/items")
+        with gevent.Timeout(0.1, False):
+            self.client.get("/never")
+        """
+    ),
+    "killed in a greenlet of the task's": user(
+        """
+        self.client.get("/items")
+        waiting = gevent.spawn(self.client.get, "/never")
+        waiting.join(0.05)
+        waiting.kill()
+        """
+    ),
+    "left in a greenlet of the task's": user(
+        """
+        self.client.get("/items")
+        gevent.spawn(self.client.get, "/never")
+        """
+    ),
+    "not reported in a greenlet of the task's": user(
+        """
+        self.client.get("/items")
+        Pool(2).map(lambda path: self.client.get(path, catch_response=True), ["/status/500"] * 2)
+        """
+    ),
+    "not reported ahead of an event of its own": user(
+        f"""
+        self.client.get("/status/500", catch_response=True)
+        self.environment.events.request.{OWN_EVENT}, exception=None)
+        """
+    ),
+    "kept from listeners by one of them": user(
+        """
+        self.client.get("/items")
+        self.client.get("/status/500")
+        """,
+        more="""
+from locust.exception import RescheduleTask
+
+@events.request.add_listener
+def end_it(exception, **_):
+    if exception:
+        raise RescheduleTask()
+""",
+    ),
+    "waited for by an own client that says nothing": user(
+        """
+        self.environment.events.request.fire(
+            request_type="GET", name="/x", response_time=1.0, response_length=0, context={}, exception=None
+        )
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls > 5:
+            gevent.sleep(60)
+        """,
+        base="User",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LIES)
+def test_a_bad_target_does_not_pass_however_its_requests_are_lost(tmp_path, how):
+    """Half of them failed, or never ended: that is counted, or it is said that it can't be."""
+    with scripted() as server:
+        timeouts = (
+            "--set",
+            "timeouts={connect: 1 s, total: 2 s}",
+            "--users",
+            3,
+            "--duration",
+            "3s",
+            "--deadline",
+            "1 s",
+        )
+        done, path = run(tmp_path, LIES[how], server, *timeouts)
+    fails = word_of(path, "goodput_ratio >= 99 %") == "FAIL"
+    untold = found(path, "didn't say what became of") | found(path, "user-seconds were lost")
+    assert fails or untold == {"INVALID"}, done.stdout
+
+
+def test_a_pause_before_a_paced_users_request_is_no_lateness(tmp_path):
+    """Of the task's start, only: what it does then is its own."""
+    code = user('time.sleep(0.2); self.client.get("/items")').replace("constant(0.1)", "constant_pacing(0.5)")
+    with scripted() as server:
+        _, path = run(tmp_path, code, server, users=2)
+    assert not found(path, "start lag")
+    row = next(
+        row for row in verdict_of(path)["summary"] if row["endpoint"] == "GET /items" and row["phase"] == "steady"
+    )
+    assert row["response_s"]["p50"]["value"] < 0.15
+
+
+def test_a_task_without_an_end_ends_with_the_plan(tmp_path):
+    """At its next request."""
+    with scripted() as server:
+        _, path = run(
+            tmp_path, user('while True:\n    self.client.get("/items")\n    time.sleep(0.05)'), server, users=2
+        )
+    planned, sent = sent_in(path)
+    assert sent["GET /items"] - planned["GET /items"] <= 10
+
+
 ELSEWHERE = """
 import socket
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from loadproof.generator.consent import refusals
@@ -18,23 +21,30 @@ def manifest(tmp_path):
     return read_manifest(write_run(tmp_path / "run"))
 
 
+@pytest.fixture
+def short_path():
+    """One that messages show whole."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
 def told(manifest, **changes: object) -> list[str]:
     target = manifest.target.model_copy(update={"base_url": "https://127.0.0.1:1", **changes})
     return [str(problem) for problem in refusals(manifest.model_copy(update={"target": target}))]
 
 
 @pytest.mark.process
-def test_a_key_of_the_worker_is_not_used_unless_its_owner_agrees(manifest, tmp_path, monkeypatch):
+def test_a_key_of_the_worker_is_not_used_unless_its_owner_agrees(manifest, short_path, monkeypatch):
     """Nor read; then it has to be there, and to fit."""
-    new_certificate(tmp_path)
-    crt, key = f"{tmp_path}/pem.crt", f"{tmp_path}/pem"
+    new_certificate(short_path)
+    crt, key = f"{short_path}/pem.crt", f"{short_path}/pem"
     ours = TlsSettings(ca_file=crt, client_certificate=crt, client_key=key)
     assert told(manifest, tls=ours) == [
         f"target tls.{name}: the worker may not use this file, got '{path}'; "
         f"if the target may be shown that this worker has it, start it with --allow-file {path}"
         for name, path in (("client_certificate", crt), ("client_key", key))
     ]
-    missing = f"{tmp_path}/none.pem"
+    missing = f"{short_path}/none.pem"
     monkeypatch.setenv("LOADPROOF_ALLOW_FILES", f"{crt},{key},{missing}")
     assert told(manifest, tls=ours) == []
     (problem,) = told(manifest, tls=TlsSettings(ca_file=missing))

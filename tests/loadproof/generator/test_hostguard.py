@@ -18,7 +18,7 @@ def guard(monkeypatch):
     """In this process, for one test."""
     for module in (socket, gevent.socket):
         monkeypatch.setattr(module, "getaddrinfo", module.getaddrinfo)
-    for name in ("connect", "connect_ex", "sendto"):
+    for name in ("connect", "connect_ex", "sendto", "sendmsg"):
         monkeypatch.setattr(socket.socket, name, getattr(socket.socket, name))
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "named.example")
     installed = HostGuard()
@@ -43,11 +43,12 @@ def test_loopback_is_reached(listener):
         assert connecting.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("method", ["connect", "connect_ex", "sendto"])
+@pytest.mark.parametrize("method", ["connect", "connect_ex", "sendto", "sendmsg"])
 @pytest.mark.parametrize("host", ["192.0.2.1", "somebody.example"])
 def test_another_host_is_refused_before_a_packet(host, method):
     """An address or a name, by TCP or UDP."""
-    arguments = [(host, 9)] if method != "sendto" else [b"x", (host, 9)]
+    before = {"sendto": [b"x"], "sendmsg": [[b"x"], [], 0]}
+    arguments = [*before.get(method, []), (host, 9)]
     with socket.socket(type=socket.SOCK_DGRAM) as connecting, pytest.raises(UnsafeTargetError, match="allow list"):
         getattr(connecting, method)(*arguments)
 

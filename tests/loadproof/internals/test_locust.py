@@ -330,6 +330,21 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         assert issubclass(type(kind(Environment()).client), session)
 
 
+def test_requests_are_heard_ahead_of_listeners_that_keep_them_from_others():
+    """One that ends a task lets nobody else hear of it; `hear_requests`."""
+    environment, heard = Environment(), []
+
+    def end_it(**_: object) -> None:
+        raise StopUser
+
+    environment.events.request.add_listener(end_it)
+    with unchanged("EventHook.fire is called for each request, and may raise StopUser", "internals/locust.py"):
+        ours.hear_requests(environment, heard.append)
+        with pytest.raises(StopUser):
+            environment.events.request.fire(request_type="GET", name="/x")
+        assert heard == [{"request_type": "GET", "name": "/x"}]
+
+
 def test_a_pace_says_when_it_was_asked_and_how_long_to_wait():
     """Nothing, if its tasks had taken the time; `last_pacing`."""
     paced = type("Paced", (locust.User,), {"wait_time": locust.constant_pacing(60)})(Environment())

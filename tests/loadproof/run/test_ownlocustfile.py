@@ -31,6 +31,8 @@ REFUSED = {
     "no URL": (FIT + '    host = "shop"', LOAD, "not a base URL"),
     "no users": (FIT, ("--duration", "2s"), "--users: missing; add it, like --users 100; or give a scenario"),
     "no duration": (FIT, ("--users", 2), "--duration: missing; add it, like --duration 60s"),
+    "no rate": (FIT, (*LOAD, "--spawn-rate", "nan"), "--spawn-rate: not a number of users per second, got 'nan'"),
+    "interrupts": ("raise KeyboardInterrupt", LOAD, "can't be loaded, got 'KeyboardInterrupt'"),
     "odd duration": (
         FIT,
         ("--users", 2, "--duration", "60"),
