@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
@@ -53,10 +54,15 @@ def answer_with_problems(app: FastAPI) -> None:
         errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
         return problem_answer(422, "invalid-request", "The request is not what this endpoint accepts.", errors=errors)
 
+    async def gone(_: Request, _error: Exception) -> JSONResponse:
+        # Nobody reads it, and it is no failure of the server's to be logged.
+        return problem_answer(400, "client-gone", "The connection ended within the request's body.")
+
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:
         return problem_answer(500, "unexpected", "The server failed.")
 
     app.add_exception_handler(Problem, ours)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)

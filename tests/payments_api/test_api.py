@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +42,19 @@ def test_a_payment_moves_money_once_and_can_be_read_back(shared_target):
     assert requests.get(shared_target.url + answer.headers["location"], timeout=5).json() == paid
     after = shared_target.balance("acct-000010"), shared_target.balance("acct-000011")
     assert after == (before[0] - 250, before[1] + 250)
+
+
+def test_a_client_that_leaves_within_its_body_is_no_failure_of_the_server():
+    """No traceback for each of thousands, under overload; who stays is served."""
+    with running_target(stderr=subprocess.PIPE) as target:
+        port = int(target.url.rpartition(":")[2])
+        for path in ("/webhooks/standard", "/transactions"):
+            with socket.create_connection(("127.0.0.1", port)) as leaving:
+                leaving.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+                time.sleep(0.2)
+        assert requests.get(f"{target.url}/health", timeout=5).status_code == 200
+    with target.process.stderr as told:
+        assert "Traceback" not in told.read()
 
 
 def test_the_same_key_replays_the_first_answer(shared_target):
