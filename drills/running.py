@@ -94,14 +94,18 @@ class Report:
         if not is_so:
             self.unmeasured.append(text)
 
-    def judged(self, run: LoadRun, verdict: dict[str, Any]) -> None:
-        """The verdict that loadproof itself reached on a run, by its thresholds."""
+    def judged(self, run: LoadRun, verdict: dict[str, Any], *, is_about_next: bool = True) -> None:
+        """The verdict that loadproof itself reached on a run, by its thresholds.
+
+        Where it is not about the next run, too, INCONCLUSIVE will do: they were kept in this one.
+        """
         word = verdict["verdict"]
         if word == "INVALID":
             print(f"  INVALID the run {run.scenario}: {verdict['reason']}")
             self.unmeasured.append(run.scenario)
         else:
-            self.promise(f"the run {run.scenario} keeps its thresholds: {word}", kept=word == "PASS")
+            kept = {"PASS"} if is_about_next else {"PASS", "INCONCLUSIVE"}
+            self.promise(f"the run {run.scenario} keeps its thresholds: {word}", kept=word in kept)
         self.fact(f"report: {run.page}")
 
     def exit_code(self) -> int:
