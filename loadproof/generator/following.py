@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 _CLOCKS_DIFFER_S: Final = 0.05
 """By less, the two readings of the clocks do."""
 _LONGEST_S: Final = 3600.0
+"""No request that ends now began earlier than this."""
 _MOST_GENERATIONS: Final = 8
+"""Of greenlets that a task begins, each by another one."""
 _log = logging.getLogger(__name__)
 
 

@@ -14,7 +14,7 @@ from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
-from loadproof.rundir.rows import REPEATED, WANTS, GeneratorRow, IntervalRow
+from loadproof.rundir.rows import REPEATED, UNREPORTED, WANTS, GeneratorRow, IntervalRow
 from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
@@ -140,6 +140,16 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     run = load_run(path)
     assert tally(run.intervals).repeated == repeated
     assert any("were sent twice" in finding.what for finding in verdict_on_run(run).findings) == is_told
+
+
+@pytest.mark.parametrize(("untold", "word"), [(1, Word.INCONCLUSIVE), (500, Word.INVALID)])
+def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, word):
+    """A few may be all that a threshold on few errors allows."""
+    path = write_run(tmp_path)
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", UNREPORTED, 0, untold)])
+    verdict = verdict_on_run(load_run(path))
+    assert verdict.word is word
+    assert f"didn't say what became of {untold} requests" in verdict.reason
 
 
 @pytest.mark.slow

@@ -86,63 +86,41 @@ def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_
     assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
 
 
-def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(tmp_path):
-    """Its users decide."""
+def scenario_with(tmp_path, **changes: object):
+    """A scenario of the fitting locustfile, as a file."""
     (tmp_path / "own.py").write_text(HEAD + FIT)
     scenario = {
         "name": "own",
         "model": "closed",
         "locustfile": "own.py",
         "deadline": "1 s",
-        "mix": {"health": {"share": "100 %", "every": "1 s"}},
-        "clients": "source-address",
-        "when_throttled": "ignore",
-        "phases": [{"name": "at-once", "users": 3, "burst": {"times": 1, "every": "1 s"}}],
-        "thresholds": [{"endpoint": "/items", "expect": "goodput_ratio >= 10 %"}],
+        "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
+        "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
     }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
-    told = refused("check", tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario | changes))
+    return tmp_path / "own.yaml"
+
+
+def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(tmp_path):
+    """Its users decide."""
+    file = scenario_with(
+        tmp_path,
+        mix={"health": {"share": "100 %", "every": "1 s"}},
+        clients="source-address",
+        when_throttled="ignore",
+        phases=[{"name": "at-once", "users": 3, "burst": {"times": 1, "every": "1 s"}}],
+        thresholds=[{"endpoint": "/items", "expect": "goodput_ratio >= 10 %"}],
+    )
+    told = refused("check", file)
     for part in ("mix:", "clients:", "when_throttled:", "phases[0].burst:", "no goodput threshold"):
         assert part in told
-    scenario |= {"model": "open", "clients": "shared"}
-    del scenario["mix"], scenario["when_throttled"]
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
-    assert "a locustfile's users wait for their answers: there is a number of them, and no rate" in refused(
-        "check", tmp_path / "own.yaml"
-    )
+    why = "a locustfile's users wait for their answers: there is a number of them, and no rate"
+    assert why in refused("check", scenario_with(tmp_path, model="open"))
 
 
 def test_limits_that_all_users_would_share_are_refused(tmp_path):
     """They have one address, and the embedded target limits each."""
-    (tmp_path / "own.py").write_text(HEAD + FIT)
-    scenario = {
-        "name": "own",
-        "model": "closed",
-        "locustfile": "own.py",
-        "deadline": "1 s",
-        "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
-        "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
-    }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
-    assert "a locustfile's users are one for it" in refused("check", tmp_path / "own.yaml")
-
-
-def test_the_target_files_auth_has_no_effect_on_a_locustfile(tmp_path):
-    """Its clients are its own; a token would be asked for in vain."""
-    (tmp_path / "own.py").write_text(HEAD + FIT)
-    scenario = {
-        "name": "own",
-        "model": "closed",
-        "locustfile": "own.py",
-        "deadline": "1 s",
-        "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
-        "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
-    }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario))
-    auth = {"basic": {"user": "loader", "password": "API_PASSWORD"}}
-    (tmp_path / "target.yaml").write_text(yaml.safe_dump({"base_url": "http://127.0.0.1:1", "auth": auth}))
-    told = refused("check", tmp_path / "own.yaml", "--target", tmp_path / "target.yaml")
-    assert "target auth: no effect on what a locustfile's own clients send" in told
+    assert "a locustfile's users are one for it" in refused("check", scenario_with(tmp_path))
 
 
 def test_tags_without_a_locustfile_mean_nothing():
