@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,10 +12,10 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
+from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files

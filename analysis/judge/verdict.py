@@ -12,9 +12,10 @@ from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.degradation import Degradation, degradation_of, notes
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
+from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode, escaped
 from loadproof.rundir import files
 

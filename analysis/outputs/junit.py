@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 from loadproof.analysis.estimates.scope import Scope
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.outputs.dates import iso_text
+from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 
 if TYPE_CHECKING:

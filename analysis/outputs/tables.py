@@ -12,10 +12,11 @@ from rich.text import Text
 from loadproof.analysis.estimates.summary import SummaryRow, summary
 from loadproof.analysis.frames.failures import failures
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.judge.judgement import Judgement, Word, interval_text
+from loadproof.analysis.judge.judgement import Judgement, interval_text
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity

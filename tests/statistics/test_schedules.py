@@ -11,9 +11,9 @@ from tests.unpatched import locust  # noqa: F401  # isort: skip
 
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import PRECEDENCE, verdict_on_run
+from loadproof.analysis.word import Word
 from loadproof.plan.arrivals import ArrivalPlan
 from simulation.play import play
 from simulation.schedules import OF_THE_TARGET, schedule
