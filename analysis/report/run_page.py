@@ -26,6 +26,7 @@ from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
+from loadproof.scenario.limits import limit_text
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _reached(target: TargetFacts) -> dict[str, str]:
 
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
-    limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
+    limits = ", ".join(f"{name} {limit_text(limit)}" for name, limit in manifest.target.limits.items())
     only_here = {
         **_reached(manifest.target),
         "FAULTS of the target": manifest.target.faults or "",

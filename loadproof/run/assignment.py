@@ -16,6 +16,7 @@ from loadproof.scenario.targetway import trust_of
 
 if TYPE_CHECKING:
     from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
@@ -46,11 +47,11 @@ def _facts_of(target: TargetFile) -> dict[str, Any]:
     }
 
 
-def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, str]:
+def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, Written]:
     """Limits per client and endpoint that the target declares."""
     if target is not None:
-        return target.limits
-    return scenario.settings.limits if scenario.settings.limiter != "off" else {}
+        return dict(target.limits)
+    return dict(scenario.settings.limits) if scenario.settings.limiter != "off" else {}
 
 
 def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest:

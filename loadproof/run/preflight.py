@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
@@ -46,7 +47,7 @@ def preflight(
     *,
     where: str,
     seed: int,
-    limits: Mapping[str, str],
+    limits: Mapping[str, Written],
     target: TargetFile | None,
     crew: CrewOptions,
     is_sound: bool = True,
@@ -81,7 +82,12 @@ def preflight(
 
 
 def _mix_problems(
-    scenario: Scenario, limits: Mapping[str, str], crew: CrewOptions, target: TargetFile | None, *, where: str
+    scenario: Scenario,
+    limits: Mapping[str, Written],
+    crew: CrewOptions,
+    target: TargetFile | None,
+    *,
+    where: str,
 ) -> Iterator[Problem]:
     known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:
@@ -108,7 +114,7 @@ def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None
         yield from error.problems
 
 
-def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, str], *, where: str) -> Iterator[Problem]:
+def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, Written], *, where: str) -> Iterator[Problem]:
     """A locustfile's users have one address: the limits of one client are those of all."""
     if limits and not scenario.expect_throttling:
         what = "the target limits each client, and a locustfile's users are one for it"
@@ -125,7 +131,7 @@ def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFi
 
 
 def _plan_problems(
-    scenario: Scenario, limits: Mapping[str, str], seed: int, *, where: str, crew: CrewOptions
+    scenario: Scenario, limits: Mapping[str, Written], seed: int, *, where: str, crew: CrewOptions
 ) -> Iterator[Problem]:
     if scenario.locustfile is not None:
         # What its users send, and how much, is known when they have.
@@ -152,7 +158,12 @@ def _plan_problems(
 
 
 def _limit_problems(
-    scenario: Scenario, limits: Mapping[str, str], known: list[str], target: TargetFile | None, *, where: str
+    scenario: Scenario,
+    limits: Mapping[str, Written],
+    known: list[str],
+    target: TargetFile | None,
+    *,
+    where: str,
 ) -> Iterator[Problem]:
     """Limits that nothing is checked against, and throttling that is expected although nothing throttles."""
     for name in limits if target is not None else ():

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
+from loadproof.scenario.limits import DeclaredLimit, Limit, declared, embedded_limits
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
@@ -35,8 +36,8 @@ class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
-    limits: dict[str, str]
-    """Declared limits per client and endpoint, like '60/min'."""
+    limits: dict[str, Limit]
+    """Declared limits per endpoint, as in the target file; the embedded target's as text."""
     headers: dict[str, str] = Field(default_factory=dict)
     """As in the target file: secrets are written as ${NAME}."""
     auth: Auth | None = None
@@ -79,6 +80,13 @@ class Manifest(Strict):
     end_unix_s: float | None = None
     ending: Ending = "running"
     ending_detail: str = ""
+
+    @property
+    def declared_limits(self) -> dict[str, DeclaredLimit]:
+        """By request name; of the embedded target more is known than texts say."""
+        if self.target.kind == "embedded":
+            return embedded_limits(self.scenario.settings)
+        return {name: declared(limit) for name, limit in self.target.limits.items()}
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

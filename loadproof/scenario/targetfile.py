@@ -18,8 +18,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
+from loadproof.scenario.limits import Limit  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.safety import check_base_url
-from loadproof.scenario.settings import LimitText  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
 from loadproof.scenario.targetheaders import header_problems
@@ -173,7 +173,9 @@ class TargetFile(Strict):
     accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
         None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
     )
-    limits: dict[Name, LimitText] = Field(default={}, description="Requests that one client may send per endpoint.")
+    limits: dict[Name, Limit] = Field(
+        default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
+    )
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
