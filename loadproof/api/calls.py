@@ -20,7 +20,7 @@ from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
@@ -41,6 +41,10 @@ _AS_WRITTEN: Final = string.punctuation
 """Characters that a path may contain unescaped, including the '%' of what is already escaped."""
 
 
+Note = dict[str, Any]
+"""Values by words, or functions from a Reply to a value."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One request of one kind."""
@@ -51,10 +55,12 @@ class Call:
     """Of the request, in thresholds and tables; empty: as its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body's fields in our words, as the target was sent them."""
+    note: Note | None = None
+    """What the journal says of it, by words; a function is called with the reply, and finds the value in that."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Call:
         """The same call with these headers."""
-        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent)
+        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent, self.note)
 
 
 class Reply:
@@ -133,6 +139,9 @@ class Api:
         self.headers = resolved_headers(headers) | fixed_headers(auth)
         """Sent with each request, with their secrets."""
         self._webhook_secret = webhook_secret
+        in_minor = endpoints.transactions.amounts == "minor"
+        self._paid: Note = {"debit": _told("debit"), "credit": _told("credit"), "currency": _told("currency")}
+        self._paid["amount"] = _told("amount") if in_minor else _minor_amount
 
     @property
     def can_read_payments(self) -> bool:
@@ -163,12 +172,15 @@ class Api:
         body: object = None,
         form: Form | None = None,
         files: Mapping[str, File] | None = None,
+        note: Note | None = None,
     ) -> Call:
         """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
 
         `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
         JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
         `files` as an upload. `headers` come on top of the target file's.
+
+        `note` is what the journal says of it, by words of your own: values, or functions that find them in the reply.
         """
         if query:
             path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
@@ -176,13 +188,14 @@ class Api:
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
         own = merged(content_type, self.headers, headers or {})
-        return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name)
+        return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name, note=note)
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
 
     def read_balance(self, account: str) -> Call:
-        return self._call(self._endpoints.balance, path={"account": account})
+        note = {"account": account, "balance": _BALANCE}
+        return self._call(self._endpoints.balance, path={"account": account}, note=note)
 
     def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
         """An order for `amount` minor units, which counts once however often it is sent with this key."""
@@ -194,13 +207,15 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
+        note = {"key": key if headers else None, **sent, "amount": amount, "payment": _PAYMENT}
         body = encode_json(_fields(operation, sent))
-        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
+        repeatable = bool(operation.idempotency_key)
+        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=repeatable, note=note)
 
     def read_payment(self, payment_id: str) -> Call:
         operation = self._endpoints.transaction
         assert operation is not None  # noqa: S101 - users ask can_read_payments first
-        return self._call(operation, path={"id": payment_id})
+        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id, **self._paid})
 
     def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
         """A provider's delivery of an event; the same id is the same event."""
@@ -220,7 +235,7 @@ class Api:
             repeatable=True,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request)
+        return Call(operation, request, note={"event": event_id, "duplicate": _DUPLICATE})
 
     def _call(
         self,
@@ -231,6 +246,7 @@ class Api:
         sent: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
+        note: Note | None = None,
     ) -> Call:
         filled = operation.path
         if path is not None:
@@ -245,7 +261,20 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, sent=sent or {})
+        return Call(operation, request, sent=sent or {}, note=note)
+
+
+def _told(word: str) -> Callable[[Reply], Any]:
+    return lambda reply: reply[word]
+
+
+def _minor_amount(reply: Reply) -> int:
+    return round(reply.number("amount") * _MINOR_UNITS)
+
+
+_PAYMENT: Final = _told("id")
+_DUPLICATE: Final = _told("duplicate")
+_BALANCE: Final = _told("balance")
 
 
 def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,9 @@ class Scenario(Strict):
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     thresholds: Annotated[list[Threshold], Field(min_length=1, max_length=200)]
+    record: Literal["requests"] | None = Field(
+        None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
+    )
     settings: Settings = Settings()
 
     @model_validator(mode="before")
@@ -184,6 +187,11 @@ class Scenario(Strict):
             methods.setdefault(request.partition(" ")[2], []).append(request)
         mix = {name: UserMix.model_construct(share=1.0, requests=requests) for name, requests in methods.items()}
         return self.model_copy(update={"mix": mix})
+
+    @property
+    def records_requests(self) -> bool:
+        """The run directory has a journal."""
+        return self.record == "requests"
 
     @property
     def client_total(self) -> int:

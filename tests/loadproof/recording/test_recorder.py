@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from dataclasses import asdict
 
 import msgpack
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.journal import count_journal, load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
@@ -24,6 +26,7 @@ from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import write_manifest
+from loadproof.rundir.rows import ABANDONED, UNJUDGED, WANTS
 from simulation.rundirs import manifest, scenario
 
 event = st.tuples(
@@ -38,7 +41,7 @@ MANIFEST = manifest(scenario())
 
 
 def new_recorder(worker: str = "1") -> Recorder:
-    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker)
+    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker, journals=True)
     recorder.start_s = 0.0
     return recorder
 
@@ -57,12 +60,15 @@ def record(recorder: Recorder, one: tuple) -> None:
         recorder.dropped(endpoint, intended_s=due_s)
         return
     recorder.started()
+    sent_s = due_s + lag_s
+    ended = {"abandoned": ABANDONED, "unsent": WANTS["ports"]}.get(kind, outcome)
+    note = {"event": len(recorder._second.journal)}
+    recorder.ended(("me", endpoint, Due(due_s), sent_s, sent_s + service_s, 200, ended, "", False, note))
     if kind == "abandoned":
         recorder.abandoned(endpoint, Due(due_s))
     elif kind == "unsent":
         recorder.unsent(endpoint, "ports", Due(due_s))
     else:
-        sent_s = due_s + lag_s
         finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
 
 
@@ -100,6 +106,9 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     split = written(path / "many", reports)
     assert split.intervals.to_dict("records") == together.intervals.to_dict("records")
     assert split.generator["sent"].sum() == together.generator["sent"].sum()
+    columns = ["request", "phase", "intended_us", "sent_us", "ended_us", "outcome"]
+    journals = [load_journal(run)[columns].astype(str).sort_values(columns) for run in (split, together)]
+    assert journals[0].to_numpy().tolist() == journals[1].to_numpy().tolist()
 
 
 @pytest.mark.slow
@@ -118,6 +127,15 @@ def test_every_request_is_counted_once(tmp_path_factory, events):
     assert counts.unsent == kinds.count("unsent")
     assert int(run.generator["sent"].sum()) == counts.sent + counts.unsent + counts.abandoned
     assert counts.good <= counts.outcomes[Outcome.OK]
+    rows = run.intervals[run.intervals["series"].isin(["response", *UNJUDGED])]
+    ends = rows["outcome"].astype(str).where(rows["outcome"] != "", rows["series"].astype(str))
+    kinds_of = zip(rows["endpoint"], ends, rows["phase"], strict=True)
+    assert kinds.count("dropped") + sum(rows["count"]) == len(events)
+    if not rows.empty:
+        in_intervals = Counter()
+        for kind, count in zip(kinds_of, rows["count"], strict=True):
+            in_intervals[kind] += count
+        assert count_journal(run).by_kind == in_intervals
     assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
 
 
