@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.ledgerrecord import Said
 from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -116,6 +116,6 @@ def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promis
     for account, balance in record.closing.items():
         if balance < 0:
             promise.broken(f"{account} ends at {balance:,}", ({"account": account, "closing": balance},))
-    tried = Counter(stories[key].order for key in record.overdrawing if stories[key].said is not Said.UNKNOWN)
-    promise.n += sum(count // 2 for count in tried.values())
+    accepted = {stories[key].order for key in record.overdrawing if stories[key].said is Said.ACKNOWLEDGED}
+    promise.n = len(accepted)
     return promise

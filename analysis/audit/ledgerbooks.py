@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.ledgerrecord import Said
 from loadproof.analysis.audit.promise import Promise
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

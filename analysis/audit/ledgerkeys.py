@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.ledgerrecord import Said
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

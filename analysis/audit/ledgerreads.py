@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.ledgerrecord import BalanceRead, Said
+from loadproof.analysis.audit.ledgerrecord import BalanceRead
 from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

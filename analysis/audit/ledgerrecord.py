@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loadproof.outcome import Said
 
 Row = Mapping[str, Any]
 """The row of the journal, or the observation, that shows it."""
@@ -32,16 +34,6 @@ class Order:
 
     def __str__(self) -> str:
         return f"{self.amount} from {self.debit} to {self.credit}"
-
-
-class Said(StrEnum):
-    """What an answer promises about a payment."""
-
-    ACKNOWLEDGED = "acknowledged"
-    REFUSED = "refused"
-    """It was not carried out, and won't be."""
-    UNKNOWN = "unknown"
-    """A timeout, a broken connection, a 5xx: it was carried out, will be, or never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.ledgerrecord import Said
 from loadproof.analysis.audit.promise import Promise, overlap
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,18 +15,15 @@ from loadproof.analysis.audit.ledgerrecord import (
     Listing,
     Order,
     PaymentRead,
-    Said,
     Snapshot,
 )
-from loadproof.outcome import Outcome
+from loadproof.outcome import Outcome, Said, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from loadproof.rundir.observations import Observation
 
-_NOT_FINAL: Final = frozenset({408, 409, 425})
-"""4xx that don't say that nothing happens: too slow a request, another one in progress, too early."""
 _GONE: Final = frozenset({404, 410})
 _PAYMENTS: Final = frozenset({"replay", "race", "reuse", "overdraft"})
 _ORDER: Final = frozenset({"debit", "credit", "amount"})
@@ -64,10 +61,10 @@ def ledger_record(
     rows = _Rows(declared, workers_doubt_us)
     for row in journal:
         rows.add(row)
-    attempts = rows.attempts + [_asked_for(seen) for seen in observations if seen.kind in _PAYMENTS]
+    readable = [seen for seen in observations if not seen.trouble]
+    attempts = rows.attempts + [_asked_for(seen) for seen in readable if seen.kind in _PAYMENTS]
     paid_us = max((attempt.ended_us for attempt in attempts), default=0)
     attempts, reused = _apart(attempts)
-    readable = [seen for seen in observations if not seen.trouble]
     told = [seen for seen in readable if seen.outcome == Outcome.OK]
     payment_reads = [read for seen in readable if seen.kind == "payment" and (read := _payment_read(seen))]
     return LedgerRecord(
@@ -80,21 +77,13 @@ def ledger_record(
         closing=_balances(seen for seen in told if seen.when == "after" and seen.sent_us >= paid_us),
         listings=[_listing(seen) for seen in told if seen.kind == "payments"],
         snapshots=[_snapshot(seen, doubt_us) for seen in told if seen.kind == "snapshot"],
-        overdrawing=frozenset(seen.asked["key"] for seen in observations if seen.kind == "overdraft"),
+        overdrawing=frozenset(seen.asked["key"] for seen in readable if seen.kind == "overdraft"),
         is_exclusive=declared.is_exclusive,
         is_whole=is_whole,
         has_keys=declared.has_keys,
         has_snapshot=declared.has_snapshot,
-        unread=Counter(seen.trouble for seen in observations if seen.trouble),
+        unread=Counter(why for seen in observations if (why := unread_because(seen))),
     )
-
-
-def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
-    """What an answer to an order promises. A request that our transport sent twice was refused only once for sure."""
-    if outcome == Outcome.OK and 200 <= status < 300:
-        return Said.ACKNOWLEDGED
-    is_final = 400 <= status < 500 and status not in _NOT_FINAL
-    return Said.REFUSED if is_final and not is_repeated else Said.UNKNOWN
 
 
 class _Rows:
@@ -127,7 +116,9 @@ class _Rows:
         elif "payment" in noted and (row["outcome"] == Outcome.OK or row["status"] in _GONE):
             is_there = row["status"] not in _GONE
             self.payments.append(
-                PaymentRead(noted["payment"], is_there, None, row["sent_us"], row["ended_us"], row, self._doubt_us)
+                PaymentRead(
+                    noted["payment"], is_there, _told(noted), row["sent_us"], row["ended_us"], row, self._doubt_us
+                )
             )
 
     def _is_attempt(self, noted: Mapping[str, Any]) -> bool:
@@ -143,8 +134,24 @@ class _Rows:
             return None
 
 
+def unread_because(seen: Observation) -> str:
+    """Why there is no answer to it; empty if there is one. What a payment is answered with is one, whatever it is."""
+    is_answer = seen.outcome == Outcome.OK or (seen.kind == "payment" and seen.status in _GONE)
+    if seen.trouble or is_answer or seen.kind in {*_PAYMENTS, "deliver"}:
+        return seen.trouble
+    return f"{seen.kind}, status {seen.status}" if seen.status else f"{seen.kind}, no answer"
+
+
 def order_in(words: Mapping[str, Any]) -> Order:
     return Order(str(words["debit"]), str(words["credit"]), int(words["amount"]), str(words.get("currency") or ""))
+
+
+def _told(words: Mapping[str, Any]) -> Order | None:
+    """The order in an answer; None if it says none that can be read."""
+    try:
+        return order_in(words) if words.keys() >= _ORDER else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
@@ -179,7 +186,7 @@ def _asked_for(seen: Observation) -> Attempt:
         said,
         str(seen.said.get("payment", "")) if is_acknowledged else "",
         asdict(seen),
-        order_in(seen.said) if is_acknowledged and seen.said.keys() >= _ORDER else None,
+        _told(seen.said) if is_acknowledged else None,
     )
 
 
@@ -188,7 +195,7 @@ def _payment_read(seen: Observation) -> PaymentRead | None:
     is_there = seen.outcome == Outcome.OK
     if not is_there and seen.status not in _GONE:
         return None
-    order = order_in(seen.said) if is_there and seen.said.keys() >= _ORDER else None
+    order = _told(seen.said) if is_there else None
     return PaymentRead(seen.asked["payment"], is_there, order, seen.sent_us, seen.ended_us, asdict(seen))
 
 
@@ -221,7 +228,7 @@ def _listing(seen: Observation) -> Listing:
             Listed(
                 str(words.get("payment") or ""),
                 str(words.get("key") or ""),
-                order_in(words) if words.keys() >= _ORDER else None,
+                _told(words),
             )
             for words in seen.said["payments"]
         ),

@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
-from loadproof.analysis.audit.ledgerrecord import Said
-from loadproof.analysis.audit.ledgerrows import said_by
+from loadproof.analysis.audit.ledgerrows import unread_because
 from loadproof.analysis.audit.promise import Promise, needed_to_see, overlap
 from loadproof.analysis.word import Word
-from loadproof.outcome import Outcome
+from loadproof.outcome import Outcome, Said, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +85,7 @@ def webhook_record(
     deliveries += [
         _delivery(seen.asked["event"], seen.asked["how"], asdict(seen), is_repeated=False)
         for seen in observations
-        if seen.kind == "deliver"
+        if seen.kind == "deliver" and not seen.trouble
     ]
     read = [seen for seen in observations if seen.kind == "effects" and not seen.trouble and seen.outcome == Outcome.OK]
     return WebhookRecord(
@@ -95,7 +94,7 @@ def webhook_record(
         has_effects=has_effects,
         kinds=kinds,
         is_whole=is_whole,
-        unread=Counter(seen.trouble for seen in observations if seen.trouble),
+        unread=Counter(why for seen in observations if (why := unread_because(seen))),
     )
 
 

@@ -15,8 +15,8 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
+from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
-from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
+    from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.targetauth import Auth
-    from loadproof.scenario.targetfile import Endpoints
 
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
@@ -129,6 +129,11 @@ def _same_number(value: object, expected: object) -> bool:
         return False
 
 
+def update_id_of(event_id: str) -> int:
+    """What Telegram calls an event."""
+    return int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
+
+
 class Api:
     """The target's operations. `headers` may name environment variables; `webhook_secret` is the key itself."""
 
@@ -208,7 +213,7 @@ class Api:
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
         note = {"key": key if headers else None, **sent, "amount": amount, "payment": _PAYMENT}
-        body = encode_json(_fields(operation, sent))
+        body = encode_json(body_fields(operation, sent))
         repeatable = bool(operation.idempotency_key)
         return self._call(operation, body=body, sent=sent, headers=headers, repeatable=repeatable, note=note)
 
@@ -222,10 +227,13 @@ class Api:
         operation = self._endpoints.webhooks
         identity: dict[str, Any] = {"id": event_id}
         if operation.signature == "telegram":
-            identity["update_id"] = int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
-        body = encode_json(_fields(operation, identity | dict(event)))
-        headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        headers = merged(_JSON, self.headers, headers)
+            identity["update_id"] = update_id_of(event_id)
+        body = encode_json(body_fields(operation, identity | dict(event)))
+        return self._delivery(event_id, body, SIGNATURES[operation.signature](event_id, body, self._webhook_secret))
+
+    def _delivery(self, event_id: str, body: bytes, signature: Mapping[str, str]) -> Call:
+        operation = self._endpoints.webhooks
+        headers = merged(_JSON, self.headers, signature)
         # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
@@ -252,7 +260,7 @@ class Api:
         if path is not None:
             filled = _PLACEHOLDER.sub(lambda match: quote(path[match[1]], safe=""), filled)
         if body is None:
-            body = encode_json(_fields(operation, {})) if operation.constants else b""
+            body = encode_json(body_fields(operation, {})) if operation.constants else b""
         request = Request(
             operation.method,
             filled,
@@ -277,7 +285,7 @@ _DUPLICATE: Final = _told("duplicate")
 _BALANCE: Final = _told("balance")
 
 
-def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
+def body_fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields under the target's names, nested where the target file's names contain dots."""
     # The file's constants are shared by all: what is filled in must not stay in them.
     fields = copy.deepcopy(operation.constants) if operation.constants else {}

@@ -4,6 +4,7 @@ manifest.json      what was run, against what, where, and how it ended        wr
 scenario.yaml      the scenario as given                                      written whole
 intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member a flush
 journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member a flush
+observations.jsonl.gz   what audits asked the target, and what it said        appended, gzip members
 generator.csv      the generator's own health, a row a worker and second      appended by lines
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
@@ -33,6 +34,7 @@ MANIFEST: Final = "manifest.json"
 SCENARIO: Final = "scenario.yaml"
 INTERVALS: Final = "intervals.csv.gz"
 JOURNAL: Final = "journal.csv.gz"
+OBSERVATIONS: Final = "observations.jsonl.gz"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"

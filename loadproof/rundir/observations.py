@@ -1,22 +1,20 @@
 """observations.jsonl.gz: what loadproof itself asked the target for an audit, and what it was told.
 
-A line of JSON each, in gzip members that are appended, so that a run can be judged again without asking anybody.
+A line of JSON each, in gzip members that are appended, so that a run can be judged again without asking anybody. Times
+in the file are Unix times in µs, because some of it is asked before the run has begun.
 """
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import orjson
 
 from loadproof.rundir.files import append
-from loadproof.rundir.intervals import read_intervals
-
-OBSERVATIONS: Final = "observations.jsonl.gz"
+from loadproof.rundir.members import MemberLines, packed
 
 Kind = Literal[
     "replay", "race", "reuse", "overdraft", "payment", "payments", "balance", "snapshot", "deliver", "effects"
@@ -29,7 +27,7 @@ When = Literal["before", "during", "after"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One question and its answer. Times are µs from the run's start; amounts are minor units."""
+    """One question and its answer. Times are µs, in Unix time where it is made; amounts are minor units."""
 
     kind: Kind
     when: When
@@ -49,20 +47,25 @@ class Observation:
     """Why nothing was read."""
 
 
-def append_observations(path: Path, observations: Iterable[Observation]) -> None:
-    """As one gzip member; OSError if the disk doesn't take it."""
-    lines = b"".join(orjson.dumps(observation) + b"\n" for observation in observations)
+def append_observations(path: Path, observations: Iterable[Observation], mask: Callable[[str], str] = str) -> None:
+    """As one gzip member; `mask` removes secrets. OSError if the disk doesn't take it."""
+    lines = "".join(f"{mask(orjson.dumps(observation).decode())}\n" for observation in observations)
     if lines:
-        append(path, gzip.compress(lines, compresslevel=1, mtime=0))
+        append(path, packed(lines))
 
 
-def read_observations(path: Path) -> Iterator[Observation]:
-    """From all complete lines; none if there is no such file. Lines that are no observation are left out."""
+def read_observations(path: Path, start_unix_s: float) -> Iterator[Observation]:
+    """From all complete lines, with times from the run's start; none if there is no such file.
+
+    Lines that are no observation are left out.
+    """
     if not path.exists():
         return
-    for block in read_intervals(path):
+    start_us = round(1e6 * start_unix_s)
+    for block in MemberLines(path):
         for line in block.splitlines():
             try:
-                yield Observation(**orjson.loads(line))
+                seen = Observation(**orjson.loads(line))
+                yield replace(seen, sent_us=seen.sent_us - start_us, ended_us=seen.ended_us - start_us)
             except (TypeError, ValueError):
                 continue
