@@ -92,8 +92,7 @@ def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> 
     number = middle - oldest
     ages = number * (sent - line.slack_us - begins[line.client[line.refused]]) - (sums[middle] - sums[oldest])
     older: NDArray[np.float64] = 2 * number - ages / line.window_us
-    most: NDArray[np.float64] = hits.begun(ended) - middle + np.where(number, older + _CLOSE, 0.0)
-    return most
+    return (hits.begun(ended) - middle).astype(np.float64) + np.where(number, older + _CLOSE, 0.0)
 
 
 def _drained(
