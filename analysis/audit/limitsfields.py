@@ -81,8 +81,8 @@ def _wrong(line: Line, row: int, noted: dict[str, str], left: _Left, free_high: 
     if line.is_refused[row]:
         if remaining:
             yield f"RateLimit says r={remaining} in a refusal"
-        is_late = reset_s is not None and limit.penalties is None and limit.processes == 1
-        if is_late and line.sent[row] + (reset_s - 1) * SECOND_US > free_high[row]:
+        is_alone = limit.penalties is None and limit.processes == 1
+        if is_alone and reset_s and line.sent[row] + (reset_s - 1) * SECOND_US > free_high[row]:
             yield f"RateLimit says t={reset_s}, more than a second too long"
     elif line.is_admitted[row] and remaining is not None and not left.least[row] <= remaining <= left.most[row]:
         yield f"RateLimit says r={remaining}; {left.least[row]} to {left.most[row]} can be left"

@@ -145,20 +145,19 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def line_of(journal: pd.DataFrame, limit: DeclaredLimit, *, together: bool = False, uncertain_us: int = 0) -> Line:
+def line_of(journal: pd.DataFrame, limit: DeclaredLimit, *, together: bool = False) -> Line:
     """A line of these rows of the journal; `together`: as if all clients were one.
 
-    `uncertain_us`: how far the clocks of two workers may differ.
+    One worker's clock has no doubt about its own requests; beside others', each interval is as much longer.
     """
-    rows = journal.sort_values(["client", "sent_us"], kind="stable").reset_index(drop=True)
-    sent = rows["sent_us"].to_numpy(np.int64) - uncertain_us
-    ended = np.maximum(rows["ended_us"].to_numpy(np.int64), rows["sent_us"].to_numpy(np.int64)) + uncertain_us
-    if together or limit.key == "global":
-        order = np.argsort(sent, kind="stable")
-        rows, sent, ended = rows.iloc[order].reset_index(drop=True), sent[order], ended[order]
-        client = np.zeros(len(rows), dtype=np.int64)
-    else:
-        client = pd.factorize(rows["client"])[0].astype(np.int64)
+    is_of_one = len(journal["worker"].unique()) < 2
+    doubt = np.int64(0) if is_of_one else journal["doubt_us"].to_numpy(np.int64)
+    sent = journal["sent_us"].to_numpy(np.int64) - doubt
+    ended = np.maximum(journal["ended_us"].to_numpy(np.int64) + doubt, sent)
+    is_one = together or limit.key == "global"
+    client = np.zeros(len(journal), dtype=np.int64) if is_one else pd.factorize(journal["client"])[0].astype(np.int64)
+    order = np.lexsort((sent, client))
+    rows, client, sent, ended = journal.iloc[order].reset_index(drop=True), client[order], sent[order], ended[order]
     if len(rows) == 0:
         return Line(limit, rows, client, sent, sent, ended)
     end_us = int(ended.max())

@@ -92,7 +92,7 @@ def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> 
     number = middle - oldest
     ages = number * (sent - line.slack_us - begins[line.client[line.refused]]) - (sums[middle] - sums[oldest])
     older: NDArray[np.float64] = 2 * number - ages / line.window_us
-    return hits.begun(ended) - middle + older + _CLOSE
+    return (hits.begun(ended) - middle).astype(np.float64) + np.where(number, older + _CLOSE, 0.0)
 
 
 def _drained(
@@ -102,11 +102,12 @@ def _drained(
     rate = line.limit.amount / line.window_us
     possible, sure = line.possible, line.sure
     drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
-    begun, over = possible.begun(ended), possible.over(sent)
-    most = np.maximum(begun - rate * (sent - line.slack_us) + drop[over], begun - over)
+    at = sent - line.slack_us
+    begun, over = possible.begun(ended), possible.over(at)
+    most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
     surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
     least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
-    return most + _CLOSE, least - _CLOSE
+    return most, least - _CLOSE
 
 
 def _free(

@@ -1,7 +1,7 @@
 """Checks Retry-After: whether who waited it out was admitted, and nobody was told to wait a second too long.
 
-Source: RFC 9110, section 10.2.3: whole seconds, or an HTTP-date (section 5.6.7), which has a second's resolution and the
-target's own clock.
+Source: RFC 9110, section 10.2.3: whole seconds, or an HTTP-date (section 5.6.7), which has a second's resolution and
+the target's own clock.
 """
 
 from __future__ import annotations
