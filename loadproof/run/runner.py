@@ -15,6 +15,7 @@ from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
+from loadproof.run.auditing import audited
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
 from loadproof.run.shipped import scenario_file
@@ -57,7 +58,10 @@ def run(
     secret = _webhook_secret(assignment)
     manifest = new_manifest(assignment, path.name, assignment.target.base_url if assignment.target else "")
     write_manifest(path, manifest)
-    with _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target:
+    with (
+        _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target,
+        audited(target.manifest, path, progress, secret=secret, stop_requested=stop_signal.__bool__),
+    ):
         manifest = target.manifest
         if stop_signal:
             manifest = with_ending(manifest, stop_signal.ending, stop_signal.name)

@@ -54,6 +54,8 @@ class TargetFacts(Strict):
     redis: RedisFacts | None = None
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
+    exclusive_accounts: bool = False
+    """Nobody but the run moves money to or from its accounts."""
 
 
 Ending = Literal[
