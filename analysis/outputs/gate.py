@@ -143,6 +143,7 @@ def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str
             (judgement.word, f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.reason)
             for judgement in entry.verdict.judgements
         ]
+        messages += [(audited.word, f"audit of {audited.audit}", audited.reason) for audited in entry.verdict.audits]
         messages += [(finding.word, finding.what, finding.remedy) for finding in entry.verdict.findings]
         for word, title, message in messages:
             if word is not Word.PASS:

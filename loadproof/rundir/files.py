@@ -9,7 +9,7 @@ generator.csv      the generator's own health, a row a worker and second      ap
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
 locust_*.csv       Locust's own statistics
-verdict.json  junit.xml  summary.md  report.html                              the analysis adds these
+verdict.json  junit.xml  summary.md  report.html  audit.json                  the analysis adds these
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ LOCUST_PREFIX: Final = "locust"
 LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
 LOCUST_EXCEPTIONS: Final = f"{LOCUST_PREFIX}_exceptions.csv"
 VERDICT: Final = "verdict.json"
+AUDIT: Final = "audit.json"
+"""Evidence and offending rows of each audit, where the scenario names one."""
 JUNIT: Final = "junit.xml"
 SUMMARY: Final = "summary.md"
 REPORT: Final = "report.html"
