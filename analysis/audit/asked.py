@@ -70,11 +70,11 @@ def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
     )
 
 
-def ledger_audit(run: Run, journal: pd.DataFrame, *, one_in: float) -> Audited:
-    return audit_ledger(ledger_of(run, journal), one_in=one_in)
+def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
+    return audit_ledger(ledger_of(run, journal), one_in=run.manifest.scenario.one_in("ledger"))
 
 
-def webhooks_audit(run: Run, journal: pd.DataFrame, *, one_in: float) -> Audited:
+def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
     endpoints = run.manifest.target.endpoints
     record = webhook_record(
         noted_rows(journal),
@@ -83,7 +83,7 @@ def webhooks_audit(run: Run, journal: pd.DataFrame, *, one_in: float) -> Audited
         kinds=FALSE_DELIVERIES[endpoints.webhooks.signature],
         is_whole=_is_whole(run),
     )
-    return audit_webhooks(record, one_in=one_in)
+    return audit_webhooks(record, one_in=run.manifest.scenario.one_in("webhooks"))
 
 
 def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:

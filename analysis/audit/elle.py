@@ -1,6 +1,6 @@
 """Writes a run's payments as a history that elle-cli checks, so that experts can check us.
 
-One JSON array of operations as Jepsen records them: `type` (invoke; then ok, fail, or info: nobody knows), `f`, `value`,
+One JSON array of operations as Jepsen records them: `type` (invoke; ok, fail, or info: nobody knows), `f`, `value`,
 `process`, `time` in ns from the run's start, and `index`. A process that got `info` never speaks again; whoever goes on
 is a new one.
 

@@ -16,8 +16,8 @@ from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, audit_books
 from loadproof.analysis.audit.ledgerkeys import stories_of
 from loadproof.analysis.audit.ledgerreads import audit_reads
 from loadproof.analysis.audit.ledgerreplays import audit_keys
-from loadproof.analysis.audit.promise import needed_to_see
 from loadproof.analysis.word import Word
+from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.promise import Promise
 
 NAME: Final = "ledger"
-ONE_IN: Final = 5_000
-"""Which loss has to be seen, unless the scenario says otherwise: one payment in so many."""
 _BY_BALANCES: Final = frozenset({ONCE, NOTHING_ELSE})
 """Promises that follow from exact balances where payments can't be listed."""
 
 
-def audit_ledger(record: LedgerRecord, *, one_in: float = ONE_IN) -> Audited:
+def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
     """Every promise of a ledger; those about payments are decided by `3 * one_in` of them."""
     stories = stories_of(record.attempts)
     needed = needed_to_see(one_in)

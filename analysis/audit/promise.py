@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence
 from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-RULE_OF_THREE: Final = 3
-"""If one in r is broken and n are looked at, none of the broken ones is among them with exp(-n/r): 5 % for n = 3 r.
-
-Source: Hanley and Lippman-Hand 1983, doi:10.1001/jama.1983.03330370053031.
-"""
-
-
-def needed_to_see(one_in: float) -> int:
-    """Samples after which it would have been seen with 95 % if one in so many broke the promise."""
-    return math.ceil(RULE_OF_THREE * one_in)
 
 
 class Sent(Protocol):

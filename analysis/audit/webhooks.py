@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.ledgerrows import unread_because
-from loadproof.analysis.audit.promise import Promise, needed_to_see, overlap
+from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome, Said, said_by
+from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from loadproof.rundir.observations import Observation
 
 NAME: Final = "webhooks"
-ONE_IN: Final = 5_000
-"""Which loss has to be seen, unless the scenario says otherwise: one event in so many."""
 EFFECT: Final = "every accepted event has its effect"
 ONE_EFFECT: Final = "no event has two effects, also if it is delivered twice at once"
 BY_ID: Final = "events are told apart by their ids, not by their bodies"
@@ -103,7 +102,7 @@ def _delivery(event: str, how: str, row: Mapping[str, Any], *, is_repeated: bool
     return Delivery(event, how, row["sent_us"], row["ended_us"], said, row)
 
 
-def audit_webhooks(record: WebhookRecord, *, one_in: float = ONE_IN) -> Audited:
+def audit_webhooks(record: WebhookRecord, *, one_in: float) -> Audited:
     """Every promise of a receiver of events; `3 * one_in` accepted events decide whether any lost its effect."""
     true: defaultdict[str, list[Delivery]] = defaultdict(list)
     false: defaultdict[str, list[Delivery]] = defaultdict(list)

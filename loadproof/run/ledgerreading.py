@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.run.journalreading import Sent
     from loadproof.rundir.observations import Kind, When
 
-_PAIRS: Final = 120
+_PAIRS: Final = 150
 """With one key, sent at the same instant: more than the audit needs."""
 _REUSES: Final = 8
 _OVERDRAFTS: Final = 14

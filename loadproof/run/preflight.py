@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from loadproof.errors import InputError, Problem
-from loadproof.plan.audits import unauditable
+from loadproof.plan.audits import unauditable, undetectable, unshown
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -60,7 +60,8 @@ def preflight(
     """
     if target is not None:
         yield from _authority_problems(target)
-        yield from variable_problems(target, set(scenario.mix))
+        yield from variable_problems(target, {*scenario.mix, *scenario.audits})
+        yield from unshown(scenario, target.endpoints)
     else:
         if is_to_run:
             yield from missing_extra(API)
@@ -145,6 +146,7 @@ def _plan_problems(
     yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
     yield from unauditable(scenario, spans, limits, seed, where=where)
+    yield from undetectable(scenario, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:

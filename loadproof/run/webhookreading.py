@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.run.inquiry import Inquirer
     from loadproof.run.journalreading import Sent
 
-_PAIRS: Final = 120
+_PAIRS: Final = 150
 """Delivered twice at the same instant: more than the audit needs."""
 _EACH: Final = 6
 """Of every other kind."""

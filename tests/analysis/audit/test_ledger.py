@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadproof.analysis.audit.ledger import ONE_IN, audit_ledger
+from loadproof.analysis.audit.ledger import audit_ledger
 from loadproof.analysis.audit.ledgerbalances import BALANCES, NOT_NEGATIVE, SUM
 from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, OWN, THERE
 from loadproof.analysis.audit.ledgerreads import READ_YOUR_WRITES
 from loadproof.analysis.audit.ledgerrecord import LedgerRecord
 from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
-from loadproof.analysis.audit.promise import needed_to_see
 from loadproof.analysis.word import Word
+from loadproof.plan.evidence import needed_to_see
+from loadproof.scenario.scenario import ONE_IN
 from tests.analysis.audit import banks
 from tests.analysis.audit.tellers import Load
 
@@ -64,7 +65,7 @@ def test_nor_is_it_if_much_of_it_could_not_be_read():
         chance = random.Random(seed)
         paid = {"replay", "race", "reuse", "overdraft"}
         load.seen = [seen for seen in load.seen if seen.kind in paid or chance.random() < 0.5]
-        assert broken(audit_ledger(load.record())) == set(), seed
+        assert broken(audit_ledger(load.record(), one_in=ONE_IN)) == set(), seed
 
 
 def test_nor_is_it_if_the_journal_was_torn():
@@ -81,10 +82,12 @@ def test_nor_is_it_if_the_journal_was_torn():
 
 def test_nor_is_it_if_two_workers_clocks_differ_within_what_is_allowed_for():
     """And without the allowance it would be, so it is needed."""
-    judged = {doubt_us: [broken(audit_ledger(record)) for record in skewed(doubt_us)] for doubt_us in (0, 3_000)}
-    assert not any(judged[3_000])
-    assert all(found <= {READ_YOUR_WRITES} for found in judged[0])
-    assert any(judged[0])
+    allowed, not_allowed = (
+        [broken(audit_ledger(record, one_in=ONE_IN)) for record in skewed(doubt_us)] for doubt_us in (3_000, 0)
+    )
+    assert not any(allowed)
+    assert all(found <= {READ_YOUR_WRITES} for found in not_allowed)
+    assert any(not_allowed)
 
 
 def skewed(doubt_us: int) -> list[LedgerRecord]:
@@ -131,7 +134,7 @@ def test_each_fault_breaks_its_promise(bank):
 
 def test_no_payments_are_no_proof():
     """A run that paid nothing passes nothing."""
-    found = audit_ledger(LedgerRecord([], is_exclusive=True, has_snapshot=True))
+    found = audit_ledger(LedgerRecord([], is_exclusive=True, has_snapshot=True), one_in=1)
     assert set(words(found).values()) == {Word.INCONCLUSIVE}
 
 
@@ -180,4 +183,4 @@ def test_without_lists_payments_are_looked_for_by_their_ids():
 def test_a_target_without_keys_promises_nothing_of_them():
     """It is not asked about them."""
     record = replace(Load(banks.Bank, 3).run(), has_keys=False)
-    assert not {SAME_KEY, OTHER_BODY} & words(audit_ledger(record)).keys()
+    assert not {SAME_KEY, OTHER_BODY} & words(audit_ledger(record, one_in=ONE_IN)).keys()
