@@ -85,7 +85,7 @@ def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Pro
 
 
 def _sums(record: LedgerRecord) -> Promise:
-    promise = Promise(SUM, "snapshots", SNAPSHOTS_NEEDED)
+    promise = Promise(SUM, "snapshots among payments", SNAPSHOTS_NEEDED)
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)
     elif not record.has_snapshot:
@@ -94,8 +94,10 @@ def _sums(record: LedgerRecord) -> Promise:
         return promise
     first = record.snapshots[0]
     total = sum(first.balances.values())
+    paying = [moment for attempt in record.attempts for moment in (attempt.sent_us, attempt.ended_us)] or [0]
     for snapshot in record.snapshots:
-        promise.n += 1
+        # What is read while nobody pays shows nothing.
+        promise.n += min(paying) <= snapshot.sent_us <= max(paying)
         if snapshot.balances.keys() != first.balances.keys():
             promise.lacks("not all snapshots have the same accounts")
         elif (seen := sum(snapshot.balances.values())) != total:

@@ -198,11 +198,12 @@ class Api:
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
 
-    def read_balance(self, account: str) -> Call:
+    def read_balance(self, account: str, *, name: str = "") -> Call:
+        """`name` is what thresholds and tables call it, if it is one of several requests of its user; as of `call`."""
         note = {"account": account, "balance": _BALANCE}
-        return self._call(self._endpoints.balance, path={"account": account}, note=note)
+        return self._call(self._endpoints.balance, path={"account": account}, note=note, name=name)
 
-    def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
+    def pay(self, *, debit: str, credit: str, amount: int, key: str, name: str = "") -> Call:
         """An order for `amount` minor units, which counts once however often it is sent with this key."""
         operation = self._endpoints.transactions
         sent = {
@@ -215,12 +216,12 @@ class Api:
         note = {"key": key if headers else None, **sent, "amount": amount, "payment": _PAYMENT}
         body = encode_json(body_fields(operation, sent))
         repeatable = bool(operation.idempotency_key)
-        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=repeatable, note=note)
+        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=repeatable, note=note, name=name)
 
-    def read_payment(self, payment_id: str) -> Call:
+    def read_payment(self, payment_id: str, *, name: str = "") -> Call:
         operation = self._endpoints.transaction
         assert operation is not None  # noqa: S101 - users ask can_read_payments first
-        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id, **self._paid})
+        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id, **self._paid}, name=name)
 
     def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
         """A provider's delivery of an event; the same id is the same event."""
@@ -255,6 +256,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         note: Note | None = None,
+        name: str = "",
     ) -> Call:
         filled = operation.path
         if path is not None:
@@ -269,7 +271,7 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, sent=sent or {}, note=note)
+        return Call(operation, request, name, sent=sent or {}, note=note)
 
 
 def _told(word: str) -> Callable[[Reply], Any]:

@@ -31,6 +31,8 @@ _BEFORE_S: Final = 60.0
 _AFTER_S: Final = 300.0
 _LONGEST_LOAD_S: Final = 7 * 86_400.0
 _EVERY_S: Final = 1.0
+_LEAST_SNAPSHOTS: Final = 20
+"""Of a short run: more often than that. Twice as many as the audit needs."""
 _AT_ONCE: Final = 2_000
 """Observations that are written together."""
 _MOST_ACCOUNTS: Final = 20_000
@@ -59,7 +61,7 @@ class Auditing:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """A snapshot a second, if the target has an operation for it."""
+        """A snapshot a second, or more often in a short run, if the target has an operation for it."""
         if not (self._audits("ledger") and self._api.has_snapshot):
             yield
             return
@@ -98,7 +100,7 @@ class Auditing:
     def _sample(self) -> None:
         inquirer = Inquirer(self._manifest, longest_s=_LONGEST_LOAD_S, stop_requested=self._stopped.is_set)
         try:
-            while not self._stopped.wait(_EVERY_S):
+            while not self._stopped.wait(min(_EVERY_S, self._manifest.scenario.duration_s / _LEAST_SNAPSHOTS)):
                 seen = self._ledger(inquirer).snapshot("during")
                 if not seen.trouble:
                     self._write([seen])
