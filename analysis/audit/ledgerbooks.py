@@ -98,7 +98,7 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
         nothing_else.n += len(copies)
         _compare(story, books, last_read, own)
     _look_at_strangers(record, stories, books, once, nothing_else)
-    if not (books.accounts or books.keys):
+    if not record.has_lists:
         once.lacks(_NO_LIST)
         nothing_else.lacks(_NO_LIST)
     elif unlisted := {account for story in stories.values() for account in books.unlisted(story)}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -82,7 +82,8 @@ class Inquirer:
         self._connections: dict[tuple[int, int], ClientConnections] = {}
         """By client and thread."""
         self._opened: list[BlockingConnection] = []
-        self._failures = 0
+        self._failures: Counter[str] = Counter()
+        """By path of the target file, how often in a row there was no answer."""
         self._ahead_s = time.time() - time.monotonic()
 
     def close(self) -> None:
@@ -101,7 +102,8 @@ class Inquirer:
             inquired = self._send(client, calls)
             refused = [one.reply.answer for one in inquired if one.reply and one.outcome == Outcome.THROTTLED]
             if not refused:
-                self._count(inquired)
+                is_answered = any(one.reply for one in inquired)
+                self._failures[path] = 0 if is_answered else self._failures[path] + 1
                 return inquired
             wait_s = max(retry_after_s(answer) or _UNSAID_S for answer in refused)
             self._not_before_s[client, path] = time.monotonic() + wait_s
@@ -114,8 +116,6 @@ class Inquirer:
             time.sleep(min(left_s, _SLICE_S))
 
     def _check_time(self) -> None:
-        if self._failures >= _MOST_FAILURES:
-            raise UnaskedError("the target didn't answer any more")
         if self._stop_requested():
             raise UnaskedError("the run was stopped")
         if time.monotonic() >= self._until_s:
@@ -124,6 +124,8 @@ class Inquirer:
     def _free_client(self, path: str) -> int:
         """The same as long as it may; else the next that may, or the first that will."""
         self._check_time()
+        if self._failures[path] >= _MOST_FAILURES:
+            raise UnaskedError(f"the target didn't answer {path} any more")
         now_s, many = time.monotonic(), len(self._names)
         for step in range(many):
             client = (self._at + step) % many
@@ -175,9 +177,6 @@ class Inquirer:
             self._tokens.refused()
         as_expected = answer.status in call.operation.statuses
         return classify(answer.status, as_expected=as_expected, has_retry_after="retry-after" in answer.headers)
-
-    def _count(self, inquired: Sequence[Inquired]) -> None:
-        self._failures = 0 if any(one.reply for one in inquired) else self._failures + 1
 
     def _connections_of(self, client: int, thread: int) -> ClientConnections:
         if (client, thread) not in self._connections:

@@ -23,6 +23,8 @@ _PAIRS: Final = 150
 _REUSES: Final = 8
 _OVERDRAFTS: Final = 14
 _TRIES: Final = 6
+_MOST_UNSETTLED: Final = 10
+"""A target that doesn't settle so many payments is asked once about each of the others."""
 _PAUSE_S: Final = 0.5
 _UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
 
@@ -36,6 +38,8 @@ class LedgerReading:
         self._inquirer = inquirer
         self._accounts = accounts
         self._is_exclusive = is_exclusive
+        self._unsettled = 0
+        self._reused = 0
 
     def before(self) -> Iterator[Observation]:
         """Balances, and payments that are there already."""
@@ -97,7 +101,7 @@ class LedgerReading:
     def _pairs(self) -> Iterator[Observation]:
         """Two requests with one key at once; and some of these keys again, with another amount."""
         debit, credit = self._accounts[:2]
-        for number in range(_PAIRS):
+        for _ in range(_PAIRS):
             key, order = _new_key(), {"debit": debit, "credit": credit, "amount": 1}
             together = [self._order(key, order)] * 2
             seen = list(self._pay("race", together, key, order))
@@ -105,9 +109,11 @@ class LedgerReading:
             is_acknowledged = any(_said(each) is Said.ACKNOWLEDGED for each in seen)
             if not is_acknowledged:
                 yield from self._settle("replay", key, order)
-            elif number < _REUSES:
+            elif self._reused < _REUSES:
                 other = order | {"amount": 2}
-                yield from self._pay("reuse", [self._order(key, other)], key, other)
+                for reused in self._pay("reuse", [self._order(key, other)], key, other):
+                    self._reused += _said(reused) is not Said.UNKNOWN
+                    yield reused
             debit, credit = credit, debit
 
     def _overdrafts(self) -> Iterator[Observation]:
@@ -122,28 +128,32 @@ class LedgerReading:
             keys = [_new_key(), _new_key()]
             calls = [self._order(key, order) for key in keys]
             for key, inquired in zip(keys, self._asked(calls), strict=True):
-                yield from self._paid("overdraft", inquired, key, order)
+                seen = self._paid("overdraft", inquired, key, order)
+                yield seen
+                if _said(seen) is Said.UNKNOWN and not seen.trouble and self._api.has_keys:
+                    yield from self._settle("replay", key, order)
             yield self._balance("after", debit)
             debit, credit = credit, debit
 
     def _settle(self, kind: Kind, key: str, order: dict[str, Any]) -> Iterator[Observation]:
         """The key again, until the target says what became of it."""
-        for attempt in range(_TRIES):
-            seen = list(self._pay(kind, [self._order(key, order)], key, order))
-            yield from seen
-            if _said(seen[0]) is not Said.UNKNOWN or seen[0].trouble:
+        for attempt in range(_TRIES if self._unsettled < _MOST_UNSETTLED else 1):
+            (seen,) = self._pay(kind, [self._order(key, order)], key, order)
+            yield seen
+            if _said(seen) is not Said.UNKNOWN or seen.trouble:
                 return
             try:
                 self._inquirer.pause(_PAUSE_S * 2**attempt)
             except UnaskedError:
                 return
+        self._unsettled += 1
 
     def _order(self, key: str, order: dict[str, Any]) -> Call:
         return self._api.pay(debit=order["debit"], credit=order["credit"], amount=order["amount"], key=key)
 
     def _pay(self, kind: Kind, calls: list[Call], key: str, order: dict[str, Any]) -> Iterator[Observation]:
         for inquired in self._asked(calls):
-            yield from self._paid(kind, inquired, key, order)
+            yield self._paid(kind, inquired, key, order)
 
     def _asked(self, calls: list[Call]) -> Sequence[Inquired | str]:
         """Or why they were not."""
@@ -152,12 +162,11 @@ class LedgerReading:
         except UnaskedError as error:
             return [str(error)] * len(calls)
 
-    def _paid(self, kind: Kind, inquired: Inquired | str, key: str, order: dict[str, Any]) -> Iterator[Observation]:
+    def _paid(self, kind: Kind, inquired: Inquired | str, key: str, order: dict[str, Any]) -> Observation:
         asked = {"key": key, **{word: order[word] for word in ("debit", "credit", "amount")}}
         if isinstance(inquired, str):
-            yield Observation(kind, "after", "", 0, 0, 0, "", asked, trouble=inquired)
-            return
-        yield observed(kind, "after", asked, inquired, self._api.payment_in)
+            return Observation(kind, "after", "", 0, 0, 0, "", asked, trouble=inquired)
+        return observed(kind, "after", asked, inquired, self._api.payment_in)
 
     def _read(
         self, kind: Kind, when: When, asked: dict[str, Any], call: Call, told: Callable[[Reply], dict[str, Any]]

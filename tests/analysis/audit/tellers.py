@@ -50,7 +50,7 @@ class Load:
         return self.record()
 
     def record(self, *, doubt_us: int = 0, **changes: Any) -> LedgerRecord:
-        facts = {"is_exclusive": True, "has_keys": True, "has_snapshot": True}
+        facts = {"is_exclusive": True, "has_keys": True, "has_lists": True, "has_snapshot": True}
         return ledger_record(
             self.rows, self.seen, Declared(**facts | changes), doubt_us=doubt_us, workers_doubt_us=doubt_us
         )
