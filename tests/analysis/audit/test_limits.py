@@ -231,6 +231,16 @@ def test_a_refusal_within_an_announced_penalty_is_right_and_one_without_is_not()
     assert not broken(audit(journal, penalties=PENALTIES))
 
 
+def test_a_penalty_holds_for_all_that_a_client_asks_for_whichever_was_sent_first():
+    """The one that was sent before the violation was decided after it, perhaps."""
+    rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.602, status=429, retry_after="3")
+    rows += burst(0.6, status=429, retry_after="3", took=0.1, request="balance")
+    limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window", penalties=PENALTIES)
+    assert not broken(audit_limits(frame(rows), {"health": limit, "balance": limit}))
+    apart = [*rows[:-1], *burst(0.5, status=429, retry_after="3", request="balance")]
+    assert broken(audit_limits(frame(apart), {"health": limit, "balance": limit})) == {f"balance: {BELOW}"}
+
+
 @pytest.mark.parametrize(
     ("noted", "what"),
     [
