@@ -17,6 +17,7 @@ from loadproof.rundir.journal import (
     LONGEST,
     append_journal,
     cut,
+    header_text,
     journal_lines,
     noted_text,
     quoted,
@@ -32,7 +33,7 @@ NOTES = st.dictionaries(st.text(max_size=20), VALUES, max_size=5)
 
 
 def member(*rows: JournalRow) -> bytes:
-    cells = [row._replace(retry_after=quoted(row.retry_after), noted=quoted(row.noted)) for row in rows]
+    cells = [row._replace(retry_after=quoted(header_text(row.retry_after)), noted=quoted(row.noted)) for row in rows]
     return packed(journal_lines(cells))
 
 
