@@ -134,6 +134,19 @@ def test_every_request_is_counted_once(tmp_path_factory, events):
     assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
 
 
+def test_what_ends_while_a_report_is_made_is_in_the_next_one(tmp_path):
+    """Its row and its counts: nobody waits until the report is done."""
+    recorder = new_recorder()
+    ended = ("finished", "balance", Outcome.OK, 0.5, 0.0, 0.1)
+    record(recorder, ended)
+    more = [ended]
+    recorder._let_others_run = lambda: record(recorder, more.pop()) if more else None
+    reports = [recorder.take(1.0, 1), recorder.take(2.0, 1, last=True)]
+    for number, report in enumerate(reports):
+        run = written(tmp_path / str(number), [report])
+        assert (tally(run.intervals).sent, len(load_journal(run))) == (1, 1)
+
+
 def test_what_a_process_holds_for_the_journal_is_bounded(tmp_path, monkeypatch):
     """Reports that can't be sent for a while: what is missing is told, and nothing else is."""
     monkeypatch.setattr(recorder_module, "MOST_HELD", 3)

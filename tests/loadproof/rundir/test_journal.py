@@ -107,6 +107,10 @@ def test_a_journal_torn_at_any_byte_is_a_prefix_of_whole_rows(tmp_path):
         found = list(csv.reader(io.StringIO(b"".join(lines).decode(), newline="")))[1:]
         assert found == rows[: len(found)]
         assert lines.is_torn == (size not in ends)
+    append_journal(whole, packed("1,2"))
+    lines = read_journal(whole)
+    assert b"".join(lines).count(b"\n") == 28
+    assert lines.is_torn
 
 
 def test_a_member_that_the_disk_has_no_room_for_leaves_nothing_of_it(tmp_path):
