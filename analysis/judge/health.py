@@ -12,11 +12,7 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
-<<<<<<< HEAD
-=======
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
-from loadproof.analysis.word import Word
->>>>>>> work-wj
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread

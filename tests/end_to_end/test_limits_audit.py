@@ -1,4 +1,4 @@
-"""Whole runs against small servers with a limit of their own: a right one passes the audit, one that admits more fails it."""
+"""Whole runs against small servers with a limit: a right one passes its audit, one that admits more fails it."""
 
 from __future__ import annotations
 
