@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Audited, Evidence, Offence, audited, promise_word
+from loadproof.analysis.audit.limitsaccess import audit_lists
 from loadproof.analysis.audit.limitsexcess import excesses, most_admitted, over_stretch, over_window
 from loadproof.analysis.audit.limitsfields import stated
 from loadproof.analysis.audit.limitsline import Line, line_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limitsline import Excess
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.limits import Access, DeclaredLimit
 
 LIMITS: Final = "limits"
 NEEDED: Final = 10
@@ -81,10 +82,15 @@ def audit_limits(
     journal: pd.DataFrame,
     limits: Mapping[str, DeclaredLimit],
     *,
+    access: Access | None = None,
     start_unix_s: float = 0.0,
     before: Mapping[str, Before] | None = None,
 ) -> Audited:
     """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0."""
+    listed: list[Evidence] = []
+    offences: list[Offence] = []
+    if access is not None:
+        journal, listed, offences = audit_lists(journal, access)
     lines = {name: line_of(journal[journal["request"] == name], limit) for name, limit in limits.items()}
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
@@ -102,9 +108,9 @@ def audit_limits(
         promises += [(first, promise) for promise in _penalties(table, {name: free[name] for name in punished})]
     return audited(
         LIMITS,
-        [promise.evidence(name) for name, promise in promises],
-        [offence for name, promise in promises for offence in promise.shown(name)],
-        total=sum(promise.broken for _, promise in promises),
+        [*listed, *(promise.evidence(name) for name, promise in promises)],
+        [*offences, *(offence for name, promise in promises for offence in promise.shown(name))],
+        total=len(offences) + sum(promise.broken for _, promise in promises),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
-from loadproof.scenario.limits import Limit  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.limits import Access, Limit  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
@@ -176,6 +176,7 @@ class TargetFile(Strict):
     limits: dict[Name, Limit] = Field(
         default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
     )
+    access: Access | None = Field(None, description="Clients whom the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import jsonschema_rs
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from loadproof.analysis.audit.audit import MOST_OFFENCES, Evidence, Offence, audited, promise_word
+from loadproof.analysis.audit.auditing import audits_of
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge import journalled
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.gate import Gated, github_annotations
 from loadproof.analysis.outputs.tables import terminal_view
@@ -28,6 +33,17 @@ from simulation.rundirs import scenario, write_run
 
 THRESHOLDS = [{"audit": "limits"}, {"expect": "goodput_ratio >= 50 %"}]
 MUCH = Traffic(clients=30, seconds=30.0)
+
+
+@pytest.fixture(autouse=True)
+def of_other_requests(monkeypatch):
+    """The intervals here are not those of the journal's requests, which is a finding of its own."""
+
+    def count(run):
+        has_journal = (run.path / files.JOURNAL).exists()
+        return journalled.count_journal(run).by_kind if has_journal else Counter()
+
+    monkeypatch.setattr(journalled, "count_intervals", count)
 
 
 def run_of(path, limiter: Limiter | None, kind: str = "own"):
@@ -60,6 +76,17 @@ def test_of_an_embedded_target_the_algorithm_is_known(tmp_path):
     """What its settings say counts: five a second, in a moving window."""
     verdict = verdict_on_run(run_of(tmp_path / "run", FixedWindow(5, 1.0), kind="embedded"))
     assert [promise.word for promise in verdict.audits[0].evidence][:1] == [Word.FAIL]
+
+
+def test_each_process_counts_for_itself_once_redis_was_lost(tmp_path):
+    """As a sample of /metrics says; and some were counted before."""
+    run = run_of(tmp_path / "run", MovingLog(5, 1.0), kind="embedded")
+    settings = {"limits": {"health": "3/s"}, "processes": 1, "limiter": "redis"}
+    plan = scenario(thresholds=THRESHOLDS, settings=settings)
+    run = replace(run, manifest=run.manifest.model_copy(update={"scenario": plan}))
+    assert audits_of(run)[0].evidence[0].word is Word.FAIL
+    lost = pd.DataFrame([(1.0, files.FALLBACKS, 1.0)], columns=["time_s", "metric", "value"])
+    assert audits_of(replace(run, target=lost))[0].evidence[0].word is Word.PASS
 
 
 def test_every_output_has_the_audit_and_its_promises(tmp_path):

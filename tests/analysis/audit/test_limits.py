@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
-from loadproof.scenario.limits import DeclaredLimit
+from loadproof.scenario.limits import Access, DeclaredLimit
 from loadproof.scenario.settings import Penalties
 from simulation.limiters import (
     AlignedWindow,
@@ -239,6 +240,28 @@ def test_a_penalty_holds_for_all_that_a_client_asks_for_whichever_was_sent_first
     assert not broken(audit_limits(frame(rows), {"health": limit, "balance": limit}))
     apart = [*rows[:-1], *burst(0.5, status=429, retry_after="3", request="balance")]
     assert broken(audit_limits(frame(apart), {"health": limit, "balance": limit})) == {f"balance: {BELOW}"}
+
+
+LISTS = Access(allow=["127.0.9.0/24"], deny=["127.0.9.7", "10.0.0.0/8"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (burst(*[0.1] * 20, client="127.0.9.1") + burst(*[0.1] * 10, client="127.0.9.7", status=403), {}),
+        (burst(*[0.1] * 20, client="127.0.9.1", status=429), {"allow list": 20}),
+        (burst(0.1, client="127.0.9.1", status=403), {"allow list": 1}),
+        (burst(0.1, 0.2, client="127.0.9.7"), {"deny list": 2}),
+        (burst(0.1, client="10.1.1.1", status=429), {"deny list": 1}),
+        (burst(0.1, client="10.1.1.1", status=503) + burst(0.1, client="no address"), {}),
+    ],
+)
+def test_lists_come_before_limits(rows, expected):
+    """Whom they let in is not limited, and whom they keep out gets nothing else."""
+    limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")
+    audited = audit_limits(frame(rows), {"health": limit}, access=LISTS)
+    found = Counter(offence.promise for offence in audited.offences)
+    assert (broken(audited), dict(found)) == (set(expected), expected)
 
 
 @pytest.mark.parametrize(
