@@ -11,6 +11,7 @@ from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
+from loadproof.rundir import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,24 @@ def _audited(name: str, run: Run, journal: pd.DataFrame | None) -> Audited:
 def _limits(run: Run, journal: pd.DataFrame) -> Audited:
     """Of the limits of requests that the scenario sends."""
     manifest = run.manifest
-    limits = {name: limit for name, limit in manifest.declared_limits.items() if name in run.endpoints}
-    return audit_limits(journal, limits, start_unix_s=manifest.start_unix_s, before=_before(run, limits))
+    declared = manifest.declared_limits
+    if _lost_redis(run):
+        # Some were counted there, and some by each process.
+        each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
+        declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
+    return audit_limits(
+        journal,
+        {name: limit for name, limit in declared.items() if name in run.endpoints},
+        access=manifest.declared_access,
+        start_unix_s=manifest.start_unix_s,
+        before=_before(run, declared),
+    )
+
+
+def _lost_redis(run: Run) -> bool:
+    """At some time of the run, the embedded target's processes counted for themselves."""
+    fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"]
+    return bool((fallbacks > 0).any())
 
 
 def _before(run: Run, limits: Mapping[str, DeclaredLimit]) -> dict[str, Before]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Audited, Evidence, Offence, audited, promise_word
+from loadproof.analysis.audit.limitsaccess import audit_lists
 from loadproof.analysis.audit.limitsexcess import excesses, most_admitted, over_stretch, over_window
 from loadproof.analysis.audit.limitsfields import stated
 from loadproof.analysis.audit.limitsline import Line, line_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limitsline import Excess
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.limits import Access, DeclaredLimit
 
 LIMITS: Final = "limits"
 NEEDED: Final = 10
@@ -63,16 +64,17 @@ class _Promise:
     n: int
     reason: str
     needed: int = NEEDED
-    positions: Sequence[tuple[str, Line, Sequence[int] | NDArray[np.int64]]] = ()
-    """Offences: what, and which rows of a line."""
+    broken: int = 0
+    offences: Sequence[tuple[str, Line, Sequence[int] | NDArray[np.int64]]] = ()
+    """The first of them: what, and which rows of a line."""
 
     def evidence(self, request: str) -> Evidence:
-        word = promise_word(broken=len(self.positions), n=self.n, needed=self.needed)
-        reason = self.positions[0][0] if self.positions else self.reason
+        word = promise_word(broken=self.broken, n=self.n, needed=self.needed)
+        reason = f"{self.offences[0][0]} ({self.broken:,} times)" if self.broken else self.reason
         return Evidence(f"{request}: {self.name}", word, self.n, self.needed, reason)
 
-    def offences(self, request: str) -> Iterator[Offence]:
-        for what, line, rows in self.positions[:_MOST_OF_A_PROMISE]:
+    def shown(self, request: str) -> Iterator[Offence]:
+        for what, line, rows in self.offences[:_MOST_OF_A_PROMISE]:
             yield Offence(f"{request}: {self.name}", what, line.shown(rows, MOST_ROWS))
 
 
@@ -80,10 +82,15 @@ def audit_limits(
     journal: pd.DataFrame,
     limits: Mapping[str, DeclaredLimit],
     *,
+    access: Access | None = None,
     start_unix_s: float = 0.0,
     before: Mapping[str, Before] | None = None,
 ) -> Audited:
     """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0."""
+    listed: list[Evidence] = []
+    offences: list[Offence] = []
+    if access is not None:
+        journal, listed, offences = audit_lists(journal, access)
     lines = {name: line_of(journal[journal["request"] == name], limit) for name, limit in limits.items()}
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
@@ -101,9 +108,9 @@ def audit_limits(
         promises += [(first, promise) for promise in _penalties(table, {name: free[name] for name in punished})]
     return audited(
         LIMITS,
-        [promise.evidence(name) for name, promise in promises],
-        [offence for name, promise in promises for offence in promise.offences(name)],
-        total=sum(len(promise.positions) for _, promise in promises),
+        [*listed, *(promise.evidence(name) for name, promise in promises)],
+        [*offences, *(offence for name, promise in promises for offence in promise.shown(name))],
+        total=len(offences) + sum(promise.broken for _, promise in promises),
     )
 
 
@@ -140,17 +147,20 @@ def _bounds(seen: list[_Seen]) -> Refusals:
 
 def _promises(line: Line, seen: list[_Seen], waits: Waits, told: Honesty) -> Iterator[_Promise]:
     yield _quota(line, seen)
-    strangers, own = _by_whom(line, _bounds(seen))
-    yield _not_early(line, seen, own)
-    if line.limit.key == "client" and len(line.clients) > 1:
-        yield _isolation(line, seen, strangers)
+    if line.limit.key == "global" or len(line.clients) < 2:
+        yield _not_early(line, seen, line.refused[_bounds(seen).is_early])
+    else:
+        everybody = line_of(line.rows, line.limit, together=True)
+        strangers, own = _by_whom(line, everybody, _bounds(seen))
+        yield _not_early(line, seen, own)
+        yield _isolation(line, everybody, seen, strangers)
     if line.limit.retry_after is not False:
         yield _retry_after(line, waits, told)
     fields = stated(line, _fitting(seen)[0].algorithm, _bounds(seen))
     if fields.n:
         reason = f"{fields.n:,} answers say what is left"
         offences = [(what, line, [row]) for row, what in fields.offences]
-        yield _Promise("RateLimit fields", fields.n, reason, positions=offences)
+        yield _Promise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
 
 
 def _quota(line: Line, seen: list[_Seen]) -> _Promise:
@@ -159,20 +169,20 @@ def _quota(line: Line, seen: list[_Seen]) -> _Promise:
     follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
     occasions = int((is_refused & follows).sum())
     fits = [one.algorithm for one in _fitting(seen)]
-    kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else f" ({limit.algorithm})"
+    kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else ""
     most = max(most_admitted(limit, algorithm) for algorithm in fits)
     window = f"in any {format_duration(limit.period)}"
     reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
     if occasions < NEEDED:
         reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
-    positions = []
-    for excess in best.excesses:
+    offences = []
+    for excess in best.excesses[:_MOST_OF_A_PROMISE]:
         seconds = format_duration((excess.to_us - excess.from_us) * 1e-6)
         what = f"{excess.count} of {line.clients[excess.client]} admitted within {seconds}, at most {excess.allowed}"
         if limit.algorithm == "unknown":
             what += f"; fits no algorithm, {best.algorithm} best"
-        positions.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
-    return _Promise("quota", occasions, reason, positions=positions)
+        offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
+    return _Promise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
 
 
 def _not_early(line: Line, seen: list[_Seen], early: NDArray[np.int64]) -> _Promise:
@@ -184,32 +194,29 @@ def _not_early(line: Line, seen: list[_Seen], early: NDArray[np.int64]) -> _Prom
     if right < NEEDED:
         reason += f", needs {NEEDED}: refusals on faster answers, or of a longer period"
     what = f"refused although less than {line.limit.size} in {format_duration(line.limit.period)} can have counted"
-    return _Promise("no refusal below it", right, reason, positions=[_from(what, line, row) for row in early])
+    return _Promise("no refusal below it", right, reason, broken=len(early), offences=_from(what, line, early))
 
 
-def _from(what: str, line: Line, row: int) -> tuple[str, Line, NDArray[np.int64]]:
-    """An offence: the refusal, and what its client had sent in the window before it."""
-    begin = max(np.searchsorted(line.sent, line.sent[row] - line.window_us), line.first[line.client[row]])
-    return what, line, np.arange(row, begin - 1, -1)
+def _from(what: str, line: Line, refused: NDArray[np.int64]) -> list[tuple[str, Line, NDArray[np.int64]]]:
+    """The first offences: a refusal each, and what its client had sent in the window before it."""
+    rows = refused[:_MOST_OF_A_PROMISE]
+    begins = np.maximum(np.searchsorted(line.sent, line.sent[rows] - line.window_us), line.first[line.client[rows]])
+    return [(what, line, np.arange(row, begin - 1, -1)) for row, begin in zip(rows, begins, strict=True)]
 
 
-def _by_whom(line: Line, found: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _by_whom(line: Line, everybody: Line, found: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Early refusals that all clients' requests together would explain, and others.
 
     Together they explain nothing if together they had more than one client can have.
     """
     early, nothing = line.refused[found.is_early], np.empty(0, np.int64)
-    if line.limit.key == "global" or len(line.clients) < 2 or not len(early):
-        return nothing, early
-    everybody = line_of(line.rows, line.limit, together=True)
     most = 2 * line.limit.size * line.limit.processes
-    is_one_limit = not over_window(everybody, most) and not over_stretch(everybody, most)
+    is_one_limit = len(early) and not over_window(everybody, most) and not over_stretch(everybody, most)
     return (early, nothing) if is_one_limit else (nothing, early)
 
 
-def _isolation(line: Line, seen: list[_Seen], strangers: NDArray[np.int64]) -> _Promise:
+def _isolation(line: Line, everybody: Line, seen: list[_Seen], strangers: NDArray[np.int64]) -> _Promise:
     """Admissions that would have been too many, had all clients been one."""
-    everybody = line_of(line.rows, line.limit, together=True)
     most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(seen))
     admitted = np.flatnonzero(everybody.is_admitted)
     sent, ended = everybody.sent[admitted], everybody.ended[admitted]
@@ -219,7 +226,7 @@ def _isolation(line: Line, seen: list[_Seen], strangers: NDArray[np.int64]) -> _
     if n < NEEDED:
         reason += f", needs {NEEDED}: let more clients come close to their limits at the same time"
     what = "refused although only other clients' requests can have spent it"
-    return _Promise("isolation", n, reason, positions=[_from(what, line, row) for row in strangers])
+    return _Promise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
 
 
 def _retry_after(line: Line, waits: Waits, told: Honesty) -> _Promise:
@@ -229,10 +236,11 @@ def _retry_after(line: Line, waits: Waits, told: Honesty) -> _Promise:
         ("Retry-After ends before the limit can admit again", told.too_short),
         ("Retry-After is more than a second too long", told.too_long),
     )
-    positions = [_from(what, line, row) for what, rows in kinds for row in rows]
     missing = line.refused[waits.is_missing]
     if len(missing) and (line.limit.retry_after or len(missing) < len(line.refused)):
-        positions += [_from("a refusal without Retry-After", line, row) for row in missing]
+        kinds = (*kinds, ("a refusal without Retry-After", missing))
+    offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
+    broken = sum(len(rows) for _, rows in kinds)
     reason = f"{told.tested:,} requests after waiting as long as told"
     if len(missing) and len(missing) == len(line.refused):
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
@@ -240,7 +248,7 @@ def _retry_after(line: Line, waits: Waits, told: Honesty) -> _Promise:
         reason = "processes that count by themselves can't know what the next one will say: not tested"
     elif told.tested < NEEDED:
         reason += f", needs {NEEDED}: clients that honour it, or a run of several periods"
-    return _Promise("Retry-After", told.tested, reason, positions=positions)
+    return _Promise("Retry-After", told.tested, reason, broken=broken, offences=offences)
 
 
 def _penalties(table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]]) -> Iterator[_Promise]:
@@ -248,9 +256,9 @@ def _penalties(table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]]) -
     rule = next(line.limit.penalties for line, _ in free.values())
     assert rule is not None  # noqa: S101 - only such lines are here
     course = course_of(table, rule, free)
-    wrong = [_from(what, free[request][0], row) for request, row, what in course.offences]
+    wrong = [(what, free[request][0], [row]) for request, row, what in course.offences]
     n, needed = course.grown, NEEDED_PENALTIES
-    yield _Promise("penalties grow", n, f"{n:,} second or further violations", needed, wrong)
+    yield _Promise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
     if rule.cap > rule.base:
         n = course.capped
         yield _Promise("penalties stop at the cap", n, f"{n:,} violations at the cap", needed)

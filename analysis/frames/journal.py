@@ -26,6 +26,8 @@ _NUMBERS: Final = dict.fromkeys([*_TIMES, "status", "repeated"], "int64")
 _KINDS: Final = [name for name in JournalRow._fields if name not in {*_NUMBERS, "noted"}]
 _DTYPES: Final = {**_NUMBERS, **dict.fromkeys([*_KINDS, "noted"], "str")}
 _HEADER: Final = HEADER.encode()
+Kind = tuple[str, str, str]
+"""Request, outcome and phase."""
 UNKNOWN_US: Final = 10**12
 """The doubt about a clock that was never compared with the master's: longer than any run."""
 
@@ -55,8 +57,7 @@ def noted_frame(journal: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
 class JournalCounts:
     """How many requests a journal has."""
 
-    by_kind: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """By request, outcome and phase."""
+    by_kind: Counter[Kind] = field(default_factory=Counter)
     damage: tuple[str, ...] = ()
     """What was missing or unreadable, a sentence each."""
 

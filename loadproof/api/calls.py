@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.targetauth import Auth
 
+    Find = Callable[["Reply"], Any]
+    """From a reply to a value in it; whatever it raises means that there is none."""
+
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MINOR_UNITS: Final = 100
@@ -41,10 +44,6 @@ _AS_WRITTEN: Final = string.punctuation
 """Characters that a path may contain unescaped, including the '%' of what is already escaped."""
 
 
-Note = dict[str, Any]
-"""Values by words, or functions from a Reply to a value."""
-
-
 @dataclass(frozen=True)
 class Call:
     """One request of one kind."""
@@ -55,12 +54,14 @@ class Call:
     """Of the request, in thresholds and tables; empty: as its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body's fields in our words, as the target was sent them."""
-    note: Note | None = None
-    """What the journal says of it, by words; a function is called with the reply, and finds the value in that."""
+    note: Mapping[str, Any] | None = None
+    """What the journal says of it, by words."""
+    finds: Mapping[str, Find] | None = None
+    """The same, of what stands in the reply."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Call:
         """The same call with these headers."""
-        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent, self.note)
+        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent, self.note, self.finds)
 
 
 class Reply:
@@ -144,9 +145,8 @@ class Api:
         self.headers = resolved_headers(headers) | fixed_headers(auth)
         """Sent with each request, with their secrets."""
         self._webhook_secret = webhook_secret
-        in_minor = endpoints.transactions.amounts == "minor"
-        self._paid: Note = {"debit": _told("debit"), "credit": _told("credit"), "currency": _told("currency")}
-        self._paid["amount"] = _told("amount") if in_minor else _minor_amount
+        finds_amount = _find("amount") if endpoints.transactions.amounts == "minor" else _minor_amount
+        self._finds_paid = {**_FINDS_PAID, "amount": finds_amount}
 
     @property
     def can_read_payments(self) -> bool:
@@ -177,7 +177,7 @@ class Api:
         body: object = None,
         form: Form | None = None,
         files: Mapping[str, File] | None = None,
-        note: Note | None = None,
+        note: Mapping[str, Any] | None = None,
     ) -> Call:
         """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
 
@@ -193,15 +193,18 @@ class Api:
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
         own = merged(content_type, self.headers, headers or {})
-        return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name, note=note)
+        values = {word: value for word, value in (note or {}).items() if not callable(value)}
+        finds = {word: find for word, find in (note or {}).items() if callable(find)}
+        request = Request(operation.method, operation.path, headers=own, body=content)
+        return Call(operation, request, name, note=values, finds=finds)
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
 
     def read_balance(self, account: str, *, name: str = "") -> Call:
         """`name` is what thresholds and tables call it, if it is one of several requests of its user; as of `call`."""
-        note = {"account": account, "balance": _BALANCE}
-        return self._call(self._endpoints.balance, path={"account": account}, note=note, name=name)
+        path = {"account": account}
+        return self._call(self._endpoints.balance, path=path, note=path, finds=_FINDS_BALANCE, name=name)
 
     def pay(self, *, debit: str, credit: str, amount: int, key: str, name: str = "") -> Call:
         """An order for `amount` minor units, which counts once however often it is sent with this key."""
@@ -213,15 +216,22 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
-        note = {"key": key if headers else None, **sent, "amount": amount, "payment": _PAYMENT}
-        body = encode_json(body_fields(operation, sent))
-        repeatable = bool(operation.idempotency_key)
-        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=repeatable, note=note, name=name)
+        return self._call(
+            operation,
+            body=encode_json(body_fields(operation, sent)),
+            sent=sent,
+            headers=headers,
+            repeatable=bool(operation.idempotency_key),
+            note={**({"key": key} if headers else {}), **sent, "amount": amount},
+            finds=_FINDS_PAYMENT,
+            name=name,
+        )
 
     def read_payment(self, payment_id: str, *, name: str = "") -> Call:
         operation = self._endpoints.transaction
         assert operation is not None  # noqa: S101 - users ask can_read_payments first
-        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id, **self._paid}, name=name)
+        path, note = {"id": payment_id}, {"payment": payment_id}
+        return self._call(operation, path=path, note=note, finds=self._finds_paid, name=name)
 
     def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
         """A provider's delivery of an event; the same id is the same event."""
@@ -244,7 +254,7 @@ class Api:
             repeatable=True,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, note={"event": event_id, "duplicate": _DUPLICATE})
+        return Call(operation, request, note={"event": event_id}, finds=_FINDS_DUPLICATE)
 
     def _call(
         self,
@@ -255,7 +265,8 @@ class Api:
         sent: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
-        note: Note | None = None,
+        note: Mapping[str, Any] | None = None,
+        finds: Mapping[str, Find] | None = None,
         name: str = "",
     ) -> Call:
         filled = operation.path
@@ -271,10 +282,10 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, name, sent=sent or {}, note=note)
+        return Call(operation, request, name, sent=sent or {}, note=note, finds=finds)
 
 
-def _told(word: str) -> Callable[[Reply], Any]:
+def _find(word: str) -> Find:
     return lambda reply: reply[word]
 
 
@@ -282,9 +293,10 @@ def _minor_amount(reply: Reply) -> int:
     return round(reply.number("amount") * _MINOR_UNITS)
 
 
-_PAYMENT: Final = _told("id")
-_DUPLICATE: Final = _told("duplicate")
-_BALANCE: Final = _told("balance")
+_FINDS_BALANCE: Final = {"balance": _find("balance")}
+_FINDS_PAYMENT: Final = {"payment": _find("id")}
+_FINDS_DUPLICATE: Final = {"duplicate": _find("duplicate")}
+_FINDS_PAID: Final = {word: _find(word) for word in ("debit", "credit", "currency")}
 
 
 def body_fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -300,7 +300,7 @@ class Following:
         if recorder.journals:
             ended_s = self._work.now_s() if ended_s is None else ended_s
             moments_s = start_s + began_s, start_s + ended_s
-            recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, {}))
+            recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, None, None))
 
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.outcome import SETUP
-from loadproof.rundir.journal import cut, journal_lines, noted_text, quoted
+from loadproof.rundir.journal import header_text, journal_lines, noted_text, quoted
 from loadproof.rundir.members import Packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.masking import Masker
 
-EndedRequest = tuple[str, str, "Due", float, float, int, str, str, bool, "Mapping[str, Any]"]
-"""Client, request, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, noted: a plain
-tuple, because creating anything else would be an extra call per request."""
+Words = Mapping[str, Any]
+EndedRequest = tuple[str, str, "Due", float, float, int, str, str, bool, Words | None, Words | None]
+"""Client, request, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, what
+was noted of it, and what was found in the answer: a plain tuple, as creating anything else would cost an extra call."""
 MOST_HELD: Final = 100_000
 """Requests that a process holds, some 70 MB: more than it can send in the seconds from one report to the next."""
 _AT_ONCE: Final = 100
@@ -46,37 +48,46 @@ class JournalRows:
         return packing.member() if requests else b""
 
     def _rows(self, requests: Sequence[EndedRequest], start_s: float) -> Iterator[tuple[Any, ...]]:
-        texts = self._masked([(request[7], noted_text(request[9])) for request in requests], requests)
         worker, phases, ends_s = self._worker, self._phases, self._ends_s
+        texts = self._texts(requests)
         for ended, (retry_after, noted) in zip(requests, texts, strict=True):
-            client, request, due, sent_s, ended_s, status, outcome, _, is_repeated, _ = ended
+            client, request, due, sent_s, ended_s, status, outcome, _, is_repeated, *_ = ended
+            at_s = due.at_s
             yield (
                 worker,
                 client,
                 request,
-                SETUP if due.is_setup else phases[bisect_right(ends_s, due.at_s)],
-                round(1e6 * due.at_s),
+                SETUP if due.is_setup else phases[bisect_right(ends_s, at_s)],
+                round(1e6 * at_s),
                 round(1e6 * (sent_s - start_s)),
                 round(1e6 * (ended_s - start_s)),
                 status,
                 outcome,
-                quoted(retry_after) if retry_after else "",
+                quoted(retry_after),
                 is_repeated,
-                quoted(noted) if noted else "",
+                quoted(noted),
             )
 
-    def _masked(self, texts: list[tuple[str, str]], requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
-        """Looked through together, and one by one only if there is a secret in them."""
-        together = "\n".join([text for pair in texts for text in pair if text])
+    def _texts(self, requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
+        """What strangers wrote: looked through together, and one by one only if there is a secret in it."""
+        texts = [(header_text(request[7]), noted_text(_words(request))) for request in requests]
+        together = "\n".join([text for pair in texts for text in pair])
         if self._mask(together) == together:
             return texts
-        return [(self._mask(request[7]), noted_text(self._masked_words(request[9]))) for request in requests]
+        return [
+            (header_text(self._mask(request[7])), noted_text(self._masked(_words(request)))) for request in requests
+        ]
 
-    def _masked_words(self, words: Mapping[str, Any]) -> dict[str, Any]:
+    def _masked(self, words: Words) -> dict[str, Any]:
         """Each value by itself, so that the note stays JSON."""
         masked = {}
         for word, value in words.items():
             text = value if isinstance(value, str) else noted_text({"": value})
             without = self._mask(text)
-            masked[self._mask(str(word))] = value if without == text else cut(without)
+            masked[self._mask(str(word))] = value if without == text else without
         return masked
+
+
+def _words(request: EndedRequest) -> Words:
+    note, found = request[9:]
+    return {**note, **found} if note and found else note or found or {}

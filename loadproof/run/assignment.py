@@ -40,6 +40,7 @@ class Assignment:
 
 def _facts_of(target: TargetFile) -> dict[str, Any]:
     return {
+        "access": target.access,
         "headers": target.headers,
         "auth": target.auth,
         "account_ids": target.account_ids,

@@ -30,24 +30,23 @@ def journal_lines(rows: Iterable[tuple[Any, ...]]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A cell of CSV in one line, without characters that a terminal would obey."""
-    if not text.isprintable():
-        text = escaped(text)
-    return '"' + text.replace('"', '""') + '"' if '"' in text or "," in text else text
+    """A cell of CSV; `text` is one line."""
+    return '"' + text.replace('"', '""') + '"' if text else ""
 
 
 def noted_text(words: Mapping[str, Any]) -> str:
-    """A JSON object without blanks, in one line; what JSON doesn't know is written as text."""
+    """A JSON object without blanks, in one line, of whatever the words' values are.
+
+    What JSON doesn't know is written as its text; if all is too long, long texts are cut.
+    """
     if not words:
         return ""
     try:
         text = orjson.dumps(words, default=str).decode()
     except TypeError:
-        text = _ascii(words)
+        text = _piecewise(words)
     if len(text) > _LONGEST_NOTE:
-        text = _ascii(
-            {str(word)[:LONGEST]: cut(value) for word, value in list(words.items())[: _LONGEST_NOTE // LONGEST]}
-        )
+        text = _piecewise(dict(list(words.items())[: _LONGEST_NOTE // LONGEST]))
     # Rare, and inert in a terminal as well as in whatever takes other characters for ends of lines.
     return text if text.isprintable() else _ascii(json.loads(text))
 
@@ -60,8 +59,24 @@ def cut(value: Any) -> Any:
     return value if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def _piecewise(words: Mapping[Any, Any]) -> str:
+    """Value by value: a user's own can be anything."""
+    written = {}
+    for word, value in words.items():
+        try:
+            written[str(word)[:LONGEST]] = json.loads(_ascii(cut(value)))
+        except Exception:  # noqa: BLE001, S112 - its `str` raises, or it holds itself
+            continue
+    return _ascii(written)
+
+
 def _ascii(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
+
+
+def header_text(text: str) -> str:
+    """A header's text in one line, without characters that a terminal would obey."""
+    return text if text.isprintable() else escaped(text)
 
 
 def append_journal(path: Path, member: bytes) -> None:

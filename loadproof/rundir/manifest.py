@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
-from loadproof.scenario.limits import DeclaredLimit, Limit, declared, embedded_limits
+from loadproof.scenario.limits import Access, DeclaredLimit, Limit, declared, embedded_access, embedded_limits
 from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
@@ -38,6 +38,8 @@ class TargetFacts(Strict):
     """Empty until an embedded target is ready."""
     limits: dict[str, Limit]
     """Declared limits per endpoint, as in the target file; the embedded target's as text."""
+    access: Access | None = None
+    """As in the target file."""
     headers: dict[str, str] = Field(default_factory=dict)
     """As in the target file: secrets are written as ${NAME}."""
     auth: Auth | None = None
@@ -89,6 +91,11 @@ class Manifest(Strict):
         if self.target.kind == "embedded":
             return embedded_limits(self.scenario.settings)
         return {name: declared(limit) for name, limit in self.target.limits.items()}
+
+    @property
+    def declared_access(self) -> Access | None:
+        is_embedded = self.target.kind == "embedded"
+        return embedded_access(self.scenario.settings) if is_embedded else self.target.access
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

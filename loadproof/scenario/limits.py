@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from loadproof.scenario.settings import LimitText, Penalties
+from loadproof.scenario.settings import LimitText, Networks, Penalties
 from loadproof.scenario.strict import Duration, Strict
 from loadproof.units import format_duration
 
@@ -55,6 +55,14 @@ class DeclaredLimit(Strict):
     def size(self) -> int:
         """The most that is admitted at once after a long silence."""
         return self.burst or self.amount
+
+
+class Access(Strict):
+    """Clients whom lists let in or keep out, whatever the limits say; the deny list is asked first."""
+
+    allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
+    deny: Networks = Field(default=[], description="Clients that are always refused.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
 
 
 def _form_of(limit: object) -> str:
@@ -107,3 +115,8 @@ def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
         )
         for name, text in settings.limits.items()
     }
+
+
+def embedded_access(settings: Settings) -> Access | None:
+    """The embedded target's lists; None: it has none."""
+    return Access(allow=settings.allow, deny=settings.deny) if settings.allow or settings.deny else None

@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
-from loadproof.scenario.limits import Limit  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.limits import Access, Limit  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.operations import SIGNATURE_HEADERS, Endpoints, HeaderName, Operation
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
@@ -48,6 +48,7 @@ class TargetFile(Strict):
     limits: dict[Name, Limit] = Field(
         default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
     )
+    access: Access | None = Field(None, description="Clients whom the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"

@@ -23,7 +23,7 @@ from loadproof.outcome import Outcome
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
-from loadproof.users.noting import noted
+from loadproof.users.noting import found_in
 from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
@@ -188,13 +188,15 @@ class Sender(TurnTaker):
 
     def _journal(self, name: str, call: Call, reply: Reply | None, outcome: str, due: Due, timing: Timing) -> None:
         """In one go with what counts the request, so that both are in the same report."""
-        words = noted(call, reply)
-        answer = None if reply is None else reply.answer
-        status = answer.status if answer else 0
-        asked = answer.headers.get("retry-after", "")[:LONGEST] if answer else ""
-        repeated = timing.is_repeated
+        status, asked, found = 0, "", None
+        if reply is not None:
+            found = found_in(reply, call)
+            status, headers = reply.answer.status, reply.answer.headers
+            if "retry-after" in headers:
+                asked = headers["retry-after"][:LONGEST]
+        seen_as, sent_s, ended_s, is_repeated = self._seen_as, timing.sent_s, timing.ended_s, timing.is_repeated
         self._recorder.ended(
-            (self._seen_as, name, due, timing.sent_s, timing.ended_s, status, outcome, asked, repeated, words)
+            (seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, found)
         )
 
     def _let_others_run(self) -> None:

@@ -17,6 +17,7 @@ from loadproof.rundir.journal import (
     LONGEST,
     append_journal,
     cut,
+    header_text,
     journal_lines,
     noted_text,
     quoted,
@@ -32,7 +33,7 @@ NOTES = st.dictionaries(st.text(max_size=20), VALUES, max_size=5)
 
 
 def member(*rows: JournalRow) -> bytes:
-    cells = [row._replace(retry_after=quoted(row.retry_after), noted=quoted(row.noted)) for row in rows]
+    cells = [row._replace(retry_after=quoted(header_text(row.retry_after)), noted=quoted(row.noted)) for row in rows]
     return packed(journal_lines(cells))
 
 
@@ -106,6 +107,10 @@ def test_a_journal_torn_at_any_byte_is_a_prefix_of_whole_rows(tmp_path):
         found = list(csv.reader(io.StringIO(b"".join(lines).decode(), newline="")))[1:]
         assert found == rows[: len(found)]
         assert lines.is_torn == (size not in ends)
+    append_journal(whole, packed("1,2"))
+    lines = read_journal(whole)
+    assert b"".join(lines).count(b"\n") == 28
+    assert lines.is_torn
 
 
 def test_a_member_that_the_disk_has_no_room_for_leaves_nothing_of_it(tmp_path):
