@@ -1,7 +1,7 @@
 """Writes a run's payments as a history that elle-cli checks, so that experts can check us.
 
 One JSON array of operations as Jepsen records them: `type` (invoke; ok, fail, or info: nobody knows), `f`, `value`,
-`process`, `time` in ns from the run's start, and `index`. A process that got `info` never speaks again; whoever goes on
+`process`, `time` in ns from the first one's, and `index`. A process that got `info` never speaks again; whoever goes on
 is a new one.
 
 Two models fit a ledger. `bank`: transfers between accounts, and reads of all balances, which must add up to the same
@@ -91,14 +91,15 @@ def _events(operations: Iterable[_Operation]) -> Iterator[dict[str, Any]]:
             (operation.sent_us, _BEGINS, number, operation),
             (max(operation.ended_us, operation.sent_us + 1), _ENDS, number, operation),
         ]
+    moments.sort(key=lambda moment: moment[:3])
     free: list[int] = []
     process_of: dict[int, int] = {}
-    for index, (time_us, kind, number, operation) in enumerate(sorted(moments, key=lambda moment: moment[:3])):
+    for index, (time_us, kind, number, operation) in enumerate(moments):
         if kind == _BEGINS:
             process_of[number] = free.pop() if free else len(process_of)
         elif operation.ending != "info":
             free.append(process_of[number])
         value = operation.invoked if kind == _BEGINS else operation.completed
         event: dict[str, Any] = {"type": "invoke" if kind == _BEGINS else operation.ending, "f": operation.f}
-        event |= {"process": process_of[number], "time": round(1_000 * time_us), "index": index}
+        event |= {"process": process_of[number], "time": round(1_000 * (time_us - moments[0][0])), "index": index}
         yield event if value is None else event | {"value": value}

@@ -107,7 +107,7 @@ class AuditApi(Api):
             try:
                 value = _field(content, operation, word)
             except (LookupError, TypeError):
-                if word not in _OPTIONAL and word not in operation.answer:
+                if word not in _OPTIONAL or word in operation.answer:
                     raise
                 continue
             if value is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from loadproof import __version__
-from loadproof.cli import check, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import check, gate, history, journal, report, run, schema, ui, worker
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -16,7 +16,8 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (check.check, run.run, gate.gate, report.report, journal.journal, worker.worker, ui.ui, schema.schema):
+_OF_RUNS = (report.report, journal.journal, history.history)
+for _command in (check.check, run.run, gate.gate, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
     commands.command()(_command)
 
 

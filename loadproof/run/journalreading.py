@@ -63,7 +63,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         lines = block.decode("utf-8", errors="replace").splitlines()
         for row in csv.DictReader(lines, fieldnames=JournalRow._fields):
             # The header, or a damaged line.
-            if row.get("status", "").isdecimal() and row.get("noted"):
+            if row["noted"] and row["status"].isdecimal():
                 yield row
 
 
