@@ -36,7 +36,8 @@ _SLICE_S: Final = 0.2
 _UNSAID_S: Final = 1.0
 """A pause after a refusal that doesn't say how long."""
 _MOST_FAILURES: Final = 5
-"""In a row; then nobody is there any more."""
+"""In a row; then nobody is asked for a while."""
+_WHILE_S: Final = 5.0
 
 
 class UnaskedError(Exception):
@@ -82,6 +83,8 @@ class Inquirer:
         self._opened: list[BlockingConnection] = []
         self._failures: Counter[str] = Counter()
         """By path of the target file, how often in a row there was no answer."""
+        self._failed_s = 0.0
+        """When that happened last."""
         self._ahead_s = time.time() - time.monotonic()
 
     def close(self) -> None:
@@ -109,9 +112,26 @@ class Inquirer:
             wait_s = max((retry_after_s(answer) or _UNSAID_S for answer in refused), default=0.0)
             self._not_before_s[client, path] = time.monotonic() + wait_s
             if len(refused) < len(inquired) or not waits:
-                is_answered = any(one.reply for one in inquired)
-                self._failures[path] = 0 if is_answered else self._failures[path] + 1
+                self._note_failure(path, is_answered=any(one.reply for one in inquired))
                 return inquired
+
+    def _note_failure(self, path: str, *, is_answered: bool) -> None:
+        if is_answered:
+            del self._failures[path]
+        else:
+            self._failures[path] += 1
+            self._failed_s = time.monotonic()
+
+    def await_target(self, call: Call, patience_s: float) -> None:
+        """Until it answers this, whatever it says, or for as long as that."""
+        end_s = time.monotonic() + patience_s
+        while time.monotonic() < end_s:
+            try:
+                if self.ask(call).reply is not None:
+                    return
+                self.pause(_WHILE_S / _MOST_FAILURES)
+            except UnaskedError:
+                return
 
     def pause(self, seconds: float) -> None:
         """UnaskedError if there is not so much time, or nobody wants to know any more."""
@@ -129,9 +149,9 @@ class Inquirer:
     def _free_client(self, path: str, clients: deque[str]) -> str:
         """The same as long as it may; else the next that may, or the first that will."""
         self._check_time()
-        if self._failures[path] >= _MOST_FAILURES:
-            raise UnaskedError(f"the target didn't answer {path} any more")
         now_s = time.monotonic()
+        if self._failures[path] >= _MOST_FAILURES and now_s < self._failed_s + _WHILE_S:
+            raise UnaskedError(f"the target didn't answer {path} any more")
         for _ in range(len(clients)):
             if self._not_before_s[clients[0], path] <= now_s:
                 return clients[0]
