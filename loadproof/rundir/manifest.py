@@ -35,6 +35,8 @@ class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
+    behind: str | None = None
+    """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
     limits: dict[str, str]
     """Declared limits per client and endpoint, like '60/min'."""
     headers: dict[str, str] = Field(default_factory=dict)

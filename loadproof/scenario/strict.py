@@ -80,6 +80,7 @@ class Quantity:
 
 Duration = Annotated[float, Quantity(Dimension.DURATION, "s"), Field(gt=0, le=_WEEK_S)]
 Rate = Annotated[float, Quantity(Dimension.RATE, "rps"), Field(gt=0, le=100_000)]
+Bandwidth = Annotated[float, Quantity(Dimension.BANDWIDTH, "kB/s"), Field(gt=0, le=1e10)]
 Share = Annotated[float, Quantity(Dimension.RATIO, "%"), Field(gt=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
@@ -134,6 +135,8 @@ def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
 
 
 def _shown(details: ErrorDetails) -> str:
+    if details["type"] == "union_tag_invalid":
+        return str(details["ctx"]["tag"])
     return str(details["loc"][-1] if details["type"] == "extra_forbidden" else details["input"])
 
 
@@ -149,10 +152,20 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
             expected = str(details["ctx"]["error"])
             what, separator, remedy = expected.partition("; ")
             return (what, remedy) if separator else ("not understood", expected)
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _explained_tag(**details["ctx"])
         case "model_type" | "model_attributes_type" | "dict_type":
             return "not a mapping", "write keys and values there"
         case _:
             return "not accepted", message.replace("input should", "it should").replace("string should", "it should")
+
+
+def _explained_tag(discriminator: str, expected_tags: str = "", tag: str = "") -> tuple[str, str]:
+    """Of a mapping whose one key says what kind of mapping it is."""
+    if not expected_tags:
+        return f"no key {discriminator}", "add it"
+    known = [known.strip("'") for known in expected_tags.split(", ")]
+    return f"no such {discriminator.strip(chr(39))}", nearest(tag, known)
 
 
 def nearest(word: str, known: list[str]) -> str:
