@@ -15,6 +15,7 @@ from loadproof.plan.faultspans import FaultSpan, fault_spans
 from loadproof.plan.phases import plan_phases
 from loadproof.run.faultkeeper import FaultError, FaultKeeper, fault_keeper
 from loadproof.run.ports import LOOPBACK
+from loadproof.rundir.rows import FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED
 from loadproof.scenario.faults import Kill, Pause, Restart
 from loadproof.scenario.targetway import TlsSettings
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     Note = Callable[[str, str], None]
     """Notes an event of this kind, with its detail, as having happened now."""
 
-BEGUN, ENDED, FAILED = "fault_begun", "fault_ended", "fault_failed"
-"""Kinds of events: a fault happens, is undone, or could not be one of these."""
 _PORTS: Final = {"http": 80, "https": 443, "redis": 6379}
 
 
@@ -116,13 +115,13 @@ class Faults:
             if self._is_over.wait(start_s + at_s - time.monotonic()):
                 break
             if is_begin:
-                self._try(self._do, span, note, BEGUN)
+                self._try(self._do, span, note, FAULT_BEGUN)
                 self._active.append(span)
             else:
                 self._active.remove(span)
-                self._try(self._undo, span, note, ENDED)
+                self._try(self._undo, span, note, FAULT_ENDED)
         for span in self._active:
-            self._try(self._undo, span, note, ENDED)
+            self._try(self._undo, span, note, FAULT_ENDED)
 
     def _try(self, change: Callable[[FaultSpan, FaultKeeper], None], span: FaultSpan, note: Note, kind: str) -> None:
         detail: dict[str, object] = {"number": span.number, "fault": span.fault.fault, "of": span.fault.of}
@@ -130,7 +129,7 @@ class Faults:
             if self._keeper is not None:
                 change(span, self._keeper)
         except (FaultError, TargetError, OSError) as error:
-            kind, detail = FAILED, detail | {"reason": str(error)}
+            kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
         note(kind, json.dumps(detail))
 
     def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:

@@ -56,6 +56,11 @@ class TargetFacts(Strict):
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
 
+    @property
+    def address(self) -> str:
+        """The target's own base URL, whatever stood in front of it."""
+        return self.behind or self.base_url
+
 
 Ending = Literal[
     "running", "completed", "interrupted", "terminated", "aborted", "target_died", "generator_died", "disk_full"

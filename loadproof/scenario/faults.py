@@ -35,12 +35,14 @@ class Kill(_Timed):
     """It is killed (SIGKILL), and started again at the end, with the same database."""
 
     fault: Literal["kill"]
+    of: Literal["target"] = "target"
 
 
 class Restart(_Timed):
     """It is asked to stop (SIGTERM), and started again at the end, with the same database."""
 
     fault: Literal["restart"]
+    of: Literal["target"] = "target"
 
 
 class _OfNetwork(_Timed):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_BRANCH: Final = "fault"
+"""The key that names a branch of a union: what kind of mapping it is in."""
 _NO_MORE: Final[dict[YamlPath, str]] = {
     ("http_client",): "remove it: loadproof's own client makes all requests",
 }
@@ -124,11 +126,16 @@ def _problems(error: ValidationError, document: Document, secrets: Sequence[Yaml
 def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
     """Pydantic's location without the names of union branches, which are not keys of the document."""
     path: list[str | int] = []
-    for part in details["loc"]:
+    is_branch_named, last = False, len(details["loc"]) - 1
+    for place, part in enumerate(details["loc"]):
         keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if isinstance(value, dict) and value.get(_BRANCH) == part and not is_branch_named:
+            # It may also be the name of a key.
+            is_branch_named = True
+            continue
         if part in keys:
-            value = value[part]
-        elif details["type"] != "missing" or part != details["loc"][-1]:
+            value, is_branch_named = value[part], False
+        elif details["type"] != "missing" or place != last:
             continue
         path.append(part)
     return tuple(path)
