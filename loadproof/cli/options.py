@@ -102,5 +102,12 @@ def checked_locustfiles(directory: Path) -> Path:
     """The same directory; InputError unless it holds locustfiles."""
     if not any(directory.glob("[!_]*.py")):
         what = "no locustfiles in it" if directory.is_dir() else "no such directory"
-        raise InputError(Problem("--locustfiles", what, "give the directory of your locustfiles", got=str(directory)))
+        raise InputError(
+            Problem(
+                "--locustfiles",
+                what,
+                "give a directory of users; a single locustfile is for `run --locustfile`",
+                got=str(directory),
+            )
+        )
     return directory

@@ -91,7 +91,9 @@ class OwnLocustfile:
                 raise InputError(Problem("SCENARIO", "missing", "name a scenario, or a locustfile with --locustfile"))
             return ScenarioSource(_FROM_OPTIONS, settings, self._text(self.file, target))
         problems = [
-            Problem(f"--{name.replace('_', '-')}", "no effect beside a scenario", "leave it out: the scenario says it")
+            Problem(
+                f"--{name.replace('_', '-')}", "no effect with a scenario", "leave it out, or set it in the scenario"
+            )
             for name in ("users", "duration", "spawn_rate", "expect", "deadline")
             if getattr(self, name)
         ]
@@ -121,7 +123,10 @@ class OwnLocustfile:
         stages: Sequence[dict[str, Any]] = ()
         if found.has_shape and self.users is None and self.duration is None:
             if found.shape_error:
-                what, remedy = f"its shape is not one of phases: {found.shape_error}", "give a scenario with phases"
+                what, remedy = (
+                    f"its shape can't be turned into phases: {found.shape_error}",
+                    "give a scenario with phases",
+                )
                 raise InputError(Problem(file.name, what, remedy))
             stages = found.stages
         return scenario_text(asked, stages, embedded=target is None and not hosts_of(found, file.name))
