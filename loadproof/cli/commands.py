@@ -20,7 +20,9 @@ class _Grouped(TyperCommand):
         for param in self.get_params(ctx):
             if row := param.get_help_record(ctx):
                 title = getattr(param, "rich_help_panel", None) or f"{param.param_type_name.capitalize()}s"
-                sections.setdefault(title, []).append(row)
+                # Beside the metavar of an argument there would be Python's name of its type.
+                name = param.metavar if title == "Arguments" and param.metavar else row[0]
+                sections.setdefault(title, []).append((name, row[1]))
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)

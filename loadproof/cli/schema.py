@@ -16,7 +16,7 @@ from loadproof.scenario.targetfile import TargetFile
 def schema(
     of: Annotated[
         Literal["scenario", "target", "verdict"],
-        typer.Argument(metavar="SCHEMA", help="What it describes: scenario or target files, or verdict.json."),
+        typer.Argument(metavar="SCHEMA", help="What it describes: scenario, target (files) or verdict (verdict.json)."),
     ] = "scenario",
 ) -> None:
     """Print the JSON schema of scenarios, targets or verdicts. Editors complete keys with it."""

@@ -27,7 +27,7 @@ def test_the_options_of_run_are_in_groups():
     assert re.findall(r"^  (-\S+)", text.partition("\nOptions:")[2], re.MULTILINE) == ["--help"]
 
 
-@pytest.mark.parametrize("command", ["check", "run", "gate", "report", "worker", "ui"])
-def test_options_that_take_a_value_name_it(command):
-    """No type of Python's stands for it."""
-    assert not re.findall(r"--\S+ <(?:int|float|str|list|path)", help_of(command))
+@pytest.mark.parametrize("command", ["check", "run", "gate", "report", "worker", "ui", "schema"])
+def test_arguments_and_options_name_their_values(command):
+    """No type of Python's stands for one."""
+    assert not re.findall(r"\S+ <(?:int|float|str|list|path)", help_of(command))
