@@ -50,12 +50,12 @@ def stops() -> str:
     slowest_s = 0.05 * load["seconds"]
     said = {tool: _ms(one["reported_s"]) for tool, one in p95.items()}
     return (
-        f"**A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s. Its users "
-        f"see a p95 of {_ms(ours['true_s'])}. Locust reports {said['Locust']} and hey {said['hey']}, because they stop "
-        f"sending while they wait (coordinated omission). loadproof reports {said['loadproof']}.** You can check it in "
-        f"your head: the slowest 5 % arrive in the stall's first {slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s "
-        f"or longer. k6 reports {said['k6']} with its constant-arrival-rate executor, "
-        f"wrk {said['wrk']} ([how they were run](docs/truth.md))."
+        f"**A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s. "
+        f"Its users see a p95 of {_ms(ours['true_s'])}. Locust reports {said['Locust']} and hey {said['hey']}, because "
+        "they stop sending while they wait (coordinated omission). loadproof reports "
+        f"{said['loadproof']}.** You can check it in your head: the slowest 5 % arrive in the stall's first "
+        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. k6 reports {said['k6']} with its "
+        f"constant-arrival-rate executor, wrk {said['wrk']} ([how they were run](docs/truth.md))."
     )
 
 
