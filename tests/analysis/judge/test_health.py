@@ -59,7 +59,7 @@ def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
         ([("fault_begun", {})], "faults[0], pause of target, did not happen as planned"),
         (
             [("fault_begun", {}), ("fault_failed", {"reason": "gone"})],
-            "faults[0], pause of target, could not be done or undone: gone",
+            "faults[0], pause of target, could not be done or undone: 'gone'",
         ),
     ],
 )
