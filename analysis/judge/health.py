@@ -13,6 +13,7 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
@@ -91,7 +92,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
     """Each request started has one outcome, was unsent, or was abandoned by our own stop."""
-    if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
+    if run.manifest.ending in MAY_BE_TORN or run.generator.empty:
         return
     planned, setup = tally(run.intervals), tally(run.setup)
     sent = int(run.generator["sent"].sum())
@@ -239,6 +240,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
+    journalled,
     _set_up,
     _late_bursts,
     _repeated,

@@ -171,6 +171,9 @@ class Scenario(Strict):
     faults: Annotated[list[Fault], Field(max_length=50)] = Field(
         default=[], description="What goes wrong on purpose during the run, and is undone."
     )
+    record: Literal["requests"] | None = Field(
+        None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
+    )
     settings: Settings = Settings()
 
     @model_validator(mode="before")
@@ -188,6 +191,11 @@ class Scenario(Strict):
             methods.setdefault(request.partition(" ")[2], []).append(request)
         mix = {name: UserMix.model_construct(share=1.0, requests=requests) for name, requests in methods.items()}
         return self.model_copy(update={"mix": mix})
+
+    @property
+    def records_requests(self) -> bool:
+        """The run directory has a journal."""
+        return self.record == "requests"
 
     @property
     def client_total(self) -> int:

@@ -10,7 +10,9 @@ from collections import Counter
 import pytest
 import yaml
 
+from loadproof.analysis.frames.journal import count_journal
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.journalled import count_intervals
 from tests.commands import ROOT, found, in_process, only_run, verdict_of, word_of, words_of
 from tests.end_to_end.scriptedserver import scripted
 
@@ -66,11 +68,14 @@ def own(tmp_path, code: str, name: str = "shop.py"):
 
 
 def run(tmp_path, code: str, server, *options: object, users: int = 6, duration: str = "3s"):
-    """The finished command, and its run's directory."""
+    """The finished command, and its run's directory, whose journal has what its intervals count."""
     load = () if "--set" in options or users == 0 else ("--users", users, "--duration", duration)
     command = ("run", "--locustfile", own(tmp_path, code), *load, "--out", tmp_path / "reports", *options)
-    done = in_process(*command, TARGET_URL=server.url)
-    return done, only_run(tmp_path / "reports")
+    done = in_process(*command, "--set", "record=requests", TARGET_URL=server.url)
+    path = only_run(tmp_path / "reports")
+    recorded = load_run(path)
+    assert count_journal(recorded).by_kind == count_intervals(recorded)
+    return done, path
 
 
 def sent_in(path) -> tuple[Counter[str], Counter[str]]:
