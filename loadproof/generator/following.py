@@ -25,6 +25,7 @@ from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
+from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import THIS_PROCESS
 
@@ -216,7 +217,7 @@ class Following:
 
     def _hear_whatever(self, told: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
-        if self._is_over:
+        if self._is_over or isinstance(told.get("context"), Recorded):
             return
         try:
             self._hear(Heard.of(told))

@@ -20,6 +20,7 @@ from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.following import follow_strangers
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
+from loadproof.generator.targetterms import hand_terms
 from loadproof.internals.locust import (
     keep_default_arguments,
     mask_events,
@@ -56,6 +57,7 @@ class LoadproofShape(shape.PlanShape):
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
     follow_strangers(environment, LoadproofDispatcher)
+    hand_terms()
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):

@@ -14,10 +14,11 @@ from locust.clients import ResponseContextManager
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from loadproof.http.messages import Timing, TransportError
+from loadproof.httpuser import terms
 from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
-from loadproof.httpuser.transport import Transport, check_support, timeouts_of, trust_of
+from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.event import EventHook
-    from requests import Response
+    from requests import PreparedRequest, Request, Response
     from requests.adapters import BaseAdapter
 
     from loadproof.httpuser.transport import Pool
@@ -66,9 +67,12 @@ class HttpSession(clients.HttpSession):
     """What the locustfile's own dictionary of headers had in it: it doesn't say when it changes."""
 
     def __init__(self, base_url: str, request_event: EventHook, user: Any) -> None:
-        self._transport = Transport()
+        self._terms = terms.THIS_PROCESS.ask()
+        self._transport = Transport(self._terms)
         super().__init__(base_url, request_event, user)
         self.trust_env = False
+        if self._terms:
+            self.verify, self.cert = self._terms.verify, self._terms.cert
         for scheme in ("https://", "http://"):
             super().mount(scheme, self._transport)
         self.cookies = WatchedCookies()
@@ -135,7 +139,27 @@ class HttpSession(clients.HttpSession):
         report_to(response, self.request_event, meta, is_caught=catch_response)
         if not catch_response:
             response.__exit__(None, None, None)
+        if self._terms and isinstance(response, LazyResponse):
+            self._terms.look_after(str(meta["name"]), response.status_code, response.sent.packet.content)
         return cast("ResponseContextManager", response)
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """As Locust's; to the target with what the target file says of it."""
+        if self._terms and self._terms.is_own(str(request.url)):
+            request.headers = self._terms.beneath(request.headers or {}, self.headers, request.auth or self.auth)
+        return super().prepare_request(request)
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """As requests'."""
+        location = super().get_redirect_target(resp)
+        return self._terms.place(location, str(resp.url)) if self._terms and location else location
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """As requests', which asks before it follows a redirect."""
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        if self._terms:
+            begun_at, to = str(response.request.url), str(prepared_request.url)
+            self._terms.redirect(cast("Any", prepared_request.headers), begun_at=begun_at, to=to)
 
     def _begin_anew(self) -> None:
         """With other headers, cookies or passwords, as far as they can be written by the short way."""
@@ -144,7 +168,7 @@ class HttpSession(clients.HttpSession):
         self._assigned = dict(headers) if type(headers) is dict else None
         is_plain = auth is None or _is_name_and_password(auth)
         if is_plain and isinstance(headers, (WatchedHeaders, dict)) and isinstance(cookies, WatchedCookies):
-            self._writer = Writer(self._transport, headers, cookies, auth)
+            self._writer = Writer(self._transport, headers, cookies, auth, terms=self._terms)
             cookies.changed = self._writer.forget
             if isinstance(headers, WatchedHeaders):
                 headers.changed = self._writer.forget
@@ -180,6 +204,8 @@ class HttpSession(clients.HttpSession):
         writer = self._writer
         if writer is None or self.params or self.proxies or self.hooks.get("response") or not _are_plain(options):
             return None
+        if writer.is_outdated:
+            writer.forget()
         params, headers, cookies, auth = map(options.get, ("params", "headers", "cookies", "auth"))
         asked = with_params(url, params) if params else url
         if asked is None:
@@ -198,8 +224,9 @@ class HttpSession(clients.HttpSession):
         if not pool.origin.tls:
             return pool
         verify, cert = options.get("verify"), options.get("cert")
-        trust = trust_of(self.verify if verify is None else verify, self.cert if cert is None else cert)
-        return pool if trust == pool.origin.way.trust else self._transport.pool(pool.origin.root, trust)
+        return self._transport.pool(
+            pool.root, self.verify if verify is None else verify, self.cert if cert is None else cert
+        )
 
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
         check_support(proxies=options.get("proxies"))

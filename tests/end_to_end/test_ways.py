@@ -194,4 +194,5 @@ def test_a_locustfile_whose_clients_would_go_another_way_is_refused(tmp_path):
     options = ("--users", 1, "--duration", "5s", "--expect", "goodput_ratio >= 1 %", "--out", tmp_path / "out")
     done = in_process("run", "--locustfile", users, "--target", file, *options)
     assert done.returncode == 2
-    assert "target: `tls` and `proxy` have no effect on the clients of a locustfile; leave them out" in done.stderr
+    told = "users.py: `Buyer` would not heed `proxy` of the target file: its client is HttpUser's; use `from loadproof"
+    assert told in done.stderr
