@@ -18,6 +18,7 @@ from loadproof.generator.targetterms import hand_terms  # isort: skip
 from loadproof.httpuser import terms  # isort: skip
 from loadproof.httpuser.user import HttpUser  # isort: skip
 from loadproof.rundir.manifest import TargetFacts  # isort: skip
+from loadproof.users import credentials  # isort: skip
 from loadproof.users.tokenkeeper import keep_token  # isort: skip
 from loadproof.users.workload import Post  # isort: skip
 from simulation.rundirs import manifest, scenario  # isort: skip
@@ -183,6 +184,17 @@ def test_tls_and_a_tunnel_are_the_way_to_the_target_and_its_certificate_for_nobo
 
 
 @WAYS
+def test_a_target_that_is_not_verified_leaves_others_verified(tmp_path, client_of, by):
+    """Unless a request says so itself."""
+    pem, heard = new_certificate(tmp_path), Heard()
+    with untrusted_serving(pem, heard.script) as url, untrusted_serving(pem, heard.script) as other:
+        client = client_of(url, tls={"verify": False})
+        assert client.get("/health", **by).ok
+        assert isinstance(client.get(f"{other}/health", **by).error, requests.exceptions.SSLError)
+        assert client.get(f"{other}/health", verify=f"{pem}.crt", **by).ok
+
+
+@WAYS
 def test_a_proxy_gets_whole_addresses_of_http(client_of, by, monkeypatch):
     """With what it asks for, which the target doesn't see."""
     monkeypatch.setenv("PROXY_USER", "u")
@@ -200,8 +212,9 @@ def test_a_proxy_gets_whole_addresses_of_http(client_of, by, monkeypatch):
 
 
 @WAYS
-def test_a_token_that_is_refused_is_renewed_once_and_the_next_request_has_the_new_one(client_of, by):
-    """The refused one is not repeated, and one with a credential of its own renews nothing."""
+def test_a_token_that_is_refused_is_renewed_once_and_the_next_request_has_the_new_one(client_of, by, monkeypatch):
+    """The refused one is not repeated, one with a credential of its own renews nothing, nor does one refused anew."""
+    monkeypatch.setattr(credentials, "_APART_S", 0.0)
     with guarded() as server:
         oauth2 = {"token_url": f"{server.url}/token", "client_id": CLIENT, "client_secret": "CLIENT_SECRET"}
         client = client_of(server.url, auth={"oauth2": oauth2})
@@ -211,7 +224,9 @@ def test_a_token_that_is_refused_is_renewed_once_and_the_next_request_has_the_ne
         asked = [gevent.spawn(lambda: client.get("/account", **by).status_code) for _ in range(2)]
         assert [one.get(timeout=10) for one in asked] == [401, 401]
         assert client.get("/account", **by).status_code == 200
+        server.revoke()
+        assert [client.get("/account", **by).status_code for _ in range(2)] == [401, 200]
         server.accepts = False
         assert [client.get("/account", **by).status_code for _ in range(2)] == [401, 401]
-    assert server.counted("/account") == {200: 2, 401: 5}
-    assert server.counted("/token") == {200: 2}
+    assert server.counted("/account") == {200: 3, 401: 6}
+    assert server.counted("/token") == {200: 4}
