@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from loadproof.cli.options import DEFAULT_LOCUSTFILES, HostsOption, LocustfilesO
 from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
+from loadproof.run.ownlocustfile import brought
 from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
 from loadproof.scenario.safety import permit
@@ -33,16 +35,24 @@ def worker(
         ),
     ] = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    locustfile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="This machine's copy of the locustfile that the master runs with --locustfile."
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Exit after one run.")] = False,
 ) -> None:
     """Generate load for runs started on another machine, one after the other, until stopped."""
     host, port = address(master, "master")
+    if locustfile is not None:
+        brought(locustfile)
     allowed = permit(allow_host or [], allow_variable or [], allow_file or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
-        options = WorkerOptions(host, port, checked_locustfiles(locustfiles), environment)
+        options = WorkerOptions(host, port, locustfile or checked_locustfiles(locustfiles), environment)
         code = work_for(options, stop_signal, once=once)
     if stop_signal:
         sys.stderr.write(f"worker: stopped by {stop_signal.name}\n")
