@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Client = Literal["loadproof's", "HttpUser's", "FastHttpUser's", "its own"]
+Client = Literal["loadproof's HttpUser", "HttpUser", "FastHttpUser", "a client_pool of its own", "a client of its own"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Role:
     has_tasks: bool
     has_task_sets: bool
     has_wait_time: bool
-    client: Client = "its own"
+    client: Client = "a client of its own"
     """What sends its requests."""
     host: str = ""
     """The base URL that the class itself names."""

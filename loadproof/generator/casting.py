@@ -42,9 +42,9 @@ _UNRUN: Final = {
 }
 """What calling it creates, but doesn't run."""
 _CLIENTS: Final[dict[type[User], Client]] = {
-    HttpUser: "loadproof's",
-    locust.HttpUser: "HttpUser's",
-    FastHttpUser: "FastHttpUser's",
+    HttpUser: "loadproof's HttpUser",
+    locust.HttpUser: "HttpUser",
+    FastHttpUser: "FastHttpUser",
 }
 """The first one that a user derives from."""
 
@@ -127,11 +127,17 @@ def _role(user: type[User]) -> Role:
         has_tasks=bool(user.tasks),
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
-        client=next((name for base, name in _CLIENTS.items() if issubclass(user, base)), "its own"),
+        client=_client_of(user),
         host=user.host or "",
         fixed_count=user.fixed_count,
         never_run=_never_run(user),
     )
+
+
+def _client_of(user: type[User]) -> Client:
+    if issubclass(user, FastHttpUser) and user.client_pool is not None:
+        return "a client_pool of its own"
+    return next((name for base, name in _CLIENTS.items() if issubclass(user, base)), "a client of its own")
 
 
 def _never_run(user: type[User]) -> dict[str, str]:

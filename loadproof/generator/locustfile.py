@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # Locust loads this file before it creates its runner and, with it, the sockets.
 prepare_sockets(SocketKeys().prepare)
+# And before it loads anybody else's.
+hand_terms()
 
 
 class LoadproofDispatcher(dispatcher.ArrivalDispatcher):
@@ -57,7 +59,6 @@ class LoadproofShape(shape.PlanShape):
 def _set_up(environment: Environment, **_: Any) -> None:
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
     follow_strangers(environment, LoadproofDispatcher)
-    hand_terms()
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):

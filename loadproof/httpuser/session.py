@@ -9,14 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import requests
-from locust import clients
 from locust.clients import ResponseContextManager
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from loadproof.http.messages import Timing, TransportError
-from loadproof.httpuser import terms
 from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
+from loadproof.httpuser.locusts import TermsSession
 from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
 from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.event import EventHook
-    from requests import PreparedRequest, Request, Response
+    from requests import Response
     from requests.adapters import BaseAdapter
 
     from loadproof.httpuser.transport import Pool
@@ -54,8 +53,10 @@ class _Ended(NamedTuple):
     path: str
 
 
-class HttpSession(clients.HttpSession):
+class HttpSession(TermsSession):
     """The client of one user."""
+
+    _sends_host = False
 
     _writer: Writer | None = None
     """None if requests has to write each request."""
@@ -67,23 +68,21 @@ class HttpSession(clients.HttpSession):
     """What the locustfile's own dictionary of headers had in it: it doesn't say when it changes."""
 
     def __init__(self, base_url: str, request_event: EventHook, user: Any) -> None:
-        self._terms = terms.THIS_PROCESS.ask()
-        self._transport = Transport(self._terms)
         super().__init__(base_url, request_event, user)
         self.trust_env = False
-        if self._terms:
-            self.verify, self.cert = self._terms.verify, self._terms.cert
+        self._transport = Transport(self._terms)
         for scheme in ("https://", "http://"):
             super().mount(scheme, self._transport)
         self.cookies = WatchedCookies()
         self.headers = WatchedHeaders(self.headers)
         self._is_made = True
+        self._begin_anew()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value and name in _WITHOUT_EFFECT and self._is_made:
             raise not_supported(f"client.{name}")
         super().__setattr__(name, value)
-        if name in _SETTINGS and hasattr(self, "cookies"):
+        if name in _SETTINGS and self._is_made:
             self._begin_anew()
 
     def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
@@ -139,27 +138,11 @@ class HttpSession(clients.HttpSession):
         report_to(response, self.request_event, meta, is_caught=catch_response)
         if not catch_response:
             response.__exit__(None, None, None)
-        if self._terms and isinstance(response, LazyResponse):
-            self._terms.look_after(str(meta["name"]), response.status_code, response.sent.packet.content)
+        own = self._terms
+        if own and own.number and isinstance(response, LazyResponse):
+            is_ours = own.authorization_line in response.sent.packet.content
+            own.look_after(str(meta["name"]), response.status_code, is_ours=is_ours)
         return cast("ResponseContextManager", response)
-
-    def prepare_request(self, request: Request) -> PreparedRequest:
-        """As Locust's; to the target with what the target file says of it."""
-        if self._terms and self._terms.is_own(str(request.url)):
-            request.headers = self._terms.beneath(request.headers or {}, self.headers, request.auth or self.auth)
-        return super().prepare_request(request)
-
-    def get_redirect_target(self, resp: Response) -> str | None:
-        """As requests'."""
-        location = super().get_redirect_target(resp)
-        return self._terms.place(location, str(resp.url)) if self._terms and location else location
-
-    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """As requests', which asks before it follows a redirect."""
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
-        if self._terms:
-            begun_at, to = str(response.request.url), str(prepared_request.url)
-            self._terms.redirect(cast("Any", prepared_request.headers), begun_at=begun_at, to=to)
 
     def _begin_anew(self) -> None:
         """With other headers, cookies or passwords, as far as they can be written by the short way."""

@@ -5,9 +5,11 @@ None of it goes to another host. What a request or its session says by itself co
 
 from __future__ import annotations
 
+import base64
 import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from requests.utils import default_headers
 
@@ -34,8 +36,8 @@ class Terms:
 
     def __init__(self, origin: Origin, headers: Mapping[str, str], credential: Credential | None = None) -> None:
         """`origin` has the way to the target; `headers` have their secrets, and a fixed Authorization, if any."""
+        self.origin = origin
         self._root = origin.root
-        self._way = origin.way
         self._headers = {name.lower(): (name, value) for name, value in headers.items()}
         self._authorization = self._headers.pop(AUTHORIZATION, ("", ""))[1]
         self.host = self._headers.pop("host", ("", ""))[1]
@@ -47,6 +49,24 @@ class Terms:
         if trust.client_certificate and trust.client_key:
             self.cert = trust.client_certificate, trust.client_key
         """Both as requests says it."""
+
+    @property
+    def proxy_credentials(self) -> tuple[str, str] | None:
+        proxy = self.origin.way.proxy
+        if proxy is None or proxy.authorization is None:
+            return None
+        user, _, password = base64.b64decode(proxy.authorization.removeprefix("Basic ")).decode().partition(":")
+        return user, password
+
+    @property
+    def proxy_url(self) -> str:
+        """As requests says it; empty without a proxy."""
+        proxy = self.origin.way.proxy
+        if proxy is None:
+            return ""
+        host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+        credentials = ":".join(quote(part, safe="") for part in self.proxy_credentials or ())
+        return f"http://{credentials}{'@' if credentials else ''}{host}:{proxy.port}"
 
     def is_own(self, url: str) -> bool:
         return _root_of(url) == self._root
@@ -67,12 +87,14 @@ class Terms:
 
     def way(self, url: str, verify: Verify, cert: Certificate) -> Way:
         """To the URL's host, trusted as a request says, or its session, which has `verify` and `cert` from here."""
-        proxy = self._way.proxy
+        way = self.origin.way
         if self.is_own(url):
-            return Way(replace(trust_of(verify, cert), server_name=self._way.trust.server_name), proxy)
-        # Another host is nobody to show the certificate to, nor is it covered by `verify: false`.
-        verify = True if verify == self.verify else verify
-        return Way(trust_of(verify, None if cert == self.cert else cert), proxy)
+            return Way(replace(trust_of(verify, cert), server_name=way.trust.server_name), way.proxy)
+        return Way(trust_of(*self.elsewhere(verify, cert)), way.proxy)
+
+    def elsewhere(self, verify: Verify, cert: Certificate) -> tuple[Verify, Certificate]:
+        """Another host is nobody to show the certificate to, nor is it covered by `verify: false`."""
+        return True if verify == self.verify else verify, None if cert == self.cert else cert
 
     def unsaid(self, of_request: Mapping[str, Any], of_session: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """Headers by name in lower case, but for Authorization, of which neither says anything. None says: not this."""
@@ -80,11 +102,15 @@ class Terms:
         said |= {str(name).lower() for name, value in of_session.items() if _USUAL.get(str(name).lower()) != value}
         return {lower: header for lower, header in self._headers.items() if lower not in said}
 
-    def beneath(self, of_request: Mapping[str, Any], of_session: Mapping[str, Any], auth: object) -> dict[str, Any]:
+    def beneath(
+        self, of_request: Mapping[str, Any], of_session: Mapping[str, Any], auth: object, *, with_host: bool
+    ) -> dict[str, Any]:
         """A request's headers with all that is unsaid."""
         headers = {**of_request, **dict(self.unsaid(of_request, of_session).values())}
-        says_who = bool(auth) or AUTHORIZATION in {str(name).lower() for name in (*of_request, *of_session)}
-        return headers if says_who or not self.authorization else {**headers, "Authorization": self.authorization}
+        said = {str(name).lower() for name in (*of_request, *of_session)}
+        if self.authorization and not auth and AUTHORIZATION not in said:
+            headers["Authorization"] = self.authorization
+        return {**headers, "Host": self.host} if with_host and self.host and "host" not in said else headers
 
     def redirect(self, headers: dict[str, str], *, begun_at: str, to: str) -> None:
         """Take out what is not for this host, of a request that is redirected; it stays out if it comes back."""
@@ -95,6 +121,8 @@ class Terms:
                     headers.update({name: _USUAL[lower]} if lower in _USUAL else {})
             if self.authorization:
                 headers.pop("Authorization", None)
+            if self.host and headers.get("Host") == self.host:
+                del headers["Host"]
 
     def place(self, location: str, asked: str) -> str:
         """Where a redirect leads: a target that is asked under the name in Host gives that name."""
@@ -103,10 +131,13 @@ class Terms:
         is_named = bool(self.host) and self.is_own(asked) and rest != location and rest[:1] in {"", "/", "?", "#"}
         return f"{self._root}{rest}" if is_named else location
 
-    def look_after(self, name: str, status: int, sent: bytes) -> None:
-        """Have the credential renewed, if a request was refused with it; returns when the new one is there."""
+    def look_after(self, name: str, status: int, *, is_ours: bool) -> None:
+        """Have the credential renewed, if a request was refused with it; returns when the new one is there.
+
+        `is_ours`: it was sent with the present one.
+        """
         credential = self._credential
-        if credential is None or self.authorization_line not in sent:
+        if credential is None or not is_ours:
             return
         if status == UNAUTHORIZED:
             credential.refused(name, credential.number)
