@@ -176,12 +176,12 @@ def test_what_is_missing_for_tls_is_told_before_the_run(tmp_path, tls, told):
 
 def test_the_web_ui_refuses_what_its_users_would_not_do(tmp_path):
     """They only have the base URL."""
-    file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False})
+    file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False}, headers={"X-Own": "1"})
     # It could not serve on this port.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = in_process("ui", "--target", file, "--port", taken.getsockname()[1])
     assert done.returncode == 2
-    assert "--target: plain Locust users only take the base URL from it, not `tls` and `proxy`" in done.stderr
+    assert "--target: plain Locust users only take the base URL from it, not `headers` and `tls`" in done.stderr
 
 
 KINDS = """
