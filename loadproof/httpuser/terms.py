@@ -45,10 +45,10 @@ class Terms:
         self._credential = credential
         trust = origin.way.trust
         self.verify: bool | str = trust.ca_file or trust.verify
+        """As requests says it, like `cert`."""
         self.cert: Certificate = trust.client_certificate
         if trust.client_certificate and trust.client_key:
             self.cert = trust.client_certificate, trust.client_key
-        """Both as requests says it."""
 
     @property
     def proxy_credentials(self) -> tuple[str, str] | None:
