@@ -26,18 +26,20 @@ from loadproof.run.stopping import StopSignal
 
 
 def ui(
-    target: TargetOption = None,
-    allow_host: HostsOption = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     locustfile: OwnLocustfileOption = None,
-    port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)
+    ] = 8089,
 ) -> None:
-    """Serve Locust's web UI for the same users, or for those of a locustfile."""
+    """Serve Locust's web UI for loadproof's users, or for those of a locustfile."""
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
-        hosts = hosts_named_in(locustfile, allow_host or ()) if locustfile and target_file is None else []
+        hosts = hosts_named_in(locustfile, allow_host or ()) if locustfile else []
         if target_file is None and not hosts:
             require(API)
         unheeded = [key for key in ("headers", "auth", "tls", "proxy") if getattr(target_file, key, None)]

@@ -165,7 +165,8 @@ class MasterCrew:
         skew.out(measured.clock_took_s)
         report = SecondReport(**measured.report)
         if report.generator is not None:
-            report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
+            row = GeneratorRow(*report.generator)
+            report.generator = row._replace(clock_skew_s=skew.ahead_s, clock_doubt_s=skew.doubt_s)
         self.writing.take(report)
 
     def _miss_reports(self, client_id: str, *, before: int) -> None:

@@ -34,7 +34,7 @@ def serve(
 ) -> None:
     """Serve until a signal arrives; only Locust's own statistics are recorded.
 
-    `hosts` are base URLs that the users of somebody's own locustfile name, which are loaded where there is no target.
+    `hosts` are base URLs that the users of somebody's own locustfile name: what is loaded where there is no target.
     """
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
@@ -47,11 +47,11 @@ def serve(
             settings = {"ACCOUNTS": str(_ACCOUNTS), **secret}
             log, stopped = directory / "target.log", stop_signal.__bool__
             embedded = embedded_target(settings, cores=target_cores, log=log, stop_requested=stopped)
-            _, base_url = stack.enter_context(embedded)
+            base_url = stack.enter_context(embedded).base_url
         address = (*(("--host", base_url) if base_url else ()), "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
         named = [urlsplit(host).hostname or "" for host in hosts]
-        permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target)
+        permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts)
         environment = secret | permitted
         # Somebody's own locustfile may open files where its owner is.
         directory = Path.cwd() if locustfiles.is_file() else directory

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Reply
     from loadproof.api.tokens import Token
     from loadproof.http.answers import Answer
-    from loadproof.http.messages import Request
     from loadproof.scenario.targetauth import OAuth2
 
 _FIRST_PAUSE_S: Final = 1.0
@@ -125,11 +124,9 @@ class TokenKeeper(Sender):
         self.workload.learn(token.value)
         found.append(token)
 
-    def _record(
-        self, name: str, request: Request, reply: Reply | None, error: Exception | None, **moments: Any
-    ) -> None:
+    def _record(self, name: str, call: Call, reply: Reply | None, error: Exception | None, **moments: Any) -> None:
         self.trouble = str(error)
-        super()._record(name, request, reply, error, **moments)
+        super()._record(name, call, reply, error, **moments)
 
     def _heed(self, name: str, answer: Answer, *_: object) -> None:  # noqa: ARG002
         """It has no turns that it could skip."""

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
 from loadproof.run import watch
 from loadproof.run.ports import free_port
+from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file, word_of
 from tests.quiet import run_when_quiet
@@ -36,14 +38,16 @@ WORKER = "from loadproof.cli.app import main; main()"
 )
 def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role, told):
     """Which one is told, and the others go with it."""
-    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)
-    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    file = scenario_file(tmp_path, **ENDLESS, record="requests")
+    run = Background("run", file, "--out", tmp_path / "out", "--workers", 2)
+    run.wait_for(tmp_path / "out/*/journal.csv.gz")
     run.child(role).kill()
     assert run.end() == 4, run.output
     assert run.survivors() == []
     manifest = read_manifest(only_run(tmp_path / "out"))
     assert manifest.ending == "generator_died"
     assert told in manifest.ending_detail
+    assert found(only_run(tmp_path / "out"), files.JOURNAL) <= {"NOTE"}
 
 
 @pytest.mark.long
@@ -62,14 +66,15 @@ def test_workers_that_somebody_stops_have_not_run_their_plan(tmp_path):
 @pytest.mark.long
 def test_a_signal_ends_all_workers_with_a_report(tmp_path):
     """What they had measured is in it."""
-    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)
-    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    file = scenario_file(tmp_path, **ENDLESS, record="requests")
+    run = Background("run", file, "--out", tmp_path / "out", "--workers", 2)
+    run.wait_for(tmp_path / "out/*/journal.csv.gz")
     assert run.signalled(signal.SIGTERM) == 143, run.output
     assert run.survivors() == []
     seen = load_run(only_run(tmp_path / "out"))
     assert seen.manifest.ending == "terminated"
     counts = tally(seen.intervals)
-    assert counts.sent + counts.abandoned == seen.generator["sent"].sum() > 0
+    assert counts.sent + counts.abandoned == seen.generator["sent"].sum() == len(load_journal(seen)) > 0
 
 
 @pytest.mark.long

@@ -54,6 +54,9 @@ class Process:
         self.clock.sleep(answer_s)
         timing.ended_s = self.clock.now_s()
         recorder.finished("balance", "GET", outcome, Due(due_s), timing, 10)
+        if recorder.journals:
+            moments = Due(due_s), timing.sent_s, timing.ended_s
+            recorder.ended(("shared", "balance", *moments, 200, outcome, "", False, None, None))
 
     def send_each(self, times_s: list[float], **how: Any) -> gevent.Greenlet:
         """At these seconds of the run."""
