@@ -16,8 +16,8 @@ from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge import planned
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
 from loadproof.units import format_duration
 

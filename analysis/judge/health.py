@@ -14,10 +14,10 @@ from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
+from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from loadproof.generator.cast import Client
 
+_NAMING: Final = ("call", "pay", "read_balance", "read_payment")
+"""Methods of an Api that take a request's name."""
 _CALLED_BY_LOCUST: Final = ("on_start", "on_stop")
 """Besides the tasks."""
 _UNRUN: Final = {
@@ -111,7 +113,8 @@ def _text(value: ast.expr) -> str | None:
 
 
 def _request_names(file: Path) -> list[str | None]:
-    return [_text(word.value) for call in _calls_in(file, "call") for word in call.keywords if word.arg == "name"]
+    calls = [call for method in _NAMING for call in _calls_in(file, method)]
+    return [_text(word.value) for call in calls for word in call.keywords if word.arg == "name"]
 
 
 def _feeder_names(file: Path) -> list[str | None]:

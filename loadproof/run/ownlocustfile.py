@@ -69,7 +69,7 @@ def _never_sent(file: Locustfile, scenario: Scenario) -> Iterator[Problem]:
     """Names in thresholds that none of its requests has; all of them are written out."""
     known = scenario.with_requests(file.requests)
     names = [*known.mix, *known.endpoints]
-    for index, threshold in enumerate(scenario.thresholds):
+    for index, threshold in scenario.numbered_thresholds():
         for name in known.endpoints_of(threshold):
             if name not in names:
                 yield Problem(f"thresholds[{index}].endpoint", "no such request", nearest(name, names), got=name)

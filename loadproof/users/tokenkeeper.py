@@ -18,8 +18,8 @@ from loadproof.api.tokens import NoTokenError, origin_of, read_token, token_requ
 from loadproof.errors import Problem, TargetError
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import TOKEN
+from loadproof.scenario.operations import Operation
 from loadproof.scenario.targetauth import token_url_of
-from loadproof.scenario.targetfile import Operation
 from loadproof.users.credentials import Credential
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.retryafter import retry_after_s

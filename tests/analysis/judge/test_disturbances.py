@@ -13,7 +13,7 @@ import pytest
 from loadproof.analysis.judge import disturbances
 from loadproof.analysis.judge.disturbance import Disturbance, seconds_of_rows
 from loadproof.analysis.judge.disturbances import disturbed_phases
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
 from simulation.rundirs import open_scenario, scenario

@@ -9,11 +9,11 @@ import pytest
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.estimates.summary import summary, summary_of_groups
 from loadproof.analysis.frames.run import Run, load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.verdictfile import verdict_json
 from loadproof.analysis.report.run_page import render_run_page
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals

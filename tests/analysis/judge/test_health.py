@@ -8,9 +8,9 @@ import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import exit_code, verdict_on_run
 from loadproof.analysis.report.run_page import render_run_page
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files

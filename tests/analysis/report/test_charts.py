@@ -12,13 +12,13 @@ from matplotlib.patches import Rectangle
 
 from loadproof.analysis.estimates.overtime import answered, over_time
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.loadcurve import LoadCurve, Scalability, load_curve
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report import charts, degradationcharts
 from loadproof.analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
 from loadproof.analysis.report.drawing import Drawing
 from loadproof.analysis.report.run_page import render_run_page
+from loadproof.analysis.word import Word
 from simulation.rundirs import open_scenario, outcomes, write_run
 from simulation.traffic import poisson, queue, run_of
 
