@@ -34,7 +34,7 @@ def ui(
         int, typer.Option(metavar="PORT", help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)
     ] = 8089,
 ) -> None:
-    """Serve Locust's web UI for loadproof's users, or for those of a locustfile."""
+    """Serve Locust's web UI for loadproof's users or yours."""
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
