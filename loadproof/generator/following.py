@@ -27,6 +27,7 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import THIS_PROCESS
 
@@ -223,7 +224,7 @@ class Following:
 
     def _hear_whatever(self, told: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
-        if self._is_over:
+        if self._is_over or isinstance(told.get("context"), Recorded):
             return
         try:
             self._hear(Heard.of(told))

@@ -20,6 +20,7 @@ from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.following import follow_strangers
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.sockets import SocketKeys, watch_strangers
+from loadproof.generator.targetterms import hand_terms
 from loadproof.internals.locust import (
     keep_default_arguments,
     mask_events,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # Locust loads this file before it creates its runner and, with it, the sockets.
 prepare_sockets(SocketKeys().prepare)
+# And before it loads anybody else's.
+hand_terms()
 
 
 class LoadproofDispatcher(dispatcher.ArrivalDispatcher):

@@ -36,6 +36,8 @@ class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
+    behind: str | None = None
+    """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
     limits: dict[str, Limit]
     """Declared limits per endpoint, as in the target file; the embedded target's as text."""
     access: Access | None = None
@@ -58,6 +60,11 @@ class TargetFacts(Strict):
     endpoints: Endpoints = Field(default_factory=Endpoints)
     exclusive_accounts: bool = False
     """Nobody but the run moves money to or from its accounts."""
+
+    @property
+    def address(self) -> str:
+        """The target's own base URL, whatever stood in front of it."""
+        return self.behind or self.base_url
 
 
 Ending = Literal[

@@ -21,7 +21,9 @@ from pydantic import (
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
@@ -201,10 +203,14 @@ class Scenario(Strict):
         "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
+    retries: Retries | None = Field(None, description="Users send what fails again, as real clients do.")
     timeouts: Timeouts = Timeouts()
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     all_thresholds: Annotated[list[AnyThreshold], Field(min_length=1, max_length=200, alias="thresholds")]
+    faults: Annotated[list[Fault], Field(max_length=50)] = Field(
+        default=[], description="What goes wrong on purpose during the run, and is undone."
+    )
     record: Literal["requests"] | None = Field(
         None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
     )

@@ -1,4 +1,4 @@
-"""`loadproof history`: prints a run's payments as a history that checkers of other people read."""
+"""`loadproof elle`: prints a run's payments as a history that checkers of other people read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadproof.run.extras import JUDGE, require
 from loadproof.rundir.manifest import read_manifest
 
 
-def history(
+def elle(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory with an audit of the ledger.")],
     model: Annotated[
         Literal["bank", "set-full"],
@@ -21,7 +21,7 @@ def history(
         ),
     ] = "bank",
 ) -> None:
-    """Print a run's payments as a history in the JSON of elle-cli, for a second opinion on its ledger."""
+    """Print a run's payments for elle-cli, a second opinion."""
     require(JUDGE)
     from loadproof.analysis.audit.asked import ledger_of
     from loadproof.analysis.audit.elle import write_history
