@@ -11,13 +11,13 @@ from loadproof.api.audits import AuditApi
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.plan.clients import highest_client_index, make_client
-from loadproof.run.inquiry import Inquirer
+from loadproof.run.inquiry import Inquirer, UnaskedError
 from loadproof.run.journalreading import read_sent
 from loadproof.run.ledgerreading import LedgerReading
 from loadproof.run.reference import is_asked
 from loadproof.run.webhookreading import WebhookReading
 from loadproof.rundir import files
-from loadproof.rundir.observations import append_observations
+from loadproof.rundir.observations import Observation, append_observations
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from loadproof.run.progress import Progress
     from loadproof.rundir.manifest import Manifest
-    from loadproof.rundir.observations import Observation
 
 _BEFORE_S: Final = 60.0
 _AFTER_S: Final = 300.0
@@ -78,8 +77,12 @@ class Auditing:
     def after(self) -> None:
         sent = read_sent(self._path.parent)
         with self._inquiring(_AFTER_S) as inquirer:
-            # It may just be starting again.
-            inquirer.await_target(self._api.ask_health(), _STARTING_S)
+            try:
+                # It may just be starting again.
+                inquirer.await_target(self._api.ask_health(), _STARTING_S)
+            except UnaskedError as error:
+                self._write([Observation("payments", "after", "", 0, 0, 0, "", {}, trouble=str(error))])
+                return
             if self._audits("webhooks"):
                 event = make_payloads(self._manifest.seed, 1).events[0]
                 self._write(WebhookReading(self._api, inquirer, event).after(sent))

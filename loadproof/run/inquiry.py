@@ -37,7 +37,7 @@ _UNSAID_S: Final = 1.0
 """A pause after a refusal that doesn't say how long."""
 _MOST_FAILURES: Final = 5
 """In a row; then nobody is asked for a while."""
-_WHILE_S: Final = 5.0
+_WHILE_S: Final = 1.0
 
 
 class UnaskedError(Exception):
@@ -123,15 +123,12 @@ class Inquirer:
             self._failed_s = time.monotonic()
 
     def await_target(self, call: Call, patience_s: float) -> None:
-        """Until it answers this, whatever it says, or for as long as that."""
+        """Until it answers this, whatever it says; UnaskedError if it doesn't for as long as that."""
         end_s = time.monotonic() + patience_s
-        while time.monotonic() < end_s:
-            try:
-                if self.ask(call).reply is not None:
-                    return
-                self.pause(_WHILE_S / _MOST_FAILURES)
-            except UnaskedError:
-                return
+        while self._send(self._others[0], [call])[0].reply is None:
+            if time.monotonic() >= end_s:
+                raise UnaskedError("the target didn't answer any more")
+            self.pause(_SLICE_S)
 
     def pause(self, seconds: float) -> None:
         """UnaskedError if there is not so much time, or nobody wants to know any more."""

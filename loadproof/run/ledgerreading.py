@@ -27,6 +27,7 @@ _TRIES: Final = 6
 _MOST_UNSETTLED: Final = 10
 """A target that doesn't settle so many payments is asked once about each of the others."""
 _PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 2.0
 _UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
@@ -163,7 +164,7 @@ class LedgerReading:
             if _said(seen) is not Said.UNKNOWN or seen.trouble:
                 return
             try:
-                self._inquirer.pause(_PAUSE_S * 2**attempt)
+                self._inquirer.pause(min(_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S))
             except UnaskedError:
                 return
         self._unsettled += 1
