@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.process, pytest.mark.long]
 
 PAYERS = {
     "mix": {
-        "ledger": {"share": "80 %", "every": "100 ms", "requests": ["transactions", "balance"]},
+        "ledger": {"share": "80 %", "every": "50 ms", "requests": ["transactions", "balance"]},
         "webhooks": {"share": "20 %", "every": "100 ms"},
     },
     "phases": [{"name": "steady", "duration": "3 s", "users": 10}],
