@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadproof.errors import InputError, Problem
@@ -18,7 +19,6 @@ from loadproof.scenario.safety import permit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loadproof.scenario.scenario import Scenario
 
@@ -39,7 +39,8 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
     with children.empty_directory() as elsewhere:
         done = subprocess.run(
             children.python("loadproof.generator.casting", str(directory.resolve())),
-            cwd=elsewhere,
+            # Somebody's own locustfile may open files, and import modules, where its owner is.
+            cwd=Path.cwd() if directory.is_file() else elsewhere,
             env=children.environment_with(permit(variables=secret)),
             capture_output=True,
             encoding="utf-8",

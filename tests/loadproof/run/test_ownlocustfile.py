@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.run.ownlocustfile import brought
 from tests.loadproof.cli.refusals import refused
 
 pytestmark = pytest.mark.process
@@ -74,6 +75,17 @@ def test_what_can_not_be_run_is_refused(name, tmp_path):
     text = refused("run", "--locustfile", file, *options, "--out", tmp_path / "reports")
     assert message in text
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
+    """As `locust -f` does it: modules and files of the working directory, beside which the locustfile need not be."""
+    (tmp_path / "load").mkdir()
+    file = tmp_path / "load/own.py"
+    file.write_text(f"{HEAD}from shop_of_its_owner import ITEMS\nROWS = open('rows.csv').read()\n{FIT}")
+    (tmp_path / "shop_of_its_owner.py").write_text("ITEMS = 1")
+    (tmp_path / "rows.csv").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    assert [role.name for role in brought(file).roles] == ["Fit"]
 
 
 def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
