@@ -9,6 +9,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from loadproof.recording.locuststats import LocustStatistics
+from loadproof.users.user import api_users
 from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Measuring:
     ) -> None:
         self._post = post
         self._runner: Any = environment.runner
-        self._statistics = LocustStatistics(environment)
+        # Somebody's own users tell Locust of each request themselves.
+        self._statistics = LocustStatistics(environment) if api_users(environment) else None
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
         self._taking = Semaphore()
@@ -56,7 +58,8 @@ class Measuring:
         return recorder
 
     def _begin(self, **_: Any) -> None:
-        self._recorder.feed(self._statistics)
+        if self._statistics is not None:
+            self._recorder.feed(self._statistics)
         self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import textwrap
@@ -109,6 +110,10 @@ def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     for request in planned:
         assert fastest[request, "response"] >= fastest[request, "service"], request
     assert planned["RPC a%2C b"] > 0
+    with (path / "locust_stats.csv").open(newline="") as file:
+        of_locust = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert set(of_locust) == {"/items/[id]", "/status/404", "/login", "/cart", "/pay", "a, b", "Aggregated"}
+    assert of_locust["/items/[id]"] == served["GET /items/1"]
     assert found(path, "outside the plan") == {"NOTE"}
 
 
