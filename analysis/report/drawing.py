@@ -73,11 +73,12 @@ class Drawing:
     @staticmethod
     def legend(axes: Axes, lines: list[Line2D] | None = None) -> None:
         """Above the plot and the phases' names, where it hides nothing, in as many columns as have room."""
-        lines = lines or axes.get_legend_handles_labels()[0]
-        labels = [_cut(str(line.get_label())) for line in lines]
+        shown = lines or axes.get_legend_handles_labels()[0]
+        labels = [_cut(str(line.get_label())) for line in shown]
         widest = max(map(len, labels), default=0)
         columns = max(1, _LEGEND_CHARACTERS // (_LEGEND_GAP + widest))
-        axes.legend(lines, labels, loc="lower left", bbox_to_anchor=(0, 1.1), ncols=columns, borderaxespad=0.2)
+        where: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1.1), "borderaxespad": 0.2}
+        axes.legend(shown, labels, ncols=columns, **where)
 
     def svg(self, description: str) -> Markup:
         """The chart as an element of the page, with ids of its own and the page's colours and font.

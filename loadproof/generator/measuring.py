@@ -53,6 +53,11 @@ class Measuring:
         environment.events.test_stopping.add_listener(self._end_seconds)
 
     @property
+    def is_sound(self) -> bool:
+        """It has begun, and nothing of it has failed."""
+        return bool(self._greenlets) and not any(greenlet.exception for greenlet in self._greenlets)
+
+    @property
     def _recorder(self) -> Recorder:
         recorder: Recorder = self._post.workload().recorder  # type: ignore[assignment]  # runs have a real one
         return recorder

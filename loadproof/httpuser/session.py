@@ -85,7 +85,7 @@ class HttpSession(clients.HttpSession):
             self._begin_anew()
 
     def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
-        """Of a locustfile's adapters, those that say no more than how many connections to keep, which changes nothing."""
+        """Of a locustfile's adapters, those that only say how many connections to keep, which changes nothing."""
         if not self._is_made:
             super().mount(prefix, adapter)
         elif prefix not in _SCHEMES or type(adapter) is not HTTPAdapter or adapter.max_retries.total:

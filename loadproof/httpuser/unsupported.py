@@ -31,8 +31,8 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Broken answers": "headers that are cut off, or that aren't HTTP, are a failed request; `http.client` reads some",
     "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
     "sent; requests reports RemoteDisconnected",
-    "Pools": "an `HTTPAdapter` without retries may be mounted, but its numbers of connections have no effect: a user keeps "
-    "as many as it has requests in flight",
+    "Pools": "an `HTTPAdapter` without retries may be mounted, but its numbers of connections have no effect: a user "
+    "keeps as many as it has requests in flight",
     "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
     "Authorities": "those of the system, not those of the package certifi; `verify` names a file, not a directory",
     "Other clients": "only `client` of loadproof.HttpUser is loadproof's: a `locust.clients.HttpSession` that a "
