@@ -80,7 +80,9 @@ def _aborted(run: Run, what: str) -> Finding:
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # A target that was gone before the first request has none, through its own fault.
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
-        yield Finding(Word.INVALID, "no request was recorded", "check generator.log, then run again")
+        of_setup = tally(run.setup).sent
+        what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
+        yield Finding(Word.INVALID, what, "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         what = "the generator left no record of its own health: nobody knows whether it kept up"
         yield Finding(Word.INVALID, what, "check generator.log, then run again")
