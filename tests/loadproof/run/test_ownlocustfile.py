@@ -60,6 +60,11 @@ REFUSED = {
     "shape and users": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
         LOAD,
+        "own.py: has a shape class of its own; leave out --users and --duration: it says them",
+    ),
+    "odd shape and users": (
+        FIT + SHAPE.format(body="return 1, 1"),
+        LOAD,
         "has a shape class of its own; remove it: the scenario's phases say how many users there are",
     ),
 }
