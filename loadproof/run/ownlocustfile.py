@@ -51,7 +51,8 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
                 where, f"`{role.name}` is an ApiUser", "name its directory with --locustfiles, and it in a mix"
             )
         elif not role.has_tasks:
-            yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+            remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
+            yield Problem(where, f"`{role.name}` has no task", remedy)
         yield from never_run_problems(role, where)
     fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
     if fixed > fewest:

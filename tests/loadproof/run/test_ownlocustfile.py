@@ -21,7 +21,11 @@ REFUSED = {
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
     "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
-    "idle": ("class Idle(HttpUser):\n    pass", LOAD, "`Idle` has no task; decorate a method with @task"),
+    "idle": (
+        "class Idle(HttpUser):\n    pass",
+        LOAD,
+        "`Idle` has no task; decorate a method with @task, or set `abstract = True` if others are derived from it",
+    ),
     "awaits": (
         "class Awaits(HttpUser):\n    @task\n    async def look(self):\n        pass",
         LOAD,
