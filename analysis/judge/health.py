@@ -201,7 +201,7 @@ def _unreported(run: Run) -> Iterator[Finding]:
     cells = run.intervals
     times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
     if times:
-        what = f"the locustfile's users didn't say what became of {times:,} requests"
+        what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
         # Few of them, too, may be what a threshold on few errors allows.
         word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
         yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
