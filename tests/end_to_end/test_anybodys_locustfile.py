@@ -126,6 +126,7 @@ def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     assert set(of_locust) == {"/items/[id]", "/status/404", "/login", "/cart", "/pay", "a, b", "Aggregated"}
     assert of_locust["/items/[id]"] == served["GET /items/1"]
     assert found(path, "outside the plan") == {"NOTE"}
+    assert not found(path, "the generator died")
 
 
 HANGING = """
