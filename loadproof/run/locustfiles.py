@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,14 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
         # A file that ended the process hides the files after it: what was not inspected is not valid.
         got = done.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be inspected", "see what it printed last", got=got))
-    return found
+    return tuple(_with_its_words(file, done.stderr) for file in found)
+
+
+def _with_its_words(file: Locustfile, printed: str) -> Locustfile:
+    """A file that ends the process has said why."""
+    if not file.error.startswith(SystemExit.__name__) or not printed.strip():
+        return file
+    return replace(file, error=f"{file.error} after {printed.strip().splitlines()[-1]}")
 
 
 def _found(line: str) -> Locustfile:

@@ -20,6 +20,14 @@ REFUSED = {
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "leaves with a word": (
+        "import sys; print('no shop.ini'); sys.exit(3)",
+        LOAD,
+        "can't be loaded, got 'SystemExit: 3 after no shop.ini'; fix it",
+    ),
+    "of Locust 0": ("from locust import HttpLocust\nclass V(HttpLocust):\n    pass", LOAD, "; port it to Locust 2."),
+    "of an older Locust": ("from locust.runners import MasterLocustRunner", LOAD, "; port it to Locust 2."),
+    "of older events": ("events.request_success += print", LOAD, "; port it to Locust 2."),
     "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
     "idle": (
         "class Idle(HttpUser):\n    pass",
