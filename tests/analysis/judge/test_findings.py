@@ -132,6 +132,8 @@ def test_what_set_up_sent_is_told_where_no_task_sent_anything():
     run = replace(run, setup=cell(run, series="response", count=7), intervals=run.intervals.iloc[:0])
     what = "no request was recorded but 7 of users' on_start and on_stop"
     assert ("INVALID", what, RESTART) in told(run)
+    raised = told(replace(run, raised=(Raised(times=1, message="no", place="a.py, line 1"),)))
+    assert ("INVALID", what, "fix the locustfile; locust_exceptions.csv has the tracebacks") in raised
 
 
 def test_damage_is_a_note():
