@@ -121,6 +121,9 @@ class OwnLocustfile:
             exclude_tags=self.exclude_tags or (),
         )
         stages: Sequence[dict[str, Any]] = ()
+        if found.has_shape and not found.shape_error and (self.users or self.duration):
+            remedy = "leave out --users and --duration: it says them"
+            raise InputError(Problem(file.name, "has a shape class of its own", remedy))
         if found.has_shape and self.users is None and self.duration is None:
             if found.shape_error:
                 what, remedy = (

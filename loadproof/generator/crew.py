@@ -71,6 +71,11 @@ class LocalCrew:
     def in_flight(self) -> int:
         return self._post.workload().recorder.in_flight
 
+    @property
+    def is_sound(self) -> bool:
+        """It has measured, and nothing of it has failed."""
+        return self._measuring.is_sound
+
     def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
         """Returns the number of processes that generate load."""
         return 1
@@ -118,6 +123,11 @@ class MasterCrew:
     def in_flight(self) -> int:
         """When told to end, workers wait for their requests in flight."""
         return 0
+
+    @property
+    def is_sound(self) -> bool:
+        """What the workers lack is announced."""
+        return bool(self._heard_s)
 
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its part; returns the number of workers."""
@@ -213,6 +223,11 @@ class WorkerCrew:
         hear(self._runner, Begin, self._begin)
         hear(self._runner, ClockTime, self._hear_clock)
         hear(self._runner, End, self._end, concurrent=True)
+
+    @property
+    def is_sound(self) -> bool:
+        """It has measured, and nothing of it has failed."""
+        return self._measuring.is_sound
 
     def _begin(self, begin: Begin, _: str) -> None:
         manifest = Manifest.model_validate_json(begin.manifest)

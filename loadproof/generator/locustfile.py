@@ -65,7 +65,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
-        WorkerCrew(environment)
+        _end_by(WorkerCrew(environment), environment)
         return
     named = os.environ.get(variables.RUN)
     if named is None:
@@ -85,12 +85,27 @@ def _set_up(environment: Environment, **_: Any) -> None:
         # Locust only ever calls it.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
+        _end_by(crew, environment)
     else:
-        plan.lead(LocalCrew(environment, writer), writer)
+        alone = LocalCrew(environment, writer)
+        plan.lead(alone, writer)
+        _end_by(alone, environment)
         _hold_token(environment)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:
         _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _end_by(crew: LocalCrew | MasterCrew | WorkerCrew, environment: Environment) -> None:
+    """Somebody's own listeners may raise, or choose Locust's exit code: that says nothing of what was measured."""
+
+    def end(**_: Any) -> None:
+        if crew.is_sound:
+            raise SystemExit(0)
+
+    if not api_users(environment):
+        # After the crew's own end: the last event.
+        environment.events.quit.add_listener(end)
 
 
 def _hold_token(environment: Environment) -> None:

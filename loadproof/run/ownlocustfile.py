@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
 from loadproof.run.locustfiles import found_in, never_run_problems
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from loadproof.generator.cast import Locustfile
     from loadproof.scenario.scenario import Scenario
 
+_OF_AN_OLDER_LOCUST: Final = re.compile(
+    r"in version 1\.0|cannot import name '\w+' from 'locust\b|'Events' object has no"
+)
+"""Source: locust 2.47, locust/util/deprecation.py."""
+
 
 def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
     """What Locust finds in the file; InputError if it can't be loaded."""
@@ -24,10 +31,16 @@ def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
         raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
     (file,) = found_in(path, secret)
     if file.error:
-        is_missing = file.error.startswith(ModuleNotFoundError.__name__)
-        remedy = "install that where loadproof runs" if is_missing else "fix it: nothing was sent"
-        raise InputError(Problem(path.name, "can't be loaded", remedy, got=file.error))
+        raise InputError(Problem(path.name, "can't be loaded", _remedy_for(file.error), got=file.error))
     return file
+
+
+def _remedy_for(error: str) -> str:
+    if error.startswith(ModuleNotFoundError.__name__):
+        return "install that where loadproof runs, or run in the directory that it is in"
+    if _OF_AN_OLDER_LOCUST.search(error):
+        return f"port it to Locust {version('locust')}, which is the one that runs here"
+    return "fix it: nothing was sent"
 
 
 def hosts_of(file: Locustfile, where: str) -> list[str]:
@@ -51,7 +64,8 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
                 where, f"`{role.name}` is an ApiUser", "name its directory with --locustfiles, and it in a mix"
             )
         elif not role.has_tasks:
-            yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+            remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
+            yield Problem(where, f"`{role.name}` has no task", remedy)
         yield from never_run_problems(role, where)
     fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
     if fixed > fewest:

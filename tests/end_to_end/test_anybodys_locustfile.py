@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import textwrap
@@ -58,6 +59,14 @@ class Own(User):
         self.environment.events.request.fire(
             request_type="RPC", name="a, b", response_time=3.5, response_length=7, exception=None, context={}
         )
+
+@events.test_stop.add_listener
+def report(**_):
+    raise RuntimeError("Locust writes it to its log, and goes on")
+
+@events.quitting.add_listener
+def choose_an_exit_code(environment, **_):
+    environment.process_exit_code = 1
 """
 
 
@@ -94,7 +103,10 @@ def _sent(cells) -> Counter[str]:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
-    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods."""
+    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods.
+
+    What its listeners raise, or choose for Locust's exit code, is not the generator's end.
+    """
     with scripted() as server:
         options = ("--expect", "/items/[id]: p(50) < 4 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
         done, path = run(tmp_path, EVERY_STYLE, server, *options, users=8)
@@ -114,7 +126,12 @@ def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     for request in planned:
         assert fastest[request, "response"] >= fastest[request, "service"], request
     assert planned["RPC a%2C b"] > 0
+    with (path / "locust_stats.csv").open(newline="") as file:
+        of_locust = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert set(of_locust) == {"/items/[id]", "/status/404", "/login", "/cart", "/pay", "a, b", "Aggregated"}
+    assert of_locust["/items/[id]"] == served["GET /items/1"]
     assert found(path, "outside the plan") == {"NOTE"}
+    assert not found(path, "the generator died")
 
 
 HANGING = """

@@ -126,6 +126,16 @@ def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
     assert found == [("INVALID", what, RESTART) for what in whats]
 
 
+def test_what_set_up_sent_is_told_where_no_task_sent_anything():
+    """Somebody's users may wait for a login that failed."""
+    run = calm()
+    run = replace(run, setup=cell(run, series="response", count=7), intervals=run.intervals.iloc[:0])
+    what = "no request was recorded but 7 of users' on_start and on_stop"
+    assert ("INVALID", what, RESTART) in told(run)
+    raised = told(replace(run, raised=(Raised(times=1, message="no", place="a.py, line 1"),)))
+    assert ("INVALID", what, "fix the locustfile; locust_exceptions.csv has the tracebacks") in raised
+
+
 def test_damage_is_a_note():
     """As it was found."""
     assert told(replace(calm(), damage=("x is missing",))) == [

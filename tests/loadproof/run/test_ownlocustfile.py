@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.run.ownlocustfile import brought
 from tests.loadproof.cli.refusals import refused
 
 pytestmark = pytest.mark.process
@@ -19,8 +20,20 @@ REFUSED = {
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "leaves with a word": (
+        "import sys; print('no shop.ini'); sys.exit(3)",
+        LOAD,
+        "can't be loaded, got 'SystemExit: 3 after no shop.ini'; fix it",
+    ),
+    "of Locust 0": ("from locust import HttpLocust\nclass V(HttpLocust):\n    pass", LOAD, "; port it to Locust 2."),
+    "of an older Locust": ("from locust.runners import MasterLocustRunner", LOAD, "; port it to Locust 2."),
+    "of older events": ("events.request_success += print", LOAD, "; port it to Locust 2."),
     "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
-    "idle": ("class Idle(HttpUser):\n    pass", LOAD, "`Idle` has no task; decorate a method with @task"),
+    "idle": (
+        "class Idle(HttpUser):\n    pass",
+        LOAD,
+        "`Idle` has no task; decorate a method with @task, or set `abstract = True` if others are derived from it",
+    ),
     "awaits": (
         "class Awaits(HttpUser):\n    @task\n    async def look(self):\n        pass",
         LOAD,
@@ -59,6 +72,11 @@ REFUSED = {
     "shape and users": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
         LOAD,
+        "own.py: has a shape class of its own; leave out --users and --duration: it says them",
+    ),
+    "odd shape and users": (
+        FIT + SHAPE.format(body="return 1, 1"),
+        LOAD,
         "has a shape class of its own; remove it: the scenario's phases say how many users there are",
     ),
 }
@@ -80,6 +98,17 @@ def test_a_worker_without_the_file_does_not_begin(tmp_path):
     """It would wait for a master, only to refuse its part."""
     told = refused("worker", "127.0.0.1", "--locustfile", tmp_path / "gone.py")
     assert told.startswith("locustfile: no such file, got '")
+
+
+def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
+    """As `locust -f` does it: modules and files of the working directory, beside which the locustfile need not be."""
+    (tmp_path / "load").mkdir()
+    file = tmp_path / "load/own.py"
+    file.write_text(f"{HEAD}from shop_of_its_owner import ITEMS\nROWS = open('rows.csv').read()\n{FIT}")
+    (tmp_path / "shop_of_its_owner.py").write_text("ITEMS = 1")
+    (tmp_path / "rows.csv").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    assert [role.name for role in brought(file).roles] == ["Fit"]
 
 
 def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
