@@ -18,6 +18,8 @@ class Role:
     has_wait_time: bool
     host: str = ""
     """The base URL that the class itself names."""
+    tags: list[list[str] | None] = field(default_factory=list)
+    """Of each of its tasks, also those of nested sets; None: of a set that no tags leave out."""
     fixed_count: int = 0
     """Users that there are of it whatever the number of all; 0: by its weight."""
     never_run: dict[str, str] = field(default_factory=dict)

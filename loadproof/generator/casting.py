@@ -16,12 +16,13 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from locust.user.task import is_markov_taskset
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
 from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.maskedoutput import mask_outputs
-from loadproof.generator.ownlocustfile import client_requests, stages_of
+from loadproof.generator.ownlocustfile import client_requests, stages_of, startable
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def cast(path: Path) -> Iterator[Locustfile]:
 
 def _brought(file: Path, users: dict[str, Any], shapes: list[Any]) -> Locustfile:
     """Somebody's own locustfile, of which Locust runs every user class."""
+    users = startable(users)
     stages, shape_error = stages_of(shapes)
     names = client_requests(file)
     return Locustfile(
@@ -118,9 +120,23 @@ def _role(user: type[User]) -> Role:
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
         host=user.host or "",
+        tags=_tags(user),
         fixed_count=user.fixed_count,
         never_run=_never_run(user),
     )
+
+
+def _tags(holder: Any, *within: Any) -> list[list[str] | None]:
+    """Source: locust/user/task.py 2.47, filter_tasks_by_tags."""
+    if is_markov_taskset(holder):
+        return [None]
+    tags: list[list[str] | None] = []
+    for task in dict.fromkeys(holder.tasks):
+        if hasattr(task, "tasks"):
+            tags += [] if task in (holder, *within) else _tags(task, holder, *within)
+        else:
+            tags.append(sorted(getattr(task, "locust_tag_set", ())))
+    return tags
 
 
 def _never_run(user: type[User]) -> dict[str, str]:

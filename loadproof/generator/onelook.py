@@ -101,7 +101,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
 
 def _look_at_stranger(manifest: Manifest, file: Path) -> list[Look]:
     mask = workload.assign(manifest, rank=0, workers=1, recorder=_Noting()).mask
-    return list(looks_of(file, manifest.target.base_url, mask))
+    return list(looks_of(file, manifest.target.base_url, manifest.scenario, mask))
 
 
 def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
