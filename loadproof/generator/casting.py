@@ -122,8 +122,21 @@ def _role(user: type[User]) -> Role:
         host=user.host or "",
         tags=_tags(user),
         fixed_count=user.fixed_count,
+        own_loops=list(dict.fromkeys(_own_loops(user))),
         never_run=_never_run(user),
     )
+
+
+def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
+    """Those of the class and of its sets of tasks that don't end in Locust's own."""
+    for name in ("run", "execute_next_task"):
+        method = getattr(holder, name, None)
+        is_locusts = getattr(method, "__module__", "").partition(".")[0] in {"locust", "loadproof"}
+        if method and not is_locusts and name not in getattr(getattr(method, "__code__", None), "co_names", ()):
+            yield f"{holder.__name__}.{name}"
+    for task in holder.tasks:
+        if hasattr(task, "tasks") and task not in (holder, *within):
+            yield from _own_loops(task, holder, *within)
 
 
 def _tags(holder: Any, *within: Any) -> list[list[str] | None]:

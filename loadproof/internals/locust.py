@@ -14,7 +14,7 @@ from locust import User, argument_parser
 from locust.clients import HttpSession, ResponseContextManager
 from locust.contrib.fasthttp import FastHttpSession
 from locust.rpc.zmqrpc import BaseSocket
-from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
+from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +107,8 @@ def follow_users(
 ) -> None:
     """From now on, call `live` for each user's life, and `take_turn` for each of its tasks, with what runs it.
 
-    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.execute_task and DefaultTaskSet's.
+    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, whose only way to a task is
+    execute_next_task: execute_task may be a set's own.
     """
     run: Callable[[User], None] = User.run
 
@@ -116,18 +117,16 @@ def follow_users(
 
     User.run = followed_run  # type: ignore[method-assign, misc]  # it is final for users' own classes
 
-    def followed(execute: Callable[[Any, Any], None]) -> Any:
-        def execute_followed(tasks: Any, task: Any) -> None:
-            if isinstance(task, type):
-                # A nested set, whose tasks are followed.
-                execute(tasks, task)
-            else:
-                take_turn(tasks.user, functools.partial(execute, tasks, task))
+    execute: Callable[[TaskSet], None] = TaskSet.execute_next_task
 
-        return execute_followed
+    def execute_followed(tasks: TaskSet) -> None:
+        if isinstance(tasks._task_queue[0], type):
+            # A nested set, whose tasks are followed.
+            execute(tasks)
+        else:
+            take_turn(tasks.user, functools.partial(execute, tasks))
 
-    for tasks in (TaskSet, DefaultTaskSet):
-        tasks.execute_task = followed(tasks.execute_task)  # type: ignore[method-assign]
+    TaskSet.execute_next_task = execute_followed  # type: ignore[method-assign]
 
 
 def follow_requests(

@@ -54,6 +54,9 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
             )
         elif not role.has_tasks:
             yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+        for loop in role.own_loops:
+            what = f"`{loop}` takes the place of Locust's: what it calls a task can't be known"
+            yield Problem(where, what, "leave it to Locust, and write what it sends as tasks")
         yield from never_run_problems(role, where)
     fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
     if fixed > fewest:

@@ -16,7 +16,7 @@ from locust import constant, constant_pacing, constant_throughput, task
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.env import Environment
-from locust.user.task import DefaultTaskSet, TaskSet
+from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
@@ -35,8 +35,7 @@ def follow(monkeypatch):
     """A user's life until the plan is over, and what was recorded of it."""
     for owner, name in (
         (locust.User, "run"),
-        (TaskSet, "execute_task"),
-        (DefaultTaskSet, "execute_task"),
+        (TaskSet, "execute_next_task"),
         (HttpSession, "request"),
         (FastHttpSession, "request"),
         (FastHttpUser, "network_timeout"),

@@ -33,7 +33,6 @@ from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
-from locust.user.task import DefaultTaskSet
 
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.shape import _CALLS_EVERY_S
@@ -284,13 +283,16 @@ def test_the_events_that_we_listen_to_are_there(event):
 
 
 class Nested(locust.User):
-    """One task in a set of tasks, which asks its target once."""
+    """One task in a set of tasks that executes it by itself, and which asks its target once."""
 
     wait_time = locust.constant(60)
     host = "http://127.0.0.1:9"
 
     @locust.task
     class Tasks(locust.TaskSet):
+        def execute_task(self, task: Any) -> None:
+            task(self)
+
         @locust.task
         def ask(self) -> None:
             self.user.client.get("/refused")
@@ -303,7 +305,7 @@ class Nested(locust.User):
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
     """Each once, around what it does; a nested set of tasks is no task; `follow_users`, `follow_requests`."""
-    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_task"), (DefaultTaskSet, "execute_task")):
+    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for owner in (HttpSession, OurSession, FastHttpSession):
         monkeypatch.setattr(owner, "request", owner.request)
@@ -313,7 +315,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         told.append(what)
         return then()
 
-    with unchanged("User.run, execute_task of both sets, request of both sessions", "internals/locust.py follow_…"):
+    with unchanged("User.run, TaskSet.execute_next_task, request of both sessions", "internals/locust.py follow_…"):
         ours.follow_users(
             lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
         )

@@ -30,6 +30,32 @@ class Buyer(HttpUser):
 class Idle(HttpUser):
     weight = 0
 """
+OWN_LOOPS = """
+class Looper(HttpUser):
+    def run(self):
+        while True:
+            self.look()
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Wrapper(HttpUser):
+    def run(self):
+        super().run()
+
+    @task
+    class Steps(TaskSet):
+        def execute_next_task(self):
+            self._task_queue.popleft()(self)
+
+        def execute_task(self, task):
+            task(self)
+
+        @task
+        def look(self):
+            self.client.get("/items")
+"""
 LOAD = ("--users", 2, "--duration", "2s")
 
 REFUSED = {
@@ -66,6 +92,16 @@ REFUSED = {
         FIT,
         (*LOAD, "--expect", "/item: p(95) < 1 s"),
         "thresholds[0].endpoint: no such request, got '/item'; did you mean '/items'?",
+    ),
+    "own loops": (
+        OWN_LOOPS,
+        LOAD,
+        (
+            "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+            "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+        ),
     ),
     "no such tag": (
         TAGGED,
