@@ -21,6 +21,7 @@ from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlocustfile import client_requests, stages_of, startable
 from loadproof.users.user import ApiUser
@@ -176,3 +177,4 @@ if __name__ == "__main__":
         # Only the message: a value like `true` is also a word of JSON.
         masked = replace(locustfile, error=mask(locustfile.error))
         output.write(json.dumps(asdict(masked)) + "\n")
+    end_children()

@@ -206,6 +206,8 @@ class WorkerCrew:
         """The run that it takes part in."""
         self._reports = 0
         self._is_ending = False
+        self.has_refused = False
+        """Its part of a run."""
         hear(self._runner, Begin, self._begin)
         hear(self._runner, ClockTime, self._hear_clock)
         hear(self._runner, End, self._end, concurrent=True)
@@ -230,6 +232,7 @@ class WorkerCrew:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         send(self._runner, Refused("; ".join(map(str, problems))))
         self._clock.sleep(_TELLING_S)
+        self.has_refused = True
         self._environment.process_exit_code = 1
         self._runner.quit()
 

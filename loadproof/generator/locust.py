@@ -5,6 +5,8 @@ from __future__ import annotations
 from locust.main import main
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.lastwords import say_what_ended_it
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 from loadproof.users.workload import THIS_PROCESS
@@ -14,4 +16,10 @@ if __name__ == "__main__":
     THIS_PROCESS.masks.append(mask_outputs())
     ignore_setting_files()
     HostGuard().install()
-    main()
+    try:
+        main()
+    except BaseException as error:
+        say_what_ended_it(error)
+        raise
+    finally:
+        end_children()

@@ -18,14 +18,18 @@ from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.following import follow_strangers
+from loadproof.generator.lastwords import say_who_ends_it
 from loadproof.generator.measuring import look_for_garbage_rarely
+from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.internals.locust import (
+    end_with,
     keep_default_arguments,
     mask_events,
     master_socket,
     prepare_sockets,
     take_stop_button,
+    tell_exceptions,
 )
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
@@ -52,8 +56,14 @@ class LoadproofShape(shape.PlanShape):
     dispatcher = LoadproofDispatcher
 
 
+raised = Raised(masked=lambda error: workload.workload().mask(str(error)))
+tell_exceptions(raised.by_listener, raised.in_greenlet)
+
+
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
+    raised.runner = environment.runner
+    environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
     follow_strangers(environment, LoadproofDispatcher)
     # After it, so that what it hears is masked.
@@ -62,8 +72,10 @@ def _set_up(environment: Environment, **_: Any) -> None:
         environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
-        WorkerCrew(environment)
+        part = WorkerCrew(environment)
+        end_with(environment, lambda: int(part.has_refused))
         return
+    end_with(environment, lambda: 0)
     named = os.environ.get(variables.RUN)
     if named is None:
         raise SystemExit(f"{Path(__file__).name}: no run directory; use `loadproof run`, or -f locustfiles alone")

@@ -17,6 +17,7 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlook import looks_of
@@ -175,3 +176,4 @@ if __name__ == "__main__":
         looks = (_look if manifest.scenario.locustfile is None else _look_at_stranger)(manifest, path)
     for look in looks:
         output.write(json.dumps(asdict(look)) + "\n")
+    end_children()

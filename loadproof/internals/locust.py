@@ -10,9 +10,11 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from locust import User, argument_parser
+from locust import User, argument_parser, runners
 from locust.clients import HttpSession, ResponseContextManager
 from locust.contrib.fasthttp import FastHttpSession
+from locust.event import EventHook
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.rpc.zmqrpc import BaseSocket
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
@@ -21,14 +23,17 @@ if TYPE_CHECKING:
 
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
-    from locust.event import EventHook
-    from locust.runners import MasterRunner, WorkerRunner
+    from locust.runners import MasterRunner, Runner, WorkerRunner
     from locust.stats import StatsCSVFileWriter
     from locust.web import WebUI
 
 
 _MASKED: Final = ("exception", "name", "request_type", "url")
 """Of an event, what is recorded."""
+
+
+_ORDERS: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser)
+"""Of a listener to whoever fired the event. Source: locust/event.py, EventHook.fire."""
 
 
 def is_stopping(user: User) -> bool:
@@ -85,6 +90,60 @@ def mask_events(
 
     for hook in (environment.events.request, environment.events.user_error):
         hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
+
+
+def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], ended: Callable[[Any], None]) -> None:
+    """From now on, call these with what a listener of any event raises, and with what ends a greenlet of Locust's.
+
+    Locust notes the first, and that its process ends with an error code.
+    Source: locust/event.py, EventHook.fire; locust/runners.py, locust_exception_handler.
+    """
+
+    def fire(hook: EventHook, *, reverse: bool = False, **named: Any) -> None:
+        for listener in hook._handlers[::-1] if reverse else hook._handlers.copy():
+            try:
+                listener(**named)
+            except _ORDERS:
+                raise
+            except Exception as error:  # noqa: BLE001 - of whatever somebody's code does
+                listener_raised(hook, error)
+
+    EventHook.fire = fire  # type: ignore[method-assign, assignment]
+    make_handler = runners.locust_exception_handler
+
+    def make_telling(environment: Environment) -> Callable[[Any], None]:
+        handle = make_handler(environment)
+
+        def handle_told(greenlet: Any) -> None:
+            ended(greenlet.exception)
+            handle(greenlet)
+
+        return handle_told
+
+    runners.locust_exception_handler = make_telling
+
+
+def report_exception(runner: Runner, message: str, frames: str) -> None:
+    """Have Locust count it with those of users' tasks.
+
+    Source: locust/runners.py, on_user_error of LocalRunner and of WorkerRunner.
+    """
+    if isinstance(runner, runners.WorkerRunner):
+        runner.send_message("exception", {"msg": message, "traceback": frames})
+    else:
+        runner.log_exception("local", message, frames)
+
+
+def end_with(environment: Environment, code: Callable[[], int]) -> None:
+    """The process's exit code, whatever listeners of its end have made of it.
+
+    Source: locust/main.py, shutdown, which calls them in reverse.
+    """
+
+    def decide(**_: Any) -> None:
+        environment.process_exit_code = code()
+
+    environment.events.quitting._handlers.insert(0, decide)
 
 
 def hear_requests(environment: Environment, hear: Callable[[Mapping[str, Any]], None]) -> None:

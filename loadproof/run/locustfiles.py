@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 from loadproof.errors import InputError, Problem
@@ -37,14 +36,10 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
     with children.empty_directory() as elsewhere:
-        done = subprocess.run(
+        done = children.run_to_end(
             children.python("loadproof.generator.casting", str(directory.resolve())),
-            cwd=elsewhere,
-            env=children.environment_with(permit(variables=secret)),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
+            directory=elsewhere,
+            environment=children.environment_with(permit(variables=secret)),
         )
     found = tuple(map(_found, done.stdout.splitlines()))
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):

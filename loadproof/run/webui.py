@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
 from loadproof.api import signing
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
 from loadproof.run.locust import MODULE
@@ -44,7 +45,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
         address = ("--host", base_url, "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
         permitted = permit([LOOPBACK], [variables.WEBHOOK_SECRET]) if target is None else permissions_of(target)
-        environment = secret | permitted
+        environment = secret | permitted | stack.enter_context(ending_leftovers())
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)
         while ui.poll() is None and not stop_signal:

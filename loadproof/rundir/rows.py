@@ -41,6 +41,8 @@ USER_TIMES: Final = (PRESENT_MS, LATE_MS)
 ought to have sent, and their own code or the event loop kept them."""
 
 
+LISTENER_RAISED: Final = "a listener raised "
+"""How the message begins of an exception that ended no task."""
 MOST_NAMES: Final = 1_000
 OTHERS: Final = "others"
 """Of a locustfile's requests in a process, and what stands for those beyond: identifiers in paths would make a row of

@@ -93,6 +93,11 @@ REFUSED = {
         (*LOAD, "--expect", "/item: p(95) < 1 s"),
         "thresholds[0].endpoint: no such request, got '/item'; did you mean '/items'?",
     ),
+    "busy": (
+        "import multiprocessing, time; multiprocessing.Process(target=time.sleep, args=[3600]).start()",
+        LOAD,
+        "no user class in it",
+    ),
     "own loops": (
         OWN_LOOPS,
         LOAD,
