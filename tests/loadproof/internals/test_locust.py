@@ -24,11 +24,12 @@ from gevent.pool import Group
 
 from tests.unpatched import locust  # isort: skip
 
-from locust import argument_parser, runners, shape
+from locust import argument_parser, log, main, runners, shape
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser, FastResponse
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
+from locust.event import EventHook
 from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
@@ -386,6 +387,80 @@ def test_a_response_reports_itself_once():
         assert heard[0] == {"name": "page", "response": response}
         session = HttpSession("http://127.0.0.1", events.request, user=None)
         assert [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")] == ["http://127.0.0.1/a", "HTTP://b/"]
+
+
+def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):
+    """But what it orders its user to do; and the process would end as if nothing had happened; `tell_exceptions`."""
+    monkeypatch.setattr(EventHook, "fire", EventHook.fire)
+    monkeypatch.setattr(runners, "locust_exception_handler", runners.locust_exception_handler)
+    monkeypatch.setattr(log, "unhandled_greenlet_exception", False)
+    hook, heard, told, ended = EventHook(), [], [], []
+    hook.add_listener(lambda **_: 1 / 0)
+    hook.add_listener(lambda **named: heard.append(named))
+    with unchanged("EventHook._handlers; runners.locust_exception_handler(environment)", "internals/locust.py tell_…"):
+        ours.tell_exceptions(lambda hook, error: told.append((hook, repr(error))), ended.append)
+        hook.fire(name="a")
+        hook.fire(name="b", reverse=True)
+        assert (heard, told) == ([{"name": "a"}, {"name": "b"}], [(hook, "ZeroDivisionError('division by zero')")] * 2)
+        assert not log.unhandled_greenlet_exception
+        hook.add_listener(functools.partial(_stop, "enough"))
+        with pytest.raises(StopUser, match="enough"):
+            hook.fire()
+    with unchanged("the greenlet that makes users ends in locust_exception_handler's", "generator/raised.py"):
+        runner = Environment(user_classes=[Refusing]).create_local_runner()
+        runner.start(1, spawn_rate=1)
+        with pytest.raises(KeyError):
+            runner.spawning_greenlet.get()
+        gevent.sleep(0)
+        assert [repr(error) for error in ended] == ["KeyError('no account')"]
+        assert log.unhandled_greenlet_exception
+
+
+def _stop(why: str, **_: object) -> None:
+    raise StopUser(why)
+
+
+class Refusing(locust.User):
+    """It won't be made."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        raise KeyError("no account")
+
+    @locust.task
+    def never(self) -> None:
+        pass
+
+
+def test_an_exception_of_no_task_is_counted_with_those_of_tasks():
+    """In one process, and on a worker, which tells its master; `report_exception`."""
+    with unchanged("Runner.log_exception(node_id, msg, formatted_tb), and the message 'exception'", "report_exception"):
+        local = Environment().create_local_runner()
+        ours.report_exception(local, "no", "there")
+        (row,) = local.exceptions.values()
+        assert (row["count"], row["msg"], row["traceback"], row["nodes"]) == (1, "no", "there", {"local"})
+        sent: list[tuple[str, object]] = []
+        # A whole one would look for its master.
+        worker: Any = runners.WorkerRunner.__new__(runners.WorkerRunner)
+        worker.send_message = lambda kind, data: sent.append((kind, data))
+        worker.greenlet = None
+        ours.report_exception(worker, "no", "there")
+        assert sent == [("exception", {"msg": "no", "traceback": "there"})]
+        assert '"exception", {"msg": str(exception), "traceback": ' in inspect.getsource(runners.WorkerRunner)
+        assert 'msg.data["msg"], msg.data["traceback"]' in inspect.getsource(runners.MasterRunner)
+
+
+def test_the_exit_code_is_ours():
+    """Whatever a listener of the end makes of it; `end_with`."""
+    environment = Environment()
+    environment.events.quitting.add_listener(lambda environment, **_: setattr(environment, "process_exit_code", 1))
+    with unchanged("main fires `quitting` in reverse, and then reads environment.process_exit_code", "end_with"):
+        ours.end_with(environment, lambda: 7)
+        environment.events.quitting.fire(environment=environment, reverse=True)
+        assert environment.process_exit_code == 7
+        source = inspect.getsource(main)
+        place = source.index("events.quitting.fire(environment=environment, reverse=True)")
+        assert "if environment.process_exit_code is not None:" in source[place:]
 
 
 def test_all_that_we_use_is_tried_here():
