@@ -56,6 +56,7 @@ _ANSWERS_LOOK_S: Final = 0.02
 class LocalCrew:
     """A single process that measures and writes."""
 
+    is_of_many: Final = False
     lead_s: Final = 0.5
     """Users are created before second 0, so creating them is in no measurement."""
 
@@ -84,6 +85,8 @@ class LocalCrew:
 
 class MasterCrew:
     """The master's side: divides the run, collects reports, and waits for the last ones."""
+
+    is_of_many: Final = True
 
     def __init__(
         self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS

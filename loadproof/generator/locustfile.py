@@ -69,7 +69,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
-        environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
+        environment.events.test_start.add_listener(look_for_garbage_rarely)
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
         part = WorkerCrew(environment)
@@ -88,6 +88,8 @@ def _set_up(environment: Environment, **_: Any) -> None:
         if cls.endpoint in manifest.scenario.mix:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
+    if manifest.scenario.locustfile is not None:
+        plan.begin_after(environment.events.test_start)
     if isinstance(environment.runner, MasterRunner):
         crew = MasterCrew(environment, writer, manifest)
         plan.lead(crew, writer)

@@ -134,6 +134,11 @@ def report_exception(runner: Runner, message: str, frames: str) -> None:
         runner.log_exception("local", message, frames)
 
 
+def call_ours_last(hook: EventHook) -> None:
+    """All other listeners come first, whenever they were added. Source: locust/event.py, EventHook.fire."""
+    hook._handlers.sort(key=lambda listener: getattr(listener, "__module__", "").startswith("loadproof."))
+
+
 def end_with(environment: Environment, code: Callable[[], int]) -> None:
     """The process's exit code, whatever listeners of its end have made of it.
 

@@ -165,6 +165,7 @@ class Watch:
     def _begin(self, begun: Begun) -> None:
         self._manifest = self._manifest.model_copy(update=asdict(begun))
         self._keep(lambda: write_manifest(self._path, self._manifest))
+        self._course.begin()
         self._sampler = self._around.sampler(self._path, self._manifest)
         self._sampler.start()
 

@@ -47,7 +47,11 @@ def follow(monkeypatch):
         post, environment = Post(), Environment()
         of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", **changes)
         work = post.assign(manifest(of), rank=0, workers=1)
+        environment.events.test_start.add_listener(
+            lambda **_: environment.events.request.fire(request_type="RPC", name="prepare", response_time=1.0)
+        )
         Following(environment, post)
+        environment.events.test_start.fire(environment=environment)
         work.begin(0.0)
         life = user(environment).start(Group())
         gevent.sleep(0.7)
@@ -75,7 +79,7 @@ class Calling(locust.User):
 
 
 def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
-    """Also what it says when it is stopped."""
+    """Also what it says when it is stopped, and what a listener sends before the plan begins."""
 
     class User(Calling):
         def on_start(self):
@@ -89,7 +93,8 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
             self.call("logout")
 
     counted = follow(User)
-    assert counted["setup", "RPC login", "response"] == counted["setup", "RPC logout", "response"] == 1
+    for request in ("RPC prepare", "RPC login", "RPC logout"):
+        assert counted["setup", request, "response"] == 1
     assert counted["steady", "RPC call", "good"] == counted["steady", "RPC call", "response"] >= 3
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 

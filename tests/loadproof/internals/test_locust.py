@@ -450,6 +450,21 @@ def test_an_exception_of_no_task_is_counted_with_those_of_tasks():
         assert 'msg.data["msg"], msg.data["traceback"]' in inspect.getsource(runners.MasterRunner)
 
 
+def test_listeners_of_ours_come_last():
+    """Of each side in its order; also after those that have no module, and that come later; `call_ours_last`."""
+    hook, called = EventHook(), []
+    mine = [functools.partial(called.append, number) for number in range(2)]
+    theirs = functools.partial(called.append, "theirs")
+    for number, listener in enumerate(mine):
+        vars(listener)["__module__"] = f"loadproof.generator.m{number}"
+    for listener in (*mine, theirs):
+        hook.add_listener(listener)
+    with unchanged("EventHook._handlers are called in their order", "internals/locust.py call_ours_last"):
+        ours.call_ours_last(hook)
+        hook.fire()
+        assert called == ["theirs", 0, 1]
+
+
 def test_the_exit_code_is_ours():
     """Whatever a listener of the end makes of it; `end_with`."""
     environment = Environment()
