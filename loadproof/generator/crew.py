@@ -123,9 +123,11 @@ class MasterCrew:
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its part; returns the number of workers."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
+        # One that has listeners to call reports when it has called them.
+        silent_s = max(0.0, start_unix_s - self._clock.unix_s() - self.lead_s)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
-            self._heard_s[worker] = self._clock.now_s()
+            self._heard_s[worker] = self._clock.now_s() + silent_s
             send(self._runner, Begin(self._manifest.model_dump_json(), start_unix_s, rank, len(ids)), worker)
         gevent.spawn(self._look_after_workers)
         return len(ids)

@@ -99,6 +99,10 @@ with open("PLACE/left", "a") as file:
 def note(name, **_):
     raise LookupError(f"no dashboard for {name}")
 
+@events.test_start.add_listener
+def prepare(**_):
+    time.sleep(1.5)
+
 @events.quitting.add_listener
 def judge(environment, **_):
     environment.process_exit_code = 1
@@ -109,7 +113,7 @@ def judge(environment, **_):
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods.
 
-    Also where its listeners fail, have an exit code of their own, and leave a process behind.
+    Also where its listeners fail, take their time, have an exit code of their own, and leave a process behind.
     """
     with scripted() as server:
         options = ("--expect", "/items/[id]: p(50) < 4 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
