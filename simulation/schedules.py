@@ -98,14 +98,14 @@ def schedule(seed: int) -> Schedule:
     """One in five has no fault, the others have up to three."""
     dice = random.Random(f"schedule {seed}")
     workers = dice.choice([1, 1, 2, 2, 3])
-    plan = _plan(dice)
+    plan = _plan(dice, record=None if seed % 2 else "requests")
     number = dice.choice([0, 1, 1, 2, 3])
     kinds = [kind for kind in _FAULTS if workers > 1 or kind not in _BETWEEN_PROCESSES]
     faults = (_fault(dice, kind, workers, plan) for kind in dice.sample(kinds, number))
     return Schedule(seed, plan, workers, tuple(sorted(faults, key=lambda fault: fault.at_s)))
 
 
-def _plan(dice: random.Random) -> Scenario:
+def _plan(dice: random.Random, **more: Any) -> Scenario:
     phases = list(_open_phases(dice) if dice.random() < 0.5 else _closed_phases(dice))
     changes: dict[str, Any] = {
         "model": "open" if "rate" in phases[0] else "closed",
@@ -113,6 +113,7 @@ def _plan(dice: random.Random) -> Scenario:
         "mix": {"health": {"share": "60 %"}, "balance": {"share": "40 %"}},
         "timeouts": {"connect": "1 s", "total": "1 s"},
         "thresholds": [{"expect": "goodput_ratio >= 90 %"}],
+        **more,
     }
     if changes["model"] == "closed":
         for endpoint in changes["mix"].values():

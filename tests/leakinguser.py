@@ -35,7 +35,8 @@ class Leaker(ApiUser):
         for piece in ("printed ", text[:3], text[3:], " in pieces\n"):
             sys.stdout.write(piece)
         sys.stderr.write(f"{text}\n")
-        self.send(self.api.call("GET", f"/leak/{Leaker.times}"), quote)
+        note = {"leaked": text, "told": lambda reply: reply["status"], "in": [SECRETS]}
+        self.send(self.api.call("GET", f"/leak/{Leaker.times}", note=note), quote)
         self.send(self.api.call("GET", f"/leak/0?key={SECRETS[0]}"), lambda _: expect(condition=False, reason=text))
         # Not in a dry run, which would end here, and knows only requests of ours.
         if Leaker.times > 1:

@@ -9,7 +9,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-_TEXT: Final = frozenset({"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"})
+_TEXT: Final = frozenset(
+    {"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"}
+    | {"client", "request", "retry_after", "noted"}
+)
 
 
 def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:

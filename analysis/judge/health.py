@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
@@ -90,7 +92,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
     """Each request started has one outcome, was unsent, or was abandoned by our own stop."""
-    if run.manifest.ending in _CUT_SHORT | {"generator_died", "disk_full"} or run.generator.empty:
+    if run.manifest.ending in MAY_BE_TORN or run.generator.empty:
         return
     planned, setup = tally(run.intervals), tally(run.setup)
     sent = int(run.generator["sent"].sum())
@@ -171,6 +173,24 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _planned_faults(run: Run) -> Iterator[Finding]:
+    """A target that nothing happened to has not shown how it bears what was planned."""
+    planned = run.manifest.scenario.faults
+    happened = {fault.number: fault for fault in faults_in(run)}
+    if not planned:
+        return
+    for number, fault in enumerate(planned):
+        seen, text = happened.get(number), f"faults[{number}], {fault.fault} of {fault.of},"
+        if seen is not None and seen.trouble is not None:
+            what = f"{text} could not be done or undone: {printable(seen.trouble)}"
+            yield Finding(Word.INVALID, what, "check faults.log and target.log, then run again")
+        elif (seen is None or not seen.is_whole) and run.manifest.ending == "completed":
+            yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
+    if any(fault.is_whole for fault in happened.values()):
+        each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
+        yield Finding(Word.PASS, f"on purpose: {each}", "nothing to do: the scenario says so")
+
+
 def _unverified(run: Run) -> Iterator[Finding]:
     """Whoever answered may have been anybody."""
     tls = run.manifest.target.tls
@@ -221,6 +241,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _ending,
     _nothing_recorded,
     _lost_requests,
+    journalled,
     _set_up,
     _late_bursts,
     _repeated,
@@ -230,6 +251,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _names,
     _unreported,
     _deliberate_faults,
+    _planned_faults,
     _unverified,
     _lost_redis,
 )

@@ -89,6 +89,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         rows=_rows(run),
         groups=[_row(row) for row in summary_of_groups(run)],
         outcomes=list(Outcome),
+        has_retries=run.manifest.scenario.retries is not None,
         has_unsent=any(row.tally.unsent for row in summary(run)),
         generator=_generator_facts(run),
         environment=_environment(run),
@@ -101,7 +102,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
 def _about(run: Run) -> str:
     """When, against what, and by which loadproof."""
     manifest = run.manifest
-    target = manifest.target.base_url or f"{manifest.target.kind} target"
+    target = manifest.target.address or f"{manifest.target.kind} target"
     return " · ".join([date_text(manifest.start_unix_s), target, f"loadproof at revision {manifest.revision}"])
 
 
@@ -125,6 +126,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "unsent": row.tally.unsent,
         "dropped": row.tally.dropped,
         "repeated": row.tally.repeated,
+        "retried": row.tally.retried,
         "response": [_value(estimate) for estimate in row.response.values()],
         "service": [_value(estimate) for estimate in row.service.values()],
         "connections": _count(row.parts["connect"][0.5]),
@@ -234,7 +236,7 @@ def _environment(run: Run) -> dict[str, str]:
     return {
         "run": manifest.run_id,
         "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
-        "target": f"{manifest.target.base_url} ({manifest.target.kind})",
+        "target": f"{manifest.target.address} ({manifest.target.kind})",
         "declared limits per client": limits or "none",
         **{name: text for name, text in only_here.items() if text},
         "seed": str(manifest.seed),

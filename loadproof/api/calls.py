@@ -20,12 +20,15 @@ from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
     from loadproof.scenario.targetauth import Auth
     from loadproof.scenario.targetfile import Endpoints
+
+    Find = Callable[["Reply"], Any]
+    """From a reply to a value in it; whatever it raises means that there is none."""
 
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
@@ -51,10 +54,14 @@ class Call:
     """Of the request, in thresholds and tables; empty: as its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
     """The body's fields in our words, as the target was sent them."""
+    note: Mapping[str, Any] | None = None
+    """What the journal says of it, by words."""
+    finds: Mapping[str, Find] | None = None
+    """The same, of what stands in the reply."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Call:
         """The same call with these headers."""
-        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent)
+        return Call(self.operation, self.request.with_headers(headers), self.name, self.sent, self.note, self.finds)
 
 
 class Reply:
@@ -133,6 +140,8 @@ class Api:
         self.headers = resolved_headers(headers) | fixed_headers(auth)
         """Sent with each request, with their secrets."""
         self._webhook_secret = webhook_secret
+        finds_amount = _find("amount") if endpoints.transactions.amounts == "minor" else _minor_amount
+        self._finds_paid = {**_FINDS_PAID, "amount": finds_amount}
 
     @property
     def can_read_payments(self) -> bool:
@@ -163,12 +172,15 @@ class Api:
         body: object = None,
         form: Form | None = None,
         files: Mapping[str, File] | None = None,
+        note: Mapping[str, Any] | None = None,
     ) -> Call:
         """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
 
         `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
         JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
         `files` as an upload. `headers` come on top of the target file's.
+
+        `note` is what the journal says of it, by words of your own: values, or functions that find them in the reply.
         """
         if query:
             path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
@@ -176,13 +188,17 @@ class Api:
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
         own = merged(content_type, self.headers, headers or {})
-        return Call(operation, Request(operation.method, operation.path, headers=own, body=content), name)
+        values = {str(word): value for word, value in (note or {}).items() if not callable(value)}
+        finds = {str(word): find for word, find in (note or {}).items() if callable(find)}
+        request = Request(operation.method, operation.path, headers=own, body=content)
+        return Call(operation, request, name, note=values, finds=finds)
 
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
 
     def read_balance(self, account: str) -> Call:
-        return self._call(self._endpoints.balance, path={"account": account})
+        path = {"account": account}
+        return self._call(self._endpoints.balance, path=path, note=path, finds=_FINDS_BALANCE)
 
     def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
         """An order for `amount` minor units, which counts once however often it is sent with this key."""
@@ -194,13 +210,20 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
-        body = encode_json(_fields(operation, sent))
-        return self._call(operation, body=body, sent=sent, headers=headers, repeatable=bool(operation.idempotency_key))
+        return self._call(
+            operation,
+            body=encode_json(_fields(operation, sent)),
+            sent=sent,
+            headers=headers,
+            repeatable=bool(operation.idempotency_key),
+            note={**({"key": key} if headers else {}), **sent, "amount": amount},
+            finds=_FINDS_PAYMENT,
+        )
 
     def read_payment(self, payment_id: str) -> Call:
         operation = self._endpoints.transaction
         assert operation is not None  # noqa: S101 - users ask can_read_payments first
-        return self._call(operation, path={"id": payment_id})
+        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id}, finds=self._finds_paid)
 
     def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
         """A provider's delivery of an event; the same id is the same event."""
@@ -220,7 +243,7 @@ class Api:
             repeatable=True,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request)
+        return Call(operation, request, note={"event": event_id}, finds=_FINDS_DUPLICATE)
 
     def _call(
         self,
@@ -231,6 +254,8 @@ class Api:
         sent: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
+        note: Mapping[str, Any] | None = None,
+        finds: Mapping[str, Find] | None = None,
     ) -> Call:
         filled = operation.path
         if path is not None:
@@ -245,7 +270,21 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, sent=sent or {})
+        return Call(operation, request, sent=sent or {}, note=note, finds=finds)
+
+
+def _find(word: str) -> Find:
+    return lambda reply: reply[word]
+
+
+def _minor_amount(reply: Reply) -> int:
+    return round(reply.number("amount") * _MINOR_UNITS)
+
+
+_FINDS_BALANCE: Final = {"balance": _find("balance")}
+_FINDS_PAYMENT: Final = {"payment": _find("id")}
+_FINDS_DUPLICATE: Final = {"duplicate": _find("duplicate")}
+_FINDS_PAID: Final = {word: _find(word) for word in ("debit", "credit", "currency")}
 
 
 def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:

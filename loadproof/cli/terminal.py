@@ -34,6 +34,8 @@ class UnreadOutput:
     def __init__(self, stream: IO[str], name: str = "") -> None:
         self._stream = stream
         self._name = name
+        self.loss: OSError | None = None
+        """Why nothing is written any more."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -52,6 +54,7 @@ class UnreadOutput:
             self._leave(error)
 
     def _leave(self, error: OSError) -> None:
+        self.loss = error
         # What the stream still holds must go the same way, or Python would fail on it at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
@@ -70,6 +73,11 @@ def take_outputs() -> None:
         stdout.reconfigure(errors=_IN_FEW_CHARACTERS)
     sys.stdout = UnreadOutput(stdout, "standard output")
     sys.stderr = UnreadOutput(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as above
+
+
+def note(text: object) -> None:
+    """Tell people something that is no error: the program goes on, and its exit code stays what it is."""
+    sys.stderr.write(f"note: {text}\n")
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

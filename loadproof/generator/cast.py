@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Client = Literal["loadproof's HttpUser", "HttpUser", "FastHttpUser", "a client_pool of its own", "a client of its own"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class Role:
     has_tasks: bool
     has_task_sets: bool
     has_wait_time: bool
+    client: Client = "a client of its own"
+    """What sends its requests."""
     host: str = ""
     """The base URL that the class itself names."""
     tags: list[list[str] | None] = field(default_factory=list)

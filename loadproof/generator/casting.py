@@ -16,6 +16,9 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import locust
+from locust import User
+from locust.contrib.fasthttp import FastHttpUser
 from locust.user.task import is_markov_taskset
 from locust.util.load_locustfile import load_locustfile
 
@@ -24,12 +27,13 @@ from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlocustfile import client_requests, stages_of, startable
+from loadproof.httpuser.user import HttpUser
 from loadproof.users.user import ApiUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from locust import User
+    from loadproof.generator.cast import Client
 
 _CALLED_BY_LOCUST: Final = ("on_start", "on_stop")
 """Besides the tasks."""
@@ -39,6 +43,12 @@ _UNRUN: Final = {
     "asynchronous generator": isasyncgenfunction,
 }
 """What calling it creates, but doesn't run."""
+_CLIENTS: Final[dict[type[User], Client]] = {
+    HttpUser: "loadproof's HttpUser",
+    locust.HttpUser: "HttpUser",
+    FastHttpUser: "FastHttpUser",
+}
+"""The first one that a user derives from."""
 
 
 def cast(path: Path) -> Iterator[Locustfile]:
@@ -120,6 +130,7 @@ def _role(user: type[User]) -> Role:
         has_tasks=bool(user.tasks),
         has_task_sets=not all(isfunction(task) for task in user.tasks),
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
+        client=_client_of(user),
         host=user.host or "",
         tags=_tags(user),
         fixed_count=user.fixed_count,
@@ -151,6 +162,12 @@ def _tags(holder: Any, *within: Any) -> list[list[str] | None]:
         else:
             tags.append(sorted(getattr(task, "locust_tag_set", ())))
     return tags
+
+
+def _client_of(user: type[User]) -> Client:
+    if issubclass(user, FastHttpUser) and user.client_pool is not None:
+        return "a client_pool of its own"
+    return next((name for base, name in _CLIENTS.items() if issubclass(user, base)), "a client of its own")
 
 
 def _never_run(user: type[User]) -> dict[str, str]:

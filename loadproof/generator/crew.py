@@ -17,6 +17,7 @@ import gevent
 
 from loadproof.errors import TargetError
 from loadproof.generator.consent import refusals
+from loadproof.generator.copies import copy_problems, digest_of
 from loadproof.generator.measuring import Measuring
 from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured, Refused, hear, send
 from loadproof.generator.writing import Writing
@@ -92,6 +93,7 @@ class MasterCrew:
         self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS
     ) -> None:
         """The environment's runner is a MasterRunner or a stand-in for one."""
+        self._environment = environment
         self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
         self.lead_s = _LEAD_S + (_TOKEN_S if token_url_of(manifest.target) else 0.0)
@@ -123,12 +125,13 @@ class MasterCrew:
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its part; returns the number of workers."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
+        text, digest = self._manifest.model_dump_json(), digest_of(self._environment)
         # One that has listeners to call reports when it has called them.
         silent_s = max(0.0, start_unix_s - self._clock.unix_s() - self.lead_s)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
             self._heard_s[worker] = self._clock.now_s() + silent_s
-            send(self._runner, Begin(self._manifest.model_dump_json(), start_unix_s, rank, len(ids)), worker)
+            send(self._runner, Begin(text, start_unix_s, rank, len(ids), digest), worker)
         gevent.spawn(self._look_after_workers)
         return len(ids)
 
@@ -167,7 +170,8 @@ class MasterCrew:
         skew.out(measured.clock_took_s)
         report = SecondReport(**measured.report)
         if report.generator is not None:
-            report.generator = GeneratorRow(*report.generator)._replace(clock_skew_s=skew.ahead_s)
+            row = GeneratorRow(*report.generator)
+            report.generator = row._replace(clock_skew_s=skew.ahead_s, clock_doubt_s=skew.doubt_s)
         self.writing.take(report)
 
     def _miss_reports(self, client_id: str, *, before: int) -> None:
@@ -222,7 +226,8 @@ class WorkerCrew:
         if manifest.run_id == self._run_id:
             return
         self._run_id = manifest.run_id
-        if problems := list(refusals(manifest)):
+        problems = [*refusals(manifest), *copy_problems(manifest, begin.digest, self._environment)]
+        if problems:
             self._refuse(problems)
             return
         work = self._post.assign(manifest, rank=begin.rank, workers=begin.workers)

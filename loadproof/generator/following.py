@@ -17,7 +17,7 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from loadproof.generator.heard import Heard, Names, outcome_of, status_of, told_later
+from loadproof.generator.heard import Heard, Names, headers_of, outcome_of, status_of, told_later
 from loadproof.generator.lives import Asked, Life, Usual
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request, Timing
@@ -25,6 +25,9 @@ from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
+from loadproof.rundir.journal import LONGEST
+from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import THIS_PROCESS
 
@@ -97,7 +100,7 @@ class Following:
         for waiting, asked in list(self._asking.items()):
             self._cut_off(waiting, asked)
         for asked in self._untold.values():
-            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
+            self._leave_unreported(asked)
         self._untold.clear()
         self._is_over, self._has_begun = True, False
 
@@ -155,8 +158,7 @@ class Following:
         """With its task, each `with` of it has ended."""
         own = [key for key, asked in self._untold.items() if asked.life is life and asked.is_of_task]
         for key in own:
-            asked = self._untold.pop(key)
-            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
+            self._leave_unreported(self._untold.pop(key))
 
     def _send(self, method: str, name: str, send: Callable[[], Any]) -> Any:
         """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
@@ -198,7 +200,12 @@ class Following:
         elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
             self._fail(asked)
         else:
-            self._recorder.unreported(asked.endpoint, Due(asked.began_s))
+            self._leave_unreported(asked)
+
+    def _leave_unreported(self, asked: Asked) -> None:
+        due = Due(asked.began_s)
+        self._recorder.unreported(asked.endpoint, due)
+        self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
     def _cut_off(self, waiting: greenlet, asked: Asked) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
@@ -210,6 +217,7 @@ class Following:
             due, _ = self._due(asked.life, asked.began_s)
             self._recorder.started()
             self._recorder.abandoned(asked.endpoint, due)
+            self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
 
     def _fail(self, asked: Asked) -> None:
         now_s = self._work.now_s()
@@ -217,13 +225,15 @@ class Following:
 
     def _hear_whatever(self, told: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
-        if self._is_over:
+        if self._is_over or isinstance(told.get("context"), Recorded):
             return
         try:
             self._hear(Heard.of(told))
         except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
             _log.exception("a request event that can't be understood")
-            self._recorder.unreported(self._names.of("-", "-"), Due(self._work.now_s()))
+            endpoint, due = self._names.of("-", "-"), Due(self._work.now_s())
+            self._recorder.unreported(endpoint, due)
+            self._journal(endpoint, UNREPORTED, due, due.at_s)
 
     def _hear(self, told: Heard) -> None:
         """A request has ended, as Locust's event tells."""
@@ -236,12 +246,12 @@ class Following:
         endpoint, outcome = self._names.of(told.kind, told.name), outcome_of(told.response, told.exception)
         if isinstance(outcome, Outcome):
             ended_s = min(now_s, began_s + told.took_s)
-            self._record(
-                life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, body_bytes=told.body_bytes
-            )
+            self._record(life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, told=told)
         else:
+            due, _ = self._due(life, began_s)
             self._recorder.started()
-            self._recorder.unsent(endpoint, outcome, self._due(life, began_s)[0])
+            self._recorder.unsent(endpoint, outcome, due)
+            self._journal(endpoint, WANTS[outcome], due, began_s)
         if told.exception is not None:
             status = status_of(told.response)
             answer = None if status is None else HeardAnswer(status, body_read(told.response))
@@ -256,14 +266,17 @@ class Following:
         *,
         began_s: float,
         ended_s: float,
-        body_bytes: int = 0,
+        told: Heard | None = None,
     ) -> None:
         recorder, timing, start_s = self._recorder, Timing(), self._work.start_s
         timing.began_s = timing.sent_s = start_s + began_s
         timing.ended_s = start_s + ended_s
         due, is_first = self._due(life, began_s)
+        # First of all, since whatever a client of somebody's own calls its response can raise.
+        answered = _answered_with(told.response) if told and recorder.journals else (0, "")
         recorder.started()
-        recorder.finished(endpoint, method, outcome, due, timing, body_bytes)
+        recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
+        self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return
         life.active_s = max(life.active_s, ended_s)
@@ -273,6 +286,23 @@ class Following:
                 life.sent.clear()
             life.sent.append(endpoint)
             self._count_kept(life, endpoint, began_s, ended_s)
+
+    def _journal(
+        self,
+        endpoint: str,
+        outcome: str,
+        due: Due,
+        began_s: float,
+        *,
+        ended_s: float | None = None,
+        answered: tuple[int, str] = (0, ""),
+    ) -> None:
+        """In addition to what counts it; its user has said nothing that could be noted."""
+        recorder, start_s = self._recorder, self._work.start_s
+        if recorder.journals:
+            ended_s = self._work.now_s() if ended_s is None else ended_s
+            moments_s = start_s + began_s, start_s + ended_s
+            recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, None, None))
 
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
@@ -301,6 +331,11 @@ class Following:
             every_s = usual.seconds / usual.requests
             time_ = self._recorder.user_time
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
+
+
+def _answered_with(response: Any) -> tuple[int, str]:
+    """Its status, or 0, and its Retry-After."""
+    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:LONGEST]
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

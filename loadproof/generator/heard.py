@@ -106,11 +106,7 @@ def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want
     if exception is None:
         return Outcome.OK
     if status := status_of(response):
-        headers = getattr(response, "headers", None)
-        headers = headers if isinstance(headers, Mapping) else {}
-        return classify(
-            status, as_expected=False, has_retry_after="retry-after" in {str(key).lower() for key in headers}
-        )
+        return classify(status, as_expected=False, has_retry_after="retry-after" in headers_of(response))
     causes = list(_causes(exception))
     for cause in causes:
         if isinstance(failure := _failure(cause), WantError):
@@ -126,6 +122,12 @@ def status_of(response: Any) -> int | None:
     """Of an HTTP answer; None for any other one, and for none."""
     status = getattr(response, "status_code", None)
     return status if isinstance(status, int) and status > 0 else None
+
+
+def headers_of(response: Any) -> dict[str, str]:
+    """Of an HTTP answer, by names in lower case; none of any other one."""
+    headers = getattr(response, "headers", None)
+    return {str(key).lower(): str(value) for key, value in headers.items()} if isinstance(headers, Mapping) else {}
 
 
 def _failure(cause: BaseException) -> TransportError | None:

@@ -22,6 +22,7 @@ from loadproof.generator.lastwords import say_who_ends_it
 from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
+from loadproof.generator.targetterms import hand_terms
 from loadproof.internals.locust import (
     end_with,
     keep_default_arguments,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 # Locust loads this file before it creates its runner and, with it, the sockets.
 prepare_sockets(SocketKeys().prepare)
+# And before it loads anybody else's.
+hand_terms()
 
 
 class LoadproofDispatcher(dispatcher.ArrivalDispatcher):

@@ -29,7 +29,7 @@ _SHOWN_CHARACTERS: Final = 160
 
 
 def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[Look]:
-    """The first requests of one user of each class; several hosts that the classes name stay theirs."""
+    """The first requests of one user of each class; several hosts stay theirs, unless there is another target."""
     found, _ = load_locustfile(str(file))
     users = startable(found)
     for user in users.values():
@@ -38,10 +38,10 @@ def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Ite
     environment.create_local_runner()
     heard: list[dict[str, Any]] = []
     environment.events.request.add_listener(lambda **event: heard.append(event))
-    has_several_hosts = len({user.host for user in users.values() if user.host}) > 1
+    hosts = {user.host.rstrip("/") for user in users.values() if user.host}
     names = Names()
     for user in users.values():
-        if not has_several_hosts:
+        if len(hosts) < 2 or base_url not in hosts:
             user.host = base_url
         heard.clear()
         _live(user(environment), heard)

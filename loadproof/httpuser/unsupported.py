@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _OTHERWISE: Final = "use locust.HttpUser"
 UNSUPPORTED: Final[Mapping[str, str]] = {
-    "client.request(proxies=…)": f"requests go to the host itself; {_OTHERWISE}",
-    "client.proxies": f"requests go to the host itself; {_OTHERWISE}",
+    "client.request(proxies=…)": f"name the proxy in the target file, or {_OTHERWISE}",
+    "client.proxies": f"name the proxy in the target file, or {_OTHERWISE}",
     "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
     "client.mount(…)": f"pools and retries of requests' adapters have no effect here: delete the call, or {_OTHERWISE}",
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",

@@ -10,12 +10,14 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from locust import User, argument_parser, runners
+from locust import User, argument_parser, clients, runners
 from locust.clients import HttpSession, ResponseContextManager
+from locust.contrib import fasthttp
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.rpc.zmqrpc import BaseSocket
+from locust.user import users
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
@@ -222,6 +224,15 @@ def follow_requests(
     FastHttpSession.request = followed(FastHttpSession.request, has_timeout=True)  # type: ignore[method-assign]
 
 
+def take_places(session: type[HttpSession], fast_session: type[FastHttpSession]) -> None:
+    """Make these what Locust's users, and locustfiles that are loaded from now on, take for Locust's two clients.
+
+    Source: locust/user/users.py, HttpUser.__init__; locust/contrib/fasthttp.py, FastHttpUser.__init__.
+    """
+    vars(users)["HttpSession"] = vars(clients)["HttpSession"] = session
+    vars(fasthttp)["FastHttpSession"] = fast_session
+
+
 def body_read(response: Any) -> bytes:
     """What has been read of an answer's body, without reading more of it.
 
@@ -260,8 +271,8 @@ def is_reported(response: ResponseContextManager) -> bool:
     return True
 
 
-def complete_url(session: HttpSession, url: str) -> str:
-    """Below the session's base URL, if it is no URL of its own. Source: locust/clients.py, HttpSession."""
+def complete_url(session: HttpSession | FastHttpSession, url: str) -> str:
+    """Below the session's base URL, if it is no URL of its own. Source: locust/clients.py and contrib/fasthttp.py."""
     return session._build_url(url)
 
 

@@ -69,6 +69,12 @@ def marks_of(index: int, clients: Clients, host: str) -> tuple[str | None, dict[
     return address, {clients.header: f"client-{index}"} if isinstance(clients, HeaderClients) else {}
 
 
+def seen_as(index: int, clients: Clients, host: str) -> str:
+    """How a target at `host` sees the client with this index: by its address, its header's value, or as `shared`."""
+    address, headers = marks_of(index, clients, host)
+    return address or next(iter(headers.values()), "shared")
+
+
 def account_id(number: int) -> str:
     """The embedded target's name for its n-th account."""
     return f"acct-{number:06d}"

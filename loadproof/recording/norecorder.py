@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
     from loadproof.outcome import Outcome
     from loadproof.plan.pacing import Due
+    from loadproof.recording.journalrows import EndedRequest
 
 
 class NoRecorder:
@@ -18,6 +19,8 @@ class NoRecorder:
 
     in_flight = 0
     feeds_locust = False
+    only_counts = False
+    journals = False
     start_s = 0.0
     user_time = UserTime(())
     yielding = 0
@@ -29,6 +32,9 @@ class NoRecorder:
         pass
 
     def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
+        pass
+
+    def ended(self, request: EndedRequest) -> None:
         pass
 
     def failed(self, endpoint: str, request: Request, answer: Answer | None, error: Exception) -> None:
@@ -44,6 +50,9 @@ class NoRecorder:
         pass
 
     def followed(self, endpoint: str, due: Due) -> None:
+        pass
+
+    def retried(self, endpoint: str, due: Due) -> None:
         pass
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:

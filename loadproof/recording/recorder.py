@@ -16,13 +16,16 @@ from loadproof.recording.cells import cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.examples import Examples, Seen
 from loadproof.recording.generatorrows import GeneratorRows
+from loadproof.recording.journalrows import MOST_HELD, JournalRows
 from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
 from loadproof.rundir.rows import (
+    ABANDONED,
     FOLLOWED,
     NEVER_SENT,
     REPEATED,
+    RETRIED,
     SENT_NOTHING,
     SET_OUT,
     SURPLUS,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
+    from loadproof.recording.journalrows import EndedRequest
     from loadproof.recording.locuststats import LocustStatistics
     from loadproof.recording.second import Kind, Moments, Tables
     from loadproof.scenario.masking import Masker
@@ -57,8 +61,12 @@ class Recorder:
         worker: str,
         clock: Clock = SYSTEM_CLOCK,
         mask: Masker = NOTHING_SECRET,
+        journals: bool = False,
     ) -> None:
-        """`mask` removes from an answer's text what the target file keeps secret."""
+        """`mask` removes from an answer's text what the target file keeps secret.
+
+        `journals`: whoever sends also tells `ended` of each request.
+        """
         self._spans = spans
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
@@ -71,6 +79,10 @@ class Recorder:
         self._statistics: LocustStatistics | None = None
         self.feeds_locust = False
         """Locust's statistics receive successful requests from here, and need no event for each."""
+        self.journals = journals
+        self.only_counts = False
+        """Of a successful request, nobody wants to know more than that it has finished."""
+        self._journal_rows = JournalRows(worker, spans, mask=mask, let_others_run=self._let_others_run)
         self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
@@ -91,7 +103,11 @@ class Recorder:
     def feed(self, statistics: LocustStatistics) -> None:
         """From now on, as long as only these statistics listen to Locust's request event."""
         self._statistics = statistics
+        self._look_who_listens(statistics)
+
+    def _look_who_listens(self, statistics: LocustStatistics) -> None:
         self.feeds_locust = statistics.are_alone
+        self.only_counts = self.feeds_locust and not self.journals
 
     def started(self, burst: int | None = None) -> None:
         """A request was started."""
@@ -142,6 +158,14 @@ class Recorder:
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
         self._second.group_rows[group, "", outcome].extend(row)
 
+    def ended(self, request: EndedRequest) -> None:
+        """Called in addition to what counts it, in one go with that: how a request ended, for the journal."""
+        second = self._second
+        if len(second.journal) < MOST_HELD:
+            second.journal.append(request)
+        else:
+            second.unjournalled += 1
+
     def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
         """Called in addition to `finished`: what an example of its kind is made from."""
         self._examples.see(endpoint, request, answer, error)
@@ -150,7 +174,7 @@ class Recorder:
         """Our own stop cut the request off."""
         self._in_flight -= 1
         self._second.abandoned += 1
-        self._count(endpoint, due, "abandoned")
+        self._count(endpoint, due, ABANDONED)
 
     def sent_nothing(self, endpoint: str, due: Due) -> None:
         """A task that had this turn is over and sent no request."""
@@ -163,6 +187,10 @@ class Recorder:
     def followed(self, endpoint: str, due: Due) -> None:
         """A request that is not its turn's first begins: it counts as no turn or arrival."""
         self._count(endpoint, due, FOLLOWED)
+
+    def retried(self, endpoint: str, due: Due) -> None:
+        """Beside `followed`: a request is sent again because the one before had failed."""
+        self._count(endpoint, due, RETRIED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         """A request was started, but this machine had nothing left to send it with; `want` is one of rundir's wants."""
@@ -253,6 +281,8 @@ class Recorder:
             generator=self._generator_rows.row(done, tables, now_s, users, last=last) if is_over else None,
             bursts=[astuple(burst) for burst in self._bursts.values() if burst.sent] if last else [],
             failures=self._examples.take(),
+            journal=self._journal_rows.member(done.journal, self.start_s),
+            unjournalled=done.unjournalled,
         )
 
     def _begin_first_second(self, now_s: float) -> None:
@@ -294,7 +324,7 @@ class Recorder:
                     length=int(moments.body_bytes.sum()),
                 )
                 self._let_others_run()
-        self.feeds_locust = self._statistics.are_alone
+        self._look_who_listens(self._statistics)
 
     def _let_others_run(self) -> None:
         """Processing a second in one piece would delay arrivals by milliseconds."""

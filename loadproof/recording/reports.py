@@ -26,6 +26,10 @@ class SecondReport:
     """Fields of `BurstSeen`, for the bursts so far; only in the last report."""
     failures: Sequence[Sequence[Any]] = field(default_factory=list)
     """Fields of `Example`: the first request of each kind of error."""
+    journal: bytes = b""
+    """A gzip member of journal.csv.gz; empty if nothing ended, or the run doesn't record its requests."""
+    unjournalled: int = 0
+    """Requests that are missing in it, because more ended than a process can hold."""
 
 
 @dataclass

@@ -15,6 +15,7 @@ from loadproof.recording.examples import MOST_KINDS, Example
 from loadproof.recording.reports import BurstSeen
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.journal import append_journal
 from loadproof.rundir.rows import EventRow, GeneratorRow, IntervalRow
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class RunWriter:
         """Append what a worker measured; OSError if the disk is full."""
         if report.cells:
             append_intervals(self.path / files.INTERVALS, report.cells)
+        if report.journal:
+            append_journal(self.path / files.JOURNAL, report.journal)
+        if report.unjournalled:
+            detail = f"{report.unjournalled} requests of worker {report.worker}"
+            self.event(report.now_s, files.UNJOURNALLED, detail)
         if report.generator is not None:
             row = GeneratorRow(*report.generator)
             files.append_rows(self.path / files.GENERATOR, [row])

@@ -14,6 +14,8 @@ from loadproof.outcome import Outcome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from loadproof.recording.journalrows import EndedRequest
+
 Kind = tuple[str, str, Outcome]
 """Endpoint, method and outcome of finished requests."""
 CellKey = tuple[int, str, str, str, str, int]
@@ -63,6 +65,10 @@ class Second:
     """Likewise, of groups of requests, by their names."""
     cells: Counter[CellKey] = field(default_factory=Counter)
     """Counts of the few things that have no moments."""
+    journal: list[EndedRequest] = field(default_factory=list)
+    """If the run records its requests: each of them, in the order in which they ended."""
+    unjournalled: int = 0
+    """How many are missing in it."""
 
 
 def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:

@@ -31,8 +31,12 @@ class Skew:
 
         The uncertainty is half of the shortest round trip.
         """
-        ways_s = self._shortest_out_s + self._shortest_back_s
-        if not math.isfinite(ways_s):
+        if not math.isfinite(self.doubt_s):
             return 0.0
         ahead_s = (self._shortest_out_s - self._shortest_back_s) / 2
-        return math.copysign(max(0.0, abs(ahead_s) - ways_s / 2), ahead_s)
+        return math.copysign(max(0.0, abs(ahead_s) - self.doubt_s / 2), ahead_s)
+
+    @property
+    def doubt_s(self) -> float:
+        """By how much `ahead_s` may be wrong, in s: the shortest round trip; infinite before there was one."""
+        return self._shortest_out_s + self._shortest_back_s

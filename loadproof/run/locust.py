@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -122,11 +122,8 @@ def running_generator(
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            command = [
-                *_worker_command(crew.locustfiles, LOOPBACK, port),
-                *_host_option(manifest, crew),
-                *_tag_options(manifest),
-            ]
+            # The master's tags come with the users that they are to choose.
+            command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_host_option(manifest, crew)]
             worker = children.start(command, directory=directory, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
@@ -140,6 +137,7 @@ class WorkerOptions:
     host: str
     port: int
     locustfiles: Path
+    """The directory, or somebody's own locustfile."""
     environment: Mapping[str, str] = field(repr=False)
     """The secret, and what the worker's owner allows."""
 
@@ -153,7 +151,9 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        with children.empty_directory() as directory, ending_leftovers() as mark:
+        # As on the master, which may be another machine.
+        place = nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory()
+        with place as directory, ending_leftovers() as mark:
             environment = {**options.environment, **mark}
             child = children.start(command, directory=directory, environment=environment, cores=set(), log=None)
             while child.poll() is None and not stop_signal:

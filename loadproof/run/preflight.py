@@ -17,12 +17,14 @@ from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
+from loadproof.run.faultproblems import fault_problems
 from loadproof.run.feederfiles import feeder_problems
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
 from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.sharedredis import redis_problems
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.targetkeys import unheeded
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
@@ -68,9 +70,6 @@ def preflight(
         yield from _mix_problems(scenario, limits, crew, target, where=where)
     else:
         yield from _of_brought(scenario, crew, target)
-        if target is not None and target.auth is not None:
-            what, remedy = "no effect on what a locustfile's own clients send", "remove it, and log in there"
-            yield Problem("target auth", what, remedy)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
@@ -78,6 +77,7 @@ def preflight(
         yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
         yield from _address_problems(target, where)
+    yield from fault_problems(scenario, target, crew, where=where)
 
 
 def _mix_problems(
@@ -98,12 +98,11 @@ def _mix_problems(
 
 def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
     """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
-    if target is not None and (target.tls or target.proxy):
-        what = "`tls` and `proxy` have no effect on the clients of a locustfile"
-        yield Problem("target", what, "leave them out, and set up its clients in the locustfile")
-    secret = () if target is None else secret_variables(target)
+    secret, where = () if target is None else secret_variables(target), crew.locustfiles.name
     try:
-        yield from brought_problems(brought(crew.locustfiles, tuple(secret)), scenario, crew.locustfiles.name)
+        file = brought(crew.locustfiles, tuple(secret))
+        yield from brought_problems(file, scenario, where)
+        yield from () if target is None else unheeded(target, file, where)
     except InputError as error:
         yield from error.problems
 

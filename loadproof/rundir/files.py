@@ -3,6 +3,7 @@
 manifest.json      what was run, against what, where, and how it ended        written whole
 scenario.yaml      the scenario as given                                      written whole
 intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member a flush
+journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member a flush
 generator.csv      the generator's own health, a row a worker and second      appended by lines
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 SCENARIO: Final = "scenario.yaml"
 INTERVALS: Final = "intervals.csv.gz"
+JOURNAL: Final = "journal.csv.gz"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"
 """The metric in TARGET in which the reference target counts what it wanted from a Redis that was lost."""
 EVENTS: Final = "events.csv"
+UNJOURNALLED: Final = "unjournalled"
+"""The kind of event in EVENTS of requests that are missing in JOURNAL, because their process could not hold them."""
 LOCUST_PREFIX: Final = "locust"
 LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
 GENERATOR_LOG: Final = "generator.log"

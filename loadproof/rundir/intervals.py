@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from loadproof.rundir.files import append
+from loadproof.rundir.members import MemberLines, packed
 from loadproof.rundir.rows import IntervalRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-from loadproof.rundir.files import append
-
-_READ_BYTES: Final = 1 << 20
-_BLOCK_BYTES: Final = 2 << 20
-"""At a time, compressed and decompressed."""
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 
 def append_intervals(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Append one gzip member of rows with an IntervalRow's columns; OSError if the disk doesn't take it."""
     text = "".join(["%d,%s,%s,%s,%s,%d,%d\n" % tuple(row) for row in rows])  # noqa: UP031 - half the time of an f-string
-    append(path, _packed(text), header=_packed(",".join(IntervalRow._fields) + "\n"))
+    append(path, packed(text), header=packed(",".join(IntervalRow._fields) + "\n"))
 
 
-def _packed(text: str) -> bytes:
-    return gzip.compress(text.encode(), compresslevel=1, mtime=0)
-
-
-def read_intervals(path: Path) -> Iterator[bytes]:
-    """The CSV in blocks of complete lines, from all complete gzip members and the complete lines of a torn last one."""
-    parts: list[bytes] = []
-    size = 0
-    for chunk in _decompressed(path):
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= _BLOCK_BYTES:
-            lines, newline, rest = b"".join(parts).rpartition(b"\n")
-            yield lines + newline
-            parts, size = [rest], len(rest)
-    lines, newline, _ = b"".join(parts).rpartition(b"\n")
-    yield lines + newline
-
-
-def _decompressed(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        member = zlib.decompressobj(wbits=31)
-        packed = file.read(_READ_BYTES)
-        while packed:
-            try:
-                chunk = member.decompress(packed)
-            except zlib.error:
-                return
-            yield chunk
-            packed = member.unused_data
-            if member.eof:
-                member = zlib.decompressobj(wbits=31)
-            packed = packed or file.read(_READ_BYTES)
+def read_intervals(path: Path) -> MemberLines:
+    """The CSV in blocks of complete lines."""
+    return MemberLines(path)
 
 
 class IntervalsTail:
@@ -71,16 +37,16 @@ class IntervalsTail:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
-                packed = file.read()
+                new = file.read()
         except FileNotFoundError:
             return b""
         parts = []
-        while packed:
+        while new:
             member = zlib.decompressobj(wbits=31)
-            parts.append(member.decompress(packed))
+            parts.append(member.decompress(new))
             if not member.eof:
                 parts.pop()
                 break
-            self._at += len(packed) - len(member.unused_data)
-            packed = member.unused_data
+            self._at += len(new) - len(member.unused_data)
+            new = member.unused_data
         return b"".join(parts)

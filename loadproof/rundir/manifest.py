@@ -35,6 +35,8 @@ class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
+    behind: str | None = None
+    """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
     limits: dict[str, str]
     """Declared limits per client and endpoint, like '60/min'."""
     headers: dict[str, str] = Field(default_factory=dict)
@@ -53,6 +55,11 @@ class TargetFacts(Strict):
     redis: RedisFacts | None = None
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
+
+    @property
+    def address(self) -> str:
+        """The target's own base URL, whatever stood in front of it."""
+        return self.behind or self.base_url
 
 
 Ending = Literal[

@@ -18,13 +18,18 @@ WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_me
 SENT_NOTHING, SET_OUT, FOLLOWED = "sent_nothing", "set_out", "followed"
 """Counters: of a kind of user, turns and arrivals whose task sent no request, and those that began with a request of
 another name; of requests, those that are not the first of their turn."""
+RETRIED: Final = "retried"
+"""A counter: requests that users sent again because the one before had failed; each is a request of its own."""
 UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 UNREPORTED: Final = "unreported"
 """A counter, of a locustfile's requests: they ended, and their user didn't say how."""
+ABANDONED: Final = "abandoned"
+UNJUDGED: Final = (ABANDONED, *WANTS.values(), UNREPORTED)
+"""Series of requests that ended without an outcome; each stands in place of it where a request has a row of its own."""
 COUNTERS: Final = (
-    *("good", "completed", NEVER_SENT, "abandoned", *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
-    *(REPEATED, SURPLUS, UNREAD, UNREPORTED),
+    *("good", "completed", NEVER_SENT, ABANDONED, *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
+    *(RETRIED, REPEATED, SURPLUS, UNREAD, UNREPORTED),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
 """Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the
@@ -40,6 +45,8 @@ USER_TIMES: Final = (PRESENT_MS, LATE_MS)
 """Series of the closed model that sum up users' time in each second, in ms: that they were there; of it, that they
 ought to have sent, and their own code or the event loop kept them."""
 
+FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
+"""Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
 
 LISTENER_RAISED: Final = "a listener raised "
 """How the message begins of an exception that ended no task."""
@@ -89,6 +96,33 @@ class GeneratorRow(NamedTuple):
     """How far the worker's clock is ahead of the master's, as far as that is beyond doubt; the best estimate so far."""
     length_s: float = 1.0
     """From the start of the second: the last one may be cut short, and one in which the process stalled is longer."""
+    clock_doubt_s: float = 0.0
+    """By how much `clock_skew_s` may be wrong at most, in either direction; the smallest so far, infinite at first."""
+
+
+class JournalRow(NamedTuple):
+    """One request as it ended. Times are whole µs from second 0 by the worker's own clock; they may be negative."""
+
+    worker: str
+    client: str
+    """What the target's limits see: an address, a header's value, or `shared`."""
+    request: str
+    phase: str
+    """Of the intended start, as in the intervals."""
+    intended_us: int
+    sent_us: int
+    """When its first byte was sent; when it began if none was."""
+    ended_us: int
+    status: int
+    """0 if there was no answer."""
+    outcome: str
+    """An Outcome, or one of UNJUDGED."""
+    retry_after: str
+    """The header's text; empty if there was none."""
+    repeated: int
+    """1 if the transport sent it twice."""
+    noted: str
+    """A JSON object of what the user and the answer said of it, without secrets; empty if nothing."""
 
 
 class TargetRow(NamedTuple):

@@ -12,7 +12,9 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
@@ -163,10 +165,17 @@ class Scenario(Strict):
         "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
+    retries: Retries | None = Field(None, description="Users send what fails again, as real clients do.")
     timeouts: Timeouts = Timeouts()
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     thresholds: Annotated[list[Threshold], Field(min_length=1, max_length=200)]
+    faults: Annotated[list[Fault], Field(max_length=50)] = Field(
+        default=[], description="What goes wrong on purpose during the run, and is undone."
+    )
+    record: Literal["requests"] | None = Field(
+        None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
+    )
     settings: Settings = Settings()
 
     @model_validator(mode="before")
@@ -184,6 +193,11 @@ class Scenario(Strict):
             methods.setdefault(request.partition(" ")[2], []).append(request)
         mix = {name: UserMix.model_construct(share=1.0, requests=requests) for name, requests in methods.items()}
         return self.model_copy(update={"mix": mix})
+
+    @property
+    def records_requests(self) -> bool:
+        """The run directory has a journal."""
+        return self.record == "requests"
 
     @property
     def client_total(self) -> int:

@@ -20,7 +20,10 @@ from loadproof.http.messages import (
     WantError,
 )
 from loadproof.outcome import Outcome
+from loadproof.rundir.journal import LONGEST
+from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
+from loadproof.users.noting import found_in
 from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
@@ -55,6 +58,42 @@ class Sender(TurnTaker):
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
+        self._retries = self.workload.habits.retries
+        self._last_outcome: Outcome | None = None
+        """Of the last request; None if it was not even sent."""
+        self._seen_as = self.workload.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
+        """For the journal: how the target's limits see it."""
+
+    @property
+    def _has_retry(self) -> bool:
+        """Whether what has just ended is sent again."""
+        outcome = self._last_outcome
+        return self._retries is not None and outcome is not None and self._retries.follow(outcome, self._attempt)
+
+    def _send_patiently(self, send: Callable[[], Reply | None]) -> Reply | None:
+        """Send, and again as often as the scenario has it; returns the last reply.
+
+        What a user waits for meanwhile is the target.
+        """
+        reply = send()
+        try:
+            while self._has_retry and not self._is_to_end:
+                began_s = self.workload.monotonic_s()
+                with self._not_free():
+                    self.post.clock.sleep(self._wait_before_retry_s())
+                self._count_answering(began_s, self.workload.monotonic_s())
+                self._attempt += 1
+                reply = send()
+        finally:
+            self._attempt = 0
+        return reply
+
+    def _wait_before_retry_s(self) -> float:
+        """Its back-off, or as long as a Retry-After asks for if users honour it."""
+        assert self._retries is not None  # noqa: S101 - or nothing is sent again
+        asked_s = self._not_before_s - self.workload.now_s()
+        back_off_s = self._retries.wait_s(self._attempt, self.random)
+        return max(back_off_s, asked_s) if asked_s < math.inf else back_off_s
 
     def _send_with(
         self, credential: Credential | None, call: Call, check: Callable[[Reply], object], *, due: Due | None = None
@@ -84,16 +123,19 @@ class Sender(TurnTaker):
         try:
             reply, outcome, error = self._exchange(name, call, check, timing)
         except BaseException as cut_off:
-            self._end_cut_off(name, call.request, cut_off, due, timing)
+            self._end_cut_off(name, call, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
         # The usual case, without checking what else there may be to record: that would cost a call each.
-        if error is None and reply is not None and recorder.feeds_locust and not timing.is_marked:
+        if error is None and reply is not None and recorder.only_counts and not timing.is_marked:
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
-            self._record(name, call.request, reply, error, outcome=outcome, due=due, timing=timing)
+            self._record(name, call, reply, error, outcome=outcome, due=due, timing=timing)
+        # What our own machine kept from being sent is no failure of the target's.
+        self._last_outcome = None if isinstance(error, WantError) else outcome
         if self._has_groups:
-            self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError))
+            is_unsent = isinstance(error, WantError)
+            self._groups.saw(name, outcome, due, timing, is_unsent=is_unsent, has_retry=self._has_retry)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
@@ -136,24 +178,26 @@ class Sender(TurnTaker):
             self._standings[name] = standing
         return name, standing
 
-    def _end_cut_off(self, name: str, request: Request, error: BaseException, due: Due, timing: Timing) -> None:
+    def _end_cut_off(self, name: str, call: Call, error: BaseException, due: Due, timing: Timing) -> None:
         """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
         now_s = self.workload.monotonic_s()
         self._count_answering(timing.began_s or now_s, now_s)
-        if isinstance(error, GreenletExit) and self._is_to_end:
-            self._recorder.abandoned(name, due)
-            self._groups.forget()
-            return
         timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
         timing.sent_s = timing.sent_s or timing.began_s
+        if isinstance(error, GreenletExit) and self._is_to_end:
+            self._recorder.abandoned(name, due)
+            if self._recorder.journals:
+                self._journal(name, call, None, ABANDONED, due, timing)
+            self._groups.forget()
+            return
         given_up = RequestTimeoutError(f"given up by the user's own code ({type(error).__name__})")
-        self._record(name, request, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
+        self._record(name, call, None, given_up, outcome=Outcome.TIMEOUT, due=due, timing=timing)
         self._groups.saw(name, Outcome.TIMEOUT, due, timing)
 
     def _record(
         self,
         name: str,
-        request: Request,
+        call: Call,
         reply: Reply | None,
         error: Exception | None,
         *,
@@ -161,7 +205,10 @@ class Sender(TurnTaker):
         due: Due,
         timing: Timing,
     ) -> None:
-        recorder = self._recorder
+        recorder, request = self._recorder, call.request
+        if recorder.journals:
+            ended = WANTS[error.of] if isinstance(error, WantError) else outcome
+            self._journal(name, call, reply, ended, due, timing)
         if timing.is_repeated:
             recorder.repeated(name, outcome, due)
         if timing.has_surplus:
@@ -175,6 +222,19 @@ class Sender(TurnTaker):
             recorder.finished(name, request.method, outcome, due, timing, size)
         if error is not None or not recorder.feeds_locust:
             self._tell_locust(name, request, reply, error, timing)
+
+    def _journal(self, name: str, call: Call, reply: Reply | None, outcome: str, due: Due, timing: Timing) -> None:
+        """In one go with what counts the request, so that both are in the same report."""
+        status, asked, found = 0, "", None
+        if reply is not None:
+            found = found_in(reply, call)
+            status, headers = reply.answer.status, reply.answer.headers
+            if "retry-after" in headers:
+                asked = headers["retry-after"][:LONGEST]
+        seen_as, sent_s, ended_s, is_repeated = self._seen_as, timing.sent_s, timing.ended_s, timing.is_repeated
+        self._recorder.ended(
+            (seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, found)
+        )
 
     def _let_others_run(self) -> None:
         """A connection can be refused before anything has waited: let others have their turn first."""

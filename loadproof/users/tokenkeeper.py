@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -27,20 +27,21 @@ from loadproof.users.sending import Sender
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from locust.env import Environment
 
     from loadproof.api.calls import Reply
     from loadproof.api.tokens import Token
     from loadproof.http.answers import Answer
-    from loadproof.http.messages import Request
     from loadproof.scenario.targetauth import OAuth2
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _ANY_STATUS: Final = list(range(200, 600))
 """What is wrong with an answer is read from its body, too."""
+
+
+class Recorded(dict[str, Any]):
+    """The context of an event of Locust's whose request the recorder has already."""
 
 
 class _OfProcess(Credential):
@@ -76,6 +77,10 @@ class TokenKeeper(Sender):
         """The next one, or the one that is being made."""
         self._keeping: gevent.Greenlet | None = None
         self.credential = _OfProcess(self)
+
+    def context(self) -> Recorded:
+        """For whoever records what somebody's own users tell Locust of."""
+        return Recorded()
 
     def keep(self) -> None:
         """Until the test stops."""
@@ -119,11 +124,9 @@ class TokenKeeper(Sender):
         self.workload.learn(token.value)
         found.append(token)
 
-    def _record(
-        self, name: str, request: Request, reply: Reply | None, error: Exception | None, **moments: Any
-    ) -> None:
+    def _record(self, name: str, call: Call, reply: Reply | None, error: Exception | None, **moments: Any) -> None:
         self.trouble = str(error)
-        super()._record(name, request, reply, error, **moments)
+        super()._record(name, call, reply, error, **moments)
 
     def _heed(self, name: str, answer: Answer, *_: object) -> None:  # noqa: ARG002
         """It has no turns that it could skip."""

@@ -57,6 +57,13 @@ class ApiUser(Sender):
         """The next row of this feeder of the scenario's; StopUser when it has none left."""
         return self._feeds[name].take(self.identity, self.random)
 
+    def pause(self, seconds: float) -> None:
+        """Think before the next request; never blamed on the target.
+
+        It is part of the turn, so `every` has to leave room for it, in the open model `max_in_flight`.
+        """
+        self.post.clock.sleep(seconds)
+
     def new_id(self) -> UUID:
         """An id that no other run has sent to this target, from this client's seeded choices."""
         drawn = self.random.getrandbits(128).to_bytes(16)
@@ -81,10 +88,12 @@ class ApiUser(Sender):
         return self._send_with(self.workload.credential, call, check, due=due)
 
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
-        """Send, let `check` judge the reply, and record exactly one outcome.
+        """Send, let `check` judge the reply, and record exactly one outcome; again, if the scenario has `retries`.
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
+        if self._retries is not None:
+            return self._send_patiently(lambda: self._send_with(self._credential, call, check))
         if self._credential is None:
             return self._send(call, check)
         return self._send_with(self._credential, call, check)

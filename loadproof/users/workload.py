@@ -20,7 +20,7 @@ from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
-from loadproof.plan.clients import Client, make_client, marks_of
+from loadproof.plan.clients import Client, make_client, marks_of, seen_as
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
@@ -213,6 +213,10 @@ class Workload:
             self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
         return self._connections[client.index]
 
+    def seen_as(self, client: Client, base_url: str) -> str:
+        """How the target's limits see the client."""
+        return seen_as(client.index, self.habits.clients, self._origin_of(base_url).host)
+
     def standing(self, client: Client, endpoint: str) -> Standing:
         """What the target's limits promised to the identity that they see as this client."""
         shared = self.habits.clients == "shared"
@@ -296,6 +300,7 @@ class Post:
             worker=str(rank + 1),
             clock=self.clock,
             mask=mask,
+            journals=manifest.scenario.records_requests,
         )
 
     def leave(self) -> None:

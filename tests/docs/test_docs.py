@@ -18,7 +18,7 @@ from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.outcome import UNSENT, Outcome
-from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES
+from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, JournalRow
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.metrics import METRICS
@@ -138,12 +138,16 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     assert committed == model.model_json_schema()
 
 
-def test_every_series_of_the_intervals_is_described():
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [("series", {*HISTOGRAMS, *COUNTERS, *USER_TIMES}), ("column", set(JournalRow._fields))],
+)
+def test_every_series_of_the_intervals_and_column_of_the_journal_is_described(what, names):
     """In reports/README.md, and no other."""
-    text = (ROOT / "reports/README.md").read_text(encoding="utf-8").partition("| series | content |")[2]
-    first_cells = re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE)
+    text = (ROOT / "reports/README.md").read_text(encoding="utf-8").partition(f"| {what} | content |")[2]
+    first_cells = re.findall(r"^\| (`[^|]*)\|", text.partition("\n\n")[0], re.MULTILINE)
     described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
-    assert described == {*HISTOGRAMS, *COUNTERS, *USER_TIMES}
+    assert described == names
 
 
 @pytest.mark.parametrize("document", TABLED, ids=lambda path: path.name)

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from loadproof.analysis.frames.journal import load_journal, noted_frame
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.outcome import ERRORS, Outcome
 from loadproof.rundir import files
@@ -18,6 +19,8 @@ from tests.profiles import simulations
 pytestmark = pytest.mark.process
 
 JOURNAL = "journal"
+CLOCKS_DIFFER_US = 50_000
+"""By less, the wall clock's time and the monotonic one's do."""
 ASKING = """
 import json, os
 from dataclasses import replace
@@ -37,7 +40,8 @@ class {name}User(ApiUser):
     @task
     def ask(self):
         ident = self.ident = str(self.new_id())
-        call = self.api.call("{method}", f"/{endpoint}/{{ident}}", body={body})
+        note = {{"ident": ident, "answered": lambda reply: reply.answer.json["id"]}}
+        call = self.api.call("{method}", f"/{endpoint}/{{ident}}", body={body}, note=note)
         call = replace(call, request=replace(call.request, follow_redirects=True))
         self.send(call, lambda reply: expect(reply.answer.json["id"] == ident, "of another"))
 
@@ -56,6 +60,7 @@ CHANGES = {
     "mix": {name: {"share": "50 %"} for name in SHARES},
     "phases": [{"name": "flat", "duration": "3 s", "rate": "40 rps"}],
     "timeouts": {"connect": "1 s", "total": "1 s"},
+    "record": "requests",
     "thresholds": [{"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 90 %"}],
 }
 
@@ -89,6 +94,24 @@ def within_a_second(run: Run, answered: list[Given]) -> bool:
     )
 
 
+def has_a_row_each(run: Run, became: dict[str, tuple[str, str]], last: dict[str, Given]) -> bool:
+    """In the journal, by the id that its user noted: what that was told, and when the server gave its answer."""
+    journal = load_journal(run)
+    rows = journal.join(noted_frame(journal, ["ident", "answered"])).set_index("ident")
+    told = dict(zip(rows.index, zip(rows["request"], rows["outcome"], strict=True), strict=True))
+    given_us = {
+        ident: 1e6 * (given.at_unix_s - run.manifest.start_unix_s)
+        for ident, given in last.items()
+        if given.way in ANSWERS
+    }
+    in_time = [
+        rows.loc[ident, "sent_us"] - CLOCKS_DIFFER_US <= at_us <= rows.loc[ident, "ended_us"] + CLOCKS_DIFFER_US
+        for ident, at_us in given_us.items()
+    ]
+    good = rows[rows["outcome"] == "ok"]
+    return told == became and len(rows) == len(became) and all(in_time) and list(good["answered"]) == list(good.index)
+
+
 def check(directory, ways: list[str], seed: int, workers: int) -> None:
     """Joined by id, then by what is reported of endpoints and outcomes, then by the word."""
     own = directory / "own"
@@ -111,6 +134,8 @@ def check(directory, ways: list[str], seed: int, workers: int) -> None:
     rows = run.intervals[run.intervals["series"] == "response"]
     counts = rows.groupby(["endpoint", "outcome"], observed=True)["count"].sum()
     assert Counter({key: int(count) for key, count in counts.items()}) == Counter(became.values()), told
+    assert has_a_row_each(run, became, last), told
+    assert set(load_journal(run)["worker"]) <= set("12"[:workers]), told
     assert within_a_second(run, [given for given in last.values() if given.outcome == "ok"]), told
     assert int(run.generator["sent"].sum()) == len(became) == 120, told
     total = Counter(outcomes.values())

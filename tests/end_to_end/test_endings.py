@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize(
     ("moment", "number", "code", "ending"),
     [
-        ("starting", signal.SIGINT, 130, "interrupted"),
+        pytest.param("starting", signal.SIGINT, 130, "interrupted", marks=pytest.mark.long),
         pytest.param("target up", signal.SIGTERM, 143, "terminated", marks=pytest.mark.long),
         ("bursts", signal.SIGINT, 130, "interrupted"),
     ],
@@ -46,7 +47,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     """Ctrl-C or SIGTERM: what there was is judged, nothing goes on running."""
     steady, bursts = {"name": "steady", "duration": "1 s", "users": 20}, QUICK["phases"][-1]
     phases = [steady, bursts | {"burst": {"times": 100, "every": "1 s"}}]
-    file = scenario_file(tmp_path, **ENDLESS | {"phases": phases})
+    file = scenario_file(tmp_path, **ENDLESS | {"phases": phases, "record": "requests"})
     run = Background("run", file, "--out", tmp_path / "out")
     match moment:
         case "starting":
@@ -62,6 +63,9 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert (path / files.REPORT).exists()
     assert read_manifest(path).ending == ending
     assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
+    # It has the same requests as the intervals.
+    assert found(path, files.JOURNAL) == set()
+    assert moment != "bursts" or (path / files.JOURNAL).exists()
 
 
 TAKES_TERMINAL = """
@@ -119,8 +123,8 @@ def test_a_terminal_that_closes_leaves_a_report(tmp_path):
 @pytest.mark.long
 def test_nothing_survives_the_runner_being_killed(tmp_path):
     """SIGKILL can't be handled, but both children notice, and what there is can be judged."""
-    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
-    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    run = Background("run", scenario_file(tmp_path, **ENDLESS, record="requests"), "--out", tmp_path / "out")
+    run.wait_for(tmp_path / "out/*/journal.csv.gz")
     run.children()
     run.process.kill()
     run.process.communicate()
@@ -129,6 +133,8 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
     in_process("report", path)
     assert found(path, "cut off after") == {"INCONCLUSIVE"}
     assert tally(load_run(path).intervals).outcomes["ok"] > 0
+    assert found(path, files.JOURNAL) == set()
+    assert in_process("journal", path).stdout.count("\n") == 1 + len(load_journal(load_run(path))) > 1
 
 
 @pytest.mark.long
@@ -151,10 +157,10 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_tar
     # Coverage could not write its own file.
     environment = {name: "" for name in os.environ if name.startswith("COV")}
     run = Background(
-        *("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out"),
+        *("run", scenario_file(tmp_path, **ENDLESS, record="requests"), "--out", tmp_path / "out"),
         **{"TARGET_URL": shared_target.url, **environment},
     )
-    run.wait_for(tmp_path / "out/*/intervals.csv.gz")
+    run.wait_for(tmp_path / "out/*/journal.csv.gz")
     resource.prlimit(run.child(GENERATOR).pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     assert run.end() == 4
     path = only_run(tmp_path / "out")
@@ -164,4 +170,6 @@ def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_tar
     assert read_manifest(path).ending == "disk_full"
     assert found(path, "recording stopped after") == {"INVALID"}
     assert tally(load_run(path).intervals).sent > 0
+    assert len(load_journal(load_run(path))) > 0
+    assert found(path, files.JOURNAL) <= {"NOTE"}
     assert run.survivors() == []

@@ -48,6 +48,7 @@ PLAN = {
         for endpoint in ("balance", "health", "leak", "transactions", "webhooks")
     },
     "phases": [{"name": "steady", "duration": "3 s", "users": 8}],
+    "record": "requests",
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
 }
 
@@ -78,7 +79,10 @@ def telling(connection: socket.socket, number: int) -> None:
         elif head.startswith(b"POST /webhooks"):
             connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /%s\r\nContent-Length: 0\r\n\r\n" % told)
         else:
-            connection.sendall(b"HTTP/1.1 500 %s\r\nContent-Length: %d\r\n\r\n%s" % (told, len(told), told))
+            limits = b"Retry-After: %s\r\nRateLimit: %s" % (told, told)
+            connection.sendall(
+                b"HTTP/1.1 500 %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s" % (told, limits, len(told), told)
+            )
 
 
 @pytest.fixture
@@ -155,6 +159,8 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     assert "${API_TOKEN}" in raised
     assert all(f"${{{name}}}" in printed for name in CANARIES)
     assert "printed by a child: ${API_TOKEN}" in printed
+    noted = content_of(path / files.JOURNAL).decode()
+    assert all(f"${{{name}}}" in noted for name in CANARIES)
     again = in_process("report", path, **CANARIES)
     assert shown_in(again.stdout, again.stderr) == []
     assert shown_below(reports) == {}

@@ -9,12 +9,15 @@ import pytest
 
 from tests.unpatched import locust  # noqa: F401  # isort: skip
 
+from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import PRECEDENCE, verdict_on_run
 from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.rundir.rows import ABANDONED
 from simulation.play import play
 from simulation.schedules import OF_THE_TARGET, schedule
 from tests.profiles import IS_FULL
@@ -52,6 +55,9 @@ def check(seed: int, path: Path) -> None:
     told = f"{one}: {word}, {run.manifest.ending} {run.manifest.ending_detail}"
     assert played.failures == [], told
     is_whole = each_is_accounted_for(played, run, told)
+    assert [finding for finding in journalled(run) if finding.word is not Word.PASS] == [], told
+    if one.plan.records_requests:
+        assert is_whole == each_has_a_row(played, run, told) or run.manifest.ending in MAY_BE_TORN, told
     assert is_whole or word is Word.INVALID or run.manifest.ending in ENDED_BEFORE, told
     if word is Word.PASS:
         assert is_whole, told
@@ -80,6 +86,15 @@ def each_is_accounted_for(played: Played, run: Run, told: str) -> bool:
     assert had <= sent, f"{told}: {had - sent} too many"
     assert int(run.generator["sent"].sum()) <= sent.total(), told
     return had == sent and int(run.generator["sent"].sum()) == sent.total()
+
+
+def each_has_a_row(played: Played, run: Run, told: str) -> bool:
+    """The same of the journal."""
+    journal = load_journal(run)
+    had = Counter(zip(journal["request"], journal["outcome"].replace(ABANDONED, "None"), strict=True))
+    sent = Counter((asked.endpoint, str(asked.outcome)) for asked in played.target.log)
+    assert had <= sent, f"{told}: {had - sent} rows too many"
+    return had == sent
 
 
 def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from loadproof.plan.pacing import Due
 from loadproof.recording.announcements import Announcement, announcement_of, line_of
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
 from simulation.clock import FakeClock, FakeTime
 from simulation.rundirs import manifest, scenario
@@ -26,11 +28,12 @@ from simulation.wire import FakeRunner, Wire
 class Process:
     """One process of a run, and its part of Locust."""
 
-    def __init__(self, clock: FakeClock, runner: FakeRunner) -> None:
+    def __init__(self, clock: FakeClock, runner: FakeRunner, kinds: Iterable[str] = ()) -> None:
         self.clock = clock
         self.post = Post(clock)
         self.runner = runner
-        self.environment: Any = locust.env.Environment()
+        users = [type(kind, (ApiUser,), {"abstract": True, "endpoint": kind}) for kind in kinds]
+        self.environment: Any = locust.env.Environment(user_classes=users)
         self.environment.runner = runner
 
     @property
@@ -51,6 +54,9 @@ class Process:
         self.clock.sleep(answer_s)
         timing.ended_s = self.clock.now_s()
         recorder.finished("balance", "GET", outcome, Due(due_s), timing, 10)
+        if recorder.journals:
+            moments = Due(due_s), timing.sent_s, timing.ended_s
+            recorder.ended(("shared", "balance", *moments, 200, outcome, "", False, None, None))
 
     def send_each(self, times_s: list[float], **how: Any) -> gevent.Greenlet:
         """At these seconds of the run."""
@@ -79,7 +85,11 @@ class Distributed:
         self.master = Process(self.time.clock(), self.wire.master())
         self.writer = TellingWriter(path, self.manifest, self.told)
         self.workers = [
-            Process(self.time.clock(ahead_s=one, up_s=1000.0 * number), self.wire.worker(f"worker-{number}"))
+            Process(
+                self.time.clock(ahead_s=one, up_s=1000.0 * number),
+                self.wire.worker(f"worker-{number}"),
+                self.manifest.scenario.mix,
+            )
             for number, one in enumerate(ahead_s, start=1)
         ]
         self.crew = MasterCrew(self.master.environment, self.writer, self.manifest, self.master.post)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import time
 
 from tests.unpatched import locust  # isort: skip
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -20,7 +24,7 @@ from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
-from loadproof.rundir.rows import NEVER_SENT
+from loadproof.rundir.rows import NEVER_SENT, JournalRow
 from loadproof.users.workload import Post
 from simulation.rundirs import manifest, scenario
 
@@ -43,9 +47,11 @@ def follow(monkeypatch):
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
 
+    journal: list[JournalRow] = []
+
     def lived(user: type[locust.User], **changes: Any) -> Counter[tuple[str, str, str]]:
         post, environment = Post(), Environment()
-        of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", **changes)
+        of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", record="requests", **changes)
         work = post.assign(manifest(of), rank=0, workers=1)
         environment.events.test_start.add_listener(
             lambda **_: environment.events.request.fire(request_type="RPC", name="prepare", response_time=1.0)
@@ -58,10 +64,17 @@ def follow(monkeypatch):
         life.kill()
         recorder: Recorder = work.recorder
         counted: Counter[tuple[str, str, str]] = Counter()
-        for row in recorder.take(work.now_s(), 0, last=True).cells:
+        report = recorder.take(work.now_s(), 0, last=True)
+        for row in report.cells:
             counted[row.phase, row.endpoint, row.outcome if row.series == NEVER_SENT else row.series] += row.count
+        text = gzip.decompress(report.journal).decode() if report.journal else ""
+        journal[:] = [JournalRow(*row) for row in csv.reader(io.StringIO(text, newline=""))]
+        # Nothing else ends here without an outcome.
+        ended = Counter((row.phase, row.request, "response") for row in journal)
+        assert ended == Counter({key: count for key, count in counted.items() if key[2] == "response"})
         return counted
 
+    lived.journal = journal
     return lived
 
 
@@ -97,6 +110,32 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
         assert counted["setup", request, "response"] == 1
     assert counted["steady", "RPC call", "good"] == counted["steady", "RPC call", "response"] >= 3
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
+
+
+def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
+    """Its times, and of an HTTP answer its status and Retry-After; of others none."""
+    refused = SimpleNamespace(status_code=429, headers={"Retry-After": 'soon, "ish"'})
+    broken = SimpleNamespace(status_code=503, headers=None)
+
+    class User(Calling):
+        takes_s = 0.05
+
+        @task
+        def ask(self):
+            self.call("refused", response=refused, exception=ValueError("429"))
+            self.call("broken", response=broken, exception=ValueError("503"))
+            self.call("own")
+
+    follow(User)
+    rows = {row.request: row for row in follow.journal}
+    said = {name: (row.client, row.status, row.outcome, row.retry_after, row.noted) for name, row in rows.items()}
+    assert said == {
+        "RPC refused": ("shared", "429", "throttled", 'soon, "ish"', ""),
+        "RPC broken": ("shared", "503", "server_error", "", ""),
+        "RPC own": ("shared", "0", "ok", "", ""),
+    }
+    for row in rows.values():
+        assert 0 <= int(row.intended_us) <= int(row.sent_us) < int(row.ended_us) - 45_000
 
 
 def test_a_client_that_tells_of_nothing_leaves_its_user_late(follow):

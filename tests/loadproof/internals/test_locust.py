@@ -24,8 +24,9 @@ from gevent.pool import Group
 
 from tests.unpatched import locust  # isort: skip
 
-from locust import argument_parser, log, main, runners, shape
+from locust import argument_parser, clients, log, main, runners, shape
 from locust.clients import HttpSession
+from locust.contrib import fasthttp
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser, FastResponse
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
@@ -34,6 +35,7 @@ from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
+from locust.user import users
 
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.shape import _CALLS_EVERY_S
@@ -385,8 +387,23 @@ def test_a_response_reports_itself_once():
                 getattr(entered, str(meaning), lambda: None)()
                 assert ours.is_reported(response) is is_left_to_us
         assert heard[0] == {"name": "page", "response": response}
-        session = HttpSession("http://127.0.0.1", events.request, user=None)
-        assert [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")] == ["http://127.0.0.1/a", "HTTP://b/"]
+        for kind in (HttpSession, FastHttpSession):
+            session = kind("http://127.0.0.1", events.request, user=None)
+            complete = [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")]
+            assert complete == ["http://127.0.0.1/a", "HTTP://b/"]
+
+
+def test_locusts_users_take_the_clients_that_they_are_given(monkeypatch):
+    """Made by what their modules have under these names; `take_places`."""
+    for module, name in ((users, "HttpSession"), (clients, "HttpSession"), (fasthttp, "FastHttpSession")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/targetterms.py"):
+        own, own_fast = type("Own", (HttpSession,), {}), type("OwnFast", (FastHttpSession,), {})
+        ours.take_places(own, own_fast)
+        for base, client in ((locust.HttpUser, own), (FastHttpUser, own_fast)):
+            user: Any = type("Visitor", (base,), {"host": "http://127.0.0.1"})(Environment())
+            assert type(user.client) is client
+        assert clients.HttpSession is own
 
 
 def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):

@@ -13,17 +13,22 @@ from hypothesis import strategies as st
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.journal import load_journal, noted_frame
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.journalled import journalled
+from loadproof.analysis.judge.judgement import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
+from loadproof.recording import recorder as recorder_module
 from loadproof.recording.announcements import announcement_of
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import write_manifest
+from loadproof.rundir.rows import ABANDONED, WANTS
 from simulation.rundirs import manifest, scenario
 
 event = st.tuples(
@@ -34,11 +39,11 @@ event = st.tuples(
     st.floats(0, 2),
     st.floats(0, 100),
 )
-MANIFEST = manifest(scenario())
+MANIFEST = manifest(scenario(record="requests"))
 
 
 def new_recorder(worker: str = "1") -> Recorder:
-    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker)
+    recorder = Recorder(MANIFEST.phases, deadline_s=MANIFEST.scenario.deadline, worker=worker, journals=True)
     recorder.start_s = 0.0
     return recorder
 
@@ -57,12 +62,15 @@ def record(recorder: Recorder, one: tuple) -> None:
         recorder.dropped(endpoint, intended_s=due_s)
         return
     recorder.started()
+    sent_s = due_s + lag_s
+    ended = {"abandoned": ABANDONED, "unsent": WANTS["ports"]}.get(kind, outcome)
+    note = {"event": len(recorder._second.journal)}
+    recorder.ended(("me", endpoint, Due(due_s), sent_s, sent_s + service_s, 200, ended, "", False, note, None))
     if kind == "abandoned":
         recorder.abandoned(endpoint, Due(due_s))
     elif kind == "unsent":
         recorder.unsent(endpoint, "ports", Due(due_s))
     else:
-        sent_s = due_s + lag_s
         finish(recorder, Due(due_s), sent_s=sent_s, ended_s=sent_s + service_s, endpoint=endpoint, outcome=outcome)
 
 
@@ -100,6 +108,9 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     split = written(path / "many", reports)
     assert split.intervals.to_dict("records") == together.intervals.to_dict("records")
     assert split.generator["sent"].sum() == together.generator["sent"].sum()
+    columns = ["request", "phase", "intended_us", "sent_us", "ended_us", "outcome"]
+    journals = [load_journal(run)[columns].astype(str).sort_values(columns) for run in (split, together)]
+    assert journals[0].to_numpy().tolist() == journals[1].to_numpy().tolist()
 
 
 @pytest.mark.slow
@@ -118,7 +129,37 @@ def test_every_request_is_counted_once(tmp_path_factory, events):
     assert counts.unsent == kinds.count("unsent")
     assert int(run.generator["sent"].sum()) == counts.sent + counts.unsent + counts.abandoned
     assert counts.good <= counts.outcomes[Outcome.OK]
+    assert len(load_journal(run)) == len(events) - kinds.count("dropped")
+    assert list(journalled(run)) == []
     assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
+
+
+def test_what_ends_while_a_report_is_made_is_in_the_next_one(tmp_path):
+    """Its row and its counts: nobody waits until the report is done."""
+    recorder = new_recorder()
+    ended = ("finished", "balance", Outcome.OK, 0.5, 0.0, 0.1)
+    record(recorder, ended)
+    more = [ended]
+    recorder._let_others_run = lambda: record(recorder, more.pop()) if more else None
+    reports = [recorder.take(1.0, 1), recorder.take(2.0, 1, last=True)]
+    for number, report in enumerate(reports):
+        run = written(tmp_path / str(number), [report])
+        assert (tally(run.intervals).sent, len(load_journal(run))) == (1, 1)
+
+
+def test_what_a_process_holds_for_the_journal_is_bounded(tmp_path, monkeypatch):
+    """Reports that can't be sent for a while: what is missing is told, and nothing else is."""
+    monkeypatch.setattr(recorder_module, "MOST_HELD", 3)
+    recorder, reports = new_recorder("2"), []
+    for second in range(2):
+        for _ in range(5):
+            record(recorder, ("finished", "balance", Outcome.OK, second + 0.5, 0.0, 0.1))
+        reports.append(recorder.take(second + 1.0, 1, last=second == 1))
+    run = written(tmp_path / "run", reports)
+    assert noted_frame(load_journal(run), ["event"])["event"].tolist() == [0, 1, 2, 0, 1, 2]
+    (finding,) = journalled(run)
+    assert finding.word is Word.INVALID
+    assert "lacks 2 requests of worker 2 and 2 requests of worker 2, which could not hold them" in finding.what
 
 
 def test_a_request_belongs_to_the_second_and_phase_of_its_intended_start(tmp_path):

@@ -152,12 +152,18 @@ def test_what_can_not_be_run_is_refused(name, tmp_path):
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_worker_without_the_file_does_not_begin(tmp_path):
+    """It would wait for a master, only to refuse its part."""
+    told = refused("worker", "127.0.0.1", "--locustfile", tmp_path / "gone.py")
+    assert told.startswith("locustfile: no such file, got '")
+
+
 def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
     """The scenario says it."""
     text = refused("run", "smoke", "--users", 3, "--expect", "p(95) < 1 s", "--out", tmp_path)
     assert text.splitlines() == [
-        "--users: no effect beside a scenario; leave it out: the scenario says it",
-        "--expect: no effect beside a scenario; leave it out: the scenario says it",
+        "--users: no effect with a scenario; leave it out, or set it in the scenario",
+        "--expect: no effect with a scenario; leave it out, or set it in the scenario",
     ]
     assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
 

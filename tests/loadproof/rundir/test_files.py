@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from loadproof.rundir.intervals import append_intervals, read_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow, IntervalRow
 from simulation.rundirs import manifest, scenario
+from tests.loadproof.rundir.disks import small_disk
 
 ROWS = [IntervalRow(second, "steady", "balance", "ok", "response", 100 + second, 1) for second in range(50)]
 
@@ -159,17 +157,6 @@ def test_two_processes_append_whole_rows_under_one_header(tmp_path):
     lines = path.read_text().splitlines()
     assert (len(lines), lines.count("time_s,kind,detail")) == (401, 1)
     assert {len(line.split(",")) for line in lines} == {3}
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """Files of this process may grow to so many bytes; pytest's own output goes to one, too, so only within it."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path):

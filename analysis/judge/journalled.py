@@ -1,0 +1,69 @@
+"""Holds a run's journal against its intervals: both have counted the same requests, or one of them is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.frames.journal import count_journal
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.judgement import Word
+from loadproof.rundir import files
+from loadproof.rundir.rows import UNJUDGED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.frames.journal import Kind
+    from loadproof.analysis.frames.run import Run
+
+MAY_BE_TORN: Final = frozenset({"interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"})
+"""Endings after which the last reports may be in one of the two only, or in none."""
+
+
+def journalled(run: Run) -> Iterator[Finding]:
+    """A difference is a bug of ours, unless what is missing was torn off."""
+    if not run.manifest.scenario.records_requests:
+        return
+    may_be_torn = run.manifest.ending in MAY_BE_TORN
+    counted = count_intervals(run)
+    try:
+        journal = count_journal(run)
+    except OSError:
+        if counted:
+            word = Word.PASS if may_be_torn else Word.INVALID
+            yield Finding(word, f"{files.JOURNAL} is missing", "restore it, or run again")
+        return
+    for damage in journal.damage:
+        yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
+    if journal.by_kind == counted or journal.damage or any(files.INTERVALS in damage for damage in run.damage):
+        return
+    if lost := run.events[run.events["kind"] == files.UNJOURNALLED]["detail"].tolist():
+        what = f"{files.JOURNAL} lacks {' and '.join(lost)}, which could not hold them from one report to the next"
+        yield Finding(Word.INVALID, what, "send with more workers, or leave out `record`")
+    elif may_be_torn:
+        what = f"the run was cut off between two files: {_difference(journal.by_kind, counted)}"
+        yield Finding(Word.PASS, what, "nothing to do")
+    else:
+        remedy = "this is a bug in loadproof: keep the run directory and report it"
+        yield Finding(Word.INVALID, _difference(journal.by_kind, counted), remedy)
+
+
+def count_intervals(run: Run) -> Counter[Kind]:
+    """The requests that ended, by the kinds that a journal has."""
+    counted: Counter[Kind] = Counter()
+    for cells in (run.intervals, run.setup):
+        ended = cells[cells["series"].isin(["response", *UNJUDGED])]
+        sums: dict[Any, Any] = sums_by(ended, "endpoint", "outcome", "series", "phase").to_dict()
+        for (request, outcome, series, phase), count in sums.items():
+            counted[request, outcome or series, phase] += int(count)
+    return counted
+
+
+def _difference(journal: Counter[Kind], counted: Counter[Kind]) -> str:
+    request, outcome, phase = kind = min(kind for kind in journal | counted if journal[kind] != counted[kind])
+    return (
+        f"{files.JOURNAL} has {journal.total():,} requests, {files.INTERVALS} {counted.total():,}; "
+        f"of {request}, {outcome}, in {phase}: {journal[kind]:,} and {counted[kind]:,}"
+    )

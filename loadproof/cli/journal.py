@@ -1,0 +1,42 @@
+"""`loadproof journal`: prints the requests that a run recorded as CSV, whatever became of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadproof.cli.terminal import note
+from loadproof.errors import ExitCode, Problem, RunDirectoryError
+from loadproof.rundir import files
+from loadproof.rundir.journal import HEADER, read_journal
+
+
+def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
+    """Print a run's journal as CSV, with all whole rows if it is torn."""
+    path = run / files.JOURNAL
+    lines = read_journal(path)
+    try:
+        header = HEADER
+        for block in lines:
+            # A file that was only just begun has none.
+            sys.stdout.write(header + block.decode("utf-8", "replace").removeprefix(HEADER))
+            header = ""
+            if _is_lost():
+                return
+        sys.stdout.flush()
+    except OSError as error:
+        remedy = "give the directory of a run whose scenario has `record: requests`"
+        raise RunDirectoryError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
+    if not _is_lost() and lines.is_torn:
+        note(f"{path} is torn: these are all rows that are whole")
+
+
+def _is_lost() -> bool:
+    """Whether nobody reads any more; ends the program, which has said why, if the output can't be written."""
+    loss = getattr(sys.stdout, "loss", None)
+    if loss is not None and not isinstance(loss, BrokenPipeError):
+        raise typer.Exit(ExitCode.NOTHING_MEASURED)
+    return loss is not None

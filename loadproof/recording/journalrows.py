@@ -1,0 +1,102 @@
+"""Turns requests that have ended into a member of journal.csv.gz, a few at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.outcome import SETUP
+from loadproof.rundir.journal import header_text, journal_lines, noted_text, quoted
+from loadproof.rundir.members import Packing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from loadproof.plan.pacing import Due
+    from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.masking import Masker
+
+Words = Mapping[str, Any]
+EndedRequest = tuple[str, str, "Due", float, float, int, str, str, bool, Words | None, Words | None]
+"""Client, request, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, what
+was noted of it, and what was found in the answer: a plain tuple, as creating anything else would cost an extra call."""
+MOST_HELD: Final = 100_000
+"""Requests that a process holds, some 70 MB: more than it can send in the seconds from one report to the next."""
+_AT_ONCE: Final = 100
+"""Rows that are written while nobody else runs: about a millisecond."""
+
+
+class JournalRows:
+    """One per process of a run that records its requests. `mask` removes secrets from what strangers wrote."""
+
+    def __init__(
+        self, worker: str, spans: Sequence[PhaseSpan], mask: Masker, let_others_run: Callable[[], None]
+    ) -> None:
+        self._worker = worker
+        self._phases = [span.name for span in spans]
+        self._ends_s = [span.end_s for span in spans[:-1]]
+        self._mask = mask
+        self._let_others_run = let_others_run
+
+    def member(self, requests: Sequence[EndedRequest], start_s: float) -> bytes:
+        """As a gzip member; empty without requests. `start_s` is the run's start in monotonic seconds."""
+        packing = Packing()
+        for first in range(0, len(requests), _AT_ONCE):
+            packing.add(journal_lines(self._rows(requests[first : first + _AT_ONCE], start_s)))
+            self._let_others_run()
+        return packing.member() if requests else b""
+
+    def _rows(self, requests: Sequence[EndedRequest], start_s: float) -> Iterator[tuple[Any, ...]]:
+        worker, phases, ends_s = self._worker, self._phases, self._ends_s
+        texts = self._texts(requests)
+        for ended, (retry_after, noted) in zip(requests, texts, strict=True):
+            client, request, due, sent_s, ended_s, status, outcome, _, is_repeated, *_ = ended
+            at_s = due.at_s
+            yield (
+                worker,
+                client,
+                request,
+                SETUP if due.is_setup else phases[bisect_right(ends_s, at_s)],
+                round(1e6 * at_s),
+                round(1e6 * (sent_s - start_s)),
+                round(1e6 * (ended_s - start_s)),
+                status,
+                outcome,
+                quoted(retry_after),
+                is_repeated,
+                quoted(noted),
+            )
+
+    def _texts(self, requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
+        """What strangers wrote: looked through together, and one by one only if there is a secret in it."""
+        said = [(request[7], _words(request)) for request in requests]
+        if not self._mask.knows_nothing:
+            together = "\n".join(
+                {text for asked, words in said for text in (asked, *words, *map(_text, words.values()))}
+            )
+            if self._mask(together) != together:
+                said = [(self._mask(asked), self._masked(words)) for asked, words in said]
+        return [(header_text(asked), noted_text(words)) for asked, words in said]
+
+    def _masked(self, words: Words) -> dict[str, Any]:
+        """Each value by itself, so that the note stays JSON."""
+        masked = {}
+        for word, value in words.items():
+            text = _text(value)
+            without = self._mask(text)
+            masked[self._mask(str(word))] = value if without == text else without
+        return masked
+
+
+def _words(request: EndedRequest) -> Words:
+    """All that was noted."""
+    note, found = request[9:]
+    return {**note, **found} if note and found else note or found or {}
+
+
+def _text(value: Any) -> str:
+    """Of a value, in which a secret may be; no number is one."""
+    if isinstance(value, str):
+        return value
+    return "" if isinstance(value, int | float) else noted_text({"": value})

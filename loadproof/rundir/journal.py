@@ -1,0 +1,89 @@
+"""journal.csv.gz: a row per request, in gzip members that are appended during the run, and read back as lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from loadproof.errors import escaped
+from loadproof.rundir.files import append
+from loadproof.rundir.members import MemberLines, packed
+from loadproof.rundir.rows import JournalRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+HEADER: Final = ",".join(JournalRow._fields) + "\n"
+LONGEST: Final = 300
+"""Characters of a text in a row, as it was sent or answered; what is longer is cut."""
+_WIDEST: Final = 2**63
+_LONGEST_NOTE: Final = 2_000
+"""Characters of all that was noted of a request."""
+
+
+def journal_lines(rows: Iterable[tuple[Any, ...]]) -> str:
+    """Rows with a JournalRow's columns as CSV lines; only `retry_after` and `noted` may need quotes."""
+    return "".join(["%s,%s,%s,%s,%d,%d,%d,%d,%s,%s,%d,%s\n" % row for row in rows])  # noqa: UP031 - half the time
+
+
+def quoted(text: str) -> str:
+    """A cell of CSV; `text` is one line."""
+    return '"' + text.replace('"', '""') + '"' if text else ""
+
+
+def noted_text(words: Mapping[str, Any]) -> str:
+    """A JSON object without blanks, in one line, of whatever the words' values are.
+
+    What JSON doesn't know is written as its text; if all is too long, long texts are cut.
+    """
+    if not words:
+        return ""
+    try:
+        text = orjson.dumps(words, default=str).decode()
+    except TypeError:
+        text = _piecewise(words)
+    if len(text) > _LONGEST_NOTE:
+        text = _piecewise(dict(list(words.items())[: _LONGEST_NOTE // LONGEST]))
+    # Rare, and inert in a terminal as well as in whatever takes other characters for ends of lines.
+    return text if text.isprintable() else _ascii(json.loads(text))
+
+
+def cut(value: Any) -> Any:
+    """The value, or the beginning of its text if that is too long for a row; raises what a value's own `str` raises."""
+    if type(value) is int and -_WIDEST <= value < _WIDEST:
+        return value
+    text = value if isinstance(value, str) else _ascii(value)
+    return value if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _piecewise(words: Mapping[Any, Any]) -> str:
+    """Value by value: a user's own can be anything."""
+    written = {}
+    for word, value in words.items():
+        try:
+            written[str(word)[:LONGEST]] = json.loads(_ascii(cut(value)))
+        except Exception:  # noqa: BLE001, S112 - its `str` raises, or it holds itself
+            continue
+    return _ascii(written)
+
+
+def _ascii(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)
+
+
+def header_text(text: str) -> str:
+    """A header's text in one line, without characters that a terminal would obey."""
+    return text if text.isprintable() else escaped(text)
+
+
+def append_journal(path: Path, member: bytes) -> None:
+    """Append one gzip member of journal lines; OSError if the disk doesn't take it."""
+    append(path, member, header=packed(HEADER))
+
+
+def read_journal(path: Path) -> MemberLines:
+    """The CSV in blocks of complete lines, each of which is a whole row."""
+    return MemberLines(path)

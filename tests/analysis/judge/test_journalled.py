@@ -1,0 +1,104 @@
+"""A journal that has other requests than the intervals is a bug of ours, unless a crash tore it."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.analysis.frames.run import Run, load_run
+from loadproof.analysis.judge.journalled import count_intervals
+from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.outcome import SETUP
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.journal import append_journal, journal_lines
+from loadproof.rundir.members import packed
+from loadproof.rundir.rows import ABANDONED, WANTS, IntervalRow, JournalRow
+from simulation.rundirs import scenario, write_run
+
+ROW = JournalRow("local", "127.1.0.1", "balance", "steady", 0, 0, 0, 200, "ok", "", 0, "")
+
+
+def journalled_run(path, *, without: int = 0, more=(), record="requests", **knobs) -> Run:
+    """With each request that its intervals have, but for so many."""
+    write_run(path, plan=scenario(record=record), **knobs)
+    append_intervals(path / files.INTERVALS, more)
+    run = load_run(path)
+    rows = [
+        ROW._replace(request=request, outcome=outcome, phase=phase)
+        for (request, outcome, phase), count in count_intervals(run).items()
+        for _ in range(count)
+    ]
+    append_journal(path / files.JOURNAL, packed(journal_lines(rows[without:])))
+    return load_run(path)
+
+
+def test_the_same_requests_in_both_are_no_finding(tmp_path):
+    """Set-up, and what ended without an outcome, included."""
+    ends = (ABANDONED, WANTS["ports"])
+    more = [IntervalRow(20, "steady", "balance", "", end, 0, 2) for end in ends]
+    more.append(IntervalRow(0, SETUP, "health", "ok", "response", 9, 3))
+    run = journalled_run(tmp_path, more=more)
+    counted = count_intervals(run)
+    assert [counted["balance", end, "steady"] for end in ends] == [2, 2]
+    assert counted["health", "ok", SETUP] == 3
+    assert [one.what for one in verdict_on_run(run).findings if files.JOURNAL in one.what] == []
+
+
+@pytest.mark.parametrize("ending", ["completed", "target_died"])
+def test_a_journal_that_lacks_a_request_is_a_bug_of_ours(tmp_path, ending):
+    """It was there to the end."""
+    verdict = verdict_on_run(journalled_run(tmp_path, without=1, ending=ending))
+    assert verdict.word is Word.INVALID
+    (finding,) = [one for one in verdict.findings if files.JOURNAL in one.what]
+    assert (
+        "journal.csv.gz has 1,566 requests, intervals.csv.gz 1,567; of balance, ok, in warm-up: 99 and 100"
+        in finding.what
+    )
+    assert "this is a bug in loadproof" in finding.remedy
+
+
+@pytest.mark.parametrize("ending", ["running", "generator_died", "disk_full", "terminated"])
+def test_a_run_that_was_cut_off_between_its_files_has_no_bug(tmp_path, ending):
+    """A report is in one of them, and was not yet in the other."""
+    findings = verdict_on_run(journalled_run(tmp_path, without=100, ending=ending)).findings
+    (finding,) = [one for one in findings if files.JOURNAL in one.what]
+    assert finding.word is Word.PASS
+    assert finding.what.startswith("the run was cut off between two files: ")
+
+
+@pytest.mark.parametrize("ending", ["running", "completed"])
+def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
+    """Whoever needs what is missing has to say so."""
+    run = journalled_run(tmp_path, ending=ending)
+    content = (tmp_path / files.JOURNAL).read_bytes()
+    (tmp_path / files.JOURNAL).write_bytes(content[:-100])
+    (finding,) = [one for one in verdict_on_run(run).findings if files.JOURNAL in one.what]
+    assert finding.word is Word.PASS
+    assert finding.what == "journal.csv.gz is torn: what follows its last whole row is lost"
+
+
+@pytest.mark.parametrize(
+    ("ending", "record", "word"),
+    [
+        ("completed", "requests", Word.INVALID),
+        ("running", "requests", Word.INCONCLUSIVE),
+        ("completed", None, Word.PASS),
+    ],
+)
+def test_a_journal_that_is_missing_is_told_where_one_was_asked_for(tmp_path, ending, record, word):
+    """A completed run has written it."""
+    run = journalled_run(tmp_path, ending=ending, record=record)
+    (tmp_path / files.JOURNAL).unlink()
+    verdict = verdict_on_run(run)
+    assert verdict.word is word
+    told = [one.what for one in verdict.findings if files.JOURNAL in one.what]
+    assert told == (["journal.csv.gz is missing"] if record else [])
+
+
+def test_damaged_intervals_are_not_held_against_the_journal(tmp_path):
+    """Their own damage is told."""
+    run = journalled_run(tmp_path)
+    append_intervals(tmp_path / files.INTERVALS, [(20, "steady", "balance", "no such", "response", 5, 1)])
+    run = load_run(run.path)
+    assert [one.what for one in verdict_on_run(run).findings] == ["intervals.csv.gz: 1 unreadable lines were left out"]

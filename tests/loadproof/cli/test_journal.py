@@ -1,0 +1,86 @@
+"""`loadproof journal`: whole rows of whatever a run left, for whoever reads them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from loadproof.rundir import files
+from loadproof.rundir.journal import HEADER, append_journal, journal_lines, noted_text, quoted
+from loadproof.rundir.members import packed
+from loadproof.rundir.rows import JournalRow
+from tests.commands import ROOT, in_process
+
+ROWS = [
+    JournalRow("1", "127.1.0.1", "balance", "steady", number, number, number + 5, 200, "ok", "", 0, "")
+    for number in range(20_000)
+]
+ROWS[1] = ROWS[1]._replace(retry_after=quoted("Sun, 06"), noted=quoted(noted_text({"key": "k", "amount": 5})))
+
+
+@pytest.fixture
+def run(tmp_path):
+    for first in range(0, len(ROWS), 5_000):
+        append_journal(tmp_path / files.JOURNAL, packed(journal_lines(ROWS[first : first + 5_000])))
+    return tmp_path
+
+
+def test_a_journal_is_printed_as_csv(run):
+    """Under one header."""
+    done = in_process("journal", run)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == HEADER + journal_lines(ROWS)
+
+
+@pytest.mark.parametrize("size", [0, 5, 60_000])
+def test_of_a_torn_journal_whole_rows_are_printed(run, size):
+    """And that it is torn; a file that was only just begun has none."""
+    path = run / files.JOURNAL
+    content = path.read_bytes()
+    assert len(content) > 60_000
+    path.write_bytes(content[:size])
+    done = in_process("journal", run)
+    assert done.returncode == 0
+    assert done.stderr == (f"note: {path} is torn: these are all rows that are whole\n" if size else "")
+    assert (HEADER + journal_lines(ROWS)).startswith(done.stdout)
+    assert done.stdout.endswith("\n")
+    assert (done.stdout.count("\n") > 5_000) == (size == 60_000)
+
+
+def test_a_directory_without_a_journal_is_refused(tmp_path):
+    """In one line that says what to do."""
+    done = in_process("journal", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    remedy = "give the directory of a run whose scenario has `record: requests`"
+    assert done.stderr == f"{tmp_path / files.JOURNAL}: can't be read: No such file or directory; {remedy}\n"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("pipe", "code", "told"),
+    [("| head -n 2", 0, ""), ("> /dev/full", 2, "standard output: can't be written: No space left on device\n")],
+)
+def test_an_output_that_takes_no_more_ends_it(run, pipe, code, told):
+    """Without a traceback: with 0 where a reader has seen enough, else with a reason."""
+    line = f"{sys.executable} -m loadproof journal {run} {pipe}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (code, told)
+    assert done.stdout == ("" if code else HEADER + journal_lines(ROWS[:1]))
+
+
+@pytest.mark.process
+def test_pandas_loads_it_as_the_readme_says(run):
+    """Each column with its type, also of a torn one."""
+    readme = (ROOT / "reports/README.md").read_text(encoding="utf-8")
+    lines = readme.split("```python\n")[1].split("```")[0]
+    assert len([line for line in lines.splitlines() if line]) == 3
+    path = run / files.JOURNAL
+    path.write_bytes(path.read_bytes()[:-5])
+    here = {"run": str(run)}
+    exec(lines.replace('["loadproof"', f'[{sys.executable!r}, "-m", "loadproof"'), here)  # noqa: S102 - the README's own
+    journal = here["journal"]
+    assert list(journal.columns) == list(JournalRow._fields)
+    assert len(journal) > 15_000
+    assert journal.loc[1].tolist() == [*[1, *ROWS[1][1:9]], "Sun, 06", 0, '{"key":"k","amount":5}']
