@@ -21,7 +21,7 @@ from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import MOST_NAMES, OTHERS, UNREPORTED
+from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, UNREPORTED
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
@@ -164,7 +164,8 @@ def _raised(run: Run) -> Iterator[Finding]:
     where = f" ({first.place})" if first.place else ""
     what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without text'}{where}"
     sent = tally(run.intervals).sent
-    word = Word.INCONCLUSIVE if times > MOST_RAISED * sent else Word.PASS
+    ended = sum(raised.times for raised in run.raised if not raised.message.startswith(LISTENER_RAISED))
+    word = Word.INCONCLUSIVE if ended > MOST_RAISED * sent else Word.PASS
     yield Finding(word, what, _FIX_USERS)
 
 

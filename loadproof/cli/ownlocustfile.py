@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -102,7 +103,7 @@ class OwnLocustfile:
         changes = {"locustfile": str(self.file.resolve())} if self.file else {}
         for key in ("tags", "exclude_tags"):
             if names := getattr(self, key):
-                changes[key] = f"[{', '.join(names)}]"
+                changes[key] = json.dumps([*names], ensure_ascii=False)
         return ScenarioSource(scenario, settings | changes)
 
     def _text(self, file: Path, target: TargetFile | None) -> str:

@@ -18,15 +18,19 @@ from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.following import follow_strangers
+from loadproof.generator.lastwords import say_who_ends_it
 from loadproof.generator.measuring import look_for_garbage_rarely
+from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.generator.targetterms import hand_terms
 from loadproof.internals.locust import (
+    end_with,
     keep_default_arguments,
     mask_events,
     master_socket,
     prepare_sockets,
     take_stop_button,
+    tell_exceptions,
 )
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
@@ -55,17 +59,24 @@ class LoadproofShape(shape.PlanShape):
     dispatcher = LoadproofDispatcher
 
 
+raised = Raised(masked=lambda error: workload.workload().mask(str(error)))
+tell_exceptions(raised.by_listener, raised.in_greenlet)
+
+
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
+    raised.runner = environment.runner
+    environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
     follow_strangers(environment, LoadproofDispatcher)
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
-        environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
+        environment.events.test_start.add_listener(look_for_garbage_rarely)
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
-        _end_by(WorkerCrew(environment), environment)
+        part = WorkerCrew(environment)
+        end_with(environment, lambda: int(part.has_refused))
         return
     named = os.environ.get(variables.RUN)
     if named is None:
@@ -79,33 +90,23 @@ def _set_up(environment: Environment, **_: Any) -> None:
         if cls.endpoint in manifest.scenario.mix:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
+    if manifest.scenario.locustfile is not None:
+        plan.begin_after(environment.events.test_start)
     if isinstance(environment.runner, MasterRunner):
         crew = MasterCrew(environment, writer, manifest)
         plan.lead(crew, writer)
         # Locust only ever calls it.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
-        _end_by(crew, environment)
+        end_with(environment, lambda: int(not crew.is_sound))
     else:
         alone = LocalCrew(environment, writer)
         plan.lead(alone, writer)
-        _end_by(alone, environment)
+        end_with(environment, lambda: int(not alone.is_sound))
         _hold_token(environment)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:
         _take_stop_button(environment.web_ui, plan, writer)
-
-
-def _end_by(crew: LocalCrew | MasterCrew | WorkerCrew, environment: Environment) -> None:
-    """Somebody's own listeners may raise, or choose Locust's exit code: that says nothing of what was measured."""
-
-    def end(**_: Any) -> None:
-        if crew.is_sound:
-            raise SystemExit(0)
-
-    if not api_users(environment):
-        # After the crew's own end: the last event.
-        environment.events.quit.add_listener(end)
 
 
 def _hold_token(environment: Environment) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,15 +37,11 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
     with children.empty_directory() as elsewhere:
-        done = subprocess.run(
+        done = children.run_to_end(
             children.python("loadproof.generator.casting", str(directory.resolve())),
             # Somebody's own locustfile may open files, and import modules, where its owner is.
-            cwd=Path.cwd() if directory.is_file() else elsewhere,
-            env=children.environment_with(permit(variables=secret)),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
+            directory=Path.cwd() if directory.is_file() else elsewhere,
+            environment=children.environment_with(permit(variables=secret)),
         )
     found = tuple(map(_found, done.stdout.splitlines()))
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):

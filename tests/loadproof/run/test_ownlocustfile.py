@@ -13,6 +13,50 @@ pytestmark = pytest.mark.process
 HEAD = "from locust import *\n\n"
 FIT = 'class Fit(HttpUser):\n    @task\n    def look(self):\n        self.client.get("/items")\n'
 SHAPE = "class Steps(LoadTestShape):\n    def tick(self):\n        {body}\n"
+TAGGED = """
+class Reader(HttpUser):
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Buyer(HttpUser):
+    @task
+    class Checkout(SequentialTaskSet):
+        @tag("pay")
+        @task
+        def pay(self):
+            self.client.post("/pay")
+
+class Idle(HttpUser):
+    weight = 0
+"""
+OWN_LOOPS = """
+class Looper(HttpUser):
+    def run(self):
+        while True:
+            self.look()
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Wrapper(HttpUser):
+    def run(self):
+        super().run()
+
+    @task
+    class Steps(TaskSet):
+        def execute_next_task(self):
+            self._task_queue.popleft()(self)
+
+        def execute_task(self, task):
+            task(self)
+
+        @task
+        def look(self):
+            self.client.get("/items")
+"""
 LOAD = ("--users", 2, "--duration", "2s")
 
 REFUSED = {
@@ -62,6 +106,38 @@ REFUSED = {
         (*LOAD, "--expect", "/item: p(95) < 1 s"),
         "thresholds[0].endpoint: no such request, got '/item'; did you mean '/items'?",
     ),
+    "busy": (
+        "import multiprocessing, time; multiprocessing.Process(target=time.sleep, args=[3600]).start()",
+        LOAD,
+        "no user class in it",
+    ),
+    "own loops": (
+        OWN_LOOPS,
+        LOAD,
+        (
+            "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+            "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+        ),
+    ),
+    "no such tag": (
+        TAGGED,
+        (*LOAD, "--tags", "read", "--tags", "reed", "--exclude-tags", "1"),
+        (
+            "tags: no task of own.py has this tag, got 'reed'; did you mean 'read'?\n"
+            "exclude_tags: no task of own.py has this tag, got '1'; one of pay, read\n"
+        ),
+    ),
+    "tags of another": (
+        TAGGED,
+        (*LOAD, "--tags", "read"),
+        (
+            "own.py: the scenario's tags leave no task of `Buyer`, got 'tags: read'; "
+            "choose among its tasks' tags (pay), or set its `weight` to 0"
+        ),
+    ),
+    "no tags": (FIT, (*LOAD, "--tags", "read"), "got 'read'; leave it out: its tasks have no tags"),
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
     "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
     "choosing shape": (
