@@ -16,7 +16,7 @@ from bench.rounds import Unmeasured
 from bench.serving import ROOT
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge import disturbances, health
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 
 

@@ -29,7 +29,7 @@ from bench.runs import only_run, verdict_of
 from bench.serving import GENERATOR_CORE, ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
 from drills.redisserver import RedisServer
 from drills.target import Target
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 
 SCENARIO = ROOT / "bench/target-capacity.yaml"
 ROUNDS = 3

@@ -15,7 +15,7 @@ import pytest
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from tests.commands import verdict_of
 
 TRIES: Final = 2

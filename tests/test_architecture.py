@@ -40,7 +40,7 @@ ENGINE = (
     "run",
     "cli",
 )
-JUDGE = ("inert", "frames", "estimates", "judge", "compare", "foreign", "outputs", "report")
+JUDGE = ("inert", "word", "frames", "estimates", "audit", "judge", "compare", "foreign", "outputs", "report")
 """From the ground up: what stands left never imports what stands right of it."""
 FRONT = [
     "from __future__ import annotations",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
 

@@ -15,8 +15,9 @@ from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import MOST_RAISED
-from loadproof.analysis.judge.judgement import Judgement, Word, judge_estimate
+from loadproof.analysis.judge.judgement import Judgement, judge_estimate
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
+from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way

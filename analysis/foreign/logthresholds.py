@@ -10,9 +10,10 @@ from loadproof.analysis.foreign.leftout import left_out_of, with_untimed
 from loadproof.analysis.foreign.logcells import PHASE
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
-from loadproof.analysis.judge.judgement import Answer, Judgement, Word
+from loadproof.analysis.judge.judgement import Answer, Judgement
 from loadproof.analysis.judge.thresholds import judge_scope
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_step, sentence
+from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome

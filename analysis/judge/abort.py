@@ -11,8 +11,8 @@ import numpy as np
 from loadproof.analysis.estimates.metrics import rows_read
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.frames.intervalcells import IntervalCells
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.windows import count_seconds, deciding_window
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail
 

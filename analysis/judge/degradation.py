@@ -15,8 +15,8 @@ from loadproof.analysis.estimates.shedding import Shedding, shedding_in
 from loadproof.analysis.estimates.steady import Alike, Settling, settling, too_alike, too_short
 from loadproof.analysis.judge.disturbances import disturbed_phases
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
+from loadproof.analysis.word import Word
 from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import Metric
 from loadproof.scenario.metrics import RESOURCES

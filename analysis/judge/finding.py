@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.rows import UNJUDGED
 

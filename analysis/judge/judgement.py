@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from loadproof.analysis.word import Word
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ ONE_RUN_A_SIDE: Final = "one run on each side can't tell a change from noise"
 _MOST_TIMES: Final = 100
 """Nobody waits for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"
-
-
-class Word(StrEnum):
-    PASS = "PASS"  # noqa: S105 - a verdict, no password
-    INCONCLUSIVE = "INCONCLUSIVE"
-    FAIL = "FAIL"
-    INVALID = "INVALID"
 
 
 class Answer(StrEnum):

@@ -18,8 +18,8 @@ from loadproof.analysis.estimates.metrics import QUANTILES, counted_estimate
 from loadproof.analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
 from loadproof.analysis.estimates.shedding import Shedding, shedding_in
 from loadproof.analysis.judge.disturbances import disturbed_phases
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
 from loadproof.scenario.expectation import Metric

@@ -19,7 +19,6 @@ from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
     Answer,
     Judgement,
-    Word,
     deciding_text,
     judge_beside,
     judge_estimate,
@@ -30,6 +29,7 @@ from loadproof.analysis.judge.judgement import (
 )
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.windows import judge_windows
+from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import samples_needed
 from loadproof.units import Dimension, format_quantity

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD

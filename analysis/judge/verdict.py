@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from loadproof.analysis.audit.auditing import audits_of
 from loadproof.analysis.estimates.changes import NOTICED, largest_moves
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
@@ -12,9 +13,10 @@ from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.degradation import Degradation, degradation_of, notes
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement, Word
+from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
 from loadproof.units import format_duration
@@ -22,6 +24,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.estimates.changes import Move
     from loadproof.analysis.estimates.summary import SummaryRow
     from loadproof.analysis.frames.run import Run
@@ -50,6 +53,8 @@ class Verdict:
     """None for anyone's CSVs."""
     beside: str | None = None
     """A sentence on what changed from the baseline, if one was given."""
+    audits: tuple[Audited, ...] = ()
+    """One for each threshold that names an audit."""
 
 
 def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
@@ -57,23 +62,37 @@ def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
     judgements = tuple(judge_threshold(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
     degradation = degradation_of(run)
     findings = (*findings_in(run), *notes(degradation))
+    audits = audits_of(run)
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
+    words |= {audited.word for audited in audits}
     word = next(word for word in PRECEDENCE if word in words)
     deciding_finding = next((finding for finding in findings if finding.word is word), None)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     moves = largest_moves(run, baseline) if baseline else []
     if word is Word.PASS:
-        reason = f"all {len(judgements)} thresholds hold, and the generator kept up"
+        reason = f"all {len(judgements) + len(audits)} thresholds hold, and the generator kept up"
         next_step = _next_after_pass(moves)
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
+    elif not deciding:
+        broken = [audited for audited in audits if audited.word is word]
+        reason, next_step = _of_audits(broken)
     else:
         reason = deciding_reason(deciding)
         thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
         pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
         next_step = _next_step(pairs, run, has_baseline=baseline is not None)
     beside = _beside(moves, baseline) if baseline else None
-    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside)
+    return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside, audits)
+
+
+def _of_audits(deciding: Sequence[Audited]) -> tuple[str, str]:
+    """Reason and next step, if only audits decide."""
+    first = deciding[0]
+    reason = f"audit of {first.audit}: {first.reason}"
+    if first.word is Word.INCONCLUSIVE:
+        return reason, "Give the audit what it lacks (Audits in the report says how much of what), then run again."
+    return reason, "Look at the offending requests in audit.json. Then fix the target, or correct what it declares."
 
 
 def _next_after_pass(moves: Sequence[Move]) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
 from loadproof.analysis.estimates.metrics import Rate, counted_in, estimator_of, ratio_parts, rows_read
 from loadproof.analysis.frames.cellsums import histogram
-from loadproof.analysis.judge.judgement import Answer, Judgement, Word, deciding_text, interval_text, lacking_text
+from loadproof.analysis.judge.judgement import Answer, Judgement, deciding_text, interval_text, lacking_text
+from loadproof.analysis.word import Word
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode, escaped
 from loadproof.rundir import files
 
@@ -143,6 +143,7 @@ def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str
             (judgement.word, f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.reason)
             for judgement in entry.verdict.judgements
         ]
+        messages += [(audited.word, f"audit of {audited.audit}", audited.reason) for audited in entry.verdict.audits]
         messages += [(finding.word, finding.what, finding.remedy) for finding in entry.verdict.findings]
         for word, title, message in messages:
             if word is not Word.PASS:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 from loadproof.analysis.estimates.scope import Scope
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.outputs.dates import iso_text
+from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.finding import Finding
     from loadproof.analysis.judge.verdict import Verdict
@@ -36,13 +37,17 @@ class Case:
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:
-    """A case per threshold, whose time is that of the load it read, and one for each kind of finding."""
+    """A case per threshold, whose time is that of the load it read, per promise, and for each kind of finding."""
     scenario = run.manifest.scenario
     lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.phases}
     took_s = [
         sum(lived_s[phase] for phase in Scope.of(threshold, scenario).phases) for threshold in scenario.thresholds
     ]
-    cases = [*threshold_cases(verdict, took_s), *_finding_cases(verdict.findings, run.measured_s)]
+    cases = [
+        *threshold_cases(verdict, took_s),
+        *_promise_cases(verdict.audits, run.measured_s),
+        *_finding_cases(verdict.findings, run.measured_s),
+    ]
     return junit_suite(
         scenario.name,
         cases,
@@ -59,6 +64,16 @@ def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]
         name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"
         times[name] += 1
         yield Case(name if times[name] == 1 else f"{name} ({times[name]})", judgement.word, judgement.reason, each_s)
+
+
+def _promise_cases(audits: Sequence[Audited], took_s: float) -> Iterator[Case]:
+    """Of an audit that has no evidence, itself."""
+    for audited in audits:
+        name = f"audit of {audited.audit}"
+        if not audited.evidence:
+            yield Case(name, audited.word, audited.reason, took_s)
+        for promise in audited.evidence:
+            yield Case(f"{name}: {promise.promise}", promise.word, promise.reason, took_s)
 
 
 def _finding_cases(findings: Sequence[Finding], took_s: float) -> Iterator[Case]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import WrapValidator, model_validator
 
@@ -113,6 +113,7 @@ class RowJson(JsonModel):
     dropped: int = from_("tally", "dropped")
     abandoned: int = from_("tally", "abandoned")
     repeated: int = from_("tally", "repeated")
+    retried: int = from_("tally", "retried")
     outcomes: dict[str, int] = from_("tally", "outcomes")
     response_s: dict[_Quantile, ValueJson] = from_("response")
     service_s: dict[_Quantile, ValueJson] = from_("service")
@@ -191,6 +192,44 @@ class DegradationJson(JsonModel):
     shedding: SheddingJson | None
 
 
+class EvidenceJson(JsonModel):
+    """One promise of the target: what it was tested on, and how much of that decides."""
+
+    promise: str
+    word: str
+    n: int
+    needed: int
+    reason: str
+
+
+class AuditJson(JsonModel):
+    """A threshold that names an audit; audit.json has the offending rows of the journal."""
+
+    audit: str
+    word: str
+    reason: str
+    evidence: list[EvidenceJson]
+    offences_total: int
+
+
+class OffenceJson(JsonModel):
+    promise: str
+    what: str
+    rows: list[dict[str, Any]]
+
+
+class WholeAuditJson(AuditJson):
+    """`offences` are the first ones, with the first of their rows."""
+
+    offences: list[OffenceJson]
+
+
+class AuditsJson(JsonModel):
+    format: int
+    run_id: str = from_("run", "manifest", "run_id")
+    audits: list[WholeAuditJson] = from_("verdict", "audits")
+
+
 class VerdictJson(JsonModel):
     format: int
     verdict: str = from_("verdict", "word")
@@ -206,3 +245,4 @@ class VerdictJson(JsonModel):
     degradation: DegradationJson | None = from_("verdict", "degradation")
     summary: list[RowJson]
     groups: list[RowJson]
+    audits: list[AuditJson] = from_("verdict", "audits")

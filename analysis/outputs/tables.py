@@ -12,17 +12,20 @@ from rich.text import Text
 from loadproof.analysis.estimates.summary import SummaryRow, summary
 from loadproof.analysis.frames.failures import failures
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.judge.judgement import Judgement, Word, interval_text
+from loadproof.analysis.judge.judgement import Judgement, interval_text
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.junit import junit_xml
-from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.outputs.verdictfile import audit_json, verdict_json
+from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from loadproof.analysis.audit.audit import Audited, Evidence
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
     from loadproof.plan.phases import PhaseSpan
@@ -39,8 +42,10 @@ STYLES: Final = {
 
 
 def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
-    """verdict.json, summary.md and junit.xml of the run directory."""
+    """verdict.json, summary.md and junit.xml of the run directory; with an audit, audit.json."""
+    audits = {run.path / files.AUDIT: audit_json(run, verdict)} if verdict.audits else {}
     return {
+        **audits,
         run.path / files.VERDICT: verdict_json(run, verdict, baseline),
         run.path / files.SUMMARY: summary_markdown(run, verdict),
         run.path / files.JUNIT: junit_xml(run, verdict),
@@ -56,6 +61,14 @@ def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
     interval = "–" if estimate.low == estimate.high else interval_text(estimate, dimension)
     value = "never" if math.isinf(estimate.value) else format_quantity(estimate.value, dimension)
     return judgement.word, threshold.scope, threshold.expect, value, interval, f"{estimate.n:,}"
+
+
+def audit_cells(audited: Audited) -> tuple[str, str, str, str, str, str]:
+    """An audit's row in a table of thresholds: how many of its promises are kept, and on how much that rests."""
+    kept = sum(promise.word is Word.PASS for promise in audited.evidence)
+    n = sum(promise.n for promise in audited.evidence)
+    value = f"{kept} of {len(audited.evidence)} promises kept" if audited.evidence else "no data"
+    return audited.word, "audit", f"audit: {audited.audit}", value, "–", f"{n:,}"
 
 
 def answers(judgement: Judgement) -> tuple[str, str]:
@@ -75,6 +88,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
         *([markdown(verdict.beside), ""] if verdict.beside else []),
         *markdown_thresholds(verdict),
         "",
+        *_markdown_promises(verdict),
     ]
     if verdict.findings:
         lines += ["| finding | what | remedy |", "|---|---|---|"]
@@ -114,11 +128,23 @@ def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> li
     has_answers = any(judgement.in_this_run for judgement in verdict.judgements)
     names, rule = (" in this run | next time |", "---|---|") if has_answers else ("", "")
     rows = [cells(judgement) + (answers(judgement) if has_answers else ()) for judgement in verdict.judgements]
+    rows += [audit_cells(audited) + (("–", "–") if has_answers else ()) for audited in verdict.audits]
     return [
         f"| | where | expected | value | {interval} | n |{names}",
         f"|---|---|---|---:|---|---:|{rule}",
         *(f"| {' | '.join(map(markdown, row))} |" for row in rows),
     ]
+
+
+def _markdown_promises(verdict: Verdict) -> list[str]:
+    """What each audit has on each promise."""
+    rows = [
+        (promise.word, f"{audited.audit}: {promise.promise}", promise.reason, f"{promise.n:,}", f"{promise.needed:,}")
+        for audited in verdict.audits
+        for promise in audited.evidence
+    ]
+    head = ["| | promise | evidence | n | needed |", "|---|---|---|---:|---:|"]
+    return [*head, *(f"| {' | '.join(map(markdown, row))} |" for row in rows), ""] if rows else []
 
 
 def phase_name(phase: PhaseSpan) -> str:
@@ -157,10 +183,17 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
         _tagged(verdict.word, verdict.reason),
         _terminal_table(verdict, interval),
         *(_both_answers(judgement) for judgement in verdict.judgements if judgement.decided_by),
+        *(_tagged(promise.word, f"{audit}: {promise.promise}: {promise.reason}") for audit, promise in _open(verdict)),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
         *([Text(escaped(verdict.beside))] if verdict.beside else []),
         Text(f"next: {escaped(verdict.next_step)}"),
     )
+
+
+def _open(verdict: Verdict) -> Iterator[tuple[str, Evidence]]:
+    """Promises that are not certainly kept."""
+    for audited in verdict.audits:
+        yield from ((audited.audit, promise) for promise in audited.evidence if promise.word is not Word.PASS)
 
 
 def _tagged(word: Word, text: str) -> Text:
@@ -171,9 +204,11 @@ def _terminal_table(verdict: Verdict, interval: str) -> Table:
     table = Table()
     for column in ("", "where", "expected", "value", interval, "n"):
         table.add_column(column, justify="right" if column in {"value", "n"} else "left")
-    for judgement in verdict.judgements:
-        word, *rest = map(escaped, cells(judgement))
-        table.add_row(Text(word, STYLES[judgement.word]), *map(Text, rest))
+    rows = [(judgement.word, cells(judgement)) for judgement in verdict.judgements]
+    rows += [(audited.word, audit_cells(audited)) for audited in verdict.audits]
+    for word, row in rows:
+        first, *rest = map(escaped, row)
+        table.add_row(Text(first, STYLES[word]), *map(Text, rest))
     return table
 
 

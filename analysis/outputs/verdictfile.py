@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.summary import summary, summary_of_groups
 from loadproof.analysis.frames.bursts import bursts
-from loadproof.analysis.outputs.runverdict import VerdictJson
+from loadproof.analysis.outputs.runverdict import AuditsJson, VerdictJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,19 @@ class OfLog:
     verdict: Verdict | Unjudged
     summary: Sequence[SummaryRow]
     format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class OfAudits:
+    """What AuditsJson is read from."""
+
+    run: Run
+    verdict: Verdict
+    format: int = FORMAT
+
+
+def audit_json(run: Run, verdict: Verdict) -> str:
+    return AuditsJson.of(OfAudits(run, verdict)).text()
 
 
 def verdict_json(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:

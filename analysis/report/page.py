@@ -12,11 +12,12 @@ import jinja2
 from markupsafe import Markup
 
 from loadproof.analysis.judge.verdict import sentence
-from loadproof.analysis.outputs.tables import answers, cells
+from loadproof.analysis.outputs.tables import answers, audit_cells, cells
 from loadproof.errors import escaped
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
+    from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.scenario.expectation import Expectation
@@ -55,6 +56,16 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
         "reason": judgement.reason,
         "answers": answers(judgement) if judgement.in_this_run else None,
         "mark": _mark(judgement.estimate, judgement.threshold.expectation),
+    }
+
+
+def audit_row(audited: Audited) -> dict[str, Any]:
+    """Among the thresholds."""
+    names = ("word", "scope", "expect", "value", "interval", "n")
+    return dict(zip(names, audit_cells(audited), strict=True)) | {
+        "reason": audited.reason,
+        "answers": None,
+        "mark": None,
     }
 
 

@@ -22,10 +22,11 @@ from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.tables import offered_text, phase_name
 from loadproof.analysis.report import charts
 from loadproof.analysis.report.degradationview import degradation_view
-from loadproof.analysis.report.page import TEMPLATES, threshold_row
+from loadproof.analysis.report.page import TEMPLATES, audit_row, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
+from loadproof.scenario.limits import limit_text
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ LATE_US: Final = 10_000
 MOST_FAILURES: Final = 10
 MOST_WORST: Final = 5
 MOST_ENDPOINTS: Final = 10
+_OFFENCE_COLUMNS: Final = ("client", "request", "sent_us", "ended_us", "status", "retry_after", "noted")
 _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "process_resident_memory_bytes": ("memory, MiB", lambda value: f"{value / 2**20:.1f}"),
     "process_open_fds": ("open descriptors", lambda value: f"{value:.0f}"),
@@ -64,13 +66,18 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         manifest=manifest,
         about=_about(run),
         verdict=verdict,
-        thresholds=[threshold_row(judgement) for judgement in verdict.judgements],
+        thresholds=[
+            *(threshold_row(judgement) for judgement in verdict.judgements),
+            *(audit_row(audited) for audited in verdict.audits),
+        ],
+        offence_columns=_OFFENCE_COLUMNS,
         trouble=[finding for finding in verdict.findings if not finding.is_note],
         notes=[finding for finding in verdict.findings if finding.is_note],
         load_chart=charts.load_chart(run, seconds.counts),
         heat_chart=charts.heat_chart(run, response_times),
         endpoints_chart=charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
-        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run)),
+        groups_chart=charts.groups_chart(run),
+        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run), charts.spectra_of_groups(run)),
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
         one_run_a_side=ONE_RUN_A_SIDE,
         compared=_compared(run, baseline) if baseline else None,
@@ -88,6 +95,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         rows=_rows(run),
         groups=[_row(row) for row in summary_of_groups(run)],
         outcomes=list(Outcome),
+        has_retries=run.manifest.scenario.retries is not None,
         has_unsent=any(row.tally.unsent for row in summary(run)),
         generator=_generator_facts(run),
         environment=_environment(run),
@@ -124,6 +132,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
         "unsent": row.tally.unsent,
         "dropped": row.tally.dropped,
         "repeated": row.tally.repeated,
+        "retried": row.tally.retried,
         "response": [_value(estimate) for estimate in row.response.values()],
         "service": [_value(estimate) for estimate in row.service.values()],
         "connections": _count(row.parts["connect"][0.5]),
@@ -224,7 +233,7 @@ def _reached(target: TargetFacts) -> dict[str, str]:
 
 def _environment(run: Run) -> dict[str, str]:
     manifest = run.manifest
-    limits = ", ".join(f"{name} {limit}" for name, limit in manifest.target.limits.items())
+    limits = ", ".join(f"{name} {limit_text(limit)}" for name, limit in manifest.target.limits.items())
     only_here = {
         **_reached(manifest.target),
         "FAULTS of the target": manifest.target.faults or "",

@@ -14,7 +14,7 @@ from bench.adversary.case import INVALID, Case, Played
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 
 TRIES = 3
 

@@ -103,8 +103,8 @@ def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
 def judge_so_far(run_directory: Path) -> str:
     """The state of the thresholds while the run goes on: '4 pass, 1 fails, 3 open'."""
     from loadproof.analysis.frames.run import load_run
-    from loadproof.analysis.judge.judgement import Word
     from loadproof.analysis.judge.thresholds import judge_threshold
+    from loadproof.analysis.word import Word
 
     loaded = load_run(run_directory)
     words = [judge_threshold(threshold, loaded).word for threshold in loaded.manifest.scenario.thresholds]

@@ -82,4 +82,6 @@ def plan_table(scenario: Scenario) -> Table:
             # How many requests end like this is up to the target.
             samples = f"0 to {samples} ({threshold.outcome})"
         table.add_row(Text(threshold.expect), Text(threshold.scope), samples)
+    for audit in scenario.audits:
+        table.add_row(Text(f"audit: {audit}"), Text("all requests"), "?")
     return table

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
     """A problem for each threshold that even a perfect target could not pass; `expected` is by (phase, endpoint)."""
-    for index, threshold in enumerate(scenario.thresholds):
+    for index, threshold in scenario.numbered_thresholds():
         place = f"{where} thresholds[{index}]"
         name = threshold.expectation.metric.name
         if name in {"recovery", "drift"}:

@@ -10,6 +10,7 @@ import numpy as np
 
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.shares import apportion
+from loadproof.scenario.limits import declared, limit_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
 
-_PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
 """Fractions of their pace at which closed-model users start; these represent all of them."""
 _LOOK_AT_LEAST: Final = 100_000
@@ -32,26 +33,28 @@ class Excess:
 
     endpoint: str
     limit: str
+    """As text."""
     sent: int
 
 
 def exceeded_limits(
-    scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, str], seed: int
+    scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, Written], seed: int
 ) -> list[Excess]:
-    """The declared limits ('60/min') that a client of this plan would exceed, each with its busiest window.
+    """The declared limits that a client of this plan would exceed, each with its busiest window.
 
-    Each turn sends each of its kind's requests once. A single shared address makes all users one client.
+    Each turn sends each of its kind's requests once. A single shared address, or a limit of all clients together, makes
+    all users one client.
     """
     excesses = []
-    for endpoint, limit in limits.items():
-        allowed_text, _, period = limit.partition("/")
-        period_s = _PERIODS_S[period]
-        of_kinds = [_busiest_of(kind, scenario, spans, period_s, seed) for kind in scenario.senders_of(endpoint)]
+    for endpoint, written in limits.items():
+        limit = declared(written)
+        plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
+        of_kinds = [_busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.senders_of(endpoint)]
         # In the closed model a client is of one kind, unless all of them look like one.
-        does_all = scenario.model == "open" or scenario.clients == "shared"
+        does_all = plan.model == "open" or plan.clients == "shared"
         worst = sum(of_kinds) if does_all else max(of_kinds, default=0)
-        if worst > int(allowed_text):
-            excesses.append(Excess(endpoint, limit, worst))
+        if worst > limit.amount:
+            excesses.append(Excess(endpoint, limit_text(written), worst))
     return excesses
 
 

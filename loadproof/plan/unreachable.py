@@ -34,7 +34,7 @@ def rates_beyond_plan(
     scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str
 ) -> Iterator[Problem]:
     """Thresholds that ask for more than is planned, if each task sends one request; `expected` is as planned."""
-    for index, threshold in enumerate(scenario.thresholds):
+    for index, threshold in scenario.numbered_thresholds():
         expectation = threshold.expectation
         if expectation.metric.dimension not in _TOTALS or expectation.of_baseline or expectation.window_s is not None:
             continue

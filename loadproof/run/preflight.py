@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from loadproof.errors import InputError, Problem
+from loadproof.plan.audits import unauditable, undetectable, unshown
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -24,6 +25,7 @@ from loadproof.run.openfiles import open_file_problems
 from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.sharedredis import redis_problems
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.targetkeys import unheeded
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
@@ -47,7 +50,7 @@ def preflight(
     *,
     where: str,
     seed: int,
-    limits: Mapping[str, str],
+    limits: Mapping[str, Written],
     target: TargetFile | None,
     crew: CrewOptions,
     is_sound: bool = True,
@@ -59,7 +62,8 @@ def preflight(
     """
     if target is not None:
         yield from _authority_problems(target)
-        yield from variable_problems(target, set(scenario.mix))
+        yield from variable_problems(target, {*scenario.mix, *scenario.audits})
+        yield from unshown(scenario, target.endpoints)
     else:
         if is_to_run:
             yield from missing_extra(API)
@@ -69,9 +73,6 @@ def preflight(
         yield from _mix_problems(scenario, limits, crew, target, where=where)
     else:
         yield from _of_brought(scenario, crew, target)
-        if target is not None and target.auth is not None:
-            what, remedy = "no effect on what a locustfile's own clients send", "remove it, and log in there"
-            yield Problem("target auth", what, remedy)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
@@ -83,7 +84,12 @@ def preflight(
 
 
 def _mix_problems(
-    scenario: Scenario, limits: Mapping[str, str], crew: CrewOptions, target: TargetFile | None, *, where: str
+    scenario: Scenario,
+    limits: Mapping[str, Written],
+    crew: CrewOptions,
+    target: TargetFile | None,
+    *,
+    where: str,
 ) -> Iterator[Problem]:
     known = known_endpoints(crew.locustfiles)
     for endpoint in scenario.mix:
@@ -100,17 +106,16 @@ def _mix_problems(
 
 def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
     """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
-    if target is not None and (target.tls or target.proxy):
-        what = "`tls` and `proxy` have no effect on the clients of a locustfile"
-        yield Problem("target", what, "leave them out, and set up its clients in the locustfile")
-    secret = () if target is None else secret_variables(target)
+    secret, where = () if target is None else secret_variables(target), crew.locustfiles.name
     try:
-        yield from brought_problems(brought(crew.locustfiles, tuple(secret)), scenario, crew.locustfiles.name)
+        file = brought(crew.locustfiles, tuple(secret))
+        yield from brought_problems(file, scenario, where)
+        yield from () if target is None else unheeded(target, file, where)
     except InputError as error:
         yield from error.problems
 
 
-def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, str], *, where: str) -> Iterator[Problem]:
+def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, Written], *, where: str) -> Iterator[Problem]:
     """A locustfile's users have one address: the limits of one client are those of all."""
     if limits and not scenario.expect_throttling:
         what = "the target limits each client, and a locustfile's users are one for it"
@@ -127,7 +132,7 @@ def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFi
 
 
 def _plan_problems(
-    scenario: Scenario, limits: Mapping[str, str], seed: int, *, where: str, crew: CrewOptions
+    scenario: Scenario, limits: Mapping[str, Written], seed: int, *, where: str, crew: CrewOptions
 ) -> Iterator[Problem]:
     if scenario.locustfile is not None:
         # What its users send, and how much, is known when they have.
@@ -139,6 +144,8 @@ def _plan_problems(
     yield from feeder_problems(scenario, crew.locustfiles, expected, where=where)
     yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
+    yield from unauditable(scenario, spans, limits, seed, where=where)
+    yield from undetectable(scenario, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
@@ -154,7 +161,12 @@ def _plan_problems(
 
 
 def _limit_problems(
-    scenario: Scenario, limits: Mapping[str, str], known: list[str], target: TargetFile | None, *, where: str
+    scenario: Scenario,
+    limits: Mapping[str, Written],
+    known: list[str],
+    target: TargetFile | None,
+    *,
+    where: str,
 ) -> Iterator[Problem]:
     """Limits that nothing is checked against, and throttling that is expected although nothing throttles."""
     for name in limits if target is not None else ():

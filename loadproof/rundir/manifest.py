@@ -11,10 +11,11 @@ from pydantic import Field, ValidationError
 from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
+from loadproof.scenario.limits import Access, DeclaredLimit, Limit, declared, embedded_access, embedded_limits
+from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.targetfile import Endpoints
 from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
 
 FORMAT: Final = 1
@@ -37,8 +38,10 @@ class TargetFacts(Strict):
     """Empty until an embedded target is ready."""
     behind: str | None = None
     """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
-    limits: dict[str, str]
-    """Declared limits per client and endpoint, like '60/min'."""
+    limits: dict[str, Limit]
+    """Declared limits per endpoint, as in the target file; the embedded target's as text."""
+    access: Access | None = None
+    """As in the target file."""
     headers: dict[str, str] = Field(default_factory=dict)
     """As in the target file: secrets are written as ${NAME}."""
     auth: Auth | None = None
@@ -55,6 +58,8 @@ class TargetFacts(Strict):
     redis: RedisFacts | None = None
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
+    exclusive_accounts: bool = False
+    """Nobody but the run moves money to or from its accounts."""
 
     @property
     def address(self) -> str:
@@ -86,6 +91,18 @@ class Manifest(Strict):
     end_unix_s: float | None = None
     ending: Ending = "running"
     ending_detail: str = ""
+
+    @property
+    def declared_limits(self) -> dict[str, DeclaredLimit]:
+        """By request name; of the embedded target more is known than texts say."""
+        if self.target.kind == "embedded":
+            return embedded_limits(self.scenario.settings)
+        return {name: declared(limit) for name, limit in self.target.limits.items()}
+
+    @property
+    def declared_access(self) -> Access | None:
+        is_embedded = self.target.kind == "embedded"
+        return embedded_access(self.scenario.settings) if is_embedded else self.target.access
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

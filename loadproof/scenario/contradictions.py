@@ -47,7 +47,7 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
             yield ("phases", index, "name"), "an earlier phase has this name", phase.name, "give it another name"
     if all(phase.warm_up for phase in scenario.phases):
         yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
-    for index, threshold in enumerate(scenario.thresholds):
+    for index, threshold in scenario.numbered_thresholds():
         for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
             yield ("thresholds", index, key), what, got, remedy
     yield from fault_contradictions(scenario)

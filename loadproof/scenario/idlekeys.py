@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.idlesettings import idle_settings
+from loadproof.scenario.scenario import AuditThreshold
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -27,11 +28,17 @@ def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
         if "at_end" in feeder.model_fields_set and feeder.order in {"random", "unique"}:
             what = f"no effect with `order: {feeder.order}`, which has no end"
             yield ("feeders", name, "at_end"), what, feeder.at_end, _LEAVE
-    for index, threshold in enumerate(scenario.thresholds):
+    for index, threshold in scenario.numbered_thresholds():
         for key, what, got, remedy in _threshold_keys(threshold):
             yield ("thresholds", index, key), what, got, remedy
-        if threshold in scenario.thresholds[:index]:
-            yield ("thresholds", index), "the same threshold appears above", threshold.expect, "remove it"
+    for index, either in enumerate(scenario.all_thresholds):
+        if either in scenario.all_thresholds[:index]:
+            written = either.audit if isinstance(either, AuditThreshold) else either.expect
+            yield ("thresholds", index), "the same threshold appears above", written, "remove it"
+        if isinstance(either, AuditThreshold) and either.detects and either.audit == "limits":
+            yield ("thresholds", index, "detects"), "no effect on an audit of limits", either.detects, _LEAVE
+    if scenario.record is not None and scenario.audits:
+        yield ("record",), "no effect: an audit records all requests", scenario.record, _LEAVE
 
 
 def _of_the_other_model(scenario: Scenario) -> Iterator[_IdleKey]:

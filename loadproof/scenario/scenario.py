@@ -5,21 +5,34 @@ Who generates load, how much, for how long, and what is expected.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
 """One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
+Audit = Literal["limits", "ledger", "webhooks"]
+ONE_IN: Final = 5_000
+"""Payments or events of which an audit has to see the loss of one."""
 Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
@@ -133,6 +146,32 @@ class Threshold(Strict):
         return f"{endpoints} · {' + '.join(_names(self.phase)) or 'all phases'}"
 
 
+class AuditThreshold(Strict):
+    """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
+
+    audit: Audit = Field(description="Of the limits that the target declares, of its ledger, or of its webhooks.")
+    detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
+        None,
+        description="Ledger and webhooks: the rarest loss of payments or events that must not go unseen; "
+        f"default: 1 in {ONE_IN}.",
+        examples=["1 in 1000"],
+    )
+
+    @property
+    def one_in(self) -> int:
+        return int(self.detects.removeprefix("1 in ")) if self.detects else ONE_IN
+
+
+def _kind_of(threshold: object) -> str:
+    is_audit = isinstance(threshold, AuditThreshold) or (isinstance(threshold, dict) and "audit" in threshold)
+    return "an audit" if is_audit else "a metric"
+
+
+AnyThreshold = Annotated[
+    Annotated[Threshold, Tag("a metric")] | Annotated[AuditThreshold, Tag("an audit")], Discriminator(_kind_of)
+]
+
+
 class Scenario(Strict):
     """Who loads the target, how much and for how long, and what is expected of it. Times are in s, rates in 1/s."""
 
@@ -164,10 +203,11 @@ class Scenario(Strict):
         "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
+    retries: Retries | None = Field(None, description="Users send what fails again, as real clients do.")
     timeouts: Timeouts = Timeouts()
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
-    thresholds: Annotated[list[Threshold], Field(min_length=1, max_length=200)]
+    all_thresholds: Annotated[list[AnyThreshold], Field(min_length=1, max_length=200, alias="thresholds")]
     faults: Annotated[list[Fault], Field(max_length=50)] = Field(
         default=[], description="What goes wrong on purpose during the run, and is undone."
     )
@@ -175,6 +215,8 @@ class Scenario(Strict):
         None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
     )
     settings: Settings = Settings()
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -195,7 +237,31 @@ class Scenario(Strict):
     @property
     def records_requests(self) -> bool:
         """The run directory has a journal."""
-        return self.record == "requests"
+        return self.record == "requests" or bool(self.audits)
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """Those on metrics, in order."""
+        return [threshold for _, threshold in self.numbered_thresholds()]
+
+    def numbered_thresholds(self) -> Iterator[tuple[int, Threshold]]:
+        """Those on metrics, each with its number from 0 among all of them."""
+        for number, threshold in enumerate(self.all_thresholds):
+            if isinstance(threshold, Threshold):
+                yield number, threshold
+
+    @property
+    def audits(self) -> list[Audit]:
+        """Those that a threshold names, in order."""
+        return [threshold.audit for threshold in self._audit_thresholds]
+
+    def one_in(self, audit: Audit) -> int:
+        """Payments or events of which this audit has to see the loss of one, by the strictest threshold."""
+        return max((either.one_in for either in self._audit_thresholds if either.audit == audit), default=ONE_IN)
+
+    @property
+    def _audit_thresholds(self) -> list[AuditThreshold]:
+        return [threshold for threshold in self.all_thresholds if isinstance(threshold, AuditThreshold)]
 
     @property
     def client_total(self) -> int:

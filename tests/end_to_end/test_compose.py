@@ -16,8 +16,8 @@ import yaml
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from loadproof.run.secret import shared_secret
 from loadproof.rundir import files

@@ -12,8 +12,8 @@ import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.word import Word
 from loadproof.cli import judging
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.word import Word
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import QUICK, ROOT, only_run, verdict_of, word_of
 from tests.end_to_end.shoplocustfile import LOGGING_IN

@@ -9,7 +9,7 @@ import pytest
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from tests.commands import in_process, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from loadproof import __version__
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, only_run, verdict_of

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from simulation.rundirs import open_scenario
 from simulation.traffic import autocorrelated, poisson, run_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loadproof.analysis.estimates.drift import drift_in
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.scenario.expectation import parse_expectation
 from simulation.soak import SCOPE, SECONDS, soaked
 from simulation.traffic import autocorrelated

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loadproof.analysis.estimates.correlation import cautious_effect
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from simulation.alikeseconds import P95_S, RPS, response_times
 from simulation.countedseconds import counted_plan
 from simulation.traffic import autocorrelated, run_of, run_of_seconds

@@ -13,9 +13,9 @@ from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import PRECEDENCE, verdict_on_run
+from loadproof.analysis.word import Word
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir.rows import ABANDONED
 from simulation.play import play

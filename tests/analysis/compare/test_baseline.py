@@ -11,11 +11,11 @@ from rich.console import Console
 from loadproof.analysis.compare.baseline import differences, load_baseline
 from loadproof.analysis.estimates.changes import changes, largest_moves
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import summary_markdown, terminal_view
 from loadproof.analysis.report.run_page import render_run_page
+from loadproof.analysis.word import Word
 from loadproof.errors import RunDirectoryError
 from loadproof.rundir.manifest import read_manifest
 from simulation.rundirs import scenario, write_run

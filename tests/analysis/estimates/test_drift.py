@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from loadproof.analysis.estimates.drift import drift_in
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.expectation import parse_expectation

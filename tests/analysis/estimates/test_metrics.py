@@ -11,8 +11,8 @@ from loadproof.analysis.estimates import overtime
 from loadproof.analysis.estimates.metrics import ESTIMATORS, Ratio, counted_estimate, estimator_of, ratio_parts
 from loadproof.analysis.estimates.scope import Scope, rows_of, tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import RUN_ESTIMATORS, judge_scope
+from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow

@@ -9,9 +9,9 @@ import pytest
 
 from loadproof.analysis.estimates.recovery import recovery_in
 from loadproof.analysis.judge.degradation import degradation_of, notes
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
 from simulation.rundirs import scenario

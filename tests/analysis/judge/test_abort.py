@@ -11,7 +11,7 @@ import pytest
 
 from loadproof.analysis.judge.abort import AbortWatch
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail, append_intervals

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loadproof.analysis.judge.judgement import Answer, Word
+from loadproof.analysis.judge.judgement import Answer
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from simulation.countedseconds import failing
 from simulation.rundirs import open_scenario

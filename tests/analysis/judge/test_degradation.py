@@ -10,8 +10,8 @@ import pytest
 from loadproof.analysis.estimates.metrics import counted_estimate
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.judge.degradation import degradation_of, notes
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.report.degradationview import degradation_view
+from loadproof.analysis.word import Word
 from loadproof.scenario.expectation import parse_expectation
 from simulation.rundirs import open_scenario
 from simulation.stairs import served, stairs

@@ -13,7 +13,7 @@ import pytest
 from loadproof.analysis.judge import disturbances
 from loadproof.analysis.judge.disturbance import Disturbance, seconds_of_rows
 from loadproof.analysis.judge.disturbances import disturbed_phases
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
 from simulation.rundirs import open_scenario, scenario
@@ -398,6 +398,18 @@ def test_a_row_tells_of_all_seconds_that_it_reaches_into(row, seconds):
 def test_what_decides_spoils_the_phases_that_it_was_in(disturbance, spoils):
     """All of them where nobody knows."""
     assert [disturbance.spoils(span) for span in calm().manifest.phases[1:]] == spoils
+
+
+def test_where_somebodys_locustfile_runs_it_may_be_what_blocks():
+    """Nothing of ours stops the event loop for so long."""
+    run = crowd(10_000)
+    of_locustfile = run.manifest.scenario.model_copy(update={"locustfile": "own.py"})
+    run = replace(run, manifest=run.manifest.model_copy(update={"scenario": of_locustfile}))
+    (finding,) = disturbances.disturbances(disturbed(range(9, 12), run, loop_delay_s=1.5))
+    assert finding.remedy == (
+        "remove what blocks in the locustfile (long computations, calls that gevent doesn't know), "
+        "free the generator's core, add workers, or lower the load, then run again"
+    )
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import pytest
 
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.journalled import count_intervals
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.word import Word
 from loadproof.outcome import SETUP
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals

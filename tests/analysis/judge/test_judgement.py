@@ -10,7 +10,6 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.judge.judgement import (
     Answer,
     Judgement,
-    Word,
     deciding_text,
     judge_beside,
     judge_estimate,
@@ -18,6 +17,7 @@ from loadproof.analysis.judge.judgement import (
     side_of,
     word_of,
 )
+from loadproof.analysis.word import Word
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
 

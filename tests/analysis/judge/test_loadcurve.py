@@ -13,10 +13,10 @@ from loadproof.analysis.estimates.scope import Scope, Tally
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.disturbance import Disturbance
 from loadproof.analysis.judge.disturbances import disturbances
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from loadproof.analysis.judge.thresholds import estimate_of, judge_threshold
 from loadproof.analysis.outputs.runverdict import RowJson
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases

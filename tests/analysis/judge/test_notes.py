@@ -10,7 +10,7 @@ from loadproof.analysis.estimates.recovery import Recovery
 from loadproof.analysis.estimates.shedding import Shedding
 from loadproof.analysis.estimates.steady import Alike, Settling
 from loadproof.analysis.judge.degradation import Degradation, notes
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 
 
 def nothing(**changes) -> Degradation:

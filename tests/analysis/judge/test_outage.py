@@ -7,10 +7,11 @@ import pytest
 
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
-from loadproof.analysis.judge.judgement import Answer, Word
+from loadproof.analysis.judge.judgement import Answer
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.word import Word
 from simulation.countedseconds import counted_plan, failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of, run_of_seconds

@@ -9,8 +9,8 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate, ratio_estimate
 from loadproof.analysis.estimates.scope import Tally
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.loadcurve import LoadCurve, Past, Step, collapse_in, load_curve, scalability
+from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from simulation.countedseconds import BOTH
 from simulation.rundirs import open_scenario

@@ -9,10 +9,11 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Answer, Word, judge_estimate
+from loadproof.analysis.judge.judgement import Answer, judge_estimate
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report.page import threshold_row
+from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases

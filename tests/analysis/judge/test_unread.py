@@ -6,9 +6,9 @@ import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals

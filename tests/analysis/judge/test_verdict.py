@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import TOO_CLOSE, Answer, Judgement, Word
+from loadproof.analysis.judge.judgement import TOO_CLOSE, Answer, Judgement
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import (
     Verdict,
@@ -25,6 +25,7 @@ from loadproof.analysis.judge.verdict import (
     unwritten,
     verdict_on_run,
 )
+from loadproof.analysis.word import Word
 from loadproof.scenario.scenario import Threshold
 from simulation.countedseconds import BOTH, counted_plan, failing
 from simulation.rundirs import open_scenario

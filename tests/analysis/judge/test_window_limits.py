@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from loadproof.analysis.estimates.scope import Scope
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.windows import _starts, count_seconds, deciding_window, judge_windows
+from loadproof.analysis.word import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold

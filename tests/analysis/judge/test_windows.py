@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.word import Word
 from loadproof.errors import InputError
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import pytest
 
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
 from loadproof.analysis.outputs.gate import (
     Gated,
@@ -19,6 +18,7 @@ from loadproof.analysis.outputs.gate import (
     github_annotations,
     worst_exit_code,
 )
+from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT, in_process

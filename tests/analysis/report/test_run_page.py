@@ -12,10 +12,11 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Judgement, Word
+from loadproof.analysis.judge.judgement import Judgement
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report.page import threshold_row
 from loadproof.analysis.report.run_page import render_run_page
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import EventRow

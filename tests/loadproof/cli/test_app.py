@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from loadproof.analysis.judge.judgement import Word
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT, loadproof, only_run, scenario_file

@@ -16,7 +16,7 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.journal import load_journal, noted_frame
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.journalled import journalled
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome

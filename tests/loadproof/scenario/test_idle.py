@@ -126,6 +126,8 @@ def test_a_limit_that_a_worse_target_meets_sooner_is_told():
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "phase": []}]}, "thresholds[1].phase: an empty list"),
         ({"thresholds": [GOOD, {"expect": "p(50) < 1 s", "endpoint": ["health"] * 2}]}, "named twice, got 'health'"),
         ({"thresholds": [GOOD, {**GOOD}]}, "thresholds[1]: the same threshold appears above"),
+        ({"thresholds": [{"audit": "limits"}, GOOD, {"audit": "limits"}]}, "thresholds[2]: the same threshold appears"),
+        ({"thresholds": [{"audit": "limits"}, GOOD], "record": "requests"}, "record: no effect: an audit records"),
         ({"client_count": 5}, "client_count: no effect in the closed model, got '5'; leave it out"),
         ({"max_in_flight": 5}, "max_in_flight: no effect in the closed model"),
         ({"arrivals": "uniform"}, "arrivals: no effect in the closed model"),

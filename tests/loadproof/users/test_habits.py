@@ -13,7 +13,7 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.disturbances import disturbances
-from loadproof.analysis.judge.judgement import Word
+from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
 from simulation.play import play
 from simulation.playedusers import ask_health

@@ -1,0 +1,76 @@
+"""Audits a run by what its scenario's thresholds name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.asked import ledger_audit, webhooks_audit
+from loadproof.analysis.audit.audit import Audited
+from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitsrefusals import Before
+from loadproof.analysis.frames.journal import load_journal
+from loadproof.analysis.word import Word
+from loadproof.rundir import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from loadproof.analysis.frames.run import Run
+    from loadproof.scenario.limits import DeclaredLimit
+
+_PROBES: Final = 3
+"""Health requests before second 0: whether it is there, whether it is still there, and one to spare."""
+_PROBED: Final = "health"
+
+
+def audits_of(run: Run) -> tuple[Audited, ...]:
+    """One for each audit that a threshold names; the journal is read once."""
+    names = run.manifest.scenario.audits
+    journal = load_journal(run) if names else None
+    return tuple(_audited(name, run, journal) for name in names)
+
+
+def _audited(name: str, run: Run, journal: pd.DataFrame | None) -> Audited:
+    audit = AUDITS.get(name)
+    if audit is None or journal is None or journal.empty:
+        why = "this version has no such audit" if audit is None else "no request was recorded: nothing to audit"
+        return Audited(name, Word.INCONCLUSIVE, why, ())
+    return audit(run, journal)
+
+
+def _limits(run: Run, journal: pd.DataFrame) -> Audited:
+    """Of the limits of requests that the scenario sends."""
+    manifest = run.manifest
+    declared = manifest.declared_limits
+    if _lost_redis(run):
+        # Some were counted there, and some by each process.
+        each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
+        declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
+    return audit_limits(
+        journal,
+        {name: limit for name, limit in declared.items() if name in run.endpoints},
+        access=manifest.declared_access,
+        start_unix_s=manifest.start_unix_s,
+        before=_before(run, declared),
+    )
+
+
+def _lost_redis(run: Run) -> bool:
+    """At some time of the run, the embedded target's processes counted for themselves."""
+    fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"]
+    return bool((fallbacks > 0).any())
+
+
+def _before(run: Run, limits: Mapping[str, DeclaredLimit]) -> dict[str, Before]:
+    """An embedded target is new; to one's own, anybody may have sent anything."""
+    if run.manifest.target.kind == "own":
+        return dict.fromkeys(limits, Before(is_unknown=True))
+    return {_PROBED: Before(hits=_PROBES)}
+
+
+AUDITS: Final[dict[str, Callable[[Run, pd.DataFrame], Audited]]] = {
+    "limits": _limits,
+    "ledger": ledger_audit,
+    "webhooks": webhooks_audit,
+}

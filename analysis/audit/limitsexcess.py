@@ -1,0 +1,144 @@
+"""Finds where more was admitted than an algorithm can have, wherever in their intervals the decisions were.
+
+Most that may be admitted in any half-open window of the period, for N in it (and P processes that count by themselves:
+P times as much): moving window N; fixed window that the first request starts 2N - 1; aligned window 2N; sliding counter
+2N (2N - 1 if it doesn't floor its weight); token bucket or GCRA of size B: B + N - 1, which is 2N - 1 for B = N. In any
+stretch of length t at most t N / W more than N, 2N - 1, 2N, 2N and B.
+Source: limits 5.8 with a fake clock; ITU-T I.371 for the generic cell rate algorithm.
+
+The state of the art counts refusals, or what was admitted per window, where N + 1 looks like the edge of two windows.
+What follows from an algorithm's own state doesn't: when its windows began, and how full its bucket is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.analysis.audit.limitsline import Excess, Line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitswindows import FixedWindows
+    from loadproof.scenario.limits import DeclaredLimit
+
+_CLOSE: Final = 1e-3
+"""Of a request: what adding up floats may be off by."""
+_DRIFT_RATIO: Final = 200e-6
+"""How much faster the target's clock may run than ours, over the whole run."""
+
+
+def most_admitted(limit: DeclaredLimit, algorithm: str) -> int:
+    """In any half-open window of the period, by one client."""
+    more = 0 if algorithm == "moving-window" else limit.amount
+    return most_at_once(limit, algorithm) if algorithm != "token-bucket" else limit.processes * (limit.size + more - 1)
+
+
+def most_at_once(limit: DeclaredLimit, algorithm: str) -> int:
+    """In a stretch so short that nothing refills."""
+    amount = limit.amount
+    each = {"moving-window": amount, "fixed-window": 2 * amount - 1, "token-bucket": limit.size}
+    return limit.processes * each.get(algorithm, 2 * amount)
+
+
+def excesses(line: Line, algorithm: str, windows: FixedWindows) -> list[Excess]:
+    """Each client's worst; empty if the algorithm may have admitted all of this."""
+    found = over_window(line, most_admitted(line.limit, algorithm))
+    found = found or over_stretch(line, most_at_once(line.limit, algorithm))
+    if found or algorithm in {"moving-window", "token-bucket"}:
+        return found
+    if algorithm == "fixed-window":
+        return windows.excesses
+    found = over_aligned(line)
+    # Some sliding counters have windows at fixed moments of the clock, others from the first request on.
+    return found if algorithm == "aligned-window" or windows.excesses else []
+
+
+def over_window(line: Line, most: int) -> list[Excess]:
+    begins = line.sure.begins
+    to = begins + line.window_us - line.slack_us
+    counts = line.sure.over(to) - line.sure.begun_before(begins)
+    return _worst(line, begins, to, counts, np.full(len(begins), most))
+
+
+def over_stretch(line: Line, size: int) -> list[Excess]:
+    """Any stretch of the line, from one request's begin x to another one's end y: #{within} - rate (y - x) > size.
+
+    With the terms in x and y apart, all pairs are the greatest term in x up to each y.
+    """
+    limit, sure = line.limit, line.sure
+    if not len(sure.begins):
+        return []
+    rate = limit.processes * limit.amount / line.window_us * (1 + _DRIFT_RATIO)
+    room = size + rate * line.slack_us + _CLOSE
+    begun = rate * sure.begins - sure.begun_before(sure.begins)
+    best = np.maximum.accumulate(begun)
+    # Which of them it is: the last at which the greatest so far changed.
+    at = np.maximum.accumulate(np.where(begun >= best, np.arange(len(begun)), 0))
+    before = sure.begun(sure.ends) - 1
+    is_over = np.arange(1, len(sure.ends) + 1) - rate * sure.ends + best[before] > room
+    froms, to = sure.begins[at[before[is_over]]], sure.ends[is_over] + 1
+    counts = sure.over(to) - sure.begun_before(froms)
+    return _worst(line, froms, to, counts, np.floor(room + rate * (to - froms)).astype(np.int64))
+
+
+def over_aligned(line: Line) -> list[Excess]:
+    """Windows at fixed moments, wherever those are: N + 1 within less than a window have such a moment between them.
+
+    Each group of N + 1 leaves an arc of the circle of moments; a right target's own moment is on all of them.
+    """
+    sure, most, window_us = line.sure, line.limit.processes * line.limit.amount, line.window_us
+    last = sure.begun_before(sure.begins) + most
+    kept = last < len(sure.ends)
+    froms, to = sure.begins[kept], sure.ends[last[kept]]
+    is_short = to - froms < window_us - line.slack_us
+    froms, to = froms[is_short], to[is_short]
+    if not len(froms):
+        return []
+    run_us = int(line.rows["ended_us"].max() - line.rows["sent_us"].min())
+    spread = line.slack_us + int(_DRIFT_RATIO * run_us)
+    shift = line.shift[line.first[_client_at(line, froms)]]
+    is_off = ~_with_common_point(froms - shift - spread, to - shift + spread, window_us)
+    froms, to = froms[is_off], to[is_off] + 1
+    return _worst(line, froms, to, sure.over(to) - sure.begun_before(froms), np.full(len(froms), most))
+
+
+def _with_common_point(froms: NDArray[np.int64], to: NDArray[np.int64], circle: int) -> NDArray[np.bool_]:
+    """Which of the arcs (from, to] have the point that most of them have; 'to' of one is one of those that may be."""
+    is_whole = to - froms >= circle
+    begin, end = froms % circle, to % circle
+    wraps = begin > end
+    points = np.unique(end[~is_whole])
+    if not len(points):
+        return is_whole
+    begins, ends = np.sort(begin[~is_whole]), np.sort(end[~is_whole])
+    # Those that wrap around begin a round earlier, too.
+    on = np.searchsorted(begins, points, "left") - np.searchsorted(ends, points, "left") + (wraps & ~is_whole).sum()
+    best = points[np.argmax(on)]
+    after, until = begin < best, best <= end
+    is_on: NDArray[np.bool_] = np.where(wraps, after | until, after & until)
+    return is_whole | is_on
+
+
+def _client_at(line: Line, moments: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(line.sent[line.first[:-1]], moments, side="right") - 1
+
+
+def _worst(
+    line: Line,
+    froms: NDArray[np.int64],
+    to: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    allowed: NDArray[np.int64],
+) -> list[Excess]:
+    """Of those with more than allowed, each client's with the most beyond it."""
+    over = np.flatnonzero(counts > allowed)
+    client = _client_at(line, froms[over])
+    order = np.lexsort(((counts - allowed)[over], client))
+    last = np.flatnonzero(np.diff(client[order], append=-1))
+    return [
+        Excess(int(_client_at(line, froms[[at]])[0]), int(froms[at]), int(to[at]), int(counts[at]), int(allowed[at]))
+        for at in over[order[last]]
+    ]

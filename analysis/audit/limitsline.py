@@ -1,0 +1,174 @@
+"""Lays a limit's requests on one line of time, where counting those of any client in any window is a search.
+
+When the target decided about a request is known only as the interval [sent, ended]. Bounds that hold wherever in their
+intervals all decisions were are counts of sorted begins and ends:
+
+- surely within [x, y): at least #{ended < y} - #{sent < x};
+- possibly within (x, y]: at most #{sent <= y} - #{ended < x}.
+
+All clients share the line, further apart than any window reaches, so that one search serves all of them: O(n log n).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from loadproof.scenario.limits import DeclaredLimit
+
+_SLACK_US: Final = 1_000
+_SLACK_RATIO: Final = 200e-6
+"""What a window may differ from the declared one: servers count milliseconds, and clocks run at different rates.
+
+Source: NTP slews a clock by at most 500 ppm, RFC 5905, section 11.3; crystals differ by tens of ppm.
+"""
+_REACH: Final = 3
+"""Windows between two clients: a sliding counter looks back two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Some of a line's requests, as sorted begins and ends in µs."""
+
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> Hits:
+        return cls(np.sort(sent), np.sort(ended))
+
+    def begun(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many were sent by then."""
+        return np.searchsorted(self.begins, at, side="right")
+
+    def begun_before(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.begins, at, side="left")
+
+    def over(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many ended before then."""
+        return np.searchsorted(self.ends, at, side="left")
+
+
+@dataclass(frozen=True)
+class Excess:
+    """More than `allowed` of a client in [from_us, to_us), on the line."""
+
+    client: int
+    from_us: int
+    to_us: int
+    count: int
+    allowed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """The requests of one name, by client and time sent; `sent` and `ended` are µs on the line."""
+
+    limit: DeclaredLimit
+    rows: pd.DataFrame
+    """Of the journal."""
+    client: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    """What a client's times were moved by, in µs, per row."""
+    sent: NDArray[np.int64]
+    ended: NDArray[np.int64]
+    """Of a request without an answer: the end of the run, for it may have been counted at any time."""
+
+    @property
+    def window_us(self) -> int:
+        return round(self.limit.period * 1e6)
+
+    @property
+    def slack_us(self) -> int:
+        return _SLACK_US + math.ceil(_SLACK_RATIO * self.window_us)
+
+    @cached_property
+    def is_refused(self) -> NDArray[np.bool_]:
+        return (self.rows["status"] == self.limit.status).to_numpy()
+
+    @cached_property
+    def is_admitted(self) -> NDArray[np.bool_]:
+        """For sure: another answer may come from something ahead of the limit, which did not count it."""
+        return self.rows["status"].between(200, 399).to_numpy()
+
+    @cached_property
+    def sure(self) -> Hits:
+        """The least that was admitted; what takes longer than a window can't be within one."""
+        kept = self.is_admitted & (self.ended - self.sent < self.window_us)
+        return Hits.of(self.sent[kept], self.ended[kept])
+
+    @cached_property
+    def possible(self) -> Hits:
+        """The most that may have counted: whatever was not refused, and what the transport sent twice once more."""
+        again = (self.rows["repeated"] == 1).to_numpy()
+        kept = np.concatenate([np.flatnonzero(~self.is_refused), np.flatnonzero(again)])
+        return Hits.of(self.sent[kept], self.ended[kept])
+
+    @cached_property
+    def refused(self) -> NDArray[np.int64]:
+        """Positions of refusals."""
+        return np.flatnonzero(self.is_refused)
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """Where each client's rows begin, and the number of rows."""
+        changes = np.flatnonzero(np.diff(self.client, prepend=-1))
+        return np.append(changes, len(self.rows))
+
+    @cached_property
+    def clients(self) -> list[str]:
+        return [str(name) for name in self.rows["client"].to_numpy()[self.first[:-1]]]
+
+    def between(self, client: int, from_us: int, to_us: int) -> NDArray[np.int64]:
+        """Positions of a client's requests that were surely admitted there; µs on the line."""
+        here = np.arange(self.first[client], self.first[client + 1])
+        kept = self.is_admitted[here] & (self.sent[here] >= from_us) & (self.ended[here] < to_us)
+        return here[kept]
+
+    def shown(self, positions: Sequence[int] | NDArray[np.int64], most: int) -> tuple[dict[str, Any], ...]:
+        """The first of these rows, as the journal has them."""
+        rows = self.rows.iloc[list(positions[:most])]
+        return tuple({str(name): _plain(value) for name, value in row.items()} for row in rows.to_dict("records"))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def line_of(journal: pd.DataFrame, limit: DeclaredLimit, *, together: bool = False) -> Line:
+    """A line of these rows of the journal; `together`: as if all clients were one.
+
+    One worker's clock has no doubt about its own requests; beside others', each interval is as much longer.
+    """
+    is_of_one = len(journal["worker"].unique()) < 2
+    doubt = np.int64(0) if is_of_one else journal["doubt_us"].to_numpy(np.int64)
+    sent = journal["sent_us"].to_numpy(np.int64) - doubt
+    ended = np.maximum(journal["ended_us"].to_numpy(np.int64) + doubt, sent)
+    is_one = together or limit.key == "global"
+    client = np.zeros(len(journal), dtype=np.int64) if is_one else pd.factorize(journal["client"])[0].astype(np.int64)
+    order = np.lexsort((sent, client))
+    rows, client, sent, ended = journal.iloc[order].reset_index(drop=True), client[order], sent[order], ended[order]
+    if len(rows) == 0:
+        return Line(limit, rows, client, sent, sent, ended)
+    end_us = int(ended.max())
+    ended = np.where(rows["status"].to_numpy() == 0, end_us, ended)
+    shift = _apart(np.bincount(client), int(end_us - sent.min()), limit)[client]
+    return Line(limit, rows, client, shift, sent + shift, ended + shift)
+
+
+def _apart(sizes: NDArray[np.int64], span_us: int, limit: DeclaredLimit) -> NDArray[np.int64]:
+    """What to move each client by, so that neither windows reach the one before it nor its bucket remembers it."""
+    window_us = limit.period * 1e6
+    refills_us = (sizes + limit.size) * (window_us / limit.amount)
+    lengths = np.ceil(span_us + _REACH * (window_us + 2 * _SLACK_US) + refills_us).astype(np.int64) + 1
+    return np.concatenate([[0], np.cumsum(lengths)[:-1]])

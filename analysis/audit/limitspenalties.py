@@ -1,0 +1,200 @@
+"""Follows a client's violations: whether each is announced the penalty that is due, longer each time, and forgotten.
+
+The n-th violation costs base · factor^(n - 1), at most the cap; each `memory` without one, from the end of the last
+penalty on, takes one back. A refusal within an announced penalty is right, and no violation. Targets differ in two
+ways that a declaration leaves open: a penalty comes on top of the limit's own wait, or they run together; and it is
+per client, or per client and request. A target has to be consistent with one of the four.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from loadproof.analysis.audit.limitswaits import NEVER_US, SECOND_US
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsline import Line
+    from loadproof.analysis.audit.limitsrefusals import Refusals
+    from loadproof.analysis.audit.limitswaits import Waits
+    from loadproof.scenario.settings import Penalties
+
+_MOST_STRIKES: Final = 1_000
+"""Of a factor close to 1, or of a target that counts on at its cap."""
+_SLACK_US: Final = 5_000
+
+
+@dataclass
+class Course:
+    """What violations showed; offences are (request name, row of its line, what)."""
+
+    grown: int = 0
+    """Of a second or further violation, below the cap."""
+    capped: int = 0
+    forgotten: int = 0
+    offences: list[tuple[str, int, str]] = field(default_factory=list)
+
+
+def pooled(lines: Mapping[str, tuple[Line, Waits]]) -> pd.DataFrame:
+    """The rows of several requests' lines, by client and time sent, in µs of the run; refusals with what they told."""
+    return pd.concat([_table(name, line, waits) for name, (line, waits) in lines.items()]).sort_values(
+        ["client", "sent"], kind="stable", ignore_index=True
+    )
+
+
+def _table(name: str, line: Line, waits: Waits) -> pd.DataFrame:
+    low, high = np.full((2, len(line.rows)), NEVER_US)
+    shift = line.shift[line.refused]
+    low[line.refused] = np.where(waits.is_told, waits.until_low - shift, NEVER_US)
+    high[line.refused] = np.where(waits.is_told, waits.until_high - shift, NEVER_US)
+    return pd.DataFrame(
+        {
+            "name": name,
+            "row": np.arange(len(line.rows)),
+            "client": line.rows["client"].astype(str),
+            "sent": line.sent - line.shift,
+            "ended": line.ended - line.shift,
+            "is_refused": line.is_refused,
+            "until_low": low,
+            "until_high": high,
+        }
+    )
+
+
+def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.int64]:
+    """By row of a line, until when its client had been told to wait, whatever it had asked for; µs on the line.
+
+    With a refusal of the client beside it, until its own end at least: which of them came first is not known.
+    """
+    client = pd.factorize(table["client"])[0].astype(np.int64)
+    told = table["until_high"].groupby(client).cummax().groupby(client).shift(1, fill_value=NEVER_US).to_numpy()
+    apart = client * (int(table["ended"].max() - table["sent"].min()) + 1)
+    sent, ended = table["sent"].to_numpy() + apart, table["ended"].to_numpy() + apart
+    refused = sent[table["is_refused"]]
+    beside = np.searchsorted(refused, ended, "right") - np.searchsorted(refused, sent, "left") > table["is_refused"]
+    until = np.where(beside, np.maximum(told, table["ended"]), told)
+    own = (table["name"] == name).to_numpy()
+    found = np.full(len(line.rows), NEVER_US)
+    found[table["row"].to_numpy()[own]] = until[own]
+    return np.where(found > NEVER_US, found + line.shift, NEVER_US)
+
+
+def course_of(table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]]) -> Course:
+    """Of the four kinds of target, the one with the fewest offences."""
+    low, high = np.full((2, len(table)), NEVER_US)
+    for name, (line, refusals) in free.items():
+        own = (table["name"] == name).to_numpy() & table["is_refused"].to_numpy()
+        place = np.searchsorted(line.refused, table["row"].to_numpy()[own])
+        shift = line.shift[line.refused][place]
+        low[own], high[own] = refusals.free_low[place] - shift, refusals.free_high[place] - shift
+    violations = table.assign(free_low=low, free_high=high)
+    violations = violations[table["is_refused"] & (table["until_low"] > NEVER_US)]
+    courses = []
+    for keys, is_added in itertools.product((["client"], ["client", "name"]), (True, False)):
+        course = Course()
+        for _, rows in violations.groupby(keys, sort=False):
+            _follow(rows, _Rule(rule, is_added=is_added), course)
+        courses.append(course)
+    return min(courses, key=lambda course: len(course.offences))
+
+
+@dataclass(frozen=True)
+class _Rule:
+    penalties: Penalties
+    is_added: bool
+    """To the limit's own wait, rather than beside it."""
+
+    @property
+    def most(self) -> int:
+        """Strikes beyond which a penalty doesn't grow."""
+        rule = self.penalties
+        if rule.factor <= 1 or rule.cap <= rule.base:
+            return 1
+        return min(_MOST_STRIKES, 1 + math.ceil(math.log(rule.cap / rule.base, rule.factor) - 1e-9))
+
+    def penalty_us(self, strikes: int) -> int:
+        rule = self.penalties
+        return round(min(rule.cap, rule.base * rule.factor ** (min(strikes, self.most) - 1)) * SECOND_US)
+
+    def due(self, row: _Row, fewest: int, most: int) -> tuple[int, int]:
+        """The earliest and the latest moment that a violation may be told to wait until."""
+        least, longest = self.penalty_us(fewest), self.penalty_us(most)
+        if self.is_added:
+            return row.free_low + least, max(row.free_high, row.ended) + longest + SECOND_US
+        return max(row.free_low, row.sent + least), max(row.free_high, row.ended + longest) + SECOND_US
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    row: int
+    sent: int
+    ended: int
+    until_low: int
+    until_high: int
+    free_low: int
+    free_high: int
+
+
+@dataclass
+class _Standing:
+    """What a client may have come to: strikes, and the end of the last penalty, from the least to the most."""
+
+    fewest: int = 0
+    most: int = 0
+    end_low: int = NEVER_US
+    end_high: int = NEVER_US
+
+
+def _follow(rows: pd.DataFrame, rule: _Rule, course: Course) -> None:
+    """One client's violations in order."""
+    names = list(_Row.__dataclass_fields__)
+    columns = [rows[name].to_numpy() for name in names]
+    latest_end = np.maximum.accumulate(rows["ended"].to_numpy())
+    standing, at = _Standing(), 0
+    while at < len(rows):
+        row = _Row(str(columns[0][at]), *(int(column[at]) for column in columns[1:]))
+        at += 1
+        if row.ended < standing.end_low:
+            at = max(at, int(np.searchsorted(latest_end, standing.end_low, side="left")))
+        elif row.sent > standing.end_high or _is_new(row, standing):
+            _violation(row, standing, rule, course)
+        elif row.until_high - row.ended >= rule.penalty_us(1):
+            # Within the last penalty, or the first of the next.
+            standing.most = min(standing.most + 1, _MOST_STRIKES)
+            standing.end_high = max(standing.end_high, row.until_high)
+
+
+def _is_new(row: _Row, standing: _Standing) -> bool:
+    """It is told to wait for longer than what is left of the last penalty, or of its limit."""
+    return row.until_low > max(standing.end_high, row.free_high) + SECOND_US
+
+
+def _violation(row: _Row, standing: _Standing, rule: _Rule, course: Course) -> None:
+    memory_us = rule.penalties.memory * SECOND_US
+    known = standing.end_low > NEVER_US
+    least = max(0, int((row.sent - standing.end_high) // memory_us)) if known else 0
+    longest = max(0, int((row.ended - standing.end_low) // memory_us)) if known else 0
+    fewest = min(max(0, standing.fewest - longest) + 1, rule.most)
+    most = min(max(0, standing.most - least) + 1, _MOST_STRIKES)
+    low, high = rule.due(row, fewest, most)
+    told = f"told to wait {(row.until_high - row.ended) / SECOND_US:g} s"
+    if row.until_high < low - _SLACK_US:
+        course.offences.append((row.name, row.row, f"{told}, too short for violation {fewest} at least"))
+    elif row.until_low > high + _SLACK_US:
+        course.offences.append((row.name, row.row, f"{told}, too long for violation {most} at most"))
+    is_at_cap = fewest == rule.most
+    course.capped += is_at_cap
+    course.grown += fewest >= min(2, rule.most)
+    course.forgotten += bool(least) and most <= min(standing.fewest, rule.most)
+    standing.fewest, standing.most = fewest, most
+    standing.end_low, standing.end_high = row.until_low - SECOND_US, row.until_high

@@ -1,0 +1,154 @@
+"""Decides about refusals: which are right for sure, which surely came although less had been admitted, and until when.
+
+A refusal is early if the most that can have counted, at every moment of its interval, leaves room for one more: in a
+window what the last W may hold, in a sliding counter each request of the last 2 W with the greatest weight that its age
+may have, in a bucket what it can't have refilled since any moment. What isn't so at every moment is neither early nor
+right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsline import Hits, Line
+    from loadproof.analysis.audit.limitswindows import FixedWindows
+
+_CLOSE: Final = 1e-3
+"""Of a request: what adding up floats may be off by."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the target may have counted before second 0."""
+
+    hits: int = 0
+    """Of ours, per client: the probe's."""
+    is_unknown: bool = False
+    """An earlier run's, perhaps: nobody can say what was early within its reach."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refusals:
+    """In the order of the line's refusals; moments in µs on the line."""
+
+    is_early: NDArray[np.bool_]
+    is_right: NDArray[np.bool_]
+    free_low: NDArray[np.int64]
+    """The limit alone admits the client not before this moment."""
+    free_high: NDArray[np.int64]
+    """And at this moment at the latest."""
+
+
+def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) -> Refusals:
+    """As this algorithm would have decided about them."""
+    limit, sent, ended = line.limit, line.sent[line.refused], line.ended[line.refused]
+    reach, size = line.window_us + line.slack_us, limit.amount
+    if algorithm == "sliding-counter":
+        most, least = _weighted(line, sent, ended), _least(line, sent, ended)
+        reach *= 2
+    elif algorithm == "token-bucket":
+        size = limit.size
+        most, least = _drained(line, sent, ended)
+        reach = max(reach, line.slack_us + line.window_us * size // limit.amount)
+    else:
+        most = _most(line.possible, sent - reach, ended)
+        least = _least(line, sent, ended)
+    is_known = sent - line.shift[line.refused] >= reach
+    is_early = most + np.where(is_known, 0, before.hits) <= size - 1
+    if before.is_unknown:
+        is_early &= is_known
+    free_low, free_high = _free(line, algorithm, sent, ended)
+    found = Refusals(is_early, (least > size - 1) & ~is_early, free_low, free_high)
+    return _in_windows(line, windows, found) if algorithm == "fixed-window" else found
+
+
+def _most(hits: Hits, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> NDArray[np.float64]:
+    return (hits.begun(to_us) - hits.over(from_us)).astype(np.float64)
+
+
+def _least(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Surely admitted within the last window, at every moment of the intervals."""
+    least = line.sure.over(sent) - line.sure.begun(ended - line.window_us + line.slack_us)
+    return least.astype(np.float64)
+
+
+def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A request of age a, in the window before this one, weighs at most 2 - a / W.
+
+    This window began after the request, so that at least a - W of it has passed.
+    """
+    hits, reach = line.possible, line.window_us + line.slack_us
+    middle, oldest = hits.over(sent - reach), hits.over(sent - reach - line.window_us)
+    # From each client's own begin, so that sums stay exact.
+    begins = line.sent[line.first[:-1]]
+    own = hits.ends - begins[np.searchsorted(begins, hits.ends, side="right") - 1]
+    sums = np.concatenate([[0], np.cumsum(own)])
+    number = middle - oldest
+    ages = number * (sent - line.slack_us - begins[line.client[line.refused]]) - (sums[middle] - sums[oldest])
+    older: NDArray[np.float64] = 2 * number - ages / line.window_us
+    return (hits.begun(ended) - middle).astype(np.float64) + np.where(number, older + _CLOSE, 0.0)
+
+
+def _drained(
+    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill."""
+    rate = line.limit.amount / line.window_us
+    possible, sure = line.possible, line.sure
+    drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
+    at = sent - line.slack_us
+    begun, over = possible.begun(ended), possible.over(at)
+    most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
+    surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
+    least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
+    return most, least - _CLOSE
+
+
+def _free(
+    line: Line, algorithm: str, sent: NDArray[np.int64], ended: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Windows: when the last but N - 1 of what counts has left; buckets: when the next token is there."""
+    limit, window_us, slack_us = line.limit, line.window_us, line.slack_us
+    if algorithm in {"token-bucket", "sliding-counter"}:
+        token_us = window_us // limit.amount + 1
+        longest_us = token_us + (0 if algorithm == "token-bucket" else window_us)
+        return sent, ended + longest_us + slack_us
+    begin = line.sent[line.first[line.client[line.refused]]]
+    possible, sure = line.possible, line.sure
+    place = possible.begun(ended) - limit.amount
+    last = _at(possible.ends, place, place >= possible.begun_before(begin), ended)
+    free_high = np.minimum(last, ended) + window_us + slack_us
+    if algorithm != "moving-window" or limit.processes > 1:
+        return sent, free_high
+    place = sure.over(sent) - limit.amount
+    first = _at(sure.begins, place, place >= sure.begun_before(begin), sent - window_us)
+    return np.maximum(first + window_us - slack_us, sent), free_high
+
+
+def _at(
+    values: NDArray[np.int64], places: NDArray[np.int64], exists: NDArray[np.bool_], otherwise: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The values at these places, where they exist."""
+    found = otherwise.copy()
+    found[exists] = values[places[exists]]
+    return found
+
+
+def _in_windows(line: Line, windows: FixedWindows, found: Refusals) -> Refusals:
+    """Sharper for what is surely within one of a fixed window limiter's windows: only that window's requests count."""
+    sent, ended = line.sent[line.refused], line.ended[line.refused]
+    number = windows.of(sent, ended)
+    inside = number >= 0
+    number = number[inside]
+    is_early, low, high = found.is_early.copy(), found.free_low.copy(), found.free_high.copy()
+    most = _most(line.possible, windows.begin_low[number], ended[inside])
+    is_early[inside] |= most <= line.limit.amount - 1
+    low[inside] = np.maximum(low[inside], windows.end_low[number])
+    high[inside] = np.minimum(high[inside], windows.end_high[number])
+    return replace(found, is_early=is_early, is_right=found.is_right & ~is_early, free_low=low, free_high=high)

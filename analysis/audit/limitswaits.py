@@ -1,0 +1,135 @@
+"""Checks Retry-After: whether who waited it out was admitted, and nobody was told to wait a second too long.
+
+Source: RFC 9110, section 10.2.3: whole seconds, or an HTTP-date (section 5.6.7), which has a second's resolution and
+the target's own clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsline import Line
+    from loadproof.analysis.audit.limitsrefusals import Refusals
+
+SECOND_US: Final = 1_000_000
+NEVER_US: Final = -(1 << 62)
+_SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
+_DATE: Final = re.compile(r"[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d.*")
+
+
+@dataclass(frozen=True, eq=False)
+class Waits:
+    """What each of a line's refusals announced, in their order; moments in µs on the line."""
+
+    is_missing: NDArray[np.bool_]
+    is_unreadable: NDArray[np.bool_]
+    until_low: NDArray[np.int64]
+    """Counted from when it was sent: nobody was told to wait less than until then. `NEVER_US` if nothing was told."""
+    until_high: NDArray[np.int64]
+    """Counted from when it ended: who waits until then has waited as long as told."""
+
+    @property
+    def is_told(self) -> NDArray[np.bool_]:
+        return self.until_low > NEVER_US
+
+
+@dataclass(frozen=True, eq=False)
+class Honesty:
+    """What became of what a line's refusals announced; positions are rows of the line."""
+
+    tested: int
+    """Requests after a wait, of clients that had nothing else on the way since."""
+    broken: NDArray[np.int64]
+    """Refused although whoever sent them had waited."""
+    too_short: NDArray[np.int64]
+    """Who waits as long as this says is not admitted yet."""
+    too_long: NDArray[np.int64]
+    """More than a second."""
+
+
+def waits_of(line: Line, start_unix_s: float) -> Waits:
+    texts = line.rows["retry_after"].to_numpy()[line.refused]
+    is_missing = np.array([text == "" for text in texts], dtype=bool)
+    pairs = [_announced(text) for text in texts]
+    value = np.array([number for _, number in pairs], dtype=np.float64)
+    is_date = np.array([is_date for is_date, _ in pairs], dtype=bool)
+    is_told = ~np.isnan(value)
+    shift, sent, ended = (part[line.refused] for part in (line.shift, line.sent, line.ended))
+    moment = np.where(is_told, value - np.where(is_date, start_unix_s, 0), 0) * SECOND_US
+    wait = moment.astype(np.int64)
+    low = np.where(is_date, wait + shift - SECOND_US, sent + wait)
+    high = np.where(is_date, wait + shift + SECOND_US, ended + wait)
+    return Waits(is_missing, ~is_missing & ~is_told, *(np.where(is_told, end, NEVER_US) for end in (low, high)))
+
+
+@lru_cache(maxsize=100_000)
+def _announced(text: str) -> tuple[bool, float]:
+    """Whether it is a date, and its seconds; NaN if it is neither that nor whole seconds."""
+    if _SECONDS.fullmatch(text):
+        return False, float(text)
+    try:
+        moment = parsedate_to_datetime(text) if _DATE.fullmatch(text) else None
+    except (IndexError, OverflowError, TypeError, ValueError):
+        moment = None
+    if moment is None:
+        return False, float("nan")
+    # The oldest format has no time zone, and means UTC.
+    return True, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def honesty(line: Line, waits: Waits, found: Refusals, announced_us: NDArray[np.int64] | None) -> Honesty:
+    """`announced_us`, of penalties: by row, until when its client had been told to wait by then, whatever it asked for.
+
+    Where several processes count by themselves, one of them can't know what the next one will say: nothing is tested.
+    """
+    nothing = np.empty(0, np.int64)
+    if line.limit.processes > 1 or not len(line.refused):
+        return Honesty(0, nothing, nothing, nothing)
+    due = _waited_until(line, waits)
+    if announced_us is not None:
+        due = np.where(due > NEVER_US, np.maximum(due, announced_us), due)
+    is_tested = (due > NEVER_US) & (line.sent > due + line.slack_us)
+    is_short = waits.is_told & (waits.until_high < found.free_low)
+    latest = waits.until_low - SECOND_US - line.slack_us
+    ends = np.append(line.sent[line.first[1:-1]], np.iinfo(np.int64).max)[line.client[line.refused]]
+    within = line.sure.over(np.minimum(latest, ends)) - line.sure.begun(line.ended[line.refused])
+    is_long = waits.is_told & (within > 0)
+    if line.limit.penalties is None:
+        is_long |= waits.is_told & (latest > found.free_high)
+    return Honesty(
+        int(is_tested.sum()),
+        np.flatnonzero(is_tested & line.is_refused),
+        line.refused[is_short & ~is_long],
+        line.refused[is_long],
+    )
+
+
+def _waited_until(line: Line, waits: Waits) -> NDArray[np.int64]:
+    """By row, the earliest moment that a refusal announced since its client last had anything else on the way.
+
+    `NEVER_US` unless there is one, and the row had nothing beside it.
+    """
+    possible, refused = line.possible, line.refused
+    may = np.flatnonzero(~line.is_refused)
+    latest_end = np.maximum.accumulate(np.append(NEVER_US, line.ended[may]))
+    since = np.searchsorted(may, refused)
+    is_clean = waits.is_told & (latest_end[since] < line.sent[refused])
+    far = np.iinfo(np.int64).max
+    least = pd.Series(np.where(is_clean, waits.until_high, far)).groupby(since).cummin().to_numpy()
+    before = np.searchsorted(line.sent[refused], line.sent, side="left") - 1
+    own = possible.begun(line.ended) - possible.begun_before(line.sent)
+    number = np.searchsorted(line.sent[may], line.sent, side="left")
+    is_alone = (before >= 0) & (own == np.where(line.is_refused, 0, 1)) & (line.is_refused | line.is_admitted)
+    is_alone &= (since[before] == number) & (line.client[refused[before]] == line.client)
+    return np.where(is_alone & (least[before] < far), least[before], NEVER_US)

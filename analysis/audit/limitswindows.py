@@ -1,0 +1,106 @@
+"""Follows a fixed window limiter through a run: when each window that a first request started can have begun and ended.
+
+A window begins with the first request at or after the end of the one before, and lasts a period. Its begin is bounded
+by the earliest that anything can have come then, and by the latest that something surely had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadproof.analysis.audit.limitsline import Excess, Line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class FixedWindows:
+    """Windows in order of time on the line: the earliest and the latest begin and end of each, in µs."""
+
+    begin_low: NDArray[np.int64]
+    begin_high: NDArray[np.int64]
+    end_low: NDArray[np.int64]
+    end_high: NDArray[np.int64]
+    excesses: list[Excess] = field(default_factory=list)
+    """Clients of which some windows in a row admitted more than they have room for."""
+
+    def of(self, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In which window each of these intervals surely is; -1 where that can't be said."""
+        number = np.searchsorted(self.begin_high, from_us, side="right") - 1
+        if not len(self.begin_high):
+            return number
+        return np.where((number >= 0) & (to_us < self.end_low[number]), number, -1)
+
+
+def fixed_windows(line: Line, *, known_after_us: int = 0) -> FixedWindows:
+    """All clients' windows, one of each client at a time; none where several processes count by themselves.
+
+    `known_after_us`: how long after a client's first request a window from before the run may last.
+    """
+    columns: tuple[list[NDArray[np.int64]], ...] = ([], [], [], [])
+    over: dict[int, Excess] = {}
+    size, starts = line.limit.amount, _Starts.of(line)
+    client = np.arange(len(line.first) - 1) if line.limit.processes == 1 else np.empty(0, dtype=np.int64)
+    low = line.sent[line.first[client]]
+    high = low + known_after_us
+    # The least so far of what was admitted before a window, less what windows before it have room for.
+    least = np.full(len(client), np.iinfo(np.int64).max)
+    room = 0
+    while len(client):
+        least = np.minimum(least, line.sure.begun_before(high) - room)
+        begin_low, begin_high = starts.after(low, high)
+        # Beyond its own end, a client finds the next one.
+        exists = np.maximum(begin_low, begin_high) < starts.limits[client]
+        client, least, begin_low, begin_high = (part[exists] for part in (client, least, begin_low, begin_high))
+        low, high = begin_low + line.window_us - line.slack_us, begin_high + line.window_us + line.slack_us
+        room += size
+        for column, values in zip(columns, (begin_low, begin_high, low, high), strict=True):
+            column.append(values)
+        excess = line.sure.over(low) - room - least
+        for at in np.flatnonzero(excess > 0):
+            found = Excess(int(client[at]), int(begin_low[at]), int(low[at]), size + int(excess[at]), size)
+            over.setdefault(found.client, found)
+    begin_low, begin_high, low, high = (np.concatenate([np.empty(0, np.int64), *column]) for column in columns)
+    order = np.argsort(begin_low, kind="stable")
+    return FixedWindows(begin_low[order], begin_high[order], low[order], high[order], list(over.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Starts:
+    """What bounds the begin of the window after an end that is known as an interval."""
+
+    possible_ends: NDArray[np.int64]
+    earliest_begins: NDArray[np.int64]
+    """Of those that end then or later."""
+    begins: NDArray[np.int64]
+    earliest_ends: NDArray[np.int64]
+    """Of those that begin then or later."""
+    limits: NDArray[np.int64]
+    """By client, where the next one's part of the line begins."""
+
+    @classmethod
+    def of(cls, line: Line) -> _Starts:
+        # A penalty refuses without a window; otherwise whatever was decided after a window's end has begun one.
+        surely = line.is_admitted | (line.is_refused if line.limit.penalties is None else False)
+        may = ~line.is_refused
+        ends, begins_by_end = _by(line.ended[may], line.sent[may])
+        begins, ends_by_begin = _by(line.sent[surely], line.ended[surely])
+        far = np.iinfo(np.int64).max
+        limits = np.append(line.sent[line.first[1:-1]], far) if len(line.rows) else np.empty(0, np.int64)
+        return cls(ends, begins_by_end, begins, ends_by_begin, limits)
+
+    def after(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        earliest = self.earliest_begins[np.searchsorted(self.possible_ends, low, side="left")]
+        latest = self.earliest_ends[np.searchsorted(self.begins, high, side="left")]
+        return np.maximum(low, np.minimum(earliest, latest)), latest
+
+
+def _by(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sorted keys, and the least of the values from each key on; the largest number there is after the last."""
+    order = np.argsort(keys, kind="stable")
+    far = np.iinfo(np.int64).max
+    return keys[order], np.minimum.accumulate(np.append(values[order], far)[::-1])[::-1]

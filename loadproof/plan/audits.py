@@ -1,0 +1,56 @@
+"""Finds audits that can't be decided: for want of requests, of limits, or of operations that show what was done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.errors import Problem
+from loadproof.plan.evidence import needed_to_see
+from loadproof.plan.excess import exceeded_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.limits import Written
+    from loadproof.scenario.operations import Endpoints
+    from loadproof.scenario.scenario import Scenario
+
+
+def unauditable(
+    scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, Written], seed: int, *, where: str
+) -> Iterator[Problem]:
+    """For audits of limits."""
+    if "limits" not in scenario.audits:
+        return
+    place = f"{where} thresholds"
+    sent = {name: limit for name, limit in limits.items() if name in scenario.endpoints}
+    reached = {excess.endpoint for excess in exceeded_limits(scenario, spans, sent, seed)}
+    if not sent:
+        what = "an audit of limits, and none is declared for what is sent"
+        yield Problem(place, what, "declare them in the target file's `limits`, or turn the limiter on", got="limits")
+    elif idle := [name for name in sent if name not in reached]:
+        what = f"an audit of limits, and no client comes to that of {', '.join(idle)}"
+        remedy = "send more of it, with fewer clients or a smaller limit, or leave it out of the mix or of `limits`"
+        yield Problem(place, what, remedy, got="limits")
+
+
+def undetectable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
+    """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
+    planned = sum(expected.values())
+    for audit in ("ledger", "webhooks"):
+        needed = needed_to_see(scenario.one_in(audit))
+        if audit in scenario.audits and planned < needed:
+            what = f"can't see a loss of 1 in {scenario.one_in(audit)}: it needs {needed:,} payments or events"
+            remedy = "plan more requests, or say `detects: 1 in` fewer"
+            yield Problem(f"{where} thresholds audit {audit}", what, remedy, got=f"{planned:,.0f} requests planned")
+
+
+def unshown(scenario: Scenario, endpoints: Endpoints) -> Iterator[Problem]:
+    """For audits of a target whose file declares nothing that would show what it did."""
+    if "ledger" in scenario.audits and endpoints.transaction is None and endpoints.payments is None:
+        what = "an audit of the ledger, and no operation shows its payments"
+        yield Problem("target endpoints", what, "declare `payments`, or `transaction`", got="neither")
+    if "webhooks" in scenario.audits and endpoints.effects is None:
+        what = "an audit of webhooks, and no operation shows their effects"
+        yield Problem("target endpoints", what, "declare `effects`", got="none")

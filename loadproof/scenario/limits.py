@@ -1,0 +1,122 @@
+"""What a target declares of each of its limits: how many requests, in what period, counted how, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from loadproof.scenario.settings import LimitText, Networks, Penalties
+from loadproof.scenario.strict import Duration, Strict
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from loadproof.scenario.settings import Settings
+
+Algorithm = Literal["fixed-window", "aligned-window", "moving-window", "sliding-counter", "token-bucket", "unknown"]
+KNOWN_ALGORITHMS: Final = tuple(name for name in get_args(Algorithm) if name != "unknown")
+_PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+class DeclaredLimit(Strict):
+    """At most `amount` requests in `period`, as the algorithm counts them."""
+
+    amount: Annotated[int, Field(ge=1, le=999_999_999)]
+    period: Annotated[Duration, Field(ge=0.001)]
+    algorithm: Algorithm = Field(
+        "unknown",
+        description="Windows that the first request starts, windows at fixed moments of the clock, a log of the last "
+        "period, this window and a part of the one before, or a bucket that refills evenly (also GCRA).",
+    )
+    key: Literal["client", "global"] = Field("client", description="Each client has its own, or all have one together.")
+    burst: Annotated[int, Field(ge=1, le=999_999_999)] | None = Field(
+        None, description="Tokens of a full bucket; default: `amount`."
+    )
+    shared: Literal["redis", "process"] = Field(
+        "redis", description="Counted for all processes of the target together, or by each of them for itself."
+    )
+    processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many count, each for itself.")
+    penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="Of a refusal.")
+    retry_after: bool | None = Field(
+        None, description="Whether refusals have Retry-After; default: it is checked where there is one."
+    )
+
+    @model_validator(mode="after")
+    def _without_idle_keys(self) -> DeclaredLimit:
+        if self.burst is not None and self.algorithm != "token-bucket":
+            raise ValueError("only a token bucket has a burst; remove `burst`, or say `algorithm: token-bucket`")
+        if self.processes > 1 and self.shared != "process":
+            raise ValueError("processes that don't count by themselves; remove `processes`, or say `shared: process`")
+        return self
+
+    @property
+    def size(self) -> int:
+        """The most that is admitted at once after a long silence."""
+        return self.burst or self.amount
+
+
+class Access(Strict):
+    """Clients whom lists let in or keep out, whatever the limits say; the deny list is asked first."""
+
+    allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
+    deny: Networks = Field(default=[], description="Clients that are always refused.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
+
+
+def _form_of(limit: object) -> str:
+    return "mapping" if isinstance(limit, Mapping | DeclaredLimit) else "text"
+
+
+Limit = Annotated[
+    Annotated[LimitText, Tag("text")] | Annotated[DeclaredLimit, Tag("mapping")],
+    Discriminator(_form_of),
+]
+"""'30/min' says nothing of the algorithm; it is per client."""
+
+
+Written = str | DeclaredLimit
+"""A checked limit."""
+
+
+def declared(limit: Written) -> DeclaredLimit:
+    """The text form as a mapping."""
+    if isinstance(limit, DeclaredLimit):
+        return limit
+    amount, _, period = limit.partition("/")
+    return DeclaredLimit.model_construct(amount=int(amount), period=_PERIODS_S[period])
+
+
+def limit_text(limit: Written) -> str:
+    """'30/min', '5 in 10 s', with what else was said of it."""
+    if isinstance(limit, str):
+        return limit
+    unit = next((unit for unit, seconds in _PERIODS_S.items() if seconds == limit.period), None)
+    rate = f"{limit.amount}/{unit}" if unit else f"{limit.amount} in {format_duration(limit.period)}"
+    said = [limit.algorithm] if limit.algorithm != "unknown" else []
+    return ", ".join([rate, *said, *(["all clients together"] if limit.key == "global" else [])])
+
+
+def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
+    """Those of the embedded target, whose algorithm is known: a moving window, whoever counts."""
+    if settings.limiter == "off":
+        return {}
+    is_local = settings.limiter != "redis"
+    return {
+        name: declared(text).model_copy(
+            update={
+                "algorithm": "moving-window",
+                "shared": "process" if is_local else "redis",
+                "processes": settings.processes if is_local else 1,
+                "penalties": settings.penalties,
+                "retry_after": True,
+            }
+        )
+        for name, text in settings.limits.items()
+    }
+
+
+def embedded_access(settings: Settings) -> Access | None:
+    """The embedded target's lists; None: it has none."""
+    return Access(allow=settings.allow, deny=settings.deny) if settings.allow or settings.deny else None

@@ -1,0 +1,40 @@
+"""What a target file and a scenario's settings declare of limits, and what they mean by it."""
+
+from __future__ import annotations
+
+from loadproof.rundir.manifest import TargetFacts
+from loadproof.scenario.limits import DeclaredLimit, declared, embedded_limits, limit_text
+from loadproof.scenario.settings import Settings
+from loadproof.scenario.targetfile import TargetFile
+
+WRITTEN = {
+    "health": "60/min",
+    "balance": {"amount": 5, "period": "10 s", "algorithm": "token-bucket", "burst": 8, "key": "global"},
+}
+
+
+def test_a_limit_is_a_text_or_a_mapping():
+    limits = TargetFile.model_validate({"base_url": "http://127.0.0.1", "limits": WRITTEN}).limits
+    assert limits["health"] == "60/min"
+    assert declared("60/min") == DeclaredLimit.model_validate({"amount": 60, "period": "60 s"})
+    assert declared("60/min").algorithm == "unknown"
+    bucket = declared(limits["balance"])
+    assert (bucket.amount, bucket.period, bucket.size, bucket.key) == (5, 10.0, 8, "global")
+    assert [limit_text(limit) for limit in limits.values()] == [
+        "60/min",
+        "5 in 10 s, token-bucket, all clients together",
+    ]
+
+
+def test_a_manifest_keeps_both_forms():
+    facts = TargetFacts.model_validate({"kind": "own", "base_url": "http://127.0.0.1", "limits": WRITTEN})
+    assert TargetFacts.model_validate_json(facts.model_dump_json()) == facts
+
+
+def test_the_embedded_target_counts_in_moving_windows_in_each_process_or_in_redis():
+    settings = {"limits": {"health": "5/s"}, "penalties": {"base": "1 s"}, "processes": 2}
+    alone = embedded_limits(Settings.model_validate(settings))["health"]
+    assert (alone.amount, alone.period, alone.algorithm, alone.processes) == (5, 1.0, "moving-window", 2)
+    assert alone.penalties is not None
+    assert embedded_limits(Settings.model_validate({**settings, "limiter": "redis"}))["health"].processes == 1
+    assert embedded_limits(Settings(limiter="off")) == {}
