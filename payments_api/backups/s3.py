@@ -52,7 +52,7 @@ class S3Place:
         """There are no locks: names don't collide, and unfinished files are removed once they are old."""
         yield
 
-    def names(self) -> set[str]:
+    def sizes(self) -> dict[str, int]:
         import obstore
 
         try:
@@ -60,7 +60,7 @@ class S3Place:
             listed = obstore.list_with_delimiter(self._store)["objects"]
         except Exception as error:  # noqa: BLE001 - obstore's have no base of their own: some are OSErrors
             raise self._failed("can't be listed", error) from None
-        return {entry["path"].rpartition("/")[2] for entry in listed}
+        return {entry["path"].rpartition("/")[2]: entry["size"] for entry in listed}
 
     def put(self, source: Path, name: str) -> None:
         import obstore
