@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from payments_api.backups.application import CONTENTS
 from payments_api.backups.deadline import deadline
 from payments_api.backups.mistakes import BackupError, WrongInputError, reason
 from payments_api.backups.options import BACKUP_VARIABLES, read_backup_options
@@ -109,10 +110,9 @@ class _Problems(WrongInputError):  # noqa: N818 - never leaves this file
 
 
 def _described(manifest: Manifest) -> str:
-    held = manifest.contents
+    held = (f"{manifest.contents[name]} {name.replace('_', ' ')}" for name in list(CONTENTS)[:3])
     return (
-        f"taken {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC, {held.transactions} transactions, "
-        f"{held.accounts} accounts, {held.webhook_events} webhook events, "
+        f"taken {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC, {', '.join(held)}, "
         f"{manifest.database.bytes} bytes ({manifest.payload.bytes} packed)"
     )
 

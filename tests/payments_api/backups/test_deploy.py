@@ -101,7 +101,7 @@ def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, stor
     )
     assert done.returncode == 0, done.stderr
     assert transactions(restored) == transactions(tmp_path / "gone")
-    assert check_ledger(restored, name="replica").transactions == 20
+    assert check_ledger(restored, name="replica")["transactions"] == 20
 
 
 def test_the_readme_names_every_variable_with_its_default():
