@@ -29,6 +29,8 @@ from payments_api.settings import read_settings
 REQUESTS = 2_000
 CLIENTS = 500
 WIDE = {f"LIMIT_{name}": "1000000/min" for name in ("HEALTH", "BALANCE", "TRANSACTIONS", "WEBHOOKS")}
+PENALTIES = {"PENALTY_BASE": "10"}
+BOTS = {"BOTS": "on"}
 Scope = dict[str, Any]
 
 
@@ -51,30 +53,48 @@ def main() -> None:
 def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
     """Settings, by their names in the table."""
     redis = counted_in(redis_url)
+    off, limits = {"LIMITER": "off"}, {"LIMITER": "local", **WIDE}
+    lists = lists_of_others(directory)
     every = every_protection(directory)
     return {
-        "no protection": {"LIMITER": "off"},
-        "limits in memory": {"LIMITER": "local", **WIDE},
-        "limits, penalties, bots, 20,000 networks": every,
-        "the same in Redis": every | redis,
+        "no protection": off,
+        "limits in memory": limits,
+        "limits and penalties in memory": limits | PENALTIES,
+        "the bot check alone": off | BOTS,
+        "a deny and an allow list of 10,000 networks each, alone": off | lists,
+        "all of them, counted in memory": every,
+        "limits in Redis": limits | redis,
+        "all of them, counted in Redis": every | redis,
         "limits by slowapi": {"LIMITER": "slowapi", **WIDE},
         "refused by a limit": {"LIMITER": "local", "LIMIT_BALANCE": "1/min"},
         "refused by a limit in Redis": redis | {"LIMIT_BALANCE": "1/min"},
-        "refused by the deny list": {"LIMITER": "local", **WIDE, "DENY_FILE": str(everybody(directory))},
+        "refused by a penalty": limits | PENALTIES | {"LIMIT_BALANCE": "1/min"},
+        "refused by the bot check": off | BOTS | {"BOTS_FILE": str(rule_for_the_benchmark(directory))},
+        "refused by the deny list": off | {"DENY_FILE": str(everybody(directory))},
     }
 
 
 def every_protection(directory: Path) -> dict[str, str]:
     """Counted in memory; no client of a benchmark exceeds a limit, and none is on a list."""
+    return {"LIMITER": "local", **WIDE, **PENALTIES, **BOTS, **lists_of_others(directory)}
+
+
+def lists_of_others(directory: Path) -> dict[str, str]:
+    """10,000 networks that no client of a benchmark is in, denied and allowed."""
     networks = directory / "networks.txt"
     networks.write_text("".join(f"10.{number // 250}.{number % 250}.0/24\n" for number in range(10_000)))
-    lists = {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks), "BOTS": "on"}
-    return {"LIMITER": "local", **WIDE, **lists, "PENALTY_BASE": "10"}
+    return {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks)}
 
 
 def counted_in(redis_url: str) -> dict[str, str]:
     """With time enough for a server on a shared machine: a benchmark of Redis may not count in memory."""
     return {"LIMITER": "redis", "REDIS_URL": redis_url, "REDIS_TIMEOUT": "2"}
+
+
+def rule_for_the_benchmark(directory: Path) -> Path:
+    path = directory / "bots.txt"
+    path.write_text("deny bench\n")
+    return path
 
 
 def everybody(directory: Path) -> Path:
