@@ -49,7 +49,12 @@ def test_each_protection_has_a_row_of_its_own_and_is_alone_in_it(tmp_path):
     """And requests that are refused are refused by what the row names."""
     database = str(tmp_path / "ledger.sqlite3")
     create_database(database, 10)
-    refusals = {"limit": b":too-many-requests", "penalty": b":penalty", "bot check": b":bot-denied", "list": b":address"}
+    refusals = {
+        "limit": b":too-many-requests",
+        "penalty": b":penalty",
+        "bot check": b":bot-denied",
+        "list": b":address",
+    }
     with RedisServer() as server:
         rows = {title: read_settings(settings) for title, settings in configured(tmp_path, server.url).items()}
         for title, settings in rows.items():
