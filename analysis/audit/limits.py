@@ -17,7 +17,7 @@ from loadproof.analysis.audit.audit import MOST_ROWS, Audited, Evidence, Offence
 from loadproof.analysis.audit.limitsaccess import audit_lists
 from loadproof.analysis.audit.limitsexcess import excesses, most_admitted, over_stretch, over_window
 from loadproof.analysis.audit.limitsfields import stated
-from loadproof.analysis.audit.limitsline import Line, line_of
+from loadproof.analysis.audit.limitsline import Hits, Line, line_of
 from loadproof.analysis.audit.limitspenalties import announced_before, course_of, pooled
 from loadproof.analysis.audit.limitsrefusals import Before, Refusals, refusals
 from loadproof.analysis.audit.limitswaits import Honesty, Waits, honesty, waits_of
@@ -167,12 +167,14 @@ def _quota(line: Line, seen: list[_Seen]) -> _Promise:
     limit, best = line.limit, seen[0]
     is_refused = line.is_refused
     follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
-    occasions = int((is_refused & follows).sum())
+    came = np.flatnonzero(is_refused & follows)
+    occasions, together = len(came), _on_the_way(line, came)
     fits = [one.algorithm for one in _fitting(seen)]
     kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else ""
     most = max(most_admitted(limit, algorithm) for algorithm in fits)
     window = f"in any {format_duration(limit.period)}"
     reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
+    reason += f", {together:,} of them with several requests on the way"
     if occasions < NEEDED:
         reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
     offences = []
@@ -183,6 +185,12 @@ def _quota(line: Line, seen: list[_Seen]) -> _Promise:
             what += f"; fits no algorithm, {best.algorithm} best"
         offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
     return _Promise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
+
+
+def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
+    """How many of these had another request of their client beside them, when looking before counting goes wrong."""
+    everything = Hits.of(line.sent, line.ended)
+    return int((everything.begun(line.ended[positions]) - everything.over(line.sent[positions]) > 1).sum())
 
 
 def _not_early(line: Line, seen: list[_Seen], early: NDArray[np.int64]) -> _Promise:
@@ -241,14 +249,14 @@ def _retry_after(line: Line, waits: Waits, told: Honesty) -> _Promise:
         kinds = (*kinds, ("a refusal without Retry-After", missing))
     offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
     broken = sum(len(rows) for _, rows in kinds)
-    reason = f"{told.tested:,} requests after waiting as long as told"
+    reason = f"{told.tested:,} requests after waiting as long as told, {told.confirmed:,} waits as they have to be"
     if len(missing) and len(missing) == len(line.refused):
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
     elif line.limit.processes > 1:
         reason = "processes that count by themselves can't know what the next one will say: not tested"
-    elif told.tested < NEEDED:
+    elif told.tested + told.confirmed < NEEDED:
         reason += f", needs {NEEDED}: clients that honour it, or a run of several periods"
-    return _Promise("Retry-After", told.tested, reason, broken=broken, offences=offences)
+    return _Promise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
 
 
 def _penalties(table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]]) -> Iterator[_Promise]:
