@@ -53,13 +53,13 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
         most, least = _weighted(line, sent, ended), _least(line, sent, ended)
         reach *= 2
     elif algorithm == "token-bucket":
-        size = limit.size
-        most, least = _drained(line, sent, ended)
-        reach = max(reach, line.slack_us + line.window_us * size // limit.amount)
+        # Under steady traffic, a bucket never gets back what it lacked at second 0.
+        size, reach = limit.size, 0
+        most, least = _drained(line, sent, ended, lacked=size if before.is_unknown else before.hits)
     else:
         most = _most(line.possible, sent - reach, ended)
         least = _least(line, sent, ended)
-    is_known = sent - line.shift[line.refused] >= reach
+    is_known = sent - line.shift[line.refused] >= reach if reach else np.ones(len(sent), dtype=bool)
     is_early = most + np.where(is_known, 0, before.hits) <= size - 1
     if before.is_unknown:
         is_early &= is_known
@@ -96,15 +96,22 @@ def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> 
 
 
 def _drained(
-    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]
+    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64], *, lacked: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill."""
+    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill.
+
+    `lacked`: at second 0, or when the client's first request came.
+    """
     rate = line.limit.amount / line.window_us
     possible, sure = line.possible, line.sure
     drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
     at = sent - line.slack_us
     begun, over = possible.begun(ended), possible.over(at)
     most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
+    if lacked:
+        begin = line.sent[line.first[line.client[line.refused]]]
+        own = begun - possible.begun_before(begin)
+        most = np.maximum(most, lacked + own - rate * np.maximum(at - np.maximum(begin, line.shift[line.refused]), 0))
     surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
     least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
     return most, least - _CLOSE

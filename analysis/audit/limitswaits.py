@@ -132,7 +132,8 @@ def _waited_until(line: Line, waits: Waits) -> NDArray[np.int64]:
     since = np.searchsorted(may, refused)
     is_clean = waits.is_told & (latest_end[since] < line.sent[refused])
     far = np.iinfo(np.int64).max
-    least = pd.Series(np.where(is_clean, waits.until_high, far)).groupby(since).cummin().to_numpy()
+    until = pd.Series(np.where(is_clean, waits.until_high, far))
+    least = until.groupby([since, line.client[refused]]).cummin().to_numpy()
     before = np.searchsorted(line.sent[refused], line.sent, side="left") - 1
     own = possible.begun(line.ended) - possible.begun_before(line.sent)
     number = np.searchsorted(line.sent[may], line.sent, side="left")
