@@ -60,7 +60,8 @@ def audit_limits(
         told = honesty(line, waits[name], free[name][1], announced)
         promises += [(name, promise) for promise in promises_of(line, seen, waits[name], told)]
     if table is not None:
-        promises += penalty_promises(table, {name: free[name] for name in punished})
+        is_new = not any(one.is_unknown for one in (before or {}).values())
+        promises += penalty_promises(table, {name: free[name] for name in punished}, is_new=is_new)
     return audited(
         LIMITS,
         [*listed, *(promise.evidence(name) for name, promise in promises)],

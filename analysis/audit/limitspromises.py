@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limitsline import Excess
+    from loadproof.analysis.audit.limitspenalties import Course
     from loadproof.analysis.audit.limitswaits import Honesty, Waits
     from loadproof.scenario.settings import Penalties
 
@@ -200,7 +201,9 @@ def _retry_after(line: Line, waits: Waits, told: Honesty) -> Promise:
     return Promise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
 
 
-def penalty_promises(table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]]) -> Iterator[tuple[str, Promise]]:
+def penalty_promises(
+    table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
+) -> Iterator[tuple[str, Promise]]:
     """Of all requests that have the same penalties, under the first one's name."""
     rules: dict[Penalties, list[str]] = {}
     for name, (line, _) in free.items():
@@ -208,13 +211,13 @@ def penalty_promises(table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusal
             rules.setdefault(line.limit.penalties, []).append(name)
     for rule, names in rules.items():
         of_rule = table[table["name"].isin(names)]
-        yield from ((names[0], promise) for promise in _penalties(of_rule, rule, {name: free[name] for name in names}))
+        course = course_of(of_rule, rule, {name: free[name] for name in names}, is_new=is_new)
+        wrong = [(what, free[request][0], [row]) for request, row, what in course.offences]
+        yield from ((names[0], promise) for promise in _penalties(course, rule, wrong))
 
 
-def _penalties(table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]]) -> Iterator[Promise]:
+def _penalties(course: Course, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]) -> Iterator[Promise]:
     """They grow, stop and are forgotten by client, whatever it asked for."""
-    course = course_of(table, rule, free)
-    wrong = [(what, free[request][0], [row]) for request, row, what in course.offences]
     n, needed = course.grown, NEEDED_PENALTIES
     yield Promise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
     if rule.cap > rule.base:

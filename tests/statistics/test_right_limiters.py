@@ -130,6 +130,8 @@ def test_nor_does_it_whatever_happens_on_the_way(kind):
         if chance.random() < 0.3:
             limiter = EitherOf((limiter, make(n, period, seed)), chance)
             said |= {"shared": "process", "processes": 2}
+        elif chance.random() < 0.3:
+            limiter, said["penalties"] = punishing(limiter, chance)
         if chance.random() < 0.3:
             limiter = OneForAll(limiter)
             said |= {"key": "global"}
