@@ -121,6 +121,7 @@ bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier re
 bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
+	@$(BIN)/python -m bench.journal
 	@$(BIN)/python -m bench.request_profile
 	@$(BIN)/python -m bench.target_capacity
 	@$(BIN)/python -m bench.protection

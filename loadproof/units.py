@@ -27,12 +27,20 @@ class Dimension(Enum):
     RATE = Notation("a rate", "1000 rps", {"rps": 1.0, "/s": 1.0, "/min": 1 / 60})
     RATIO = Notation("a ratio", "1 %", {"%": 0.01})
     COUNT = Notation("a count", "100", {"": 1.0})
+    BANDWIDTH = Notation("a bandwidth", "100 kB/s", {"B/s": 1.0, "kB/s": 1e3, "MB/s": 1e6})
     MULTIPLE = Notation("a multiple", "2 x", {"x": 1.0})
 
 
 _QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-Z/%\u00b5\u03bc]*)\s*", re.ASCII)
 _MICRO = str.maketrans("\u00b5\u03bc", "uu")
 """The micro sign and the Greek mu, as keyboards have them."""
+
+
+_SHOWN_IN = {
+    Dimension.RATE: ("rps", 1.0),
+    Dimension.BANDWIDTH: ("kB/s", 1e3),
+    Dimension.MULTIPLE: ("x", 1.0),
+}
 
 
 def parse_quantity(text: object, dimension: Dimension) -> float:
@@ -72,14 +80,13 @@ def format_quantity(value: float, dimension: Dimension) -> str:
     match dimension:
         case Dimension.DURATION:
             return format_duration(value)
-        case Dimension.RATE:
-            return f"{_digits(value)} rps"
         case Dimension.RATIO:
             return f"{_percent(value)} %"
         case Dimension.COUNT:
             return f"{value:,.0f}"
-        case Dimension.MULTIPLE:
-            return f"{_digits(value)} x"
+        case Dimension.RATE | Dimension.BANDWIDTH | Dimension.MULTIPLE:
+            unit, factor = _SHOWN_IN[dimension]
+            return f"{_digits(value / factor)} {unit}"
 
 
 def _digits(value: float) -> str:

@@ -36,6 +36,7 @@ ENGINE = (
     "users",
     "httpuser",
     "generator",
+    "faults",
     "run",
     "cli",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
@@ -171,6 +172,24 @@ def _deliberate_faults(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
 
 
+def _planned_faults(run: Run) -> Iterator[Finding]:
+    """A target that nothing happened to has not shown how it bears what was planned."""
+    planned = run.manifest.scenario.faults
+    happened = {fault.number: fault for fault in faults_in(run)}
+    if not planned:
+        return
+    for number, fault in enumerate(planned):
+        seen, text = happened.get(number), f"faults[{number}], {fault.fault} of {fault.of},"
+        if seen is not None and seen.trouble is not None:
+            what = f"{text} could not be done or undone: {printable(seen.trouble)}"
+            yield Finding(Word.INVALID, what, "check faults.log and target.log, then run again")
+        elif (seen is None or not seen.is_whole) and run.manifest.ending == "completed":
+            yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
+    if any(fault.is_whole for fault in happened.values()):
+        each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
+        yield Finding(Word.PASS, f"on purpose: {each}", "nothing to do: the scenario says so")
+
+
 def _unverified(run: Run) -> Iterator[Finding]:
     """Whoever answered may have been anybody."""
     tls = run.manifest.target.tls
@@ -231,6 +250,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _names,
     _unreported,
     _deliberate_faults,
+    _planned_faults,
     _unverified,
     _lost_redis,
 )

@@ -50,7 +50,7 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
     worst = _deciding(gated, lenient=lenient)
     lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
     for entry in gated:
-        target = f" against {entry.run.manifest.target.base_url}" if entry.run else ""
+        target = f" against {entry.run.manifest.target.address}" if entry.run else ""
         lines.append(f"{_SIGNS.get(entry.word, '❔')} {entry.scenario}: {entry.word}{target}")
         lines.append(shortened(entry.reason, _LONGEST_REASON))
         if entry.run and (counts := _counts(entry.run)):
@@ -73,7 +73,7 @@ def _verdict(gated: Gated) -> dict[str, Any]:
         "reason": gated.reason,
         "next_step": gated.verdict.next_step if gated.verdict else None,
         "scenario": gated.scenario,
-        "target": gated.run.manifest.target.base_url if gated.run else None,
+        "target": gated.run.manifest.target.address if gated.run else None,
         "run": gated.run.path.name if gated.run else None,
         "counts": _counts(gated.run) if gated.run else None,
     }

@@ -163,7 +163,7 @@ def offered_text(row: SummaryRow, unit: str = "") -> str:
 def _source(run: Run) -> str:
     """Which run, when, against what, and by which loadproof."""
     manifest = run.manifest
-    target = f"the {manifest.target.kind} target {manifest.target.base_url}".strip()
+    target = f"the {manifest.target.kind} target {manifest.target.address}".strip()
     date = date_text(manifest.start_unix_s)
     return f"Run {manifest.run_id}, {date}, against {target}, by loadproof at revision {manifest.revision}."
 

@@ -11,6 +11,7 @@ import numpy as np
 from loadproof.analysis.estimates.metrics import QUANTILES
 from loadproof.analysis.estimates.overtime import broken_at_gaps, quantiles_over_time
 from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.report.drawing import (
     FAINT,
     INK,
@@ -29,6 +30,7 @@ from loadproof.analysis.report.plotting import NullFormatter
 from loadproof.errors import escaped
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import Outcome
+from loadproof.rundir.rows import FAULT_EVENTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from loadproof.analysis.frames.faults import Happened
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.frames.traffic import Traffic
 
@@ -187,6 +190,8 @@ def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Draw
             axes.text(middle_s, 1.02, name_shown, transform=place, ha="center", va="bottom", fontsize=8)
             for at_s in span.bursts_s:
                 axes.axvline(at_s, color=FAINT, linestyle=":", linewidth=0.8)
+        for fault in faults_in(traffic):
+            _mark(axes, fault, end_s)
         for at_s, kind in _mishaps(traffic):
             axes.axvline(at_s, color=LINES[3], linestyle="--", linewidth=0.8)
             place = axes.get_xaxis_transform()
@@ -194,9 +199,19 @@ def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Draw
         yield axes, drawing
 
 
+def _mark(axes: Axes, fault: Happened, end_s: float) -> None:
+    """From its begin to its end, with its name."""
+    if fault.began_s is None or fault.began_s >= end_s:
+        return
+    until_s = min(end_s if fault.ended_s is None else fault.ended_s, end_s)
+    axes.axvspan(fault.began_s, until_s, color=LINES[3], alpha=0.15, linewidth=0)
+    place = axes.get_xaxis_transform()
+    axes.text(fault.began_s, 0.9, f" {escaped(fault.text)}", transform=place, va="top", fontsize=8, color=LINES[3])
+
+
 def _mishaps(traffic: Traffic) -> list[tuple[float, str]]:
     """What interrupted the run: a target's death, a stop, a violated threshold, lost workers."""
-    events = traffic.events[~traffic.events["kind"].isin(["phase", "burst"])]
+    events = traffic.events[~traffic.events["kind"].isin(["phase", "burst", "failure", *FAULT_EVENTS])]
     kinds = [escaped(str(kind)).replace("_", " ") for kind in events["kind"]]
     return list(zip(events["time_s"].tolist(), kinds, strict=True))
 

@@ -106,7 +106,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
 def _about(run: Run) -> str:
     """When, against what, and by which loadproof."""
     manifest = run.manifest
-    target = manifest.target.base_url or f"{manifest.target.kind} target"
+    target = manifest.target.address or f"{manifest.target.kind} target"
     return " · ".join([date_text(manifest.start_unix_s), target, f"loadproof at revision {manifest.revision}"])
 
 
@@ -239,7 +239,7 @@ def _environment(run: Run) -> dict[str, str]:
     return {
         "run": manifest.run_id,
         "ended": f"{manifest.ending} {manifest.ending_detail}".strip(),
-        "target": f"{manifest.target.base_url} ({manifest.target.kind})",
+        "target": f"{manifest.target.address} ({manifest.target.kind})",
         "declared limits per client": limits or "none",
         **{name: text for name, text in only_here.items() if text},
         "seed": str(manifest.seed),

@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "throughput": performance.throughput,
     "clients": performance.clients,
     "parts": performance.parts,
+    "journal": performance.journal,
     "request-profile": performance.request_profile,
     "analysis": performance.analysis,
     "truth": truth.truth,

@@ -122,6 +122,21 @@ def parts() -> str:
     return f"{conditions(found)}\n\n{table(('what', 'measured'), rows)}"
 
 
+def journal() -> str:
+    found = read_results("journal")
+    rows = [
+        (
+            row["kind"],
+            f"{row['sent_us']:.1f} µs",
+            f"{row['sent_us'] + row['later_us']:.1f} µs",
+            f"{row['bytes']:.0f} bytes",
+        )
+        for row in found["rows"]
+    ]
+    head = ("a row of", "where it is sent (goal: 3 µs)", "in all (goal: 10 µs)", "compressed")
+    return f"{conditions(found)}\n\n{table(head, rows)}"
+
+
 def request_profile() -> str:
     found = read_results("request-profile")
     whole_us = us_per_request(found)

@@ -39,19 +39,23 @@ def _error(one: dict[str, Any]) -> str:
 
 
 def stops() -> str:
-    """What each tool reports about a server that stops, from the smallest to the largest p95; loadproof last."""
+    """What tools report about a server that stalls: those that stop sending with it, and those that don't."""
+    found = read_results("truth")
     p95 = {
         one["tool"].partition(" ")[0]: one
-        for one in read_results("truth")["errors"]
+        for one in found["errors"]
         if (one["script"], one["kind"], one["quantile"]) == ("stops", "response", 0.95)
     }
-    ours = p95.pop("loadproof")
-    others = sorted(p95.items(), key=lambda item: item[1]["reported_s"])
-    seconds = read_results("truth")["scripts"]["stops"]["seconds"]
-    reported = ", ".join(f"{tool} {_ms(one['reported_s'])}" for tool, one in others).replace(" ", " reports ", 1)
+    ours, load = p95["loadproof"], found["scripts"]["stops"]
+    slowest_s = 0.05 * load["seconds"]
+    said = {tool: _ms(one["reported_s"]) for tool, one in p95.items()}
     return (
-        f"**A server stops once, for {STOP_S:g} s, during {seconds} s of load. The true p95 is {_ms(ours['true_s'])}: "
-        f"{reported} and loadproof {_ms(ours['reported_s'])}.**"
+        f"**A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s. "
+        f"Its users see a p95 of {_ms(ours['true_s'])}. Locust reports {said['Locust']} and hey {said['hey']}, because "
+        "they stop sending while they wait (coordinated omission). loadproof reports "
+        f"{said['loadproof']}.** You can check it in your head: the slowest 5 % arrive in the stall's first "
+        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. k6 reports {said['k6']} with its "
+        f"constant-arrival-rate executor, wrk {said['wrk']} ([how they were run](docs/truth.md))."
     )
 
 

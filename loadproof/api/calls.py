@@ -188,8 +188,8 @@ class Api:
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
         own = merged(content_type, self.headers, headers or {})
-        values = {word: value for word, value in (note or {}).items() if not callable(value)}
-        finds = {word: find for word, find in (note or {}).items() if callable(find)}
+        values = {str(word): value for word, value in (note or {}).items() if not callable(value)}
+        finds = {str(word): find for word, find in (note or {}).items() if callable(find)}
         request = Request(operation.method, operation.path, headers=own, body=content)
         return Call(operation, request, name, note=values, finds=finds)
 

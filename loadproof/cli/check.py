@@ -24,14 +24,14 @@ from loadproof.scenario.targetfile import load_target
 
 def check(
     files: FilesArgument,
-    target: TargetOption = None,
-    seed: SeedOption = 1,
-    settings: SettingsOption = None,
-    allow_host: HostsOption = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    settings: SettingsOption = None,
+    seed: SeedOption = 1,
     dry_run: DryRunOption = False,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
 ) -> None:
-    """Validate scenarios; show the load they would generate and how many samples each threshold would get."""
+    """Validate scenarios and preview their load. Also shows how many samples each threshold would get."""
     tell_ignored_settings()
     target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
     crew = CrewOptions(checked_locustfiles(locustfiles))

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from loadproof import __version__
 from loadproof.cli import check, gate, journal, report, run, schema, ui, worker
+
+
+class _Grouped(TyperCommand):
+    """Its help groups options by `rich_help_panel` in plain text: with Rich, errors would get frames, too."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if row := param.get_help_record(ctx):
+                title = getattr(param, "rich_help_panel", None) or f"{param.param_type_name.capitalize()}s"
+                # Beside the metavar of an argument there would be Python's name of its type.
+                name = param.metavar if title == "Arguments" and param.metavar else row[0]
+                sections.setdefault(title, []).append((name, row[1]))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +35,7 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 for _command in (check.check, run.run, gate.gate, report.report, journal.journal, worker.worker, ui.ui, schema.schema):
-    commands.command()(_command)
+    commands.command(cls=_Grouped)(_command)
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -26,7 +44,7 @@ def _show_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@commands.callback(help="Load tests on Locust whose answers can be trusted.")
+@commands.callback(help="Load tests with a verdict you can trust, built on Locust.")
 def _program(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")

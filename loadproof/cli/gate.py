@@ -44,18 +44,18 @@ if TYPE_CHECKING:
 
 def gate(
     files: FilesArgument,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    settings: SettingsOption = None,
+    seed: SeedOption = 1,
     target: TargetOption = None,
     allow_host: HostsOption = None,
-    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
-    seed: SeedOption = 1,
-    out: OutOption = DEFAULT_OUT,
     workers: WorkersOption = 1,
+    out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
-    settings: SettingsOption = None,
 ) -> None:
-    """Run several scenarios, one after the other, and summarise them. The exit code is the worst verdict's."""
+    """Run several scenarios and exit with the worst verdict."""
     require(JUDGE)
     from loadproof.analysis.outputs import gate as gates
 

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from loadproof.cli.terminal import note
 from loadproof.errors import ExitCode, Problem, RunDirectoryError
 from loadproof.rundir import files
 from loadproof.rundir.journal import HEADER, read_journal
 
 
 def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
-    """Print a run's journal as CSV, a row per request; of a run that was cut off, all whole rows."""
+    """Print a run's journal as CSV, with all whole rows if it is torn."""
     path = run / files.JOURNAL
     lines = read_journal(path)
     try:
@@ -30,7 +31,7 @@ def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run direc
         remedy = "give the directory of a run whose scenario has `record: requests`"
         raise RunDirectoryError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
     if not _is_lost() and lines.is_torn:
-        sys.stderr.write(f"{path}: torn: these are all rows that are whole\n")
+        note(f"{path} is torn: these are all rows that are whole")
 
 
 def _is_lost() -> bool:

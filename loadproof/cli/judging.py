@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
+from loadproof.cli.terminal import note
 from loadproof.errors import ExitCode, LoadproofError, OutputError, Problem, escaped
 from loadproof.plan.phases import plan_phases
 from loadproof.run.notify import Channel, tell
@@ -59,7 +60,7 @@ class Policy:
             text=notice_text(gated, report, is_gate=is_gate, lenient=self.is_lenient),
         )
         for problem in problems:
-            sys.stderr.write(f"{problem}\n")
+            note(problem)
 
     def tell_trouble(self, name: str, error: LoadproofError) -> None:
         """Report that nothing could be measured."""
@@ -87,7 +88,7 @@ class Policy:
                 # The verdict is valid without it.
                 what = f"the summary can't be shown: {error.strerror or error}"
                 remedy = "make sure its disk has space, or leave out --annotate"
-                sys.stderr.write(f"{Problem('GITHUB_STEP_SUMMARY', what, remedy)}\n")
+                note(Problem("GITHUB_STEP_SUMMARY", what, remedy))
 
 
 def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -17,40 +18,63 @@ DEFAULT_LOCUSTFILES: Final = LOCUSTFILES
 
 console: Final = Console(highlight=False)
 
-FilesArgument = Annotated[list[Path], typer.Argument(help="Scenario files, or names of built-in scenarios.")]
+load_option: Final = functools.partial(typer.Option, rich_help_panel="Load")
+target_option: Final = functools.partial(typer.Option, rich_help_panel="Target")
+distributed_option: Final = functools.partial(typer.Option, rich_help_panel="Distributed")
+output_option: Final = functools.partial(typer.Option, rich_help_panel="Output and CI")
+
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="SCENARIO", help="Scenario files, or names of built-in scenarios.")
+]
 ScenarioArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[SCENARIO]", help="Scenario file, or the name of a built-in scenario, like smoke."),
+    typer.Argument(metavar="SCENARIO", help="Scenario file, or the name of a built-in scenario, like smoke."),
 ]
-TargetOption = Annotated[Path | None, typer.Option(help="Target file (default: the embedded target).")]
-HostsOption = Annotated[list[str] | None, typer.Option(help="Allow this host to be loaded, besides loopback.")]
 LocustfilesOption = Annotated[
     Path,
-    typer.Option(
-        metavar="DIR", show_default=False, help="Directory of users, one kind per file (default: loadproof's own)."
+    load_option(
+        metavar="DIR",
+        show_default=False,
+        help="Directory of users written for loadproof, one kind per file, that the scenario's mix names (default: the "
+        "built-in users). Not for an ordinary locustfile: `run --locustfile` takes that.",
     ),
-]
-SeedOption = Annotated[int, typer.Option(help="Seed for all random choices.")]
-OutOption = Annotated[Path, typer.Option(help="Directory for run directories.")]
-WorkersOption = Annotated[int, typer.Option(help="Number of processes that generate load.", min=1, max=1000)]
-BaselineOption = Annotated[
-    Path | None, typer.Option(metavar="RUN", help="Earlier run directory of the same scenario to compare with.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Run each task once, show its requests, answers and outcomes, and exit.")
-]
-InconclusiveOption = Annotated[
-    Literal["fail", "pass"], typer.Option(help="How INCONCLUSIVE counts: exit with 3, or with 0.")
-]
-AnnotateOption = Annotated[Literal["github"] | None, typer.Option(help="Also emit annotations for this CI system.")]
-NotifyOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="URL|telegram:CHAT", help="Also send the verdict to this webhook or Telegram chat."),
 ]
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a value of the scenario, like phases.steady.duration='20 s'."
+    load_option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of the scenario, like phases.steady.duration='20 s'; repeatable.",
+    ),
+]
+SeedOption = Annotated[int, load_option(metavar="N", help="Seed for all random choices.")]
+DryRunOption = Annotated[
+    bool, load_option("--dry-run", help="Run each task once, show its requests, responses and outcomes, and exit.")
+]
+TargetOption = Annotated[
+    Path | None,
+    target_option(
+        metavar="FILE", help="Target file: your API's address, paths and limits (default: start the reference API)."
+    ),
+]
+HostsOption = Annotated[
+    list[str] | None, target_option(metavar="HOST", help="Host that may receive load, besides loopback; repeatable.")
+]
+WorkersOption = Annotated[
+    int, distributed_option(metavar="N", help="Number of processes that generate load.", min=1, max=1000)
+]
+OutOption = Annotated[Path, output_option(metavar="DIR", help="Directory for run directories.")]
+BaselineOption = Annotated[
+    Path | None, output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with.")
+]
+InconclusiveOption = Annotated[
+    Literal["fail", "pass"], output_option(help="How INCONCLUSIVE counts: exit with 3, or with 0.")
+]
+AnnotateOption = Annotated[Literal["github"] | None, output_option(help="Also emit annotations for this CI system.")]
+NotifyOption = Annotated[
+    list[str] | None,
+    output_option(
+        metavar="URL|telegram:CHAT", help="Also send the verdict to this webhook or Telegram chat; repeatable."
     ),
 ]
 
@@ -78,5 +102,12 @@ def checked_locustfiles(directory: Path) -> Path:
     """The same directory; InputError unless it holds locustfiles."""
     if not any(directory.glob("[!_]*.py")):
         what = "no locustfiles in it" if directory.is_dir() else "no such directory"
-        raise InputError(Problem("--locustfiles", what, "give the directory of your locustfiles", got=str(directory)))
+        raise InputError(
+            Problem(
+                "--locustfiles",
+                what,
+                "give a directory of users; a single locustfile is for `run --locustfile`",
+                got=str(directory),
+            )
+        )
     return directory

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from loadproof.cli.options import load_option
 from loadproof.errors import InputError, Problem
 from loadproof.run.ownlocustfile import brought, hosts_of
 from loadproof.scenario.locustfile import Asked, scenario_text
@@ -22,31 +24,40 @@ _FROM_OPTIONS: Final = Path("command line")
 _DEFAULT_EXPECTATION: Final = "goodput_ratio >= 99 %"
 _DEFAULT_DEADLINE: Final = "5 s"
 
+_without_scenario: Final = functools.partial(typer.Option, rich_help_panel="Load without a scenario")
+
 OwnLocustfileOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Run this Locust locustfile as it is, in place of loadproof's own users."),
+    load_option(
+        metavar="FILE", help="Ordinary Locust locustfile whose users run unchanged, instead of those in --locustfiles."
+    ),
 ]
-UsersOption = Annotated[int | None, typer.Option(help="Without a scenario: concurrent users.", min=1)]
+TagsOption = Annotated[
+    list[str] | None, load_option(metavar="TAG", help="Run only the locustfile's tasks with this tag; repeatable.")
+]
+ExcludeTagsOption = Annotated[
+    list[str] | None, load_option(metavar="TAG", help="Skip the locustfile's tasks with this tag; repeatable.")
+]
+UsersOption = Annotated[int | None, _without_scenario(metavar="N", help="Concurrent users.", min=1)]
 DurationOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Without a scenario: how long all users are there, like 60s.")
+    str | None, _without_scenario(metavar="TIME", help="How long to run with all users, like 60s.")
 ]
 SpawnRateOption = Annotated[
-    float | None, typer.Option(help="Without a scenario: users started per second (default: all in a tenth of TIME).")
+    float | None, _without_scenario(metavar="N", help="Users started per second (default: ramp up over 10 % of TIME).")
 ]
 ExpectOption = Annotated[
     list[str] | None,
-    typer.Option(
+    _without_scenario(
         metavar="EXPECTATION",
-        help="Without a scenario: a threshold, like 'p(95) < 300 ms' or '/cart: p(95) < 300 ms'; repeatable.",
+        help="Threshold, like 'p(95) < 300 ms' or '/cart: p(95) < 300 ms'; repeatable. Unless one begins with "
+        f"goodput_ratio, '{_DEFAULT_EXPECTATION}' is added.",
     ),
 ]
 DeadlineOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help=f"Without a scenario: a later answer is not goodput ({_DEFAULT_DEADLINE})."),
-]
-TagsOption = Annotated[list[str] | None, typer.Option(help="Of the locustfile, only tasks with this tag; repeatable.")]
-ExcludeTagsOption = Annotated[
-    list[str] | None, typer.Option(help="Of the locustfile, no tasks with this tag; repeatable.")
+    _without_scenario(
+        metavar="TIME", help=f"Responses later than this don't count as goodput (default: {_DEFAULT_DEADLINE})."
+    ),
 ]
 
 
@@ -80,7 +91,9 @@ class OwnLocustfile:
                 raise InputError(Problem("SCENARIO", "missing", "name a scenario, or a locustfile with --locustfile"))
             return ScenarioSource(_FROM_OPTIONS, settings, self._text(self.file, target))
         problems = [
-            Problem(f"--{name.replace('_', '-')}", "no effect beside a scenario", "leave it out: the scenario says it")
+            Problem(
+                f"--{name.replace('_', '-')}", "no effect with a scenario", "leave it out, or set it in the scenario"
+            )
             for name in ("users", "duration", "spawn_rate", "expect", "deadline")
             if getattr(self, name)
         ]
@@ -110,7 +123,10 @@ class OwnLocustfile:
         stages: Sequence[dict[str, Any]] = ()
         if found.has_shape and self.users is None and self.duration is None:
             if found.shape_error:
-                what, remedy = f"its shape is not one of phases: {found.shape_error}", "give a scenario with phases"
+                what, remedy = (
+                    f"its shape can't be turned into phases: {found.shape_error}",
+                    "give a scenario with phases",
+                )
                 raise InputError(Problem(file.name, what, remedy))
             stages = found.stages
         return scenario_text(asked, stages, embedded=target is None and not hosts_of(found, file.name))

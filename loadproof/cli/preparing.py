@@ -12,7 +12,8 @@ from rich.text import Text
 from loadproof.cli.options import console
 from loadproof.cli.ownlocustfile import hosts_named_in
 from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
-from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.cli.terminal import note
+from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight import has_many_addresses, host_of, preflight
@@ -87,12 +88,12 @@ def prepare(
 
 
 def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
-    """If nothing says how clients are told apart, and addresses can't do it: one client, with a note that says so."""
+    """If the scenario doesn't say what identifies clients, and addresses can't: one client, and a note about it."""
     if "clients" in scenario.model_fields_set or has_many_addresses(target):
         return scenario
-    what = "only loopback without a proxy has an address for each client, so all users share one"
-    remedy = "set `clients: shared`, or `clients: {header: NAME}` if the target identifies clients by a header"
-    sys.stderr.write(f"{Problem(f'{scenario.name} clients', what, remedy, got=host_of(target))}\n")
+    why = "a proxy is in between" if target and target.proxy else f"{host_of(target)} isn't on IPv4 loopback"
+    remedy = "to tell them apart, set `clients: {header: NAME}`, if the target takes them from a header"
+    note(f"{scenario.name}: all users share one client address ({escaped(why)}); {remedy}")
     return scenario.model_copy(update={"clients": "shared"})
 
 

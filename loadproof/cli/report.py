@@ -23,15 +23,16 @@ def report(
     log: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Instead: a request log, a CSV with seconds (or time_ms), name, response_ms, status."
+            metavar="FILE",
+            help="Report on a request log instead: a CSV with seconds (or time_ms), name, response_ms, status.",
         ),
     ] = None,
     thresholds: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For CSVs and logs: thresholds (default: no verdict)."),
+        typer.Option(metavar="FILE", help="Thresholds for CSVs or a log (default: no verdict)."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For CSVs and logs: output directory (default: next to them).")
+        Path | None, typer.Option(metavar="DIR", help="Output directory for CSVs or a log (default: next to them).")
     ] = None,
     baseline: BaselineOption = None,
     inconclusive: InconclusiveOption = "fail",

@@ -26,7 +26,10 @@ from loadproof.cli.options import (
     address,
     checked_locustfiles,
     console,
+    distributed_option,
+    output_option,
     overrides,
+    target_option,
 )
 from loadproof.cli.ownlocustfile import (
     DeadlineOption,
@@ -50,39 +53,45 @@ from loadproof.run.probe import probe
 from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
 
+TargetWaitOption = Annotated[
+    int, target_option(metavar="SECONDS", help="How long to wait for the target to come up.", min=0)
+]
+ListenOption = Annotated[
+    str | None, distributed_option(metavar="HOST:PORT", help="Wait for workers from other machines at this address.")
+]
+WaitOption = Annotated[int, distributed_option(metavar="SECONDS", help="How long to wait for workers.", min=1)]
+UiPortOption = Annotated[
+    int | None,
+    output_option(metavar="PORT", help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535),
+]
+
 
 def run(
     file: ScenarioArgument = None,
-    target: TargetOption = None,
-    allow_host: HostsOption = None,
-    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     locustfile: OwnLocustfileOption = None,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    tags: TagsOption = None,
+    exclude_tags: ExcludeTagsOption = None,
+    settings: SettingsOption = None,
+    seed: SeedOption = 1,
+    dry_run: DryRunOption = False,
     users: UsersOption = None,
     duration: DurationOption = None,
     spawn_rate: SpawnRateOption = None,
     expect: ExpectOption = None,
     deadline: DeadlineOption = None,
-    tags: TagsOption = None,
-    exclude_tags: ExcludeTagsOption = None,
-    seed: SeedOption = 1,
-    out: OutOption = DEFAULT_OUT,
+    target: TargetOption = None,
+    target_wait: TargetWaitOption = 0,
+    allow_host: HostsOption = None,
     workers: WorkersOption = 1,
-    listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Wait for workers from other machines at this address.")
-    ] = None,
-    wait: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for workers.", min=1)] = 60,
-    target_wait: Annotated[
-        int, typer.Option(metavar="SECONDS", help="How long to wait for your own target to answer.", min=0)
-    ] = 0,
-    ui_port: Annotated[
-        int | None, typer.Option(help="Show the run in Locust's web UI, on this port of 127.0.0.1.", min=1, max=65535)
-    ] = None,
+    listen: ListenOption = None,
+    wait: WaitOption = 60,
     baseline: BaselineOption = None,
+    out: OutOption = DEFAULT_OUT,
+    ui_port: UiPortOption = None,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
-    settings: SettingsOption = None,
-    dry_run: DryRunOption = False,
 ) -> None:
     """Run a scenario or a locustfile, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = StopSignal()

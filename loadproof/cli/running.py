@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from rich.text import Text
 from loadproof.cli import judging
 from loadproof.cli.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.options import console
+from loadproof.cli.terminal import note
 from loadproof.errors import ExitCode, Problem, TargetError, escaped
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED
 from loadproof.outcome import Outcome
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def run_into(
     out: Path, assignment: Assignment, stop_signal: StopSignal, *, target_wait_s: float = 0
 ) -> tuple[Path, Manifest]:
-    """Run one scenario into a new run directory below `out` once your own target, if any, answers.
+    """Run one scenario into a new run directory below `out` once your own target, if any, responds.
 
     Returns how it ended.
     """
@@ -68,7 +68,7 @@ def run_into(
 
 
 def _keeps_connections(target: TargetFile, scenario: Scenario, stop_signal: StopSignal, wait_s: float) -> bool:
-    """Whether the target does, once it answers; what ended the wait is in the exit code of the error."""
+    """Whether the target does, once it responds; what ended the wait is in the exit code of the error."""
     try:
         return probe_within(wait_s, target, scenario, stop_requested=stop_signal.__bool__)
     except TargetError as error:
@@ -82,13 +82,13 @@ def _load_judge() -> None:
 
 
 def tell_faults(target: TargetFile | None) -> None:
-    """Report that the embedded target is set to fail, if it is.
+    """Report that the reference API is set to fail, if it is.
 
     A forgotten variable must not pass for a bad release.
     """
     if target is None and (faults := deliberate_faults()):
-        what, remedy = "the embedded target fails on purpose", "unset it to measure the API as it is"
-        sys.stderr.write(f"{Problem('FAULTS', what, remedy, got=faults)}\n")
+        what, remedy = "the reference API fails on purpose", "unset it to measure the API as it is"
+        note(Problem("FAULTS", what, remedy, got=faults))
 
 
 def tell_ignored_settings() -> None:
@@ -96,17 +96,17 @@ def tell_ignored_settings() -> None:
     ignored = list(settings_found())
     if ignored:
         why = "only the command line, the scenario and the locustfiles decide what is sent"
-        sys.stderr.write(f"{escaped(', '.join(ignored))} {'is' if len(ignored) == 1 else 'are'} ignored: {why}\n")
+        note(f"{escaped(', '.join(ignored))} {'is' if len(ignored) == 1 else 'are'} ignored: {why}")
 
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
     """Report that the target closes each connection, if it does: a plan may need more ports than this machine has."""
     if target is not None and not keeps and scenario.locustfile is None:
-        sys.stderr.write(f"{closing_problem(scenario, target.base_url)}\n")
+        note(closing_problem(scenario, target.base_url))
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show each request of set-up and tasks with its answer; FAIL if one is not as expected, or a task sends none."""
+    """Show each request of set-up and tasks with its response; FAIL if one is not as expected, or a task sends none."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))
@@ -114,7 +114,7 @@ def look(assignment: Assignment) -> ExitCode:
         style = "green" if sent.outcome == Outcome.OK else "red"
         head = f"  {escaped(sent.request)}"
         if sent.outcome not in {SENT_NOTHING, UNRECORDED}:
-            status = "no answer" if sent.status is None else str(sent.status)
+            status = "no response" if sent.status is None else str(sent.status)
             head += f" → {status} in {format_duration(sent.response_s)}"
         console.print(Text.assemble((f"{sent.outcome:14}", style), f"{sent.endpoint:14}", head), soft_wrap=True)
         for text in filter(None, (sent.reason, sent.body)):

@@ -16,10 +16,10 @@ from loadproof.scenario.targetfile import TargetFile
 def schema(
     of: Annotated[
         Literal["scenario", "target", "verdict"],
-        typer.Argument(help="Schema of scenarios, target files, or verdict.json."),
+        typer.Argument(metavar="SCHEMA", help="What it describes: scenario, target (files) or verdict (verdict.json)."),
     ] = "scenario",
 ) -> None:
-    """Print a JSON schema, for completion in editors or for programs that read verdicts."""
+    """Print the JSON schema of scenarios, targets or verdicts. Editors complete keys with it."""
     if of == "verdict":
         require(JUDGE)
         from loadproof.analysis.outputs.verdictschema import verdict_schema

@@ -75,6 +75,11 @@ def take_outputs() -> None:
     sys.stderr = UnreadOutput(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as above
 
 
+def note(text: object) -> None:
+    """Tell people something that is no error: the program goes on, and its exit code stays what it is."""
+    sys.stderr.write(f"note: {text}\n")
+
+
 def _plainly(error: UnicodeError) -> tuple[str, int]:
     """Replace what the output's encoding lacks with the closest available text."""
     assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - nothing is decoded

@@ -25,12 +25,14 @@ from loadproof.run.stopping import StopSignal
 
 
 def ui(
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     target: TargetOption = None,
     allow_host: HostsOption = None,
-    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
-    port: Annotated[int, typer.Option(help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)] = 8089,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)
+    ] = 8089,
 ) -> None:
-    """Serve Locust's web UI for the same users."""
+    """Serve Locust's web UI for loadproof's users."""
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():

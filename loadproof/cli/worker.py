@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from loadproof import variables
-from loadproof.cli.options import DEFAULT_LOCUSTFILES, HostsOption, LocustfilesOption, address, checked_locustfiles
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    HostsOption,
+    LocustfilesOption,
+    address,
+    checked_locustfiles,
+    target_option,
+)
 from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
@@ -19,23 +26,25 @@ from loadproof.scenario.safety import permit
 
 def worker(
     master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Address where `loadproof run --listen` waits.")],
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     allow_host: HostsOption = None,
     allow_variable: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Environment variable that a target file may use; its value is sent to the target."
+        target_option(
+            metavar="NAME",
+            help="Environment variable that a target file may use; its value is sent to the target; repeatable.",
         ),
     ] = None,
     allow_file: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PATH", help="Client certificate or key that a target file may use; the target sees who it is of."
+        target_option(
+            metavar="PATH",
+            help="Client certificate or key that a target file may use; it identifies you to the target; repeatable.",
         ),
     ] = None,
-    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     once: Annotated[bool, typer.Option("--once", help="Exit after one run.")] = False,
 ) -> None:
-    """Generate load for runs started on another machine, one after the other, until stopped."""
+    """Generate load for runs started on another machine. Serves one run after another until stopped."""
     host, port = address(master, "master")
     allowed = permit(allow_host or [], allow_variable or [], allow_file or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}

@@ -271,7 +271,8 @@ class Following:
         timing.ended_s = start_s + ended_s
         due, is_first = self._due(life, began_s)
         # First of all, since whatever a client of somebody's own calls its response can raise.
-        answered = _answered_with(told.response) if told and recorder.journals else (0, "")
+        longest = LONGEST + self._work.mask.reach
+        answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
@@ -330,9 +331,9 @@ class Following:
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
 
 
-def _answered_with(response: Any) -> tuple[int, str]:
-    """Its status, or 0, and its Retry-After."""
-    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:LONGEST]
+def _answered_with(response: Any, longest: int) -> tuple[int, str]:
+    """Its status, or 0, and so much of its Retry-After."""
+    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:longest]
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

@@ -70,24 +70,33 @@ class JournalRows:
 
     def _texts(self, requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
         """What strangers wrote: looked through together, and one by one only if there is a secret in it."""
-        texts = [(header_text(request[7]), noted_text(_words(request))) for request in requests]
-        together = "\n".join([text for pair in texts for text in pair])
-        if self._mask(together) == together:
-            return texts
-        return [
-            (header_text(self._mask(request[7])), noted_text(self._masked(_words(request)))) for request in requests
-        ]
+        said = [(request[7], _words(request)) for request in requests]
+        if not self._mask.knows_nothing:
+            together = "\n".join(
+                {text for asked, words in said for text in (asked, *words, *map(_text, words.values()))}
+            )
+            if self._mask(together) != together:
+                said = [(self._mask(asked), self._masked(words)) for asked, words in said]
+        return [(header_text(asked), noted_text(words)) for asked, words in said]
 
     def _masked(self, words: Words) -> dict[str, Any]:
         """Each value by itself, so that the note stays JSON."""
         masked = {}
         for word, value in words.items():
-            text = value if isinstance(value, str) else noted_text({"": value})
+            text = _text(value)
             without = self._mask(text)
             masked[self._mask(str(word))] = value if without == text else without
         return masked
 
 
 def _words(request: EndedRequest) -> Words:
+    """All that was noted."""
     note, found = request[9:]
     return {**note, **found} if note and found else note or found or {}
+
+
+def _text(value: Any) -> str:
+    """Of a value, in which a secret may be; no number is one."""
+    if isinstance(value, str):
+        return value
+    return "" if isinstance(value, int | float) else noted_text({"": value})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from loadproof.run import readiness
 from loadproof.run.children import python, start, stop, with_modules_in
 from loadproof.run.shipped import DIRECTORY
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -42,28 +44,81 @@ def deliberate_faults() -> str | None:
     return os.environ.get(_FAULTS) or None
 
 
+class EmbeddedTarget:
+    """The reference target's process; it can be taken down on purpose, and brought back on the same port."""
+
+    def __init__(
+        self, settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
+    ) -> None:
+        """Started, on the port of the settings or on a free one; `wait_until_ready` has to follow."""
+        self._settings = settings
+        self._cores = cores
+        self._log = log
+        self._stop_requested = stop_requested
+        self._is_down = False
+        self.base_url = ""
+        """Empty until it is ready."""
+        self.process = self._start(settings.get("PORT", "0"))
+
+    def wait_until_ready(self) -> None:
+        """Or until the wait is stopped; TargetError if it doesn't get ready."""
+        self.base_url = readiness.address(
+            self.process, READY_PREFIX, what="embedded target", log=self._log, stop_requested=self._stop_requested
+        )
+
+    def poll(self) -> int | None:
+        """Its exit code if it has ended by itself; None while it runs, or is down on purpose."""
+        return None if self._is_down else self.process.poll()
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.returncode
+
+    def take_down(self, *, politely: bool) -> None:
+        """Until `bring_up`: stopped in an orderly way, or killed with all of its processes."""
+        self._is_down = True
+        if politely:
+            stop(self.process)
+        else:
+            # It leads a process group of its own.
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._close_output()
+
+    def bring_up(self) -> None:
+        """TargetError if it doesn't get ready."""
+        self.process = self._start(str(urlsplit(self.base_url).port))
+        self.wait_until_ready()
+        self._is_down = False
+
+    def stop(self) -> None:
+        stop(self.process)
+        self._close_output()
+
+    def _start(self, port: str) -> subprocess.Popen[bytes]:
+        return start(
+            python("payments_api", "--port", port, "--exit-with-parent"),
+            directory=self._log.parent,
+            environment={**self._settings, **with_modules_in(DIRECTORY)},
+            cores=self._cores,
+            log=self._log,
+            pipe_output=True,
+            without=_NOT_INHERITED,
+        )
+
+    def _close_output(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
 @contextmanager
 def embedded_target(
     settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The reference target on a free loopback port, and its base URL; stopped at the end.
-
-    The base URL is empty if the wait for it was stopped.
-    """
-    command = python("payments_api", "--port", "0", "--exit-with-parent")
-    child = start(
-        command,
-        directory=log.parent,
-        environment={**settings, **with_modules_in(DIRECTORY)},
-        cores=cores,
-        log=log,
-        pipe_output=True,
-        without=_NOT_INHERITED,
-    )
+) -> Iterator[EmbeddedTarget]:
+    """The reference target on loopback, ready unless the wait for it was stopped; gone at the end."""
+    target = EmbeddedTarget(settings, cores=cores, log=log, stop_requested=stop_requested)
     try:
-        what = "embedded target"
-        yield child, readiness.address(child, READY_PREFIX, what=what, log=log, stop_requested=stop_requested)
+        target.wait_until_ready()
+        yield target
     finally:
-        stop(child)
-        if child.stdout is not None:
-            child.stdout.close()
+        target.stop()

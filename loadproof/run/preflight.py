@@ -18,6 +18,7 @@ from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
+from loadproof.run.faultproblems import fault_problems
 from loadproof.run.feederfiles import feeder_problems
 from loadproof.run.locustfiles import known_endpoints, misfits
 from loadproof.run.openfiles import open_file_problems
@@ -80,6 +81,7 @@ def preflight(
         yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
         yield from _address_problems(target, where)
+    yield from fault_problems(scenario, target, crew, where=where)
 
 
 def _mix_problems(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.run.embedded import embedded_target
+from loadproof.run.faults import Faults
+from loadproof.run.ports import free_port
 from loadproof.run.sharedredis import shared_redis
 from loadproof.rundir import files
+from loadproof.scenario.faults import Kill, Restart
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from loadproof.run.embedded import EmbeddedTarget
     from loadproof.rundir.manifest import RedisFacts
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.settings import Settings
@@ -27,11 +31,14 @@ _LISTS: Final = ("allow", "deny")
 class ReferenceTarget:
     """The embedded target, while it runs."""
 
-    process: subprocess.Popen[bytes] | None
-    """None if the start was stopped before the process existed."""
-    base_url: str
-    """Empty if the start was stopped."""
-    redis: RedisFacts | None
+    embedded: EmbeddedTarget | None
+    """None if the start was stopped before there was a process."""
+    redis: RedisFacts | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Empty if the start was stopped."""
+        return self.embedded.base_url if self.embedded else ""
 
 
 @contextmanager
@@ -42,17 +49,34 @@ def reference_target(
     cores: set[int],
     directory: Path,
     stop_requested: Callable[[], bool],
+    faults: Faults | None = None,
 ) -> Iterator[ReferenceTarget]:
     """Started with everything it needs, and stopped at the end; logs and lists stay in `directory`."""
-    with shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis:
+    faults = faults or Faults()
+    with (
+        shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis,
+        _kept_ledger(scenario) as kept,
+    ):
         if redis is None:
-            yield ReferenceTarget(None, "", None)
+            yield ReferenceTarget(None)
             return
-        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | redis.environment | secret
+        seen = faults.in_front_of_redis(redis)
+        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | seen.environment | secret | kept
         log = directory / "target.log"
-        with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as (process, base_url):
+        with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as embedded:
+            faults.target = embedded
             # By now it has refused any address that it can't parse, which might contain a password anywhere.
-            yield ReferenceTarget(process, base_url, redis.facts if base_url else None)
+            yield ReferenceTarget(embedded, redis.facts if embedded.base_url else None)
+
+
+@contextmanager
+def _kept_ledger(scenario: Scenario) -> Iterator[dict[str, str]]:
+    """A ledger and a port that outlive the target's process, if that is to go and come back."""
+    if not any(isinstance(fault, Kill | Restart) for fault in scenario.faults):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:
+        yield {"DATABASE": str(Path(directory) / "ledger.sqlite3"), "PORT": str(free_port())}
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:

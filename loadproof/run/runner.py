@@ -15,6 +15,7 @@ from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
+from loadproof.run.faults import faults_of
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
 from loadproof.run.shipped import scenario_file
@@ -24,12 +25,13 @@ from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
+    from loadproof.run.embedded import EmbeddedTarget
+    from loadproof.run.faults import Faults
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
-    from loadproof.rundir.manifest import Manifest
+    from loadproof.rundir.manifest import TargetFacts
 
 _WATCHING_NICENESS: Final = 10
 _LEAVING_S: Final = 10.0
@@ -57,13 +59,18 @@ def run(
     secret = _webhook_secret(assignment)
     manifest = new_manifest(assignment, path.name, assignment.target.base_url if assignment.target else "")
     write_manifest(path, manifest)
-    with _target_up(assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal) as target:
+    with (
+        faults_of(scenario, path, cores=target_cores) as faults,
+        _target_up(
+            assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal, faults=faults
+        ) as target,
+    ):
         manifest = target.manifest
         if stop_signal:
             manifest = with_ending(manifest, stop_signal.ending, stop_signal.name)
         else:
             with locust.running_generator(manifest, path, assignment.crew, generator_cores, secret) as generator:
-                watch = Watch(path, manifest, generator=generator, target=target.process, broken=broken)
+                watch = Watch(path, manifest, generator=generator, target=target.embedded, broken=broken, faults=faults)
                 with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
                     manifest = _watch_in_thread(watch, path, progress, stop_signal)
     return _write_last(path, manifest)
@@ -79,7 +86,7 @@ def _webhook_secret(assignment: Assignment) -> dict[str, str]:
 
 
 class _Target(NamedTuple):
-    process: subprocess.Popen[bytes] | None
+    embedded: EmbeddedTarget | None
     """None for a target of your own."""
     manifest: Manifest
     """With the target's address."""
@@ -94,18 +101,31 @@ def _target_up(
     secret: dict[str, str],
     cores: set[int],
     stop_signal: StopSignal,
+    faults: Faults,
 ) -> Iterator[_Target]:
     """Your own target is left as it is; the embedded one is started, noted in the manifest, and stopped at the end."""
     if assignment.target is not None:
-        yield _Target(None, manifest)
+        yield _Target(None, _noted(path, manifest, faults.in_front_of(manifest.target)))
         return
     with reference_target(
-        assignment.scenario, secret=secret, cores=cores, directory=path, stop_requested=stop_signal.__bool__
+        assignment.scenario,
+        secret=secret,
+        cores=cores,
+        directory=path,
+        stop_requested=stop_signal.__bool__,
+        faults=faults,
     ) as reference:
         facts = manifest.target.model_copy(update={"base_url": reference.base_url, "redis": reference.redis})
-        manifest = manifest.model_copy(update={"target": facts})
-        write_manifest(path, manifest)
-        yield _Target(reference.process, manifest)
+        if reference.base_url:
+            facts = faults.in_front_of(facts)
+        yield _Target(reference.embedded, _noted(path, manifest, facts))
+
+
+def _noted(path: Path, manifest: Manifest, facts: TargetFacts) -> Manifest:
+    """The manifest with these facts, on disk too."""
+    manifest = manifest.model_copy(update={"target": facts})
+    write_manifest(path, manifest)
+    return manifest
 
 
 def _write_last(path: Path, manifest: Manifest) -> Manifest:

@@ -63,6 +63,8 @@ class SharedRedis:
     url: str = field(default="", repr=False)
     """Including any secrets in it."""
     started_by_run: bool = False
+    group: int | None = None
+    """The process group of one that was started for the run."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -100,7 +102,7 @@ def shared_redis(
     else:
         with _started(cores=cores, log=log) as keeper:
             url = readiness.address(keeper, READY_PREFIX, what="limiter: redis", log=log, stop_requested=stop_requested)
-            yield SharedRedis(url, started_by_run=True) if url else None
+            yield SharedRedis(url, started_by_run=True, group=keeper.pid) if url else None
 
 
 def _refuse_unusable(url: str) -> None:

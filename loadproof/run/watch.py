@@ -21,6 +21,7 @@ from loadproof.recording.announcements import (
 )
 from loadproof.run.beside import Beside
 from loadproof.run.course import Course
+from loadproof.run.faults import Faults
 from loadproof.run.listener import Listener
 from loadproof.run.targetmetrics import MetricsSampler
 from loadproof.rundir import files
@@ -28,9 +29,8 @@ from loadproof.rundir.manifest import Manifest, write_manifest
 from loadproof.rundir.rows import EventRow
 
 if TYPE_CHECKING:
-    import subprocess
-
     from loadproof.recording.announcements import Announcement
+    from loadproof.run.embedded import EmbeddedTarget
     from loadproof.run.locust import Generator
     from loadproof.run.progress import Progress
     from loadproof.run.stopping import StopSignal
@@ -77,8 +77,9 @@ class Watch:
         manifest: Manifest,
         *,
         generator: Generator,
-        target: subprocess.Popen[bytes] | None,
+        target: EmbeddedTarget | None,
         broken: Broken | None,
+        faults: Faults | None = None,
         around: Surroundings | None = None,
     ) -> None:
         """A simulation passes other surroundings."""
@@ -88,6 +89,7 @@ class Watch:
         self._generator = generator
         self._listener = Listener(generator.pipe)
         self._target = target
+        self._faults = faults or Faults()
         self._judging = Beside(broken) if broken else None
         self._sampler: MetricsSampler | None = None
         """Set once the run has begun."""
@@ -119,6 +121,7 @@ class Watch:
                 self._look_at_thresholds(progress)
                 self._course.enforce()
         self._listen(progress)
+        self._faults.end()
         if self._sampler is not None:
             self._sampler.stop()
             self._look_after_sampler()
@@ -163,6 +166,7 @@ class Watch:
     def _begin(self, begun: Begun) -> None:
         self._manifest = self._manifest.model_copy(update=asdict(begun))
         self._keep(lambda: write_manifest(self._path, self._manifest))
+        self._faults.begin(self._manifest.start_unix_s, self._note)
         self._sampler = self._around.sampler(self._path, self._manifest)
         self._sampler.start()
 

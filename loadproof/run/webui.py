@@ -38,7 +38,7 @@ def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signa
             settings = {"ACCOUNTS": str(_ACCOUNTS), **secret}
             log, stopped = directory / "target.log", stop_signal.__bool__
             embedded = embedded_target(settings, cores=target_cores, log=log, stop_requested=stopped)
-            _, base_url = stack.enter_context(embedded)
+            base_url = stack.enter_context(embedded).base_url
         else:
             base_url = target.base_url
         address = ("--host", base_url, "--web-host", LOOPBACK, "--web-port", str(port))

@@ -36,6 +36,8 @@ class TargetFacts(Strict):
     kind: Literal["embedded", "own"]
     base_url: str
     """Empty until an embedded target is ready."""
+    behind: str | None = None
+    """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
     limits: dict[str, Limit]
     """Declared limits per endpoint, as in the target file; the embedded target's as text."""
     access: Access | None = None
@@ -56,6 +58,11 @@ class TargetFacts(Strict):
     redis: RedisFacts | None = None
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
+
+    @property
+    def address(self) -> str:
+        """The target's own base URL, whatever stood in front of it."""
+        return self.behind or self.base_url
 
 
 Ending = Literal[

@@ -43,6 +43,8 @@ USER_TIMES: Final = (PRESENT_MS, LATE_MS)
 """Series of the closed model that sum up users' time in each second, in ms: that they were there; of it, that they
 ought to have sent, and their own code or the event loop kept them."""
 
+FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
+"""Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
 
 MOST_NAMES: Final = 1_000
 OTHERS: Final = "others"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
 from loadproof.scenario.document import YamlPath
+from loadproof.scenario.faultcontradictions import fault_contradictions
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.locustfile import locustfile_contradictions
@@ -49,6 +50,7 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     for index, threshold in scenario.numbered_thresholds():
         for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
             yield ("thresholds", index, key), what, got, remedy
+    yield from fault_contradictions(scenario)
     yield from _unread(scenario)
     yield from idle_keys(scenario)
 

@@ -52,7 +52,8 @@ class Masker:
         self._kept = functools.lru_cache(_KEPT_TEXTS)(self._masked)
 
     @property
-    def _knows_nothing(self) -> bool:
+    def knows_nothing(self) -> bool:
+        """There is nothing to look for."""
         return not (self._forms or self._obtained)
 
     def learn(self, token: str) -> None:
@@ -70,7 +71,7 @@ class Masker:
 
     def __call__(self, text: str) -> str:
         """The text without the secrets."""
-        if self._knows_nothing:
+        if self.knows_nothing:
             return text
         return self._kept(text) if len(text) <= _KEPT_CHARACTERS else self._masked(text)
 
@@ -79,13 +80,13 @@ class Masker:
 
         No secret is cut, if the rest is cut at all, only more than `reach` characters after the beginning.
         """
-        spans = [] if self._knows_nothing else [span for span in self._spans(text) if span.start < length]
+        spans = [] if self.knows_nothing else [span for span in self._spans(text) if span.start < length]
         end = max(length, spans[-1].end) if spans else length
         return _replaced(text[:end], spans), text[end:]
 
     def error(self, error: _Error) -> _Error | Exception:
         """The error itself, or one of the same name whose text is masked."""
-        if self._knows_nothing:
+        if self.knows_nothing:
             return error
         try:
             shown = str(error), repr(error)

@@ -21,6 +21,7 @@ from pydantic import (
 
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
+from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
@@ -193,6 +194,9 @@ class Scenario(Strict):
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     all_thresholds: Annotated[list[AnyThreshold], Field(min_length=1, max_length=200, alias="thresholds")]
+    faults: Annotated[list[Fault], Field(max_length=50)] = Field(
+        default=[], description="What goes wrong on purpose during the run, and is undone."
+    )
     record: Literal["requests"] | None = Field(
         None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
     )

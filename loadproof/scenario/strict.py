@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_BRANCH: Final = "fault"
+"""The key that names a branch of a union: what kind of mapping it is in."""
 _NO_MORE: Final[dict[YamlPath, str]] = {
     ("http_client",): "remove it: loadproof's own client makes all requests",
 }
@@ -80,6 +82,7 @@ class Quantity:
 
 Duration = Annotated[float, Quantity(Dimension.DURATION, "s"), Field(gt=0, le=_WEEK_S)]
 Rate = Annotated[float, Quantity(Dimension.RATE, "rps"), Field(gt=0, le=100_000)]
+Bandwidth = Annotated[float, Quantity(Dimension.BANDWIDTH, "kB/s"), Field(gt=0, le=1e10)]
 Share = Annotated[float, Quantity(Dimension.RATIO, "%"), Field(gt=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
@@ -123,17 +126,24 @@ def _problems(error: ValidationError, document: Document, secrets: Sequence[Yaml
 def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
     """Pydantic's location without the names of union branches, which are not keys of the document."""
     path: list[str | int] = []
-    for part in details["loc"]:
+    is_branch_named, last = False, len(details["loc"]) - 1
+    for place, part in enumerate(details["loc"]):
         keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if isinstance(value, dict) and value.get(_BRANCH) == part and not is_branch_named:
+            # It may also be the name of a key.
+            is_branch_named = True
+            continue
         if part in keys:
-            value = value[part]
-        elif details["type"] != "missing" or part != details["loc"][-1]:
+            value, is_branch_named = value[part], False
+        elif details["type"] != "missing" or place != last:
             continue
         path.append(part)
     return tuple(path)
 
 
 def _shown(details: ErrorDetails) -> str:
+    if details["type"] == "union_tag_invalid":
+        return str(details["ctx"]["tag"])
     return str(details["loc"][-1] if details["type"] == "extra_forbidden" else details["input"])
 
 
@@ -149,10 +159,20 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
             expected = str(details["ctx"]["error"])
             what, separator, remedy = expected.partition("; ")
             return (what, remedy) if separator else ("not understood", expected)
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _explained_tag(**details["ctx"])
         case "model_type" | "model_attributes_type" | "dict_type":
             return "not a mapping", "write keys and values there"
         case _:
             return "not accepted", message.replace("input should", "it should").replace("string should", "it should")
+
+
+def _explained_tag(discriminator: str, expected_tags: str = "", tag: str = "") -> tuple[str, str]:
+    """Of a mapping whose one key says what kind of mapping it is."""
+    if not expected_tags:
+        return f"no key {discriminator}", "add it"
+    known = [known.strip("'") for known in expected_tags.split(", ")]
+    return f"no such {discriminator.strip(chr(39))}", nearest(tag, known)
 
 
 def nearest(word: str, known: list[str]) -> str:

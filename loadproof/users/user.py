@@ -57,6 +57,13 @@ class ApiUser(Sender):
         """The next row of this feeder of the scenario's; StopUser when it has none left."""
         return self._feeds[name].take(self.identity, self.random)
 
+    def pause(self, seconds: float) -> None:
+        """Think before the next request; never blamed on the target.
+
+        It is part of the turn, so `every` has to leave room for it, in the open model `max_in_flight`.
+        """
+        self.post.clock.sleep(seconds)
+
     def new_id(self) -> UUID:
         """An id that no other run has sent to this target, from this client's seeded choices."""
         drawn = self.random.getrandbits(128).to_bytes(16)

@@ -52,7 +52,7 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
     }, done.stdout
     run = load_run(path)
     assert run.manifest.target.faults == json.dumps(FAULTS)
-    assert "FAULTS: the embedded target fails on purpose" in done.stderr
+    assert "note: FAULTS: the reference API fails on purpose" in done.stderr
     assert found(path, "made to fail on purpose: FAULTS=") == {"NOTE"}
     counted = {name: tally(run.intervals[run.intervals["endpoint"] == name]) for name in FAULTS}
     for endpoint, outcome in OUTCOMES.items():

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize(
     ("moment", "number", "code", "ending"),
     [
-        ("starting", signal.SIGINT, 130, "interrupted"),
+        pytest.param("starting", signal.SIGINT, 130, "interrupted", marks=pytest.mark.long),
         pytest.param("target up", signal.SIGTERM, 143, "terminated", marks=pytest.mark.long),
         ("bursts", signal.SIGINT, 130, "interrupted"),
     ],

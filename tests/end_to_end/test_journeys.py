@@ -51,6 +51,7 @@ def test_a_dry_run_shows_each_request_of_the_journey(suite):
     assert shop.served == Counter(NAMES)
 
 
+@pytest.mark.long
 def test_a_user_that_logs_in_once_has_its_token_in_each_journey(suite, tmp_path):
     """Of the page's user, with the page's on_start; its login needs no name."""
     in_each = re.compile(r"        login = .*?            return\n", re.DOTALL)
@@ -79,6 +80,7 @@ def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
     assert shop.tokens == {"ada", "grace", "o'neil, mary"}
 
 
+@pytest.mark.long
 def test_a_request_that_fails_fails_its_group_and_nothing_before_it(suite, tmp_path):
     """Every third payment: logins and carts go on as if nothing had happened."""
     thresholds = [

@@ -107,7 +107,7 @@ def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path
     faults = json.dumps({"health": {"error_ratio": 1.0}})
     done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", FAULTS=faults, **others)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith('FAULTS: the embedded target fails on purpose, got \'{"health"')
+    assert done.stderr.startswith('note: FAULTS: the reference API fails on purpose, got \'{"health"')
     assert not (tmp_path / "theirs.db").exists()
     told = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **others)
     assert (told.returncode, told.stderr) == (0, "")

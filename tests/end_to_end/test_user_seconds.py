@@ -94,7 +94,7 @@ def test_users_whom_their_on_start_ended_are_missed(tmp_path):
 @pytest.mark.long
 def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tmp_path):
     """The event loop goes on, and so does the pace of nobody."""
-    slow = ASK + "\n        self.post.clock.sleep(1.5)"
+    slow = ASK + "\n        self.pause(1.5)"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, task=slow)
     assert "their own code took too long" in findings_of(run, Word.INVALID)
@@ -114,7 +114,7 @@ def test_a_task_that_raises_leaves_the_pace_as_it_is(tmp_path):
 @pytest.mark.long
 def test_thinking_within_the_pace_is_no_loss(tmp_path):
     """Two requests a task with a pause in between, and a login: what many users do."""
-    thoughtful = f"{ASK}\n        self.post.clock.sleep(0.3)\n        {ASK}"
+    thoughtful = f"{ASK}\n        self.pause(0.3)\n        {ASK}"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, on_start=ASK, task=thoughtful)
     assert "user-seconds" not in findings_of(run, Word.INVALID)

@@ -147,7 +147,7 @@ def test_clients_behind_a_proxy_have_no_addresses(tmp_path):
     unsaid = scenario_file(tmp_path, **{key: value for key, value in PLAN.items() if key != "clients"})
     done = in_process("check", unsaid, "--target", file)
     assert done.returncode == 0, done.stderr
-    assert "only loopback without a proxy has an address for each client, so all users share one" in done.stderr
+    assert "all users share one client address (a proxy is in between)" in done.stderr
 
 
 @pytest.mark.parametrize(

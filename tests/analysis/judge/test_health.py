@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from loadproof.analysis.estimates.scope import tally
@@ -14,7 +16,8 @@ from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
-from loadproof.rundir.rows import REPEATED, UNREPORTED, WANTS, GeneratorRow, IntervalRow
+from loadproof.rundir.rows import REPEATED, UNREPORTED, WANTS, EventRow, GeneratorRow, IntervalRow
+from loadproof.scenario.faults import Pause
 from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
@@ -30,6 +33,41 @@ def test_faults_on_purpose_are_a_finding(tmp_path):
     (finding,) = verdict.findings
     assert (finding.word, finding.remedy) == (Word.PASS, "unset FAULTS to measure the API as it is")
     assert '{"health": {"delay_ms": 5}}' in finding.what
+
+
+def faulty_run(path, *happened: tuple[str, dict[str, object]]):
+    """A run with one planned pause, and these events of it."""
+    pause = Pause(fault="pause", phase="steady", at="1 s", lasts="1 s")
+    write_run(path, plan=scenario().model_copy(update={"faults": [pause]}))
+    named = {"number": 0, "fault": "pause", "of": "target"}
+    events = [EventRow(1.0, kind, json.dumps(named | detail)) for kind, detail in happened]
+    files.append_rows(path / files.EVENTS, events)
+    return verdict_on_run(load_run(path))
+
+
+def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
+    """With its time."""
+    verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_ended", {}))
+    assert verdict.word is Word.PASS
+    assert [finding.what for finding in verdict.findings] == ["on purpose: pause of target at 1 s"]
+
+
+@pytest.mark.parametrize(
+    ("happened", "what"),
+    [
+        ([], "faults[0], pause of target, did not happen as planned"),
+        ([("fault_begun", {})], "faults[0], pause of target, did not happen as planned"),
+        (
+            [("fault_begun", {}), ("fault_failed", {"reason": "gone"})],
+            "faults[0], pause of target, could not be done or undone: 'gone'",
+        ),
+    ],
+)
+def test_a_planned_fault_that_did_not_happen_proves_nothing(tmp_path, happened, what):
+    """Whoever reads PASS would think that the target bears it."""
+    verdict = faulty_run(tmp_path, *happened)
+    assert verdict.word is Word.INVALID
+    assert what in [finding.what for finding in verdict.findings]
 
 
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):

@@ -20,7 +20,7 @@ def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
     monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with embedded.embedded_target({}, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
-        yield found[1]
+        yield found.base_url
 
 
 @pytest.mark.parametrize("warning", ["a warning", "", "\\n\\na warning\\n"])

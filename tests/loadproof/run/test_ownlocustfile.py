@@ -80,8 +80,8 @@ def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_
     """The scenario says it."""
     text = refused("run", "smoke", "--users", 3, "--expect", "p(95) < 1 s", "--out", tmp_path)
     assert text.splitlines() == [
-        "--users: no effect beside a scenario; leave it out: the scenario says it",
-        "--expect: no effect beside a scenario; leave it out: the scenario says it",
+        "--users: no effect with a scenario; leave it out, or set it in the scenario",
+        "--expect: no effect with a scenario; leave it out, or set it in the scenario",
     ]
     assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
 

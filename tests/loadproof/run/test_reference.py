@@ -76,7 +76,7 @@ def test_a_stop_while_its_redis_starts_leaves_the_target_unstarted(tmp_path, mon
     with reference_target(
         scenario, secret={}, cores=set(), directory=tmp_path, stop_requested=lambda: True
     ) as reference:
-        assert (reference.process, reference.base_url, reference.redis) == (None, "", None)
+        assert (reference.embedded, reference.base_url, reference.redis) == (None, "", None)
     assert not (tmp_path / "target.log").exists()
 
 

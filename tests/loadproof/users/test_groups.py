@@ -26,7 +26,7 @@ def shopping(*names: str, think_s: float = 0.0):
     def shop(user) -> None:
         for name in names:
             call(user, name)
-            user.post.clock.sleep(think_s)
+            user.pause(think_s)
 
     return shop
 

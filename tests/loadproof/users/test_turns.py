@@ -42,7 +42,7 @@ def test_what_a_users_own_code_takes_of_the_next_turn_is_ours():
 
     def slow(user) -> None:
         ask(user)
-        user.clock.sleep(3.0)
+        user.pause(3.0)
 
     played = PlayedUser(task=slow)
     counted = played.live(10.0)
@@ -50,12 +50,26 @@ def test_what_a_users_own_code_takes_of_the_next_turn_is_ours():
     assert counted == {PRESENT_MS: 10_000, LATE_MS: 3_300}
 
 
+def test_a_pause_within_the_pace_only_delays_what_comes_after_it():
+    """The next turn has its time, and nothing is lost."""
+
+    def thoughtful(user) -> None:
+        ask(user)
+        user.pause(1.0)
+        ask(user)
+
+    played = PlayedUser(task=thoughtful)
+    counted = played.live(6.0)
+    assert played.sent_s == [0.5, 1.6, 2.5, 3.6, 4.5, 5.6]
+    assert counted == {PRESENT_MS: 6_000}
+
+
 def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
     """The answer took 3 s and the work 0.5 s: 1 s was the target's, 0.5 s ours."""
 
     def slow(user) -> None:
         ask(user)
-        user.clock.sleep(0.5)
+        user.pause(0.5)
 
     played = PlayedUser(task=slow, takes_s=lambda number: 3.0 if number == 1 else 0.1)
     counted = played.live(4.0)

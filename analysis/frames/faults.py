@@ -1,0 +1,57 @@
+"""What a run's events say about its faults: what went wrong on purpose, and from when to when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadproof.rundir.rows import FAULT_BEGUN, FAULT_EVENTS, FAULT_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.frames.traffic import Traffic
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One planned fault, as far as it got."""
+
+    number: int
+    """Its place in the scenario."""
+    text: str
+    """'pause of target'."""
+    began_s: float | None = None
+    ended_s: float | None = None
+    trouble: str | None = None
+    """Why it could not be done, or not be undone."""
+
+    @property
+    def is_whole(self) -> bool:
+        return None not in {self.began_s, self.ended_s} and self.trouble is None
+
+
+def faults_in(traffic: Traffic) -> list[Happened]:
+    """Those that began or were tried, in the order in which they were."""
+    seen: dict[int, dict[str, Any]] = {}
+    rows = traffic.events[traffic.events["kind"].isin(FAULT_EVENTS)]
+    for at_s, kind, detail in _told(zip(rows["time_s"], rows["kind"], rows["detail"], strict=True)):
+        text = f"{detail['fault']} of {detail['of']}"
+        fault = seen.setdefault(detail["number"], {"number": detail["number"], "text": text})
+        if kind == FAULT_FAILED:
+            fault["trouble"] = str(detail.get("reason", ""))
+        else:
+            fault["began_s" if kind == FAULT_BEGUN else "ended_s"] = at_s
+    return [Happened(**fault) for fault in seen.values()]
+
+
+def _told(rows: Iterator[tuple[float, str, str]]) -> Iterator[tuple[float, str, dict[str, Any]]]:
+    """Those that can be read."""
+    for at_s, kind, text in rows:
+        try:
+            detail = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(detail, dict) and {"number", "fault", "of"} <= detail.keys():
+            yield at_s, kind, detail

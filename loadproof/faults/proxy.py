@@ -1,0 +1,345 @@
+"""A TCP proxy on loopback in front of one server, through which a scenario's network faults happen to what passes.
+
+Each connection is two links, one a direction; what passes a link waits in order for whatever faults there are at the
+moment it arrives. Nobody has to open a connection again to feel a fault, or its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from loadproof.scenario.faults import Latency, LimitData, LowBandwidth, ResetPeer, SlowClose, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.scenario.faults import NetworkFault
+
+_MOST_WAITING_BYTES: Final = 1 << 20
+"""In one link; then its sender is not read any further, as if the network were full."""
+_BACKLOG: Final = 4096
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing sends RST. Source: socket(7)."""
+_BIND_ADDRESS_NO_PORT: Final = 24
+"""IP_BIND_ADDRESS_NO_PORT, which Python doesn't name before 3.12. Source: ip(7)."""
+
+
+class Proxy:
+    """Listens on a port of 127.0.0.1, and connects from the address of whoever connects to it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Of the server behind it."""
+        self._server_address = host, port
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._faults: dict[int, NetworkFault] = {}
+        self.random = random.Random()
+
+    async def listen(self) -> int:
+        """The port on which it listens from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Near(self), "127.0.0.1", 0, backlog=_BACKLOG)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def begin(self, number: int, fault: NetworkFault) -> None:
+        """From now on, until `end` with the same number."""
+        self._faults[number] = fault
+        for connection in tuple(self._connections):
+            connection.begin(number, fault)
+
+    def end(self, number: int) -> None:
+        """It happens to nothing any more; what it has kept waiting still waits."""
+        del self._faults[number]
+        for connection in tuple(self._connections):
+            connection.end(number)
+
+    def accept(self, near: _Near) -> _Connection:
+        """A connection to the server begins as well, and whatever goes wrong at the moment happens to both."""
+        connection = _Connection(self, near)
+        self._connections.add(connection)
+        for number, fault in self._faults.items():
+            connection.begin(number, fault)
+        connection.opening = asyncio.get_running_loop().create_task(self._open(connection))
+        return connection
+
+    async def _open(self, connection: _Connection) -> None:
+        loop, near = asyncio.get_running_loop(), connection.near
+        opened = _bound_socket(near.peer_host, self._server_address[0])
+        try:
+            await loop.sock_connect(opened, self._server_address)
+            await loop.create_connection(lambda: _Far(connection), sock=opened)
+        except OSError:
+            # Nobody listens there.
+            opened.close()
+            near.reset()
+        if near.transport.is_closing():
+            connection.reset()
+
+    def forget(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+
+    def close(self) -> None:
+        """And all connections with it."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            if connection.opening is not None:
+                connection.opening.cancel()
+            connection.reset()
+
+
+def _bound_socket(source: str, host: str) -> socket.socket:
+    """For a connection from the client's own address, if possible: a server on loopback tells clients apart by it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setblocking(False)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if family is socket.AF_INET and host.startswith("127.") and source.startswith("127."):
+        with suppress(OSError):
+            opened.setsockopt(socket.SOL_IP, _BIND_ADDRESS_NO_PORT, 1)
+            opened.bind((source, 0))
+    return opened
+
+
+class _Connection:
+    """A client's connection with the one to the server, and the two links between them."""
+
+    def __init__(self, proxy: Proxy, near: _Near) -> None:
+        self.proxy = proxy
+        self.near = near
+        self.far: _Far | None = None
+        self.opening: asyncio.Task[None] | None = None
+        """Kept from being forgotten: the event loop alone wouldn't."""
+        self.upstream = _Link(self)
+        self.downstream = _Link(self)
+
+    def begin(self, number: int, fault: NetworkFault) -> None:
+        if self.proxy.random.random() < fault.toxicity:
+            (self.upstream if fault.stream == "upstream" else self.downstream).begin(number, fault)
+
+    def end(self, number: int) -> None:
+        for link in (self.upstream, self.downstream):
+            link.end(number)
+
+    def close_if_over(self) -> None:
+        """Both sides have said all that they had to."""
+        if self.upstream.has_ended and self.downstream.has_ended:
+            self.close()
+
+    def lose(self, other: _Side | None, error: Exception | None) -> None:
+        """One side is gone: so is the other, in the same way."""
+        if other is None:
+            return
+        if error is None:
+            other.transport.close()
+        else:
+            other.reset()
+
+    def close(self) -> None:
+        for side in self._sides():
+            side.transport.close()
+
+    def reset(self) -> None:
+        for side in self._sides():
+            side.reset()
+
+    def _sides(self) -> Iterator[_Side]:
+        yield self.near
+        if self.far is not None:
+            yield self.far
+
+
+class _Link:
+    """One direction of a connection: bytes wait in order until they may go on."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._faults: dict[int, NetworkFault] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._passed: dict[int, int] = {}
+        """Bytes, by the faults that limit them."""
+        self._waiting: deque[tuple[float, bytes | None]] = deque()
+        """When they may go on, in the event loop's time; empty: the sender's end; None: the connection's."""
+        self._waiting_bytes = 0
+        self._last_due_s = 0.0
+        self.has_ended = False
+        self.source: _Side | None = None
+        self.sink: _Side | None = None
+
+    def begin(self, number: int, fault: NetworkFault) -> None:
+        self._faults[number] = fault
+        match fault:
+            case ResetPeer(timeout=after_s):
+                self._timers[number] = self._loop.call_later(after_s or 0.0, self._connection.reset)
+            case Timeout(timeout=float(after_s)):
+                self._timers[number] = self._loop.call_later(after_s, self._connection.close)
+            case LimitData():
+                self._passed[number] = 0
+
+    def end(self, number: int) -> None:
+        if self._faults.pop(number, None) and (timer := self._timers.pop(number, None)):
+            timer.cancel()
+
+    def send(self, chunk: bytes) -> None:
+        """Pass it on: at once if nothing is in its way."""
+        if not self._faults and not self._waiting and self.sink is not None:
+            self.sink.transport.write(chunk)
+        elif not any(isinstance(fault, Timeout) for fault in self._faults.values()):
+            # Through a timeout, nothing: it is lost, as with toxiproxy.
+            self._send_limited(chunk)
+
+    def send_end(self) -> None:
+        """The sender has no more to say."""
+        delays_s = [fault.delay for fault in self._faults.values() if isinstance(fault, SlowClose)]
+        self._wait(b"", self._loop.time() + sum(delays_s))
+
+    def _send_limited(self, chunk: bytes) -> None:
+        """As much of it as may pass, and behind it the connection's end."""
+        is_full = False
+        for number, fault in self._faults.items():
+            if isinstance(fault, LimitData):
+                chunk = chunk[: fault.bytes - self._passed[number]]
+                self._passed[number] += len(chunk)
+                is_full |= self._passed[number] >= fault.bytes
+        if chunk:
+            self._wait(chunk, self._due_s(len(chunk)))
+        if is_full:
+            self._wait(None, self._last_due_s)
+
+    def _due_s(self, size: int) -> float:
+        """When so many bytes, which have just arrived, may go on."""
+        due_s = self._loop.time()
+        for fault in self._faults.values():
+            match fault:
+                case Latency():
+                    jitter_s = fault.jitter or 0.0
+                    due_s += max(0.0, fault.latency + self._connection.proxy.random.uniform(-jitter_s, jitter_s))
+                case LowBandwidth():
+                    due_s = max(due_s, self._last_due_s) + size / fault.rate
+        return due_s
+
+    def _wait(self, chunk: bytes | None, due_s: float) -> None:
+        """Nothing overtakes what was sent before it."""
+        self._last_due_s = max(self._last_due_s, due_s)
+        self._waiting.append((self._last_due_s, chunk))
+        self._waiting_bytes += len(chunk or b"")
+        if self._waiting_bytes > _MOST_WAITING_BYTES and self.source is not None:
+            self.source.transport.pause_reading()
+        if len(self._waiting) == 1:
+            self._loop.call_at(self._last_due_s, self.flush)
+
+    def flush(self) -> None:
+        """Send what is due; called again when the rest is."""
+        if self.sink is None:
+            return
+        while self._waiting and self._waiting[0][0] <= self._loop.time():
+            self._pass(self.sink, self._waiting.popleft()[1])
+        if self._waiting:
+            self._loop.call_at(self._waiting[0][0], self.flush)
+        if self._waiting_bytes <= _MOST_WAITING_BYTES and self.source is not None:
+            self.source.transport.resume_reading()
+
+    def _pass(self, sink: _Side, chunk: bytes | None) -> None:
+        if chunk is None:
+            self._connection.close()
+        elif chunk:
+            self._waiting_bytes -= len(chunk)
+            sink.transport.write(chunk)
+        else:
+            self.has_ended = True
+            # It may have been reset, which nobody has told us yet.
+            with suppress(OSError):
+                if not sink.transport.is_closing():
+                    sink.transport.write_eof()
+            self._connection.close_if_over()
+
+
+class _Side(asyncio.Protocol):
+    """One end of a connection: the client's or the server's."""
+
+    transport: asyncio.Transport
+    out: _Link
+    """What its peer sends goes there."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP's are
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.out.send(data)
+
+    def eof_received(self) -> bool:
+        self.out.send_end()
+        return True
+
+    def pause_writing(self) -> None:
+        """The peer reads more slowly than it is sent: don't read for it either."""
+        if (sender := self.sender) is not None:
+            sender.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if (sender := self.sender) is not None:
+            sender.transport.resume_reading()
+
+    @property
+    def sender(self) -> _Side | None:
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        opened = self.transport.get_extra_info("socket")
+        with suppress(OSError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+
+class _Near(_Side):
+    """The client's."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.peer_host: str = transport.get_extra_info("peername")[0]
+        self.connection = self._proxy.accept(self)
+        self.out = self.connection.upstream
+        self.out.source = self
+        self.connection.downstream.sink = self
+
+    @property
+    def sender(self) -> _Side | None:
+        return self.connection.far
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._proxy.forget(self.connection)
+        self.connection.lose(self.connection.far, exc)
+
+
+class _Far(_Side):
+    """The server's."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connection.far = self
+        self.out = self._connection.downstream
+        self.out.source = self
+        self._connection.upstream.sink = self
+        self._connection.upstream.flush()
+
+    @property
+    def sender(self) -> _Side | None:
+        return self._connection.near
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.lose(self._connection.near, exc)

@@ -1,0 +1,36 @@
+"""Turns a scenario's faults and its phases into when each begins and ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.faults import Fault
+
+
+class FaultSpan(NamedTuple):
+    """A fault in seconds from the run's start."""
+
+    number: int
+    """Its place in the scenario."""
+    fault: Fault
+    start_s: float
+    end_s: float
+
+    @property
+    def text(self) -> str:
+        return f"{self.fault.fault} of {self.fault.of}"
+
+
+def fault_spans(faults: Iterable[Fault], phases: Iterable[PhaseSpan]) -> list[FaultSpan]:
+    """Those that begin in one of these phases, in the scenario's order."""
+    starts_s = {phase.name: phase.start_s for phase in phases}
+    return [
+        FaultSpan(number, fault, start_s, start_s + fault.lasts)
+        for number, fault in enumerate(faults)
+        if fault.phase in starts_s
+        for start_s in [starts_s[fault.phase] + (fault.at or 0.0)]
+    ]

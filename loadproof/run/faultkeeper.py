@@ -1,0 +1,95 @@
+"""The process that does a run's faults, as the run sees it: one order at a time, each with its answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.run import children
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadproof.scenario.faults import NetworkFault
+
+_PATIENCE_S: Final = 5.0
+
+
+class FaultError(Exception):
+    """A fault could not be done, or not be undone; the text says why."""
+
+
+class FaultKeeper:
+    """Gives orders to the process; it undoes everything by itself when this end of the socket closes."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._answers = orders.makefile("rb")
+        self._lock = threading.Lock()
+
+    def proxy(self, of: str, host: str, port: int) -> int:
+        """Put a proxy in front of this server; returns its port on 127.0.0.1."""
+        answered: int = self._order({"do": "proxy", "of": of, "host": host, "port": port})["port"]
+        return answered
+
+    def begin(self, of: str, number: int, fault: NetworkFault) -> None:
+        self._order({"do": "begin", "of": of, "number": number, "fault": fault.model_dump(mode="json")})
+
+    def end(self, of: str, number: int) -> None:
+        self._order({"do": "end", "of": of, "number": number})
+
+    def pause(self, group: int) -> None:
+        """Stop all processes of this group until `resume`."""
+        self._order({"do": "pause", "group": group})
+
+    def resume(self, group: int) -> None:
+        self._order({"do": "continue", "group": group})
+
+    def _order(self, order: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with self._lock:
+                self._orders.sendall(json.dumps(order).encode() + b"\n")
+                line = self._answers.readline()
+        except OSError as error:
+            raise FaultError(f"the process that does faults doesn't answer: {error}") from None
+        if not line:
+            raise FaultError("the process that does faults is gone")
+        answer: dict[str, Any] = json.loads(line)
+        if "trouble" in answer:
+            raise FaultError(answer["trouble"])
+        return answer
+
+    def close(self) -> None:
+        """Everything is undone from then on."""
+        self._answers.close()
+        self._orders.close()
+
+
+@contextmanager
+def fault_keeper(directory: Path, *, cores: set[int]) -> Iterator[FaultKeeper]:
+    """The process that does faults; at the end, and if we are killed, it has undone them and is gone."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(_PATIENCE_S)
+    keeper = FaultKeeper(ours)
+    with closing(keeper):
+        with theirs:
+            child = children.start(
+                children.python("loadproof.faults.keeper", str(theirs.fileno())),
+                directory=directory,
+                environment={},
+                cores=cores,
+                log=directory / "faults.log",
+                pass_fds=[theirs.fileno()],
+            )
+        try:
+            yield keeper
+        finally:
+            keeper.close()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_PATIENCE_S)
+            children.stop(child)

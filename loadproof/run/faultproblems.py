@@ -1,0 +1,48 @@
+"""Finds faults that this run could not do: nothing would stop, or nothing would pass through the proxy."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from loadproof.errors import Problem
+from loadproof.run.sharedredis import VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.run.locust import CrewOptions
+    from loadproof.scenario.faults import Fault
+    from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.targetfile import TargetFile
+
+
+def fault_problems(
+    scenario: Scenario, target: TargetFile | None, crew: CrewOptions, *, where: str
+) -> Iterator[Problem]:
+    """Each with the reason and the remedy; `target` is None if it is the embedded one."""
+    for index, fault in enumerate(scenario.faults):
+        found = _of_network(target, crew) if fault.is_of_network else _of_process(fault, target)
+        if found is not None and (fault.of == "target" or not fault.is_of_network):
+            what, remedy = found
+            yield Problem(f"{where} faults[{index}]", what, remedy, got=f"{fault.fault} of {fault.of}")
+
+
+def _of_process(fault: Fault, target: TargetFile | None) -> tuple[str, str] | None:
+    remedy = "use a fault of the network, like timeout or reset_peer, or leave it out"
+    if fault.of == "target" and target is not None:
+        return "only processes that the run starts itself can be stopped, and your own target isn't one", remedy
+    if fault.of == "redis" and os.environ.get(VARIABLE):
+        return f"only processes that the run starts itself can be stopped, and {VARIABLE}'s isn't one", remedy
+    return None
+
+
+def _of_network(target: TargetFile | None, crew: CrewOptions) -> tuple[str, str] | None:
+    if crew.listen is not None:
+        what = "workers on other machines can't reach the proxy in which it happens, which listens on this machine"
+        return what, "leave out --listen"
+    if target is not None and target.proxy is not None:
+        return "the target is reached through a proxy of your own", "leave out the target's `proxy`, or the fault"
+    if crew.hosts:
+        return "the locustfile's users name their hosts themselves", "set TARGET_URL instead of `host`"
+    return None

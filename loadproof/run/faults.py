@@ -1,0 +1,164 @@
+"""Makes a scenario's faults happen to its run when they are due, and undoes them however it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from loadproof.errors import TargetError
+from loadproof.plan.faultspans import FaultSpan, fault_spans
+from loadproof.plan.phases import plan_phases
+from loadproof.run.faultkeeper import FaultError, FaultKeeper, fault_keeper
+from loadproof.run.ports import LOOPBACK
+from loadproof.rundir.rows import FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED
+from loadproof.scenario.faults import Kill, Pause, Restart
+from loadproof.scenario.targetway import TlsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from loadproof.run.embedded import EmbeddedTarget
+    from loadproof.run.sharedredis import SharedRedis
+    from loadproof.rundir.manifest import TargetFacts
+    from loadproof.scenario.scenario import Scenario
+
+    Note = Callable[[str, str], None]
+    """Notes an event of this kind, with its detail, as having happened now."""
+
+_PORTS: Final = {"http": 80, "https": 443, "redis": 6379}
+
+
+@contextmanager
+def faults_of(scenario: Scenario, directory: Path, *, cores: set[int]) -> Iterator[Faults]:
+    """Its faults, all of them undone at the end; a process that does them only if there are any."""
+    if not scenario.faults:
+        yield Faults()
+        return
+    with fault_keeper(directory, cores=cores) as keeper:
+        faults = Faults(fault_spans(scenario.faults, plan_phases(scenario)), keeper)
+        try:
+            yield faults
+        finally:
+            faults.end()
+
+
+class Faults:
+    """What goes wrong on purpose in one run; without any, nothing is done."""
+
+    def __init__(self, spans: Sequence[FaultSpan] = (), keeper: FaultKeeper | None = None) -> None:
+        self._spans = spans
+        self._keeper = keeper
+        self._redis_group: int | None = None
+        self.target: EmbeddedTarget | None = None
+        """Set once it runs."""
+        self._thread: threading.Thread | None = None
+        self._is_over = threading.Event()
+        self._active: list[FaultSpan] = []
+
+    def in_front_of(self, target: TargetFacts) -> TargetFacts:
+        """The target as it is reached through a proxy, if the network's faults are to happen to it."""
+        port = self._proxy_port("target", target.base_url)
+        if port is None:
+            return target
+        url = urlsplit(target.base_url)
+        changes: dict[str, object] = {
+            "base_url": url._replace(netloc=f"{LOOPBACK}:{port}").geturl(),
+            "behind": target.base_url,
+        }
+        if target.kind == "own" and "host" not in map(str.lower, target.headers):
+            changes["headers"] = {**target.headers, "Host": url.netloc}
+        if url.scheme == "https":
+            tls = target.tls or TlsSettings()
+            changes["tls"] = tls.model_copy(update={"server_name": tls.server_name or url.hostname})
+        return target.model_copy(update=changes)
+
+    def in_front_of_redis(self, redis: SharedRedis) -> SharedRedis:
+        """The Redis as the target should reach it."""
+        self._redis_group = redis.group
+        port = self._proxy_port("redis", redis.url) if redis.url else None
+        if port is None:
+            return redis
+        url = urlsplit(redis.url)
+        user, separator, _ = url.netloc.rpartition("@")
+        return replace(redis, url=url._replace(netloc=f"{user}{separator}{LOOPBACK}:{port}").geturl())
+
+    def _proxy_port(self, of: str, url: str) -> int | None:
+        if self._keeper is None or not any(span.fault.is_of_network and span.fault.of == of for span in self._spans):
+            return None
+        parts = urlsplit(url)
+        return self._keeper.proxy(of, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+
+    def begin(self, start_unix_s: float, note: Note) -> None:
+        """Second 0 of the run is, or will be, at this time."""
+        if self._spans:
+            self._thread = threading.Thread(target=self._run, args=[start_unix_s, note], name="faults")
+            self._thread.start()
+
+    def end(self) -> None:
+        """Nothing more goes wrong, and what does is undone before this returns."""
+        self._is_over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, start_unix_s: float, note: Note) -> None:
+        # Monotonic from here on: somebody may set the clock.
+        start_s = time.monotonic() + start_unix_s - time.time()
+        begins = [(span.start_s, 1, span) for span in self._spans]
+        ends = [(span.end_s, 0, span) for span in self._spans]
+        for at_s, is_begin, span in sorted(begins + ends, key=lambda due: due[:2]):
+            if self._is_over.wait(start_s + at_s - time.monotonic()):
+                break
+            if is_begin:
+                self._try(self._do, span, note, FAULT_BEGUN)
+                self._active.append(span)
+            else:
+                self._active.remove(span)
+                self._try(self._undo, span, note, FAULT_ENDED)
+        for span in self._active:
+            self._try(self._undo, span, note, FAULT_ENDED)
+
+    def _try(self, change: Callable[[FaultSpan, FaultKeeper], None], span: FaultSpan, note: Note, kind: str) -> None:
+        detail: dict[str, object] = {"number": span.number, "fault": span.fault.fault, "of": span.fault.of}
+        try:
+            if self._keeper is not None:
+                change(span, self._keeper)
+        except (FaultError, TargetError, OSError) as error:
+            kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
+        note(kind, json.dumps(detail))
+
+    def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
+        match span.fault:
+            case Pause():
+                keeper.pause(self._group_of(span))
+            case Kill() | Restart():
+                self._embedded.take_down(politely=isinstance(span.fault, Restart))
+            case fault:
+                keeper.begin(fault.of, span.number, fault)
+
+    def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
+        match span.fault:
+            case Pause():
+                keeper.resume(self._group_of(span))
+            case Kill() | Restart():
+                self._embedded.bring_up()
+            case fault:
+                keeper.end(fault.of, span.number)
+
+    def _group_of(self, span: FaultSpan) -> int:
+        """Each of our children leads a process group of its own."""
+        group = self._redis_group if span.fault.of == "redis" else self._embedded.process.pid
+        if group is None:
+            raise FaultError("not started by this run")
+        return group
+
+    @property
+    def _embedded(self) -> EmbeddedTarget:
+        if self.target is None:
+            raise FaultError("not started by this run")
+        return self.target

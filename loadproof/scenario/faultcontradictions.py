@@ -1,0 +1,59 @@
+"""Finds faults that can't happen when and where a scenario says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from loadproof.scenario.document import YamlPath
+from loadproof.scenario.faults import Kill, Pause, Restart
+from loadproof.scenario.strict import nearest
+
+if TYPE_CHECKING:
+    from loadproof.scenario.scenario import Scenario
+
+_Contradiction = tuple[YamlPath, str, str | None, str]
+
+
+def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    """Path, what is wrong, the value found and the remedy of each."""
+    starts_s, start_s = {}, 0.0
+    for phase in scenario.phases:
+        starts_s[phase.name], start_s = start_s, start_s + phase.duration_s
+    durations_s = {phase.name: phase.duration_s for phase in scenario.phases}
+    for index, fault in enumerate(scenario.faults):
+        place = ("faults", index)
+        at_s = fault.at or 0.0
+        if fault.phase not in starts_s:
+            yield (*place, "phase"), "no such phase", fault.phase, nearest(fault.phase, list(starts_s))
+        elif at_s >= durations_s[fault.phase]:
+            yield (
+                (*place, "at"),
+                "after the end of its phase",
+                f"{at_s:g} s",
+                f"{fault.phase} lasts {durations_s[fault.phase]:g} s",
+            )
+        elif starts_s[fault.phase] + at_s + fault.lasts > scenario.duration_s:
+            yield (
+                (*place, "lasts"),
+                "longer than the run",
+                f"{fault.lasts:g} s",
+                "let it end before the last phase does",
+            )
+        if fault.of == "redis" and scenario.settings.limiter != "redis":
+            yield (*place, "of"), "there is no Redis in this run", "redis", "add `settings: {limiter: redis}`"
+    yield from _overlaps(scenario, starts_s)
+
+
+def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[_Contradiction]:
+    """A process that is stopped, killed or restarted can't be so a second time before it is back."""
+    timed = [
+        (starts_s[fault.phase] + (fault.at or 0.0), index, fault)
+        for index, fault in enumerate(scenario.faults)
+        if fault.phase in starts_s and isinstance(fault, Pause | Kill | Restart)
+    ]
+    for (start_s, _, fault), (later_s, index, later) in combinations(sorted(timed, key=lambda one: one[:2]), 2):
+        if fault.of == later.of and later_s < start_s + fault.lasts:
+            what = f"the {later.of} is still down from an earlier fault"
+            yield ("faults", index, "at"), what, later.fault, f"let it begin after that {fault.fault} has ended"

@@ -1,0 +1,104 @@
+"""What a scenario's `faults:` may say: what goes wrong on purpose, when and for how long, in toxiproxy's words.
+
+Source: github.com/Shopify/toxiproxy, README, 'Toxics': the names of the network's faults and of their attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from loadproof.scenario.strict import Bandwidth, Duration, Name, Share, Strict
+
+_Bytes = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class _Timed(Strict):
+    """When and where; what goes wrong is undone at its end, and however the run ends."""
+
+    is_of_network: ClassVar[bool] = False
+
+    phase: Name = Field(description="The phase in which it begins.")
+    at: Duration | None = Field(None, description="From the start of that phase; default: at its start.")
+    lasts: Duration = Field(description="It is undone after this time.")
+    of: Literal["target", "redis"] = Field("target", description="What fails; redis: the one started for the run.")
+
+
+class Pause(_Timed):
+    """Its processes stand still (SIGSTOP), then go on."""
+
+    fault: Literal["pause"]
+
+
+class Kill(_Timed):
+    """It is killed (SIGKILL), and started again at the end, with the same database."""
+
+    fault: Literal["kill"]
+    of: Literal["target"] = "target"
+
+
+class Restart(_Timed):
+    """It is asked to stop (SIGTERM), and started again at the end, with the same database."""
+
+    fault: Literal["restart"]
+    of: Literal["target"] = "target"
+
+
+class _OfNetwork(_Timed):
+    """A proxy in front does it to the bytes that pass."""
+
+    is_of_network = True
+
+    stream: Literal["downstream", "upstream"] = Field("downstream", description="Responses, or requests.")
+    toxicity: Share = Field(1.0, description="Share of the connections that it happens to.")
+
+
+class Latency(_OfNetwork):
+    """Bytes arrive later."""
+
+    fault: Literal["latency"]
+    latency: Duration
+    jitter: Duration | None = Field(None, description="Up to this much more or less, uniformly.")
+
+
+class LowBandwidth(_OfNetwork):
+    """No more bytes per second than this."""
+
+    fault: Literal["bandwidth"]
+    rate: Bandwidth
+
+
+class Timeout(_OfNetwork):
+    """Nothing gets through."""
+
+    fault: Literal["timeout"]
+    timeout: Duration | None = Field(None, description="Close the connection after this time; default: never.")
+
+
+class ResetPeer(_OfNetwork):
+    """Connections are reset (RST)."""
+
+    fault: Literal["reset_peer"]
+    timeout: Duration | None = Field(None, description="This long after it begins or they open; default: at once.")
+
+
+class SlowClose(_OfNetwork):
+    """A connection that one side closes is closed for the other one later."""
+
+    fault: Literal["slow_close"]
+    delay: Duration
+
+
+class LimitData(_OfNetwork):
+    """A connection is closed once this much has passed."""
+
+    fault: Literal["limit_data"]
+    bytes: _Bytes
+
+
+NetworkFault = Latency | LowBandwidth | Timeout | ResetPeer | SlowClose | LimitData
+Fault = Annotated[
+    Pause | Kill | Restart | NetworkFault,
+    Field(discriminator="fault"),
+]

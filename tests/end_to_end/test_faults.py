@@ -1,0 +1,87 @@
+"""Real runs in which something goes wrong on purpose: it shows where it was planned, and nothing of it stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
+from loadproof.analysis.frames.faults import faults_in
+from loadproof.analysis.frames.run import load_run
+from loadproof.outcome import Outcome
+from loadproof.run.ports import free_port
+from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file
+from tests.loadproof.cli.refusals import refused
+from tests.servers import Heard, serving
+
+pytestmark = pytest.mark.process
+
+FAULTY = {
+    "mix": {"transactions": {"share": "50 %", "every": "200 ms"}, "health": {"share": "50 %", "every": "100 ms"}},
+    "phases": [{"name": "steady", "duration": "7 s", "users": 10}],
+    "timeouts": {"connect": "1 s", "total": "3 s"},
+    "thresholds": [{"expect": "goodput_ratio >= 20 %"}],
+    "faults": [
+        {"fault": "latency", "phase": "steady", "at": "1 s", "lasts": "1 s", "latency": "200 ms"},
+        {"fault": "pause", "phase": "steady", "at": "3 s", "lasts": "500 ms"},
+        {"fault": "kill", "phase": "steady", "at": "4 s", "lasts": "500 ms"},
+    ],
+}
+
+
+@pytest.mark.long
+def test_faults_happen_to_the_embedded_target_and_are_undone(tmp_path):
+    """Late answers, then none, then refused connections; what was paid before it was killed is still there after it."""
+    in_process("run", scenario_file(tmp_path, **FAULTY), "--out", tmp_path / "out")
+    path = only_run(tmp_path / "out")
+    run = load_run(path)
+    assert [(fault.text, fault.is_whole) for fault in faults_in(run)] == [
+        ("latency of target", True),
+        ("pause of target", True),
+        ("kill of target", True),
+    ]
+    assert found(path, "on purpose: latency of target at 1") == {"NOTE"}
+    p50_s = quantiles_over_time(answered(run.intervals), width_s=1)[0.5]
+    assert p50_s[1] >= 0.2 > p50_s[0]
+    cells = run.intervals[run.intervals["series"] == "service"]
+    refused_in = set(cells[cells["outcome"] == Outcome.CONNECTION]["second"])
+    assert refused_in
+    assert min(refused_in) == 4
+    # A ledger that began anew would know none of the accounts' payments, and read them back wrongly.
+    assert not (cells["outcome"] == Outcome.INVALID).any()
+    assert run.manifest.target.behind != run.manifest.target.base_url
+
+
+@pytest.mark.long
+def test_a_runner_that_is_killed_while_its_target_is_paused_leaves_nothing(tmp_path):
+    """A target that stands still can't see that its run is gone."""
+    pause = {"fault": "pause", "phase": "steady", "lasts": "1 min"}
+    endless = FAULTY | ENDLESS | {"faults": [pause]}
+    run = Background("run", scenario_file(tmp_path, **endless), "--out", tmp_path / "out")
+    events = run.wait_for(tmp_path / "out/*/events.csv")
+    run.eventually(lambda: "fault_begun" in events.read_text())
+    run.children()
+    run.process.kill()
+    run.process.communicate()
+    assert run.survivors() == []
+
+
+def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):
+    """With what is in the way, before anything is sent."""
+    heard = Heard()
+    with serving(heard.script) as url:
+        text = refused(
+            *(
+                "run",
+                scenario_file(tmp_path, **FAULTY),
+                "--listen",
+                f"127.0.0.1:{free_port()}",
+                "--out",
+                tmp_path / "out",
+            ),
+            TARGET_URL=url,
+            LOADPROOF_SECRET="5" * 64,
+        )
+    assert "faults[0]: workers on other machines can't reach the proxy" in text
+    assert "faults[1]: only processes that the run starts itself can be stopped" in text
+    assert "got 'kill of target'; use a fault of the network" in text
+    assert heard.requests == []

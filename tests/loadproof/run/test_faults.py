@@ -1,0 +1,173 @@
+"""Faults as a run makes them: to its own processes and in front of servers, and undone whatever happens to the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import requests
+
+from loadproof.plan.faultspans import FaultSpan
+from loadproof.run.faultkeeper import FaultError, fault_keeper
+from loadproof.run.faults import Faults
+from loadproof.rundir.manifest import TargetFacts
+from loadproof.scenario.faults import Latency, Pause, ResetPeer
+from loadproof.scenario.targetway import TlsSettings
+from tests.servers import Heard, serving
+
+pytestmark = pytest.mark.process
+
+LATENCY = Latency(fault="latency", phase="steady", lasts="1 s", latency="300 ms")
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    with fault_keeper(tmp_path, cores=set()) as keeper:
+        yield keeper
+
+
+@contextmanager
+def sleeping():
+    """A process that leads a group of its own, as each of a run's does."""
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def becomes(process: psutil.Process, status: str) -> None:
+    deadline_s = time.monotonic() + 5
+    while process.status() != status:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_a_server_behind_the_proxy_keeps_its_name(keeper):
+    """It reads the Host that its own address has; its certificate is checked for that name; the base path stays."""
+    faults = Faults([FaultSpan(0, LATENCY, 1.0, 2.0)], keeper)
+    heard = Heard()
+    with serving(heard.script) as url:
+        own = faults.in_front_of(TargetFacts(kind="own", base_url=f"{url}/v1", limits={}))
+        assert own.base_url != f"{url}/v1"
+        assert (own.address, own.base_url[-3:]) == (f"{url}/v1", "/v1")
+        assert requests.get(f"{own.base_url}/health", headers=own.headers, timeout=5).status_code == 200
+    assert {f"host: {url.removeprefix('http://')}".encode()} <= set(heard.heads().pop().split(b"\r\n"))
+    secure = TargetFacts(kind="own", base_url="https://api.example.test", limits={}, tls=TlsSettings(ca_file="ca.pem"))
+    proxied = faults.in_front_of(secure)
+    assert proxied.tls == TlsSettings(ca_file="ca.pem", server_name="api.example.test")
+    assert proxied.headers == {"Host": "api.example.test"}
+
+
+def test_without_a_fault_of_the_network_nothing_is_in_front(keeper):
+    """A pause needs no proxy."""
+    pause = Pause(fault="pause", phase="steady", lasts="1 s")
+    target = TargetFacts(kind="own", base_url="http://127.0.0.1:1", limits={})
+    assert Faults([FaultSpan(0, pause, 1.0, 2.0)], keeper).in_front_of(target) is target
+
+
+def test_each_fault_comes_and_goes_at_its_time_and_is_noted(keeper):
+    """Within a moment of the plan, in order."""
+    faults = Faults([FaultSpan(0, LATENCY, 0.3, 0.6), FaultSpan(1, LATENCY, 0.4, 0.8)], keeper)
+    with serving(Heard().script) as url:
+        faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
+        start_s, noted = time.monotonic(), []
+        faults.begin(time.time(), lambda kind, detail: noted.append((time.monotonic() - start_s, kind, detail)))
+        deadline_s = start_s + 10
+        while len(noted) < 4 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        faults.end()
+    assert [(kind, json.loads(detail)["number"]) for _, kind, detail in noted] == [
+        ("fault_begun", 0),
+        ("fault_begun", 1),
+        ("fault_ended", 0),
+        ("fault_ended", 1),
+    ]
+    assert all(at_s >= due_s for (at_s, *_), due_s in zip(noted, (0.3, 0.4, 0.6, 0.8), strict=True))
+
+
+def test_a_run_that_ends_early_undoes_what_has_begun(keeper):
+    """And what hasn't begun doesn't."""
+    faults = Faults([FaultSpan(0, LATENCY, 0.0, 60.0), FaultSpan(1, LATENCY, 30.0, 60.0)], keeper)
+    noted: list[tuple[str, int]] = []
+    with serving(Heard().script) as url:
+        target = faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
+        faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail)["number"])))
+        deadline_s = time.monotonic() + 10
+        while not noted and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        faults.end()
+        assert noted == [("fault_begun", 0), ("fault_ended", 0)]
+        began_s = time.monotonic()
+        requests.get(f"{target.base_url}/health", timeout=5)
+        assert time.monotonic() - began_s < 0.3
+
+
+def test_a_paused_group_goes_on_when_it_is_told_to(keeper):
+    """Not only its leader."""
+    with sleeping() as process:
+        keeper.pause(process.pid)
+        becomes(process, psutil.STATUS_STOPPED)
+        keeper.resume(process.pid)
+        becomes(process, psutil.STATUS_SLEEPING)
+
+
+def test_a_run_that_is_killed_leaves_nothing_paused(tmp_path):
+    """The process that does faults hears that the run is gone, goes on with what was paused, and ends."""
+    code = f"""
+import sys, time
+from pathlib import Path
+from loadproof.run.faultkeeper import fault_keeper
+with fault_keeper(Path({str(tmp_path)!r}), cores=set()) as keeper:
+    keeper.pause(int(sys.argv[1]))
+    print("paused", flush=True)
+    time.sleep(60)
+"""
+    with sleeping() as process:
+        run = subprocess.Popen([sys.executable, "-c", code, str(process.pid)], stdout=subprocess.PIPE)
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"paused\n"
+        becomes(process, psutil.STATUS_STOPPED)
+        (doing,) = psutil.Process(run.pid).children()
+        run.kill()
+        run.communicate()
+        becomes(process, psutil.STATUS_SLEEPING)
+        assert psutil.wait_procs([doing], timeout=10)[1] == []
+
+
+def test_what_cannot_be_done_is_told(keeper):
+    """No such process; and without the one that does faults, nothing can be done."""
+    with pytest.raises(FaultError, match="ProcessLookupError"):
+        keeper.pause(2**22 - 1)
+    (doing,) = (
+        child for child in psutil.Process(os.getpid()).children() if "loadproof.faults.keeper" in child.cmdline()
+    )
+    doing.send_signal(signal.SIGKILL)
+    doing.wait(5)
+    with pytest.raises(FaultError, match="the process that does faults"):
+        keeper.pause(1)
+
+
+def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
+    """Here, of an embedded target that isn't there."""
+    pause = Pause(fault="pause", phase="steady", lasts="1 s")
+    reset = ResetPeer(fault="reset_peer", phase="steady", lasts="1 s")
+    faults = Faults([FaultSpan(0, pause, 0.0, 0.1), FaultSpan(1, reset, 0.2, 0.3)], keeper)
+    noted = []
+    with serving(Heard().script) as url:
+        faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
+        faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail))))
+        deadline_s = time.monotonic() + 10
+        while len(noted) < 4 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        faults.end()
+    assert [kind for kind, _ in noted] == ["fault_failed", "fault_failed", "fault_begun", "fault_ended"]
+    assert noted[0][1]["reason"] == "not started by this run"
