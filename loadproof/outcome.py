@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -57,3 +58,25 @@ def classify(status: int, *, as_expected: bool, has_retry_after: bool) -> Outcom
     if 500 <= status <= 599:
         return Outcome.SERVER_ERROR
     return Outcome.INVALID
+
+
+class Said(StrEnum):
+    """What an answer promises about the payment or the event that was sent."""
+
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    """It was not carried out, and won't be."""
+    UNKNOWN = "unknown"
+    """A timeout, a broken connection, a 5xx: it was carried out, will be, or never."""
+
+
+_NOT_FINAL: Final = frozenset({408, 409, 425})
+"""4xx that don't say that nothing happens: too slow a request, another one in progress, too early."""
+
+
+def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
+    """What the answer promises. A request that our transport sent twice was refused only once for sure."""
+    if outcome == Outcome.OK and 200 <= status < 300:
+        return Said.ACKNOWLEDGED
+    is_final = 400 <= status < 500 and status not in _NOT_FINAL
+    return Said.REFUSED if is_final and not is_repeated else Said.UNKNOWN

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from payments_api import schemas
 from payments_api.alerts.alerts import Alerts
 from payments_api.alerts.sentry import start_sentry
+from payments_api.auditing import auditing
 from payments_api.backups.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.faults import FaultMiddleware
@@ -171,6 +172,8 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     app.state.metrics = counted
     app.state.protection = protection
     app.include_router(router)
+    if settings.audit:
+        app.include_router(auditing)
     answer_with_problems(app)
     schemas.describe_problems(app)
     app.add_middleware(BodyLimitMiddleware)

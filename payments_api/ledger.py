@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from payments_api.ledgerfile import connect, create_database
-from payments_api.payments import KeyReusedError, Order, Result, now, pay_once
+from payments_api.payments import KeyReusedError, Order, Result, pay_once
+from payments_api.webhooks import take_once
 
 __all__ = ["KeyInFlightError", "KeyReusedError", "Ledger", "Order", "Result", "create_database"]
 """What callers that pay need."""
@@ -69,6 +70,12 @@ class Ledger:
         names = ("id", "debit", "credit", "amount", "currency", "created_at")
         return None if row is None else dict(zip(names, row, strict=True))
 
+    def rows(self, query: str, *values: str) -> list[dict[str, Any]]:
+        """Of a query that only reads, as columns to values."""
+        found = self._reader.execute(query, values)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
     async def pay(self, key: str, order: Order) -> Result:
         """Carry the order out once for this key; raises KeyReusedError or KeyInFlightError."""
         if key in self._keys_in_flight:
@@ -81,13 +88,8 @@ class Ledger:
         return result
 
     async def take_webhook(self, provider: str, event_id: str, body: bytes) -> bool:
-        """Accept the event; False if it was accepted before."""
-        row = (provider, event_id, now(), body)
-        taken: bool = await self._written(
-            lambda connection: (
-                connection.execute("INSERT OR IGNORE INTO webhook_events VALUES (?, ?, ?, ?)", row).rowcount == 1
-            )
-        )
+        """Accept the event, with its effect; False if it was accepted before."""
+        taken: bool = await self._written(lambda connection: take_once(connection, provider, event_id, body))
         return taken
 
     async def _written(self, work: Callable[[sqlite3.Connection], Any]) -> Any:

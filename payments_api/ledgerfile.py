@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE TABLE IF NOT EXISTS webhook_events (
     provider TEXT NOT NULL, id TEXT NOT NULL, received_at TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (provider, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS webhook_effects (
+    provider TEXT NOT NULL, event_id TEXT NOT NULL, applied_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS effects_of_event ON webhook_effects (event_id);
 CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), ledger_id TEXT NOT NULL);
 """
 

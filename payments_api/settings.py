@@ -47,6 +47,8 @@ class Settings:
     protection: options.Options
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
+    audit: bool = False
+    """Whether the operations that show the whole ledger exist."""
     backups: BackupOptions | None = None
     """None: no backups by this process."""
     alerts: AlertOptions = field(default_factory=AlertOptions)
@@ -65,6 +67,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    "AUDIT": ("off", "on shows all balances, payments and effects to whoever asks, below /audit"),
     **BACKUP_VARIABLES,
     **ALERT_VARIABLES,
 }
@@ -103,6 +106,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
         "protection": options.read_options(read),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        "audit": read("AUDIT", matching("on|off", "write on or off")) == "on",
         # S3's keys aren't settings of ours, and only exist in the environment.
         "backups": read_backup_options(environment, of_backups),
         "alerts": alerts,

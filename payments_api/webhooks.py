@@ -1,4 +1,4 @@
-"""Verifies a delivery's headers and raw body in each provider's way, and returns the event id."""
+"""Verifies a delivery's headers and raw body in each provider's way, and gives its event one effect."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import json
 import time
 from typing import TYPE_CHECKING, Final
 
+from payments_api.payments import now
 from payments_api.problems import Problem
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
 
     from payments_api.settings import Settings
@@ -56,6 +58,20 @@ def telegram_event_id(headers: Mapping[str, str], body: bytes, settings: Setting
     if not isinstance(update_id, int) or isinstance(update_id, bool):
         raise Problem(400, "missing-update-id", "The body is not a JSON object with an integer update_id.")
     return str(update_id)
+
+
+def take_once(connection: sqlite3.Connection, provider: str, event_id: str, body: bytes) -> bool:
+    """Within the caller's transaction: the event is marked and has its effect, both or neither.
+
+    False if it was taken before, whatever its body was.
+    """
+    taken = connection.execute(
+        "INSERT OR IGNORE INTO webhook_events VALUES (?, ?, ?, ?)", (provider, event_id, now(), body)
+    )
+    if taken.rowcount == 0:
+        return False
+    connection.execute("INSERT INTO webhook_effects VALUES (?, ?, ?)", (provider, event_id, now()))
+    return True
 
 
 PROVIDERS: Final[dict[str, Callable[[Mapping[str, str], bytes, Settings], str]]] = {

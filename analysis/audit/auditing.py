@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from loadproof.analysis.audit.asked import ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
@@ -68,4 +69,8 @@ def _before(run: Run, limits: Mapping[str, DeclaredLimit]) -> dict[str, Before]:
     return {_PROBED: Before(hits=_PROBES)}
 
 
-AUDITS: Final[dict[str, Callable[[Run, pd.DataFrame], Audited]]] = {"limits": _limits}
+AUDITS: Final[dict[str, Callable[[Run, pd.DataFrame], Audited]]] = {
+    "limits": _limits,
+    "ledger": ledger_audit,
+    "webhooks": webhooks_audit,
+}

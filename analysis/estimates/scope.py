@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import REPEATED, SURPLUS, WANTS
+from loadproof.rundir.rows import REPEATED, RETRIED, SURPLUS, WANTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,8 @@ class Tally:
     """Requests sent twice, the first time in vain; part of those sent."""
     surplus: int = 0
     """Answers that were followed by bytes which answer nothing; part of those sent."""
+    retried: int = 0
+    """Requests that users sent again because the one before had failed; part of those sent."""
     unsent: int = 0
     """Started, but not sent because the generator's machine lacked something."""
 
@@ -66,6 +68,7 @@ class Tally:
             abandoned=sums["abandoned"],
             repeated=sums[REPEATED],
             surplus=sums[SURPLUS],
+            retried=sums[RETRIED],
             unsent=sum(sums[series] for series in WANTS.values()),
         )
 

@@ -113,6 +113,7 @@ class RowJson(JsonModel):
     dropped: int = from_("tally", "dropped")
     abandoned: int = from_("tally", "abandoned")
     repeated: int = from_("tally", "repeated")
+    retried: int = from_("tally", "retried")
     outcomes: dict[str, int] = from_("tally", "outcomes")
     response_s: dict[_Quantile, ValueJson] = from_("response")
     service_s: dict[_Quantile, ValueJson] = from_("service")

@@ -15,8 +15,8 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
+from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
-from loadproof.scenario.targetfile import Operation, without_fragment
 from loadproof.scenario.targetheaders import resolved_headers
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from loadproof.api.bodies import File, Form
     from loadproof.http.answers import Answer
+    from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.targetauth import Auth
-    from loadproof.scenario.targetfile import Endpoints
 
     Find = Callable[["Reply"], Any]
     """From a reply to a value in it; whatever it raises means that there is none."""
@@ -130,6 +130,11 @@ def _same_number(value: object, expected: object) -> bool:
         return False
 
 
+def update_id_of(event_id: str) -> int:
+    """What Telegram calls an event."""
+    return int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
+
+
 class Api:
     """The target's operations. `headers` may name environment variables; `webhook_secret` is the key itself."""
 
@@ -196,11 +201,12 @@ class Api:
     def ask_health(self) -> Call:
         return self._call(self._endpoints.health)
 
-    def read_balance(self, account: str) -> Call:
+    def read_balance(self, account: str, *, name: str = "") -> Call:
+        """`name` is what thresholds and tables call it, if it is one of several requests of its user; as of `call`."""
         path = {"account": account}
-        return self._call(self._endpoints.balance, path=path, note=path, finds=_FINDS_BALANCE)
+        return self._call(self._endpoints.balance, path=path, note=path, finds=_FINDS_BALANCE, name=name)
 
-    def pay(self, *, debit: str, credit: str, amount: int, key: str) -> Call:
+    def pay(self, *, debit: str, credit: str, amount: int, key: str, name: str = "") -> Call:
         """An order for `amount` minor units, which counts once however often it is sent with this key."""
         operation = self._endpoints.transactions
         sent = {
@@ -212,28 +218,33 @@ class Api:
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
         return self._call(
             operation,
-            body=encode_json(_fields(operation, sent)),
+            body=encode_json(body_fields(operation, sent)),
             sent=sent,
             headers=headers,
             repeatable=bool(operation.idempotency_key),
             note={**({"key": key} if headers else {}), **sent, "amount": amount},
             finds=_FINDS_PAYMENT,
+            name=name,
         )
 
-    def read_payment(self, payment_id: str) -> Call:
+    def read_payment(self, payment_id: str, *, name: str = "") -> Call:
         operation = self._endpoints.transaction
         assert operation is not None  # noqa: S101 - users ask can_read_payments first
-        return self._call(operation, path={"id": payment_id}, note={"payment": payment_id}, finds=self._finds_paid)
+        path, note = {"id": payment_id}, {"payment": payment_id}
+        return self._call(operation, path=path, note=note, finds=self._finds_paid, name=name)
 
     def deliver(self, event_id: str, event: Mapping[str, Any]) -> Call:
         """A provider's delivery of an event; the same id is the same event."""
         operation = self._endpoints.webhooks
         identity: dict[str, Any] = {"id": event_id}
         if operation.signature == "telegram":
-            identity["update_id"] = int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
-        body = encode_json(_fields(operation, identity | dict(event)))
-        headers = SIGNATURES[operation.signature](event_id, body, self._webhook_secret)
-        headers = merged(_JSON, self.headers, headers)
+            identity["update_id"] = update_id_of(event_id)
+        body = encode_json(body_fields(operation, identity | dict(event)))
+        return self._delivery(event_id, body, SIGNATURES[operation.signature](event_id, body, self._webhook_secret))
+
+    def _delivery(self, event_id: str, body: bytes, signature: Mapping[str, str]) -> Call:
+        operation = self._endpoints.webhooks
+        headers = merged(_JSON, self.headers, signature)
         # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
@@ -256,12 +267,13 @@ class Api:
         repeatable: bool | None = None,
         note: Mapping[str, Any] | None = None,
         finds: Mapping[str, Find] | None = None,
+        name: str = "",
     ) -> Call:
         filled = operation.path
         if path is not None:
             filled = _PLACEHOLDER.sub(lambda match: quote(path[match[1]], safe=""), filled)
         if body is None:
-            body = encode_json(_fields(operation, {})) if operation.constants else b""
+            body = encode_json(body_fields(operation, {})) if operation.constants else b""
         request = Request(
             operation.method,
             filled,
@@ -270,7 +282,7 @@ class Api:
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
-        return Call(operation, request, sent=sent or {}, note=note, finds=finds)
+        return Call(operation, request, name, sent=sent or {}, note=note, finds=finds)
 
 
 def _find(word: str) -> Find:
@@ -287,7 +299,7 @@ _FINDS_DUPLICATE: Final = {"duplicate": _find("duplicate")}
 _FINDS_PAID: Final = {word: _find(word) for word in ("debit", "credit", "currency")}
 
 
-def _fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
+def body_fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields under the target's names, nested where the target file's names contain dots."""
     # The file's constants are shared by all: what is filled in must not stay in them.
     fields = copy.deepcopy(operation.constants) if operation.constants else {}

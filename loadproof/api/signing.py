@@ -7,10 +7,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final, Protocol
 
 
 def new_webhook_secret() -> str:
@@ -18,12 +15,18 @@ def new_webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def standard_headers(event_id: str, body: bytes, secret: str) -> dict[str, str]:
+class Sign(Protocol):
+    """The headers for an event's id, a body and a secret, as of now or of another Unix time."""
+
+    def __call__(self, event_id: str, body: bytes, secret: str, at_s: float | None = None, /) -> dict[str, str]: ...
+
+
+def standard_headers(event_id: str, body: bytes, secret: str, at_s: float | None = None, /) -> dict[str, str]:
     """HMAC-SHA256 over `id.timestamp.body`; `secret` is whsec_ followed by the key in base64.
 
     Source: Standard Webhooks specification 1.0, 'Signature scheme'.
     """
-    timestamp = str(int(time.time()))
+    timestamp = str(int(time.time() if at_s is None else at_s))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signature = hmac.digest(key, b".".join((event_id.encode(), timestamp.encode(), body)), hashlib.sha256)
     return {
@@ -33,27 +36,27 @@ def standard_headers(event_id: str, body: bytes, secret: str) -> dict[str, str]:
     }
 
 
-def stripe_headers(_event_id: str, body: bytes, secret: str) -> dict[str, str]:
+def stripe_headers(_event_id: str, body: bytes, secret: str, at_s: float | None = None, /) -> dict[str, str]:
     """HMAC-SHA256 over `timestamp.body`; the key is the secret as it is written.
 
     Source: https://docs.stripe.com/webhooks, 'Verify webhook signatures manually'.
     """
-    timestamp = str(int(time.time()))
+    timestamp = str(int(time.time() if at_s is None else at_s))
     signature = hmac.new(secret.encode(), b".".join((timestamp.encode(), body)), hashlib.sha256).hexdigest()
     return {"Stripe-Signature": f"t={timestamp},v1={signature}"}
 
 
-def telegram_headers(_event_id: str, _body: bytes, secret: str) -> dict[str, str]:
+def telegram_headers(_event_id: str, _body: bytes, secret: str, _at_s: float | None = None, /) -> dict[str, str]:
     """The secret itself. Source: https://core.telegram.org/bots/api#setwebhook."""
     return {"X-Telegram-Bot-Api-Secret-Token": secret}
 
 
-def no_headers(_event_id: str, _body: bytes, _secret: str) -> dict[str, str]:
+def no_headers(_event_id: str, _body: bytes, _secret: str, _at_s: float | None = None, /) -> dict[str, str]:
     """For a webhook that nobody signs."""
     return {}
 
 
-SIGNATURES: Final[dict[str, Callable[[str, bytes, str], dict[str, str]]]] = {
+SIGNATURES: Final[dict[str, Sign]] = {
     "standard": standard_headers,
     "stripe": stripe_headers,
     "telegram": telegram_headers,

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import check, elle, gate, journal, report, run, schema, ui, worker
 
 
 class _Grouped(TyperCommand):
@@ -34,7 +34,8 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (check.check, run.run, gate.gate, report.report, journal.journal, worker.worker, ui.ui, schema.schema):
+_OF_RUNS = (report.report, journal.journal, elle.elle)
+for _command in (check.check, run.run, gate.gate, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_Grouped)(_command)
 
 

@@ -15,6 +15,7 @@ from loadproof.cli.options import (
     checked_locustfiles,
     console,
 )
+from loadproof.cli.ownlocustfile import OwnLocustfileOption, hosts_named_in
 from loadproof.cli.preparing import allowed_target
 from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.errors import InputError, Problem
@@ -26,24 +27,29 @@ from loadproof.run.stopping import StopSignal
 
 def ui(
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    locustfile: OwnLocustfileOption = None,
     target: TargetOption = None,
     allow_host: HostsOption = None,
     port: Annotated[
         int, typer.Option(metavar="PORT", help="Port of the web UI, on 127.0.0.1.", min=1, max=65535)
     ] = 8089,
 ) -> None:
-    """Serve Locust's web UI for loadproof's users."""
+    """Serve Locust's web UI for loadproof's users or yours."""
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
-        if target_file is None:
+        hosts = hosts_named_in(locustfile, allow_host or ()) if locustfile else []
+        if target_file is None and not hosts:
             require(API)
-        elif target_file.tls or target_file.proxy:
-            what = "plain Locust users only take the base URL from it, not `tls` and `proxy`"
+        unheeded = [key for key in ("headers", "auth", "tls", "proxy") if getattr(target_file, key, None)]
+        if unheeded:
+            what = (
+                f"plain Locust users only take the base URL from it, not {' and '.join(f'`{key}`' for key in unheeded)}"
+            )
             raise InputError(Problem("--target", what, "use `loadproof run --ui-port PORT`"))
         check_free_ports({"--port": (LOOPBACK, port)})
         tell_faults(target_file)
-        directory = checked_locustfiles(locustfiles)
+        users = locustfile or checked_locustfiles(locustfiles)
         console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C to stop)"))
-        webui.serve(target_file, locustfiles=directory, port=port, stop_signal=stop_signal)
+        webui.serve(target_file, locustfiles=users, hosts=hosts, port=port, stop_signal=stop_signal)

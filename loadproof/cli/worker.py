@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,11 +15,13 @@ from loadproof.cli.options import (
     LocustfilesOption,
     address,
     checked_locustfiles,
+    load_option,
     target_option,
 )
 from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
+from loadproof.run.ownlocustfile import brought
 from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
 from loadproof.scenario.safety import permit
@@ -27,6 +30,12 @@ from loadproof.scenario.safety import permit
 def worker(
     master: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Address where `loadproof run --listen` waits.")],
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    locustfile: Annotated[
+        Path | None,
+        load_option(
+            metavar="FILE", help="This machine's copy of the locustfile that the master runs with --locustfile."
+        ),
+    ] = None,
     allow_host: HostsOption = None,
     allow_variable: Annotated[
         list[str] | None,
@@ -46,12 +55,14 @@ def worker(
 ) -> None:
     """Generate load for runs started on another machine. Serves one run after another until stopped."""
     host, port = address(master, "master")
+    if locustfile is not None:
+        brought(locustfile)
     allowed = permit(allow_host or [], allow_variable or [], allow_file or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
-        options = WorkerOptions(host, port, checked_locustfiles(locustfiles), environment)
+        options = WorkerOptions(host, port, locustfile or checked_locustfiles(locustfiles), environment)
         code = work_for(options, stop_signal, once=once)
     if stop_signal:
         sys.stderr.write(f"worker: stopped by {stop_signal.name}\n")

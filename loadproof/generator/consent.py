@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem, UnsafeTargetError
+from loadproof.scenario.operations import DEFAULT_SECRET_VARIABLE
 from loadproof.scenario.safety import allowed_files, allowed_variables
-from loadproof.scenario.targetfile import DEFAULT_SECRET_VARIABLE
 from loadproof.scenario.targetvariables import check_hosts, named_variables
 from loadproof.scenario.targetway import file_flaws
 

@@ -27,6 +27,7 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
 from loadproof.users.workload import THIS_PROCESS
 
@@ -69,6 +70,7 @@ class Following:
         self._untold: dict[object, Asked] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._is_over = False
+        self._has_begun = False
         hear_requests(environment, self._hear_whatever)
         environment.events.test_start.add_listener(self._begin)
         follow_users(self._live, self._take_turn)
@@ -90,7 +92,7 @@ class Following:
     def _begin(self, **_: Any) -> None:
         """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
-        self._is_over = False
+        self._is_over, self._has_begun = False, True
         self._recorder.at_end(self._end)
 
     def _end(self) -> None:
@@ -100,7 +102,7 @@ class Following:
         for asked in self._untold.values():
             self._leave_unreported(asked)
         self._untold.clear()
-        self._is_over = True
+        self._is_over, self._has_begun = True, False
 
     def _life(self) -> Life | None:
         """Of the user whose greenlet this is, or who began it."""
@@ -223,7 +225,7 @@ class Following:
 
     def _hear_whatever(self, told: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
-        if self._is_over:
+        if self._is_over or isinstance(told.get("context"), Recorded):
             return
         try:
             self._hear(Heard.of(told))
@@ -306,7 +308,8 @@ class Following:
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
         ends_s = self._work.spans[-1].end_s
-        is_setup = began_s >= ends_s or (life is not None and (life.is_leaving or not life.is_set_up))
+        is_setup = began_s >= ends_s or not self._has_begun
+        is_setup |= life is not None and (life.is_leaving or not life.is_set_up)
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True

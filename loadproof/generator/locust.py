@@ -5,8 +5,11 @@ from __future__ import annotations
 from locust.main import main
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.lastwords import say_what_ended_it
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
+from loadproof.users import entrance
 from loadproof.users.workload import THIS_PROCESS
 
 if __name__ == "__main__":
@@ -14,4 +17,12 @@ if __name__ == "__main__":
     THIS_PROCESS.masks.append(mask_outputs())
     ignore_setting_files()
     HostGuard().install()
-    main()
+    # Also where no user of ours, whose import does it, is loaded: whoever opens a web UI's form may name any host.
+    entrance.stand_guard()
+    try:
+        main()
+    except BaseException as error:
+        say_what_ended_it(error)
+        raise
+    finally:
+        end_children()

@@ -28,6 +28,8 @@ class Begin:
     """From 0."""
     workers: int
     """How many there are."""
+    digest: str
+    """Of the master's locustfiles."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlook import looks_of
+from loadproof.generator.targetterms import hand_terms
 from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
@@ -77,15 +79,21 @@ class _Hearing:
 
 
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
-    """Run the set-up and each task of each user in the mix once, and note each request that it sent."""
+    """Run the set-up and each task of each user in the mix once, and note each request that it sent.
+
+    Of somebody's own locustfile, what its users send first.
+    """
     noting, environment = _Noting(), Environment()
-    workload.assign(manifest, rank=0, workers=1, recorder=noting)
+    mask = workload.assign(manifest, rank=0, workers=1, recorder=noting).mask
     hearing = _Hearing(environment, noting)
     looks: list[Look] = []
     base_url = manifest.target.base_url
     if keeper := token_keeper(environment):
         keeper.obtain()
         looks += _looks_at(hearing, keeper, keeper.base_url)
+    if manifest.scenario.locustfile is not None:
+        hand_terms()
+        return [*looks, *looks_of(locustfiles, base_url, manifest.scenario, mask)]
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", base_url)(environment)
         with suppress(StopUser):
@@ -97,11 +105,6 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
             sent = _looks_at(hearing, user, base_url)
             looks += sent or [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
     return looks
-
-
-def _look_at_stranger(manifest: Manifest, file: Path) -> list[Look]:
-    mask = workload.assign(manifest, rank=0, workers=1, recorder=_Noting()).mask
-    return list(looks_of(file, manifest.target.base_url, mask))
 
 
 def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
@@ -171,7 +174,7 @@ if __name__ == "__main__":
     HostGuard().install()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):
-        manifest, path = Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1])
-        looks = (_look if manifest.scenario.locustfile is None else _look_at_stranger)(manifest, path)
+        looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:
         output.write(json.dumps(asdict(look)) + "\n")
+    end_children()

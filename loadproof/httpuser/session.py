@@ -9,15 +9,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import requests
-from locust import clients
 from locust.clients import ResponseContextManager
+from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from loadproof.http.messages import Timing, TransportError
 from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
+from loadproof.httpuser.locusts import TermsSession
 from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
-from loadproof.httpuser.transport import Transport, check_support, timeouts_of, trust_of
+from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from loadproof.httpuser.transport import Pool
     from loadproof.httpuser.writing import Form
 
+_SCHEMES: Final = ("https://", "http://")
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
 """What a session adds to each request."""
 _OF_TEXTS: Final = frozenset({"headers", "cookies"})
@@ -53,8 +55,10 @@ class _Ended(NamedTuple):
     path: str
 
 
-class HttpSession(clients.HttpSession):
+class HttpSession(TermsSession):
     """The client of one user."""
+
+    _sends_host = False
 
     _writer: Writer | None = None
     """None if requests has to write each request."""
@@ -66,27 +70,29 @@ class HttpSession(clients.HttpSession):
     """What the locustfile's own dictionary of headers had in it: it doesn't say when it changes."""
 
     def __init__(self, base_url: str, request_event: EventHook, user: Any) -> None:
-        self._transport = Transport()
         super().__init__(base_url, request_event, user)
         self.trust_env = False
-        for scheme in ("https://", "http://"):
+        self._transport = Transport(self._terms)
+        for scheme in _SCHEMES:
             super().mount(scheme, self._transport)
         self.cookies = WatchedCookies()
         self.headers = WatchedHeaders(self.headers)
         self._is_made = True
+        self._begin_anew()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value and name in _WITHOUT_EFFECT and self._is_made:
             raise not_supported(f"client.{name}")
         super().__setattr__(name, value)
-        if name in _SETTINGS and hasattr(self, "cookies"):
+        if name in _SETTINGS and self._is_made:
             self._begin_anew()
 
     def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
-        """Only for what requests itself mounts."""
-        if self._is_made:
+        """Of a locustfile's adapters, those that only say how many connections to keep, which changes nothing."""
+        if not self._is_made:
+            super().mount(prefix, adapter)
+        elif prefix not in _SCHEMES or type(adapter) is not HTTPAdapter or adapter.max_retries.total:
             raise not_supported("client.mount(…)")
-        super().mount(prefix, adapter)
 
     def close(self) -> None:
         """Close the connections; the next request opens one."""
@@ -135,6 +141,10 @@ class HttpSession(clients.HttpSession):
         report_to(response, self.request_event, meta, is_caught=catch_response)
         if not catch_response:
             response.__exit__(None, None, None)
+        own = self._terms
+        if own and own.number and isinstance(response, LazyResponse):
+            is_ours = own.authorization_line in response.sent.packet.content
+            own.look_after(str(meta["name"]), response.status_code, is_ours=is_ours)
         return cast("ResponseContextManager", response)
 
     def _begin_anew(self) -> None:
@@ -144,7 +154,7 @@ class HttpSession(clients.HttpSession):
         self._assigned = dict(headers) if type(headers) is dict else None
         is_plain = auth is None or _is_name_and_password(auth)
         if is_plain and isinstance(headers, (WatchedHeaders, dict)) and isinstance(cookies, WatchedCookies):
-            self._writer = Writer(self._transport, headers, cookies, auth)
+            self._writer = Writer(self._transport, headers, cookies, auth, terms=self._terms)
             cookies.changed = self._writer.forget
             if isinstance(headers, WatchedHeaders):
                 headers.changed = self._writer.forget
@@ -180,6 +190,8 @@ class HttpSession(clients.HttpSession):
         writer = self._writer
         if writer is None or self.params or self.proxies or self.hooks.get("response") or not _are_plain(options):
             return None
+        if writer.is_outdated:
+            writer.forget()
         params, headers, cookies, auth = map(options.get, ("params", "headers", "cookies", "auth"))
         asked = with_params(url, params) if params else url
         if asked is None:
@@ -198,8 +210,9 @@ class HttpSession(clients.HttpSession):
         if not pool.origin.tls:
             return pool
         verify, cert = options.get("verify"), options.get("cert")
-        trust = trust_of(self.verify if verify is None else verify, self.cert if cert is None else cert)
-        return pool if trust == pool.origin.way.trust else self._transport.pool(pool.origin.root, trust)
+        return self._transport.pool(
+            pool.root, self.verify if verify is None else verify, self.cert if cert is None else cert
+        )
 
     def _send_by_requests(self, method: str, url: str, **options: Any) -> _Ended:
         check_support(proxies=options.get("proxies"))

@@ -15,12 +15,14 @@ from urllib3.connection import HTTPConnection
 from loadproof.errors import UnsafeTargetError
 from loadproof.http.bodies import MAX_BODY_BYTES
 from loadproof.http.connection import Connection
+from loadproof.http.headers import merged
 from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError, UnreadAnswerError
 from loadproof.http.origin import Origin, Way
 from loadproof.http.packets import Packet
-from loadproof.http.tls import SYSTEM, Trust, context_for
+from loadproof.http.tls import context_for
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.response import LazyResponse, Sent
+from loadproof.httpuser.terms import trust_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.scenario.safety import check_host
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from loadproof.http.answers import Answer
+    from loadproof.httpuser.terms import Certificate, Terms, Verify
 
 _HTTPS_PORT: Final = 443
 
@@ -37,10 +40,15 @@ _HTTPS_PORT: Final = 443
 class Pool:
     """One user's connections to one origin: as many as it has requests in flight, each reused when free."""
 
-    __slots__ = ("free", "origin")
+    __slots__ = ("free", "headers", "is_special", "origin", "root")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, root: str, origin: Origin, host: str = "") -> None:
+        """`host` is what is sent as Host, if it isn't the origin's."""
+        self.root = root
         self.origin = origin
+        self.headers = origin.headers | ({"Host": host} if host else {})
+        """What each request begins with, unless the locustfile has a Host of its own."""
+        self.is_special = self.headers != {"Host": origin.authority}
         self.free: list[Connection] = []
 
     def exchange(self, packet: Packet, timing: Timing, timeouts: RequestTimeouts) -> Answer:
@@ -60,18 +68,22 @@ class Pool:
 class Transport(BaseAdapter):
     """All connections of one user."""
 
-    def __init__(self) -> None:
+    def __init__(self, terms: Terms | None = None) -> None:
         super().__init__()
-        self._pools: dict[tuple[str, Trust], Pool] = {}
+        self._terms = terms
+        self._pools: dict[tuple[str, Verify, Certificate], Pool] = {}
 
-    def pool(self, root: str, trust: Trust = SYSTEM) -> Pool:
+    def pool(self, root: str, verify: Verify = True, cert: Certificate = None) -> Pool:
         """Of scheme, host and port.
 
         UnsafeTargetError for a host that is not allowed; OSError for a file that can't be used to trust it.
         """
-        pool = self._pools.get((root, trust))
+        pool = self._pools.get((root, verify, cert))
         if pool is None:
-            pool = self._pools[root, trust] = Pool(_allowed_origin(root, trust))
+            terms = self._terms
+            way = terms.way(root, verify, cert) if terms else Way(trust_of(verify, cert))
+            host = terms.host if terms and terms.is_own(root) else ""
+            pool = self._pools[root, verify, cert] = Pool(root, _allowed_origin(root, way), host)
         return pool
 
     def check(self, url: str) -> None:
@@ -100,12 +112,12 @@ class Transport(BaseAdapter):
         check_support(proxies=proxies)
         url = urlsplit(request.url or "")
         try:
-            pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", trust_of(verify, cert))
+            pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", verify, cert)
         except UnsafeTargetError as error:
             # Only after a redirect: what a locustfile asks for is checked before.
             raise RequestsConnectionError(error, request=request) from error
         timeouts, timing = timeouts_of(timeout), Timing()
-        packet, failed = _packet_of(request, pool.origin), None
+        packet, failed = _packet_of(request, pool), None
         try:
             answer = pool.exchange(packet, timing, timeouts)
         except TransportError as error:
@@ -149,27 +161,14 @@ def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> Re
     )
 
 
-def trust_of(verify: bool | str | None, cert: str | tuple[str, str] | None) -> Trust:
-    """What requests' two settings mean: authorities or none, and a client certificate with its key."""
-    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
-    if verify in {True, None} and certificate is None:
-        return SYSTEM
-    return Trust(
-        ca_file=verify if isinstance(verify, str) else None,
-        verify=verify is not False,
-        client_certificate=certificate,
-        client_key=key,
-    )
-
-
 @functools.lru_cache(256)
-def _allowed_origin(root: str, trust: Trust) -> Origin:
+def _allowed_origin(root: str, way: Way) -> Origin:
     """All users of a process share it, and with it the host's addresses."""
     check_host(root, ())
-    origin = Origin.of(root, Way(trust))
+    origin = Origin.of(root, way)
     if origin.tls:
         # A file that can't be read is no failure of the target's.
-        context_for(trust)
+        context_for(way.trust)
     return origin
 
 
@@ -185,11 +184,12 @@ class _Pen(HTTPConnection):
         self.pieces.append(bytes(data))
 
 
-def _packet_of(request: PreparedRequest, origin: Origin) -> Packet:
-    pen, method = _Pen(origin), request.method or ""
-    path = request.path_url
+def _packet_of(request: PreparedRequest, pool: Pool) -> Packet:
+    pen, method = _Pen(pool.origin), request.method or ""
+    # Where there is nothing of ours, `http.client` writes Host, in its own place.
+    headers = merged(pool.headers, request.headers) if pool.is_special else request.headers
     is_chunked = request.body is not None and "Content-Length" not in request.headers
-    pen.request(method, path, request.body, request.headers, chunked=is_chunked)
+    pen.request(method, f"{pool.origin.absolute}{request.path_url}", request.body, headers, chunked=is_chunked)
     accepted = request.headers.get("Accept-Encoding", "identity")
-    repeatable = Request(method, path).may_be_repeated
+    repeatable = Request(method, request.path_url).may_be_repeated
     return Packet(None, b"".join(pen.pieces), method == "HEAD", repeatable, accepted)

@@ -20,11 +20,13 @@ from requests.utils import check_header_validity
 from loadproof.http.headers import UnsendableHeaderError, encoded_head
 from loadproof.http.messages import Request
 from loadproof.http.packets import Packet
+from loadproof.httpuser.terms import AUTHORIZATION
 from loadproof.internals.requests import basic_authorization, cookie_header, merged_cookies
 
 if TYPE_CHECKING:
     from requests.cookies import RequestsCookieJar
 
+    from loadproof.httpuser.terms import Terms
     from loadproof.httpuser.transport import Pool, Transport
 
 _PLAIN: Final = r"[A-Za-z0-9._~!$&'()*+,;=:@/-]"
@@ -87,14 +89,26 @@ class _Common(NamedTuple):
     cookie: bytes | None
     """None if it depends on the path."""
     until_s: float
+    authorization: bytes
+    """What the target file has for a request that says nothing of it."""
 
 
 class Writer:
     """Of one session: what it adds to each request is written once."""
 
-    def __init__(self, transport: Transport, headers: Mapping[str, str], cookies: RequestsCookieJar, auth: Any) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        headers: Mapping[str, str],
+        cookies: RequestsCookieJar,
+        auth: Any,
+        *,
+        terms: Terms | None = None,
+    ) -> None:
         """`auth` is a name and a password, or None."""
         self._transport = transport
+        self._terms = terms
+        self._number = terms.number if terms else 0
         self._headers = headers
         self._cookies = cookies
         self._auth = auth
@@ -102,8 +116,14 @@ class Writer:
         self.forms: dict[Hashable, Form] = {}
         self._commons: dict[Hashable, _Common | None] = {}
 
+    @property
+    def is_outdated(self) -> bool:
+        """What proves who sends it has changed."""
+        return self._terms is not None and self._terms.number != self._number
+
     def forget(self) -> None:
-        """The session's headers or cookies have changed."""
+        """The session's headers or cookies have changed, or it is outdated."""
+        self._number = self._terms.number if self._terms else 0
         self._own = self._checked_own()
         self.forms.clear()
         self._commons.clear()
@@ -137,8 +157,9 @@ class Writer:
             cookie = _cookie_line(merged_cookies(self._cookies, cookies), url)
         else:
             cookie = _cookie_line(self._cookies, url) if common.cookie is None else common.cookie
-        method, end = method.upper(), _authorization_line(auth)
-        start = b"%b %b HTTP/1.1\r\n%b%b" % (method.encode(), path.encode(), common.lines, cookie)
+        method, end = method.upper(), _authorization_line(auth) or common.authorization
+        target = f"{common.pool.origin.absolute}{path}"
+        start = b"%b %b HTTP/1.1\r\n%b%b" % (method.encode(), target.encode(), common.lines, cookie)
         length = b"" if method in _WITHOUT_LENGTH else b"Content-Length: 0\r\n"
         repeatable = Request(method, path).may_be_repeated
         bare = Packet(None, b"%b%b%b\r\n" % (start, length, end), method == "HEAD", repeatable, common.accepted)
@@ -161,17 +182,20 @@ class Writer:
         of_request = _checked(headers or {})
         if self._own is None or of_request is None:
             return None
-        merged = self._own | of_request
+        terms = self._terms if self._terms and self._terms.is_own(root) else None
+        merged = self._own | (terms.unsaid(headers or {}, self._headers) if terms else {}) | of_request
         removed = {name.lower() for name, value in (headers or {}).items() if value is None}
         names = frozenset(merged) - removed
         if names & _ODD:
             return None
-        pool = self._transport.pool(root)
+        pool, authorization = self._transport.pool(root), b""
         added = {name: value for name, value in _USUAL if name.lower() not in names}
         own = dict(merged[name] for name in merged if name in names)
-        lines = {"Host": pool.origin.authority, **added, **own}
+        lines = {**pool.headers, **added, **own}
         try:
             head = encoded_head("", lines)
+            if terms and AUTHORIZATION not in names | removed:
+                authorization = terms.authorization_line
         except UnsendableHeaderError:
             # Requests has to say so.
             return None
@@ -179,7 +203,9 @@ class Writer:
         cookie = _cookie_line(self._cookies, f"{root}/") if is_for_all else None
         until_s = min((each.expires for each in self._cookies if each.expires), default=math.inf)
         accepted = next(value for name, value in lines.items() if name.lower() == "accept-encoding")
-        return _Common(pool, head[2:-2], names, 1 + len(added), accepted, cookie, until_s)
+        return _Common(
+            pool, head[2:-2], names, len(pool.headers) + len(added), accepted, cookie, until_s, authorization
+        )
 
 
 def _checked(headers: Mapping[str, Any]) -> dict[str, tuple[str, str]] | None:

@@ -1,10 +1,11 @@
-"""Finds audits that a plan can't decide: of limits that are not declared, or that no client would come to."""
+"""Finds audits that can't be decided: for want of requests, of limits, or of operations that show what was done."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem
+from loadproof.plan.evidence import needed_to_see
 from loadproof.plan.excess import exceeded_limits
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.limits import Written
+    from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.scenario import Scenario
 
 
@@ -31,3 +33,24 @@ def unauditable(
         what = f"an audit of limits, and no client comes to that of {', '.join(idle)}"
         remedy = "send more of it, with fewer clients or a smaller limit, or leave it out of the mix or of `limits`"
         yield Problem(place, what, remedy, got="limits")
+
+
+def undetectable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
+    """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
+    planned = sum(expected.values())
+    for audit in ("ledger", "webhooks"):
+        needed = needed_to_see(scenario.one_in(audit))
+        if audit in scenario.audits and planned < needed:
+            what = f"can't see a loss of 1 in {scenario.one_in(audit)}: it needs {needed:,} payments or events"
+            remedy = "plan more requests, or say `detects: 1 in` fewer"
+            yield Problem(f"{where} thresholds audit {audit}", what, remedy, got=f"{planned:,.0f} requests planned")
+
+
+def unshown(scenario: Scenario, endpoints: Endpoints) -> Iterator[Problem]:
+    """For audits of a target whose file declares nothing that would show what it did."""
+    if "ledger" in scenario.audits and endpoints.transaction is None and endpoints.payments is None:
+        what = "an audit of the ledger, and no operation shows its payments"
+        yield Problem("target endpoints", what, "declare `payments`, or `transaction`", got="neither")
+    if "webhooks" in scenario.audits and endpoints.effects is None:
+        what = "an audit of webhooks, and no operation shows their effects"
+        yield Problem("target endpoints", what, "declare `effects`", got="none")

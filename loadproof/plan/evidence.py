@@ -32,6 +32,16 @@ SAMPLES_BEYOND_QUANTILE: Final = 10
 CONFIDENCE: Final = 0.95
 Z: Final = 1.959964
 """For a 95 % interval."""
+RULE_OF_THREE: Final = 3
+"""If one in r is broken and n are looked at, none of the broken ones is among them with exp(-n/r): 5 % for n = 3 r.
+
+Source: Hanley and Lippman-Hand 1983, doi:10.1001/jama.1983.03330370053031.
+"""
+
+
+def needed_to_see(one_in: float) -> int:
+    """Samples after which it would have been seen with 95 % if one in so many broke a promise."""
+    return math.ceil(RULE_OF_THREE * one_in)
 
 
 def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:

@@ -52,6 +52,9 @@ class NoRecorder:
     def followed(self, endpoint: str, due: Due) -> None:
         pass
 
+    def retried(self, endpoint: str, due: Due) -> None:
+        pass
+
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         pass
 

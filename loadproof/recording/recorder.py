@@ -25,6 +25,7 @@ from loadproof.rundir.rows import (
     FOLLOWED,
     NEVER_SENT,
     REPEATED,
+    RETRIED,
     SENT_NOTHING,
     SET_OUT,
     SURPLUS,
@@ -186,6 +187,10 @@ class Recorder:
     def followed(self, endpoint: str, due: Due) -> None:
         """A request that is not its turn's first begins: it counts as no turn or arrival."""
         self._count(endpoint, due, FOLLOWED)
+
+    def retried(self, endpoint: str, due: Due) -> None:
+        """Beside `followed`: a request is sent again because the one before had failed."""
+        self._count(endpoint, due, RETRIED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         """A request was started, but this machine had nothing left to send it with; `want` is one of rundir's wants."""

@@ -11,7 +11,9 @@ from loadproof.http.tls import authorities
 from loadproof.plan.phases import plan_phases
 from loadproof.run import environment
 from loadproof.run.embedded import deliberate_faults
+from loadproof.run.reference import AUDITED, is_asked
 from loadproof.rundir.manifest import Manifest, TargetFacts
+from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.targetway import trust_of
 
 if TYPE_CHECKING:
@@ -45,7 +47,14 @@ def _facts_of(target: TargetFile) -> dict[str, Any]:
         "tls": target.tls,
         "proxy": target.proxy,
         "endpoints": target.endpoints,
+        "exclusive_accounts": target.exclusive_accounts,
     }
+
+
+def _facts_of_embedded(scenario: Scenario) -> dict[str, Any]:
+    """It has a new ledger, and shows an audit all of it."""
+    shown = AUDITED if is_asked(scenario) else {}
+    return {"faults": deliberate_faults(), "exclusive_accounts": True, "endpoints": Endpoints.model_validate(shown)}
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, Written]:
@@ -69,8 +78,7 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
             base_url=base_url,
             limits=declared_limits(scenario, target),
             authorities=authorities(trust_of(target.tls if target else None)) if base_url.startswith("https:") else {},
-            faults=deliberate_faults() if target is None else None,
-            **({} if target is None else _facts_of(target)),
+            **(_facts_of_embedded(scenario) if target is None else _facts_of(target)),
         ),
         phases=plan_phases(scenario),
         workers=assignment.crew.workers,

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 import loadproof
 from loadproof import variables
 from loadproof.errors import ExitCode
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children, ports
 from loadproof.run.maskedlog import mask_file
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.ports import LOOPBACK
 from loadproof.run.secret import new_crew_secret
+from loadproof.rundir import files
 from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
-    log = path / "generator.log"
+    log = path / files.GENERATOR_LOG
     environment = {**secret, **permissions_of(manifest.target, crew.hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
@@ -94,6 +96,7 @@ def running_generator(
     directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
+        environment |= stack.enter_context(ending_leftovers())
         stack.callback(os.close, read_end)
         stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
@@ -119,11 +122,8 @@ def running_generator(
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            command = [
-                *_worker_command(crew.locustfiles, LOOPBACK, port),
-                *_host_option(manifest, crew),
-                *_tag_options(manifest),
-            ]
+            # The master's tags come with the users that they are to choose.
+            command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_host_option(manifest, crew)]
             worker = children.start(command, directory=directory, environment=environment, cores=cores, log=log)
             stack.callback(children.stop, worker)
             workers.append(worker)
@@ -137,6 +137,7 @@ class WorkerOptions:
     host: str
     port: int
     locustfiles: Path
+    """The directory, or somebody's own locustfile."""
     environment: Mapping[str, str] = field(repr=False)
     """The secret, and what the worker's owner allows."""
 
@@ -150,8 +151,11 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        with children.empty_directory() as directory:
-            child = children.start(command, directory=directory, environment=options.environment, cores=set(), log=None)
+        # As on the master, which may be another machine.
+        place = nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory()
+        with place as directory, ending_leftovers() as mark:
+            environment = {**options.environment, **mark}
+            child = children.start(command, directory=directory, environment=environment, cores=set(), log=None)
             while child.poll() is None and not stop_signal:
                 time.sleep(_POLL_S)
             children.stop(child)

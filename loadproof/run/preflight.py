@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from loadproof.errors import InputError, Problem
-from loadproof.plan.audits import unauditable
+from loadproof.plan.audits import unauditable, undetectable, unshown
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
@@ -25,6 +25,7 @@ from loadproof.run.openfiles import open_file_problems
 from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.sharedredis import redis_problems
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.targetkeys import unheeded
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
@@ -61,7 +62,8 @@ def preflight(
     """
     if target is not None:
         yield from _authority_problems(target)
-        yield from variable_problems(target, set(scenario.mix))
+        yield from variable_problems(target, {*scenario.mix, *scenario.audits})
+        yield from unshown(scenario, target.endpoints)
     else:
         if is_to_run:
             yield from missing_extra(API)
@@ -71,9 +73,6 @@ def preflight(
         yield from _mix_problems(scenario, limits, crew, target, where=where)
     else:
         yield from _of_brought(scenario, crew, target)
-        if target is not None and target.auth is not None:
-            what, remedy = "no effect on what a locustfile's own clients send", "remove it, and log in there"
-            yield Problem("target auth", what, remedy)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
@@ -107,12 +106,11 @@ def _mix_problems(
 
 def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
     """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
-    if target is not None and (target.tls or target.proxy):
-        what = "`tls` and `proxy` have no effect on the clients of a locustfile"
-        yield Problem("target", what, "leave them out, and set up its clients in the locustfile")
-    secret = () if target is None else secret_variables(target)
+    secret, where = () if target is None else secret_variables(target), crew.locustfiles.name
     try:
-        yield from brought_problems(brought(crew.locustfiles, tuple(secret)), scenario, crew.locustfiles.name)
+        file = brought(crew.locustfiles, tuple(secret))
+        yield from brought_problems(file, scenario, where)
+        yield from () if target is None else unheeded(target, file, where)
     except InputError as error:
         yield from error.problems
 
@@ -147,6 +145,7 @@ def _plan_problems(
     yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
     yield from unauditable(scenario, spans, limits, seed, where=where)
+    yield from undetectable(scenario, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:

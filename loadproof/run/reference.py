@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from loadproof.scenario.settings import Settings
 
 _LISTS: Final = ("allow", "deny")
+AUDITED: Final = {
+    "payments": {"path": "/audit/payments/{account}"},
+    "snapshot": {"path": "/audit/accounts"},
+    "effects": {"path": "/audit/effects/{event}"},
+}
+"""Operations that show an auditor the whole ledger, in a target file's words."""
+
+
+def is_asked(scenario: Scenario) -> bool:
+    """An audit of the scenario needs more than the load sees: loadproof asks the target itself."""
+    return not {"ledger", "webhooks"}.isdisjoint(scenario.audits)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ def embedded_settings(scenario: Scenario) -> dict[str, str]:
         "ACCOUNTS": str(accounts),
         "WORKERS": str(settings.processes),
         "BOTS": settings.bots,
+        "AUDIT": "on" if is_asked(scenario) else "off",
         **{f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()},
         **_penalties(settings),
     }

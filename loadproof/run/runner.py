@@ -15,6 +15,7 @@ from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
+from loadproof.run.auditing import audited
 from loadproof.run.faults import faults_of
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
@@ -64,6 +65,7 @@ def run(
         _target_up(
             assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal, faults=faults
         ) as target,
+        audited(target.manifest, path, progress, secret=secret, stop_requested=stop_signal.__bool__),
     ):
         manifest = target.manifest
         if stop_signal:

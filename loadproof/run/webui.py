@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from loadproof import variables
 from loadproof.api import signing
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
 from loadproof.run.locust import MODULE
@@ -17,7 +20,7 @@ from loadproof.scenario.safety import permit
 from loadproof.scenario.targetvariables import permissions_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from loadproof.run.stopping import StopSignal
     from loadproof.scenario.targetfile import TargetFile
@@ -27,24 +30,32 @@ _ACCOUNTS: Final = 240_000
 """Accounts of the embedded target: three per client, and nobody knows how many users will be requested."""
 
 
-def serve(target: TargetFile | None, *, locustfiles: Path, port: int, stop_signal: StopSignal) -> None:
-    """Serve until a signal arrives; only Locust's own statistics are recorded."""
+def serve(
+    target: TargetFile | None, *, locustfiles: Path, hosts: Sequence[str], port: int, stop_signal: StopSignal
+) -> None:
+    """Serve until a signal arrives; only Locust's own statistics are recorded.
+
+    `hosts` are base URLs that the users of somebody's own locustfile name: what is loaded where there is no target.
+    """
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
-    secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if target is None else {}
+    is_embedded = target is None and not hosts
+    secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if is_embedded else {}
     with ExitStack() as stack:
         directory = stack.enter_context(children.empty_directory())
-        if target is None:
+        base_url = None if target is None else target.base_url
+        if is_embedded:
             settings = {"ACCOUNTS": str(_ACCOUNTS), **secret}
             log, stopped = directory / "target.log", stop_signal.__bool__
             embedded = embedded_target(settings, cores=target_cores, log=log, stop_requested=stopped)
             base_url = stack.enter_context(embedded).base_url
-        else:
-            base_url = target.base_url
-        address = ("--host", base_url, "--web-host", LOOPBACK, "--web-port", str(port))
+        address = (*(("--host", base_url) if base_url else ()), "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
-        permitted = permit([LOOPBACK], [variables.WEBHOOK_SECRET]) if target is None else permissions_of(target)
-        environment = secret | permitted
+        named = [urlsplit(host).hostname or "" for host in hosts]
+        permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts)
+        environment = secret | permitted | stack.enter_context(ending_leftovers())
+        # Somebody's own locustfile may open files where its owner is.
+        directory = Path.cwd() if locustfiles.is_file() else directory
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)
         while ui.poll() is None and not stop_signal:

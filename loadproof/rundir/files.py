@@ -4,6 +4,7 @@ manifest.json      what was run, against what, where, and how it ended        wr
 scenario.yaml      the scenario as given                                      written whole
 intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member a flush
 journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member a flush
+observations.jsonl.gz   what audits asked the target, and what it said        appended, gzip members
 generator.csv      the generator's own health, a row a worker and second      appended by lines
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
@@ -33,6 +34,7 @@ MANIFEST: Final = "manifest.json"
 SCENARIO: Final = "scenario.yaml"
 INTERVALS: Final = "intervals.csv.gz"
 JOURNAL: Final = "journal.csv.gz"
+OBSERVATIONS: Final = "observations.jsonl.gz"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"
@@ -42,6 +44,8 @@ UNJOURNALLED: Final = "unjournalled"
 """The kind of event in EVENTS of requests that are missing in JOURNAL, because their process could not hold them."""
 LOCUST_PREFIX: Final = "locust"
 LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
+GENERATOR_LOG: Final = "generator.log"
+"""What Locust's processes on this machine print."""
 LOCUST_EXCEPTIONS: Final = f"{LOCUST_PREFIX}_exceptions.csv"
 VERDICT: Final = "verdict.json"
 AUDIT: Final = "audit.json"

@@ -12,10 +12,10 @@ from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
 from loadproof.scenario.limits import Access, DeclaredLimit, Limit, declared, embedded_access, embedded_limits
+from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.targetfile import Endpoints
 from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
 
 FORMAT: Final = 1
@@ -58,6 +58,8 @@ class TargetFacts(Strict):
     redis: RedisFacts | None = None
     """None: each of its processes counted by itself, or it is your own target."""
     endpoints: Endpoints = Field(default_factory=Endpoints)
+    exclusive_accounts: bool = False
+    """Nobody but the run moves money to or from its accounts."""
 
     @property
     def address(self) -> str:

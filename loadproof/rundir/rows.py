@@ -18,6 +18,8 @@ WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_me
 SENT_NOTHING, SET_OUT, FOLLOWED = "sent_nothing", "set_out", "followed"
 """Counters: of a kind of user, turns and arrivals whose task sent no request, and those that began with a request of
 another name; of requests, those that are not the first of their turn."""
+RETRIED: Final = "retried"
+"""A counter: requests that users sent again because the one before had failed; each is a request of its own."""
 UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 UNREPORTED: Final = "unreported"
@@ -27,7 +29,7 @@ UNJUDGED: Final = (ABANDONED, *WANTS.values(), UNREPORTED)
 """Series of requests that ended without an outcome; each stands in place of it where a request has a row of its own."""
 COUNTERS: Final = (
     *("good", "completed", NEVER_SENT, ABANDONED, *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
-    *(REPEATED, SURPLUS, UNREAD, UNREPORTED),
+    *(RETRIED, REPEATED, SURPLUS, UNREAD, UNREPORTED),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
 """Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the
@@ -46,6 +48,8 @@ ought to have sent, and their own code or the event loop kept them."""
 FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
 """Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
 
+LISTENER_RAISED: Final = "a listener raised "
+"""How the message begins of an exception that ended no task."""
 MOST_NAMES: Final = 1_000
 OTHERS: Final = "others"
 """Of a locustfile's requests in a process, and what stands for those beyond: identifiers in paths would make a row of

@@ -35,6 +35,8 @@ def idle_keys(scenario: Scenario) -> Iterator[_IdleKey]:
         if either in scenario.all_thresholds[:index]:
             written = either.audit if isinstance(either, AuditThreshold) else either.expect
             yield ("thresholds", index), "the same threshold appears above", written, "remove it"
+        if isinstance(either, AuditThreshold) and either.detects and either.audit == "limits":
+            yield ("thresholds", index, "detects"), "no effect on an audit of limits", either.detects, _LEAVE
     if scenario.record is not None and scenario.audits:
         yield ("record",), "no effect: an audit records all requests", scenario.record, _LEAVE
 

@@ -23,6 +23,7 @@ _WITHOUT_EFFECT: Final = {
     "groups": "no journey of its requests is known",
     "feeders": "its users read what they need",
     "when_throttled": "its users decide",
+    "retries": "its users decide",
 }
 """Keys beside a locustfile, and why they would change nothing."""
 _OF_LOCUSTFILES: Final = ("tags", "exclude_tags")

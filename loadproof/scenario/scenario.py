@@ -23,6 +23,7 @@ from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 
@@ -30,6 +31,8 @@ Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
 """One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
 Audit = Literal["limits", "ledger", "webhooks"]
+ONE_IN: Final = 5_000
+"""Payments or events of which an audit has to see the loss of one."""
 Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
@@ -147,6 +150,16 @@ class AuditThreshold(Strict):
     """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
 
     audit: Audit = Field(description="Of the limits that the target declares, of its ledger, or of its webhooks.")
+    detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
+        None,
+        description="Ledger and webhooks: the rarest loss of payments or events that must not go unseen; "
+        f"default: 1 in {ONE_IN}.",
+        examples=["1 in 1000"],
+    )
+
+    @property
+    def one_in(self) -> int:
+        return int(self.detects.removeprefix("1 in ")) if self.detects else ONE_IN
 
 
 def _kind_of(threshold: object) -> str:
@@ -190,6 +203,7 @@ class Scenario(Strict):
         "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
+    retries: Retries | None = Field(None, description="Users send what fails again, as real clients do.")
     timeouts: Timeouts = Timeouts()
     deadline: Duration = Field(description="A correct answer later than this is not goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
@@ -239,7 +253,15 @@ class Scenario(Strict):
     @property
     def audits(self) -> list[Audit]:
         """Those that a threshold names, in order."""
-        return [threshold.audit for threshold in self.all_thresholds if isinstance(threshold, AuditThreshold)]
+        return [threshold.audit for threshold in self._audit_thresholds]
+
+    def one_in(self, audit: Audit) -> int:
+        """Payments or events of which this audit has to see the loss of one, by the strictest threshold."""
+        return max((either.one_in for either in self._audit_thresholds if either.audit == audit), default=ONE_IN)
+
+    @property
+    def _audit_thresholds(self) -> list[AuditThreshold]:
+        return [threshold for threshold in self.all_thresholds if isinstance(threshold, AuditThreshold)]
 
     @property
     def client_total(self) -> int:

@@ -7,18 +7,17 @@ so that it needs no Python.
 from __future__ import annotations
 
 import csv
-import functools
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.limits import Access, Limit  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.operations import SIGNATURE_HEADERS, Endpoints, HeaderName, Operation
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
 from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
@@ -26,142 +25,15 @@ from loadproof.scenario.targetheaders import header_problems
 from loadproof.scenario.targetway import TlsSettings, relative_to, way_flaws
 
 URL_VARIABLE: Final = "TARGET_URL"
-DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 ACCOUNTS_NEEDED: Final = 3
 """One whose balance is read and two between which money moves."""
 
-_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _WRITTEN_KEY: Final = "whsec_"
-SIGNATURE_HEADERS: Final = {
-    "standard": ("webhook-id", "webhook-timestamp", "webhook-signature"),
-    "stripe": ("Stripe-Signature",),
-    "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
-    "none": (),
-}
 _SECRETS: Final = (("headers",), ("auth",), ("proxy",), ("endpoints", "webhooks", "secret"))
 """Places whose values no message shows."""
 
 
-def without_fragment(path: str) -> str:
-    """The path; ValueError if it has a fragment."""
-    if "#" in path:
-        raise ValueError("a path with a fragment, which no client sends; remove what begins with '#', or write %23")
-    return path
-
-
-PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500), AfterValidator(without_fragment)]
-"""Below the base URL; `{account}` and `{id}` are filled in."""
-FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
-"""A field of a JSON object, with dots between levels: data.balance.amount."""
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=2000)]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)]
-Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-Status = Annotated[int, Field(ge=200, le=599)]
-
-
-class Operation(Strict):
-    """One kind of request in the target's words."""
-
-    placeholders: ClassVar[tuple[str, ...]] = ()
-    sends: ClassVar[tuple[str, ...]] = ()
-    """Our words for the fields of the request's body."""
-    adds: ClassVar[tuple[str, ...]] = ()
-    """Fields of the request's body that have the same name everywhere."""
-    tells: ClassVar[tuple[str, ...]] = ()
-    """Our words for the fields of the answer."""
-
-    method: Method = "GET"
-    path: PathText
-    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
-    body: dict[str, FieldPath] = Field(
-        default={}, description="loadproof's name: the request's field, where it differs."
-    )
-    constants: dict[FieldPath, Any] = Field(default={}, description="Fields of the request that are always the same.")
-    answer: dict[str, FieldPath | None] = Field(
-        default={}, description="loadproof's name: the answer's field, where it differs; null if the answer has none."
-    )
-
-    follow_redirects: bool = Field(default=False, description="To the same host; the last answer counts.")
-
-    @functools.cached_property
-    def statuses(self) -> frozenset[int]:
-        return frozenset([self.expect] if isinstance(self.expect, int) else self.expect)
-
-    @functools.cached_property
-    def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
-        """Our words that the answer has elsewhere: the keys that lead there, level by level.
-
-        None: not in the answer.
-        """
-        return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
-
-
-class HealthOperation(Operation):
-    tells = ("status",)
-
-    path: PathText = "/health"
-    alive: str | int | bool = Field("ok", description="The value of the field `status` when the service is alive.")
-
-
-class BalanceOperation(Operation):
-    placeholders = ("account",)
-    tells = ("account", "balance")
-
-    path: PathText = "/balance/{account}"
-    may_change: bool = Field(default=False, description="Others move money to or from these accounts too.")
-
-
-class PaymentOperation(Operation):
-    sends = ("debit", "credit", "amount", "currency")
-    tells = ("id", "debit", "credit", "amount", "currency")
-
-    method: Method = "POST"
-    path: PathText = "/transactions"
-    expect: Status | Annotated[list[Status], Field(min_length=1)] = 201
-    idempotency_key: HeaderName | None = Field("Idempotency-Key", description="The header of the key; null: none.")
-    location: bool = Field(default=True, description="The answer's Location ends with the payment's id.")
-    amounts: Literal["minor", "decimal"] = Field("minor", description="1234, or '12.34'.")
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
-
-
-class PaymentReadOperation(Operation):
-    placeholders = ("id",)
-    tells = PaymentOperation.tells
-
-    path: PathText = "/transactions/{id}"
-
-
-class WebhookOperation(Operation):
-    adds = ("id", "type", "timestamp", "data", "update_id")
-    tells = ("duplicate",)
-
-    method: Method = "POST"
-    path: PathText = "/webhooks/standard"
-    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field([200, 202])
-    signature: Literal["standard", "stripe", "telegram", "none"] = Field(
-        "standard", description="Standard Webhooks, Stripe's, Telegram's secret token, or none."
-    )
-    secret: VariableName = Field(DEFAULT_SECRET_VARIABLE, description="The environment variable with the key.")
-
-
-class Endpoints(Strict):
-    """The operations behind each kind of traffic; what is left out is as in the reference API."""
-
-    health: HealthOperation = HealthOperation()
-    balance: BalanceOperation = BalanceOperation()
-    transactions: PaymentOperation = PaymentOperation()
-    transaction: PaymentReadOperation | None = Field(
-        PaymentReadOperation(), description="Reads a payment back; null: there is no such endpoint."
-    )
-    webhooks: WebhookOperation = WebhookOperation()
-
-    def operations(self) -> Iterator[tuple[str, Operation]]:
-        """The existing operations, by name."""
-        for name in type(self).model_fields:
-            operation = getattr(self, name)
-            if operation is not None:
-                yield name, operation
 
 
 class TargetFile(Strict):
@@ -180,6 +52,10 @@ class TargetFile(Strict):
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
+    )
+    exclusive_accounts: bool = Field(
+        default=False,
+        description="Nobody but the run moves money to or from its accounts, so that an audit may add it up.",
     )
     endpoints: Endpoints = Endpoints()
 
@@ -227,11 +103,14 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
     yield from way_flaws(target, target.headers)
     yield from auth_flaws(target.auth, target.headers)
     yield from _idle_keys(target.endpoints)
+    if target.exclusive_accounts and target.endpoints.balance.may_change:
+        what = "contradicts `endpoints.balance.may_change: true`, by which others move money there, too"
+        yield ("exclusive_accounts",), what, None, "remove one of them"
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
-        placeholders = _PLACEHOLDER.findall(operation.path)
-        if sorted(placeholders) != sorted(operation.placeholders):
-            wanted = " and ".join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
+        if not operation.has_its_placeholders:
+            joint = " or " if operation.has_one_placeholder else " and "
+            wanted = joint.join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
             yield (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
         for key, given, known in (
             ("body", operation.body, operation.sends),

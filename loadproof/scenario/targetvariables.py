@@ -19,7 +19,8 @@ from loadproof.scenario.targetway import Reached, no_password, no_user
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from loadproof.scenario.targetfile import Endpoints, TargetFile, WebhookOperation
+    from loadproof.scenario.operations import Endpoints, WebhookOperation
+    from loadproof.scenario.targetfile import TargetFile
 
 
 class Target(Guarded, Reached, Protocol):

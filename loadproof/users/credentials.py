@@ -52,6 +52,11 @@ class Credential:
         """Names of requests that led to a renewal and were not accepted since."""
         self._not_before_s = 0.0
 
+    @property
+    def value(self) -> str:
+        """What is sent now; empty before the first one."""
+        return self._value
+
     def take(self, value: str) -> None:
         """What is sent from now on."""
         self._value, self.number, self._last = value, self.number + 1, None

@@ -44,8 +44,20 @@ class Groups:
         """Those that begin with one of these requests, whatever became of it."""
         return [group for name in sent for group, requests in self._groups.items() if requests[0] == name]
 
-    def saw(self, name: str, outcome: Outcome, due: Due, timing: Timing, *, is_unsent: bool = False) -> None:
-        """A request has ended, or our own want kept it from being sent; what is set-up belongs to no group."""
+    def saw(
+        self,
+        name: str,
+        outcome: Outcome,
+        due: Due,
+        timing: Timing,
+        *,
+        is_unsent: bool = False,
+        has_retry: bool = False,
+    ) -> None:
+        """A request has ended, or our own want kept it from being sent; what is set-up belongs to no group.
+
+        If it is to be sent again, that decides, and all of it is part of the group's time.
+        """
         if is_unsent:
             self.forget()
         if is_unsent or due.is_setup:
@@ -54,7 +66,7 @@ class Groups:
             is_open = group in self._open
             if not is_open and name == requests[0]:
                 self._open[group] = _Open(list(reversed(requests)), due, timing)
-            if group in self._open and name in requests:
+            if group in self._open and name in requests and not has_retry:
                 self._advance(group, name, outcome, timing.ended_s)
 
     def _advance(self, group: str, name: str, outcome: Outcome, ended_s: float) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from loadproof.plan.phases import PhaseSpan
 from loadproof.scenario.scenario import DEFAULT_MIX, HeaderClients, Scenario, Timeouts, UserMix
+
+if TYPE_CHECKING:
+    from loadproof.scenario.retries import Retries
 
 _PACE_BESIDE_THE_MIX_S: Final = 1.0
 
@@ -22,6 +25,7 @@ class Habits:
     timeouts: Timeouts = field(default_factory=Timeouts)
     deadline_s: float = 1.0
     when_throttled: Literal["honour", "ignore", "stop"] = "honour"
+    retries: Retries | None = None
     keeps_to_limits: bool = True
     """The target's limits, if it declares any."""
 
@@ -39,6 +43,7 @@ def habits_of(scenario: Scenario) -> Habits:
         timeouts=scenario.timeouts,
         deadline_s=scenario.deadline,
         when_throttled=scenario.when_throttled,
+        retries=scenario.retries,
         keeps_to_limits=not scenario.expect_throttling,
     )
 

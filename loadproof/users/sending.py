@@ -58,8 +58,42 @@ class Sender(TurnTaker):
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
+        self._retries = self.workload.habits.retries
+        self._last_outcome: Outcome | None = None
+        """Of the last request; None if it was not even sent."""
         self._seen_as = self.workload.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits see it."""
+
+    @property
+    def _has_retry(self) -> bool:
+        """Whether what has just ended is sent again."""
+        outcome = self._last_outcome
+        return self._retries is not None and outcome is not None and self._retries.follow(outcome, self._attempt)
+
+    def _send_patiently(self, send: Callable[[], Reply | None]) -> Reply | None:
+        """Send, and again as often as the scenario has it; returns the last reply.
+
+        What a user waits for meanwhile is the target.
+        """
+        reply = send()
+        try:
+            while self._has_retry and not self._is_to_end:
+                began_s = self.workload.monotonic_s()
+                with self._not_free():
+                    self.post.clock.sleep(self._wait_before_retry_s())
+                self._count_answering(began_s, self.workload.monotonic_s())
+                self._attempt += 1
+                reply = send()
+        finally:
+            self._attempt = 0
+        return reply
+
+    def _wait_before_retry_s(self) -> float:
+        """Its back-off, or as long as a Retry-After asks for if users honour it."""
+        assert self._retries is not None  # noqa: S101 - or nothing is sent again
+        asked_s = self._not_before_s - self.workload.now_s()
+        back_off_s = self._retries.wait_s(self._attempt, self.random)
+        return max(back_off_s, asked_s) if asked_s < math.inf else back_off_s
 
     def _send_with(
         self, credential: Credential | None, call: Call, check: Callable[[Reply], object], *, due: Due | None = None
@@ -97,8 +131,11 @@ class Sender(TurnTaker):
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call, reply, error, outcome=outcome, due=due, timing=timing)
+        # What our own machine kept from being sent is no failure of the target's.
+        self._last_outcome = None if isinstance(error, WantError) else outcome
         if self._has_groups:
-            self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError))
+            is_unsent = isinstance(error, WantError)
+            self._groups.saw(name, outcome, due, timing, is_unsent=is_unsent, has_retry=self._has_retry)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -18,8 +18,8 @@ from loadproof.api.tokens import NoTokenError, origin_of, read_token, token_requ
 from loadproof.errors import Problem, TargetError
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import TOKEN
+from loadproof.scenario.operations import Operation
 from loadproof.scenario.targetauth import token_url_of
-from loadproof.scenario.targetfile import Operation
 from loadproof.users.credentials import Credential
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.retryafter import retry_after_s
@@ -27,8 +27,6 @@ from loadproof.users.sending import Sender
 from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from locust.env import Environment
 
     from loadproof.api.calls import Reply
@@ -40,6 +38,10 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _ANY_STATUS: Final = list(range(200, 600))
 """What is wrong with an answer is read from its body, too."""
+
+
+class Recorded(dict[str, Any]):
+    """The context of an event of Locust's whose request the recorder has already."""
 
 
 class _OfProcess(Credential):
@@ -75,6 +77,10 @@ class TokenKeeper(Sender):
         """The next one, or the one that is being made."""
         self._keeping: gevent.Greenlet | None = None
         self.credential = _OfProcess(self)
+
+    def context(self) -> Recorded:
+        """For whoever records what somebody's own users tell Locust of."""
+        return Recorded()
 
     def keep(self) -> None:
         """Until the test stops."""

@@ -57,6 +57,8 @@ class TurnTaker(User):
         """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
         self._answered_s = -math.inf
         """Until when that has been counted, in monotonic seconds."""
+        self._attempt = 0
+        """Of the request that is being sent; from 1 on, it is a retry."""
         self._journey = self.workload.requests_of(self.endpoint)
         """Names of what it may send."""
         self._sent: list[str] = []
@@ -234,7 +236,9 @@ class TurnTaker(User):
 
         A journey's second request has no turn and is due when the journey gets to it.
         """
-        self._sent.append(endpoint)
+        if not self._attempt:
+            # A turn that it missed would have had no retries.
+            self._sent.append(endpoint)
         if not self._due_is_served:
             self._due_is_served = True
             if endpoint != self.endpoint:
@@ -243,6 +247,8 @@ class TurnTaker(User):
         due = Due(self.workload.now_s(), is_setup=self._is_setting_up)
         if not due.is_setup:
             self._recorder.followed(endpoint, due)
+            if self._attempt:
+                self._recorder.retried(endpoint, due)
         return due
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:

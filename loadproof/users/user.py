@@ -88,10 +88,12 @@ class ApiUser(Sender):
         return self._send_with(self.workload.credential, call, check, due=due)
 
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
-        """Send, let `check` judge the reply, and record exactly one outcome.
+        """Send, let `check` judge the reply, and record exactly one outcome; again, if the scenario has `retries`.
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
+        if self._retries is not None:
+            return self._send_patiently(lambda: self._send_with(self._credential, call, check))
         if self._credential is None:
             return self._send(call, check)
         return self._send_with(self._credential, call, check)

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
+from loadproof.analysis.frames.run import load_run
 from tests.commands import content_of, in_process, only_run, verdict_of
 from tests.guarded import CLIENT, SECRET, TOKEN, Guarded, guarded
 
@@ -158,6 +160,44 @@ def test_users_whose_tokens_are_revoked_in_mid_run_log_in_once_more(tmp_path, wo
     log = (only_run(tmp_path / "reports") / "generator.log").read_text()
     assert "printed Bearer ${obtained token}" in log
     assert "RuntimeError: Bearer ${obtained token}" in log
+    assert TOKEN not in suite.left
+
+
+BROUGHT = """
+from loadproof import HttpUser
+from locust import constant, task
+
+class Member(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def look(self):
+        with self.client.get("/account", catch_response=True) as answer:
+            if "seen" in answer.json():
+                print("printed", answer.json()["seen"])
+                answer.failure(answer.json()["seen"])
+"""
+
+
+def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
+    """Renewed once when it is revoked; what they send is counted once, and the token is masked."""
+    with guarded() as server, revoked_after(server, 60, "/account"):
+        server.tells = "all that it is told"
+        suite = Suite(tmp_path, server, CLOSED)
+        (tmp_path / "brought.py").write_text(BROUGHT)
+        del suite.files[0]
+        suite.files += ["--locustfile", tmp_path / "brought.py", "--users", 5, "--duration", "3 s"]
+        assert suite.command("run", "--dry-run") == 1, suite.shown
+        assert re.search(r"^ok +oauth2 token +POST /token", suite.shown, re.MULTILINE)
+        suite.command("run", "--out", tmp_path / "reports")
+    path = only_run(tmp_path / "reports")
+    read = load_run(path)
+    cells = pd.concat([read.intervals, read.setup])
+    ended = cells[cells["series"] == "response"].groupby(["endpoint", "outcome"], observed=True)["count"].sum()
+    assert 1 <= ended["GET /account", "rejected"] == server.counted("/account")[401] <= 5
+    assert ended["oauth2 token", "ok"] == 2
+    assert {endpoint for endpoint, _ in ended.index} == {"GET /account", "oauth2 token"}
+    assert "printed Bearer ${obtained token}" in (path / "generator.log").read_text()
     assert TOKEN not in suite.left
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from loadproof.run import watch
 from loadproof.run.ports import free_port
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file
+from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file, word_of
 from tests.quiet import run_when_quiet
+from tests.servers import Heard, serving
 
 pytestmark = pytest.mark.process
 SECRET = "5" * 64
@@ -141,9 +142,11 @@ def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp
 
 
 @contextmanager
-def workers_at(address: str, *environments: dict[str, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+def workers_at(
+    address: str, *environments: dict[str, str], options: Iterable[object] = ()
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """`loadproof worker --once`, each with changes of its environment; none is left."""
-    command = [sys.executable, "-m", "loadproof", "worker", address, "--once"]
+    command = [sys.executable, "-m", "loadproof", "worker", address, "--once", *map(str, options)]
     workers = [
         subprocess.Popen(
             command, cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "LOADPROOF_SECRET": SECRET, **environment}
@@ -177,6 +180,51 @@ def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_notic
     assert abs(last[0]) < 0.1
     assert 0.2 < last[1] < 0.41
     assert found(run.path, "ahead of the master's") == {"INVALID"}
+
+
+BROUGHT = """
+from loadproof import HttpUser
+from locust import constant, tag, task
+
+class Visitor(HttpUser):
+    wait_time = constant(0.1)
+
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/items")
+
+    @tag("write")
+    @task
+    def buy(self):
+        self.client.post("/buy")
+"""
+
+
+@pytest.mark.long
+def test_a_worker_elsewhere_runs_its_own_copy_of_a_locustfile(tmp_path):
+    """With the master's tags, host and target file, and with the worker's own value of a variable."""
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "shop.py").write_text(BROUGHT)
+    (tmp_path / "target.yaml").write_text("base_url: BASE\nheaders: {X-Key: '${TARGET_KEY}'}\n")
+    address, heard = f"127.0.0.1:{free_port()}", Heard()
+    own = {"TARGET_KEY": "the-workers", "LOADPROOF_ALLOW_VARIABLES": "TARGET_KEY"}
+    with (
+        serving(heard.script) as url,
+        workers_at(address, own, options=("--locustfile", tmp_path / "there/shop.py")) as workers,
+    ):
+        options = ("--users", 4, "--duration", "2s", "--tags", "read", "--expect", "goodput_ratio >= 80 %")
+        listen = ("--workers", 1, "--listen", address, "--target", tmp_path / "target.yaml", "--out", tmp_path / "out")
+        environment = {"LOADPROOF_SECRET": SECRET, "TARGET_KEY": "the-masters", "TARGET_URL": url}
+        done = in_process("run", "--locustfile", tmp_path / "here/shop.py", *options, *listen, **environment)
+        assert workers[0].wait(60) == 0
+    path = only_run(tmp_path / "out")
+    assert word_of(path, "goodput_ratio >= 80 %") == "PASS", done.stdout + done.stderr
+    assert read_manifest(path).ending == "completed"
+    sent = [request.lower() for _, request in heard.requests if b"the-workers" in request]
+    assert len(sent) > 50
+    assert {request.split(b" http/1.1")[0] for request in sent} == {b"get /items"}
 
 
 @pytest.mark.long

@@ -176,22 +176,87 @@ def test_what_is_missing_for_tls_is_told_before_the_run(tmp_path, tls, told):
 
 def test_the_web_ui_refuses_what_its_users_would_not_do(tmp_path):
     """They only have the base URL."""
-    file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False})
+    file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False}, headers={"X-Own": "1"})
     # It could not serve on this port.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = in_process("ui", "--target", file, "--port", taken.getsockname()[1])
     assert done.returncode == 2
-    assert "--target: plain Locust users only take the base URL from it, not `tls` and `proxy`" in done.stderr
+    assert "--target: plain Locust users only take the base URL from it, not `headers` and `tls`" in done.stderr
 
 
-def test_a_locustfile_whose_clients_would_go_another_way_is_refused(tmp_path):
-    """Only the probe would take the target file's."""
+KINDS = """
+from geventhttpclient.client import HTTPClientPool
+from locust import FastHttpUser, HttpUser, User, task
+from locust.clients import HttpSession
+from loadproof import HttpUser as Fast
+
+class Ours(Fast):
+    @task
+    def buy(self):
+        self.client.get(f"/{type(self).__name__}")
+
+class Locusts(HttpUser):
+    tasks = [Ours.buy]
+
+class Quick(FastHttpUser):
+    tasks = [Ours.buy]
+"""
+MORE = """
+class Pooling(FastHttpUser):
+    client_pool = HTTPClientPool()
+    tasks = [Ours.buy]
+
+class Own(User):
+    tasks = [Ours.buy]
+"""
+LOAD = ("--users", 5, "--duration", "5s", "--expect", "goodput_ratio >= 50 %")
+
+
+def test_users_whose_clients_can_not_do_what_the_target_file_says_are_refused(tmp_path):
+    """By name, with the keys; what another one can do is no reason."""
     users = tmp_path / "users.py"
-    users.write_text(
-        "from locust import HttpUser, task\n\n\nclass Buyer(HttpUser):\n    @task\n    def buy(self):\n        ...\n"
+    users.write_text(KINDS + MORE)
+    tls = {"verify": False, "server_name": NAME}
+    file = target_file(
+        tmp_path, base_url="https://127.0.0.1:1", tls=tls, proxy="http://127.0.0.1:2", headers={"X": "y"}
     )
-    file = target_file(tmp_path, base_url="http://127.0.0.1:1", proxy="http://127.0.0.1:2")
-    options = ("--users", 1, "--duration", "5s", "--expect", "goodput_ratio >= 1 %", "--out", tmp_path / "out")
-    done = in_process("run", "--locustfile", users, "--target", file, *options)
+    done = in_process("run", "--locustfile", users, "--target", file, *LOAD, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "target: `tls` and `proxy` have no effect on the clients of a locustfile; leave them out" in done.stderr
+    told = {
+        "Locusts": "HttpUser, which can't do what the target file says in `tls.server_name`",
+        "Pooling": "a client_pool of its own, which can't do what the target file says in `tls.verify`, `tls.",
+        "Own": "a client of its own, which can't do what the target file says in `headers.X`, `tls.verify`",
+    }
+    for line, (name, by) in zip(done.stderr.splitlines(), told.items(), strict=True):
+        assert line.startswith(f"users.py: `{name}` sends by {by}")
+        assert line.endswith("; use `from loadproof import HttpUser`, or leave that out of the target file")
+
+
+def test_each_client_of_a_locustfile_goes_the_way_of_the_target_file(tmp_path):
+    """Here in a dry run: through the proxy, with a header and a password; also a client that the file makes itself."""
+    users, heard, proxy = tmp_path / "users.py", Heard(), proxies.Proxy(AUTHORIZATION)
+    made = """
+class Making(HttpUser):
+    @task
+    def buy(self):
+        HttpSession(self.host, self.environment.events.request, self).get("/Making")
+"""
+    users.write_text(KINDS + made)
+    with serving(heard.script) as url, serving(proxy.script) as proxy_url:
+        file = target_file(
+            tmp_path,
+            base_url=url,
+            headers={"X-Key": "${PROXY_USER}"},
+            auth={"basic": {"user": "u", "password": "PROXY_PASSWORD"}},
+            proxy=proxy_url.replace("http://", PROXY),
+        )
+        done = in_process("run", "--locustfile", users, "--target", file, *LOAD, "--dry-run", **CREDENTIALS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    basic = base64.b64encode(b"u:c4nary-p4ss")
+    sent = {
+        request.split(b" ")[1] for _, request in heard.requests if b"X-Key: c4nary-us3r" in request and basic in request
+    }
+    assert sent >= {b"/Ours", b"/Locusts", b"/Quick", b"/Making"}
+    assert all(f"Proxy-Authorization: {AUTHORIZATION}" in head for head in proxy.heads)
+    assert len(proxy.heads) == len(heard.requests)
+    assert sightings((done.stdout + done.stderr).encode(), *map(str.encode, CREDENTIALS.values())) == []

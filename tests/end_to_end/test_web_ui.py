@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
 
 from loadproof.run.ports import free_port
 from tests.commands import ROOT, Background
+from tests.servers import Heard, serving
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -24,10 +27,11 @@ FOREIGN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def port():
+@contextmanager
+def served(*options: object) -> Iterator[int]:
+    """The port of a web UI."""
     number = free_port()
-    background = Background("ui", "--port", number)
+    background = Background("ui", "--port", number, *options)
 
     def answers() -> bool:
         try:
@@ -35,11 +39,19 @@ def port():
         except requests.ConnectionError:
             return False
 
-    background.eventually(answers)
-    yield number
-    background.process.terminate()
-    background.end()
+    try:
+        background.eventually(answers)
+        yield number
+    finally:
+        background.process.terminate()
+        background.end()
     assert background.survivors() == []
+
+
+@pytest.fixture(scope="module")
+def port():
+    with served() as number:
+        yield number
 
 
 def swarm(port: int, users: int = 1, headers: dict[str, str] | None = None, **form: str) -> requests.Response:
@@ -91,6 +103,28 @@ def test_as_many_users_as_one_likes_find_their_accounts(port):
     assert seen["user_count"] == 400
     assert [error for error in seen["errors"] if "status 404" in error["error"]] == []
     requests.post(f"http://127.0.0.1:{port}/stop", timeout=20)
+
+
+def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_nobody_allowed(tmp_path):
+    """Neither by its form nor by its users, who know nothing of loadproof; they send where their class says."""
+    heard = Heard()
+    with serving(heard.script) as url:
+        (tmp_path / "shop.py").write_text(
+            "from locust import HttpUser, constant, task\n\n\n"
+            f"class Visitor(HttpUser):\n    host = '{url}'\n    wait_time = constant(1)\n\n"
+            "    @task\n    def look(self):\n"
+            "        self.client.get('/items')\n        self.client.get('http://192.0.2.1/away')\n"
+        )
+        with served("--locustfile", tmp_path / "shop.py") as port:
+            assert "not on the allow list" in swarm(port, host="http://192.0.2.1").json()["message"]
+            assert swarm(port).json()["success"] is True
+            # The guard raises where it would have connected, which ends the task.
+            deadline_s, told = time.monotonic() + 30, ""
+            while time.monotonic() < deadline_s and "not on the allow list" not in told:
+                time.sleep(0.1)
+                told = requests.get(f"http://127.0.0.1:{port}/exceptions", timeout=20).text
+    assert "this host is not on the allow list, got '192.0.2.1'" in told
+    assert heard.addresses(b"/items")
 
 
 def test_plain_locust_refuses_a_host_that_nobody_allowed_before_it_makes_a_user():

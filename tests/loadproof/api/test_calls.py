@@ -13,7 +13,7 @@ import pytest
 
 from loadproof.api.calls import Api, Reply
 from loadproof.http.connection import Answer
-from loadproof.scenario.targetfile import Endpoints
+from loadproof.scenario.operations import Endpoints
 
 THEIRS = {
     "balance": {

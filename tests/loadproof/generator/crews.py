@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from loadproof.plan.pacing import Due
 from loadproof.recording.announcements import Announcement, announcement_of, line_of
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.users.user import ApiUser
 from loadproof.users.workload import Post
 from simulation.clock import FakeClock, FakeTime
 from simulation.rundirs import manifest, scenario
@@ -26,11 +28,12 @@ from simulation.wire import FakeRunner, Wire
 class Process:
     """One process of a run, and its part of Locust."""
 
-    def __init__(self, clock: FakeClock, runner: FakeRunner) -> None:
+    def __init__(self, clock: FakeClock, runner: FakeRunner, kinds: Iterable[str] = ()) -> None:
         self.clock = clock
         self.post = Post(clock)
         self.runner = runner
-        self.environment: Any = locust.env.Environment()
+        users = [type(kind, (ApiUser,), {"abstract": True, "endpoint": kind}) for kind in kinds]
+        self.environment: Any = locust.env.Environment(user_classes=users)
         self.environment.runner = runner
 
     @property
@@ -82,18 +85,23 @@ class Distributed:
         self.master = Process(self.time.clock(), self.wire.master())
         self.writer = TellingWriter(path, self.manifest, self.told)
         self.workers = [
-            Process(self.time.clock(ahead_s=one, up_s=1000.0 * number), self.wire.worker(f"worker-{number}"))
+            Process(
+                self.time.clock(ahead_s=one, up_s=1000.0 * number),
+                self.wire.worker(f"worker-{number}"),
+                self.manifest.scenario.mix,
+            )
             for number, one in enumerate(ahead_s, start=1)
         ]
         self.crew = MasterCrew(self.master.environment, self.writer, self.manifest, self.master.post)
         for worker in self.workers:
             WorkerCrew(worker.environment, worker.post)
 
-    def begin(self) -> None:
-        """As the shape does; second 0 is at 2 s."""
+    def begin(self, later_s: float = 0.0) -> None:
+        """As the shape does; second 0 is at 2 s, or so much later."""
         self.master.post.assign(self.manifest, rank=0, workers=1)
-        self.master.post.workload().begin(self.crew.lead_s)
-        assert self.crew.begin(self.master.clock.unix_s() + self.crew.lead_s) == len(self.workers)
+        lead_s = self.crew.lead_s + later_s
+        self.master.post.workload().begin(lead_s)
+        assert self.crew.begin(self.master.clock.unix_s() + lead_s) == len(self.workers)
         # A worker knows its part before Locust makes its users.
         self.time.advance_to(self._way_s + 0.01)
         for process in (self.master, *self.workers):

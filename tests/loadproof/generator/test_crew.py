@@ -285,6 +285,38 @@ def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_us
     assert error.endswith("\n")
 
 
+@pytest.mark.parametrize(
+    ("plan", "file", "told"),
+    [
+        (
+            {"locustfile": "shop.py"},
+            "there/shop.py",
+            "other users than its master, whose locustfile is another one",
+        ),
+        ({"locustfile": "shop.py"}, None, "start it with --locustfile and a copy of the master's shop.py"),
+        ({}, "there/shop.py", "it has no users of the master's mix, got 'balance, transactions"),
+        ({"locustfile": "shop.py"}, "same/shop.py", None),
+    ],
+    ids=["another copy", "our users", "no mix", "the same"],
+)
+def test_a_worker_with_other_users_than_its_masters_refuses_its_part(tmp_path, plan, file, told):
+    """Also where they only differ by what they do."""
+    for place, text in {"here": "look()", "there": "look(2)", "same": "look()"}.items():
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "shop.py").write_text(text)
+    with closing(Distributed(tmp_path, 0.0, plan=scenario(**plan))) as run:
+        run.master.environment.parsed_locustfiles = ["ours.py", str(tmp_path / "here/shop.py")]
+        run.workers[0].environment.parsed_locustfiles = ["ours.py", *([str(tmp_path / file)] if file else [])]
+        if file:
+            run.workers[0].environment.user_classes = []
+        run.master.post.assign(run.manifest, rank=0, workers=1)
+        run.crew.begin(2.0)
+        run.time.advance_to(1.0)
+        assert run.workers[0].runner.has_quit == bool(told)
+        assert [told in detail for detail in lost(run)] == [True] * bool(told)
+        assert run.wire.failures == []
+
+
 class Down:
     """Where nobody listens."""
 
@@ -338,6 +370,16 @@ def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
     three.time.advance_to(7.5)
     three.wire.cut("worker-1")
     assert 5 < three.end() < 7.1
+
+
+def test_workers_may_be_silent_while_their_listeners_are_called(three):
+    """For as long as second 0 is later for it."""
+    three.wire.cut("worker-3")
+    three.begin(later_s=10.0)
+    three.time.advance_to(15.9)
+    assert lost(three) == []
+    three.time.advance_to(18.0)
+    assert lost(three) == ["worker 3 stopped reporting"]
 
 
 def test_a_worker_that_never_reported_at_all_is_lost_too(three):

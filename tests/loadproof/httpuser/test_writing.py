@@ -53,7 +53,9 @@ def test_what_is_written_by_the_short_way_is_what_requests_writes(method, url, o
     prepared = session.prepare_request(complete)
     assert (form.url, form.path) == (prepared.url, prepared.path_url)
     parts = urlsplit(prepared.url)
-    assert sent.packet == transport._packet_of(prepared, Origin.of(f"{parts.scheme}://{parts.netloc}"))
+    assert sent.packet == transport._packet_of(
+        prepared, transport.Pool("", Origin.of(f"{parts.scheme}://{parts.netloc}"))
+    )
 
 
 @pytest.mark.slow

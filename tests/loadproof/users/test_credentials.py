@@ -7,7 +7,7 @@ import pytest
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.api.calls import Api, Call
-from loadproof.scenario.targetfile import Endpoints
+from loadproof.scenario.operations import Endpoints
 from loadproof.users.credentials import NOT_OURS, Credential
 
 

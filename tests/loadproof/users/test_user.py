@@ -17,7 +17,7 @@ from loadproof.http.connection import Connection
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
-from loadproof.scenario.targetfile import Endpoints
+from loadproof.scenario.operations import Endpoints
 from loadproof.users.user import expect
 from loadproof.users.workload import Post
 from locustfiles.balance import BalanceUser

@@ -1,0 +1,114 @@
+"""Audits a run's ledger and webhooks: its journal beside what loadproof itself asked the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from loadproof.analysis.audit.ledger import audit_ledger
+from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
+from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
+from loadproof.analysis.frames.journal import count_journal
+from loadproof.rundir import files
+from loadproof.rundir.observations import read_observations
+from loadproof.scenario.operations import FALSE_DELIVERIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+    from loadproof.analysis.frames.run import Run
+    from loadproof.rundir.observations import Observation
+
+_INCOMPLETE: Final = frozenset({"running", "generator_died", "disk_full"})
+"""Endings that may have cost rows of the journal."""
+_OUR_DOUBT_US: Final = 5_000
+_DRIFT: Final = 500e-6
+"""How fast a wall clock that is being set right runs apart from a monotonic one. Source: adjtimex(2), ADJ_FREQUENCY."""
+
+
+class NotedRow(Mapping[str, Any]):
+    """One row of a journal as columns to values, taken from the columns when somebody looks."""
+
+    __slots__ = ("_columns", "_noted", "_number")
+
+    def __init__(self, columns: Mapping[str, Any], number: int, noted: Mapping[str, Any]) -> None:
+        self._columns = columns
+        self._number = number
+        self._noted = noted
+
+    def __getitem__(self, column: str) -> Any:
+        return self._noted if column == "noted" else self._columns[column][self._number]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
+    """All that the run shows of the target's ledger."""
+    target = run.manifest.target
+    doubt_us = 2 * int(journal["doubt_us"].max()) if len(journal) else 0
+    drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
+    return ledger_record(
+        noted_rows(journal),
+        _observations(run),
+        Declared(
+            is_exclusive=target.exclusive_accounts,
+            has_keys=target.endpoints.transactions.idempotency_key is not None,
+            has_lists=target.endpoints.payments is not None,
+            has_snapshot=target.endpoints.snapshot is not None,
+            is_decimal=target.endpoints.transactions.amounts == "decimal",
+        ),
+        is_whole=_is_whole(run),
+        doubt_us=doubt_us + _OUR_DOUBT_US + drift_us,
+        workers_doubt_us=doubt_us if len(journal["worker"].unique()) > 1 else 0,
+    )
+
+
+def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
+    return audit_ledger(ledger_of(run, journal), one_in=run.manifest.scenario.one_in("ledger"))
+
+
+def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
+    endpoints = run.manifest.target.endpoints
+    record = webhook_record(
+        noted_rows(journal),
+        _observations(run),
+        has_effects=endpoints.effects is not None,
+        kinds=FALSE_DELIVERIES[endpoints.webhooks.signature],
+        is_whole=_is_whole(run),
+    )
+    return audit_webhooks(record, one_in=run.manifest.scenario.one_in("webhooks"))
+
+
+def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
+    """Rows of which something was noted, with `noted` as a mapping."""
+    columns = {name: journal[name].tolist() for name in journal.columns}
+    for number, text in enumerate(columns["noted"]):
+        if text:
+            try:
+                noted = orjson.loads(text)
+            except ValueError:
+                continue
+            if isinstance(noted, dict):
+                yield NotedRow(columns, number, noted)
+
+
+def _observations(run: Run) -> list[Observation]:
+    return list(read_observations(run.path / files.OBSERVATIONS, run.start_unix_s))
+
+
+def _is_whole(run: Run) -> bool:
+    """Every request that was sent is in the journal."""
+    if run.manifest.ending in _INCOMPLETE or (run.events["kind"] == files.UNJOURNALLED).any():
+        return False
+    try:
+        return not count_journal(run).damage
+    except OSError:
+        return False

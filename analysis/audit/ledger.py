@@ -1,0 +1,64 @@
+"""Judges a run's payments: nothing lost, doubled or invented, no money made or gone, no write unread, one effect a key.
+
+Each check is O(n log n) at most, because keys are unique: what a general checker of transactions has to search for,
+a key says. `elle.py` writes the same history for one.
+
+State of the art: Jepsen's set and bank tests, and Elle (Kingsbury and Alvaro 2020, doi:10.14778/3430915.3430918).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.audit import audited
+from loadproof.analysis.audit.ledgerbalances import BALANCES, audit_balances
+from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, audit_books
+from loadproof.analysis.audit.ledgerkeys import stories_of
+from loadproof.analysis.audit.ledgerreads import audit_reads
+from loadproof.analysis.audit.ledgerreplays import audit_keys
+from loadproof.analysis.word import Word
+from loadproof.plan.evidence import needed_to_see
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+    from loadproof.analysis.audit.promise import Promise
+
+NAME: Final = "ledger"
+_BY_BALANCES: Final = frozenset({ONCE, NOTHING_ELSE})
+"""Promises that follow from exact balances where payments can't be listed."""
+
+
+def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
+    """Every promise of a ledger; those about payments are decided by `3 * one_in` of them."""
+    stories = stories_of(record.attempts)
+    needed = needed_to_see(one_in)
+    promises = [
+        *audit_books(record, stories, needed=needed),
+        *audit_keys(record, stories.values()),
+        *audit_balances(record, stories, needed=needed),
+        audit_reads(record, stories),
+    ]
+    evidence = [promise.evidence for promise in _explained(_inferred(promises), record.unread_text)]
+    return audited(NAME, evidence, [offence for promise in promises for offence in promise.offences])
+
+
+def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
+    """Money that was moved twice, or by nobody's order, would be in the balances."""
+    balances = next(promise for promise in promises if promise.name == BALANCES)
+    if balances.evidence.word is Word.PASS:
+        for promise in promises:
+            if promise.name in _BY_BALANCES and promise.n == 0:
+                promise.n, promise.things = balances.n, f"{balances.things}: seen by balances"
+                promise.lacking.clear()
+    return promises
+
+
+def _explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
+    """Whatever can't be decided may be so because something could not be read."""
+    for promise in promises:
+        if promise.evidence.word is Word.INCONCLUSIVE:
+            promise.lacks(unread)
+    return promises

@@ -1,0 +1,185 @@
+"""What is in the ledger after the load, payment by payment, beside what was acknowledged, refused, never attempted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.promise import Promise
+from loadproof.outcome import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.analysis.audit.ledgerkeys import KeyStory
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Listed, Listing, Order, PaymentRead, Row
+
+THERE: Final = "every acknowledged payment is there"
+ONCE: Final = "every acknowledged payment is there once"
+OWN: Final = "with its own amount and parties"
+NOTHING_ELSE: Final = "nothing is there that nobody attempted"
+_NO_LIST: Final = "the target file declares no `payments`, which lists them"
+
+
+@dataclass
+class Books:
+    """What the lists of payments have, by key, and what in them belongs to no key."""
+
+    record: LedgerRecord
+    stories: Mapping[str, KeyStory]
+    found: dict[str, dict[tuple[str, int], Listed]] = field(default_factory=dict)
+    """By key: its payments, by id and by the how manieth of this id in one list."""
+    strangers: dict[tuple[str, int], tuple[Listed, Row]] = field(default_factory=dict)
+    """New since the load began; of other people if the accounts are theirs, too."""
+    has_keys: bool = False
+    """The lists say under which key a payment was made."""
+    can_tell_new: bool = True
+
+    def __post_init__(self) -> None:
+        after = [listing for listing in self.record.listings if not listing.is_before]
+        before = [listing for listing in self.record.listings if listing.is_before]
+        self.accounts = {listing.account for listing in after if listing.account}
+        self.keys = {listing.key for listing in after if listing.key}
+        self.has_keys = any(listed.key for listing in after for listed in listing.payments)
+        self.can_tell_new = self.accounts <= {listing.account for listing in before if listing.account}
+        self._old = {listed.payment for listing in before for listed in listing.payments}
+        for listing in after:
+            self._add(listing)
+
+    @cached_property
+    def key_of(self) -> dict[str, str]:
+        """By the id of an acknowledged payment."""
+        return {payment: key for key, story in self.stories.items() for payment in story.payments}
+
+    def lists(self, story: KeyStory) -> bool:
+        """A list was read in which its payments are, and can be told from others'."""
+        order = story.order
+        is_read = story.key in self.keys or order.debit in self.accounts or order.credit in self.accounts
+        return is_read and (story.key in self.keys or self.has_keys or bool(story.payments))
+
+    def unlisted(self, story: KeyStory) -> set[str]:
+        """Its accounts of which no list was read, unless its key has one."""
+        return set() if story.key in self.keys else {story.order.debit, story.order.credit} - self.accounts
+
+    def _add(self, listing: Listing) -> None:
+        counts: Counter[tuple[str, str]] = Counter()
+        for listed in listing.payments:
+            if listed.payment and listed.payment in self._old:
+                continue
+            key = listing.key or (listed.key if listed.key in self.stories else self.key_of.get(listed.payment, ""))
+            label = (listed.payment, counts[key, listed.payment])
+            counts[key, listed.payment] += 1
+            if key:
+                self.found.setdefault(key, {})[label] = listed
+            else:
+                self.strangers[label] = listed, listing.row
+
+
+def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
+    """Four promises; `needed` payments make each of them PASS."""
+    books = Books(record, stories)
+    last_read = {read.payment: read for read in sorted(record.payment_reads, key=lambda read: read.sent_us)}
+    there = Promise(THERE, "acknowledged payments looked for", needed)
+    once = Promise(ONCE, "acknowledged payments counted", needed)
+    own = Promise(OWN, "payments compared with their orders", needed)
+    nothing_else = Promise(NOTHING_ELSE, "payments in lists", needed)
+    for story in stories.values():
+        copies = books.found.get(story.key, {})
+        if story.said is Said.ACKNOWLEDGED:
+            _look_for(story, books, last_read, there)
+            if books.lists(story):
+                once.n += 1
+        if story.said is not Said.REFUSED and len(copies) > 1:
+            once.broken(f"there {len(copies)} times under one key: {story.order}", story.rows)
+        if story.said is Said.REFUSED and copies and record.is_whole:
+            nothing_else.broken(f"refused, and there: {story.order}", story.rows)
+        nothing_else.n += len(copies)
+        _compare(story, books, last_read, own)
+    _look_at_strangers(record, stories, books, once, nothing_else)
+    if not record.has_lists:
+        once.lacks(_NO_LIST)
+        nothing_else.lacks(_NO_LIST)
+    elif unlisted := {account for story in stories.values() for account in books.unlisted(story)}:
+        once.lacks(f"the payments of {len(unlisted):,} accounts were not listed")
+        nothing_else.lacks(f"the payments of {len(unlisted):,} accounts were not listed")
+    return [there, once, own, nothing_else]
+
+
+def _look_for(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], there: Promise) -> None:
+    """In a list if there is one, else by each of its ids."""
+    at_s = story.booked_until_us / 1e6
+    if books.lists(story):
+        there.n += 1
+        if not books.found.get(story.key):
+            there.broken(f"acknowledged at {at_s:.3f} s, and not there: {story.order}", story.rows)
+        return
+    reads = [last_read[payment] for payment in story.payments if payment in last_read]
+    if not reads:
+        there.lacks("some were not looked for")
+        return
+    there.n += 1
+    for read in reads:
+        if not read.is_there:
+            what = f"acknowledged at {at_s:.3f} s as {read.payment}, and not there: {story.order}"
+            there.broken(what, (*story.rows, read.row))
+
+
+def _compare(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], own: Promise) -> None:
+    seen = list(_seen(story, books, last_read))
+    own.n += bool(seen)
+    for order, row in seen:
+        if not order.agrees_with(story.order):
+            own.broken(f"ordered {story.order}, and there is {order}", (*story.rows, row))
+            return
+
+
+def _seen(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead]) -> Iterator[tuple[Order, Row]]:
+    """What the target says was booked under this key."""
+    for listed in books.found.get(story.key, {}).values():
+        if listed.order is not None:
+            yield listed.order, {"listed": listed.payment}
+    for payment in story.payments:
+        read = last_read.get(payment)
+        if read is not None and read.order is not None:
+            yield read.order, read.row
+    for attempt in story.attempts:
+        if attempt.told is not None:
+            yield attempt.told, attempt.row
+
+
+def _look_at_strangers(
+    record: LedgerRecord, stories: Mapping[str, KeyStory], books: Books, once: Promise, nothing_else: Promise
+) -> None:
+    """A new payment of exclusive accounts belongs to an attempt whose answer nobody got, or it should not be there."""
+    nothing_else.n += len(books.strangers)
+    if not books.strangers:
+        return
+    if record.blind_spot:
+        # Under other keys than ours they are other people's.
+        if not (record.is_whole and all(listed.key for listed, _ in books.strangers.values())):
+            nothing_else.lacks(record.blind_spot)
+        return
+    if not books.can_tell_new:
+        nothing_else.lacks("what was there before the load was not read, so new ones can't be told from it")
+        return
+    open_orders = Counter(
+        _signature(story.order)
+        for key, story in stories.items()
+        if story.said is Said.UNKNOWN and key not in books.found
+    )
+    acknowledged = {_signature(story.order): story for story in stories.values() if story.said is Said.ACKNOWLEDGED}
+    for listed, row in books.strangers.values():
+        signature = None if listed.order is None else _signature(listed.order)
+        if signature is not None and open_orders[signature] > 0:
+            open_orders[signature] -= 1
+        elif signature in acknowledged:
+            story = acknowledged[signature]
+            once.broken(f"there again, as {listed.payment}: {listed.order}", (*story.rows, row))
+        else:
+            nothing_else.broken(f"{listed.payment}: {listed.order}, which nobody attempted", (row,))
+
+
+def _signature(order: Order) -> tuple[str, str, int]:
+    return order.debit, order.credit, order.amount

@@ -1,0 +1,130 @@
+"""Read your writes: no read that begins after a payment's acknowledgement is older than that payment, in real time.
+
+A payment is carried out at one moment between its sending and its answer, so a balance that was read meanwhile may or
+may not have it; what was acknowledged before the read began has to be in it. Sums of what must and what may be in it
+give bounds that no correct ledger leaves, whatever happened when. Whoever reads: acknowledged is acknowledged.
+
+State of the art: the real-time order of strict serializability; Herlihy and Wing 1990, doi:10.1145/78969.78972.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.ledgerrecord import BalanceRead
+from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.outcome import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from loadproof.analysis.audit.ledgerkeys import KeyStory
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+
+READ_YOUR_WRITES: Final = "what was acknowledged is read from then on"
+READS_NEEDED: Final = 300
+"""One stale read in a hundred is seen with 95 %."""
+
+
+class _Sums:
+    """Amounts by time, to the sum of those up to a time."""
+
+    def __init__(self, amounts: Iterable[tuple[float, int]]) -> None:
+        ordered = sorted(amounts)
+        self._times = [time for time, _ in ordered]
+        self._sums = [0, *accumulate(amount for _, amount in ordered)]
+
+    def before(self, time_us: float) -> int:
+        return self._sums[bisect_left(self._times, time_us)]
+
+    def until(self, time_us: float) -> int:
+        return self._sums[bisect_right(self._times, time_us)]
+
+    def count_before(self, time_us: float) -> int:
+        return bisect_left(self._times, time_us)
+
+
+@dataclass
+class _Account:
+    """Postings as (booked from, booked until, amount) in µs; the second one infinite if nobody said."""
+
+    opening: int
+    postings: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def seal(self) -> None:
+        """All postings are there: sums can be formed."""
+        self.done = _Sums((until, amount) for _, until, amount in self.postings)
+        self.debits_begun = _Sums((since, min(amount, 0)) for since, _, amount in self.postings)
+        self.credits_begun = _Sums((since, max(amount, 0)) for since, _, amount in self.postings)
+        self.debits_done = _Sums((until, min(amount, 0)) for _, until, amount in self.postings)
+        self.credits_done = _Sums((until, max(amount, 0)) for _, until, amount in self.postings)
+
+    def bounds(self, read: BalanceRead) -> tuple[int, int]:
+        """The least and the most that it may see."""
+        before, until = read.sent_us - read.doubt_us, read.ended_us + read.doubt_us
+        sure = self.opening + self.done.before(before)
+        return (
+            sure + self.debits_begun.until(until) - self.debits_done.before(before),
+            sure + self.credits_begun.until(until) - self.credits_done.before(before),
+        )
+
+
+def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
+    """One promise, of balances and of payments; O(n log n)."""
+    promise = Promise(READ_YOUR_WRITES, "reads after an acknowledged payment", READS_NEEDED)
+    _read_payments(record, stories, promise)
+    if not record.blind_spot:
+        _read_balances(record, stories, promise)
+    elif record.balance_reads:
+        promise.lacks(f"balances are not judged: {record.blind_spot}")
+    return promise
+
+
+def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
+    acknowledged = {
+        attempt.payment: (attempt.ended_us, story)
+        for story in stories.values()
+        for attempt in reversed(story.acknowledged)
+        if attempt.payment
+    }
+    for read in record.payment_reads:
+        since_us, story = acknowledged.get(read.payment, (None, None))
+        if story is None or since_us is None or read.sent_us <= since_us + read.doubt_us:
+            continue
+        promise.n += 1
+        if not read.is_there:
+            what = f"{read.payment}, acknowledged at {since_us / 1e6:.3f} s, not there at {read.sent_us / 1e6:.3f} s"
+            promise.broken(what, (*story.rows, read.row))
+
+
+def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
+    accounts = {account: _Account(opening) for account, opening in record.opening.items()}
+    for story in stories.values():
+        if story.said is Said.REFUSED:
+            continue
+        for account, amount in story.order.postings:
+            if account in accounts:
+                accounts[account].postings.append((story.booked_from_us, story.booked_until_us, amount))
+    for summed in accounts.values():
+        summed.seal()
+    for read in _balances_read(record):
+        read_account = accounts.get(read.account)
+        if read_account is None:
+            promise.lacks("some balances were not read before the load")
+            continue
+        promise.n += read_account.done.count_before(read.sent_us - read.doubt_us) > 0
+        low, high = read_account.bounds(read)
+        if not low <= read.balance <= high:
+            ought = range_text(low, high)
+            what = f"{read.account} read as {read.balance:,} at {read.sent_us / 1e6:.3f} s, and ought to be {ought}"
+            promise.broken(what, (read.row,))
+
+
+def _balances_read(record: LedgerRecord) -> Iterator[BalanceRead]:
+    yield from record.balance_reads
+    for snapshot in record.snapshots:
+        for account, balance in snapshot.balances.items():
+            yield BalanceRead(account, balance, snapshot.sent_us, snapshot.ended_us, snapshot.row, snapshot.doubt_us)

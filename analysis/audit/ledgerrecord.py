@@ -1,0 +1,154 @@
+"""What the ledger audit reads: who attempted which payment and was told what, and what was seen of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loadproof.outcome import Said
+
+Row = Mapping[str, Any]
+"""The row of the journal, or the observation, that shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who pays whom how much, in minor units."""
+
+    debit: str
+    credit: str
+    amount: int
+    currency: str = ""
+    """Empty: nobody said."""
+
+    @property
+    def postings(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        return (self.debit, -self.amount), (self.credit, self.amount)
+
+    def agrees_with(self, other: Order) -> bool:
+        """The same payment, as far as both say."""
+        is_same = (self.debit, self.credit, self.amount) == (other.debit, other.credit, other.amount)
+        return is_same and (self.currency == other.currency or not (self.currency and other.currency))
+
+    def __str__(self) -> str:
+        return f"{self.amount} from {self.debit} to {self.credit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request for a payment. Times are µs from the run's start, on the master's clock."""
+
+    key: str
+    """Nobody else's: of a target without keys, one that was never sent."""
+    order: Order
+    sent_us: int
+    ended_us: int
+    said: Said
+    payment: str
+    """Its id in the answer; empty if there is none."""
+    row: Row
+    told: Order | None = None
+    """What the answer says was booked; None if it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRead:
+    """`order` is None if the answer doesn't say it, or if there is no such payment.
+
+    `doubt_us` is how far its times may be off beside those of payments.
+    """
+
+    payment: str
+    is_there: bool
+    order: Order | None
+    sent_us: int
+    ended_us: int
+    row: Row
+    doubt_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRead:
+    account: str
+    balance: int
+    sent_us: int
+    ended_us: int
+    row: Row
+    doubt_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A payment in a list of payments; empty texts and None: the list doesn't say."""
+
+    payment: str
+    key: str
+    order: Order | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All payments of an account, or all under a key, before or after the load."""
+
+    account: str
+    """Empty if it is a key's."""
+    key: str
+    payments: tuple[Listed, ...]
+    is_before: bool
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Balances of all exclusive accounts at one moment between `sent_us` and `ended_us`."""
+
+    balances: Mapping[str, int]
+    sent_us: int
+    ended_us: int
+    row: Row
+    doubt_us: int = 0
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """All of it, of one run, as far as it could be read."""
+
+    attempts: Sequence[Attempt]
+    reused: Sequence[Attempt] = ()
+    """Attempts under a key that had another order before."""
+    payment_reads: Sequence[PaymentRead] = ()
+    balance_reads: Sequence[BalanceRead] = ()
+    opening: Mapping[str, int] = field(default_factory=dict)
+    """Balances before the load."""
+    closing: Mapping[str, int] = field(default_factory=dict)
+    """Balances after the last payment's answer."""
+    listings: Sequence[Listing] = ()
+    snapshots: Sequence[Snapshot] = ()
+    """In the order in which they were asked for; before, during and after the load."""
+    overdrawing: frozenset[str] = frozenset()
+    """Keys of payments that were sent two at a time, each of more than half of what the account held."""
+    is_exclusive: bool = False
+    """The target file says that nobody but this run moves money to or from these accounts."""
+    is_whole: bool = True
+    """Every request that was sent is in the journal."""
+    has_keys: bool = True
+    """The target takes idempotency keys."""
+    has_lists: bool = False
+    """The target file declares an operation that lists payments."""
+    has_snapshot: bool = False
+    """The target file declares an operation that reads all balances at once."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """What could not be read, by why."""
+
+    @property
+    def blind_spot(self) -> str:
+        """Why money may have moved that the journal doesn't know of; empty if none can have."""
+        if not self.is_exclusive:
+            return "the target file doesn't say `exclusive_accounts: true`, so others may move money there"
+        return "" if self.is_whole else "the journal has not all requests"
+
+    @property
+    def unread_text(self) -> str:
+        return "; ".join(f"{count:,} not read: {why}" for why, count in self.unread.items())

@@ -1,0 +1,44 @@
+"""Idempotency: the same key twice is one payment, also at the same instant, and with another body it is refused.
+
+State of the art: draft-ietf-httpapi-idempotency-key-header, section 2. The usual flaw is a key that guards nothing
+while its first request is in progress, so what counts as a sample is two requests that overlap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.promise import Promise, overlap
+from loadproof.outcome import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadproof.analysis.audit.ledgerkeys import KeyStory
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+
+SAME_KEY: Final = "the same key twice is one payment"
+OTHER_BODY: Final = "the same key with another body is refused"
+PAIRS_NEEDED: Final = 100
+"""A race that one in 33 pairs loses is seen with 95 %."""
+REUSES_NEEDED: Final = 5
+"""It depends on no timing: a target that compares bodies does so each time."""
+
+
+def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[Promise]:
+    """Two promises; none of a target without keys, which promises nothing."""
+    if not record.has_keys:
+        return []
+    same = Promise(SAME_KEY, "keys sent twice at the same time", PAIRS_NEEDED)
+    for story in stories:
+        if len(story.attempts) < 2:
+            continue
+        same.n += overlap(story.attempts)
+        if len(story.payments) > 1:
+            same.broken(f"acknowledged as {' and '.join(story.payments[:3])}: {story.order}", story.rows)
+    other = Promise(OTHER_BODY, "keys sent again with another body", REUSES_NEEDED)
+    for attempt in record.reused:
+        other.n += attempt.said is not Said.UNKNOWN
+        if attempt.said is Said.ACKNOWLEDGED:
+            other.broken(f"acknowledged under a key of another order: {attempt.order}", (attempt.row,))
+    return [same, other]

@@ -1,0 +1,239 @@
+"""Turns a journal's rows and a run's observations into a LedgerRecord: which are payments, and what they were told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.analysis.audit.ledgerrecord import (
+    Attempt,
+    BalanceRead,
+    LedgerRecord,
+    Listed,
+    Listing,
+    Order,
+    PaymentRead,
+    Snapshot,
+)
+from loadproof.outcome import Outcome, Said, said_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from loadproof.rundir.observations import Observation
+
+_GONE: Final = frozenset({404, 410})
+_PAYMENTS: Final = frozenset({"replay", "race", "reuse", "overdraft"})
+_ORDER: Final = frozenset({"debit", "credit", "amount"})
+_NEVER_SENT: Final = "want_"
+"""How outcomes begin of requests that our own machine had no means to send."""
+_MINOR_UNITS: Final = 100
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a target file says of its ledger."""
+
+    is_exclusive: bool
+    """Nobody but the run moves money to or from the accounts."""
+    has_keys: bool
+    has_lists: bool
+    has_snapshot: bool
+    is_decimal: bool = False
+    """Balances are written as '12.34', not as 1234."""
+
+
+def ledger_record(
+    journal: Iterable[Mapping[str, Any]],
+    observations: Sequence[Observation],
+    declared: Declared,
+    *,
+    is_whole: bool = True,
+    doubt_us: int = 0,
+    workers_doubt_us: int = 0,
+) -> LedgerRecord:
+    """`journal` are rows as columns to values, `noted` as a mapping; those that are about no payment are left out.
+
+    `doubt_us` is how far times of observations may be off beside those of the journal, `workers_doubt_us` how far
+    those of one worker beside those of another.
+    """
+    rows = _Rows(declared, workers_doubt_us)
+    for row in journal:
+        rows.add(row)
+    readable = [seen for seen in observations if not seen.trouble]
+    attempts = rows.attempts + [_asked_for(seen) for seen in readable if seen.kind in _PAYMENTS]
+    paid_us = max((attempt.ended_us for attempt in attempts), default=0)
+    attempts, reused = _apart(attempts)
+    told = [seen for seen in readable if seen.outcome == Outcome.OK]
+    payment_reads = [read for seen in readable if seen.kind == "payment" and (read := _payment_read(seen))]
+    return LedgerRecord(
+        attempts=attempts,
+        reused=reused,
+        payment_reads=rows.payments + payment_reads,
+        balance_reads=rows.balances + [_balance_read(seen, doubt_us) for seen in told if seen.kind == "balance"],
+        opening=_balances(seen for seen in told if seen.when == "before"),
+        # One that was read between two payments of ours is no end.
+        closing=_balances(seen for seen in told if seen.when == "after" and seen.sent_us >= paid_us),
+        listings=[_listing(seen) for seen in told if seen.kind == "payments"],
+        snapshots=[_snapshot(seen, doubt_us) for seen in told if seen.kind == "snapshot"],
+        overdrawing=frozenset(seen.asked["key"] for seen in readable if seen.kind == "overdraft"),
+        is_exclusive=declared.is_exclusive,
+        is_whole=is_whole,
+        has_keys=declared.has_keys,
+        has_lists=declared.has_lists,
+        has_snapshot=declared.has_snapshot,
+        unread=Counter(why for seen in observations if (why := unread_because(seen))),
+    )
+
+
+class _Rows:
+    """A journal's payments, and what was read of them."""
+
+    def __init__(self, declared: Declared, doubt_us: int) -> None:
+        self._declared = declared
+        self._doubt_us = doubt_us
+        self.attempts: list[Attempt] = []
+        self.payments: list[PaymentRead] = []
+        self.balances: list[BalanceRead] = []
+        self._ids: set[str] = set()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        noted = row["noted"]
+        if not noted or str(row["outcome"]).startswith(_NEVER_SENT):
+            return
+        if noted.keys() >= _ORDER and self._is_attempt(noted):
+            said = said_by(row["status"], row["outcome"], is_repeated=bool(row["repeated"]))
+            payment = str(noted.get("payment", "")) if said is Said.ACKNOWLEDGED else ""
+            self._ids.add(payment)
+            key = noted.get("key", f"payment {len(self.attempts) + 1}")
+            self.attempts.append(Attempt(key, order_in(noted), row["sent_us"], row["ended_us"], said, payment, row))
+        elif "account" in noted and "balance" in noted:
+            balance = self._minor(noted["balance"])
+            if balance is not None:
+                self.balances.append(
+                    BalanceRead(noted["account"], balance, row["sent_us"], row["ended_us"], row, self._doubt_us)
+                )
+        elif "payment" in noted and (row["outcome"] == Outcome.OK or row["status"] in _GONE):
+            is_there = row["status"] not in _GONE
+            self.payments.append(
+                PaymentRead(
+                    noted["payment"], is_there, _told(noted), row["sent_us"], row["ended_us"], row, self._doubt_us
+                )
+            )
+
+    def _is_attempt(self, noted: Mapping[str, Any]) -> bool:
+        """Without keys, an order is told from a payment that was read by its id: nobody knew that before."""
+        return "key" in noted or (not self._declared.has_keys and noted.get("payment") not in self._ids)
+
+    def _minor(self, balance: Any) -> int | None:
+        """None if it is no whole number of minor units."""
+        try:
+            number = Decimal(str(balance)) * (_MINOR_UNITS if self._declared.is_decimal else 1)
+            return int(number) if number == int(number) else None
+        except (InvalidOperation, OverflowError, ValueError):
+            return None
+
+
+def unread_because(seen: Observation) -> str:
+    """Why there is no answer to it; empty if there is one. What a payment is answered with is one, whatever it is."""
+    is_answer = seen.outcome == Outcome.OK or (seen.kind == "payment" and seen.status in _GONE)
+    if seen.trouble or is_answer or seen.kind in {*_PAYMENTS, "deliver"}:
+        return seen.trouble
+    return f"{seen.kind}, status {seen.status}" if seen.status else f"{seen.kind}, no answer"
+
+
+def order_in(words: Mapping[str, Any]) -> Order:
+    return Order(str(words["debit"]), str(words["credit"]), int(words["amount"]), str(words.get("currency") or ""))
+
+
+def _told(words: Mapping[str, Any]) -> Order | None:
+    """The order in an answer; None if it says none that can be read."""
+    try:
+        return order_in(words) if words.keys() >= _ORDER else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
+    """Those with their key's order, and those with another one: it has the first that was acknowledged, or sent.
+
+    Another order under a key of which nothing was acknowledged may be its first one: it is a story of its own.
+    """
+    first: dict[str, Attempt] = {}
+    for attempt in sorted(attempts, key=lambda attempt: (attempt.said is not Said.ACKNOWLEDGED, attempt.sent_us)):
+        first.setdefault(attempt.key, attempt)
+    own: list[Attempt] = []
+    reused: list[Attempt] = []
+    for attempt in attempts:
+        of_key = first[attempt.key]
+        if attempt.order.agrees_with(of_key.order):
+            own.append(attempt)
+        elif of_key.said is Said.ACKNOWLEDGED:
+            reused.append(attempt)
+        else:
+            own.append(replace(attempt, key=f"{attempt.key}, {attempt.order}"))
+    return own, reused
+
+
+def _asked_for(seen: Observation) -> Attempt:
+    said = said_by(seen.status, seen.outcome, is_repeated=False)
+    is_acknowledged = said is Said.ACKNOWLEDGED
+    return Attempt(
+        seen.asked["key"],
+        order_in(seen.asked),
+        seen.sent_us,
+        seen.ended_us,
+        said,
+        str(seen.said.get("payment", "")) if is_acknowledged else "",
+        asdict(seen),
+        _told(seen.said) if is_acknowledged else None,
+    )
+
+
+def _payment_read(seen: Observation) -> PaymentRead | None:
+    """None if the answer is neither the payment nor that there is none."""
+    is_there = seen.outcome == Outcome.OK
+    if not is_there and seen.status not in _GONE:
+        return None
+    order = _told(seen.said) if is_there else None
+    return PaymentRead(seen.asked["payment"], is_there, order, seen.sent_us, seen.ended_us, asdict(seen))
+
+
+def _balance_read(seen: Observation, doubt_us: int) -> BalanceRead:
+    return BalanceRead(seen.asked["account"], seen.said["balance"], seen.sent_us, seen.ended_us, asdict(seen), doubt_us)
+
+
+def _snapshot(seen: Observation, doubt_us: int) -> Snapshot:
+    """Its row has no balances, of which there are many."""
+    row = asdict(seen) | {"said": {}}
+    return Snapshot(seen.said["balances"], seen.sent_us, seen.ended_us, row, doubt_us)
+
+
+def _balances(observations: Iterable[Observation]) -> dict[str, int]:
+    """The last ones that were read, by account."""
+    balances: dict[str, int] = {}
+    for seen in observations:
+        if seen.kind == "snapshot":
+            balances |= seen.said["balances"]
+        elif seen.kind == "balance":
+            balances[seen.asked["account"]] = seen.said["balance"]
+    return balances
+
+
+def _listing(seen: Observation) -> Listing:
+    return Listing(
+        account=seen.asked.get("account", ""),
+        key=seen.asked.get("key", ""),
+        payments=tuple(
+            Listed(
+                str(words.get("payment") or ""),
+                str(words.get("key") or ""),
+                _told(words),
+            )
+            for words in seen.said["payments"]
+        ),
+        is_before=seen.when == "before",
+        row=asdict(seen) | {"said": {}},
+    )

@@ -1,0 +1,70 @@
+"""One promise while it is tested: samples and offences are added, and its evidence comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Sent(Protocol):
+    """A request with its times in µs, and the row that has its status."""
+
+    @property
+    def sent_us(self) -> int: ...
+    @property
+    def ended_us(self) -> int: ...
+    @property
+    def row(self) -> Mapping[str, Any]: ...
+
+
+def overlap(requests: Iterable[Sent]) -> bool:
+    """Two of them that were answered were on their way at the same time; they come in the order of their sending."""
+    answered = [request for request in requests if request.row["status"]]
+    return any(later.sent_us < earlier.ended_us for earlier, later in pairwise(answered))
+
+
+def range_text(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+@dataclass
+class Promise:
+    """`things` is what `n` counts, in the plural."""
+
+    name: str
+    things: str
+    needed: int
+    n: int = 0
+    offences: list[Offence] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    """Why it can't be PASS whatever `n` is, a clause each."""
+
+    def broken(self, what: str, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        kept = tuple(dict(row) for _, row in zip(range(MOST_ROWS), rows, strict=False))
+        self.offences.append(Offence(self.name, what, kept))
+
+    def lacks(self, why: str) -> None:
+        if why and why not in self.lacking:
+            self.lacking.append(why)
+
+    @property
+    def evidence(self) -> Evidence:
+        """FAIL for a single offence, however few the samples; PASS needs them all, and at least one."""
+        needed = max(self.needed, 1)
+        seen = f"{self.n:,} {self.things}"
+        if self.offences:
+            more = f" (and {len(self.offences) - 1:,} more)" if len(self.offences) > 1 else ""
+            return Evidence(self.name, Word.FAIL, self.n, needed, f"{self.offences[0].what}{more}; of {seen}")
+        if self.n < needed:
+            reasons = [f"{seen}, needs {needed:,}", *self.lacking]
+            return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join(reasons))
+        if self.lacking:
+            return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join([seen, *self.lacking]))
+        return Evidence(self.name, Word.PASS, self.n, needed, seen)

@@ -1,0 +1,188 @@
+"""Judges a run's webhooks: each event one effect, whoever delivers it how often, and none of those that prove nothing.
+
+A provider delivers at least once, so a receiver tells events apart by their ids, and by nothing else.
+
+State of the art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook authenticity'.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.analysis.audit.audit import audited
+from loadproof.analysis.audit.ledgerrows import unread_because
+from loadproof.analysis.audit.promise import Promise, overlap
+from loadproof.analysis.word import Word
+from loadproof.outcome import Outcome, Said, said_by
+from loadproof.plan.evidence import needed_to_see
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.ledgerrecord import Row
+    from loadproof.rundir.observations import Observation
+
+NAME: Final = "webhooks"
+EFFECT: Final = "every accepted event has its effect"
+ONE_EFFECT: Final = "no event has two effects, also if it is delivered twice at once"
+BY_ID: Final = "events are told apart by their ids, not by their bodies"
+NO_EFFECT: Final = "forged, stale and unsigned events have no effect"
+PAIRS_NEEDED: Final = 100
+"""A race that one in 33 pairs loses is seen with 95 %."""
+FORMS_NEEDED: Final = 5
+FORGED_NEEDED: Final = 5
+"""Of each kind. These depend on no timing."""
+FALSE_KINDS: Final = ("forged", "stale", "unsigned")
+_NO_EFFECTS: Final = "the target file declares no `effects`, which shows an event's"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request with an event; times in µs from the run's start."""
+
+    event: str
+    how: str
+    """`load` by a user; or by loadproof itself: `pair`, `other-form`, `same-body`, or one of FALSE_KINDS."""
+    sent_us: int
+    ended_us: int
+    said: Said
+    row: Row
+
+
+@dataclass(frozen=True)
+class WebhookRecord:
+    """All deliveries of a run, and how many effects each event had in the end, as far as it was read."""
+
+    deliveries: Sequence[Delivery]
+    effects: Mapping[str, int] = field(default_factory=dict)
+    has_effects: bool = False
+    """The target file declares an operation that shows them."""
+    kinds: Sequence[str] = FALSE_KINDS
+    """What the target's signatures can tell."""
+    is_whole: bool = True
+    """Every request that was sent is in the journal."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+
+
+def webhook_record(
+    journal: Iterable[Mapping[str, Any]],
+    observations: Sequence[Observation],
+    *,
+    has_effects: bool,
+    kinds: Sequence[str] = FALSE_KINDS,
+    is_whole: bool = True,
+) -> WebhookRecord:
+    """`journal` are rows as columns to values, `noted` as a mapping; those without an event are left out."""
+    deliveries = [
+        _delivery(row["noted"]["event"], "load", row, is_repeated=bool(row["repeated"]))
+        for row in journal
+        if row["noted"] and "event" in row["noted"]
+    ]
+    deliveries += [
+        _delivery(seen.asked["event"], seen.asked["how"], asdict(seen), is_repeated=False)
+        for seen in observations
+        if seen.kind == "deliver" and not seen.trouble
+    ]
+    read = [seen for seen in observations if seen.kind == "effects" and not seen.trouble and seen.outcome == Outcome.OK]
+    return WebhookRecord(
+        deliveries,
+        effects={seen.asked["event"]: seen.said["effects"] for seen in read},
+        has_effects=has_effects,
+        kinds=kinds,
+        is_whole=is_whole,
+        unread=Counter(why for seen in observations if (why := unread_because(seen))),
+    )
+
+
+def _delivery(event: str, how: str, row: Mapping[str, Any], *, is_repeated: bool) -> Delivery:
+    said = said_by(row["status"], row["outcome"], is_repeated=is_repeated)
+    return Delivery(event, how, row["sent_us"], row["ended_us"], said, row)
+
+
+def audit_webhooks(record: WebhookRecord, *, one_in: float) -> Audited:
+    """Every promise of a receiver of events; `3 * one_in` accepted events decide whether any lost its effect."""
+    true: defaultdict[str, list[Delivery]] = defaultdict(list)
+    false: defaultdict[str, list[Delivery]] = defaultdict(list)
+    for delivery in sorted(record.deliveries, key=lambda delivery: delivery.sent_us):
+        (false if delivery.how in FALSE_KINDS else true)[delivery.event].append(delivery)
+    promises = [_effects(record, true, needed_to_see(one_in)), _one_effect(record, true), _by_id(record, true)]
+    if record.kinds:
+        promises.append(_no_effect(record, false))
+    for promise in promises:
+        if not record.has_effects:
+            promise.lacks(_NO_EFFECTS)
+        if promise.evidence.word is Word.INCONCLUSIVE:
+            promise.lacks("; ".join(f"{count:,} not read: {why}" for why, count in record.unread.items()))
+    offences = [offence for promise in promises for offence in promise.offences]
+    return audited(NAME, [promise.evidence for promise in promises], offences)
+
+
+def _is_accepted(deliveries: Iterable[Delivery]) -> bool:
+    return any(delivery.said is Said.ACKNOWLEDGED for delivery in deliveries)
+
+
+def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed: int) -> Promise:
+    promise = Promise(EFFECT, "accepted events looked at", needed)
+    for event, deliveries in events.items():
+        if not _is_accepted(deliveries):
+            continue
+        effects = record.effects.get(event)
+        if effects is None:
+            promise.lacks("some were not looked at")
+            continue
+        promise.n += 1
+        if effects == 0:
+            promise.broken(f"{event}: accepted, and without effect", _rows(deliveries))
+    return promise
+
+
+def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    promise = Promise(ONE_EFFECT, "events delivered twice at the same time", PAIRS_NEEDED)
+    for event, deliveries in events.items():
+        effects = record.effects.get(event)
+        if effects is None:
+            continue
+        promise.n += overlap(deliveries)
+        if effects > 1:
+            promise.broken(f"{event}: delivered {len(deliveries)} times, {effects} effects", _rows(deliveries))
+        elif effects and record.is_whole and all(delivery.said is Said.REFUSED for delivery in deliveries):
+            promise.broken(f"{event}: refused each time, and it has an effect", _rows(deliveries))
+    return promise
+
+
+def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    """Other bytes under one id are one event; the same bytes under two ids are two."""
+    promise = Promise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
+    for event, deliveries in events.items():
+        hows = {delivery.how for delivery in deliveries} & {"other-form", "same-body"}
+        effects = record.effects.get(event)
+        if not hows or effects is None or not _is_accepted(deliveries):
+            continue
+        promise.n += 1
+        if "other-form" in hows and effects > 1:
+            promise.broken(f"{event}: {effects} effects, one for each form of its body", _rows(deliveries))
+        if "same-body" in hows and effects == 0:
+            promise.broken(f"{event}: no effect, as if it were the event with the same body", _rows(deliveries))
+    return promise
+
+
+def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    promise = Promise(NO_EFFECT, "of each kind", FORGED_NEEDED)
+    counts = dict.fromkeys(record.kinds, 0)
+    for event, deliveries in events.items():
+        how, effects = deliveries[0].how, record.effects.get(event)
+        if _is_accepted(deliveries):
+            promise.broken(f"{event}: {how}, and accepted", _rows(deliveries))
+        elif effects:
+            promise.broken(f"{event}: {how}, and it has an effect", _rows(deliveries))
+        if effects is not None and how in counts:
+            counts[how] += 1
+    promise.n = min(counts.values())
+    return promise
+
+
+def _rows(deliveries: Iterable[Delivery]) -> list[Row]:
+    return [delivery.row for delivery in deliveries]

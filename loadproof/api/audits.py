@@ -1,0 +1,154 @@
+"""The operations that only audits use, and what the target's answers to an audit say, in the journal's words.
+
+Readings raise LookupError, TypeError or ValueError where an answer is not as the target file says.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from loadproof.api.calls import Api, Reply, body_fields, update_id_of
+from loadproof.api.payloads import encode_json
+from loadproof.api.signing import SIGNATURES, new_webhook_secret
+from loadproof.scenario.operations import PaymentsOperation, SnapshotOperation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.api.calls import Call
+    from loadproof.scenario.operations import Operation
+
+How = Literal["pair", "other-form", "same-body", "forged", "stale", "unsigned"]
+_MINOR_UNITS: Final = 100
+_LONG_AGO_S: Final = 3600.0
+"""Older than any receiver should accept: Standard Webhooks and Stripe allow five minutes."""
+_NAMES: Final = {"id": "payment"}
+"""What the journal calls a field of ours."""
+_OPTIONAL: Final = frozenset({"id", "key", "currency"})
+
+
+class AuditApi(Api):
+    """The target's operations for whoever audits it; those that the target file doesn't declare are None."""
+
+    @property
+    def payments(self) -> PaymentsOperation | None:
+        return self._endpoints.payments
+
+    @property
+    def has_snapshot(self) -> bool:
+        return self._endpoints.snapshot is not None
+
+    @property
+    def has_effects(self) -> bool:
+        return self._endpoints.effects is not None
+
+    @property
+    def signature(self) -> str:
+        return self._endpoints.webhooks.signature
+
+    @property
+    def has_keys(self) -> bool:
+        return self._endpoints.transactions.idempotency_key is not None
+
+    def list_payments(self, of: str) -> Call:
+        """Of an account or a key, whichever the operation takes."""
+        assert self.payments is not None  # noqa: S101 - whoever asks has looked
+        return self._call(self.payments, path=dict.fromkeys(self.payments.placeholders, of))
+
+    def read_snapshot(self) -> Call:
+        assert self._endpoints.snapshot is not None  # noqa: S101 - as above
+        return self._call(self._endpoints.snapshot)
+
+    def read_effects(self, event_id: str) -> Call:
+        assert self._endpoints.effects is not None  # noqa: S101 - as above
+        known_as = str(update_id_of(event_id)) if self.signature == "telegram" else event_id
+        return self._call(self._endpoints.effects, path={"event": known_as})
+
+    def deliver_as(self, how: How, event_id: str, event: Mapping[str, Any]) -> Call:
+        """A delivery that is right, or in the form that an audit needs.
+
+        `other-form`: the same JSON in other bytes. `same-body`: without the id in it, so that two events can have the
+        same bytes. `forged`: signed by somebody else; `stale`: an hour ago; `unsigned`: not at all.
+        """
+        right = self.deliver(event_id, event)
+        body = right.request.body
+        if how == "other-form":
+            body = json.dumps(json.loads(body), indent=1).encode()
+        elif how == "same-body":
+            body = encode_json(body_fields(self._endpoints.webhooks, event))
+        if how == "unsigned":
+            return self._delivery(event_id, body, {})
+        secret = new_webhook_secret() if how == "forged" else self._webhook_secret
+        at_s = time.time() - _LONG_AGO_S if how == "stale" else None
+        return self._delivery(event_id, body, SIGNATURES[self.signature](event_id, body, secret, at_s))
+
+    def payment_in(self, reply: Reply) -> dict[str, Any]:
+        return self._payment(reply.answer.json, reply.operation)
+
+    def payments_in(self, reply: Reply) -> list[dict[str, Any]]:
+        return [self._payment(item, reply.operation) for item in _items(reply)]
+
+    def balance_in(self, reply: Reply) -> int:
+        return self._minor(reply["balance"])
+
+    def balances_in(self, reply: Reply) -> dict[str, int]:
+        return {
+            str(_field(item, reply.operation, "account")): self._minor(_field(item, reply.operation, "balance"))
+            for item in _items(reply)
+        }
+
+    def _payment(self, content: Any, operation: Operation) -> dict[str, Any]:
+        """Its words, as far as it has them."""
+        words: dict[str, Any] = {}
+        for word in operation.tells:
+            try:
+                value = _field(content, operation, word)
+            except (LookupError, TypeError):
+                if word not in _OPTIONAL or word in operation.answer:
+                    raise
+                continue
+            if value is not None:
+                words[_NAMES.get(word, word)] = self._minor(value) if word == "amount" else str(value)
+        return words
+
+    def _minor(self, amount: Any) -> int:
+        """In minor units; ValueError if it is none, or not a whole number of them."""
+        if isinstance(amount, bool):
+            raise TypeError(amount)
+        number = Decimal(str(amount)) * (1 if self._endpoints.transactions.amounts == "minor" else _MINOR_UNITS)
+        if number != int(number):
+            raise ValueError(amount)
+        return int(number)
+
+
+def effects_in(reply: Reply) -> int:
+    """A 404 says that there are none."""
+    if reply.answer.status == 404:
+        return 0
+    effects = reply["effects"]
+    return len(effects) if isinstance(effects, list) else int(effects)
+
+
+def _items(reply: Reply) -> Iterator[Any]:
+    """The list in an answer; ValueError if there is none."""
+    operation = reply.operation
+    assert isinstance(operation, (PaymentsOperation, SnapshotOperation))  # noqa: S101 - the two that have lists
+    content = reply.answer.json
+    for key in operation.items.split(".") if operation.items else ():
+        content = content[key]
+    if not isinstance(content, list):
+        raise ValueError("no list")  # noqa: TRY004 - of an answer, not of a caller
+    yield from content
+
+
+def _field(content: Any, operation: Operation, word: str) -> Any:
+    """None if the target file says that it isn't there."""
+    keys = operation.answer_keys.get(word, (word,))
+    if keys is None:
+        return None
+    for key in keys:
+        content = content[int(key)] if isinstance(content, list) else content[key]
+    return content

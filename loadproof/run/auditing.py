@@ -1,0 +1,160 @@
+"""Asks the target what a scenario's audits need, before, during and after the load, into the run directory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from loadproof.api.audits import AuditApi
+from loadproof.api.payloads import make_payloads
+from loadproof.plan.clients import highest_client_index, make_client
+from loadproof.run.inquiry import Inquirer
+from loadproof.run.journalreading import read_sent
+from loadproof.run.ledgerreading import LedgerReading
+from loadproof.run.reference import is_asked
+from loadproof.run.webhookreading import WebhookReading
+from loadproof.rundir import files
+from loadproof.rundir.observations import append_observations
+from loadproof.scenario.targetvariables import masker_of, secret_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from loadproof.run.progress import Progress
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.rundir.observations import Observation
+
+_BEFORE_S: Final = 60.0
+_AFTER_S: Final = 300.0
+_LONGEST_LOAD_S: Final = 7 * 86_400.0
+_EVERY_S: Final = 1.0
+_LEAST_SNAPSHOTS: Final = 20
+"""Of a short run: more often than that. Twice as many as the audit needs."""
+_AT_ONCE: Final = 2_000
+"""Observations that are written together."""
+_MOST_ACCOUNTS: Final = 20_000
+
+
+class Auditing:
+    """One run's."""
+
+    def __init__(
+        self, manifest: Manifest, path: Path, *, secret: Mapping[str, str], stop_requested: Callable[[], bool]
+    ) -> None:
+        """`secret` are variables of the run's own, which the environment doesn't have."""
+        target = manifest.target
+        self._manifest, self._path, self._stop_requested = manifest, path / files.OBSERVATIONS, stop_requested
+        environment = {**os.environ, **secret}
+        key = environment.get(target.endpoints.webhooks.secret, "")
+        self._api = AuditApi(target.endpoints, headers=target.headers, webhook_secret=key, auth=target.auth)
+        self._mask = masker_of(secret_variables(target), environment)
+        self._accounts = accounts_of(manifest)
+        self._stopped = threading.Event()
+
+    def before(self) -> None:
+        if self._audits("ledger"):
+            with self._inquiring(_BEFORE_S) as inquirer:
+                self._write(self._ledger(inquirer).before())
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """A snapshot a second, or more often in a short run, if the target has an operation for it."""
+        if not (self._audits("ledger") and self._api.has_snapshot):
+            yield
+            return
+        sampler = threading.Thread(target=self._sample, name="snapshots", daemon=True)
+        sampler.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            sampler.join(_BEFORE_S)
+
+    def after(self) -> None:
+        sent = read_sent(self._path.parent)
+        with self._inquiring(_AFTER_S) as inquirer:
+            if self._audits("webhooks"):
+                event = make_payloads(self._manifest.seed, 1).events[0]
+                self._write(WebhookReading(self._api, inquirer, event).after(sent))
+            if self._audits("ledger") and len(self._accounts) > 1:
+                self._write(self._ledger(inquirer).after(sent))
+
+    def _audits(self, name: str) -> bool:
+        return name in self._manifest.scenario.audits
+
+    def _ledger(self, inquirer: Inquirer) -> LedgerReading:
+        is_exclusive = self._manifest.target.exclusive_accounts
+        return LedgerReading(self._api, inquirer, self._accounts, is_exclusive=is_exclusive)
+
+    @contextmanager
+    def _inquiring(self, longest_s: float) -> Iterator[Inquirer]:
+        inquirer = Inquirer(self._manifest, longest_s=longest_s, stop_requested=self._stop_requested)
+        try:
+            yield inquirer
+        finally:
+            inquirer.close()
+
+    def _sample(self) -> None:
+        inquirer = Inquirer(self._manifest, longest_s=_LONGEST_LOAD_S, stop_requested=self._stopped.is_set)
+        try:
+            while not self._stopped.wait(min(_EVERY_S, self._manifest.scenario.duration_s / _LEAST_SNAPSHOTS)):
+                seen = self._ledger(inquirer).snapshot("during")
+                if not seen.trouble:
+                    self._write([seen])
+        except OSError:
+            # The watch finds a full disk by itself, and ends the run.
+            return
+        finally:
+            inquirer.close()
+
+    def _write(self, observations: Iterable[Observation]) -> None:
+        """As they come: what was asked before somebody kills us stays."""
+        waiting: list[Observation] = []
+        for seen in observations:
+            waiting.append(seen)
+            if len(waiting) >= _AT_ONCE:
+                append_observations(self._path, waiting, self._mask)
+                waiting = []
+        append_observations(self._path, waiting, self._mask)
+
+
+@contextmanager
+def audited(
+    manifest: Manifest, path: Path, progress: Progress, *, secret: Mapping[str, str], stop_requested: Callable[[], bool]
+) -> Iterator[None]:
+    """Asks before and after what happens inside, unless no audit needs it, or the run is stopped."""
+    if not is_asked(manifest.scenario) or stop_requested():
+        yield
+        return
+    auditing = Auditing(manifest, path, secret=secret, stop_requested=stop_requested)
+    with _noting(progress):
+        auditing.before()
+    with auditing.sampling():
+        yield
+    if not stop_requested():
+        progress.say("asking the target about what it was sent")
+        with _noting(progress):
+            auditing.after()
+
+
+@contextmanager
+def _noting(progress: Progress) -> Iterator[None]:
+    """What can't be written is missing: the audit is inconclusive, and the run what it is."""
+    try:
+        yield
+    except OSError as error:
+        progress.say(f"{files.OBSERVATIONS} can't be written: {error.strerror or error}")
+
+
+def accounts_of(manifest: Manifest) -> list[str]:
+    """Those of the run's clients, in pairs between which money moves, and then those that are only read."""
+    ids = manifest.target.account_ids
+    clients = [
+        make_client(index, seed=manifest.seed, by_address=False, account_ids=ids)
+        for index in range(highest_client_index(manifest.scenario) + 1)
+    ]
+    paying = [account for client in clients for account in client.paying_accounts]
+    return list(dict.fromkeys([*paying, *(client.read_account for client in clients)]))[:_MOST_ACCOUNTS]

@@ -1,0 +1,190 @@
+"""Asks the target what audits want to know: as clients that the load doesn't have, and as often as its limits allow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadproof.api.calls import Reply
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.client import ClientConnections
+from loadproof.http.messages import UNAUTHORIZED, RequestTimeoutError, Timing, TransportError
+from loadproof.http.origin import Origin
+from loadproof.outcome import Outcome, classify
+from loadproof.plan.clients import highest_client_index, marks_of, seen_as
+from loadproof.run.asking import timeouts_of
+from loadproof.run.tokens import NoAccessError, TokenHolder
+from loadproof.scenario.targetway import way_of
+from loadproof.users.retryafter import retry_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loadproof.api.calls import Call
+    from loadproof.http.answers import Answer
+    from loadproof.rundir.manifest import Manifest
+
+_CLIENTS: Final = 250
+"""That take turns, where the target can tell clients apart: each has limits of its own."""
+_LONGEST_S: Final = 10.0
+"""For one answer."""
+_SLICE_S: Final = 0.2
+_UNSAID_S: Final = 1.0
+"""A pause after a refusal that doesn't say how long."""
+_MOST_FAILURES: Final = 5
+"""In a row; then nobody is there any more."""
+
+
+class UnaskedError(Exception):
+    """It was not asked, or not answered; the text says why."""
+
+
+@dataclass(frozen=True)
+class Inquired:
+    """One question, and the reply if there was one. Unix times in µs."""
+
+    client: str
+    sent_us: int
+    ended_us: int
+    reply: Reply | None
+    outcome: str
+    """An Outcome, by status alone."""
+
+    @property
+    def status(self) -> int:
+        return self.reply.answer.status if self.reply else 0
+
+
+class Inquirer:
+    """For a single thread, and to be closed. What it may take as a whole is limited."""
+
+    def __init__(self, manifest: Manifest, *, longest_s: float, stop_requested: Callable[[], bool]) -> None:
+        target, scenario = manifest.target, manifest.scenario
+        self._origin, self._clients = Origin.of(target.base_url, way_of(target)), scenario.clients
+        self._first = highest_client_index(scenario) + 2
+        """After those of the load, and the one that asks beside it."""
+        self._timeouts = timeouts_of(scenario, longest_s=_LONGEST_S)
+        self._tokens = TokenHolder(target, self._timeouts)
+        self._until_s = time.monotonic() + longest_s
+        self._longest_s = longest_s
+        self._stop_requested = stop_requested
+        names = dict.fromkeys(
+            seen_as(self._first + number, self._clients, self._origin.host) for number in range(_CLIENTS)
+        )
+        self._names = list(names)
+        self._at = 0
+        self._not_before_s: defaultdict[tuple[int, str], float] = defaultdict(float)
+        """By client and path of the target file: what a limit asked for."""
+        self._connections: dict[tuple[int, int], ClientConnections] = {}
+        """By client and thread."""
+        self._opened: list[BlockingConnection] = []
+        self._failures: Counter[str] = Counter()
+        """By path of the target file, how often in a row there was no answer."""
+        self._ahead_s = time.time() - time.monotonic()
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
+
+    def ask(self, call: Call) -> Inquired:
+        """Until the target's limits let it through; UnaskedError if that takes too long."""
+        return self.ask_together([call])[0]
+
+    def ask_together(self, calls: Sequence[Call]) -> list[Inquired]:
+        """At the same instant, as one client; all again if a limit refuses one of them."""
+        path = calls[0].operation.path
+        while True:
+            client = self._free_client(path)
+            inquired = self._send(client, calls)
+            refused = [one.reply.answer for one in inquired if one.reply and one.outcome == Outcome.THROTTLED]
+            if not refused:
+                is_answered = any(one.reply for one in inquired)
+                self._failures[path] = 0 if is_answered else self._failures[path] + 1
+                return inquired
+            wait_s = max(retry_after_s(answer) or _UNSAID_S for answer in refused)
+            self._not_before_s[client, path] = time.monotonic() + wait_s
+
+    def pause(self, seconds: float) -> None:
+        """UnaskedError if there is not so much time, or nobody wants to know any more."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._check_time()
+            time.sleep(min(left_s, _SLICE_S))
+
+    def _check_time(self) -> None:
+        if self._stop_requested():
+            raise UnaskedError("the run was stopped")
+        if time.monotonic() >= self._until_s:
+            raise UnaskedError(f"there was no time left after {self._longest_s:g} s")
+
+    def _free_client(self, path: str) -> int:
+        """The same as long as it may; else the next that may, or the first that will."""
+        self._check_time()
+        if self._failures[path] >= _MOST_FAILURES:
+            raise UnaskedError(f"the target didn't answer {path} any more")
+        now_s, many = time.monotonic(), len(self._names)
+        for step in range(many):
+            client = (self._at + step) % many
+            if self._not_before_s[client, path] <= now_s:
+                self._at = client
+                return client
+        first = min(range(many), key=lambda client: self._not_before_s[client, path])
+        if self._not_before_s[first, path] > self._until_s:
+            raise UnaskedError("the target's limits left no time")
+        self.pause(self._not_before_s[first, path] - now_s)
+        return first
+
+    def _send(self, client: int, calls: Sequence[Call]) -> list[Inquired]:
+        try:
+            token = self._tokens.headers()
+        except NoAccessError as error:
+            raise UnaskedError(str(error)) from None
+        calls = [call.with_headers(dict(call.request.headers) | token) for call in calls]
+        connections = [self._connections_of(client, number) for number in range(len(calls))]
+        if len(calls) == 1:
+            return [self._exchange(client, calls[0], connections[0])]
+        start = threading.Barrier(len(calls))
+
+        def exchange(call: Call, own: ClientConnections) -> Inquired:
+            start.wait()
+            return self._exchange(client, call, own)
+
+        with ThreadPoolExecutor(len(calls)) as threads:
+            return list(threads.map(exchange, calls, connections))
+
+    def _exchange(self, client: int, call: Call, connections: ClientConnections) -> Inquired:
+        timing, answer, outcome = Timing(), None, ""
+        try:
+            answer = connections.exchange(call.request, timing)
+        except TransportError as error:
+            outcome = Outcome.TIMEOUT if isinstance(error, RequestTimeoutError) else Outcome.CONNECTION
+        if answer is not None:
+            outcome = self._outcome(answer, call)
+        return Inquired(
+            self._names[client],
+            round(1e6 * (timing.sent_s + self._ahead_s)),
+            round(1e6 * (timing.ended_s + self._ahead_s)),
+            Reply(answer, call.operation) if answer is not None else None,
+            outcome,
+        )
+
+    def _outcome(self, answer: Answer, call: Call) -> str:
+        if answer.status == UNAUTHORIZED:
+            self._tokens.refused()
+        as_expected = answer.status in call.operation.statuses
+        return classify(answer.status, as_expected=as_expected, has_retry_after="retry-after" in answer.headers)
+
+    def _connections_of(self, client: int, thread: int) -> ClientConnections:
+        if (client, thread) not in self._connections:
+            self._connections[client, thread] = ClientConnections(lambda: self._connect(client))
+        return self._connections[client, thread]
+
+    def _connect(self, client: int) -> BlockingConnection:
+        address, marks = marks_of(self._first + client, self._clients, self._origin.host)
+        connection = BlockingConnection(self._origin, self._timeouts, source_address=address, headers=marks)
+        self._opened.append(connection)
+        return connection

@@ -1,0 +1,75 @@
+"""Finds in a run's journal what an audit has to ask about: payments that nobody knows the end of, ids, and events."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from loadproof.outcome import Said, said_by
+from loadproof.rundir import files
+from loadproof.rundir.journal import read_journal
+from loadproof.rundir.rows import JournalRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_ASKED: Final = 200_000
+"""Of each kind; what is beyond them is not asked about."""
+
+
+@dataclass
+class Sent:
+    """What the load left to ask about."""
+
+    open_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By key, in the journal's words: sent, and never acknowledged, except those that were always refused."""
+    payments: dict[str, None] = field(default_factory=dict)
+    """Ids of acknowledged payments, each once."""
+    keys: dict[str, None] = field(default_factory=dict)
+    events: dict[str, None] = field(default_factory=dict)
+    accounts: dict[str, None] = field(default_factory=dict)
+
+
+def read_sent(run: Path) -> Sent:
+    """Of a run directory; nothing if it has no journal."""
+    sent, acknowledged = Sent(), set()
+    for row in _rows(run / files.JOURNAL):
+        noted = _note(row["noted"])
+        said = said_by(int(row["status"]), row["outcome"], is_repeated=row["repeated"] == "1")
+        if "event" in noted:
+            sent.events[noted["event"]] = None
+        if "key" not in noted or not noted.keys() >= {"debit", "credit", "amount"}:
+            continue
+        key = noted["key"]
+        sent.keys[key] = sent.accounts[noted["debit"]] = sent.accounts[noted["credit"]] = None
+        if said is Said.ACKNOWLEDGED:
+            acknowledged.add(hash(key))
+            sent.open_orders.pop(key, None)
+            if "payment" in noted:
+                sent.payments[str(noted["payment"])] = None
+        elif said is Said.UNKNOWN and hash(key) not in acknowledged:
+            sent.open_orders[key] = noted
+    return sent
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    if not path.exists():
+        return
+    for block in read_journal(path):
+        lines = block.decode("utf-8", errors="replace").splitlines()
+        for row in csv.DictReader(lines, fieldnames=JournalRow._fields):
+            # The header, or a damaged line.
+            if row["noted"] and row["status"].isdecimal():
+                yield row
+
+
+def _note(text: str) -> dict[str, Any]:
+    try:
+        note = orjson.loads(text)
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}

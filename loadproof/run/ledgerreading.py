@@ -1,0 +1,200 @@
+"""Asks a target about its ledger: balances before the load, and after it payments, balances, and keys used twice."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.outcome import Outcome, Said, said_by
+from loadproof.run.inquiry import UnaskedError
+from loadproof.rundir.observations import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from loadproof.api.audits import AuditApi
+    from loadproof.api.calls import Call, Reply
+    from loadproof.run.inquiry import Inquired, Inquirer
+    from loadproof.run.journalreading import Sent
+    from loadproof.rundir.observations import Kind, When
+
+_PAIRS: Final = 150
+"""With one key, sent at the same instant: more than the audit needs."""
+_REUSES: Final = 8
+_OVERDRAFTS: Final = 14
+_TRIES: Final = 6
+_MOST_UNSETTLED: Final = 10
+"""A target that doesn't settle so many payments is asked once about each of the others."""
+_PAUSE_S: Final = 0.5
+_UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
+
+
+class LedgerReading:
+    """One run's. What can't be read is an observation, too, and says why."""
+
+    def __init__(self, api: AuditApi, inquirer: Inquirer, accounts: Sequence[str], *, is_exclusive: bool) -> None:
+        """`accounts` are at least two that the run may move money between."""
+        self._api = api
+        self._inquirer = inquirer
+        self._accounts = accounts
+        self._is_exclusive = is_exclusive
+        self._unsettled = 0
+        self._reused = 0
+
+    def before(self) -> Iterator[Observation]:
+        """Balances, and payments that are there already."""
+        yield from self._balances("before")
+        if self._api.payments is not None and "{account}" in self._api.payments.path:
+            yield from self._lists("before", self._accounts)
+
+    def snapshot(self, when: When) -> Observation:
+        """Of all accounts at one moment."""
+        return self._read("snapshot", when, {}, self._api.read_snapshot(), self._known_balances)
+
+    def after(self, sent: Sent) -> Iterator[Observation]:
+        """What is open is settled first, and what moves money comes before what adds it up."""
+        if self._api.has_keys:
+            for key, order in sent.open_orders.items():
+                yield from self._settle("replay", key, order)
+            yield from self._pairs()
+        if self._is_exclusive:
+            yield from self._overdrafts()
+        if self._api.payments is not None:
+            is_by_key = "{key}" in self._api.payments.path
+            yield from self._lists("after", list(sent.keys if is_by_key else self._known(sent)))
+        elif self._api.can_read_payments:
+            for payment in sent.payments:
+                asked = {"payment": payment}
+                yield self._read("payment", "after", asked, self._api.read_payment(payment), self._api.payment_in)
+        yield from self._balances("after")
+
+    def _known(self, sent: Sent) -> dict[str, None]:
+        return dict.fromkeys([*self._accounts, *sent.accounts])
+
+    def _balances(self, when: When) -> Iterator[Observation]:
+        if self._api.has_snapshot:
+            yield self.snapshot(when)
+            return
+        for account in self._accounts:
+            yield self._balance(when, account)
+
+    def _balance(self, when: When, account: str) -> Observation:
+        call = self._api.read_balance(account)
+        return self._read(
+            "balance", when, {"account": account}, call, lambda reply: {"balance": self._api.balance_in(reply)}
+        )
+
+    def _known_balances(self, reply: Reply) -> dict[str, Any]:
+        """Of the run's accounts: nobody says what others do with theirs."""
+        balances = self._api.balances_in(reply)
+        return {"balances": {account: balances[account] for account in self._accounts}}
+
+    def _lists(self, when: When, of: Sequence[str]) -> Iterator[Observation]:
+        assert self._api.payments is not None  # noqa: S101 - whoever calls has looked
+        word = "key" if "{key}" in self._api.payments.path else "account"
+        for name in of:
+            call = self._api.list_payments(name)
+            yield self._read(
+                "payments", when, {word: name}, call, lambda reply: {"payments": self._api.payments_in(reply)}
+            )
+
+    def _pairs(self) -> Iterator[Observation]:
+        """Two requests with one key at once; and some of these keys again, with another amount."""
+        debit, credit = self._accounts[:2]
+        for _ in range(_PAIRS):
+            key, order = _new_key(), {"debit": debit, "credit": credit, "amount": 1}
+            together = [self._order(key, order)] * 2
+            seen = list(self._pay("race", together, key, order))
+            yield from seen
+            is_acknowledged = any(_said(each) is Said.ACKNOWLEDGED for each in seen)
+            if not is_acknowledged:
+                yield from self._settle("replay", key, order)
+            elif self._reused < _REUSES:
+                other = order | {"amount": 2}
+                for reused in self._pay("reuse", [self._order(key, other)], key, other):
+                    self._reused += _said(reused) is not Said.UNKNOWN
+                    yield reused
+            debit, credit = credit, debit
+
+    def _overdrafts(self) -> Iterator[Observation]:
+        """Two payments at once, each of more than half of what is there; back and forth."""
+        debit, credit = self._accounts[:2]
+        for _ in range(_OVERDRAFTS):
+            held = self._balance("after", debit)
+            yield held
+            if held.outcome != Outcome.OK or held.trouble or held.said["balance"] < 1:
+                return
+            order = {"debit": debit, "credit": credit, "amount": held.said["balance"] // 2 + 1}
+            keys = [_new_key(), _new_key()]
+            calls = [self._order(key, order) for key in keys]
+            for key, inquired in zip(keys, self._asked(calls), strict=True):
+                seen = self._paid("overdraft", inquired, key, order)
+                yield seen
+                if _said(seen) is Said.UNKNOWN and not seen.trouble and self._api.has_keys:
+                    yield from self._settle("replay", key, order)
+            yield self._balance("after", debit)
+            debit, credit = credit, debit
+
+    def _settle(self, kind: Kind, key: str, order: dict[str, Any]) -> Iterator[Observation]:
+        """The key again, until the target says what became of it."""
+        for attempt in range(_TRIES if self._unsettled < _MOST_UNSETTLED else 1):
+            (seen,) = self._pay(kind, [self._order(key, order)], key, order)
+            yield seen
+            if _said(seen) is not Said.UNKNOWN or seen.trouble:
+                return
+            try:
+                self._inquirer.pause(_PAUSE_S * 2**attempt)
+            except UnaskedError:
+                return
+        self._unsettled += 1
+
+    def _order(self, key: str, order: dict[str, Any]) -> Call:
+        return self._api.pay(debit=order["debit"], credit=order["credit"], amount=order["amount"], key=key)
+
+    def _pay(self, kind: Kind, calls: list[Call], key: str, order: dict[str, Any]) -> Iterator[Observation]:
+        for inquired in self._asked(calls):
+            yield self._paid(kind, inquired, key, order)
+
+    def _asked(self, calls: list[Call]) -> Sequence[Inquired | str]:
+        """Or why they were not."""
+        try:
+            return self._inquirer.ask_together(calls)
+        except UnaskedError as error:
+            return [str(error)] * len(calls)
+
+    def _paid(self, kind: Kind, inquired: Inquired | str, key: str, order: dict[str, Any]) -> Observation:
+        asked = {"key": key, **{word: order[word] for word in ("debit", "credit", "amount")}}
+        if isinstance(inquired, str):
+            return Observation(kind, "after", "", 0, 0, 0, "", asked, trouble=inquired)
+        return observed(kind, "after", asked, inquired, self._api.payment_in)
+
+    def _read(
+        self, kind: Kind, when: When, asked: dict[str, Any], call: Call, told: Callable[[Reply], dict[str, Any]]
+    ) -> Observation:
+        try:
+            return observed(kind, when, asked, self._inquirer.ask(call), told)
+        except UnaskedError as error:
+            return Observation(kind, when, "", 0, 0, 0, "", asked, trouble=str(error))
+
+
+def observed(
+    kind: Kind, when: When, asked: dict[str, Any], inquired: Inquired, told: Callable[[Reply], dict[str, Any]]
+) -> Observation:
+    """With what the reply says; an answer that can't be read is `invalid`."""
+    said: dict[str, Any] = {}
+    outcome = inquired.outcome
+    if outcome == Outcome.OK and inquired.reply is not None:
+        try:
+            said = told(inquired.reply)
+        except _UNREADABLE:
+            outcome = Outcome.INVALID
+    times = inquired.sent_us, inquired.ended_us
+    return Observation(kind, when, inquired.client, *times, inquired.status, str(outcome), asked, said)
+
+
+def _said(seen: Observation) -> Said:
+    return said_by(seen.status, seen.outcome, is_repeated=False)
+
+
+def _new_key() -> str:
+    return str(uuid.uuid4())

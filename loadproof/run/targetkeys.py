@@ -1,0 +1,39 @@
+"""What a target file asks of a locustfile's users that their clients can't do, found before the first packet."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from loadproof.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.generator.cast import Client, Locustfile
+    from loadproof.scenario.targetfile import TargetFile
+
+_UNABLE: Final[dict[Client, str]] = {
+    "HttpUser": r"tls\.server_name",
+    "a client_pool of its own": r"tls\..*|proxy",
+    "a client of its own": r".*",
+}
+"""Keys that have no effect on what it sends."""
+
+
+def unheeded(target: TargetFile, file: Locustfile, where: str) -> Iterator[Problem]:
+    """By user class, keys of the target file that its client has no way to heed."""
+    for role in file.roles:
+        keys = [key for key in _keys_of(target) if re.fullmatch(_UNABLE.get(role.client, ""), key)]
+        if keys:
+            shown = ", ".join(f"`{key}`" for key in keys)
+            what = f"`{role.name}` sends by {role.client}, which can't do what the target file says in {shown}"
+            yield Problem(where, what, "use `from loadproof import HttpUser`, or leave that out of the target file")
+
+
+def _keys_of(target: TargetFile) -> Iterator[str]:
+    """Those that say how each request is sent."""
+    yield from (f"headers.{name}" for name in target.headers)
+    yield from (f"auth.{place.partition('.')[0]}" for place in (target.auth.variables if target.auth else ()))
+    yield from (f"tls.{key}" for key, value in (target.tls or ()) if value not in {None, True})
+    yield from ["proxy"] if target.proxy else []

@@ -1,0 +1,108 @@
+"""Delivers events to a target as an audit needs them, twice at once, forged or old, and reads their effects."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.api.audits import effects_in
+from loadproof.outcome import Outcome, Said, said_by
+from loadproof.run.inquiry import UnaskedError
+from loadproof.run.ledgerreading import observed
+from loadproof.rundir.observations import Observation
+from loadproof.scenario.operations import FALSE_DELIVERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from loadproof.api.audits import AuditApi, How
+    from loadproof.run.inquiry import Inquirer
+    from loadproof.run.journalreading import Sent
+
+_PAIRS: Final = 150
+"""Delivered twice at the same instant: more than the audit needs."""
+_EACH: Final = 6
+"""Of every other kind."""
+_SETTLING_LOOKS: Final = 10
+_SETTLING_S: Final = 1.0
+"""An event that is accepted may have its effect a little later."""
+
+
+class WebhookReading:
+    """One run's. What can't be delivered or read is an observation, too, and says why."""
+
+    def __init__(self, api: AuditApi, inquirer: Inquirer, event: Mapping[str, Any]) -> None:
+        """`event` is what the events say besides their ids."""
+        self._api = api
+        self._inquirer = inquirer
+        self._event = event
+        self._accepted: set[str] = set()
+
+    def after(self, sent: Sent) -> Iterator[Observation]:
+        """The audit's own deliveries, then the effects of all events."""
+        delivered: list[str] = []
+        for seen in self._deliveries():
+            delivered.append(seen.asked["event"])
+            if said_by(seen.status, seen.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+                self._accepted.add(seen.asked["event"])
+            yield seen
+        if self._api.has_effects:
+            yield from self._effects(dict.fromkeys([*sent.events, *delivered]))
+
+    def _deliveries(self) -> Iterator[Observation]:
+        for _ in range(_PAIRS):
+            yield from self._deliver(_new_event(), "pair", times=2)
+        for _ in range(_EACH):
+            event, first, second = _new_event(), _new_event(), _new_event()
+            yield from self._deliver(event, "pair")
+            yield from self._deliver(event, "other-form")
+            # Only Standard Webhooks has the id in a header alone.
+            if self._api.signature == "standard":
+                yield from self._deliver(first, "same-body")
+                yield from self._deliver(second, "same-body")
+            for how in FALSE_DELIVERIES[self._api.signature]:
+                yield from self._deliver(_new_event(), how)  # type: ignore[arg-type]  # each of them is one
+
+    def _deliver(self, event: str, how: How, *, times: int = 1) -> Iterator[Observation]:
+        asked = {"event": event, "how": how}
+        calls = [self._api.deliver_as(how, event, self._event)] * times
+        try:
+            for inquired in self._inquirer.ask_together(calls):
+                yield observed("deliver", "after", asked, inquired, lambda _: {})
+        except UnaskedError as error:
+            yield Observation("deliver", "after", "", 0, 0, 0, "", asked, trouble=str(error))
+
+    def _effects(self, events: Iterable[str]) -> Iterator[Observation]:
+        """Those that were accepted and have none are looked at again, for a while."""
+        waiting = []
+        for event in events:
+            seen = self._look(event)
+            yield seen
+            if self._is_missing(seen):
+                waiting.append(event)
+        for _ in range(_SETTLING_LOOKS):
+            if not waiting:
+                return
+            try:
+                self._inquirer.pause(_SETTLING_S)
+            except UnaskedError:
+                return
+            looks = [self._look(event) for event in waiting]
+            yield from looks
+            waiting = [seen.asked["event"] for seen in looks if self._is_missing(seen)]
+
+    def _is_missing(self, seen: Observation) -> bool:
+        return seen.outcome == Outcome.OK and seen.said["effects"] == 0 and seen.asked["event"] in self._accepted
+
+    def _look(self, event: str) -> Observation:
+        asked, call = {"event": event}, self._api.read_effects(event)
+        try:
+            return observed(
+                "effects", "after", asked, self._inquirer.ask(call), lambda reply: {"effects": effects_in(reply)}
+            )
+        except UnaskedError as error:
+            return Observation("effects", "after", "", 0, 0, 0, "", asked, trouble=str(error))
+
+
+def _new_event() -> str:
+    return f"evt_{uuid.uuid4().hex}"

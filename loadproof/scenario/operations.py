@@ -1,0 +1,194 @@
+"""The operations of a target, in its own words: what a target file's `endpoints:` says, or the reference API's."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from loadproof.scenario.strict import Strict
+
+DEFAULT_SECRET_VARIABLE: Final = "WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+SIGNATURE_HEADERS: Final = {
+    "standard": ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    "stripe": ("Stripe-Signature",),
+    "telegram": ("X-Telegram-Bot-Api-Secret-Token",),
+    "none": (),
+}
+FALSE_DELIVERIES: Final = {
+    "standard": ("forged", "stale", "unsigned"),
+    "stripe": ("forged", "stale", "unsigned"),
+    "telegram": ("forged", "unsigned"),
+    "none": (),
+}
+"""Kinds of deliveries that each way of signing lets a receiver refuse."""
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+
+
+def without_fragment(path: str) -> str:
+    """The path; ValueError if it has a fragment."""
+    if "#" in path:
+        raise ValueError("a path with a fragment, which no client sends; remove what begins with '#', or write %23")
+    return path
+
+
+PathText = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=500), AfterValidator(without_fragment)]
+"""Below the base URL; `{account}` and `{id}` are filled in."""
+FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
+"""A field of a JSON object, with dots between levels: data.balance.amount."""
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)]
+Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+Status = Annotated[int, Field(ge=200, le=599)]
+
+
+class Operation(Strict):
+    """One kind of request in the target's words."""
+
+    placeholders: ClassVar[tuple[str, ...]] = ()
+    has_one_placeholder: ClassVar[bool] = False
+    """One of them, whichever; else all."""
+    sends: ClassVar[tuple[str, ...]] = ()
+    """Our words for the fields of the request's body."""
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Fields of the request's body that have the same name everywhere."""
+    tells: ClassVar[tuple[str, ...]] = ()
+    """Our words for the fields of the answer."""
+
+    method: Method = "GET"
+    path: PathText
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
+    body: dict[str, FieldPath] = Field(
+        default={}, description="loadproof's name: the request's field, where it differs."
+    )
+    constants: dict[FieldPath, Any] = Field(default={}, description="Fields of the request that are always the same.")
+    answer: dict[str, FieldPath | None] = Field(
+        default={}, description="loadproof's name: the answer's field, where it differs; null if the answer has none."
+    )
+
+    follow_redirects: bool = Field(default=False, description="To the same host; the last answer counts.")
+
+    @property
+    def has_its_placeholders(self) -> bool:
+        """Its path has what has to be filled in, and nothing else."""
+        found = _PLACEHOLDER.findall(self.path)
+        if self.has_one_placeholder:
+            return len(found) == 1 and found[0] in self.placeholders
+        return sorted(found) == sorted(self.placeholders)
+
+    @functools.cached_property
+    def statuses(self) -> frozenset[int]:
+        return frozenset([self.expect] if isinstance(self.expect, int) else self.expect)
+
+    @functools.cached_property
+    def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
+        """Our words that the answer has elsewhere: the keys that lead there, level by level.
+
+        None: not in the answer.
+        """
+        return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
+
+
+class HealthOperation(Operation):
+    tells = ("status",)
+
+    path: PathText = "/health"
+    alive: str | int | bool = Field("ok", description="The value of the field `status` when the service is alive.")
+
+
+class BalanceOperation(Operation):
+    placeholders = ("account",)
+    tells = ("account", "balance")
+
+    path: PathText = "/balance/{account}"
+    may_change: bool = Field(default=False, description="Others move money to or from these accounts too.")
+
+
+class PaymentOperation(Operation):
+    sends = ("debit", "credit", "amount", "currency")
+    tells = ("id", "debit", "credit", "amount", "currency")
+
+    method: Method = "POST"
+    path: PathText = "/transactions"
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = 201
+    idempotency_key: HeaderName | None = Field("Idempotency-Key", description="The header of the key; null: none.")
+    location: bool = Field(default=True, description="The answer's Location ends with the payment's id.")
+    amounts: Literal["minor", "decimal"] = Field("minor", description="1234, or '12.34'.")
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
+
+
+class PaymentReadOperation(Operation):
+    placeholders = ("id",)
+    tells = PaymentOperation.tells
+
+    path: PathText = "/transactions/{id}"
+
+
+class WebhookOperation(Operation):
+    adds = ("id", "type", "timestamp", "data", "update_id")
+    tells = ("duplicate",)
+
+    method: Method = "POST"
+    path: PathText = "/webhooks/standard"
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field([200, 202])
+    signature: Literal["standard", "stripe", "telegram", "none"] = Field(
+        "standard", description="Standard Webhooks, Stripe's, Telegram's secret token, or none."
+    )
+    secret: VariableName = Field(DEFAULT_SECRET_VARIABLE, description="The environment variable with the key.")
+
+
+Items = Annotated[
+    FieldPath | None, Field(description="The answer's field with the list; null: the answer is the list.")
+]
+
+
+class PaymentsOperation(Operation):
+    placeholders = ("account", "key")
+    has_one_placeholder = True
+    tells = ("id", "key", "debit", "credit", "amount", "currency")
+    """Of each payment; those but debit, credit and amount may be missing."""
+
+    items: Items = "payments"
+
+
+class SnapshotOperation(Operation):
+    tells = ("account", "balance")
+    """Of each account."""
+
+    items: Items = "accounts"
+
+
+class EffectsOperation(Operation):
+    placeholders = ("event",)
+    tells = ("effects",)
+    """A number, or a list of them; a 404 says that there are none."""
+
+
+class Endpoints(Strict):
+    """The operations behind each kind of traffic; what is left out is as in the reference API.
+
+    Those that only audits use exist if they are declared.
+    """
+
+    health: HealthOperation = HealthOperation()
+    balance: BalanceOperation = BalanceOperation()
+    transactions: PaymentOperation = PaymentOperation()
+    transaction: PaymentReadOperation | None = Field(
+        PaymentReadOperation(), description="Reads a payment back; null: there is no such endpoint."
+    )
+    webhooks: WebhookOperation = WebhookOperation()
+    payments: PaymentsOperation | None = Field(
+        None, description="Lists all payments of an {account}, or all under a {key}, in one answer."
+    )
+    snapshot: SnapshotOperation | None = Field(None, description="Reads the balances of all accounts at one moment.")
+    effects: EffectsOperation | None = Field(None, description="Shows how many effects a webhook's {event} has had.")
+
+    def operations(self) -> Iterator[tuple[str, Operation]]:
+        """The existing operations, by name."""
+        for name in type(self).model_fields:
+            operation = getattr(self, name)
+            if operation is not None:
+                yield name, operation

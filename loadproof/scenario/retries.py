@@ -1,0 +1,40 @@
+"""What a scenario's `retries:` may say: how often, how soon and after what a user sends a request again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from loadproof.scenario.strict import Duration, Share, Strict
+
+if TYPE_CHECKING:
+    import random
+
+    from loadproof.outcome import Outcome
+
+_Retried = Literal["timeout", "connection", "server_error", "throttled", "invalid"]
+
+
+class Retries(Strict):
+    """Like most clients' own: at once is never, and each wait is longer than the one before."""
+
+    times: Annotated[int, Field(ge=1, le=100)] = Field(description="At most so many, after the first attempt.")
+    back_off: Duration = Field(description="Wait before the first retry.")
+    factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="Each further wait is so many times longer.")
+    most: Duration | None = Field(None, description="No wait is longer than this.")
+    jitter: Share | None = Field(None, description="Each wait is shorter by up to this share of it, uniformly.")
+    on: Annotated[list[_Retried], Field(min_length=1)] = Field(
+        default=["timeout", "connection", "server_error"], description="Outcomes after which it is sent again."
+    )
+
+    def follow(self, outcome: Outcome, attempt: int) -> bool:
+        """Whether this outcome of this attempt, from 0, has another one."""
+        return attempt < self.times and outcome in self.on
+
+    def wait_s(self, attempt: int, random: random.Random) -> float:
+        """Seconds from the end of this attempt, from 0, to the next."""
+        wait_s = self.back_off * self.factor**attempt
+        if self.most is not None:
+            wait_s = min(wait_s, self.most)
+        return wait_s if self.jitter is None else wait_s * (1 - self.jitter * random.random())

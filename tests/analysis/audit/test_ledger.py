@@ -1,0 +1,186 @@
+"""A right ledger is never said to be wrong, and each wrong one breaks its promise."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadproof.analysis.audit.ledger import audit_ledger
+from loadproof.analysis.audit.ledgerbalances import BALANCES, NOT_NEGATIVE, SUM
+from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, OWN, THERE
+from loadproof.analysis.audit.ledgerreads import READ_YOUR_WRITES
+from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
+from loadproof.analysis.word import Word
+from loadproof.plan.evidence import needed_to_see
+from loadproof.scenario.scenario import ONE_IN
+from tests.analysis.audit import banks
+from tests.analysis.audit.tellers import Load
+
+if TYPE_CHECKING:
+    from loadproof.analysis.audit.audit import Audited
+
+PROMISES = [THERE, ONCE, OWN, NOTHING_ELSE, SAME_KEY, OTHER_BODY, BALANCES, SUM, NOT_NEGATIVE, READ_YOUR_WRITES]
+ONE_IN_FEW = 10
+"""So that few payments are enough."""
+
+
+def words(found: Audited) -> dict[str, Word]:
+    return {evidence.promise: evidence.word for evidence in found.evidence}
+
+
+def broken(found: Audited) -> set[str]:
+    return {promise for promise, word in words(found).items() if word is Word.FAIL}
+
+
+def test_a_right_ledger_keeps_every_promise():
+    """Though its network loses requests and answers, and clients send them again."""
+    for bank in (banks.Bank, banks.LaxBank):
+        found = audit_ledger(Load(bank, 1, payments=150).run(), one_in=ONE_IN_FEW)
+        assert words(found) == dict.fromkeys(PROMISES, Word.PASS)
+        assert (found.word, found.offences, found.offences_total) == (Word.PASS, (), 0)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(60), *(pytest.param(range(first, first + 1_000), marks=pytest.mark.long) for first in (60, 1_060, 2_060))],
+    ids=str,
+)
+def test_a_right_ledger_is_never_said_to_be_wrong(seeds):
+    """Whatever is lost on the way, in whatever order things happen."""
+    for seed in seeds:
+        bank = banks.LaxBank if seed % 2 else banks.Bank
+        record = Load(bank, seed, payments=30, pairs=4).run()
+        assert broken(audit_ledger(record, one_in=ONE_IN_FEW)) == set(), seed
+
+
+def test_nor_is_it_if_much_of_it_could_not_be_read():
+    """Any part of what was asked may be missing: then less is decided, and nothing wrongly."""
+    for seed in range(60):
+        load = Load(banks.Bank, seed, payments=30, pairs=4)
+        load.run()
+        chance = random.Random(seed)
+        paid = {"replay", "race", "reuse", "overdraft"}
+        load.seen = [seen for seen in load.seen if seen.kind in paid or chance.random() < 0.5]
+        assert broken(audit_ledger(load.record(), one_in=ONE_IN)) == set(), seed
+
+
+def test_nor_is_it_if_the_journal_was_torn():
+    """Payments that nobody wrote down are nobody's offence."""
+    for seed in range(40):
+        load = Load(banks.Bank, seed, payments=30, pairs=4)
+        load.run()
+        chance = random.Random(seed)
+        load.rows = [row for row in load.rows if chance.random() < 0.5]
+        record = replace(load.record(), is_whole=False)
+        found = audit_ledger(record, one_in=ONE_IN_FEW)
+        assert (broken(found), found.word) == (set(), Word.INCONCLUSIVE), seed
+
+
+def test_nor_is_it_if_two_workers_clocks_differ_within_what_is_allowed_for():
+    """And without the allowance it would be, so it is needed."""
+    allowed, not_allowed = (
+        [broken(audit_ledger(record, one_in=ONE_IN)) for record in skewed(doubt_us)] for doubt_us in (3_000, 0)
+    )
+    assert not any(allowed)
+    assert all(found <= {READ_YOUR_WRITES} for found in not_allowed)
+    assert any(not_allowed)
+
+
+def skewed(doubt_us: int) -> list[LedgerRecord]:
+    """Half of the clients write down times that are 3 ms late."""
+    records = []
+    for seed in range(20):
+        load = Load(banks.Bank, seed, payments=60, pairs=0)
+        load.run()
+        for row in load.rows:
+            late_us = 3_000 if row["client"] in {"c0", "c1", "c2"} else 0
+            row |= {"sent_us": row["sent_us"] + late_us, "ended_us": row["ended_us"] + late_us}
+        records.append(load.record(doubt_us=doubt_us))
+    return records
+
+
+WRONG = {
+    banks.UnlockedBank: {BALANCES, SUM},
+    banks.StaleBank: {READ_YOUR_WRITES},
+    banks.HastyBank: {THERE, BALANCES},
+    banks.ForgetfulBank: {THERE, BALANCES},
+    banks.RowlessBank: {THERE},
+    banks.UnmovedBank: {BALANCES},
+    banks.KeyOutsideBank: {ONCE, BALANCES},
+    banks.CheckThenInsertBank: {SAME_KEY, ONCE},
+    banks.IndifferentBank: {OTHER_BODY},
+    banks.RoundingBank: {OWN},
+    banks.SwappingBank: {OWN},
+    banks.LendingBank: {NOT_NEGATIVE},
+    banks.InventiveBank: {NOTHING_ELSE, BALANCES},
+    banks.TornBank: {SUM},
+    banks.BookingRefuserBank: {BALANCES},
+}
+
+
+@pytest.mark.parametrize("bank", WRONG, ids=lambda bank: bank.__name__)
+def test_each_fault_breaks_its_promise(bank):
+    """With what shows it."""
+    found = audit_ledger(Load(bank, 3, payments=300).run(), one_in=ONE_IN_FEW)
+    assert found.word is Word.FAIL
+    assert broken(found) >= WRONG[bank]
+    assert all(offence.rows for offence in found.offences)
+    assert found.offences_total >= len(found.offences)
+
+
+def test_no_payments_are_no_proof():
+    """A run that paid nothing passes nothing."""
+    found = audit_ledger(LedgerRecord([], is_exclusive=True, has_snapshot=True), one_in=1)
+    assert set(words(found).values()) == {Word.INCONCLUSIVE}
+
+
+def test_one_loss_in_5000_takes_15000_payments_to_see():
+    """Rule of three: with 3 r payments one in r is missed with 5 %."""
+    assert needed_to_see(ONE_IN) == 15_000
+    record = Load(banks.Bank, 1, payments=150).run()
+    enough = len({attempt.key for attempt in record.attempts if attempt.said == "acknowledged"})
+    assert words(audit_ledger(record, one_in=enough / 3))[THERE] is Word.PASS
+    few = audit_ledger(record, one_in=(enough + 1) / 3)
+    assert words(few)[THERE] is Word.INCONCLUSIVE
+    assert f"{enough} acknowledged payments looked for, needs {enough + 1}" in few.reason
+
+
+def test_without_exclusive_accounts_balances_decide_nothing():
+    """Others may have moved what is missing."""
+    load = Load(banks.UnmovedBank, 3, payments=300)
+    load.run()
+    found = audit_ledger(load.record(is_exclusive=False), one_in=ONE_IN_FEW)
+    assert {words(found)[promise] for promise in (BALANCES, SUM)} == {Word.INCONCLUSIVE}
+    assert "exclusive_accounts: true" in next(each.reason for each in found.evidence if each.promise == SUM)
+
+
+def test_without_a_snapshot_balances_can_only_fail():
+    """Each account's own balance shows what is missing, and their sum is never seen."""
+    for bank, word in ((banks.Bank, Word.INCONCLUSIVE), (banks.UnmovedBank, Word.FAIL)):
+        load = Load(bank, 3, payments=300)
+        load.run()
+        found = audit_ledger(load.record(has_snapshot=False), one_in=ONE_IN_FEW)
+        assert words(found)[BALANCES] is word
+        assert words(found)[SUM] is Word.INCONCLUSIVE
+
+
+def test_without_lists_payments_are_looked_for_by_their_ids():
+    """And balances show that there are no others."""
+    for bank, word in ((banks.Bank, Word.PASS), (banks.RowlessBank, Word.FAIL)):
+        load = Load(bank, 3, payments=300)
+        load.run()
+        load.seen = [seen for seen in load.seen if seen.kind != "payments"]
+        assert words(audit_ledger(load.record(has_lists=False), one_in=ONE_IN_FEW))[THERE] is not Word.PASS
+        load.read_payments()
+        found = words(audit_ledger(load.record(has_lists=False), one_in=ONE_IN_FEW))
+        assert (found[THERE], found[ONCE], found[NOTHING_ELSE]) == (word, Word.PASS, Word.PASS)
+
+
+def test_a_target_without_keys_promises_nothing_of_them():
+    """It is not asked about them."""
+    record = replace(Load(banks.Bank, 3).run(), has_keys=False)
+    assert not {SAME_KEY, OTHER_BODY} & words(audit_ledger(record, one_in=ONE_IN)).keys()

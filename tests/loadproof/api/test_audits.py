@@ -1,0 +1,81 @@
+"""What audits send and read, in the target's words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from loadproof.api.audits import AuditApi, effects_in
+from loadproof.api.calls import Reply
+from loadproof.api.signing import new_webhook_secret
+from loadproof.http.answers import Answer
+from loadproof.scenario.operations import FALSE_DELIVERIES, Endpoints, Operation
+
+SECRET = new_webhook_secret()
+EVENT = {"type": "payment.settled", "data": {"amount": 5}}
+NAME = "evt_00000000000000000000000000000abc"
+
+
+def api(**endpoints: Any) -> AuditApi:
+    return AuditApi(Endpoints.model_validate(endpoints), headers={}, webhook_secret=SECRET)
+
+
+def reply(operation: Operation | None, content: object, status: int = 200) -> Reply:
+    assert operation is not None
+    return Reply(Answer(status, {}, json.dumps(content).encode()), operation)
+
+
+def test_lists_are_read_wherever_they_are_and_whatever_their_fields_are_called():
+    """Amounts are minor units; ids and keys may be missing, amounts may not."""
+    found = api(
+        transactions={"amounts": "decimal"},
+        payments={"path": "/of/{key}", "items": "data.rows", "answer": {"id": "ref", "amount": "value.sum"}},
+    )
+    assert found.list_payments("k 1").request.path == "/of/k%201"
+    row = {"ref": 7, "debit": "a", "credit": "b", "value": {"sum": "12.30"}}
+    read = found.payments_in(reply(found.payments, {"data": {"rows": [row]}}))
+    assert read == [{"payment": "7", "debit": "a", "credit": "b", "amount": 1230}]
+    for wrong in ({"data": {}}, {"data": {"rows": {}}}, {"data": {"rows": [{**row, "value": {}}]}}):
+        with pytest.raises((LookupError, TypeError, ValueError)):
+            found.payments_in(reply(found.payments, wrong))
+
+
+@pytest.mark.parametrize("amount", [True, "many", 1.5, None])
+def test_what_is_no_whole_number_of_minor_units_is_no_balance(amount):
+    """It is not rounded."""
+    found = api(snapshot={"path": "/all"})
+    operation = found.read_snapshot().operation
+    good = {"accounts": [{"account": "a", "balance": 5}]}
+    assert found.balances_in(reply(operation, good)) == {"a": 5}
+    with pytest.raises((ArithmeticError, TypeError, ValueError)):
+        found.balances_in(reply(operation, {"accounts": [{"account": "a", "balance": amount}]}))
+
+
+def test_effects_are_a_number_or_a_list_or_not_there():
+    """A 404 says none."""
+    operation = api(effects={"path": "/effects/{event}"}).read_effects(NAME).operation
+    answers = [({"effects": 2}, 200), ({"effects": ["x"]}, 200), ({}, 404)]
+    assert [effects_in(reply(operation, content, status)) for content, status in answers] == [2, 1, 0]
+
+
+def test_telegram_s_events_are_looked_for_by_their_update_id():
+    """Which is what it knows."""
+    found = api(effects={"path": "/effects/{event}"}, webhooks={"signature": "telegram"})
+    assert found.read_effects(NAME).request.path == f"/effects/{0xABC}"
+
+
+@pytest.mark.parametrize("signature", FALSE_DELIVERIES)
+def test_false_deliveries_differ_from_the_right_one_in_what_proves_it(signature):
+    """And other forms of an event don't."""
+    found = api(webhooks={"signature": signature})
+    right = found.deliver_as("pair", NAME, EVENT).request
+    for how in FALSE_DELIVERIES[signature]:
+        false = found.deliver_as(how, NAME, EVENT).request
+        assert false.body == right.body
+        assert false.headers != right.headers
+    form = found.deliver_as("other-form", NAME, EVENT).request
+    assert (form.body != right.body, json.loads(form.body)) == (True, json.loads(right.body))
+    bodies = {found.deliver_as("same-body", event, EVENT).request.body for event in (NAME, NAME[:-1] + "d")}
+    assert len(bodies) == 1

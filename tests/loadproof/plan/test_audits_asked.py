@@ -1,0 +1,46 @@
+"""Audits of ledgers and webhooks that could not be decided are refused before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.plan.audits import undetectable, unshown
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.scenario import ONE_IN
+from simulation.rundirs import scenario
+
+
+def refused(detects: str | None, audit: str = "ledger") -> list[str]:
+    threshold = {"audit": audit} | ({"detects": detects} if detects else {})
+    asked = scenario(thresholds=[threshold, {"expect": "goodput_ratio >= 98 %"}])
+    problems = undetectable(asked, expected_requests(asked, plan_phases(asked)), where="x.yaml")
+    return [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize("audit", ["ledger", "webhooks"])
+def test_a_plan_that_can_t_show_the_rarest_loss_is_refused(audit):
+    """Three requests are needed for each of those among which one loss must not go unseen."""
+    (problem,) = refused(None, audit)
+    assert f"can't see a loss of 1 in {ONE_IN}: it needs 15,000 payments or events" in problem
+    assert refused("1 in 100", audit) == []
+
+
+def test_the_strictest_of_several_thresholds_counts():
+    """Whatever their order."""
+    thresholds = [{"audit": "ledger", "detects": f"1 in {one_in}"} for one_in in (7, 9, 8)]
+    assert scenario(thresholds=thresholds).one_in("ledger") == 9
+    assert scenario().one_in("ledger") == ONE_IN
+
+
+def test_a_target_file_that_declares_nothing_to_look_at_is_refused():
+    """And one that declares enough is not."""
+    asked = scenario(thresholds=[{"audit": "ledger"}, {"audit": "webhooks"}])
+    blind = Endpoints.model_validate({"transaction": None})
+    assert [problem.remedy for problem in unshown(asked, blind)] == [
+        "declare `payments`, or `transaction`",
+        "declare `effects`",
+    ]
+    shown = {"transaction": None, "payments": {"path": "/of/{key}"}, "effects": {"path": "/effects/{event}"}}
+    assert list(unshown(asked, Endpoints.model_validate(shown))) == []
+    assert list(unshown(scenario(), blind)) == []

@@ -1,0 +1,152 @@
+"""What loadproof asks a target for its audits is enough to judge it, within the target's limits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from drills.target import running_target
+from loadproof.analysis.audit.asked import ledger_audit, webhooks_audit
+from loadproof.analysis.audit.ledgerbalances import NOT_NEGATIVE, SUM
+from loadproof.analysis.audit.ledgerreads import READ_YOUR_WRITES
+from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
+from loadproof.analysis.frames.journal import load_journal
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.word import Word
+from loadproof.plan.phases import plan_phases
+from loadproof.run.auditing import Auditing
+from loadproof.run.reference import AUDITED
+from loadproof.rundir import files
+from loadproof.rundir.journal import append_journal
+from loadproof.rundir.manifest import Manifest, TargetFacts, write_manifest
+from loadproof.rundir.members import packed
+from loadproof.rundir.observations import read_observations
+from loadproof.scenario.targetfile import TargetFile
+from payments_api.settings import DEVELOPMENT_SECRET
+from simulation.rundirs import scenario
+from tests.loadproof.run.bankserver import bank_server
+
+if TYPE_CHECKING:
+    from loadproof.analysis.audit.audit import Audited
+
+pytestmark = pytest.mark.process
+FEW = [{"audit": "ledger", "detects": "1 in 20"}, {"audit": "webhooks", "detects": "1 in 20"}]
+PHASES = [{"name": "steady", "duration": "5 s", "users": 1}]
+
+
+def run_against(target: TargetFile, path: Path, *, audits: list[str], stops: bool = False) -> Path:
+    """A run directory whose load sent nothing: all payments and events are the audit's own."""
+    thresholds = [*(threshold for threshold in FEW if threshold["audit"] in audits), {"expect": "goodput_ratio >= 9 %"}]
+    content = scenario(phases=PHASES, thresholds=thresholds)
+    facts: dict[str, Any] = target.model_dump(include={"headers", "endpoints", "exclusive_accounts"})
+    now_s = time.time()
+    manifest = Manifest(
+        run_id="of-a-test",
+        scenario=content,
+        scenario_file="",
+        seed=1,
+        command="",
+        target=TargetFacts(kind="own", base_url=target.base_url, limits={}, account_ids=target.account_ids, **facts),
+        phases=plan_phases(content),
+        workers=1,
+        revision="",
+        versions={},
+        host={},
+        start_unix_s=now_s,
+        ending="completed",
+    )
+    auditing = Auditing(manifest, path, secret={"WEBHOOK_SECRET": DEVELOPMENT_SECRET}, stop_requested=lambda: stops)
+    auditing.before()
+    write_manifest(path, manifest.model_copy(update={"start_unix_s": time.time()}))
+    append_journal(path / files.JOURNAL, packed(""))
+    auditing.after()
+    return path
+
+
+def judged(path: Path, audit: Any = ledger_audit) -> Audited:
+    run = load_run(path)
+    return audit(run, load_journal(run))
+
+
+def words(found: Audited) -> dict[str, Word]:
+    return {evidence.promise: evidence.word for evidence in found.evidence}
+
+
+NEEDS_LOAD = {SUM, READ_YOUR_WRITES}
+"""Promises that only show while others pay."""
+
+
+def test_a_target_of_other_words_that_keeps_its_promises_has_them_kept(tmp_path):
+    """Its amounts are decimal, and its lists nested."""
+    with bank_server() as (bank, target):
+        found = judged(run_against(target, tmp_path, audits=["ledger"]))
+    assert set(words(found).values()) == {Word.PASS, Word.INCONCLUSIVE}
+    assert {promise for promise, word in words(found).items() if word is Word.INCONCLUSIVE} == NEEDS_LOAD
+    assert sum(bank.balances.values()) == len(bank.balances) * 500_00
+
+
+@pytest.mark.parametrize(
+    ("fault", "promise"),
+    [
+        ("checks, then inserts", SAME_KEY),
+        ("ignores other bodies", OTHER_BODY),
+        ("lends", NOT_NEGATIVE),
+    ],
+)
+def test_what_only_shows_if_it_is_asked_for_is_asked_for(tmp_path, fault, promise):
+    """One key twice at once, one key with two bodies, and more than there is."""
+    with bank_server(fault) as (_, target):
+        assert words(judged(run_against(target, tmp_path, audits=["ledger"])))[promise] is Word.FAIL
+
+
+def test_limits_of_the_target_are_kept_to_by_asking_as_others(tmp_path):
+    """None of them one of the load's clients, whose limits are theirs."""
+    with bank_server(allows=20) as (bank, target):
+        found = judged(run_against(target, tmp_path, audits=["ledger"]))
+    assert words(found)[SAME_KEY] is Word.PASS
+    assert max(bank.counts.values()) <= 22
+    assert len(bank.counts) > 10
+    assert "127.1.0.1" not in bank.counts
+
+
+def test_what_could_not_be_asked_is_said_and_nothing_passes(tmp_path, monkeypatch):
+    """A limit that leaves no time; and somebody who stops the run."""
+    monkeypatch.setattr("loadproof.run.inquiry._CLIENTS", 1)
+    monkeypatch.setattr("loadproof.run.auditing._AFTER_S", 5.0)
+    with bank_server(allows=20) as (_, target):
+        found = judged(run_against(target, tmp_path, audits=["ledger"]))
+    assert found.word is Word.INCONCLUSIVE
+    assert "the target's limits left no time" in next(
+        each.reason for each in found.evidence if each.promise == SAME_KEY
+    )
+
+
+def test_a_target_that_is_gone_is_not_asked_for_long(tmp_path):
+    """Five failures are enough, and no payment is said to be lost."""
+    with bank_server() as (_, target):
+        pass
+    began_s = time.monotonic()
+    found = judged(run_against(target, tmp_path, audits=["ledger"]))
+    assert time.monotonic() - began_s < 30
+    assert (found.word, found.offences) == (Word.INCONCLUSIVE, ())
+
+
+def test_the_reference_api_keeps_its_promises_and_shows_its_ledger_to_an_auditor_only(tmp_path, shared_target):
+    """Which has to be allowed."""
+    accounts = [f"acct-{number:06d}" for number in range(100, 106)]
+    with running_target(LIMITER="off", AUDIT="on") as reference:
+        content = {"base_url": reference.url, "accounts": accounts, "exclusive_accounts": True, "endpoints": AUDITED}
+        target = TargetFile.model_validate(content)
+        run = run_against(target, tmp_path, audits=["ledger", "webhooks"])
+    assert {promise for promise, word in words(judged(run)).items() if word is not Word.PASS} == NEEDS_LOAD
+    assert set(words(judged(run, webhooks_audit)).values()) == {Word.PASS}
+    manifest = (run / files.MANIFEST).read_text()
+    assert "/audit/effects" in manifest
+    seen = list(read_observations(run / files.OBSERVATIONS, 0))
+    assert DEVELOPMENT_SECRET.removeprefix("whsec_") not in "".join(map(str, seen))
+    for path in ("accounts", "payments/acct-000001", "effects/evt_1"):
+        assert requests.get(f"{shared_target.url}/audit/{path}", timeout=5).status_code == 404
