@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ class _Rule:
     is_added: bool
     """To the limit's own wait, rather than beside it."""
 
-    @property
+    @cached_property
     def most(self) -> int:
         """Strikes beyond which a penalty doesn't grow."""
         rule = self.penalties
@@ -151,8 +152,7 @@ class _Rule:
         return max(row.free_low, row.sent + least), max(row.free_high, row.ended + longest) + SECOND_US
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     name: str
     row: int
     sent: int
@@ -175,19 +175,18 @@ class _Standing:
 
 def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, course: Course) -> None:
     """One client's violations in order."""
-    names = list(_Row.__dataclass_fields__)
-    columns = [rows[name].to_numpy() for name in names]
+    columns = [rows[name].tolist() for name in _Row._fields]
     latest_end = np.maximum.accumulate(rows["ended"].to_numpy())
-    at = 0
+    shortest_us, at = rule.penalty_us(1), 0
     while at < len(rows):
-        row = _Row(str(columns[0][at]), *(int(column[at]) for column in columns[1:]))
+        row = _Row._make([column[at] for column in columns])
         at += 1
         is_told = row.until_low > NEVER_US
         if row.ended < standing.end_low:
             at = max(at, int(np.searchsorted(latest_end, standing.end_low, side="left")))
         elif is_told and (row.sent > standing.end_high or _is_new(row, standing)):
             _violation(row, standing, rule, course)
-        elif row.until_high - row.ended >= rule.penalty_us(1):
+        elif row.until_high - row.ended >= shortest_us:
             # Within the last penalty, or a violation of which nobody knows.
             standing.most = min(standing.most + 1, _MOST_STRIKES)
             standing.end_high = max(standing.end_high, row.until_high)
