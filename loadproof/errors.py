@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SHOWN_CHARACTERS = 80
+_LONGEST_SHOWN = 300
+_LONGEST_EXCERPT = 80
 
 
 class ExitCode(IntEnum):
@@ -90,6 +91,12 @@ def escaped(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` quoted, on one line and of bounded length."""
+    """`text` quoted, on one line and of bounded length: a path or URL is recognised by both of its ends."""
     quoted = repr(text)
-    return quoted if len(quoted) <= _SHOWN_CHARACTERS else quoted[: _SHOWN_CHARACTERS - 2] + "…'"
+    half = _LONGEST_SHOWN // 2
+    return quoted if len(quoted) <= _LONGEST_SHOWN else f"{quoted[:half]}…{quoted[1 - half :]}"
+
+
+def excerpt(text: str) -> str:
+    """The beginning of content that somebody else wrote, whose length says nothing."""
+    return text if len(text) <= _LONGEST_EXCERPT else f"{text[: _LONGEST_EXCERPT - 1]}…"

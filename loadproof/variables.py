@@ -12,6 +12,8 @@ SECRET_FILE: Final = "LOADPROOF_SECRET_FILE"  # noqa: S105 - the variable's name
 """A file that contains the secret; only set by users."""
 LISTENER_FD: Final = "LOADPROOF_LISTENER_FD"
 """The descriptor of the socket on which the master listens for its workers."""
+MARK: Final = "LOADPROOF_MARK"
+"""By what one of Locust's processes has, and all that it starts inherit: what outlives it is ended."""
 NOTIFY_SECRET: Final = "LOADPROOF_NOTIFY_SECRET"  # noqa: S105 - the variable's name
 """The key that proves to notified webhooks that the verdict comes from us: whsec_ and base64."""
 TELEGRAM_TOKEN: Final = "LOADPROOF_TELEGRAM_TOKEN"  # noqa: S105 - the variable's name

@@ -189,9 +189,9 @@ class FinishedRun:
 
 
 def finished_run(path: Path, *arguments: object) -> FinishedRun:
-    """A run of the quick scenario that went to its end, whatever its verdict."""
+    """A run of the quick scenario, with a journal, that went to its end, whatever its verdict."""
     reports = path / "reports"
-    run = Background("run", scenario_file(path), "--out", reports, *arguments, program="loadproof")
+    run = Background("run", scenario_file(path, record="requests"), "--out", reports, *arguments, program="loadproof")
     run.wait_for(reports / "*/target.csv")
     cores = {module: set(run.child(module).cpu_affinity()) for module in (GENERATOR, "payments_api")}
     run.end()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _MOST_STRIKES: Final = 1_000
 """Of a factor close to 1, or of a target that counts on at its cap."""
 _SLACK_US: Final = 5_000
+_FAR_US: Final = 1 << 60
 
 
 @dataclass
@@ -52,18 +54,25 @@ def pooled(lines: Mapping[str, tuple[Line, Waits]]) -> pd.DataFrame:
 
 
 def _table(name: str, line: Line, waits: Waits) -> pd.DataFrame:
-    low, high = np.full((2, len(line.rows)), NEVER_US)
-    shift = line.shift[line.refused]
-    low[line.refused] = np.where(waits.is_told, waits.until_low - shift, NEVER_US)
-    high[line.refused] = np.where(waits.is_told, waits.until_high - shift, NEVER_US)
+    rule = line.limit.penalties
+    assert rule is not None  # noqa: S101 - only such lines are here
+    is_told = np.zeros(len(line.rows), dtype=bool)
+    is_told[line.refused] = waits.is_told
+    sent, ended = line.sent - line.shift, line.ended - line.shift
+    low = np.full(len(line.rows), NEVER_US)
+    # Whoever was neither admitted nor told to wait may have been punished without anybody knowing.
+    high = np.where(line.is_admitted, NEVER_US, ended + line.window_us + round(rule.cap * SECOND_US))
+    low[is_told] = (waits.until_low - line.shift[line.refused])[waits.is_told]
+    high[is_told] = (waits.until_high - line.shift[line.refused])[waits.is_told]
     return pd.DataFrame(
         {
             "name": name,
             "row": np.arange(len(line.rows)),
-            "client": line.rows["client"].astype(str),
-            "sent": line.sent - line.shift,
-            "ended": line.ended - line.shift,
+            "client": line.rows["client"].astype(str) if line.limit.key == "client" else "",
+            "sent": sent,
+            "ended": ended,
             "is_refused": line.is_refused,
+            "is_admitted": line.is_admitted,
             "until_low": low,
             "until_high": high,
         }
@@ -88,8 +97,13 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
     return np.where(found > NEVER_US, found + line.shift, NEVER_US)
 
 
-def course_of(table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]]) -> Course:
-    """Of the four kinds of target, the one with the fewest offences."""
+def course_of(
+    table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
+) -> Course:
+    """Of the four kinds of target, the one with the fewest offences.
+
+    Unless the target `is_new`, a client may have any number of violations, and a penalty until something is admitted.
+    """
     low, high = np.full((2, len(table)), NEVER_US)
     for name, (line, refusals) in free.items():
         own = (table["name"] == name).to_numpy() & table["is_refused"].to_numpy()
@@ -97,12 +111,17 @@ def course_of(table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Lin
         shift = line.shift[line.refused][place]
         low[own], high[own] = refusals.free_low[place] - shift, refusals.free_high[place] - shift
     violations = table.assign(free_low=low, free_high=high)
-    violations = violations[table["is_refused"] & (table["until_low"] > NEVER_US)]
+    violations = violations[~table["is_admitted"]]
     courses = []
     for keys, is_added in itertools.product((["client"], ["client", "name"]), (True, False)):
         course = Course()
-        for _, rows in violations.groupby(keys, sort=False):
-            _follow(rows, _Rule(rule, is_added=is_added), course)
+        first = table[table["is_admitted"]].groupby(keys)["ended"].min()
+        for key, rows in violations.groupby(keys, sort=False):
+            standing = _Standing()
+            if not is_new:
+                admitted = first.get(key if len(keys) > 1 else key[0], _FAR_US)
+                standing = _Standing(most=_MOST_STRIKES, end_high=int(admitted))
+            _follow(rows, standing, _Rule(rule, is_added=is_added), course)
         courses.append(course)
     return min(courses, key=lambda course: len(course.offences))
 
@@ -113,7 +132,7 @@ class _Rule:
     is_added: bool
     """To the limit's own wait, rather than beside it."""
 
-    @property
+    @cached_property
     def most(self) -> int:
         """Strikes beyond which a penalty doesn't grow."""
         rule = self.penalties
@@ -133,8 +152,7 @@ class _Rule:
         return max(row.free_low, row.sent + least), max(row.free_high, row.ended + longest) + SECOND_US
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     name: str
     row: int
     sent: int
@@ -155,21 +173,21 @@ class _Standing:
     end_high: int = NEVER_US
 
 
-def _follow(rows: pd.DataFrame, rule: _Rule, course: Course) -> None:
+def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, course: Course) -> None:
     """One client's violations in order."""
-    names = list(_Row.__dataclass_fields__)
-    columns = [rows[name].to_numpy() for name in names]
+    columns = [rows[name].tolist() for name in _Row._fields]
     latest_end = np.maximum.accumulate(rows["ended"].to_numpy())
-    standing, at = _Standing(), 0
+    shortest_us, at = rule.penalty_us(1), 0
     while at < len(rows):
-        row = _Row(str(columns[0][at]), *(int(column[at]) for column in columns[1:]))
+        row = _Row._make([column[at] for column in columns])
         at += 1
+        is_told = row.until_low > NEVER_US
         if row.ended < standing.end_low:
             at = max(at, int(np.searchsorted(latest_end, standing.end_low, side="left")))
-        elif row.sent > standing.end_high or _is_new(row, standing):
+        elif is_told and (row.sent > standing.end_high or _is_new(row, standing)):
             _violation(row, standing, rule, course)
-        elif row.until_high - row.ended >= rule.penalty_us(1):
-            # Within the last penalty, or the first of the next.
+        elif row.until_high - row.ended >= shortest_us:
+            # Within the last penalty, or a violation of which nobody knows.
             standing.most = min(standing.most + 1, _MOST_STRIKES)
             standing.end_high = max(standing.end_high, row.until_high)
 

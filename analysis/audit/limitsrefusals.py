@@ -53,19 +53,31 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
         most, least = _weighted(line, sent, ended), _least(line, sent, ended)
         reach *= 2
     elif algorithm == "token-bucket":
-        size = limit.size
-        most, least = _drained(line, sent, ended)
-        reach = max(reach, line.slack_us + line.window_us * size // limit.amount)
+        # Under steady traffic, a bucket never gets back what it lacked at second 0.
+        size, reach = limit.size, 0
+        most, least = _drained(line, sent, ended, lacked=size if before.is_unknown else before.hits)
     else:
         most = _most(line.possible, sent - reach, ended)
         least = _least(line, sent, ended)
-    is_known = sent - line.shift[line.refused] >= reach
+    is_known = sent - line.shift[line.refused] >= reach if reach else np.ones(len(sent), dtype=bool)
     is_early = most + np.where(is_known, 0, before.hits) <= size - 1
     if before.is_unknown:
-        is_early &= is_known
+        is_early &= is_known & ~_may_be_punished(line)
     free_low, free_high = _free(line, algorithm, sent, ended)
     found = Refusals(is_early, (least > size - 1) & ~is_early, free_low, free_high)
     return _in_windows(line, windows, found) if algorithm == "fixed-window" else found
+
+
+def _may_be_punished(line: Line) -> NDArray[np.bool_]:
+    """Refusals that a penalty from before the run would explain: one that nothing admitted since has disproved."""
+    rule, refused = line.limit.penalties, line.refused
+    if rule is None:
+        return np.zeros(len(refused), dtype=bool)
+    far = np.iinfo(np.int64).max
+    first = np.full(len(line.first) - 1, far)
+    np.minimum.at(first, line.client[line.is_admitted], line.ended[line.is_admitted])
+    longest_us = round(rule.cap * 1e6) + line.window_us
+    return (line.sent[refused] <= first[line.client[refused]]) & (line.sent[refused] - line.shift[refused] < longest_us)
 
 
 def _most(hits: Hits, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -96,15 +108,22 @@ def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> 
 
 
 def _drained(
-    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]
+    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64], *, lacked: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill."""
+    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill.
+
+    `lacked`: at second 0, or when the client's first request came.
+    """
     rate = line.limit.amount / line.window_us
     possible, sure = line.possible, line.sure
     drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
     at = sent - line.slack_us
     begun, over = possible.begun(ended), possible.over(at)
     most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
+    if lacked:
+        begin = line.sent[line.first[line.client[line.refused]]]
+        own = begun - possible.begun_before(begin)
+        most = np.maximum(most, lacked + own - rate * np.maximum(at - np.maximum(begin, line.shift[line.refused]), 0))
     surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
     least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
     return most, least - _CLOSE

@@ -50,6 +50,8 @@ class Honesty:
 
     tested: int
     """Requests after a wait, of clients that had nothing else on the way since."""
+    confirmed: int
+    """Refusals whose wait follows from what was admitted before, to within a second."""
     broken: NDArray[np.int64]
     """Refused although whoever sent them had waited."""
     too_short: NDArray[np.int64]
@@ -95,7 +97,7 @@ def honesty(line: Line, waits: Waits, found: Refusals, announced_us: NDArray[np.
     """
     nothing = np.empty(0, np.int64)
     if line.limit.processes > 1 or not len(line.refused):
-        return Honesty(0, nothing, nothing, nothing)
+        return Honesty(0, 0, nothing, nothing, nothing)
     due = _waited_until(line, waits)
     if announced_us is not None:
         due = np.where(due > NEVER_US, np.maximum(due, announced_us), due)
@@ -104,11 +106,15 @@ def honesty(line: Line, waits: Waits, found: Refusals, announced_us: NDArray[np.
     latest = waits.until_low - SECOND_US - line.slack_us
     ends = np.append(line.sent[line.first[1:-1]], np.iinfo(np.int64).max)[line.client[line.refused]]
     within = line.sure.over(np.minimum(latest, ends)) - line.sure.begun(line.ended[line.refused])
-    is_long = waits.is_told & (within > 0)
+    is_long, confirmed = waits.is_told & (within > 0), 0
     if line.limit.penalties is None:
         is_long |= waits.is_told & (latest > found.free_high)
+        # Neither too short if the limit admits late, nor too long if it does early.
+        is_due = (waits.until_high >= found.free_high - 2 * line.slack_us) & (latest <= found.free_low)
+        confirmed = int((waits.is_told & is_due & ~is_long & ~found.is_early).sum())
     return Honesty(
         int(is_tested.sum()),
+        confirmed,
         np.flatnonzero(is_tested & line.is_refused),
         line.refused[is_short & ~is_long],
         line.refused[is_long],
@@ -126,7 +132,8 @@ def _waited_until(line: Line, waits: Waits) -> NDArray[np.int64]:
     since = np.searchsorted(may, refused)
     is_clean = waits.is_told & (latest_end[since] < line.sent[refused])
     far = np.iinfo(np.int64).max
-    least = pd.Series(np.where(is_clean, waits.until_high, far)).groupby(since).cummin().to_numpy()
+    until = pd.Series(np.where(is_clean, waits.until_high, far))
+    least = until.groupby([since, line.client[refused]]).cummin().to_numpy()
     before = np.searchsorted(line.sent[refused], line.sent, side="left") - 1
     own = possible.begun(line.ended) - possible.begun_before(line.sent)
     number = np.searchsorted(line.sent[may], line.sent, side="left")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.foreign.locustrows import EXCEPTIONS, FAILURES, HISTORY, LAYOUTS, STATS, Layout
 from loadproof.analysis.foreign.records import cells_of, lines_of
-from loadproof.errors import InputError, Problem
+from loadproof.errors import InputError, Problem, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,6 @@ def _alone(path: Path) -> CsvSet:
     if layout is None:
         remedy = "give the prefix of Locust's --csv, or one of its files; a log of requests goes with --log"
         got = line[:1000].decode(errors="backslashreplace").rstrip("\r\n")
-        raise InputError(Problem(str(path), "none of Locust's CSVs: it begins otherwise", remedy, got=got))
+        raise InputError(Problem(str(path), "none of Locust's CSVs: it begins otherwise", remedy, got=excerpt(got)))
     paths = {**_named(path.parent, path.stem).paths, layout: path}
     return CsvSet(path.parent, path.stem, paths)

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.foreign.records import Records, cells_of, lines_of, repeated
-from loadproof.errors import InputError, Problem, printable
+from loadproof.errors import InputError, Problem, excerpt, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -108,7 +108,7 @@ class RowReader:
         lines = f"not one of its {self.skipped:,} lines" if self.skipped > 1 else "not its only line"
         what = f"{lines} can be read as {len(self.header)} values of the right kind"
         first = self.first_skipped[:_LONGEST_HEADER].decode(errors="backslashreplace")
-        return Problem(str(self.path), what, remedy, got=first.rstrip("\r\n"))
+        return Problem(str(self.path), what, remedy, got=excerpt(first.rstrip("\r\n")))
 
     def _read_header(self, lines: _Lines) -> bool:
         """Whether rows can follow: False if nothing, or an incomplete header, was written."""
@@ -121,7 +121,7 @@ class RowReader:
             what = f"not the {self.layout.name} file of Locust 1.0 or later: it begins otherwise"
             remedy = f"it has to begin with {','.join(self.layout.columns[:4])}; give the prefix of Locust's --csv"
             got = line[:_LONGEST_HEADER].decode(errors="backslashreplace").rstrip("\r\n")
-            raise InputError(Problem(str(self.path), what, remedy, got=got))
+            raise InputError(Problem(str(self.path), what, remedy, got=excerpt(got)))
         if twice := repeated(header):
             what = f"several columns of the {self.layout.name} file are called {' and '.join(map(printable, twice))}"
             raise InputError(Problem(str(self.path), what, "save it as Locust wrote it: each column once"))

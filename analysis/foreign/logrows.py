@@ -13,7 +13,7 @@ import pandas as pd
 
 from loadproof.analysis.foreign.logtimes import LAST_S, TIME_COLUMNS, LogTimes, numbers_in, time_columns
 from loadproof.analysis.foreign.records import Records, blocks_of, cells_of, repeated
-from loadproof.errors import InputError, Problem, printable
+from loadproof.errors import InputError, Problem, excerpt, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class LogRows:
         if missing:
             remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
             got = line[:200].decode(errors="backslashreplace").rstrip("\r\n")
-            raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=got))
+            raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=excerpt(got)))
         if twice := [name for name in repeated(header) if name in (*COLUMNS, *TIME_COLUMNS)]:
             what = f"several columns are called {' and '.join(map(printable, twice))}"
             raise InputError(Problem(str(self.path), what, "keep each of them once: it is unclear which one counts"))
@@ -143,10 +143,10 @@ class LogRows:
         where = str(self.path)
         if self.requests and self.texts_as_status and not self._statuses:
             remedy = "give the HTTP status of each answer, and 0 where none came"
-            raise InputError(Problem(where, "no status in it is a number", remedy, got=self._status_text))
+            raise InputError(Problem(where, "no status in it is a number", remedy, got=excerpt(self._status_text)))
         if self._odd_times and self.untimed == self.requests:
             what = "no `response_ms` in it can be read"
-            raise InputError(Problem(where, what, "give milliseconds, as a number", got=self._first_odd))
+            raise InputError(Problem(where, what, "give milliseconds, as a number", got=excerpt(self._first_odd)))
         if not self.requests and self.unreadable:
             lines = f"not one of its {self.unreadable:,} lines" if self.unreadable > 1 else "not its only line"
             what = f"{lines} can be read"
@@ -154,7 +154,7 @@ class LogRows:
                 "give `seconds` since the start or since 1970, or as a time of ISO 8601, `response_ms` in milliseconds "
                 f"and the HTTP status, in as many columns as the first line names: {', '.join(COLUMNS)}"
             )
-            raise InputError(Problem(where, what, remedy, got=self._first))
+            raise InputError(Problem(where, what, remedy, got=excerpt(self._first)))
         if not self.requests:
             remedy = f"give a CSV with the columns {', '.join(COLUMNS)}"
             raise InputError(Problem(where, "no request in it: its first line is all there is", remedy))

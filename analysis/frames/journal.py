@@ -48,8 +48,11 @@ def load_journal(run: Run) -> pd.DataFrame:
 
 def noted_frame(journal: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
     """What was noted by these words, a column each with the same index; None where nothing was."""
-    notes = [_note(text) for text in journal["noted"]]
-    columns = {word: [note.get(word) for note in notes] for word in words}
+    columns: dict[str, list[Any]] = {word: [] for word in words}
+    # One note at a time: all of them at once would take several times as much memory as the journal.
+    for note in map(_note, journal["noted"]):
+        for word, values in columns.items():
+            values.append(note.get(word))
     return pd.DataFrame(columns, index=journal.index, columns=list(words), dtype=object)
 
 

@@ -48,6 +48,7 @@ SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
 
 _HARMLESS: Final = "; no threshold depends on it"
+_UNBLOCK: Final = "remove what blocks in the locustfile (long computations, calls that gevent doesn't know)"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
@@ -125,13 +126,14 @@ def _waiting(run: Run) -> Iterator[Disturbance]:
 
 
 def _starved_loop(run: Run) -> Iterator[Disturbance]:
+    remedy = LESS_LOAD if run.manifest.scenario.locustfile is None else f"{_UNBLOCK}, {LESS_LOAD}"
     for worker, rows in _measured_seconds(run).groupby("worker"):
         starved = rows[rows["loop_delay_s"] > LOOP_DELAY_S]
         if len(starved):
             worst_s = float(starved["loop_delay_s"].max())
             times = "once" if len(starved) == 1 else f"{len(starved)} times"
             what = f"worker {worker}: the event loop stood still {times}, for up to {format_duration(worst_s)}"
-            yield Disturbance(what, LESS_LOAD, seconds_of_rows(starved), decides=worst_s > STANDSTILL_S)
+            yield Disturbance(what, remedy, seconds_of_rows(starved), decides=worst_s > STANDSTILL_S)
 
 
 def _frozen(run: Run) -> Iterator[Disturbance]:

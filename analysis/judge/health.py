@@ -21,7 +21,7 @@ from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import MOST_NAMES, OTHERS, UNREPORTED
+from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, UNREPORTED
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
@@ -33,6 +33,7 @@ _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"
 _MANY_REPEATED_RATIO: Final = 0.001
 MOST_RAISED: Final = 0.01
 """Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
+_FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the tracebacks"
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
@@ -82,7 +83,9 @@ def _aborted(run: Run, what: str) -> Finding:
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # A target that was gone before the first request has none, through its own fault.
     if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
-        yield Finding(Word.INVALID, "no request was recorded", "check generator.log, then run again")
+        of_setup = tally(run.setup).sent
+        what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
+        yield Finding(Word.INVALID, what, _FIX_USERS if run.raised else "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
         what = "the generator left no record of its own health: nobody knows whether it kept up"
         yield Finding(Word.INVALID, what, "check generator.log, then run again")
@@ -161,8 +164,9 @@ def _raised(run: Run) -> Iterator[Finding]:
     where = f" ({first.place})" if first.place else ""
     what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without text'}{where}"
     sent = tally(run.intervals).sent
-    word = Word.INCONCLUSIVE if times > MOST_RAISED * sent else Word.PASS
-    yield Finding(word, what, "fix the locustfile; locust_exceptions.csv has the tracebacks")
+    ended = sum(raised.times for raised in run.raised if not raised.message.startswith(LISTENER_RAISED))
+    word = Word.INCONCLUSIVE if ended > MOST_RAISED * sent else Word.PASS
+    yield Finding(word, what, _FIX_USERS)
 
 
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
@@ -219,7 +223,7 @@ def _unreported(run: Run) -> Iterator[Finding]:
     cells = run.intervals
     times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
     if times:
-        what = f"the locustfile's users didn't say what became of {times:,} requests"
+        what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
         # Few of them, too, may be what a threshold on few errors allows.
         word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
         yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")

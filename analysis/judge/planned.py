@@ -110,8 +110,12 @@ def _turns_in(counts: Counter[str]) -> int:
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
     """In the closed model every user is present for all of the planned time, and ready when its turn comes."""
-    if run.manifest.scenario.model != "closed" or run.manifest.ending != "completed" or run.user_times.empty:
-        # Earlier versions did not record it; without any user, nothing is recorded at all.
+    scenario = run.manifest.scenario
+    if scenario.model != "closed" or run.manifest.ending != "completed" or run.intervals.empty:
+        # Without any user, nothing is recorded at all.
+        return
+    if run.user_times.empty and scenario.locustfile is None:
+        # Earlier versions did not record it.
         return
     times = sums_by(run.user_times, "second", "phase", "series").to_dict()
     for span in measured_phases(run):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.estimates.overtime import broken_at_gaps, quantiles_over_time
+from loadproof.analysis.estimates.overtime import answered, broken_at_gaps, quantiles_over_time
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.report.drawing import (
@@ -82,9 +82,18 @@ def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
 
 def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
     """The p95 of the first endpoints over time, as many as there are colours; None without ok answers."""
+    return _p95_chart("endpoint", traffic, answers, endpoints)
+
+
+def groups_chart(run: Run) -> Markup | None:
+    """The same of groups of requests."""
+    return _p95_chart("group", run, answered(run.groups), run.of_groups.endpoints)
+
+
+def _p95_chart(of: str, traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
     if answers.empty:
         return None
-    with _chart("endpoints", traffic, "p95 response time") as (axes, drawing):
+    with _chart(f"{of}s", traffic, "p95 response time") as (axes, drawing):
         for number, endpoint in enumerate(endpoints[: len(LINES)]):
             own = answers[answers["endpoint"] == endpoint]
             table = broken_at_gaps(quantiles_over_time(own, width_s=_width_s(traffic)) * 1000)
@@ -92,24 +101,28 @@ def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence
             axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
         log_durations(axes)
         drawing.legend(axes)
-    return drawing.svg("95th percentile of the response time of ok answers of each endpoint over time")
+    return drawing.svg(f"95th percentile of the response time of ok answers of each {of} over time")
 
 
-def spectrum_chart(counts: Mapping[str, NDArray[np.int64]]) -> Markup | None:
+def spectrum_chart(
+    counts: Mapping[str, NDArray[np.int64]], groups: Mapping[str, NDArray[np.int64]] | None = None
+) -> Markup | None:
     """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers.
 
-    `counts` is of `spectrum_of`.
+    `counts` is of `spectrum_of`, `groups` of `spectra_of_groups`: as many as there are colours left.
     """
     n = int(counts["response"].sum())
     if not n:
         return None
-    # The slowest answer is one in n.
-    odds = np.geomspace(1, n, 200)
+    series = {f"{name} time": counted for name, counted in counts.items()}
+    series |= {f"group {escaped(name)}": counted for name, counted in (groups or {}).items()}
     with chart("spectrum", "time") as (axes, drawing):
-        for (name, counted), colour, style in zip(counts.items(), LINES, ("-", "--"), strict=False):
+        for number, ((name, counted), colour) in enumerate(zip(series.items(), LINES, strict=False)):
+            # The slowest answer is one in as many as there are.
+            odds = np.geomspace(1, counted.sum(), 200)
             ranks = np.clip(np.ceil((1 - 1 / odds) * counted.sum()), 1, counted.sum())
             times = MIDPOINT_US[np.searchsorted(np.cumsum(counted), ranks)] / 1000
-            axes.plot(odds, times, color=colour, linestyle=style, label=f"{name} time")
+            axes.plot(odds, times, color=colour, linestyle=("-", "--", ":", "-.")[number % 4], label=name)
         axes.set_xscale("log")
         shown = [one for one in (1, 2, 10, 20, 100, 1000, 10_000, 100_000, 1_000_000) if one <= n]
         axes.set_xticks(shown, ["0" if one == 1 else f"p{100 - 100 / one:.6g}" for one in shown], minor=False)
@@ -122,9 +135,21 @@ def spectrum_chart(counts: Mapping[str, NDArray[np.int64]]) -> Markup | None:
 
 def spectrum_of(traffic: Traffic) -> dict[str, NDArray[np.int64]]:
     """Histograms of the response and service times of ok answers, without warm-up."""
-    warm_up = [span.name for span in traffic.phases if span.warm_up]
-    rows = traffic.intervals[~traffic.intervals["phase"].isin(warm_up)] if warm_up else traffic.intervals
+    rows = _without_warm_up(traffic, traffic.intervals)
     return {series: histogram(rows, series, Outcome.OK) for series in ("response", "service")}
+
+
+def spectra_of_groups(run: Run) -> dict[str, NDArray[np.int64]]:
+    """Histograms of the response times of each group that ended ok, without warm-up."""
+    rows = _without_warm_up(run, run.groups)
+    of = {name: rows[rows["endpoint"] == name] for name in run.of_groups.endpoints}
+    counts = {name: histogram(own, "response", Outcome.OK) for name, own in of.items()}
+    return {name: counted for name, counted in counts.items() if counted.sum()}
+
+
+def _without_warm_up(traffic: Traffic, cells: pd.DataFrame) -> pd.DataFrame:
+    warm_up = [span.name for span in traffic.phases if span.warm_up]
+    return cells[~cells["phase"].isin(warm_up)] if warm_up else cells
 
 
 def outcomes_chart(traffic: Traffic, outcomes: pd.DataFrame) -> Markup | None:

@@ -28,6 +28,11 @@ MOST_POINTS: Final = 400
 _MANY_TICKS: Final = 300
 """Between the ends of a log axis: only its decades have room."""
 _SIZE_IN: Final = (8.6, 2.5)
+_LEGEND_CHARACTERS: Final = 110
+"""As many as fit beside each other."""
+_LEGEND_GAP: Final = 9
+"""What the line beside a name takes up, and the space between columns, in characters."""
+_LONGEST_LABEL: Final = 44
 _VARIABLES: Final = ("ink", "faint", "shade", *(f"line-{n}" for n in range(1, 8)), *(f"heat-{n}" for n in range(1, 6)))
 """The page's colours, in CSS."""
 _STAND_INS: Final = {variable: f"#{n:02x}{n + 1:02x}{n + 2:02x}" for n, variable in enumerate(_VARIABLES, start=1)}
@@ -55,6 +60,10 @@ _STYLE: Final[dict[Any, Any]] = {
 }
 
 
+def _cut(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+
+
 class Drawing:
     def __init__(self, name: str) -> None:
         self._name = name
@@ -63,8 +72,13 @@ class Drawing:
 
     @staticmethod
     def legend(axes: Axes, lines: list[Line2D] | None = None) -> None:
-        """Above the plot and the phases' names, where it hides nothing."""
-        axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1.1), ncols=7, borderaxespad=0.2)
+        """Above the plot and the phases' names, where it hides nothing, in as many columns as have room."""
+        shown = lines or axes.get_legend_handles_labels()[0]
+        labels = [_cut(str(line.get_label())) for line in shown]
+        widest = max(map(len, labels), default=0)
+        columns = max(1, _LEGEND_CHARACTERS // (_LEGEND_GAP + widest))
+        where: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1.1), "borderaxespad": 0.2}
+        axes.legend(shown, labels, ncols=columns, **where)
 
     def svg(self, description: str) -> Markup:
         """The chart as an element of the page, with ids of its own and the page's colours and font.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -102,7 +103,7 @@ class OwnLocustfile:
         changes = {"locustfile": str(self.file.resolve())} if self.file else {}
         for key in ("tags", "exclude_tags"):
             if names := getattr(self, key):
-                changes[key] = f"[{', '.join(names)}]"
+                changes[key] = json.dumps([*names], ensure_ascii=False)
         return ScenarioSource(scenario, settings | changes)
 
     def _text(self, file: Path, target: TargetFile | None) -> str:
@@ -121,6 +122,9 @@ class OwnLocustfile:
             exclude_tags=self.exclude_tags or (),
         )
         stages: Sequence[dict[str, Any]] = ()
+        if found.has_shape and not found.shape_error and (self.users or self.duration):
+            remedy = "leave out --users and --duration: it says them"
+            raise InputError(Problem(file.name, "has a shape class of its own", remedy))
         if found.has_shape and self.users is None and self.duration is None:
             if found.shape_error:
                 what, remedy = (

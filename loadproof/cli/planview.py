@@ -30,10 +30,12 @@ _TASKS = "tasks of one or more requests"
 def plan_sentence(assignment: Assignment) -> str:
     """The load that would be generated, and for which target."""
     scenario, target = assignment.scenario, assignment.target
+    recorded = "; each request has a row in the journal" if scenario.records_requests else ""
     if scenario.locustfile is not None:
         whom = " and ".join(assignment.crew.hosts) or (target.base_url if target else "the reference API")
         what = f"{scenario.client_total:,} users of {scenario.locustfile} for {format_duration(scenario.duration_s)}"
-        return f"{assignment.scenario_file}: up to {what}, against {whom}; how much they send is up to the locustfile"
+        sent = f"how much they send is up to the locustfile{recorded}"
+        return f"{assignment.scenario_file}: up to {what}, against {whom}; {sent}"
     spans = plan_phases(scenario)
     by_phase: dict[str, float] = defaultdict(float)
     for (phase, _), expected in expected_requests(scenario, spans).items():
@@ -48,7 +50,7 @@ def plan_sentence(assignment: Assignment) -> str:
         f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} {sent} in "
         f"{format_duration(scenario.duration_s)} to {whom}, "
         f"up to {peak_rps:,.0f} {unit}/s on average over a phase, from {scenario.client_total:,} clients "
-        f"({scenario.model} model, {identity})"
+        f"({scenario.model} model, {identity}){recorded}"
     )
 
 

@@ -22,8 +22,12 @@ class Role:
     """What sends its requests."""
     host: str = ""
     """The base URL that the class itself names."""
+    tags: list[list[str] | None] = field(default_factory=list)
+    """Of each of its tasks, also those of nested sets; None: of a set that no tags leave out."""
     fixed_count: int = 0
     """Users that there are of it whatever the number of all; 0: by its weight."""
+    own_loops: list[str] = field(default_factory=list)
+    """Methods in place of Locust's that run its tasks, or whatever else."""
     never_run: dict[str, str] = field(default_factory=dict)
     """Its methods that Locust would call without effect, and what each of them is."""
 

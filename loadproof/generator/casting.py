@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 import locust
 from locust import User
 from locust.contrib.fasthttp import FastHttpUser
+from locust.user.task import is_markov_taskset
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.cast import Locustfile, Role
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
-from loadproof.generator.ownlocustfile import client_requests, stages_of
+from loadproof.generator.ownlocustfile import client_requests, stages_of, startable
 from loadproof.httpuser.user import HttpUser
 from loadproof.users.user import ApiUser
 
@@ -79,6 +81,7 @@ def cast(path: Path) -> Iterator[Locustfile]:
 
 def _brought(file: Path, users: dict[str, Any], shapes: list[Any]) -> Locustfile:
     """Somebody's own locustfile, of which Locust runs every user class."""
+    users = startable(users)
     stages, shape_error = stages_of(shapes)
     names = client_requests(file)
     return Locustfile(
@@ -132,9 +135,36 @@ def _role(user: type[User]) -> Role:
         has_wait_time=is_ours and user.wait_time is not ApiUser.wait_time,
         client=_client_of(user),
         host=user.host or "",
+        tags=_tags(user),
         fixed_count=user.fixed_count,
+        own_loops=list(dict.fromkeys(_own_loops(user))),
         never_run=_never_run(user),
     )
+
+
+def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
+    """Those of the class and of its sets of tasks that don't end in Locust's own."""
+    for name in ("run", "execute_next_task"):
+        method = getattr(holder, name, None)
+        is_locusts = getattr(method, "__module__", "").partition(".")[0] in {"locust", "loadproof"}
+        if method and not is_locusts and name not in getattr(getattr(method, "__code__", None), "co_names", ()):
+            yield f"{holder.__name__}.{name}"
+    for task in holder.tasks:
+        if hasattr(task, "tasks") and task not in (holder, *within):
+            yield from _own_loops(task, holder, *within)
+
+
+def _tags(holder: Any, *within: Any) -> list[list[str] | None]:
+    """Source: locust/user/task.py 2.47, filter_tasks_by_tags."""
+    if is_markov_taskset(holder):
+        return [None]
+    tags: list[list[str] | None] = []
+    for task in dict.fromkeys(holder.tasks):
+        if hasattr(task, "tasks"):
+            tags += [] if task in (holder, *within) else _tags(task, holder, *within)
+        else:
+            tags.append(sorted(getattr(task, "locust_tag_set", ())))
+    return tags
 
 
 def _client_of(user: type[User]) -> Client:
@@ -167,3 +197,4 @@ if __name__ == "__main__":
         # Only the message: a value like `true` is also a word of JSON.
         masked = replace(locustfile, error=mask(locustfile.error))
         output.write(json.dumps(asdict(masked)) + "\n")
+    end_children()

@@ -57,6 +57,7 @@ _ANSWERS_LOOK_S: Final = 0.02
 class LocalCrew:
     """A single process that measures and writes."""
 
+    is_of_many: Final = False
     lead_s: Final = 0.5
     """Users are created before second 0, so creating them is in no measurement."""
 
@@ -70,6 +71,11 @@ class LocalCrew:
     @property
     def in_flight(self) -> int:
         return self._post.workload().recorder.in_flight
+
+    @property
+    def is_sound(self) -> bool:
+        """It has measured, and nothing of it has failed."""
+        return self._measuring.is_sound
 
     def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
         """Returns the number of processes that generate load."""
@@ -85,6 +91,8 @@ class LocalCrew:
 
 class MasterCrew:
     """The master's side: divides the run, collects reports, and waits for the last ones."""
+
+    is_of_many: Final = True
 
     def __init__(
         self, environment: Environment, writer: RunWriter, manifest: Manifest, post: Post = THIS_PROCESS
@@ -119,13 +127,20 @@ class MasterCrew:
         """When told to end, workers wait for their requests in flight."""
         return 0
 
+    @property
+    def is_sound(self) -> bool:
+        """What the workers lack is announced."""
+        return bool(self._heard_s)
+
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its part; returns the number of workers."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         text, digest = self._manifest.model_dump_json(), digest_of(self._environment)
+        # One that has listeners to call reports when it has called them.
+        silent_s = max(0.0, start_unix_s - self._clock.unix_s() - self.lead_s)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
-            self._heard_s[worker] = self._clock.now_s()
+            self._heard_s[worker] = self._clock.now_s() + silent_s
             send(self._runner, Begin(text, start_unix_s, rank, len(ids), digest), worker)
         gevent.spawn(self._look_after_workers)
         return len(ids)
@@ -210,6 +225,8 @@ class WorkerCrew:
         """The run that it takes part in."""
         self._reports = 0
         self._is_ending = False
+        self.has_refused = False
+        """Its part of a run."""
         hear(self._runner, Begin, self._begin)
         hear(self._runner, ClockTime, self._hear_clock)
         hear(self._runner, End, self._end, concurrent=True)
@@ -235,6 +252,7 @@ class WorkerCrew:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         send(self._runner, Refused("; ".join(map(str, problems))))
         self._clock.sleep(_TELLING_S)
+        self.has_refused = True
         self._environment.process_exit_code = 1
         self._runner.quit()
 

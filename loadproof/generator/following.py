@@ -70,6 +70,7 @@ class Following:
         self._untold: dict[object, Asked] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._is_over = False
+        self._has_begun = False
         hear_requests(environment, self._hear_whatever)
         environment.events.test_start.add_listener(self._begin)
         follow_users(self._live, self._take_turn)
@@ -91,7 +92,7 @@ class Following:
     def _begin(self, **_: Any) -> None:
         """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
-        self._is_over = False
+        self._is_over, self._has_begun = False, True
         self._recorder.at_end(self._end)
 
     def _end(self) -> None:
@@ -101,7 +102,7 @@ class Following:
         for asked in self._untold.values():
             self._leave_unreported(asked)
         self._untold.clear()
-        self._is_over = True
+        self._is_over, self._has_begun = True, False
 
     def _life(self) -> Life | None:
         """Of the user whose greenlet this is, or who began it."""
@@ -272,7 +273,8 @@ class Following:
         timing.ended_s = start_s + ended_s
         due, is_first = self._due(life, began_s)
         # First of all, since whatever a client of somebody's own calls its response can raise.
-        answered = _answered_with(told.response) if told and recorder.journals else (0, "")
+        longest = LONGEST + self._work.mask.reach
+        answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
@@ -306,7 +308,8 @@ class Following:
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
         ends_s = self._work.spans[-1].end_s
-        is_setup = began_s >= ends_s or (life is not None and (life.is_leaving or not life.is_set_up))
+        is_setup = began_s >= ends_s or not self._has_begun
+        is_setup |= life is not None and (life.is_leaving or not life.is_set_up)
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
@@ -331,9 +334,9 @@ class Following:
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
 
 
-def _answered_with(response: Any) -> tuple[int, str]:
-    """Its status, or 0, and its Retry-After."""
-    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:LONGEST]
+def _answered_with(response: Any, longest: int) -> tuple[int, str]:
+    """Its status, or 0, and so much of its Retry-After."""
+    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:longest]
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from locust.main import main
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.lastwords import say_what_ended_it
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 from loadproof.users import entrance
@@ -17,4 +19,10 @@ if __name__ == "__main__":
     HostGuard().install()
     # Also where no user of ours, whose import does it, is loaded: whoever opens a web UI's form may name any host.
     entrance.stand_guard()
-    main()
+    try:
+        main()
+    except BaseException as error:
+        say_what_ended_it(error)
+        raise
+    finally:
+        end_children()

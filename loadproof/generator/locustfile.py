@@ -18,15 +18,19 @@ from loadproof.generator import dispatcher, shape
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.following import follow_strangers
+from loadproof.generator.lastwords import say_who_ends_it
 from loadproof.generator.measuring import look_for_garbage_rarely
+from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.generator.targetterms import hand_terms
 from loadproof.internals.locust import (
+    end_with,
     keep_default_arguments,
     mask_events,
     master_socket,
     prepare_sockets,
     take_stop_button,
+    tell_exceptions,
 )
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
@@ -55,17 +59,24 @@ class LoadproofShape(shape.PlanShape):
     dispatcher = LoadproofDispatcher
 
 
+raised = Raised(masked=lambda error: workload.workload().mask(str(error)))
+tell_exceptions(raised.by_listener, raised.in_greenlet)
+
+
 @events.init.add_listener
 def _set_up(environment: Environment, **_: Any) -> None:
+    raised.runner = environment.runner
+    environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
     follow_strangers(environment, LoadproofDispatcher)
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
-        environment.events.test_start.add_listener(lambda **_: look_for_garbage_rarely())
+        environment.events.test_start.add_listener(look_for_garbage_rarely)
     if isinstance(environment.runner, WorkerRunner):
         keep_default_arguments()
-        WorkerCrew(environment)
+        part = WorkerCrew(environment)
+        end_with(environment, lambda: int(part.has_refused))
         return
     named = os.environ.get(variables.RUN)
     if named is None:
@@ -79,14 +90,19 @@ def _set_up(environment: Environment, **_: Any) -> None:
         if cls.endpoint in manifest.scenario.mix:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
+    if manifest.scenario.locustfile is not None:
+        plan.begin_after(environment.events.test_start)
     if isinstance(environment.runner, MasterRunner):
         crew = MasterCrew(environment, writer, manifest)
         plan.lead(crew, writer)
         # Locust only ever calls it.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
+        end_with(environment, lambda: int(not crew.is_sound))
     else:
-        plan.lead(LocalCrew(environment, writer), writer)
+        alone = LocalCrew(environment, writer)
+        plan.lead(alone, writer)
+        end_with(environment, lambda: int(not alone.is_sound))
         _hold_token(environment)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:

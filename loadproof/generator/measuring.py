@@ -9,6 +9,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from loadproof.recording.locuststats import LocustStatistics
+from loadproof.users.user import api_users
 from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ With Python's default thresholds, the collector would run every hundred requests
 """
 
 
-def look_for_garbage_rarely() -> None:
+def look_for_garbage_rarely(**_: Any) -> None:
     """Existing objects stay: scanning them again and again would stall the event loop each time."""
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
@@ -42,7 +43,8 @@ class Measuring:
     ) -> None:
         self._post = post
         self._runner: Any = environment.runner
-        self._statistics = LocustStatistics(environment)
+        # Somebody's own users tell Locust of each request themselves.
+        self._statistics = LocustStatistics(environment) if api_users(environment) else None
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
         self._taking = Semaphore()
@@ -51,12 +53,18 @@ class Measuring:
         environment.events.test_stopping.add_listener(self._end_seconds)
 
     @property
+    def is_sound(self) -> bool:
+        """It has begun, and nothing of it has failed."""
+        return bool(self._greenlets) and not any(greenlet.exception for greenlet in self._greenlets)
+
+    @property
     def _recorder(self) -> Recorder:
         recorder: Recorder = self._post.workload().recorder  # type: ignore[assignment]  # runs have a real one
         return recorder
 
     def _begin(self, **_: Any) -> None:
-        self._recorder.feed(self._statistics)
+        if self._statistics is not None:
+            self._recorder.feed(self._statistics)
         self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:

@@ -17,6 +17,7 @@ from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.hostguard import HostGuard
+from loadproof.generator.leftovers import end_children
 from loadproof.generator.look import SENT_NOTHING, UNRECORDED, Look
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.generator.ownlook import looks_of
@@ -92,7 +93,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
         looks += _looks_at(hearing, keeper, keeper.base_url)
     if manifest.scenario.locustfile is not None:
         hand_terms()
-        return [*looks, *looks_of(locustfiles, base_url, mask)]
+        return [*looks, *looks_of(locustfiles, base_url, manifest.scenario, mask)]
     for endpoint in manifest.scenario.mix:
         user = _user_class(locustfiles / f"{endpoint}.py", base_url)(environment)
         with suppress(StopUser):
@@ -176,3 +177,4 @@ if __name__ == "__main__":
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:
         output.write(json.dumps(asdict(look)) + "\n")
+    end_children()

@@ -7,12 +7,18 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
 _LONGEST_S: Final = 86_400
 """A shape that is asked for longer than this doesn't end."""
 _MOST_STAGES: Final = 200
+
+
+def startable(users: Mapping[str, Any]) -> dict[str, Any]:
+    """User classes of which Locust starts users. Source: locust/env.py 2.47, _remove_user_classes_with_weight_zero."""
+    return {name: user for name, user in users.items() if user.weight > 0 or user.fixed_count > 0}
 
 
 def client_requests(file: Path) -> list[str | None]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.pool import Group
 from locust.env import Environment
+from locust.user.task import filter_tasks_by_tags
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.heard import Names, outcome_of, status_of
 from loadproof.generator.look import SENT_NOTHING, Look
+from loadproof.generator.ownlocustfile import startable
 from loadproof.internals.locust import body_read
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.scenario.masking import Masker
+    from loadproof.scenario.scenario import Scenario
 
 _LONGEST_S: Final = 3.0
 _MOST_REQUESTS: Final = 20
@@ -25,9 +28,12 @@ _LOOK_S: Final = 0.05
 _SHOWN_CHARACTERS: Final = 160
 
 
-def looks_of(file: Path, base_url: str, mask: Masker) -> Iterator[Look]:
+def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[Look]:
     """The first requests of one user of each class; several hosts stay theirs, unless there is another target."""
-    users, _ = load_locustfile(str(file))
+    found, _ = load_locustfile(str(file))
+    users = startable(found)
+    for user in users.values():
+        filter_tasks_by_tags(user, set(scenario.tags or ()) or None, set(scenario.exclude_tags or ()) or None)
     environment = Environment(user_classes=list(users.values()))
     environment.create_local_runner()
     heard: list[dict[str, Any]] = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from locust import LoadTestShape
 
+from loadproof.internals.locust import call_ours_last
 from loadproof.plan.phases import changes_of, users_made_at
 from loadproof.recording.announcements import Begun, PlanIsOver
 from loadproof.users.user import ApiUser, api_users, sets_up
@@ -13,6 +15,7 @@ from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from locust import User
+    from locust.event import EventHook
 
     from loadproof.generator.crew import Crew
     from loadproof.recording.runwriter import RunWriter
@@ -21,6 +24,8 @@ _CALLS_EVERY_S: Final = 1.0
 """Source: locust/runners.py 2.47, Runner.start_shape's worker."""
 _LONGEST_NAP_S: Final = 0.1
 """An early end is noticed at least this often."""
+_SLOWER_WORKER: Final = 1.5
+"""Than the master, of which several may share a core."""
 _SET_UPS_A_SECOND: Final = 100
 _LONGEST_SET_UP_S: Final = 15.0
 
@@ -41,10 +46,18 @@ class PlanShape(LoadTestShape):
         """When the number of users changes, and the end."""
         self._workers = 0
         """Those with a part of the run; workers that arrived later have none."""
+        self._listeners: EventHook | None = None
+        self._asked_s = math.nan
+        """When Locust asked for the first time."""
 
     def lead(self, crew: Crew, writer: RunWriter) -> None:
         self._crew = crew
         self._writer = writer
+
+    def begin_after(self, test_start: EventHook) -> None:
+        """Begin when somebody's own listeners of this event have ended, however long they take."""
+        self._listeners = test_start
+        test_start.add_listener(self._begin)
 
     def end_early(self) -> None:
         """Let the next tick be the last."""
@@ -57,8 +70,11 @@ class PlanShape(LoadTestShape):
         """
         if self._begun:
             self._await_change()
-        else:
+        elif self._listeners is None:
             self._begin()
+        elif math.isnan(self._asked_s):
+            self._asked_s = self.post.clock.now_s()
+            call_ours_last(self._listeners)
         if self._is_over():
             if not self._ends_early:
                 # If somebody stops the generator from outside, it ends without this announcement.
@@ -68,7 +84,7 @@ class PlanShape(LoadTestShape):
         work = self.post.workload()
         if work.scenario.model == "open":
             return self._workers, float(self._workers), [self.dispatcher]
-        now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9))
+        now_s = max(0.0, min(work.now_s(), work.spans[-1].end_s - 1e-9)) if self._begun else 0.0
         users = users_made_at(work.spans, now_s)
         return users, float(max(users, 1)), self._classes()
 
@@ -84,14 +100,19 @@ class PlanShape(LoadTestShape):
         mix = self.post.workload().scenario.mix
         return [cls for cls in api_users(self.runner.environment) if cls.endpoint in mix]
 
-    def _begin(self) -> None:
+    def _begin(self, **_: Any) -> None:
         self._begun = True
         self._changes = changes_of(self.post.workload().spans)
-        lead_s = self._crew.lead_s + self._set_up_s()
+        lead_s = self._crew.lead_s + self._set_up_s() + self._listening_s()
         start_unix_s = self.post.clock.unix_s() + lead_s
         self.post.workload().begin(lead_s)
         self._workers = self._crew.begin(start_unix_s)
         self._writer.announce(Begun(start_unix_s, self._workers))
+
+    def _listening_s(self) -> float:
+        """For the workers' listeners, which are the master's too, and are called when users are asked for."""
+        took_s = 0.0 if self._listeners is None else self.post.clock.now_s() - self._asked_s
+        return _SLOWER_WORKER * took_s if self._crew.is_of_many else 0.0
 
     def _set_up_s(self) -> float:
         """The open model's clients are set up before second 0, as far as that takes no longer than this."""
@@ -109,6 +130,8 @@ class PlanShape(LoadTestShape):
             now_s = work.now_s()
 
     def _is_over(self) -> bool:
+        if not self._begun:
+            return self._ends_early
         work = self.post.workload()
         now_s, end_s = work.now_s(), work.spans[-1].end_s
         all_answered = not self._crew.in_flight or now_s >= end_s + work.scenario.timeouts.total + 1

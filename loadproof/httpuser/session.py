@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import requests
 from locust.clients import ResponseContextManager
+from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
 from loadproof.http.messages import Timing, TransportError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from loadproof.httpuser.transport import Pool
     from loadproof.httpuser.writing import Form
 
+_SCHEMES: Final = ("https://", "http://")
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
 """What a session adds to each request."""
 _OF_TEXTS: Final = frozenset({"headers", "cookies"})
@@ -71,7 +73,7 @@ class HttpSession(TermsSession):
         super().__init__(base_url, request_event, user)
         self.trust_env = False
         self._transport = Transport(self._terms)
-        for scheme in ("https://", "http://"):
+        for scheme in _SCHEMES:
             super().mount(scheme, self._transport)
         self.cookies = WatchedCookies()
         self.headers = WatchedHeaders(self.headers)
@@ -86,10 +88,11 @@ class HttpSession(TermsSession):
             self._begin_anew()
 
     def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
-        """Only for what requests itself mounts."""
-        if self._is_made:
+        """Of a locustfile's adapters, those that only say how many connections to keep, which changes nothing."""
+        if not self._is_made:
+            super().mount(prefix, adapter)
+        elif prefix not in _SCHEMES or type(adapter) is not HTTPAdapter or adapter.max_retries.total:
             raise not_supported("client.mount(…)")
-        super().mount(prefix, adapter)
 
     def close(self) -> None:
         """Close the connections; the next request opens one."""

@@ -15,7 +15,7 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
     "client.request(proxies=…)": f"name the proxy in the target file, or {_OTHERWISE}",
     "client.proxies": f"name the proxy in the target file, or {_OTHERWISE}",
     "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
-    "client.mount(…)": f"pools and retries of requests' adapters have no effect here: delete the call, or {_OTHERWISE}",
+    "client.mount(…)": f"retries, and adapters of your own, have no effect here: delete the call, or {_OTHERWISE}",
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",
     "HttpUser.pool_manager": f"each user has connections of its own; delete it, or {_OTHERWISE}",
 }
@@ -31,6 +31,8 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Broken answers": "headers that are cut off, or that aren't HTTP, are a failed request; `http.client` reads some",
     "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
     "sent; requests reports RemoteDisconnected",
+    "Pools": "an `HTTPAdapter` without retries may be mounted, but its numbers of connections have no effect: a user "
+    "keeps as many as it has requests in flight",
     "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
     "Authorities": "those of the system, not those of the package certifi; `verify` names a file, not a directory",
     "Other clients": "only `client` of loadproof.HttpUser is loadproof's: a `locust.clients.HttpSession` that a "

@@ -10,27 +10,32 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from locust import User, argument_parser, clients
+from locust import User, argument_parser, clients, runners
 from locust.clients import HttpSession, ResponseContextManager
 from locust.contrib import fasthttp
 from locust.contrib.fasthttp import FastHttpSession
+from locust.event import EventHook
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.rpc.zmqrpc import BaseSocket
 from locust.user import users
-from locust.user.task import LOCUST_STATE_STOPPING, DefaultTaskSet, TaskSet
+from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
-    from locust.event import EventHook
-    from locust.runners import MasterRunner, WorkerRunner
+    from locust.runners import MasterRunner, Runner, WorkerRunner
     from locust.stats import StatsCSVFileWriter
     from locust.web import WebUI
 
 
 _MASKED: Final = ("exception", "name", "request_type", "url")
 """Of an event, what is recorded."""
+
+
+_ORDERS: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser)
+"""Of a listener to whoever fired the event. Source: locust/event.py, EventHook.fire."""
 
 
 def is_stopping(user: User) -> bool:
@@ -89,6 +94,71 @@ def mask_events(
         hook.fire = functools.partial(fire_masked, hook.fire)  # type: ignore[method-assign]
 
 
+def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], ended: Callable[[Any], None]) -> None:
+    """From now on, call these with what a listener of any event raises, and with what ends a greenlet of Locust's.
+
+    Locust notes the first, and that its process ends with an error code. What one of ours raises ends whatever it can.
+    Source: locust/event.py, EventHook.fire; locust/runners.py, locust_exception_handler.
+    """
+
+    def fire(hook: EventHook, *, reverse: bool = False, **named: Any) -> None:
+        for listener in hook._handlers[::-1] if reverse else hook._handlers.copy():
+            try:
+                listener(**named)
+            except _ORDERS:
+                raise
+            except Exception as error:
+                if _is_ours(listener):
+                    raise
+                listener_raised(hook, error)
+
+    EventHook.fire = fire  # type: ignore[method-assign, assignment]
+    make_handler = runners.locust_exception_handler
+
+    def make_telling(environment: Environment) -> Callable[[Any], None]:
+        handle = make_handler(environment)
+
+        def handle_told(greenlet: Any) -> None:
+            ended(greenlet.exception)
+            handle(greenlet)
+
+        return handle_told
+
+    runners.locust_exception_handler = make_telling
+
+
+def report_exception(runner: Runner, message: str, frames: str) -> None:
+    """Have Locust count it with those of users' tasks.
+
+    Source: locust/runners.py, on_user_error of LocalRunner and of WorkerRunner.
+    """
+    if isinstance(runner, runners.WorkerRunner):
+        runner.send_message("exception", {"msg": message, "traceback": frames})
+    else:
+        runner.log_exception("local", message, frames)
+
+
+def call_ours_last(hook: EventHook) -> None:
+    """All other listeners come first, whenever they were added. Source: locust/event.py, EventHook.fire."""
+    hook._handlers.sort(key=_is_ours)
+
+
+def _is_ours(listener: Any) -> bool:
+    return getattr(listener, "__module__", "").startswith("loadproof.")
+
+
+def end_with(environment: Environment, code: Callable[[], int]) -> None:
+    """The process's exit code, whatever listeners of its end have made of it.
+
+    Source: locust/main.py, shutdown, which calls them in reverse.
+    """
+
+    def decide(**_: Any) -> None:
+        environment.process_exit_code = code()
+
+    environment.events.quitting._handlers.insert(0, decide)
+
+
 def hear_requests(environment: Environment, hear: Callable[[Mapping[str, Any]], None]) -> None:
     """Call `hear` with each `request` event, ahead of all listeners, one of which may keep it from the others.
 
@@ -109,7 +179,8 @@ def follow_users(
 ) -> None:
     """From now on, call `live` for each user's life, and `take_turn` for each of its tasks, with what runs it.
 
-    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.execute_task and DefaultTaskSet's.
+    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, whose only way to a task is
+    execute_next_task: execute_task may be a set's own.
     """
     run: Callable[[User], None] = User.run
 
@@ -118,18 +189,16 @@ def follow_users(
 
     User.run = followed_run  # type: ignore[method-assign, misc]  # it is final for users' own classes
 
-    def followed(execute: Callable[[Any, Any], None]) -> Any:
-        def execute_followed(tasks: Any, task: Any) -> None:
-            if isinstance(task, type):
-                # A nested set, whose tasks are followed.
-                execute(tasks, task)
-            else:
-                take_turn(tasks.user, functools.partial(execute, tasks, task))
+    execute: Callable[[TaskSet], None] = TaskSet.execute_next_task
 
-        return execute_followed
+    def execute_followed(tasks: TaskSet) -> None:
+        if isinstance(tasks._task_queue[0], type):
+            # A nested set, whose tasks are followed.
+            execute(tasks)
+        else:
+            take_turn(tasks.user, functools.partial(execute, tasks))
 
-    for tasks in (TaskSet, DefaultTaskSet):
-        tasks.execute_task = followed(tasks.execute_task)  # type: ignore[method-assign]
+    TaskSet.execute_next_task = execute_followed  # type: ignore[method-assign]
 
 
 def follow_requests(

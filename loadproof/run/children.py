@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 import loadproof
 from loadproof import variables
 from loadproof.errors import OutputError, Problem
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run.locustsettings import without_settings
 
 if TYPE_CHECKING:
@@ -84,6 +85,30 @@ def start(
     if cores:
         os.sched_setaffinity(child.pid, cores)
     return child
+
+
+def run_to_end(
+    command: Sequence[str], *, directory: Path, environment: Mapping[str, str], text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a child that reads this text, in exactly this environment; what it leaves running is ended, not waited for.
+
+    A process that it has started would keep a pipe open.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, ending_leftovers() as mark:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env={**environment, **mark},
+            input=text.encode(),
+            stdout=output,
+            stderr=errors,
+            check=False,
+        )
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode("utf-8", "replace"))
+    return subprocess.CompletedProcess(command, done.returncode, *texts)
 
 
 def _opened(log: Path) -> IO[bytes]:

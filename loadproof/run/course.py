@@ -25,10 +25,16 @@ class Course:
         self._generator = generator
         self._now_s = now_s
         self._stop_patience_s = stop_patience_s
+        self._longest_s = longest_s
         self._kill_at_s = now_s() + longest_s
         self._stop_at_s: float | None = None
         self.ending: Ending = "completed"
         self.detail = ""
+
+    def begin(self) -> None:
+        """The generator is ready: what that took is not taken from its plan."""
+        if self.is_whole and not self.is_stopped:
+            self._kill_at_s = self._now_s() + self._longest_s
 
     @property
     def is_whole(self) -> bool:

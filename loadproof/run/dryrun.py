@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,16 +31,12 @@ def dry_run(assignment: Assignment) -> list[Look]:
         else:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
-        done = subprocess.run(
+        done = children.run_to_end(
             children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
-            input=manifest.model_dump_json(),
             # Somebody's own locustfile may open files where its owner is.
-            cwd=Path.cwd() if assignment.scenario.locustfile else directory,
-            env=children.environment_with(secret | permissions_of(manifest.target, assignment.crew.hosts)),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
+            directory=Path.cwd() if assignment.scenario.locustfile else directory,
+            environment=children.environment_with(secret | permissions_of(manifest.target, assignment.crew.hosts)),
+            text=manifest.model_dump_json(),
         )
     if done.returncode:
         raise TargetError(Problem("dry run", "ended early", "see what it printed last", got=done.stderr.strip()[-200:]))

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 import loadproof
 from loadproof import variables
 from loadproof.errors import ExitCode
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children, ports
 from loadproof.run.maskedlog import mask_file
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.ports import LOOPBACK
 from loadproof.run.secret import new_crew_secret
+from loadproof.rundir import files
 from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
-    log = path / "generator.log"
+    log = path / files.GENERATOR_LOG
     environment = {**secret, **permissions_of(manifest.target, crew.hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
@@ -94,6 +96,7 @@ def running_generator(
     directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
+        environment |= stack.enter_context(ending_leftovers())
         stack.callback(os.close, read_end)
         stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
@@ -149,8 +152,10 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
     code = 0
     while not stop_signal:
         # As on the master, which may be another machine.
-        with nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory() as directory:
-            child = children.start(command, directory=directory, environment=options.environment, cores=set(), log=None)
+        place = nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory()
+        with place as directory, ending_leftovers() as mark:
+            environment = {**options.environment, **mark}
+            child = children.start(command, directory=directory, environment=environment, cores=set(), log=None)
             while child.poll() is None and not stop_signal:
                 time.sleep(_POLL_S)
             children.stop(child)

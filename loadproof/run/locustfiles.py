@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadproof.errors import InputError, Problem
@@ -18,7 +19,6 @@ from loadproof.scenario.safety import permit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loadproof.scenario.scenario import Scenario
 
@@ -37,21 +37,25 @@ def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile,
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
     with children.empty_directory() as elsewhere:
-        done = subprocess.run(
+        done = children.run_to_end(
             children.python("loadproof.generator.casting", str(directory.resolve())),
-            cwd=elsewhere,
-            env=children.environment_with(permit(variables=secret)),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
+            # Somebody's own locustfile may open files, and import modules, where its owner is.
+            directory=Path.cwd() if directory.is_file() else elsewhere,
+            environment=children.environment_with(permit(variables=secret)),
         )
     found = tuple(map(_found, done.stdout.splitlines()))
     if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
         # A file that ended the process hides the files after it: what was not inspected is not valid.
         got = done.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be inspected", "see what it printed last", got=got))
-    return found
+    return tuple(_with_its_words(file, done.stderr) for file in found)
+
+
+def _with_its_words(file: Locustfile, printed: str) -> Locustfile:
+    """A file that ends the process has said why."""
+    if not file.error.startswith(SystemExit.__name__) or not printed.strip():
+        return file
+    return replace(file, error=f"{file.error} after {printed.strip().splitlines()[-1]}")
 
 
 def _found(line: str) -> Locustfile:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
 from loadproof.run.locustfiles import found_in, never_run_problems
@@ -13,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadproof.generator.cast import Locustfile
+    from loadproof.generator.cast import Locustfile, Role
     from loadproof.scenario.scenario import Scenario
+
+_OF_AN_OLDER_LOCUST: Final = re.compile(
+    r"in version 1\.0|cannot import name '\w+' from 'locust\b|'Events' object has no"
+)
+"""Source: locust 2.47, locust/util/deprecation.py."""
 
 
 def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
@@ -22,12 +29,19 @@ def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
     if not path.is_file() or path.suffix != ".py":
         what = "not a Python file" if path.exists() else "no such file"
         raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
-    (file,) = found_in(path, secret)
+    # One inspection, however the path is written.
+    (file,) = found_in(path.resolve(), secret)
     if file.error:
-        is_missing = file.error.startswith(ModuleNotFoundError.__name__)
-        remedy = "install that where loadproof runs" if is_missing else "fix it: nothing was sent"
-        raise InputError(Problem(path.name, "can't be loaded", remedy, got=file.error))
+        raise InputError(Problem(path.name, "can't be loaded", _remedy_for(file.error), got=file.error))
     return file
+
+
+def _remedy_for(error: str) -> str:
+    if error.startswith(ModuleNotFoundError.__name__):
+        return "install that where loadproof runs, or run in the directory that it is in"
+    if _OF_AN_OLDER_LOCUST.search(error):
+        return f"port it to Locust {version('locust')}, which is the one that runs here"
+    return "fix it: nothing was sent"
 
 
 def hosts_of(file: Locustfile, where: str) -> list[str]:
@@ -45,13 +59,18 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
     if file.has_shape and not (file.stages and _is_shaped_by(scenario, file)):
         what, remedy = "has a shape class of its own", "remove it: the scenario's phases say how many users there are"
         yield Problem(where, what, remedy)
+    yield from _tag_problems(file, scenario, where)
     for role in file.roles:
         if role.is_api_user:
             yield Problem(
                 where, f"`{role.name}` is an ApiUser", "name its directory with --locustfiles, and it in a mix"
             )
         elif not role.has_tasks:
-            yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
+            remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
+            yield Problem(where, f"`{role.name}` has no task", remedy)
+        for loop in role.own_loops:
+            what = f"`{loop}` takes the place of Locust's: what it calls a task can't be known"
+            yield Problem(where, what, "leave it to Locust, and write what it sends as tasks")
         yield from never_run_problems(role, where)
     fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
     if fixed > fewest:
@@ -59,6 +78,33 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
         yield Problem(where, what, "plan more users, or lower fixed_count", got=f"{fixed} of {fewest}")
     if not file.has_other_requests:
         yield from _never_sent(file, scenario)
+
+
+def _tag_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+    """Tags that no task has, and user classes that those which some have leave without a task."""
+    tags, excluded = scenario.tags or [], scenario.exclude_tags or []
+    named, known = {"tags": tags, "exclude_tags": excluded}, _tags_of(*file.roles)
+    unknown = [(key, tag) for key, those in named.items() for tag in those if tag not in known]
+    for key, tag in unknown:
+        remedy = nearest(tag, known) if known else "leave it out: its tasks have no tags"
+        yield Problem(key, f"no task of {where} has this tag", remedy, got=tag)
+    if unknown or not (tags or excluded):
+        return
+    got = "; ".join(f"{key}: {', '.join(those)}" for key, those in named.items() if those)
+    for role in file.roles:
+        if role.has_tasks and not any(_is_left(own, tags, excluded) for own in role.tags):
+            its = ", ".join(_tags_of(role)) or "none"
+            what = f"the scenario's tags leave no task of `{role.name}`"
+            yield Problem(where, what, f"choose among its tasks' tags ({its}), or set its `weight` to 0", got=got)
+
+
+def _tags_of(*roles: Role) -> list[str]:
+    return sorted({tag for role in roles for own in role.tags for tag in own or ()})
+
+
+def _is_left(own: list[str] | None, tags: list[str], excluded: list[str]) -> bool:
+    """Whether Locust runs a task with these tags."""
+    return own is None or ((not tags or not {*own}.isdisjoint(tags)) and {*own}.isdisjoint(excluded))
 
 
 def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:

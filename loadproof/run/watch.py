@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import OutputError
+from loadproof.generator.lastwords import said_in
 from loadproof.recording.announcements import (
     Begun,
     DiskFull,
@@ -134,7 +135,8 @@ class Watch:
         if self._sampler is None and self._generator.wait_s:
             refused = f", and a connection was refused: {_STRANGER}" if "stranger" in self._noted else ""
             return f"fewer than {self._manifest.workers} workers connected in time{refused}"
-        return f"Locust ended with code {code}" if code else "Locust ended before the plan was over"
+        what = f"Locust ended with code {code}" if code else "Locust ended before the plan was over"
+        return f"{what}{said_in(self._path / files.GENERATOR_LOG)}"
 
     def _listen(self, progress: Progress) -> None:
         for announcement in self._listener.read():
@@ -166,6 +168,7 @@ class Watch:
     def _begin(self, begun: Begun) -> None:
         self._manifest = self._manifest.model_copy(update=asdict(begun))
         self._keep(lambda: write_manifest(self._path, self._manifest))
+        self._course.begin()
         self._faults.begin(self._manifest.start_unix_s, self._note)
         self._sampler = self._around.sampler(self._path, self._manifest)
         self._sampler.start()
@@ -215,7 +218,8 @@ class Watch:
             # Unless something is wrong, they only end when the plan is over, which the leader announces before it tells
             # them.
             if code or (code == 0 and not self._plan_is_over):
-                self._lose_worker(f"process {number} of the workers ended with code {code}")
+                what = f"process {number} of the workers ended with code {code}"
+                self._lose_worker(f"{what}{said_in(self._path / files.GENERATOR_LOG)}")
 
     def _lose_worker(self, detail: str) -> None:
         if self._course.is_whole:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from loadproof import variables
 from loadproof.api import signing
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children
 from loadproof.run.embedded import embedded_target
 from loadproof.run.locust import MODULE
@@ -52,7 +53,7 @@ def serve(
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
         named = [urlsplit(host).hostname or "" for host in hosts]
         permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts)
-        environment = secret | permitted
+        environment = secret | permitted | stack.enter_context(ending_leftovers())
         # Somebody's own locustfile may open files where its owner is.
         directory = Path.cwd() if locustfiles.is_file() else directory
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)

@@ -37,7 +37,7 @@ def quoted(text: str) -> str:
 def noted_text(words: Mapping[str, Any]) -> str:
     """A JSON object without blanks, in one line, of whatever the words' values are.
 
-    What JSON doesn't know is written as its text; if all is too long, long texts are cut.
+    What JSON doesn't know is written as its text; texts beyond LONGEST are cut, and words that are too many left out.
     """
     if not words:
         return ""
@@ -45,18 +45,20 @@ def noted_text(words: Mapping[str, Any]) -> str:
         text = orjson.dumps(words, default=str).decode()
     except TypeError:
         text = _piecewise(words)
+    if len(text) > LONGEST:
+        text = _piecewise(words)
     if len(text) > _LONGEST_NOTE:
         text = _piecewise(dict(list(words.items())[: _LONGEST_NOTE // LONGEST]))
     # Rare, and inert in a terminal as well as in whatever takes other characters for ends of lines.
     return text if text.isprintable() else _ascii(json.loads(text))
 
 
-def cut(value: Any) -> Any:
-    """The value, or the beginning of its text if that is too long for a row; raises what a value's own `str` raises."""
+def cut(value: Any, longest: int = LONGEST) -> Any:
+    """The value, or the beginning of its text if that is longer; raises what a value's own `str` raises."""
     if type(value) is int and -_WIDEST <= value < _WIDEST:
         return value
     text = value if isinstance(value, str) else _ascii(value)
-    return value if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return value if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _piecewise(words: Mapping[Any, Any]) -> str:
@@ -64,7 +66,8 @@ def _piecewise(words: Mapping[Any, Any]) -> str:
     written = {}
     for word, value in words.items():
         try:
-            written[str(word)[:LONGEST]] = json.loads(_ascii(cut(value)))
+            value = cut(value)  # noqa: PLW2901 - as it is written
+            written[str(word)[:LONGEST]] = value if isinstance(value, str) else json.loads(_ascii(value))
         except Exception:  # noqa: BLE001, S112 - its `str` raises, or it holds itself
             continue
     return _ascii(written)
@@ -75,7 +78,8 @@ def _ascii(value: Any) -> str:
 
 
 def header_text(text: str) -> str:
-    """A header's text in one line, without characters that a terminal would obey."""
+    """A header's text in one line, without characters that a terminal would obey; cut like others."""
+    text = cut(text)
     return text if text.isprintable() else escaped(text)
 
 

@@ -48,6 +48,8 @@ ought to have sent, and their own code or the event loop kept them."""
 FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
 """Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
 
+LISTENER_RAISED: Final = "a listener raised "
+"""How the message begins of an exception that ended no task."""
 MOST_NAMES: Final = 1_000
 OTHERS: Final = "others"
 """Of a locustfile's requests in a process, and what stands for those beyond: identifiers in paths would make a row of

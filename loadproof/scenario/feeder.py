@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from loadproof.errors import InputError, Problem
+from loadproof.errors import InputError, Problem, excerpt
 from loadproof.scenario.strict import Strict
 
 if TYPE_CHECKING:
@@ -73,5 +73,6 @@ def _rows_of_lines(file: Any, path: Path) -> Iterator[Row]:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise InputError(Problem(f"{path}:{number}", "no JSON object", "write one on each line", got=line.strip()))
+            got = excerpt(line.strip())
+            raise InputError(Problem(f"{path}:{number}", "no JSON object", "write one on each line", got=got))
         yield row

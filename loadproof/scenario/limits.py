@@ -49,6 +49,8 @@ class DeclaredLimit(Strict):
             raise ValueError("only a token bucket has a burst; remove `burst`, or say `algorithm: token-bucket`")
         if self.processes > 1 and self.shared != "process":
             raise ValueError("processes that don't count by themselves; remove `processes`, or say `shared: process`")
+        if self.processes > 1 and self.retry_after:
+            raise ValueError("processes that count by themselves can't keep each other's; remove `retry_after`")
         return self
 
     @property
@@ -110,7 +112,7 @@ def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
                 "shared": "process" if is_local else "redis",
                 "processes": settings.processes if is_local else 1,
                 "penalties": settings.penalties,
-                "retry_after": True,
+                "retry_after": not is_local or settings.processes == 1,
             }
         )
         for name, text in settings.limits.items()

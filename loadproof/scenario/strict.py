@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from loadproof.errors import InputError, Problem
+from loadproof.errors import InputError, Problem, excerpt
 from loadproof.scenario.document import Document, YamlPath, parse_yaml
 from loadproof.units import Dimension, parse_quantity
 
@@ -144,7 +144,8 @@ def _path_in(value: Any, details: ErrorDetails) -> YamlPath:
 def _shown(details: ErrorDetails) -> str:
     if details["type"] == "union_tag_invalid":
         return str(details["ctx"]["tag"])
-    return str(details["loc"][-1] if details["type"] == "extra_forbidden" else details["input"])
+    value = details["loc"][-1] if details["type"] == "extra_forbidden" else details["input"]
+    return value if isinstance(value, str) else excerpt(str(value))
 
 
 def _explained(details: ErrorDetails) -> tuple[str, str]:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from loadproof.rundir.journal import LONGEST, cut
+from loadproof.rundir.journal import cut
 
 if TYPE_CHECKING:
     from loadproof.api.calls import Call, Reply
 
 
-def found_in(reply: Reply, call: Call) -> dict[str, Any]:
+def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
     """What the call's functions find in its reply, and what that says of limits; nothing else of it is kept.
 
-    What isn't there, or can't be found or written, is left out. Source of the headers:
-    draft-ietf-httpapi-ratelimit-headers-11.
+    Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out.
+    Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
     """
     found: dict[str, Any] = {}
     for word, find in call.finds.items() if call.finds else ():
         try:
-            found[word] = cut(find(reply))
+            found[word] = cut(find(reply), longest)
         except Exception:  # noqa: BLE001, S112 - a user's own function, or what it finds, can do anything
             continue
     headers = reply.answer.headers
     if "ratelimit" in headers:
-        found["rate_limit"] = headers["ratelimit"][:LONGEST]
+        found["rate_limit"] = headers["ratelimit"][:longest]
     if "ratelimit-policy" in headers:
-        found["rate_limit_policy"] = headers["ratelimit-policy"][:LONGEST]
+        found["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
     return found

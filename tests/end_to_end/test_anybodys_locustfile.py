@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import textwrap
 from collections import Counter
 
+import psutil
 import pytest
 import yaml
 
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.journalled import count_intervals
+from loadproof.generator.leftovers import is_alive
 from tests.commands import ROOT, found, in_process, only_run, verdict_of, word_of, words_of
 from tests.end_to_end.scriptedserver import scripted
 
@@ -58,6 +61,14 @@ class Own(User):
         self.environment.events.request.fire(
             request_type="RPC", name="a, b", response_time=3.5, response_length=7, exception=None, context={}
         )
+
+@events.test_stop.add_listener
+def report(**_):
+    raise RuntimeError("Locust writes it to its log, and goes on")
+
+@events.quitting.add_listener
+def choose_an_exit_code(environment, **_):
+    environment.process_exit_code = 1
 """
 
 
@@ -92,12 +103,36 @@ def _sent(cells) -> Counter[str]:
     )
 
 
+UNRULY = """
+import subprocess
+left = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+with open("PLACE/left", "a") as file:
+    file.write(f"{left.pid}\\n")
+
+@events.request.add_listener
+def note(name, **_):
+    raise LookupError(f"no dashboard for {name}")
+
+@events.test_start.add_listener
+def prepare(**_):
+    time.sleep(1.5)
+
+@events.quitting.add_listener
+def judge(environment, **_):
+    environment.process_exit_code = 1
+"""
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
-    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods."""
+    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods.
+
+    Also where its listeners fail, take their time, have an exit code of their own, and leave a process behind.
+    """
     with scripted() as server:
         options = ("--expect", "/items/[id]: p(50) < 4 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
-        done, path = run(tmp_path, EVERY_STYLE, server, *options, users=8)
+        code = EVERY_STYLE + UNRULY.replace("PLACE", str(tmp_path))
+        done, path = run(tmp_path, code, server, *options, users=8)
     assert set(words_of(path).values()) == {"PASS"}, done.stdout + done.stderr
     planned, sent = sent_in(path)
     served = server.served
@@ -114,7 +149,16 @@ def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     for request in planned:
         assert fastest[request, "response"] >= fastest[request, "service"], request
     assert planned["RPC a%2C b"] > 0
+    with (path / "locust_stats.csv").open(newline="") as file:
+        of_locust = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert set(of_locust) == {"/items/[id]", "/status/404", "/login", "/cart", "/pay", "a, b", "Aggregated"}
+    assert of_locust["/items/[id]"] == served["GET /items/1"]
     assert found(path, "outside the plan") == {"NOTE"}
+    assert not found(path, "the generator died")
+    assert found(path, "most often a listener raised LookupError: no dashboard for") == {"NOTE"}
+    left = [int(pid) for pid in (tmp_path / "left").read_text().split()]
+    assert len(left) > workers
+    assert not [pid for pid in left if psutil.pid_exists(pid) and is_alive(psutil.Process(pid))]
 
 
 HANGING = """
@@ -482,3 +526,35 @@ def test_nothing_is_sent_to_a_host_that_is_not_allowed(tmp_path):
     assert "192.0.2.1" in (path / "locust_exceptions.csv").read_text()
     assert found(path, "this host is not on the allow list") == {"INCONCLUSIVE"}
     assert not sent_in(path)[1]["GET /elsewhere"]
+
+
+ENDINGS = {
+    "leaves": (
+        user("import sys; sys.exit(3)"),
+        "Locust ended with code 3, ended by shop.py, line N, in visit: SystemEx",
+    ),
+    "stops": (
+        user("self.environment.runner.quit()"),
+        "Locust ended before the plan was over, ended by shop.py, line N, in visit;",
+    ),
+    "never begins": (
+        user("pass", more="@events.init.add_listener\ndef connect(**_):\n    raise OSError('no database')"),
+        "Locust ended with code 1, ended by shop.py, line N, in connect: OSError: no database",
+    ),
+    "has no users": (
+        user("pass") + "\n    def __init__(self, environment):\n        raise KeyError('no account')\n",
+        "raised 2 exceptions, most often 'no account' (shop.py, line N, in __init__)",
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ENDINGS)
+def test_who_keeps_a_run_from_its_end_is_told_with_the_place(tmp_path, how):
+    """In one message, not in a log alone."""
+    code, why = ENDINGS[how]
+    with scripted() as server:
+        _, path = run(tmp_path, code, server, users=2, duration="2s")
+    assert verdict_of(path)["verdict"] == "INVALID"
+    told = [re.sub(r"line \d+", "line N", finding["what"]) for finding in verdict_of(path)["findings"]]
+    assert any(why in what for what in told), told

@@ -10,7 +10,9 @@ import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
+from loadproof.analysis.frames.journal import count_journal, load_journal, noted_frame
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.journalled import count_intervals
 from loadproof.histogram import MIDPOINT_US
 from loadproof.rundir import files
 from tests.commands import GENERATOR, in_process, verdict_of
@@ -20,6 +22,7 @@ ALL_FILES = {
     "manifest.json",
     "scenario.yaml",
     "intervals.csv.gz",
+    "journal.csv.gz",
     "generator.csv",
     "target.csv",
     "events.csv",
@@ -58,6 +61,28 @@ def test_every_request_sent_has_one_outcome(healthy):
     for endpoint in run.manifest.scenario.mix:
         ours = tally(run.intervals[run.intervals["endpoint"] == endpoint]).sent
         assert locust[locust["Name"] == endpoint]["Request Count"].sum() == ours > 0
+
+
+def test_the_journal_has_each_request_with_what_was_noted_of_it(healthy):
+    """Of the reference API: each payment's key and id once, whatever reads it, each balance, each event."""
+    run = load_run(healthy.path)
+    journal = load_journal(run)
+    assert count_journal(run).by_kind == count_intervals(run)
+    assert len(journal) == run.generator["sent"].sum()
+    words = ["key", "payment", "amount", "account", "balance", "event", "duplicate"]
+    rows = journal.join(noted_frame(journal, words))
+    paid = rows[(rows["request"] == "transactions") & (rows["status"] == 201)]
+    assert len(paid) > 10
+    assert paid["key"].is_unique
+    assert paid["payment"].is_unique
+    assert set(rows.loc[rows["request"] == "transactions", "payment"]) == set(paid["payment"])
+    for request, noted in {"transactions": "amount", "balance": "balance", "webhooks": "event"}.items():
+        assert rows.loc[rows["request"] == request, noted].notna().all()
+    again = rows["duplicate"].eq(other=True)
+    assert set(rows.loc[again, "event"]) <= set(rows.loc[~again, "event"])
+    assert rows["client"].str.startswith("127.").all()
+    assert (rows["ended_us"] > rows["sent_us"]).all()
+    assert (rows["sent_us"] - rows["intended_us"]).median() < 100_000
 
 
 def test_locusts_history_ends_with_the_final_counts(healthy):
@@ -135,6 +160,8 @@ def test_a_run_of_three_workers_is_whole(three_workers):
     stats = pd.read_csv(three_workers.path / "locust_stats.csv")
     assert stats[stats["Name"] == "Aggregated"]["Request Count"].iloc[0] == counts.sent
     assert run.generator["clock_skew_s"].abs().max() < 0.1
+    assert count_journal(run).by_kind == count_intervals(run)
+    assert set(load_journal(run)["worker"]) == {"1", "2", "3"}
     assert three_workers.survivors == []
 
 

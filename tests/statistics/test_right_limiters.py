@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
 from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.settings import Penalties
@@ -17,16 +24,19 @@ from simulation.limiters import (
     Gcra,
     Limiter,
     MovingLog,
+    OneForAll,
     Punishing,
     SlidingCounter,
     TokenBucket,
     Traffic,
+    ceiled,
     journal_of,
 )
 from tests.profiles import IS_FULL
 
 JOURNALS = 200 if IS_FULL else 10
 """Of each kind of limiter, with up to twelve clients, each of which is a schedule of its own."""
+START_S = 1_795_413_600.0
 RIGHT: dict[str, tuple[str, Callable[[int, float, int], Limiter]]] = {
     "fixed window": ("fixed-window", lambda n, period, _: FixedWindow(n, period)),
     "aligned window": ("aligned-window", lambda n, period, seed: AlignedWindow(n, period, seed * 0.37 % period)),
@@ -65,6 +75,79 @@ def test_a_right_limiter_never_fails_whether_its_algorithm_is_declared_or_not(ki
             assert audited.word is not Word.FAIL, (seed, traffic, audited.reason, audited.offences[:1])
             words.append(audited.word)
     assert len(words) == 2 * JOURNALS
+
+
+@dataclass
+class EitherOf:
+    """Two processes that count by themselves; whoever accepts the connection decides."""
+
+    both: tuple[Limiter, Limiter]
+    chance: random.Random
+
+    def take(self, client: str, now: float) -> float:
+        return self.chance.choice(self.both).take(client, now)
+
+
+def dated(wait: float, now: float) -> str:
+    return format_datetime(datetime.fromtimestamp(math.ceil(START_S + now + wait), UTC), usegmt=True)
+
+
+def cut(journal: pd.DataFrame, chance: random.Random) -> tuple[pd.DataFrame, float]:
+    """As if somebody else had sent what came before a moment at which nothing was on the way; and that moment."""
+    journal = journal.sort_values("sent_us")
+    is_calm = journal["ended_us"].cummax().shift(fill_value=0) < journal["sent_us"]
+    begin_us = int(chance.choice(journal["sent_us"][is_calm].to_list()))
+    times = ["intended_us", "sent_us", "ended_us"]
+    kept = journal[journal["sent_us"] >= begin_us]
+    return kept.assign(**{name: kept[name] - begin_us for name in times}), begin_us * 1e-6
+
+
+def unanswered(journal: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
+    """Some answers are lost, some come from something else, and some requests were sent twice."""
+    status = [chance.choices([each, 0, 500, 401], [94, 2, 2, 2])[0] for each in journal["status"]]
+    return journal.assign(status=status, retry_after=journal["retry_after"].where(pd.Series(status) == 429, ""))
+
+
+def skewed(journal: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
+    """Of two workers, the clock of one is wrong by as much as is said of it."""
+    doubt_us = chance.choice([100, 5_000, 50_000])
+    is_second = journal["client"].str[-1].isin(list("13579"))
+    moved = is_second * round(chance.uniform(-1, 1) * doubt_us)
+    times = {name: journal[name] + moved for name in ("intended_us", "sent_us", "ended_us")}
+    return journal.assign(worker=is_second.map({True: "2", False: "1"}), doubt_us=is_second * doubt_us, **times)
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize("kind", RIGHT)
+def test_nor_does_it_whatever_happens_on_the_way(kind):
+    """A run that begins amid traffic, lost answers, clocks that differ, dates, processes, and one limit for all."""
+    algorithm, make = RIGHT[kind]
+    for seed in range(JOURNALS):
+        chance = random.Random(f"way of {kind} {seed}")
+        n, period = chance.choice([1, 3, 5, 10]), chance.choice([1.0, 2.0, 5.0])
+        said: dict[str, Any] = {"amount": n, "period": period}
+        limiter = make(n, period, seed)
+        if chance.random() < 0.3:
+            limiter = EitherOf((limiter, make(n, period, seed)), chance)
+            said |= {"shared": "process", "processes": 2}
+        elif chance.random() < 0.3:
+            limiter, said["penalties"] = punishing(limiter, chance)
+        if chance.random() < 0.3:
+            limiter = OneForAll(limiter)
+            said |= {"key": "global"}
+        traffic = Traffic(chance.randint(2, 9), 5 * max(period, 1), min(2 * n / period, 20), 2 * n + 2, 0.003)
+        retry_after = dated if chance.random() < 0.3 else ceiled
+        journal = journal_of(limiter, traffic, seed, retry_after=retry_after)
+        start_s, before = START_S, None
+        if chance.random() < 0.5:
+            journal, late_s = cut(journal, chance)
+            start_s, before = START_S + late_s, {"health": Before(is_unknown=True)}
+        journal = unanswered(journal.reset_index(drop=True), chance)
+        journal = skewed(journal, chance) if chance.random() < 0.5 else journal
+        for name in (algorithm, "unknown"):
+            limit = DeclaredLimit.model_construct(algorithm=name, **said)
+            audited = audit_limits(journal, {"health": limit}, start_unix_s=start_s, before=before)
+            assert audited.word is not Word.FAIL, (seed, said, audited.reason, audited.offences[:1])
 
 
 def punishing(limiter: Limiter, chance: random.Random) -> tuple[Limiter, Penalties]:

@@ -207,6 +207,15 @@ def test_a_limit_of_all_clients_together_counts_all_of_them():
     assert not broken(audit(frame(rows)))
 
 
+def test_others_are_only_blamed_for_what_they_explain():
+    """Three of one's own and two of another's are five; with one of another's, somebody counts wrongly."""
+    mine = burst(0.1, 0.2, 0.3) + burst(0.9, status=429, retry_after="2")
+    assert broken(audit(frame(mine + burst(0.4, 0.5, client="b")))) >= {ALONE}
+    assert broken(audit(frame(mine + burst(0.4, client="b")))) >= {BELOW}
+    many = burst(*(0.4 + 0.01 * number for number in range(20)), client="b")
+    assert not {ALONE} & broken(audit(frame(mine + many), amount=5))
+
+
 RULE = {"base": 1.0, "factor": 2.0, "cap": 4.0, "memory": 6.0}
 PENALTIES = Penalties.model_construct(**RULE)
 PATIENT = Traffic(clients=12, seconds=120.0, rate=1.5)

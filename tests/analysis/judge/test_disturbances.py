@@ -400,6 +400,18 @@ def test_what_decides_spoils_the_phases_that_it_was_in(disturbance, spoils):
     assert [disturbance.spoils(span) for span in calm().manifest.phases[1:]] == spoils
 
 
+def test_where_somebodys_locustfile_runs_it_may_be_what_blocks():
+    """Nothing of ours stops the event loop for so long."""
+    run = crowd(10_000)
+    of_locustfile = run.manifest.scenario.model_copy(update={"locustfile": "own.py"})
+    run = replace(run, manifest=run.manifest.model_copy(update={"scenario": of_locustfile}))
+    (finding,) = disturbances.disturbances(disturbed(range(9, 12), run, loop_delay_s=1.5))
+    assert finding.remedy == (
+        "remove what blocks in the locustfile (long computations, calls that gevent doesn't know), "
+        "free the generator's core, add workers, or lower the load, then run again"
+    )
+
+
 @pytest.mark.slow
 def test_each_disturbance_has_its_remedy():
     """The one that fits."""

@@ -13,7 +13,7 @@ import pytest
 from loadproof.analysis.frames.failures import Raised
 from loadproof.analysis.judge.health import findings_in
 from loadproof.rundir.manifest import RedisFacts
-from loadproof.rundir.rows import REPEATED, SURPLUS
+from loadproof.rundir.rows import LISTENER_RAISED, REPEATED, SURPLUS
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds
 
@@ -126,6 +126,16 @@ def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
     assert found == [("INVALID", what, RESTART) for what in whats]
 
 
+def test_what_set_up_sent_is_told_where_no_task_sent_anything():
+    """Somebody's users may wait for a login that failed."""
+    run = calm()
+    run = replace(run, setup=cell(run, series="response", count=7), intervals=run.intervals.iloc[:0])
+    what = "no request was recorded but 7 of users' on_start and on_stop"
+    assert ("INVALID", what, RESTART) in told(run)
+    raised = told(replace(run, raised=(Raised(times=1, message="no", place="a.py, line 1"),)))
+    assert ("INVALID", what, "fix the locustfile; locust_exceptions.csv has the tracebacks") in raised
+
+
 def test_damage_is_a_note():
     """As it was found."""
     assert told(replace(calm(), damage=("x is missing",))) == [
@@ -223,11 +233,14 @@ def test_bytes_beyond_an_answer_are_told(surplus, is_told):
 
 @pytest.mark.parametrize(("times", "word"), [(20, "PASS"), (21, "INCONCLUSIVE")])
 def test_exceptions_of_the_users_own_code_are_told(times, word):
-    """More than one for a hundred requests is another load than was meant; the most frequent is named."""
+    """More than one for a hundred requests is another load than was meant, unless a listener raised them."""
     raised = (Raised(times=times - 1, message="no", place="a.py, line 1"), Raised(times=1, message="", place=""))
     what = f"the users' own code raised {times} exceptions, most often no (a.py, line 1)"
     remedy = "fix the locustfile; locust_exceptions.csv has the tracebacks"
     assert told(replace(calm(), raised=raised)) == [(word, what, remedy)]
+    listener = Raised(times=2000, message=f"{LISTENER_RAISED}KeyError: no", place="a.py, line 9")
+    what = "the users' own code raised 2,000 exceptions, most often a listener raised KeyError: no (a.py, line 9)"
+    assert told(replace(calm(), raised=(listener,))) == [("PASS", what, remedy)]
     what = "the users' own code raised 1 exceptions, most often one without text"
     assert told(replace(calm(), raised=raised[1:])) == [("PASS", what, remedy)]
 

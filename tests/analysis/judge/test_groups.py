@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,8 @@ from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.report import charts
+from loadproof.analysis.report.drawing import Drawing
 from loadproof.analysis.report.run_page import render_run_page
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
@@ -86,6 +89,7 @@ def test_nothing_else_reads_a_group(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
     """In verdict.json and on the page, too."""
     run = run_with_groups(tmp_path, {"endpoint": "checkout", "expect": "error_ratio < 1 %"})
@@ -94,4 +98,22 @@ def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
     assert "checkout in steady, where 60 of 600 requests ended server_error" in verdict.next_step
     written = json.loads(verdict_json(run, verdict))
     assert [(row["endpoint"], row["sent"]) for row in written["groups"]] == [("checkout", 600)]
-    assert "groups: from the first request" in render_run_page(run, verdict)
+    page = render_run_page(run, verdict)
+    assert "groups: from the first request" in page
+    assert "<h3>By group</h3>" in page
+
+
+def test_a_group_is_drawn_as_one(tmp_path, monkeypatch):
+    """Over time, and up to its slowest, as far as there were so many of it; beside the requests, which took 20 ms."""
+    drawn = []
+    monkeypatch.setattr(Drawing, "svg", lambda drawing, *_: drawn.append(drawing.figure))
+    run = run_with_groups(tmp_path)
+    charts.groups_chart(run)
+    charts.spectrum_chart(charts.spectrum_of(run), charts.spectra_of_groups(run))
+    over_time, spectrum = ({str(line.get_label()): line for line in figure.axes[0].get_lines()} for figure in drawn)
+    assert over_time["checkout"].get_ydata() == pytest.approx([400] * 30, rel=0.01)
+    assert list(spectrum) == ["response time", "service time", "group checkout"]
+    assert spectrum["group checkout"].get_ydata() == pytest.approx([400] * 200, rel=0.01)
+    assert max(spectrum["group checkout"].get_xdata()) == 30 * OK_A_SECOND
+    assert max(spectrum["response time"].get_ydata()) < 400
+    assert charts.groups_chart(replace(run, groups=run.groups[:0])) is None

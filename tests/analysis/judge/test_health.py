@@ -187,7 +187,7 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", UNREPORTED, 0, untold)])
     verdict = verdict_on_run(load_run(path))
     assert verdict.word is word
-    assert f"didn't say what became of {untold} requests" in verdict.reason
+    assert f"didn't say what became of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
 
 
 @pytest.mark.slow

@@ -98,6 +98,17 @@ def test_users_of_a_phase_that_begins_within_a_second_are_planned_from_there():
     assert decides
 
 
+def test_users_of_a_locustfile_that_nobody_saw_are_missing():
+    """Their requests came from somewhere else; runs without a locustfile may be older than such records."""
+    run = closed_run([{**STEADY[0], "users": 50}], seconds=40)
+    run = replace(run, user_times=run.user_times.iloc[:0])
+    assert found(run) == []
+    of_locustfile = run.manifest.scenario.model_copy(update={"locustfile": "own.py"})
+    ((what, decides, _),) = found(replace(run, manifest=run.manifest.model_copy(update={"scenario": of_locustfile})))
+    assert what.startswith("phase steady: 100.0% of the planned user-seconds were lost, mostly because users were mis")
+    assert decides
+
+
 def test_the_most_that_was_stolen_is_told():
     """Of any second."""
     run = open_run()

@@ -16,7 +16,7 @@ from loadproof.analysis.judge.loadcurve import LoadCurve, Scalability, load_curv
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report import charts, degradationcharts
 from loadproof.analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
-from loadproof.analysis.report.drawing import Drawing
+from loadproof.analysis.report.drawing import Drawing, chart
 from loadproof.analysis.report.run_page import render_run_page
 from loadproof.analysis.word import Word
 from simulation.rundirs import open_scenario, outcomes, write_run
@@ -95,6 +95,20 @@ def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
     ]
     assert all(drawn[0])
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.drawn
+def test_long_names_leave_the_plot_its_room():
+    """Names of requests are often whole paths."""
+    with chart("endpoints", "p95 response time") as (axes, drawing):
+        for number in range(7):
+            axes.plot([0, 1], [0, 1], label=f"GET /competitions/{number}/clubs/{'of-a-very-long-name-' * 4}")
+        drawing.legend(axes)
+    drawing.svg("lines")
+    place = axes.get_position()
+    assert place.width > 0.8
+    assert place.height > 0.25
+    assert len(axes.get_legend().get_texts()[0].get_text()) < 50
 
 
 @pytest.mark.slow

@@ -96,11 +96,12 @@ class Distributed:
         for worker in self.workers:
             WorkerCrew(worker.environment, worker.post)
 
-    def begin(self) -> None:
-        """As the shape does; second 0 is at 2 s."""
+    def begin(self, later_s: float = 0.0) -> None:
+        """As the shape does; second 0 is at 2 s, or so much later."""
         self.master.post.assign(self.manifest, rank=0, workers=1)
-        self.master.post.workload().begin(self.crew.lead_s)
-        assert self.crew.begin(self.master.clock.unix_s() + self.crew.lead_s) == len(self.workers)
+        lead_s = self.crew.lead_s + later_s
+        self.master.post.workload().begin(lead_s)
+        assert self.crew.begin(self.master.clock.unix_s() + lead_s) == len(self.workers)
         # A worker knows its part before Locust makes its users.
         self.time.advance_to(self._way_s + 0.01)
         for process in (self.master, *self.workers):

@@ -24,6 +24,7 @@ KNOWN = {
     "loadproof/generator/alarm.py": "the system's alarms",
     "loadproof/generator/executor.py": "lets its users end, also when it was killed",
     "loadproof/generator/following.py": "somebody's own client tells the time of day at which it began",
+    "loadproof/generator/leftovers.py": "processes that somebody's own code started take so long to end",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
     "loadproof/generator/ownlook.py": "a dry run of somebody's own users takes so long",
     "loadproof/generator/paces.py": "Locust's pace is by that clock",

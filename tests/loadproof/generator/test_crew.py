@@ -372,6 +372,16 @@ def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
     assert 5 < three.end() < 7.1
 
 
+def test_workers_may_be_silent_while_their_listeners_are_called(three):
+    """For as long as second 0 is later for it."""
+    three.wire.cut("worker-3")
+    three.begin(later_s=10.0)
+    three.time.advance_to(15.9)
+    assert lost(three) == []
+    three.time.advance_to(18.0)
+    assert lost(three) == ["worker 3 stopped reporting"]
+
+
 def test_a_worker_that_never_reported_at_all_is_lost_too(three):
     """It counts from when it was told to begin."""
     three.wire.cut("worker-3")

@@ -20,7 +20,7 @@ from locust import constant, constant_pacing, constant_throughput, task
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.env import Environment
-from locust.user.task import DefaultTaskSet, TaskSet
+from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
@@ -39,8 +39,7 @@ def follow(monkeypatch):
     """A user's life until the plan is over, and what was recorded of it."""
     for owner, name in (
         (locust.User, "run"),
-        (TaskSet, "execute_task"),
-        (DefaultTaskSet, "execute_task"),
+        (TaskSet, "execute_next_task"),
         (HttpSession, "request"),
         (FastHttpSession, "request"),
         (FastHttpUser, "network_timeout"),
@@ -54,7 +53,11 @@ def follow(monkeypatch):
         post, environment = Post(), Environment()
         of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", record="requests", **changes)
         work = post.assign(manifest(of), rank=0, workers=1)
+        environment.events.test_start.add_listener(
+            lambda **_: environment.events.request.fire(request_type="RPC", name="prepare", response_time=1.0)
+        )
         Following(environment, post)
+        environment.events.test_start.fire(environment=environment)
         work.begin(0.0)
         life = user(environment).start(Group())
         gevent.sleep(0.7)
@@ -89,7 +92,7 @@ class Calling(locust.User):
 
 
 def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
-    """Also what it says when it is stopped."""
+    """Also what it says when it is stopped, and what a listener sends before the plan begins."""
 
     class User(Calling):
         def on_start(self):
@@ -103,7 +106,8 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
             self.call("logout")
 
     counted = follow(User)
-    assert counted["setup", "RPC login", "response"] == counted["setup", "RPC logout", "response"] == 1
+    for request in ("RPC prepare", "RPC login", "RPC logout"):
+        assert counted["setup", request, "response"] == 1
     assert counted["steady", "RPC call", "good"] == counted["steady", "RPC call", "response"] >= 3
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 
@@ -123,7 +127,7 @@ def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
             self.call("own")
 
     follow(User)
-    rows = {row.request: row for row in follow.journal}
+    rows = {row.request: row for row in follow.journal if row.phase == "steady"}
     said = {name: (row.client, row.status, row.outcome, row.retry_after, row.noted) for name, row in rows.items()}
     assert said == {
         "RPC refused": ("shared", "429", "throttled", 'soon, "ish"', ""),

@@ -192,3 +192,11 @@ def test_a_full_disk_ends_the_run_once_and_is_told(local, error):
     local.quit()
     assert len(writes) == 1
     assert len(local.run().generator) == 2
+
+
+def test_a_part_of_it_that_has_failed_makes_it_unsound(local, monkeypatch):
+    """Whatever Locust's exit code says then, it is believed."""
+    assert local.crew.is_sound
+    monkeypatch.setattr(local.process.recorder, "take", lambda *_, **__: 1 / 0)
+    local.time.advance_to(1.51)
+    assert not local.crew.is_sound

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unpatched import locust  # isort: skip
+
+from locust import tag, task
+from locust.user.markov_taskset import MarkovTaskSet, transition
+from locust.user.task import filter_tasks_by_tags
+
+from loadproof.generator.cast import Locustfile
+from loadproof.generator.casting import _role
 from loadproof.generator.ownlocustfile import client_requests, stages_of
+from loadproof.run.ownlocustfile import _is_left, _tag_problems
+from simulation.rundirs import scenario
 
 CALLS = """
 class Visitor(HttpUser):
@@ -76,3 +86,60 @@ def test_what_can_not_be_phases_says_why():
     assert phases(*[(1 + second, 1) for second in range(300)]).startswith("it has 300 stages")
     assert stages_of([Shape(), Shape()])[1] == "there are several"
     assert stages_of([]) == ([], "")
+
+
+def tagged_users() -> dict[str, type[locust.User]]:
+    """New ones each time, as filtering takes tasks out of them."""
+
+    @tag("a")
+    def first(user):
+        pass
+
+    @tag("a", "b")
+    def second(user):
+        pass
+
+    class Within(locust.TaskSet):
+        @task
+        def plain(self):
+            pass
+
+    Within.tasks.insert(0, second)
+
+    class Chained(MarkovTaskSet):
+        @transition("step")
+        def step(self):
+            pass
+
+    of = {
+        "one": [first],
+        "both": [first, second],
+        "nested": [Within],
+        "chained": [Chained],
+        "none": [print],
+    }
+    return {name: type(name, (locust.User,), {"tasks": tasks}) for name, tasks in of.items()}
+
+
+@pytest.mark.parametrize("tags", [[], ["a"], ["b"], ["a", "b"]])
+@pytest.mark.parametrize("excluded", [[], ["a"], ["b"], ["a", "b"]])
+def test_what_tags_leave_is_known_as_locust_knows_it(tags, excluded):
+    """Also of sets of tasks, and of one that has no tags."""
+    for name, user in tagged_users().items():
+        is_left = any(_is_left(own, tags, excluded) for own in _role(user).tags)
+        filter_tasks_by_tags(user, set(tags) or None, set(excluded) or None)
+        assert is_left == bool(user.tasks), name
+
+
+def test_a_set_of_tasks_within_itself_has_its_tags_once():
+    """Locust runs it, and fails over its tags: ours only reads them."""
+    user = tagged_users()["nested"]
+    user.tasks[0].tasks.append(user.tasks[0])
+    assert _role(user).tags == [["a", "b"], []]
+
+
+def test_tags_of_a_file_without_any_are_to_be_left_out():
+    """There is none that could have been meant."""
+    file = Locustfile("own", roles=[_role(tagged_users()["none"])])
+    (problem,) = _tag_problems(file, scenario(locustfile="own.py", tags=["read"]), "own.py")
+    assert str(problem) == "tags: no task of own.py has this tag, got 'read'; leave it out: its tasks have no tags"

@@ -33,6 +33,7 @@ class Crew:
     """What the shape asks of one."""
 
     lead_s = LEAD_S
+    is_of_many = False
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -49,7 +50,7 @@ class Crew:
 class Shaped:
     """A shape that is called as Locust calls it: once a second, until it says None."""
 
-    def __init__(self, plan: Any, *, took_s: float = 0.0) -> None:
+    def __init__(self, plan: Any, *, took_s: float = 0.0, listeners: Any = None) -> None:
         self.time = FakeTime()
         self.clock = self.time.clock(up_s=50.0)
         post = Post(self.clock)
@@ -62,6 +63,8 @@ class Shaped:
         self.shape.runner = SimpleNamespace(environment=environment, worker_count=4)  # type: ignore[assignment]
         self.crew, self.told = Crew(), []
         self.shape.lead(self.crew, SimpleNamespace(announce=self.told.append))
+        if listeners is not None:
+            self.shape.begin_after(listeners)
         self.ticks: list[tuple[float, Any]] = []
         self.running = gevent.spawn(self._call, took_s)
 
@@ -153,3 +156,41 @@ def test_an_early_end_is_noticed_within_a_second(at_s):
     shaped.finish()
     assert at_s <= shaped.ticks[-1][0] <= at_s + 1.0 + 1e-6
     assert shaped.crew.ended == 1
+
+
+def test_second_0_comes_after_the_listeners_of_somebody_else():
+    """However late they were added, and however often Locust asks meanwhile; then as ever."""
+    hook = locust.event.EventHook()
+    shaped = Shaped(scenario(**PLAN), listeners=hook)
+    hook.add_listener(lambda **_: shaped.clock.sleep(4.2))
+    shaped.time.advance_to(0.0)
+    starting = gevent.spawn(hook.fire)
+    shaped.time.advance_to(4.1)
+    assert [tick[0] for _, tick in shaped.ticks] == [10] * 5
+    assert shaped.told == []
+    shaped.time.advance_to(4.2)
+    starting.get()
+    assert shaped.told == [Begun(pytest.approx(shaped.clock.unix_s() + LEAD_S), workers=3)]
+    shaped.finish()
+    assert shaped.ticks[-1][0] == pytest.approx(4.2 + 6.8)
+
+
+def test_workers_have_time_for_the_listeners_that_the_master_had():
+    """And half as much again."""
+    hook = locust.event.EventHook()
+    shaped = Shaped(scenario(**PLAN), listeners=hook)
+    shaped.crew.is_of_many = True
+    hook.add_listener(lambda **_: shaped.clock.sleep(4.0))
+    shaped.time.advance_to(0.0)
+    gevent.spawn(hook.fire)
+    shaped.time.advance_to(4.0)
+    assert shaped.crew.start_unix_s == pytest.approx(shaped.clock.unix_s() + 6.0 + LEAD_S)
+    shaped.finish()
+
+
+def test_a_run_that_is_stopped_before_its_listeners_have_ended_ends():
+    """It has never begun."""
+    shaped = Shaped(scenario(**PLAN), listeners=locust.event.EventHook())
+    shaped.time.call_at(0.5, shaped.shape.end_early)
+    assert shaped.finish() == [(pytest.approx(-LEAD_S), 10)]
+    assert shaped.told == []

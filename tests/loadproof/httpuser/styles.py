@@ -12,6 +12,7 @@ from typing import Any, Final
 import requests
 from locust import SequentialTaskSet, TaskSet, constant, task
 from locust.exception import RescheduleTask, StopUser
+from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 from requests.cookies import RequestsCookieJar
 
@@ -148,6 +149,13 @@ def _rewound(data: object) -> None:
 def _failure(response: requests.Response) -> tuple[object, ...]:
     error = response.error
     return response.status_code, response.ok, response.content, response.text, type(error), error and error.response
+
+
+@client_style
+def larger_pools(client):
+    for scheme in ("http://", "https://"):
+        client.mount(scheme, HTTPAdapter(pool_connections=50, pool_maxsize=50))
+    return all_of(client.get("/json"))
 
 
 @client_style

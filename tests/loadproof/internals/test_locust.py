@@ -24,18 +24,18 @@ from gevent.pool import Group
 
 from tests.unpatched import locust  # isort: skip
 
-from locust import argument_parser, clients, runners, shape
+from locust import argument_parser, clients, log, main, runners, shape
 from locust.clients import HttpSession
 from locust.contrib import fasthttp
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser, FastResponse
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
+from locust.event import EventHook
 from locust.exception import StopUser
 from locust.rpc import zmqrpc
 from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 from locust.user import users
-from locust.user.task import DefaultTaskSet
 
 from loadproof.generator.allotment import UserAllotment
 from loadproof.generator.shape import _CALLS_EVERY_S
@@ -286,13 +286,16 @@ def test_the_events_that_we_listen_to_are_there(event):
 
 
 class Nested(locust.User):
-    """One task in a set of tasks, which asks its target once."""
+    """One task in a set of tasks that executes it by itself, and which asks its target once."""
 
     wait_time = locust.constant(60)
     host = "http://127.0.0.1:9"
 
     @locust.task
     class Tasks(locust.TaskSet):
+        def execute_task(self, task: Any) -> None:
+            task(self)
+
         @locust.task
         def ask(self) -> None:
             self.user.client.get("/refused")
@@ -305,7 +308,7 @@ class Nested(locust.User):
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
     """Each once, around what it does; a nested set of tasks is no task; `follow_users`, `follow_requests`."""
-    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_task"), (DefaultTaskSet, "execute_task")):
+    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for owner in (HttpSession, OurSession, FastHttpSession):
         monkeypatch.setattr(owner, "request", owner.request)
@@ -315,7 +318,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         told.append(what)
         return then()
 
-    with unchanged("User.run, execute_task of both sets, request of both sessions", "internals/locust.py follow_…"):
+    with unchanged("User.run, TaskSet.execute_next_task, request of both sessions", "internals/locust.py follow_…"):
         ours.follow_users(
             lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
         )
@@ -403,9 +406,106 @@ def test_locusts_users_take_the_clients_that_they_are_given(monkeypatch):
         assert clients.HttpSession is own
 
 
+def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):
+    """But what it orders its user to do; and the process would end as if nothing had happened; `tell_exceptions`."""
+    monkeypatch.setattr(EventHook, "fire", EventHook.fire)
+    monkeypatch.setattr(runners, "locust_exception_handler", runners.locust_exception_handler)
+    monkeypatch.setattr(log, "unhandled_greenlet_exception", False)
+    hook, heard, told, ended = EventHook(), [], [], []
+    hook.add_listener(lambda **_: 1 / 0)
+    hook.add_listener(lambda **named: heard.append(named))
+    with unchanged("EventHook._handlers; runners.locust_exception_handler(environment)", "internals/locust.py tell_…"):
+        ours.tell_exceptions(lambda hook, error: told.append((hook, repr(error))), ended.append)
+        hook.fire(name="a")
+        hook.fire(name="b", reverse=True)
+        assert (heard, told) == ([{"name": "a"}, {"name": "b"}], [(hook, "ZeroDivisionError('division by zero')")] * 2)
+        assert not log.unhandled_greenlet_exception
+        hook.add_listener(functools.partial(_stop, "enough"))
+        with pytest.raises(StopUser, match="enough"):
+            hook.fire()
+        hook = EventHook()
+        # A bug of ours must not pass for somebody else's.
+        mine = functools.partial(_stop, "bug", of=KeyError)
+        vars(mine)["__module__"] = "loadproof.generator.writing"
+        hook.add_listener(mine)
+        with pytest.raises(KeyError, match="bug"):
+            hook.fire()
+    with unchanged("the greenlet that makes users ends in locust_exception_handler's", "generator/raised.py"):
+        runner = Environment(user_classes=[Refusing]).create_local_runner()
+        runner.start(1, spawn_rate=1)
+        with pytest.raises(KeyError):
+            runner.spawning_greenlet.get()
+        gevent.sleep(0)
+        assert [repr(error) for error in ended] == ["KeyError('no account')"]
+        assert log.unhandled_greenlet_exception
+
+
+def _stop(why: str, of: type[Exception] = StopUser, **_: object) -> None:
+    raise of(why)
+
+
+class Refusing(locust.User):
+    """It won't be made."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        raise KeyError("no account")
+
+    @locust.task
+    def never(self) -> None:
+        pass
+
+
+def test_an_exception_of_no_task_is_counted_with_those_of_tasks():
+    """In one process, and on a worker, which tells its master; `report_exception`."""
+    with unchanged("Runner.log_exception(node_id, msg, formatted_tb), and the message 'exception'", "report_exception"):
+        local = Environment().create_local_runner()
+        ours.report_exception(local, "no", "there")
+        (row,) = local.exceptions.values()
+        assert (row["count"], row["msg"], row["traceback"], row["nodes"]) == (1, "no", "there", {"local"})
+        sent: list[tuple[str, object]] = []
+        # A whole one would look for its master.
+        worker: Any = runners.WorkerRunner.__new__(runners.WorkerRunner)
+        worker.send_message = lambda kind, data: sent.append((kind, data))
+        worker.greenlet = None
+        ours.report_exception(worker, "no", "there")
+        assert sent == [("exception", {"msg": "no", "traceback": "there"})]
+        assert '"exception", {"msg": str(exception), "traceback": ' in inspect.getsource(runners.WorkerRunner)
+        assert 'msg.data["msg"], msg.data["traceback"]' in inspect.getsource(runners.MasterRunner)
+
+
+def test_listeners_of_ours_come_last():
+    """Of each side in its order; also after those that have no module, and that come later; `call_ours_last`."""
+    hook, called = EventHook(), []
+    mine = [functools.partial(called.append, number) for number in range(2)]
+    theirs = functools.partial(called.append, "theirs")
+    for number, listener in enumerate(mine):
+        vars(listener)["__module__"] = f"loadproof.generator.m{number}"
+    for listener in (*mine, theirs):
+        hook.add_listener(listener)
+    with unchanged("EventHook._handlers are called in their order", "internals/locust.py call_ours_last"):
+        ours.call_ours_last(hook)
+        hook.fire()
+        assert called == ["theirs", 0, 1]
+
+
+def test_the_exit_code_is_ours():
+    """Whatever a listener of the end makes of it; `end_with`."""
+    environment = Environment()
+    environment.events.quitting.add_listener(lambda environment, **_: setattr(environment, "process_exit_code", 1))
+    with unchanged("main fires `quitting` in reverse, and then reads environment.process_exit_code", "end_with"):
+        ours.end_with(environment, lambda: 7)
+        environment.events.quitting.fire(environment=environment, reverse=True)
+        assert environment.process_exit_code == 7
+        source = inspect.getsource(main)
+        place = source.index("events.quitting.fire(environment=environment, reverse=True)")
+        assert "if environment.process_exit_code is not None:" in source[place:]
+
+
 def test_all_that_we_use_is_tried_here():
     """A function that is added there has a test, which says what changed."""
-    functions = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}
+    defined = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}
+    functions = {name for name in defined if not name.startswith("_")}
     assert set(re.findall(r"\bours\.(\w+)\(", Path(__file__).read_text(encoding="utf-8"))) == functions
 
 

@@ -42,6 +42,16 @@ def test_a_generator_that_goes_on_for_too_long_is_killed(stage):
     assert stage.course.detail == "it did not end in time and was killed"
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_time_for_the_plan_begins_with_it(stage, stopped):
+    """Unless the run is to end anyway."""
+    stage.until(60.0)
+    if stopped:
+        stage.course.stop("interrupted", "SIGINT")
+    stage.course.begin()
+    assert stage.until(300.0)[-1] == (70.0 if stopped else 160.0, "gone")
+
+
 def test_a_generator_is_stopped_once_and_then_has_its_time(stage):
     """After the grace that was given; what ended the run stays what it was."""
     stage.course.stop("target_died", "exit code 1", in_s=2.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.run.ownlocustfile import brought
 from tests.loadproof.cli.refusals import refused
 
 pytestmark = pytest.mark.process
@@ -12,6 +13,50 @@ pytestmark = pytest.mark.process
 HEAD = "from locust import *\n\n"
 FIT = 'class Fit(HttpUser):\n    @task\n    def look(self):\n        self.client.get("/items")\n'
 SHAPE = "class Steps(LoadTestShape):\n    def tick(self):\n        {body}\n"
+TAGGED = """
+class Reader(HttpUser):
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Buyer(HttpUser):
+    @task
+    class Checkout(SequentialTaskSet):
+        @tag("pay")
+        @task
+        def pay(self):
+            self.client.post("/pay")
+
+class Idle(HttpUser):
+    weight = 0
+"""
+OWN_LOOPS = """
+class Looper(HttpUser):
+    def run(self):
+        while True:
+            self.look()
+
+    @task
+    def look(self):
+        self.client.get("/items")
+
+class Wrapper(HttpUser):
+    def run(self):
+        super().run()
+
+    @task
+    class Steps(TaskSet):
+        def execute_next_task(self):
+            self._task_queue.popleft()(self)
+
+        def execute_task(self, task):
+            task(self)
+
+        @task
+        def look(self):
+            self.client.get("/items")
+"""
 LOAD = ("--users", 2, "--duration", "2s")
 
 REFUSED = {
@@ -19,8 +64,20 @@ REFUSED = {
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "leaves with a word": (
+        "import sys; print('no shop.ini'); sys.exit(3)",
+        LOAD,
+        "can't be loaded, got 'SystemExit: 3 after no shop.ini'; fix it",
+    ),
+    "of Locust 0": ("from locust import HttpLocust\nclass V(HttpLocust):\n    pass", LOAD, "; port it to Locust 2."),
+    "of an older Locust": ("from locust.runners import MasterLocustRunner", LOAD, "; port it to Locust 2."),
+    "of older events": ("events.request_success += print", LOAD, "; port it to Locust 2."),
     "empty": ("", LOAD, "no user class in it; derive one from HttpUser, and give it a @task"),
-    "idle": ("class Idle(HttpUser):\n    pass", LOAD, "`Idle` has no task; decorate a method with @task"),
+    "idle": (
+        "class Idle(HttpUser):\n    pass",
+        LOAD,
+        "`Idle` has no task; decorate a method with @task, or set `abstract = True` if others are derived from it",
+    ),
     "awaits": (
         "class Awaits(HttpUser):\n    @task\n    async def look(self):\n        pass",
         LOAD,
@@ -49,6 +106,37 @@ REFUSED = {
         (*LOAD, "--expect", "/item: p(95) < 1 s"),
         "thresholds[0].endpoint: no such request, got '/item'; did you mean '/items'?",
     ),
+    "busy": (
+        "import multiprocessing, time; multiprocessing.Process(target=time.sleep, args=[3600]).start()",
+        LOAD,
+        "no user class in it",
+    ),
+    "own loops": (
+        OWN_LOOPS,
+        LOAD,
+        (
+            "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+            "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
+            "leave it to Locust, and write what it sends as tasks\n"
+        ),
+    ),
+    "no such tag": (
+        TAGGED,
+        (*LOAD, "--tags", "read", "--tags", "reed", "--exclude-tags", "1"),
+        (
+            "tags: no task of own.py has this tag, got 'reed'; did you mean 'read'?\n"
+            "exclude_tags: no task of own.py has this tag, got '1'; one of pay, read\n"
+        ),
+    ),
+    "tags of another": (
+        TAGGED,
+        (*LOAD, "--tags", "read"),
+        (
+            "own.py: the scenario's tags leave no task of `Buyer`, got 'tags: read'; "
+            "choose among its tasks' tags (pay), or set its `weight` to 0"
+        ),
+    ),
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
     "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
     "choosing shape": (
@@ -58,6 +146,11 @@ REFUSED = {
     ),
     "shape and users": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
+        LOAD,
+        "own.py: has a shape class of its own; leave out --users and --duration: it says them",
+    ),
+    "odd shape and users": (
+        FIT + SHAPE.format(body="return 1, 1"),
         LOAD,
         "has a shape class of its own; remove it: the scenario's phases say how many users there are",
     ),
@@ -80,6 +173,17 @@ def test_a_worker_without_the_file_does_not_begin(tmp_path):
     """It would wait for a master, only to refuse its part."""
     told = refused("worker", "127.0.0.1", "--locustfile", tmp_path / "gone.py")
     assert told.startswith("locustfile: no such file, got '")
+
+
+def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
+    """As `locust -f` does it: modules and files of the working directory, beside which the locustfile need not be."""
+    (tmp_path / "load").mkdir()
+    file = tmp_path / "load/own.py"
+    file.write_text(f"{HEAD}from shop_of_its_owner import ITEMS\nROWS = open('rows.csv').read()\n{FIT}")
+    (tmp_path / "shop_of_its_owner.py").write_text("ITEMS = 1")
+    (tmp_path / "rows.csv").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    assert [role.name for role in brought(file).roles] == ["Fit"]
 
 
 def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):

@@ -209,6 +209,19 @@ def test_no_secret_is_noted(said):
     assert (first["order"], first["${KEY}"], second) == (5, 6, {"order": 6})
 
 
+def test_half_a_secret_is_not_noted_either():
+    """It may begin in the part of a text that is kept, and end beyond it."""
+    played = Telling((200, {"status": "x" * 290 + SECRET}), headers={"retry-after": "x" * 290 + SECRET})
+    mask = Masker({"KEY": SECRET})
+    played.work.mask = played.recorder._journal_rows._mask = mask
+    finds = {"said": lambda reply: reply.answer.json["status"]}
+    played.send(played.user.api.call("GET", "/", note={**finds, "own": "x" * 290 + SECRET}))
+    (row,) = journal_of(played)
+    assert "c4na" not in str(row)
+    hidden = "x" * 290 + "${KEY}"
+    assert (row.retry_after, json.loads(row.noted)) == (hidden, {"own": hidden, "said": hidden})
+
+
 def test_others_run_while_a_second_is_written():
     """A thousand rows are no millisecond's work."""
     played = Telling()

@@ -1,0 +1,227 @@
+"""Puts what a line shows of each of a limit's promises into words, with the offences and what is still needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence, promise_word
+from loadproof.analysis.audit.limitsexcess import most_admitted, over_stretch, over_window
+from loadproof.analysis.audit.limitsfields import stated
+from loadproof.analysis.audit.limitsline import Hits, Line, line_of
+from loadproof.analysis.audit.limitspenalties import course_of
+from loadproof.analysis.audit.limitsrefusals import Refusals
+from loadproof.scenario.limits import limit_text
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsline import Excess
+    from loadproof.analysis.audit.limitspenalties import Course
+    from loadproof.analysis.audit.limitswaits import Honesty, Waits
+    from loadproof.scenario.settings import Penalties
+
+NEEDED: Final = 10
+"""Occasions for each promise: what breaks it in a quarter of them is seen with 94 %, for 0.75^10 = 0.056."""
+NEEDED_PENALTIES: Final = 3
+_MOST_OF_A_PROMISE: Final = 20
+"""Offences that are shown of each."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A line as one algorithm sees it."""
+
+    algorithm: str
+    excesses: list[Excess]
+    refusals: Refusals
+
+    @property
+    def contradictions(self) -> int:
+        return len(self.excesses) + int(self.refusals.is_early.sum())
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One of a line's promises, before its offences are shown."""
+
+    name: str
+    n: int
+    reason: str
+    needed: int = NEEDED
+    broken: int = 0
+    offences: Sequence[tuple[str, Line, Sequence[int] | NDArray[np.int64]]] = ()
+    """The first of them: what, and which rows of a line."""
+
+    def evidence(self, request: str) -> Evidence:
+        word = promise_word(broken=self.broken, n=self.n, needed=self.needed)
+        reason = f"{self.offences[0][0]} ({self.broken:,} times)" if self.broken else self.reason
+        return Evidence(f"{request}: {self.name}", word, self.n, self.needed, reason)
+
+    def shown(self, request: str) -> Iterator[Offence]:
+        for what, line, rows in self.offences[:_MOST_OF_A_PROMISE]:
+            yield Offence(f"{request}: {self.name}", what, line.shown(rows, MOST_ROWS))
+
+
+def bounds(seen: list[Seen]) -> Refusals:
+    """What holds whichever of the fitting algorithms it is."""
+    found = [one.refusals for one in _fitting(seen)]
+    return Refusals(
+        np.logical_and.reduce([one.is_early for one in found]),
+        np.logical_or.reduce([one.is_right for one in found]),
+        np.minimum.reduce([one.free_low for one in found]),
+        np.maximum.reduce([one.free_high for one in found]),
+    )
+
+
+def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> Iterator[Promise]:
+    yield _quota(line, seen)
+    if line.limit.key == "global" or len(line.clients) < 2:
+        yield _not_early(line, seen, line.refused[bounds(seen).is_early])
+    else:
+        everybody = line_of(line.rows, line.limit, together=True)
+        strangers, own = _by_whom(line, everybody, bounds(seen))
+        yield _not_early(line, seen, own)
+        yield _isolation(line, everybody, seen, strangers)
+    if line.limit.retry_after is not False and line.limit.processes == 1:
+        # Of several that count by themselves, one can't know what the next one will say.
+        yield _retry_after(line, waits, told)
+    fields = stated(line, _fitting(seen)[0].algorithm, bounds(seen))
+    if fields.n:
+        reason = f"{fields.n:,} answers say what is left"
+        offences = [(what, line, [row]) for row, what in fields.offences]
+        yield Promise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
+
+
+def _fitting(seen: list[Seen]) -> list[Seen]:
+    """Those that it may be; the one that fits best, if nothing does."""
+    return [one for one in seen if not one.contradictions] or seen[:1]
+
+
+def _quota(line: Line, seen: list[Seen]) -> Promise:
+    limit, best = line.limit, seen[0]
+    is_refused = line.is_refused
+    follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
+    came = np.flatnonzero(is_refused & follows)
+    occasions, together = len(came), _on_the_way(line, came)
+    fits = [one.algorithm for one in _fitting(seen)]
+    kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else ""
+    most = max(most_admitted(limit, algorithm) for algorithm in fits)
+    window = f"in any {format_duration(limit.period)}"
+    reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
+    reason += f", {together:,} of them with several requests on the way"
+    if occasions < NEEDED:
+        reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
+    offences = []
+    for excess in best.excesses[:_MOST_OF_A_PROMISE]:
+        seconds = format_duration((excess.to_us - excess.from_us) * 1e-6)
+        what = f"{excess.count} of {line.clients[excess.client]} admitted within {seconds}, at most {excess.allowed}"
+        if limit.algorithm == "unknown":
+            what += f"; fits no algorithm, {best.algorithm} best"
+        offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
+    return Promise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
+
+
+def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
+    """How many of these had another request of their client beside them, when looking before counting goes wrong."""
+    everything = Hits.of(line.sent, line.ended)
+    return int((everything.begun(line.ended[positions]) - everything.over(line.sent[positions]) > 1).sum())
+
+
+def _not_early(line: Line, seen: list[Seen], early: NDArray[np.int64]) -> Promise:
+    right = int(bounds(seen).is_right.sum())
+    left = len(line.refused) - right - len(early)
+    reason = f"{right:,} of {len(line.refused):,} refusals are right for sure"
+    if left:
+        reason += f"; of {left:,} the time they took leaves it open"
+    if right < NEEDED:
+        reason += f", needs {NEEDED}: refusals on faster answers, or of a longer period"
+    what = f"refused although less than {line.limit.size} in {format_duration(line.limit.period)} can have counted"
+    return Promise("no refusal below it", right, reason, broken=len(early), offences=_from(what, line, early))
+
+
+def _from(what: str, line: Line, refused: NDArray[np.int64]) -> list[tuple[str, Line, NDArray[np.int64]]]:
+    """The first offences: a refusal each, and what its client had sent in the window before it."""
+    rows = refused[:_MOST_OF_A_PROMISE]
+    begins = np.maximum(np.searchsorted(line.sent, line.sent[rows] - line.window_us), line.first[line.client[rows]])
+    return [(what, line, np.arange(row, begin - 1, -1)) for row, begin in zip(rows, begins, strict=True)]
+
+
+def _by_whom(line: Line, everybody: Line, found: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Early refusals that all clients' requests together would explain, and others.
+
+    Together they explain nothing if together they had more than one client can have.
+    """
+    early = line.refused[found.is_early]
+    most = 2 * line.limit.size * line.limit.processes
+    if not len(early) or over_window(everybody, most) or over_stretch(everybody, most):
+        return np.empty(0, np.int64), early
+    sent, ended = line.sent[early] - line.shift[early], line.ended[early] - line.shift[early]
+    counted = everybody.possible.begun(ended) - everybody.possible.over(sent - line.window_us)
+    return early[counted >= line.limit.amount], early[counted < line.limit.amount]
+
+
+def _isolation(line: Line, everybody: Line, seen: list[Seen], strangers: NDArray[np.int64]) -> Promise:
+    """Admissions that would have been too many, had all clients been one."""
+    most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(seen))
+    admitted = np.flatnonzero(everybody.is_admitted)
+    sent, ended = everybody.sent[admitted], everybody.ended[admitted]
+    counts = everybody.sure.over(sent) - everybody.sure.begun(ended - line.window_us + line.slack_us)
+    n = int((counts >= most).sum())
+    reason = f"{n:,} admitted although all clients together had spent more than one's"
+    if n < NEEDED:
+        reason += f", needs {NEEDED}: let more clients come close to their limits at the same time"
+    what = "refused although only other clients' requests can have spent it"
+    return Promise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
+
+
+def _retry_after(line: Line, waits: Waits, told: Honesty) -> Promise:
+    kinds: tuple[tuple[str, NDArray[np.int64]], ...] = (
+        ("refused although it had waited as long as Retry-After said", told.broken),
+        ("Retry-After is neither whole seconds nor a date", line.refused[waits.is_unreadable]),
+        ("Retry-After ends before the limit can admit again", told.too_short),
+        ("Retry-After is more than a second too long", told.too_long),
+    )
+    missing = line.refused[waits.is_missing]
+    if len(missing) and (line.limit.retry_after or len(missing) < len(line.refused)):
+        kinds = (*kinds, ("a refusal without Retry-After", missing))
+    offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
+    broken = sum(len(rows) for _, rows in kinds)
+    reason = f"{told.tested:,} requests after waiting as long as told, {told.confirmed:,} waits as they have to be"
+    if len(missing) and len(missing) == len(line.refused):
+        reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
+    elif told.tested + told.confirmed < NEEDED:
+        reason += f", needs {NEEDED}: clients that honour it, or a run of several periods"
+    return Promise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
+
+
+def penalty_promises(
+    table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
+) -> Iterator[tuple[str, Promise]]:
+    """Of all requests that have the same penalties, under the first one's name."""
+    rules: dict[Penalties, list[str]] = {}
+    for name, (line, _) in free.items():
+        if line.limit.penalties is not None:
+            rules.setdefault(line.limit.penalties, []).append(name)
+    for rule, names in rules.items():
+        of_rule = table[table["name"].isin(names)]
+        course = course_of(of_rule, rule, {name: free[name] for name in names}, is_new=is_new)
+        wrong = [(what, free[request][0], [row]) for request, row, what in course.offences]
+        yield from ((names[0], promise) for promise in _penalties(course, rule, wrong))
+
+
+def _penalties(course: Course, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]) -> Iterator[Promise]:
+    """They grow, stop and are forgotten by client, whatever it asked for."""
+    n, needed = course.grown, NEEDED_PENALTIES
+    yield Promise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
+    if rule.cap > rule.base:
+        n = course.capped
+        yield Promise("penalties stop at the cap", n, f"{n:,} violations at the cap", needed)
+    n, quiet = course.forgotten, format_duration(rule.memory)
+    yield Promise("penalties are forgotten", n, f"{n:,} violations after {quiet} of quiet", needed)

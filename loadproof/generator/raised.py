@@ -1,0 +1,48 @@
+"""What somebody's own code raises outside of tasks, where Locust would only note it, to what its tasks raise."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING
+
+from locust import events
+
+from loadproof.generator.lastwords import place_in
+from loadproof.internals.locust import report_exception
+from loadproof.rundir.rows import LISTENER_RAISED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.event import EventHook
+    from locust.runners import Runner
+
+_log = logging.getLogger(__name__)
+
+
+class Raised:
+    """One per process: the run goes on, and its report tells of them."""
+
+    runner: Runner | None = None
+    """Once there is one."""
+
+    def __init__(self, masked: Callable[[BaseException], str]) -> None:
+        """`masked` is an exception's text without secrets."""
+        self._masked = masked
+
+    def by_listener(self, hook: EventHook, error: Exception) -> None:
+        """As in Locust, nothing begins after one of `init` has failed."""
+        if self.runner is None or hook is events.init:
+            raise error
+        _log.error("a listener raised", exc_info=error)
+        self._report(error, f"{LISTENER_RAISED}{type(error).__name__}: {self._masked(error)}")
+
+    def in_greenlet(self, error: BaseException) -> None:
+        """Like the one that makes users, who may not let themselves be made."""
+        if place_in(traceback.extract_tb(error.__traceback__)):
+            self._report(error, self._masked(error))
+
+    def _report(self, error: BaseException, message: str) -> None:
+        if self.runner is not None:
+            report_exception(self.runner, message, "".join(traceback.format_tb(error.__traceback__)))

@@ -1,0 +1,40 @@
+"""Processes that outlive those that started them: ours end, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from loadproof.generator.leftovers import ending_leftovers, is_alive
+
+pytestmark = pytest.mark.process
+
+SLEEP = "sleep 60"
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_what_a_child_leaves_is_ended_and_nothing_else(session, tmp_path):
+    """Also what has a session of its own, and what gives no heed to a polite request."""
+    script = f"(trap '' TERM; {SLEEP}; {SLEEP}) & echo $! > stubborn; {SLEEP} & echo $! > polite"
+    with subprocess.Popen(SLEEP.split()) as somebody_elses:
+        try:
+            with ending_leftovers() as mark:
+                where = {"cwd": tmp_path, "env": os.environ | mark, "stdout": subprocess.DEVNULL}
+                subprocess.run(["sh", "-c", script], check=True, start_new_session=session, **where)
+                left = [psutil.Process(int((tmp_path / name).read_text())) for name in ("stubborn", "polite")]
+                assert [is_alive(process) for process in left] == [True] * 2
+            assert [is_alive(process) for process in left] == [False] * 2
+            assert somebody_elses.poll() is None
+        finally:
+            somebody_elses.kill()
+
+
+def test_a_process_ends_its_children_before_it_ends():
+    """Python itself would wait for this one."""
+    code = "import multiprocessing, time; multiprocessing.Process(target=time.sleep, args=[60]).start()"
+    ended = f"{code}; from loadproof.generator.leftovers import end_children; end_children()"
+    subprocess.run([sys.executable, "-c", ended], check=True, timeout=30)

@@ -1,0 +1,52 @@
+"""A dry run of somebody's own locustfile sends what the run would, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.unpatched import locust  # isort: skip  # noqa: F401
+
+from loadproof.generator.ownlook import looks_of
+from loadproof.scenario.masking import Masker
+from simulation.rundirs import scenario
+from tests.end_to_end.scriptedserver import scripted
+
+TAGGED = """
+from locust import HttpUser, constant, tag, task
+
+class Reader(HttpUser):
+    wait_time = constant(0)
+
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/items")
+
+    @tag("write")
+    @task
+    def buy(self):
+        self.client.post("/buy")
+
+class Unused(HttpUser):
+    weight = 0
+
+    @tag("read")
+    @task
+    def look(self):
+        self.client.get("/unused")
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("chosen", [{"tags": ["read"]}, {"exclude_tags": ["write"]}])
+def test_only_chosen_tasks_of_users_that_there_will_be_are_looked_at(chosen, tmp_path, monkeypatch):
+    """What is excluded may be what must not be sent."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "tagged_look.py").write_text(TAGGED)
+    with scripted() as server:
+        plan = scenario(locustfile="tagged_look.py", **chosen)
+        looks = list(looks_of(tmp_path / "tagged_look.py", server.url, plan, Masker({})))
+    assert {look.endpoint for look in looks} == {"/items"} == {look.endpoint for look in looks if look.status == 200}
+    assert set(server.served) == {"GET /items"}
