@@ -38,7 +38,7 @@ def range_text(low: int, high: int) -> str:
 
 
 @dataclass
-class Promise:
+class TestedPromise:
     """`things` is what `n` counts, in the plural."""
 
     name: str

@@ -39,7 +39,7 @@ def test_a_right_target_keeps_all_promises_and_is_not_asked_again(tmp_path):
     before = (run / files.AUDIT).read_bytes()
     in_process("report", run)
     assert (run / files.AUDIT).read_bytes() == before
-    operations = json.loads(in_process("history", run, "--model", "set-full").stdout)
+    operations = json.loads(in_process("elle", run, "--model", "set-full").stdout)
     added = {each["value"] for each in operations if (each["f"], each["type"]) == ("add", "ok")}
     assert len(added) > 100
     assert added <= set(operations[-1]["value"])
