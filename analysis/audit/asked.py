@@ -61,6 +61,7 @@ def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
         Declared(
             is_exclusive=target.exclusive_accounts,
             has_keys=target.endpoints.transactions.idempotency_key is not None,
+            has_reads=target.endpoints.transaction is not None,
             has_lists=target.endpoints.payments is not None,
             has_snapshot=target.endpoints.snapshot is not None,
             is_decimal=target.endpoints.transactions.amounts == "decimal",

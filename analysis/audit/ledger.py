@@ -39,7 +39,7 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
         *audit_books(record, stories, needed=needed),
         *audit_keys(record, stories.values()),
         *audit_balances(record, stories, needed=needed),
-        audit_reads(record, stories),
+        *audit_reads(record, stories),
     ]
     evidence = [promise.evidence for promise in _explained(_inferred(promises), record.unread_text)]
     return audited(NAME, evidence, [offence for promise in promises for offence in promise.offences])

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from loadproof.analysis.audit.ledgerkeys import KeyStory
-    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Snapshot
 
-READ_YOUR_WRITES: Final = "what was acknowledged is read from then on"
+READ_PAYMENTS: Final = "an acknowledged payment is read from then on"
+READ_BALANCES: Final = "what was acknowledged is in balances from then on"
 READS_NEEDED: Final = 300
 """One stale read in a hundred is seen with 95 %."""
 
@@ -72,18 +73,14 @@ class _Account:
         )
 
 
-def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
-    """One promise, of balances and of payments; O(n log n)."""
-    promise = Promise(READ_YOUR_WRITES, "reads after an acknowledged payment", READS_NEEDED)
-    _read_payments(record, stories, promise)
-    if not record.blind_spot:
-        _read_balances(record, stories, promise)
-    elif record.balance_reads:
-        promise.lacks(f"balances are not judged: {record.blind_spot}")
-    return promise
+def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> list[Promise]:
+    """Of balances, and of payments if there is an operation that reads one; O(n log n)."""
+    balances = _read_balances(record, stories)
+    return [_read_payments(record, stories), balances] if record.has_reads else [balances]
 
 
-def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
+def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
+    promise = Promise(READ_PAYMENTS, "reads of acknowledged payments", READS_NEEDED)
     acknowledged = {
         attempt.payment: (attempt.ended_us, story)
         for story in stories.values()
@@ -98,9 +95,15 @@ def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory], promis
         if not read.is_there:
             what = f"{read.payment}, acknowledged at {since_us / 1e6:.3f} s, not there at {read.sent_us / 1e6:.3f} s"
             promise.broken(what, (*story.rows, read.row))
+    return promise
 
 
-def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
+def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
+    """Snapshots are held against it, too; but they come from another operation, and prove nothing about this one."""
+    promise = Promise(READ_BALANCES, "balances read after a payment", READS_NEEDED)
+    if record.blind_spot:
+        promise.lacks(record.blind_spot)
+        return promise
     accounts = {account: _Account(opening) for account, opening in record.opening.items()}
     for story in stories.values():
         if story.said is Said.REFUSED:
@@ -110,21 +113,27 @@ def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], promis
                 accounts[account].postings.append((story.booked_from_us, story.booked_until_us, amount))
     for summed in accounts.values():
         summed.seal()
-    for read in _balances_read(record):
-        read_account = accounts.get(read.account)
-        if read_account is None:
-            promise.lacks("some balances were not read before the load")
-            continue
-        promise.n += read_account.done.count_before(read.sent_us - read.doubt_us) > 0
-        low, high = read_account.bounds(read)
-        if not low <= read.balance <= high:
-            ought = range_text(low, high)
-            what = f"{read.account} read as {read.balance:,} at {read.sent_us / 1e6:.3f} s, and ought to be {ought}"
-            promise.broken(what, (read.row,))
-
-
-def _balances_read(record: LedgerRecord) -> Iterator[BalanceRead]:
-    yield from record.balance_reads
+    promise.n = sum(_judge_balance(read, accounts, promise) for read in record.balance_reads)
     for snapshot in record.snapshots:
-        for account, balance in snapshot.balances.items():
-            yield BalanceRead(account, balance, snapshot.sent_us, snapshot.ended_us, snapshot.row, snapshot.doubt_us)
+        for read in _balances_of(snapshot):
+            _judge_balance(read, accounts, promise)
+    return promise
+
+
+def _judge_balance(read: BalanceRead, accounts: Mapping[str, _Account], promise: Promise) -> bool:
+    """Whether it came after an acknowledged payment; an offence if it is out of bounds."""
+    account = accounts.get(read.account)
+    if account is None:
+        promise.lacks("some balances were not read before the load")
+        return False
+    low, high = account.bounds(read)
+    if not low <= read.balance <= high:
+        ought = range_text(low, high)
+        what = f"{read.account} read as {read.balance:,} at {read.sent_us / 1e6:.3f} s, and ought to be {ought}"
+        promise.broken(what, (read.row,))
+    return account.done.count_before(read.sent_us - read.doubt_us) > 0
+
+
+def _balances_of(snapshot: Snapshot) -> Iterator[BalanceRead]:
+    for account, balance in snapshot.balances.items():
+        yield BalanceRead(account, balance, snapshot.sent_us, snapshot.ended_us, snapshot.row, snapshot.doubt_us)

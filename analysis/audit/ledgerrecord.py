@@ -135,6 +135,8 @@ class LedgerRecord:
     """Every request that was sent is in the journal."""
     has_keys: bool = True
     """The target takes idempotency keys."""
+    has_reads: bool = True
+    """The target file declares an operation that reads a payment by its id."""
     has_lists: bool = False
     """The target file declares an operation that lists payments."""
     has_snapshot: bool = False

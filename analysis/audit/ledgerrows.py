@@ -39,6 +39,7 @@ class Declared:
     is_exclusive: bool
     """Nobody but the run moves money to or from the accounts."""
     has_keys: bool
+    has_reads: bool
     has_lists: bool
     has_snapshot: bool
     is_decimal: bool = False
@@ -82,6 +83,7 @@ def ledger_record(
         is_exclusive=declared.is_exclusive,
         is_whole=is_whole,
         has_keys=declared.has_keys,
+        has_reads=declared.has_reads,
         has_lists=declared.has_lists,
         has_snapshot=declared.has_snapshot,
         unread=Counter(why for seen in observations if (why := unread_because(seen))),

@@ -50,7 +50,7 @@ class Load:
         return self.record()
 
     def record(self, *, doubt_us: int = 0, **changes: Any) -> LedgerRecord:
-        facts = {"is_exclusive": True, "has_keys": True, "has_lists": True, "has_snapshot": True}
+        facts = {"is_exclusive": True, "has_keys": True, "has_reads": True, "has_lists": True, "has_snapshot": True}
         return ledger_record(
             self.rows, self.seen, Declared(**facts | changes), doubt_us=doubt_us, workers_doubt_us=doubt_us
         )
@@ -71,7 +71,7 @@ class Load:
             if status != 201 and tries > 1 and random.random() < 0.5:
                 self.world.after(self.world.delay(), lambda: self._send(client, key, body, tries=tries - 1))
             elif status == 201:
-                self._read_back(client, payment, body)
+                self.world.after(1, lambda: self._read_back(client, payment, body))
             else:
                 self._next_payment(client)
 
