@@ -8,6 +8,7 @@ FUZZ_S ?= 600
 ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
+WAY ?= direct
 MUTATION_S ?= 480
 TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
@@ -133,8 +134,8 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
 	@$(BIN)/python -m drills.flood
 
-flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds: what happens to other clients' p(95)?
-	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15
+flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
+	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15 --way $(WAY)
 
 redis-drill: $(VENV)/developed ## Kill, restart, hang and resume Redis under load: what do clients and limits notice?
 	@$(BIN)/python -m drills.redis
