@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits crash distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
@@ -43,6 +43,9 @@ breakpoint: $(VENV)/installed ## Step the load past capacity and back.
 
 limits: $(VENV)/installed ## Audit the limits of clients that come to them again and again; 20 seconds.
 	@$(RUN) scenarios/limits.yaml
+
+crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
+	@$(RUN) scenarios/crash.yaml
 
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)

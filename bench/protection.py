@@ -3,8 +3,9 @@
     python -m bench.protection [ROUNDS]        writes bench/results/protection.json
 
 The application is called the way a server does, on uvloop but without a socket, in one process and one request after
-the other: GET /balance/{account} from many clients. The configurations take turns; a figure is the median of the
-rounds. Redis is a real server, whose CPU time isn't counted.
+the other: GET /balance/{account} from many clients. The configurations take turns, a hundred requests each, so that a
+machine that is busy for a while is busy for all of them; a round's figure is the median of its turns, and a figure is
+the median of the rounds. Redis is a real server, whose CPU time isn't counted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,13 @@ from payments_api.app import make_app
 from payments_api.ledger import create_database
 from payments_api.settings import read_settings
 
-REQUESTS = 2_000
+TURNS = 20
+A_TURN = 100
+"""Requests."""
 CLIENTS = 500
 WIDE = {f"LIMIT_{name}": "1000000/min" for name in ("HEALTH", "BALANCE", "TRANSACTIONS", "WEBHOOKS")}
+PENALTIES = {"PENALTY_BASE": "10"}
+BOTS = {"BOTS": "on"}
 Scope = dict[str, Any]
 
 
@@ -40,41 +46,58 @@ def main() -> None:
         configurations = configured(directory, server.url)
         rounds: dict[str, list[float]] = {title: [] for title in configurations}
         for number in range(count):
-            for title, settings in configurations.items():
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    rounds[title].append(round(runner.run(cost_us(settings, directory)), 1))
-                sys.stderr.write(f"round {number + 1} of {count}: {title}: {rounds[title][-1]:.0f} µs\n")
-    medians = {title: statistics.median(costs) for title, costs in rounds.items()}
-    write_results("protection", {**machine(), "command": "make bench", "rounds_us": rounds, "median_us": medians})
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                for title, cost_us in runner.run(costs_us(configurations, directory)).items():
+                    rounds[title].append(round(cost_us, 1))
+                    sys.stderr.write(f"round {number + 1} of {count}: {title}: {cost_us:.0f} µs\n")
+    write_results("protection", {**machine(), "command": "make bench", "rounds_us": rounds})
 
 
 def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
     """Settings, by their names in the table."""
     redis = counted_in(redis_url)
+    off, limits = {"LIMITER": "off"}, {"LIMITER": "local", **WIDE}
+    lists = lists_of_others(directory)
     every = every_protection(directory)
     return {
-        "no protection": {"LIMITER": "off"},
-        "limits in memory": {"LIMITER": "local", **WIDE},
-        "limits, penalties, bots, 20,000 networks": every,
-        "the same in Redis": every | redis,
+        "no protection": off,
+        "limits in memory": limits,
+        "limits and penalties in memory": limits | PENALTIES,
+        "the bot check alone": off | BOTS,
+        "a deny and an allow list of 10,000 networks each, alone": off | lists,
+        "all of them, counted in memory": every,
+        "limits in Redis": limits | redis,
+        "all of them, counted in Redis": every | redis,
         "limits by slowapi": {"LIMITER": "slowapi", **WIDE},
         "refused by a limit": {"LIMITER": "local", "LIMIT_BALANCE": "1/min"},
         "refused by a limit in Redis": redis | {"LIMIT_BALANCE": "1/min"},
-        "refused by the deny list": {"LIMITER": "local", **WIDE, "DENY_FILE": str(everybody(directory))},
+        "refused by a penalty": limits | PENALTIES | {"LIMIT_BALANCE": "1/min"},
+        "refused by the bot check": off | BOTS | {"BOTS_FILE": str(rule_for_the_benchmark(directory))},
+        "refused by the deny list": off | {"DENY_FILE": str(everybody(directory))},
     }
 
 
 def every_protection(directory: Path) -> dict[str, str]:
     """Counted in memory; no client of a benchmark exceeds a limit, and none is on a list."""
+    return {"LIMITER": "local", **WIDE, **PENALTIES, **BOTS, **lists_of_others(directory)}
+
+
+def lists_of_others(directory: Path) -> dict[str, str]:
+    """10,000 networks that no client of a benchmark is in, denied and allowed."""
     networks = directory / "networks.txt"
     networks.write_text("".join(f"10.{number // 250}.{number % 250}.0/24\n" for number in range(10_000)))
-    lists = {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks), "BOTS": "on"}
-    return {"LIMITER": "local", **WIDE, **lists, "PENALTY_BASE": "10"}
+    return {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks)}
 
 
 def counted_in(redis_url: str) -> dict[str, str]:
     """With time enough for a server on a shared machine: a benchmark of Redis may not count in memory."""
     return {"LIMITER": "redis", "REDIS_URL": redis_url, "REDIS_TIMEOUT": "2"}
+
+
+def rule_for_the_benchmark(directory: Path) -> Path:
+    path = directory / "bots.txt"
+    path.write_text("deny bench\n")
+    return path
 
 
 def everybody(directory: Path) -> Path:
@@ -83,19 +106,29 @@ def everybody(directory: Path) -> Path:
     return path
 
 
-async def cost_us(settings: dict[str, str], directory: Path) -> float:
-    """CPU time per request in µs; the first round over all clients is not timed."""
-    app = make_app(read_settings(settings), str(directory / "ledger.sqlite3"))
-    async with app.router.lifespan_context(app):
-        for number in range(CLIENTS):
-            await ask(app, number)
-        began_s = time.process_time()
-        for number in range(REQUESTS):
-            await ask(app, number)
-        cost_us = (time.process_time() - began_s) / REQUESTS * 1e6
-    if b"limiter_fallbacks_total 0.0\n" not in app.state.metrics.page():
+async def costs_us(configurations: Mapping[str, dict[str, str]], directory: Path) -> dict[str, float]:
+    """CPU time per request in µs, by title; the first round over all clients is not timed."""
+    database = str(directory / "ledger.sqlite3")
+    apps = {title: make_app(read_settings(settings), database) for title, settings in configurations.items()}
+    turns: dict[str, list[float]] = {title: [] for title in apps}
+    async with AsyncExitStack() as stack:
+        for app in apps.values():
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            await ask_often(app, range(CLIENTS))
+        for turn in range(TURNS):
+            for title, app in apps.items():
+                # Of the event loop's thread: the others watch for incidents.
+                began_s = time.thread_time()
+                await ask_often(app, range(turn * A_TURN, (turn + 1) * A_TURN))
+                turns[title].append((time.thread_time() - began_s) / A_TURN * 1e6)
+    if not all(b"limiter_fallbacks_total 0.0\n" in app.state.metrics.page() for app in apps.values()):
         raise SystemExit("bench: Redis was lost; run it again on a quieter machine")
-    return cost_us
+    return {title: statistics.median(costs) for title, costs in turns.items()}
+
+
+async def ask_often(app: Callable[..., Any], numbers: Iterable[int]) -> None:
+    for number in numbers:
+        await ask(app, number)
 
 
 async def ask(app: Callable[..., Any], number: int) -> None:

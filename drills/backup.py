@@ -101,7 +101,7 @@ def report(seen: Seen) -> tuple[list[str], bool]:
         lines += [
             f"backups under load     {len(seen.backups)}, {took_s[0]:.2f} to {took_s[-1]:.2f} s each",
             f"restored               {last.name} in {seen.restored_s:.2f} s, boot included",
-            f"                       {last.contents.transactions} transactions, {last.database.bytes / 1e6:.1f} MB",
+            f"                       {last.contents['transactions']} transactions, {last.database.bytes / 1e6:.1f} MB",
             f"acknowledged before    {len(before)} of this drill's {len(seen.payments)} payments",
             f"  of them restored     {len(before) - len(lost)}",
             f"  of them lost         {len(lost)}",

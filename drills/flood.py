@@ -3,6 +3,9 @@
     python -m drills.flood                             1000 a second by loadproof, a minute and a half
     python -m drills.flood --short                     the same for half a minute
     python -m drills.flood --rps 5000 --seconds 15     at another rate by drills.flooder, measured for so many seconds
+    python -m drills.flood --rps 5000 --way proxy      the same, all clients behind a trusted proxy
+    python -m drills.flood --rps 500 --way metrics     /metrics, which has no limit; ready: /health/ready
+    python -m drills.flood --rps 1000 --way anew       a connection per request: reported, not promised
 
 Exit code 0 when every promise was kept, 1 when one was broken, 4 when a busy machine left it open.
 """
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import psutil
@@ -24,7 +28,7 @@ from drills.running import LoadRun, Report, outcomes, quantile_ms, run_directori
 from drills.target import ROOT, Target, running_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 LIMITS: Final = {"balance": 30, "transactions": 10, "webhooks": 5}
@@ -35,6 +39,7 @@ _MOST_SLOWER: Final = 2.0
 """The neighbours' p(95) during the flood, as a multiple of the calm phase's."""
 _MARGIN_S: Final = 2
 _WINDOW_S: Final = 60
+_CLIENT_HEADER: Final = "X-Drill-Client"
 
 
 class Length(NamedTuple):
@@ -65,6 +70,33 @@ def _neighbours(rps: int) -> tuple[str, ...]:
 
 LONG: Final = Length(20, 65, 10)
 SHORT: Final = Length(5, 15, 5, _neighbours(200))
+
+
+class Way(NamedTuple):
+    """How a flood comes."""
+
+    options: tuple[str, ...] = ()
+    """Of drills.flooder."""
+    settings: Mapping[str, str] = MappingProxyType({})
+    """Of the API."""
+    neighbours: tuple[str, ...] = ()
+    """Changes of their scenario."""
+    has_limits: bool = True
+    is_promised: bool = True
+    """That the neighbours' p(95) stays within twice its calm value."""
+
+
+WAYS: Final = {
+    "direct": Way(),
+    "proxy": Way(
+        ("--header", f"{_CLIENT_HEADER}: flooder"),
+        MappingProxyType({"CLIENT_HEADER": _CLIENT_HEADER, "TRUSTED_NETWORKS": "127.0.0.0/8"}),
+        (f"clients={{header: {_CLIENT_HEADER}}}",),
+    ),
+    "metrics": Way(("--path", "/metrics"), has_limits=False),
+    "ready": Way(("--path", "/health/ready"), has_limits=False),
+    "anew": Way(("--connect-anew",), is_promised=False),
+}
 
 
 class Sent(NamedTuple):
@@ -110,8 +142,8 @@ class ByLoadproof:
 
 
 class ByFlooder:
-    def __init__(self, target: Target, rps: int, length: Length) -> None:
-        options = ["--rps", str(rps), "--seconds", str(length.flood_s)]
+    def __init__(self, target: Target, rps: int, length: Length, way: Way) -> None:
+        options = ["--rps", str(rps), "--seconds", str(length.flood_s), *way.options]
         command = [sys.executable, "-m", "drills.flooder", target.url, *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
@@ -121,7 +153,10 @@ class ByFlooder:
             raise SystemExit("drill: the flooder failed; see what it printed above")
         counts: dict[str, dict[str, int]] = json.loads(said)
         report.fact(f"flooder: {counts}")
-        admitted = {endpoint: sum(n for s, n in counts[endpoint].items() if s.startswith("2")) for endpoint in LIMITS}
+        admitted = {
+            endpoint: sum(n for status, n in by_status.items() if status.startswith("2"))
+            for endpoint, by_status in counts.items()
+        }
         total = sum(sum(by_status.values()) for by_status in counts.values())
         return Sent(total, sum(by_status.get("429", 0) for by_status in counts.values()), admitted)
 
@@ -130,32 +165,40 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Flood the reference API from one address.")
     parser.add_argument("--short", action="store_true", help="half a minute")
     parser.add_argument("--rps", type=int, help="requests per second of the flooder (default: 1000, by loadproof)")
+    parser.add_argument("--way", choices=WAYS, default="direct", help="with --rps: how the flood comes")
     parser.add_argument("--seconds", type=int, default=15, help="with --rps: length of the calm, and of the flood")
     options = parser.parse_args(arguments)
     if options.seconds < _SHORTEST_S:
         parser.error(f"--seconds: too short to show anything, got {options.seconds}; give at least {_SHORTEST_S}")
-    length, rps = SHORT if options.short else LONG, options.rps or 1000
+    length, rps, way = SHORT if options.short else LONG, options.rps or 1000, WAYS[options.way]
+    if options.rps is None and way != WAYS["direct"]:
+        parser.error("--way: only drills.flooder floods like that; give --rps")
     if options.rps is not None:
         rise_s = _SETTLED_S + _MARGIN_S
         length = Length(options.seconds, options.seconds + rise_s, rise_s, _neighbours(130))
-    report = Report(f"flood of {rps:,} rps from one address")
-    with run_directories("flood", kept=not options.short) as out, target_on_its_own_core() as target:
+    report = Report(f"flood of {rps:,} rps from one address, {options.way}")
+    with run_directories("flood", kept=not options.short) as out, target_on_its_own_core(**way.settings) as target:
         changes = (
             f"calm.duration={length.calm_s}",
             f"rise.duration={length.rise_s}",
             f"flood.duration={length.beside_s}",
         )
         neighbours = LoadRun(
-            "neighbours", target, out, *(f"phases.{change} s" for change in changes), *length.neighbours
+            "neighbours",
+            target,
+            out,
+            *(f"phases.{change} s" for change in changes),
+            *length.neighbours,
+            *way.neighbours,
         )
         target.wait_for_requests()
         time.sleep(length.calm_s)
-        flooding = ByFlooder(target, rps, length) if options.rps is not None else ByLoadproof(target, out, length)
-        vitals = vitals_while(flooding, target, length)
-        tell_of_flooder(report, flooding.sent(report), rps, length)
+        flooding = ByFlooder(target, rps, length, way) if options.rps is not None else ByLoadproof(target, out, length)
+        vitals = vitals_while(flooding, target, length, rps)
+        tell_of_flooder(report, flooding.sent(report), rps, length, has_limits=way.has_limits)
         of_neighbours = neighbours.verdict(120)
     report.judged(neighbours, of_neighbours)
-    tell_of_neighbours(report, of_neighbours)
+    tell_of_neighbours(report, of_neighbours, is_promised=way.is_promised)
     growth = vitals.last_bytes - vitals.first_bytes
     report.fact(f"the API used {vitals.cores:.0%} of a core")
     report.fact(f"the API's memory: {vitals.first_bytes / 1e6:.1f} MB, in the end {vitals.last_bytes / 1e6:.1f} MB")
@@ -164,22 +207,25 @@ def main(arguments: list[str]) -> int:
 
 
 @contextmanager
-def target_on_its_own_core() -> Iterator[Target]:
+def target_on_its_own_core(**settings: str) -> Iterator[Target]:
     """As if on its own machine: this process and everything it starts use the other cores, if there are any."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
     try:
-        with running_target() as target:
+        with running_target(**settings) as target:
             os.sched_setaffinity(0, cores[1:] or cores)
             yield target
     finally:
         os.sched_setaffinity(0, cores)
 
 
-def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length) -> None:
+def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length, *, has_limits: bool = True) -> None:
     report.fact(f"flooder: {sent.total:,} requests in {length.flood_s} s, {sent.refused:,} refused")
     reached = sent.total / length.flood_s
     report.measured(f"at least {rps} rps came from one address: {reached:.0f}", is_so=reached >= 0.99 * rps)
+    if not has_limits:
+        report.promise("all its requests were answered", kept=sum(sent.admitted.values()) == sent.total)
+        return
     for endpoint, limit in LIMITS.items():
         admitted, quota = sent.admitted[endpoint], limit * length.windows
         report.promise(f"flooder has exactly its quota of {endpoint}: {admitted} of {quota}", kept=admitted == quota)
@@ -187,11 +233,11 @@ def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length) -> Non
     report.promise("all its other requests were refused", kept=sent.refused == rest)
 
 
-def vitals_while(flooding: Flooding, target: Target, length: Length) -> Vitals:
+def vitals_while(flooding: Flooding, target: Target, length: Length, rps: int) -> Vitals:
     """From some seconds into the flood until its end, one sample per second."""
     process = psutil.Process(target.process.pid)
-    before = target.metric("protection_refusals_total")
-    while target.metric("protection_refusals_total") < before + 1000 * _SETTLED_S and flooding.process.poll() is None:
+    due = target.metric("http_requests_total") + min(rps, 1000) * _SETTLED_S
+    while target.metric("http_requests_total") < due and flooding.process.poll() is None:
         time.sleep(0.5)
     began_s = time.monotonic()
     samples, cpu_s = [process.memory_info().rss], [_cpu_s(process)]
@@ -207,7 +253,7 @@ def _cpu_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def tell_of_neighbours(report: Report, verdict: dict[str, object]) -> None:
+def tell_of_neighbours(report: Report, verdict: dict[str, object], *, is_promised: bool = True) -> None:
     calm, flood = outcomes(verdict, "calm"), outcomes(verdict, "flood")
     total = sum(flood.values())
     report.fact(f"neighbours: {sum(calm.values()):,} requests before, {total:,} during the flood")
@@ -217,7 +263,7 @@ def tell_of_neighbours(report: Report, verdict: dict[str, object]) -> None:
             report.measured(f"neighbours' {name}", is_so=False)
             continue
         text = f"neighbours' {name}: {before:.1f} ms before, {beside:.1f} ms during the flood"
-        if name != "p95":
+        if name != "p95" or not is_promised:
             report.fact(text)
         elif verdict["verdict"] == "INVALID":
             report.measured(text, is_so=False)

@@ -1,6 +1,7 @@
 """One address that sends requests at a rate, whatever the answers, and counts the outcomes by endpoint.
 
     python -m drills.flooder http://127.0.0.1:8000 --rps 5000 --seconds 15
+    python -m drills.flooder http://127.0.0.1:8000 --path /metrics --header 'X-Client: flooder' --connect-anew
 
 Prints JSON: `{"balance": {"200": 30, "429": 44970}, …}`. Much cheaper a request than a load generator that measures: on
 a machine that it shares with its target, that is what leaves the target the time to answer. It takes no times.
@@ -13,15 +14,15 @@ import json
 import selectors
 import socket
 import time
-from collections import Counter, deque
-from itertools import count
-from typing import TYPE_CHECKING, Final
+from collections import Counter, defaultdict, deque
+from itertools import count, cycle
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from payments_api.settings import DEVELOPMENT_TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ADDRESS: Final = "127.66.0.1"
 _CONNECTIONS: Final = 64
@@ -36,22 +37,39 @@ _MIX: Final = ("balance",) * 12 + ("transactions",) * 5 + ("webhooks",) * 3
 Counts = dict[str, Counter[str]]
 
 
+class Manner(NamedTuple):
+    """What is requested, and how."""
+
+    path: str = ""
+    """GET of this path; '': the mix of requests that have limits."""
+    header: str = ""
+    """One more line in each request, as a proxy would add it."""
+    connects_anew: bool = False
+    """A connection per request, instead of 64 that are kept."""
+
+
+MIXED: Final = Manner()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Flood a target on loopback from one address.")
     parser.add_argument("url")
     parser.add_argument("--rps", type=float, default=5000)
     parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--path", default="", help="GET this path instead of the mix")
+    parser.add_argument("--header", default="", help="one more line in each request")
+    parser.add_argument("--connect-anew", action="store_true", help="a connection per request")
     options = parser.parse_args()
-    print(json.dumps(flood(options.url, rps=options.rps, seconds=options.seconds)))
+    manner = Manner(options.path, options.header, options.connect_anew)
+    print(json.dumps(flood(options.url, rps=options.rps, seconds=options.seconds, manner=manner)))
 
 
-def flood(url: str, *, rps: float, seconds: float) -> Counts:
-    """How many requests to each endpoint were answered with which status."""
-    host, port = urlsplit(url).hostname, urlsplit(url).port
+def flood(url: str, *, rps: float, seconds: float, manner: Manner = MIXED) -> Counts:
+    """How many requests to each endpoint, or to the one path, were answered with which status."""
     with selectors.DefaultSelector() as selector:
-        idle = deque(_Asking.connected(host or "", port or 80, selector) for _ in range(_CONNECTIONS))
-        counts: Counts = {endpoint: Counter() for endpoint in _REQUESTS}
-        endpoints = _in_turn()
+        idle = deque(_Asking(url, manner, selector) for _ in range(_CONNECTIONS))
+        endpoints = cycle((manner.path,) if manner.path else _MIX)
+        counts: Counts = defaultdict(Counter)
         began_s, sent, answered = time.monotonic(), 0, 0
         while (passed_s := time.monotonic() - began_s) < seconds + _LAST_ANSWERS_S:
             due = int(min(passed_s, seconds) * rps) - sent
@@ -67,46 +85,60 @@ def flood(url: str, *, rps: float, seconds: float) -> Counts:
                     answered += 1
                     idle.append(asking)
         for key in list(selector.get_map().values()):
-            key.data.connection.close()
+            key.data.close()
     return counts
 
 
 class _Asking:
     """A connection with one request at a time."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
+    def __init__(self, url: str, manner: Manner, selector: selectors.BaseSelector) -> None:
         self.endpoint = ""
+        self._place = urlsplit(url).hostname or "", urlsplit(url).port or 80
+        self._manner = manner
+        self._lines = "".join(
+            f"{line}\r\n" for line in (manner.header, "connection: close" if manner.connects_anew else "") if line
+        ).encode()
+        self._selector = selector
         self._received = b""
-
-    @classmethod
-    def connected(cls, host: str, port: int, selector: selectors.BaseSelector) -> _Asking:
-        connection = socket.create_connection((host, port), timeout=10, source_address=(ADDRESS, 0))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        asking = cls(connection)
-        selector.register(connection, selectors.EVENT_READ, asking)
-        return asking
+        self._connection: socket.socket | None = None
+        if not manner.connects_anew:
+            self._connection = self._connect()
 
     def ask(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._received = b""
-        self.connection.sendall(_REQUESTS[endpoint]())
+        if self._connection is None:
+            self._connection = self._connect()
+        head, end, body = (_REQUESTS[endpoint]() if endpoint in _REQUESTS else _get(endpoint)).partition(_HEAD_END)
+        self._connection.sendall(head + b"\r\n" + self._lines + end[2:] + body)
 
     def answer(self) -> str | None:
         """The status, once the answer is complete."""
-        chunk = self.connection.recv(_CHUNK_BYTES)
+        assert self._connection is not None
+        chunk = self._connection.recv(_CHUNK_BYTES)
         if not chunk:
             raise ConnectionError(f"flooder: the target closed a connection, got {self._received!r} before")
         self._received += chunk
         head, end, body = self._received.partition(_HEAD_END)
         length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
-        is_whole = end and len(body) >= int(length)
-        return head[9:12].decode() if is_whole else None
+        if not end or len(body) < int(length):
+            return None
+        if self._manner.connects_anew:
+            self.close()
+        return head[9:12].decode()
 
+    def close(self) -> None:
+        if self._connection is not None:
+            self._selector.unregister(self._connection)
+            self._connection.close()
+            self._connection = None
 
-def _in_turn() -> Iterator[str]:
-    while True:
-        yield from _MIX
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self._place, timeout=10, source_address=(ADDRESS, 0))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(connection, selectors.EVENT_READ, self)
+        return connection
 
 
 _NUMBERS: Final = count()
@@ -114,8 +146,12 @@ _RUN: Final = time.time_ns()
 """Neither keys nor events repeat from one flood to the next."""
 
 
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: target\r\nuser-agent: flooder\r\n\r\n".encode()
+
+
 def _balance() -> bytes:
-    return b"GET /balance/acct-000001 HTTP/1.1\r\nhost: target\r\nuser-agent: flooder\r\n\r\n"
+    return _get("/balance/acct-000001")
 
 
 def _payment() -> bytes:

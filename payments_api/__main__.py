@@ -105,7 +105,7 @@ def _temporary_directory(settings: Settings, *, is_worker: bool) -> AbstractCont
 
 
 def _serve(app: FastAPI, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:
-    share = FairShare(app.state.protection.clients.peer_key, on_waited=app.state.metrics.protection.deferred)
+    share = FairShare(app.state.protection.clients, on_waited=app.state.metrics.protection.deferred)
     config = uvicorn.Config(
         app,
         http=fair(share),

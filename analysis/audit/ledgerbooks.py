@@ -59,6 +59,12 @@ class Books:
         is_read = story.key in self.keys or order.debit in self.accounts or order.credit in self.accounts
         return is_read and (story.key in self.keys or self.has_keys or bool(story.payments))
 
+    @property
+    def tells_ours(self) -> bool:
+        """Whatever was acknowledged can be found in lists, so that what is left is nobody's."""
+        told = all(self.lists(story) for story in self.stories.values() if story.said is Said.ACKNOWLEDGED)
+        return told and all(listed.payment or listed.key for listed, _ in self.strangers.values())
+
     def unlisted(self, story: KeyStory) -> set[str]:
         """Its accounts of which no list was read, unless its key has one."""
         return set() if story.key in self.keys else {story.order.debit, story.order.credit} - self.accounts
@@ -160,6 +166,9 @@ def _look_at_strangers(
         # Under other keys than ours they are other people's.
         if not (record.is_whole and all(listed.key for listed, _ in books.strangers.values())):
             nothing_else.lacks(record.blind_spot)
+        return
+    if not books.tells_ours:
+        nothing_else.lacks("lists say neither ids nor keys by which ours could be told from others")
         return
     if not books.can_tell_new:
         nothing_else.lacks("what was there before the load was not read, so new ones can't be told from it")

@@ -38,7 +38,7 @@ def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[Promis
             same.broken(f"acknowledged as {' and '.join(story.payments[:3])}: {story.order}", story.rows)
     other = Promise(OTHER_BODY, "keys sent again with another body", REUSES_NEEDED)
     for attempt in record.reused:
-        other.n += attempt.said is not Said.UNKNOWN
+        other.n += attempt.said is not Said.UNKNOWN and attempt.row["status"] != 429
         if attempt.said is Said.ACKNOWLEDGED:
             other.broken(f"acknowledged under a key of another order: {attempt.order}", (attempt.row,))
     return [same, other]

@@ -207,7 +207,7 @@ def _balance_read(seen: Observation, doubt_us: int) -> BalanceRead:
 
 def _snapshot(seen: Observation, doubt_us: int) -> Snapshot:
     """Its row has no balances, of which there are many."""
-    row = asdict(seen) | {"said": {}}
+    row = asdict(replace(seen, said={}))
     return Snapshot(seen.said["balances"], seen.sent_us, seen.ended_us, row, doubt_us)
 
 
@@ -235,5 +235,5 @@ def _listing(seen: Observation) -> Listing:
             for words in seen.said["payments"]
         ),
         is_before=seen.when == "before",
-        row=asdict(seen) | {"said": {}},
+        row=asdict(replace(seen, said={})),
     )

@@ -15,6 +15,9 @@ def new_webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
+DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
+
+
 class Sign(Protocol):
     """The headers for an event's id, a body and a secret, as of now or of another Unix time."""
 

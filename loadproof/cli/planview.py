@@ -34,7 +34,8 @@ def plan_sentence(assignment: Assignment) -> str:
     if scenario.locustfile is not None:
         whom = " and ".join(assignment.crew.hosts) or (target.base_url if target else "the reference API")
         what = f"{scenario.client_total:,} users of {scenario.locustfile} for {format_duration(scenario.duration_s)}"
-        return f"{assignment.scenario_file}: up to {what}, against {whom}; how much they send is up to the locustfile{recorded}"
+        sent = f"how much they send is up to the locustfile{recorded}"
+        return f"{assignment.scenario_file}: up to {what}, against {whom}; {sent}"
     spans = plan_phases(scenario)
     by_phase: dict[str, float] = defaultdict(float)
     for (phase, _), expected in expected_requests(scenario, spans).items():

@@ -97,7 +97,7 @@ def mask_events(
 def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], ended: Callable[[Any], None]) -> None:
     """From now on, call these with what a listener of any event raises, and with what ends a greenlet of Locust's.
 
-    Locust notes the first, and that its process ends with an error code.
+    Locust notes the first, and that its process ends with an error code. What one of ours raises ends whatever it can.
     Source: locust/event.py, EventHook.fire; locust/runners.py, locust_exception_handler.
     """
 
@@ -107,7 +107,9 @@ def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], end
                 listener(**named)
             except _ORDERS:
                 raise
-            except Exception as error:  # noqa: BLE001 - of whatever somebody's code does
+            except Exception as error:
+                if _is_ours(listener):
+                    raise
                 listener_raised(hook, error)
 
     EventHook.fire = fire  # type: ignore[method-assign, assignment]
@@ -138,7 +140,11 @@ def report_exception(runner: Runner, message: str, frames: str) -> None:
 
 def call_ours_last(hook: EventHook) -> None:
     """All other listeners come first, whenever they were added. Source: locust/event.py, EventHook.fire."""
-    hook._handlers.sort(key=lambda listener: getattr(listener, "__module__", "").startswith("loadproof."))
+    hook._handlers.sort(key=_is_ours)
+
+
+def _is_ours(listener: Any) -> bool:
+    return getattr(listener, "__module__", "").startswith("loadproof.")
 
 
 def end_with(environment: Environment, code: Callable[[], int]) -> None:

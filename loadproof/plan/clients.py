@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Clients = Literal["source-address", "shared"] | HeaderClients
 
 ACCOUNTS_PER_CLIENT: Final = 3
+SHARED: Final = "shared"
+"""How a target sees clients that it can't tell apart."""
 _ADDRESSES_PER_NET: Final = 250
 
 
@@ -72,7 +74,14 @@ def marks_of(index: int, clients: Clients, host: str) -> tuple[str | None, dict[
 def seen_as(index: int, clients: Clients, host: str) -> str:
     """How a target at `host` sees the client with this index: by its address, its header's value, or as `shared`."""
     address, headers = marks_of(index, clients, host)
-    return address or next(iter(headers.values()), "shared")
+    return address or next(iter(headers.values()), SHARED)
+
+
+def marks_named(name: str, clients: Clients) -> tuple[str | None, dict[str, str]]:
+    """As `marks_of`, of the client that the target sees by this name."""
+    if isinstance(clients, HeaderClients):
+        return None, {clients.header: name}
+    return (name if clients == "source-address" and name != SHARED else None), {}
 
 
 def account_id(number: int) -> str:

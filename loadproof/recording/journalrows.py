@@ -63,7 +63,7 @@ class JournalRows:
                 round(1e6 * (ended_s - start_s)),
                 status,
                 outcome,
-                quoted(retry_after),
+                quoted(retry_after) if retry_after else "",
                 is_repeated,
                 quoted(noted),
             )
@@ -72,12 +72,15 @@ class JournalRows:
         """What strangers wrote: looked through together, and one by one only if there is a secret in it."""
         said = [(request[7], _words(request)) for request in requests]
         if not self._mask.knows_nothing:
-            together = "\n".join(
-                {text for asked, words in said for text in (asked, *words, *map(_text, words.values()))}
-            )
+            texts: set[str] = set()
+            for asked, words in said:
+                texts.add(asked)
+                texts.update(words)
+                texts.update([value if type(value) is str else _text(value) for value in words.values()])
+            together = "\n".join(texts)
             if self._mask(together) != together:
                 said = [(self._mask(asked), self._masked(words)) for asked, words in said]
-        return [(header_text(asked), noted_text(words)) for asked, words in said]
+        return [(header_text(asked) if asked else "", noted_text(words)) for asked, words in said]
 
     def _masked(self, words: Words) -> dict[str, Any]:
         """Each value by itself, so that the note stays JSON."""

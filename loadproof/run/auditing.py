@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.api.audits import AuditApi
 from loadproof.api.payloads import make_payloads
+from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.plan.clients import highest_client_index, make_client
-from loadproof.run.inquiry import Inquirer
+from loadproof.run.inquiry import Inquirer, UnaskedError
 from loadproof.run.journalreading import read_sent
 from loadproof.run.ledgerreading import LedgerReading
 from loadproof.run.reference import is_asked
 from loadproof.run.webhookreading import WebhookReading
 from loadproof.rundir import files
-from loadproof.rundir.observations import append_observations
+from loadproof.rundir.observations import Observation, append_observations
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from loadproof.run.progress import Progress
     from loadproof.rundir.manifest import Manifest
-    from loadproof.rundir.observations import Observation
 
 _BEFORE_S: Final = 60.0
 _AFTER_S: Final = 300.0
+_STARTING_S: Final = 30.0
 _LONGEST_LOAD_S: Final = 7 * 86_400.0
 _EVERY_S: Final = 1.0
 _LEAST_SNAPSHOTS: Final = 20
@@ -48,7 +49,7 @@ class Auditing:
         target = manifest.target
         self._manifest, self._path, self._stop_requested = manifest, path / files.OBSERVATIONS, stop_requested
         environment = {**os.environ, **secret}
-        key = environment.get(target.endpoints.webhooks.secret, "")
+        key = environment.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self._api = AuditApi(target.endpoints, headers=target.headers, webhook_secret=key, auth=target.auth)
         self._mask = masker_of(secret_variables(target), environment)
         self._accounts = accounts_of(manifest)
@@ -76,6 +77,12 @@ class Auditing:
     def after(self) -> None:
         sent = read_sent(self._path.parent)
         with self._inquiring(_AFTER_S) as inquirer:
+            try:
+                # It may just be starting again.
+                inquirer.await_target(self._api.ask_health(), _STARTING_S)
+            except UnaskedError as error:
+                self._write([Observation("payments", "after", "", 0, 0, 0, "", {}, trouble=str(error))])
+                return
             if self._audits("webhooks"):
                 event = make_payloads(self._manifest.seed, 1).events[0]
                 self._write(WebhookReading(self._api, inquirer, event).after(sent))

@@ -1,10 +1,10 @@
-"""Asks the target what audits want to know: as clients that the load doesn't have, and as often as its limits allow."""
+"""Asks the target what audits want to know: as clients that the load doesn't have, within its limits."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,7 @@ from loadproof.http.client import ClientConnections
 from loadproof.http.messages import UNAUTHORIZED, RequestTimeoutError, Timing, TransportError
 from loadproof.http.origin import Origin
 from loadproof.outcome import Outcome, classify
-from loadproof.plan.clients import highest_client_index, marks_of, seen_as
+from loadproof.plan.clients import highest_client_index, marks_named, seen_as
 from loadproof.run.asking import timeouts_of
 from loadproof.run.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetway import way_of
@@ -36,7 +36,8 @@ _SLICE_S: Final = 0.2
 _UNSAID_S: Final = 1.0
 """A pause after a refusal that doesn't say how long."""
 _MOST_FAILURES: Final = 5
-"""In a row; then nobody is there any more."""
+"""In a row; then nobody is asked for a while."""
+_WHILE_S: Final = 1.0
 
 
 class UnaskedError(Exception):
@@ -65,25 +66,25 @@ class Inquirer:
     def __init__(self, manifest: Manifest, *, longest_s: float, stop_requested: Callable[[], bool]) -> None:
         target, scenario = manifest.target, manifest.scenario
         self._origin, self._clients = Origin.of(target.base_url, way_of(target)), scenario.clients
-        self._first = highest_client_index(scenario) + 2
-        """After those of the load, and the one that asks beside it."""
         self._timeouts = timeouts_of(scenario, longest_s=_LONGEST_S)
         self._tokens = TokenHolder(target, self._timeouts)
         self._until_s = time.monotonic() + longest_s
         self._longest_s = longest_s
         self._stop_requested = stop_requested
-        names = dict.fromkeys(
-            seen_as(self._first + number, self._clients, self._origin.host) for number in range(_CLIENTS)
-        )
-        self._names = list(names)
-        self._at = 0
-        self._not_before_s: defaultdict[tuple[int, str], float] = defaultdict(float)
+        # After those of the load, and the one that asks beside it.
+        first = highest_client_index(scenario) + 2
+        names = [seen_as(first + number, self._clients, self._origin.host) for number in range(_CLIENTS)]
+        self._others = deque(dict.fromkeys(names))
+        """Clients that the load doesn't have; the first one asks as long as it may."""
+        self._not_before_s: defaultdict[tuple[str, str], float] = defaultdict(float)
         """By client and path of the target file: what a limit asked for."""
-        self._connections: dict[tuple[int, int], ClientConnections] = {}
+        self._connections: dict[tuple[str, int], ClientConnections] = {}
         """By client and thread."""
         self._opened: list[BlockingConnection] = []
         self._failures: Counter[str] = Counter()
         """By path of the target file, how often in a row there was no answer."""
+        self._failed_s = 0.0
+        """When that happened last."""
         self._ahead_s = time.time() - time.monotonic()
 
     def close(self) -> None:
@@ -94,19 +95,40 @@ class Inquirer:
         """Until the target's limits let it through; UnaskedError if that takes too long."""
         return self.ask_together([call])[0]
 
-    def ask_together(self, calls: Sequence[Call]) -> list[Inquired]:
-        """At the same instant, as one client; all again if a limit refuses one of them."""
-        path = calls[0].operation.path
+    def wait_s(self, client: str, call: Call) -> float:
+        """How long the target's limits keep the client from this."""
+        return self._not_before_s[client, call.operation.path] - time.monotonic()
+
+    def ask_together(self, calls: Sequence[Call], client: str | None = None, *, waits: bool = True) -> list[Inquired]:
+        """At the same instant, as one client; all again if a limit refuses all of them, unless nobody `waits`.
+
+        A `client` is one of the load's, by its name in the journal; else it is one that the load doesn't have.
+        """
+        path, given = calls[0].operation.path, client
         while True:
-            client = self._free_client(path)
+            client = self._free_client(path, self._others if given is None else deque([given]))
             inquired = self._send(client, calls)
             refused = [one.reply.answer for one in inquired if one.reply and one.outcome == Outcome.THROTTLED]
-            if not refused:
-                is_answered = any(one.reply for one in inquired)
-                self._failures[path] = 0 if is_answered else self._failures[path] + 1
-                return inquired
-            wait_s = max(retry_after_s(answer) or _UNSAID_S for answer in refused)
+            wait_s = max((retry_after_s(answer) or _UNSAID_S for answer in refused), default=0.0)
             self._not_before_s[client, path] = time.monotonic() + wait_s
+            if len(refused) < len(inquired) or not waits:
+                self._note_failure(path, is_answered=any(one.reply for one in inquired))
+                return inquired
+
+    def _note_failure(self, path: str, *, is_answered: bool) -> None:
+        if is_answered:
+            del self._failures[path]
+        else:
+            self._failures[path] += 1
+            self._failed_s = time.monotonic()
+
+    def await_target(self, call: Call, patience_s: float) -> None:
+        """Until it answers this, whatever it says; UnaskedError if it doesn't for as long as that."""
+        end_s = time.monotonic() + patience_s
+        while self._send(self._others[0], [call])[0].reply is None:
+            if time.monotonic() >= end_s:
+                raise UnaskedError("the target didn't answer any more")
+            self.pause(_SLICE_S)
 
     def pause(self, seconds: float) -> None:
         """UnaskedError if there is not so much time, or nobody wants to know any more."""
@@ -121,24 +143,23 @@ class Inquirer:
         if time.monotonic() >= self._until_s:
             raise UnaskedError(f"there was no time left after {self._longest_s:g} s")
 
-    def _free_client(self, path: str) -> int:
+    def _free_client(self, path: str, clients: deque[str]) -> str:
         """The same as long as it may; else the next that may, or the first that will."""
         self._check_time()
-        if self._failures[path] >= _MOST_FAILURES:
+        now_s = time.monotonic()
+        if self._failures[path] >= _MOST_FAILURES and now_s < self._failed_s + _WHILE_S:
             raise UnaskedError(f"the target didn't answer {path} any more")
-        now_s, many = time.monotonic(), len(self._names)
-        for step in range(many):
-            client = (self._at + step) % many
-            if self._not_before_s[client, path] <= now_s:
-                self._at = client
-                return client
-        first = min(range(many), key=lambda client: self._not_before_s[client, path])
+        for _ in range(len(clients)):
+            if self._not_before_s[clients[0], path] <= now_s:
+                return clients[0]
+            clients.rotate(-1)
+        first = min(clients, key=lambda client: self._not_before_s[client, path])
         if self._not_before_s[first, path] > self._until_s:
             raise UnaskedError("the target's limits left no time")
         self.pause(self._not_before_s[first, path] - now_s)
         return first
 
-    def _send(self, client: int, calls: Sequence[Call]) -> list[Inquired]:
+    def _send(self, client: str, calls: Sequence[Call]) -> list[Inquired]:
         try:
             token = self._tokens.headers()
         except NoAccessError as error:
@@ -156,7 +177,7 @@ class Inquirer:
         with ThreadPoolExecutor(len(calls)) as threads:
             return list(threads.map(exchange, calls, connections))
 
-    def _exchange(self, client: int, call: Call, connections: ClientConnections) -> Inquired:
+    def _exchange(self, client: str, call: Call, connections: ClientConnections) -> Inquired:
         timing, answer, outcome = Timing(), None, ""
         try:
             answer = connections.exchange(call.request, timing)
@@ -165,7 +186,7 @@ class Inquirer:
         if answer is not None:
             outcome = self._outcome(answer, call)
         return Inquired(
-            self._names[client],
+            client,
             round(1e6 * (timing.sent_s + self._ahead_s)),
             round(1e6 * (timing.ended_s + self._ahead_s)),
             Reply(answer, call.operation) if answer is not None else None,
@@ -178,13 +199,13 @@ class Inquirer:
         as_expected = answer.status in call.operation.statuses
         return classify(answer.status, as_expected=as_expected, has_retry_after="retry-after" in answer.headers)
 
-    def _connections_of(self, client: int, thread: int) -> ClientConnections:
+    def _connections_of(self, client: str, thread: int) -> ClientConnections:
         if (client, thread) not in self._connections:
             self._connections[client, thread] = ClientConnections(lambda: self._connect(client))
         return self._connections[client, thread]
 
-    def _connect(self, client: int) -> BlockingConnection:
-        address, marks = marks_of(self._first + client, self._clients, self._origin.host)
+    def _connect(self, client: str) -> BlockingConnection:
+        address, marks = marks_named(client, self._clients)
         connection = BlockingConnection(self._origin, self._timeouts, source_address=address, headers=marks)
         self._opened.append(connection)
         return connection

@@ -26,7 +26,7 @@ class Sent:
     """What the load left to ask about."""
 
     open_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By key, in the journal's words: sent, and never acknowledged, except those that were always refused."""
+    """By key, in the journal's words and with its `client`: sent, and never acknowledged or always refused."""
     payments: dict[str, None] = field(default_factory=dict)
     """Ids of acknowledged payments, each once."""
     keys: dict[str, None] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def read_sent(run: Path) -> Sent:
             if "payment" in noted:
                 sent.payments[str(noted["payment"])] = None
         elif said is Said.UNKNOWN and hash(key) not in acknowledged:
-            sent.open_orders[key] = noted
+            sent.open_orders[key] = noted | {"client": row["client"]}
     return sent
 
 

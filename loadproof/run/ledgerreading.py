@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.outcome import Outcome, Said, said_by
@@ -26,6 +27,7 @@ _TRIES: Final = 6
 _MOST_UNSETTLED: Final = 10
 """A target that doesn't settle so many payments is asked once about each of the others."""
 _PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 2.0
 _UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
@@ -54,8 +56,7 @@ class LedgerReading:
     def after(self, sent: Sent) -> Iterator[Observation]:
         """What is open is settled first, and what moves money comes before what adds it up."""
         if self._api.has_keys:
-            for key, order in sent.open_orders.items():
-                yield from self._settle("replay", key, order)
+            yield from self._settle_all(sent.open_orders)
             yield from self._pairs()
         if self._is_exclusive:
             yield from self._overdrafts()
@@ -106,15 +107,21 @@ class LedgerReading:
             together = [self._order(key, order)] * 2
             seen = list(self._pay("race", together, key, order))
             yield from seen
-            is_acknowledged = any(_said(each) is Said.ACKNOWLEDGED for each in seen)
-            if not is_acknowledged:
+            order |= {"client": seen[0].client or None}
+            if not any(_said(each) is Said.ACKNOWLEDGED for each in seen):
                 yield from self._settle("replay", key, order)
             elif self._reused < _REUSES:
-                other = order | {"amount": 2}
-                for reused in self._pay("reuse", [self._order(key, other)], key, other):
-                    self._reused += _said(reused) is not Said.UNKNOWN
-                    yield reused
+                yield from self._reuse(key, order | {"amount": 2})
             debit, credit = credit, debit
+
+    def _reuse(self, key: str, order: dict[str, Any]) -> Iterator[Observation]:
+        """Not for long: another key will do as well."""
+        call = self._order(key, order)
+        if self._inquirer.wait_s(order["client"], call) <= 0:
+            (inquired,) = self._asked([call], order["client"], waits=False)
+            seen = self._paid("reuse", inquired, key, order)
+            self._reused += _said(seen) is not Said.UNKNOWN and seen.outcome != Outcome.THROTTLED
+            yield seen
 
     def _overdrafts(self) -> Iterator[Observation]:
         """Two payments at once, each of more than half of what is there; back and forth."""
@@ -131,19 +138,33 @@ class LedgerReading:
                 seen = self._paid("overdraft", inquired, key, order)
                 yield seen
                 if _said(seen) is Said.UNKNOWN and not seen.trouble and self._api.has_keys:
-                    yield from self._settle("replay", key, order)
+                    yield from self._settle("replay", key, order | {"client": seen.client})
             yield self._balance("after", debit)
             debit, credit = credit, debit
 
+    def _settle_all(self, orders: dict[str, dict[str, Any]]) -> Iterator[Observation]:
+        """Those first whose clients the target's limits let through."""
+        waiting = deque(orders)
+        passed_over = 0
+        while waiting:
+            key = waiting.popleft()
+            order = orders[key]
+            if passed_over < len(waiting) and self._inquirer.wait_s(order["client"], self._order(key, order)) > 0:
+                waiting.append(key)
+                passed_over += 1
+                continue
+            passed_over = 0
+            yield from self._settle("replay", key, order)
+
     def _settle(self, kind: Kind, key: str, order: dict[str, Any]) -> Iterator[Observation]:
-        """The key again, until the target says what became of it."""
+        """The key again, by the client that had sent it, until the target says what became of it."""
         for attempt in range(_TRIES if self._unsettled < _MOST_UNSETTLED else 1):
             (seen,) = self._pay(kind, [self._order(key, order)], key, order)
             yield seen
             if _said(seen) is not Said.UNKNOWN or seen.trouble:
                 return
             try:
-                self._inquirer.pause(_PAUSE_S * 2**attempt)
+                self._inquirer.pause(min(_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S))
             except UnaskedError:
                 return
         self._unsettled += 1
@@ -152,13 +173,13 @@ class LedgerReading:
         return self._api.pay(debit=order["debit"], credit=order["credit"], amount=order["amount"], key=key)
 
     def _pay(self, kind: Kind, calls: list[Call], key: str, order: dict[str, Any]) -> Iterator[Observation]:
-        for inquired in self._asked(calls):
+        for inquired in self._asked(calls, order.get("client")):
             yield self._paid(kind, inquired, key, order)
 
-    def _asked(self, calls: list[Call]) -> Sequence[Inquired | str]:
+    def _asked(self, calls: list[Call], client: str | None = None, *, waits: bool = True) -> Sequence[Inquired | str]:
         """Or why they were not."""
         try:
-            return self._inquirer.ask_together(calls)
+            return self._inquirer.ask_together(calls, client, waits=waits)
         except UnaskedError as error:
             return [str(error)] * len(calls)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 import os
 import re
 import time
@@ -25,6 +26,7 @@ from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportE
 from loadproof.http.origin import Origin
 from loadproof.scenario.masking import Masker
 from loadproof.scenario.safety import check_base_url
+from loadproof.users.retryafter import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +39,8 @@ _TELEGRAM_URL: Final = "https://api.telegram.org"
 _TIMEOUTS: Final = RequestTimeouts(connect_s=5.0, total_s=10.0)
 _TRIES: Final = 3
 _PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_PAUSE_S: Final = 60.0
+"""Whoever asks for more is not asked again: an attempt that comes too early only makes it longer."""
 _TOKEN: Final = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{20,100}", re.ASCII)
 _CHAT: Final = re.compile(r"-?\d{1,20}|@\w{4,32}", re.ASCII)
 _HOW_TO_WRITE: Final = "write telegram:CHAT, or a URL like https://example.org/hooks/loadproof"
@@ -100,7 +103,10 @@ def shown_arguments(arguments: Sequence[str]) -> list[str]:
 def tell(
     channels: Sequence[Channel], *, content: str, text: str, sleep: Callable[[float], None] = time.sleep
 ) -> list[Problem]:
-    """Send JSON to webhooks and text to chats, with at most three attempts each; returns a problem for each failure."""
+    """Send JSON to webhooks and text to chats; returns a problem for each failure.
+
+    At most three attempts each, none earlier than the answer to the one before asked for.
+    """
     problems = []
     for channel in channels:
         body = content if channel.chat is None else _message(channel.chat, text)
@@ -139,9 +145,12 @@ def _tell(channel: Channel, body: bytes, sleep: Callable[[float], None]) -> str:
             reason = str(answer.status)
             if answer.status < 500 and answer.status not in {408, 425, 429}:
                 break
-            wait_s = _asked_s(answer) or wait_s
+            wait_s = max(wait_s, _asked_s(answer))
+            if wait_s > _LONGEST_PAUSE_S:
+                reason += f", try again in {wait_s:.0f} s"
+                break
         if number < _TRIES:
-            sleep(min(wait_s, _LONGEST_PAUSE_S))
+            sleep(wait_s)
     name = variables.NOTIFY_SECRET if channel.chat is None else variables.TELEGRAM_TOKEN
     return Masker({name: channel.secret})(reason)
 
@@ -158,9 +167,19 @@ def _send(channel: Channel, event_id: str, body: bytes) -> Answer:
 
 
 def _asked_s(answer: Answer) -> float:
-    """Seconds that a Retry-After asks for; 0 if it contains nothing readable."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else 0.0
+    """Seconds to wait, by Telegram's body or else by Retry-After; 0 if neither contains anything readable.
+
+    Source: https://core.telegram.org/bots/api#responseparameters.
+    """
+    try:
+        body = answer.json
+    except ValueError:
+        body = None
+    parameters = body.get("parameters") if isinstance(body, dict) else None
+    asked = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    if isinstance(asked, (int, float)) and not isinstance(asked, bool) and math.isfinite(asked):
+        return max(0.0, float(asked))
+    return retry_after_s(answer) or 0.0
 
 
 def _telegram(text: str) -> Channel:

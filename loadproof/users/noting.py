@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
     """What the call's functions find in its reply, and what that says of limits; nothing else of it is kept.
 
-    Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out. Source of the
-    headers: draft-ietf-httpapi-ratelimit-headers-11.
+    Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out.
+    Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
     """
     found: dict[str, Any] = {}
     for word, find in call.finds.items() if call.finds else ():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.api.calls import Api
 from loadproof.api.payloads import make_payloads
+from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
 from loadproof.http.messages import RequestTimeouts
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.users.credentials import Credential
 
-DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, and the target's default
 _REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 _payloads_of = functools.lru_cache(maxsize=1)(make_payloads)

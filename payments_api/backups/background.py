@@ -1,4 +1,4 @@
-"""The schedule inside the serving process: a thread that waits, and a low-priority process that does the work."""
+"""The schedule inside the serving process: a thread that waits, and low-priority processes that do the work."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from payments_api.backups.checking import ledger_id_of
 from payments_api.backups.locking import lock_of, try_lock
-from payments_api.backups.manifest import ledger_key, stem_of
+from payments_api.backups.manifest import BackupName
 from payments_api.backups.mistakes import BackupError
-from payments_api.backups.places import backups_of_ledger, open_place
-from payments_api.backups.restoring import read_manifest
 from payments_api.backups.schedule import Report, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
     from payments_api.backups.metrics import BackupMetrics
     from payments_api.backups.options import BackupOptions
 
 _TICK_S: Final = 5.0
 _LOWEST_PRIORITY: Final = 19
-_LOOK_AT: Final = 5
+_LOOK_S: Final = 120.0
+"""Enough for a list and a few small files, even with repetitions."""
 _STOP_S: Final = 5.0
 
 
@@ -72,8 +71,10 @@ class _Background:
         self._passed_on: set[str] = set()
         self._report = report
         self._metrics = metrics
+        if metrics is not None:
+            metrics.enabled()
         self._schedule = Schedule(
-            at_s=options.at_s, take=self._take_counted, good_backups=self._good_backups, report=self._report_counted
+            at_s=options.at_s, take=self._take, good_backups=self._good_backups, report=self._report_counted
         )
         self._thread = threading.Thread(target=self._run, name="backups", daemon=True)
 
@@ -105,38 +106,49 @@ class _Background:
             os.close(descriptor)
 
     def _report_counted(self, name: str, detail: str) -> None:
+        if self._stopping.is_set():
+            # What the API's end cut short is no failure.
+            return
         if self._metrics is not None and name == "backup-failed":
             self._metrics.failed()
-        self._report(name, detail)
-
-    def _take_counted(self) -> None:
-        began = datetime.now(UTC)
-        self._take()
-        # A backup that the API's end cut short doesn't count.
-        if self._metrics is not None and not self._stopping.is_set():
-            self._metrics.taken(began, datetime.now(UTC))
+        try:
+            self._report(name, detail)
+        except Exception as error:  # noqa: BLE001 - somebody's own: without it there would be no more backups
+            print_report(name, f"{detail} (not reported: {error!r})")
 
     def _take(self) -> None:
-        command = [sys.executable, "-m", "payments_api.backups", "backup"]
-        environment = {**os.environ, "DATABASE": str(self._database)}
-        with tempfile.TemporaryFile() as said:
+        began = datetime.now(UTC)
+        # It ends itself when its time is up, unless a disk that hangs keeps it from doing so.
+        self._run_apart("payments_api.backups", "backup", timeout_s=self._options.timeout_s)
+        if self._metrics is not None:
+            self._metrics.taken(began, datetime.now(UTC))
+
+    def _good_backups(self) -> list[BackupName]:
+        timeout_s = min(_LOOK_S, self._options.timeout_s)
+        lines = self._run_apart("payments_api.backups.looking", str(timeout_s), timeout_s=timeout_s)
+        found = [name for name in map(BackupName.parse, lines) if name is not None]
+        if self._metrics is not None:
+            self._metrics.found([backup.taken_at for backup in found], datetime.now(UTC))
+        return found
+
+    def _run_apart(self, *module: str, timeout_s: float) -> list[str]:
+        """What another process prints; it alone touches the destination, where anything may hang."""
+        environment = {**os.environ, **self._options.variables(), "DATABASE": str(self._database)}
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as warned:
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+                [sys.executable, "-m", *module], env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=warned
             )
-            _step_back(process.pid)
-            # It ends itself when its time is up, unless a disk that hangs keeps it from doing so.
-            code = self._await(process, self._options.timeout_s + 2 * _STOP_S)
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-        if self._stopping.is_set():
-            return
+            step_back(process.pid)
+            code = self._await(process, timeout_s + 2 * _STOP_S)
+            lines, warnings = _lines_of(said), _lines_of(warned)
         if code != 0:
-            raise _Failed(lines[-1] if lines else f"backup: ended with {code}, without any output; run it by hand")
-        # Not an incident, because a backup was taken. But readers of the log should know, though not every day.
-        for line in dict.fromkeys(lines):
+            raise _Failed(warnings[-1] if warnings else f"{module[-1]}: ended with {code}, silently; run it by hand")
+        # Not an incident. But readers of the log should know, though not every day.
+        for line in dict.fromkeys(warnings):
             if line not in self._passed_on:
                 self._passed_on.add(line)
                 print_report("backup", line)
+        return lines
 
     def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
         waited_s = 0.0
@@ -144,26 +156,12 @@ class _Background:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
             waited_s += 0.2
+            self._schedule.working()
         if process.poll() is None:
             process.kill()
         with suppress(subprocess.TimeoutExpired):
             return process.wait(_STOP_S)
         return -1
-
-    def _good_backups(self) -> list[datetime]:
-        """The time of the newest good one, or of a few that can't be distinguished from it."""
-        place = open_place(self._options.place, os.environ)
-        with tempfile.TemporaryDirectory(prefix="payments-backups-") as work:
-            ours = backups_of_ledger(
-                place, ledger_key(stem_of(self._database), ledger_id_of(self._database, live=True))
-            )
-            found = []
-            for backup in ours[:_LOOK_AT]:
-                with suppress(BackupError):
-                    found.append(read_manifest(place, backup, Path(work)).created_at)
-        if self._metrics is not None:
-            self._metrics.found(found, datetime.now(UTC))
-        return found
 
 
 class _Failed(BackupError):  # noqa: N818 - never leaves this file
@@ -173,7 +171,12 @@ class _Failed(BackupError):  # noqa: N818 - never leaves this file
         Exception.__init__(self, line)
 
 
-def _step_back(process: int) -> None:
+def _lines_of(file: IO[bytes]) -> list[str]:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip().splitlines()
+
+
+def step_back(process: int) -> None:
     """Requests go first, on the cores and on the disk."""
     with suppress(psutil.Error, OSError, ValueError):
         other = psutil.Process(process)

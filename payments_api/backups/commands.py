@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from payments_api.backups.application import CONTENTS
 from payments_api.backups.deadline import deadline
 from payments_api.backups.mistakes import BackupError, WrongInputError, reason
 from payments_api.backups.options import BACKUP_VARIABLES, read_backup_options
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from payments_api.backups.manifest import Manifest
+    from payments_api.backups.places import Place
 
 COMMANDS: Final = ("backup", "restore", "verify")
 _EPILOG: Final = (
@@ -57,7 +59,12 @@ def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callabl
     if problems:
         raise _Problems(problems)
     database = Path(environment["DATABASE"]).absolute()
-    taken = take_backup(database, open_place(found.place, environment), keep=found.keep, step=step)
+    step(f"opening {found.place}")
+    place = open_place(found.place, environment)
+    # Whatever links lead there; who starts the API only compares the words.
+    if place.device is not None and os.path.realpath(found.place) == os.path.realpath(database.parent):
+        raise WrongInputError("BACKUP_TO", "the directory of DATABASE", "name one on another disk", got=found.place)
+    taken = take_backup(database, place, keep=found.keep, step=step)
     _say(f"backed up {database} as {taken.manifest.name}: {_described(taken.manifest)}")
     if taken.deleted:
         _say(f"deleted {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
@@ -72,12 +79,13 @@ def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: 
     if not database:
         raise WrongInputError("DATABASE", "no path to restore to", "give --database, or set it")
     path = Path(database).absolute()
-    manifest, proof = restore(open_place(_place(environment), environment), path, options.name, step=step, tell=_warn)
+    place = _open(environment, step)
+    manifest, proof = restore(place, path, options.name, step=step, tell=_warn)
     _say(f"restored {manifest.name} to {path}: {_described(manifest)}; the API starts on it, {proof}")
 
 
 def _verify(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
-    place = open_place(_place(environment), environment)
+    place = _open(environment, step)
     wanted = backups_in(place) if options.all else [choose(place, options.name, tell=_warn)]
     if not wanted:
         raise WrongInputError(place.shown, "there are no backups", "name the destination that they were written to")
@@ -102,19 +110,19 @@ class _Problems(WrongInputError):  # noqa: N818 - never leaves this file
 
 
 def _described(manifest: Manifest) -> str:
-    held = manifest.contents
+    held = (f"{manifest.contents[name]} {name.replace('_', ' ')}" for name in list(CONTENTS)[:3])
     return (
-        f"taken {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC, {held.transactions} transactions, "
-        f"{held.accounts} accounts, {held.webhook_events} webhook events, "
+        f"taken {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC, {', '.join(held)}, "
         f"{manifest.database.bytes} bytes ({manifest.payload.bytes} packed)"
     )
 
 
-def _place(environment: Mapping[str, str]) -> str:
+def _open(environment: Mapping[str, str], step: Callable[[str], None]) -> Place:
     place = environment.get("BACKUP_TO", "")
     if not place:
         raise WrongInputError("BACKUP_TO", "no destination to read backups from", "give --from, or set it")
-    return place
+    step(f"opening {place}")
+    return open_place(place, environment)
 
 
 def _timeout_s(environment: Mapping[str, str]) -> float:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def deadline(command: str, seconds: float) -> Iterator[Callable[[str], None]]:
+def deadline(
+    command: str, seconds: float, remedy: str = "see what is slow there, or raise BACKUP_TIMEOUT_S"
+) -> Iterator[Callable[[str], None]]:
     """Yields a function to be told of each step; when time is up, the process says where it is and exits with 1.
 
     Immediately, in the middle of whatever it does: like kill -9, which loses nothing either.
@@ -21,10 +23,7 @@ def deadline(command: str, seconds: float) -> Iterator[Callable[[str], None]]:
     at = "starting"
 
     def end() -> None:
-        sys.stderr.write(
-            f"{command}: not finished in time, got {seconds:g} s while {at}; see what is slow there, "
-            "or raise BACKUP_TIMEOUT_S\n"
-        )
+        sys.stderr.write(f"{command}: not finished in time, got {seconds:g} s while {at}; {remedy}\n")
         sys.stderr.flush()
         os._exit(1)
 

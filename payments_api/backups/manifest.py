@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from payments_api.backups.checking import Contents  # noqa: TC001 - pydantic reads it
 from payments_api.backups.mistakes import UnusableError
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Manifest(BaseModel):
     payload: HashedFile
     """Compressed, as stored."""
     database: HashedFile
-    contents: Contents
+    contents: dict[str, Annotated[int, Field(strict=True)]]
 
     def to_bytes(self) -> bytes:
         said = self.model_dump(mode="json")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BackupMetrics:
-    """Among several workers, the one with the lock writes; the page shows what was written last."""
+    """Among several workers, the page shows what was written last."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._success = Gauge(
@@ -30,21 +30,28 @@ class BackupMetrics:
         )
         self._newest = Gauge(
             "backup_newest_good_timestamp_seconds",
-            "When the newest good backup was taken, in Unix time; 0 if none is known.",
+            "When the newest good backup that was there at the last look was taken, in Unix time; 0 if none was.",
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self._enabled = Gauge(
+            "backup_enabled",
+            "1 if the API takes backups by itself, else 0.",
+            registry=registry,
+            multiprocess_mode="max",
+        )
         self._failures = Counter("backup_failures", "Backups that failed, counting every attempt.", registry=registry)
+
+    def enabled(self) -> None:
+        self._enabled.set(1)
 
     def taken(self, began: datetime, ended: datetime) -> None:
         self._success.set(ended.timestamp())
         self._newest.set(began.timestamp())
 
     def found(self, good: Iterable[datetime], now: datetime) -> None:
-        """Backups from the future don't count: they would hide that there are no others."""
-        newest = max((at for at in good if at <= now + FUTURE), default=None)
-        if newest is not None:
-            self._newest.set(newest.timestamp())
+        """All that are there; those from the future don't count: they would hide that there are no others."""
+        self._newest.set(max((at.timestamp() for at in good if at <= now + FUTURE), default=0))
 
     def failed(self) -> None:
         self._failures.inc()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from payments_api.backups.mistakes import WrongInputError
@@ -31,6 +31,12 @@ class BackupOptions:
     """Seconds after midnight, UTC."""
     keep: Keep
     timeout_s: int
+
+    def variables(self) -> dict[str, str]:
+        """What a process that works for us finds in its environment."""
+        days, weeks, months = map(str, self.keep)
+        keep = {"BACKUP_KEEP_DAYS": days, "BACKUP_KEEP_WEEKS": weeks, "BACKUP_KEEP_MONTHS": months}
+        return {"BACKUP_TO": self.place, "BACKUP_TIMEOUT_S": str(self.timeout_s), **keep}
 
 
 def read_backup_options(environment: Mapping[str, str], problems: list[str]) -> BackupOptions | None:
@@ -69,13 +75,14 @@ def read_keep(number: Callable[[str, int, int], int]) -> Keep:
 
 
 def _check_place(place: str, environment: Mapping[str, str], problems: list[str]) -> None:
+    """Without a look at the place: one that hangs would keep the API from starting."""
     database = environment.get("DATABASE", "")
     if not database:
         problems.append("BACKUP_TO: got a destination, but DATABASE is empty; a temporary database has no backups")
-    elif Path(place).resolve() == Path(database).resolve().parent:
+    elif os.path.abspath(place) == os.path.dirname(os.path.abspath(database)):  # noqa: PTH100, PTH120 - see above
         problems.append(f"BACKUP_TO: got the directory of DATABASE, {place!a}; name one on another disk")
     try:
-        # A missing directory is no reason not to serve: the first backup, which is due at once, will report it.
+        # Nor is a missing directory a reason not to serve: the first backup, which is due at once, will report it.
         if place.startswith("s3://"):
             open_place(place, environment)
     except WrongInputError as error:

@@ -42,9 +42,9 @@ def unpack(packed: Path, target: Path, *, expected: HashedFile, name: str) -> No
                 written.write(chunk)
             _flush(written)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise _damaged(name, str(error)) from None
+        raise damaged(name, str(error)) from None
     if missing or digest.hexdigest() != expected.sha256:
-        raise _damaged(name, "another database than its manifest describes")
+        raise damaged(name, "another database than its manifest describes")
 
 
 def hash_file(path: Path) -> HashedFile:
@@ -56,9 +56,9 @@ def hash_file(path: Path) -> HashedFile:
 def check_hash(path: Path, expected: HashedFile, *, name: str) -> None:
     found = hash_file(path)
     if found.bytes != expected.bytes:
-        raise _damaged(name, f"{found.bytes} bytes instead of {expected.bytes}")
+        raise damaged(name, f"{found.bytes} bytes instead of {expected.bytes}")
     if found.sha256 != expected.sha256:
-        raise _damaged(name, "a different SHA-256 than its manifest says")
+        raise damaged(name, "a different SHA-256 than its manifest says")
 
 
 def _flush(file: BinaryIO) -> None:
@@ -66,5 +66,5 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _damaged(name: str, got: str) -> UnusableError:
+def damaged(name: str, got: str) -> UnusableError:
     return UnusableError(name, "is damaged", "restore another backup", got=got)

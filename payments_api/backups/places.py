@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -41,8 +41,8 @@ class Place(Protocol):
         """Surrounds whatever changes the place."""
         ...
 
-    def names(self) -> set[str]:
-        """The names of all complete files."""
+    def sizes(self) -> dict[str, int]:
+        """The names of all complete files, with their bytes."""
         ...
 
     def put(self, source: Path, name: str) -> None:
@@ -82,11 +82,17 @@ class DirectoryPlace:
                 partial.unlink()
             yield
 
-    def names(self) -> set[str]:
+    def sizes(self) -> dict[str, int]:
+        sizes = {}
         try:
-            return {entry.name for entry in self._path.iterdir() if not entry.name.startswith(".")}
+            with os.scandir(self._path) as entries:
+                for entry in entries:
+                    # Whoever writes there may delete an old one meanwhile.
+                    with suppress(FileNotFoundError):
+                        sizes[entry.name] = entry.stat().st_size
         except OSError as error:
             raise self._failed("can't be listed", error) from None
+        return {name: size for name, size in sizes.items() if not name.startswith(".")}
 
     def put(self, source: Path, name: str) -> None:
         partial = self._path / f"{_PARTIAL}{name}"
@@ -133,7 +139,7 @@ def _private(path: Path) -> BinaryIO:
 
 def backups_in(place: Place) -> list[BackupName]:
     """Those with a manifest, newest first: without one, a backup is not complete."""
-    stems = {name.removesuffix(MANIFEST_SUFFIX) for name in place.names() if name.endswith(MANIFEST_SUFFIX)}
+    stems = {name.removesuffix(MANIFEST_SUFFIX) for name in place.sizes() if name.endswith(MANIFEST_SUFFIX)}
     found = [backup for backup in map(BackupName.parse, stems) if backup is not None]
     return sorted(found, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
 
@@ -147,5 +153,5 @@ def backups_of_ledger(place: Place, ledger: str) -> list[BackupName]:
 def unfinished_in(place: Place) -> list[BackupName]:
     """Those of which only the payload exists."""
     finished = {backup.text for backup in backups_in(place)}
-    stems = {name.removesuffix(PAYLOAD_SUFFIX) for name in place.names() if name.endswith(PAYLOAD_SUFFIX)}
+    stems = {name.removesuffix(PAYLOAD_SUFFIX) for name in place.sizes() if name.endswith(PAYLOAD_SUFFIX)}
     return [backup for backup in map(BackupName.parse, stems - finished) if backup is not None]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from payments_api.backups.application import SCHEMA_VERSION
 from payments_api.backups.booting import prove_by_boot
 from payments_api.backups.checking import check_ledger
 from payments_api.backups.copying import sync
@@ -19,7 +20,6 @@ from payments_api.backups.owners import give_to_owner
 from payments_api.backups.packing import check_hash, unpack
 from payments_api.backups.places import backups_in, backups_of_ledger
 from payments_api.backups.workshop import disk_errors, workshop_of
-from payments_api.ledgerfile import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,7 @@
 """A bucket, through obstore: every request has a deadline, errors are one line, secrets only come from the environment.
 
+No request carries more than a part, in either direction: over a connection that could store a backup it can be fetched.
+
 An object is there as soon as its upload is complete, and not before. Source: Amazon S3 User Guide, 'What is Amazon
 S3?', 'Amazon S3 data consistency model'.
 """
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 
 _BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9_./-]*))?")
 _SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_CHUNK_BYTES: Final = 1 << 20
+_PART_BYTES: Final = 5 << 20
+"""The least that S3 accepts as a part of an upload. Source: Amazon S3 User Guide, 'Multipart upload limits'."""
 _REQUEST_S: Final = "BACKUP_REQUEST_TIMEOUT_S"
 _RETRIES: Final = 3
 _REMEDY: Final = "check the bucket, the endpoint, the keys and the network"
+_SLOW_REMEDY: Final = f"check the network; if it is slow, raise {_REQUEST_S}, the time for {_PART_BYTES >> 20} MiB"
 
 
 class S3Place:
@@ -48,7 +52,7 @@ class S3Place:
         """There are no locks: names don't collide, and unfinished files are removed once they are old."""
         yield
 
-    def names(self) -> set[str]:
+    def sizes(self) -> dict[str, int]:
         import obstore
 
         try:
@@ -56,13 +60,13 @@ class S3Place:
             listed = obstore.list_with_delimiter(self._store)["objects"]
         except Exception as error:  # noqa: BLE001 - obstore's have no base of their own: some are OSErrors
             raise self._failed("can't be listed", error) from None
-        return {entry["path"].rpartition("/")[2] for entry in listed}
+        return {entry["path"].rpartition("/")[2]: entry["size"] for entry in listed}
 
     def put(self, source: Path, name: str) -> None:
         import obstore
 
         try:
-            obstore.put(self._store, name, source, max_concurrency=2)
+            obstore.put(self._store, name, source, chunk_size=_PART_BYTES, max_concurrency=2)
         except Exception as error:  # noqa: BLE001 - as above
             raise self._failed(f"can't take {name}", error) from None
 
@@ -71,8 +75,10 @@ class S3Place:
 
         try:
             with target.open("wb") as written:
-                for chunk in obstore.get(self._store, name).stream(min_chunk_size=_CHUNK_BYTES):
-                    written.write(chunk)
+                size = obstore.head(self._store, name)["size"]
+                for start in range(0, size, _PART_BYTES):
+                    end = min(start + _PART_BYTES, size)
+                    written.write(obstore.get_range(self._store, name, start=start, end=end))
         except FileNotFoundError:
             raise missing(name, self.shown) from None
         except Exception as error:  # noqa: BLE001 - as above
@@ -91,11 +97,13 @@ class S3Place:
     def _failed(self, what: str, error: Exception) -> BackupError:
         """The error's first line and the service's own code; whatever it quotes of ours is left out."""
         text = str(error)
+        # Only its debug form tells a request that ran out of time from others.
+        remedy = _SLOW_REMEDY if re.search(r"\bTimed?[Oo]ut\b", text) else _REMEDY
         code = re.search(r"<Code>(\w{1,64})</Code>", text)
         told = code[1] if code else " ".join(text.partition("Debug source")[0].split())
         for hidden in self._hidden:
             told = told.replace(hidden, "…")
-        return BackupError(self.shown, what, _REMEDY, got=told[:300])
+        return BackupError(self.shown, what, remedy, got=told[:300])
 
 
 def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3Store:

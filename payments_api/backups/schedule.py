@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from payments_api.backups.manifest import FUTURE
+from payments_api.backups.manifest import FUTURE, BackupName
 
 OVERDUE_S: Final = 26 * 3600.0
 _FIRST_RETRY_S: Final = 300.0
 _LAST_RETRY_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 3600.0
+_PATIENCE_S: Final = 900.0
+"""How long a backup that makes up for an old one may take before it is overdue."""
 _AT_LEAST: Final = timedelta(hours=1)
 """Between two backups: a clock that was set back a little would have its time of day twice."""
 
 Report = Callable[[str, str], None]
-"""Receives what happened, `backup-failed`, `backup-overdue` or `backup-recovered`, and a sentence about it."""
+"""Receives what happened, `backup-failed`, `-missing`, `-overdue` or `-recovered`, and a sentence about it."""
 
 
 def steady_s() -> float:
@@ -51,11 +52,11 @@ class Schedule:
         *,
         at_s: int,
         take: Callable[[], None],
-        good_backups: Callable[[], list[datetime]],
+        good_backups: Callable[[], list[BackupName]],
         report: Report,
         clocks: Clocks = Clocks(),
     ) -> None:
-        """`take` raises if no backup was taken; `good_backups`, the times of the existing ones, may raise too."""
+        """`take` raises if no backup was taken; `good_backups`, the latest ones that exist, may raise too."""
         self._at_s = at_s
         self._take = take
         self._good_backups = good_backups
@@ -63,16 +64,21 @@ class Schedule:
         self._clocks = clocks
         self._good_s = clocks.steady_s()
         """When the last good backup was, or when this began."""
-        self._has_looked = False
-        self._look_s = self._good_s
-        self._due_s = self._good_s
+        self._newest: BackupName | None = None
+        self._looked_s: float | None = None
+        self._is_planned = False
+        self._look_s = self._due_s = self._work_s = self._good_s
         self._retry_s = _FIRST_RETRY_S
         self._failed = False
         self._overdue = False
 
     def tick(self) -> None:
-        if self._clocks.steady_s() >= self._due_s:
+        now_s = self._work_s = self._clocks.steady_s()
+        if now_s >= self._due_s:
             self._work()
+        elif now_s >= self._look_s and self._is_lost():
+            self._failed, self._due_s = True, now_s
+            self._report("backup-missing", "the latest good backup is no longer there; taking another")
         self._see_to_overdue()
 
     def blocked(self, why: str) -> None:
@@ -80,34 +86,54 @@ class Schedule:
         if not self._failed:
             self._failed = True
             self._report("backup-failed", why)
-        now_s = self._clocks.steady_s()
-        if now_s >= self._look_s:
-            self._look_s = now_s + _LOOK_EVERY_S
-            # A place that can't be read has no newer one for us; the age keeps growing.
-            with suppress(Exception):
-                self._look(self._clocks.wall(), now_s)
-        self._see_to_overdue()
+        self._watch()
 
     def left_to_another(self) -> None:
-        """`tick` for a process that finds another one at work: what was wrong here no longer matters."""
-        if self._failed or self._overdue:
+        """`tick` for a process that finds another one at work: still reports missing backups."""
+        if self._failed:
             self._recover("another process takes the backups")
+        self._watch()
+        if self._overdue and self._age_s() < OVERDUE_S:
+            self._recover("another process has taken a backup")
+
+    def working(self) -> None:
+        """Call it often within `take` and `good_backups`: while they last, the last good backup gets older."""
+        if self._clocks.steady_s() - self._work_s >= _PATIENCE_S:
+            self._see_to_overdue()
 
     def _see_to_overdue(self) -> None:
-        age_s = self._clocks.steady_s() - self._good_s
-        if age_s >= OVERDUE_S and not self._overdue:
+        if self._age_s() >= OVERDUE_S and not self._overdue:
             self._overdue = True
-            self._report("backup-overdue", f"the last good backup is {age_s / 3600:.0f} hours old")
+            self._report("backup-overdue", f"the last good backup is {self._age_s() / 3600:.0f} hours old")
+
+    def _age_s(self) -> float:
+        return self._clocks.steady_s() - self._good_s
+
+    def _watch(self) -> None:
+        self._work_s = self._clocks.steady_s()
+        if self._work_s >= self._look_s:
+            self._is_lost()
+        self._see_to_overdue()
+
+    def _is_lost(self) -> bool:
+        """Whether the latest good backup has gone; a place that can't be read only lets its age grow."""
+        before = self._newest
+        try:
+            self._look()
+        except Exception:  # noqa: BLE001 - the next backup will report it
+            return False
+        return before is not None and (self._newest is None or self._newest.order < before.order)
 
     def _work(self) -> None:
         began, began_s = self._clocks.wall(), self._clocks.steady_s()
         try:
-            is_due = self._has_looked or self._is_due_at_start(began, began_s)
-            self._has_looked = True
+            is_due = self._is_planned or self._is_due_at_start(began)
+            self._is_planned = True
             if is_due:
                 self._take()
                 # The copy is as of the beginning, or a little later.
                 self._good_s = began_s
+                self._look_s = self._clocks.steady_s()
         except Exception as error:  # noqa: BLE001 - a backup that fails for a bug of ours is missing all the same
             self._due_s = self._clocks.steady_s() + self._retry_s
             self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
@@ -123,13 +149,21 @@ class Schedule:
         self._failed = self._overdue = False
         self._report("backup-recovered", how)
 
-    def _is_due_at_start(self, now: datetime, now_s: float) -> bool:
+    def _is_due_at_start(self, now: datetime) -> bool:
         """Nothing is due if the place has one from after the last time of day; a missed one is made up for."""
-        last = self._look(now, now_s)
+        last = self._look()
         return last is None or last < next_at(now, self._at_s) - timedelta(days=1)
 
-    def _look(self, now: datetime, now_s: float) -> datetime | None:
-        last = max((at for at in self._good_backups() if at <= now + FUTURE), default=None)
-        if last is not None:
-            self._good_s = min(now_s, now_s - (now - last).total_seconds())
+    def _look(self) -> datetime | None:
+        """When the last good backup was taken, by the wall clock; one that is new was taken since the last look."""
+        now, now_s = self._clocks.wall(), self._clocks.steady_s()
+        self._look_s = now_s + (_FIRST_RETRY_S if self._overdue else _LOOK_EVERY_S)
+        backups = self._good_backups()
+        last = max((backup.taken_at for backup in backups if backup.taken_at <= now + FUTURE), default=None)
+        newest = max(backups, key=lambda backup: backup.order, default=None)
+        is_new = newest is not None and (self._newest is None or newest.order > self._newest.order)
+        if last is not None and is_new:
+            taken_s = now_s - max((now - last).total_seconds(), 0)
+            self._good_s = taken_s if self._looked_s is None else max(taken_s, self._looked_s, self._good_s)
+        self._newest, self._looked_s = newest, now_s
         return last

@@ -21,10 +21,11 @@ from payments_api.backups.manifest import (
     new_name,
     stem_of,
 )
-from payments_api.backups.mistakes import BackupError
+from payments_api.backups.mistakes import BackupError, UnusableError
 from payments_api.backups.packing import hash_file, pack
 from payments_api.backups.places import backups_of_ledger, unfinished_in
 from payments_api.backups.retention import Keep, to_delete
+from payments_api.backups.unsound import keep_unsound
 from payments_api.backups.workshop import disk_errors, workshop_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,16 @@ def take_backup(
         taken_at = now()
         copy_database(database, copy)
         step("checking")
-        contents = check_ledger(copy, name=f"the copy of {database}")
+        try:
+            contents = check_ledger(copy, name=f"the copy of {database}")
+        except UnusableError as error:
+            step(f"keeping the copy in {place.shown}")
+            try:
+                what = f"kept as {keep_unsound(database, copy, place, taken_at)}, which is no backup"
+            except BackupError as also:
+                what = f"not kept: {also}"
+            error.args = (f"{error}; its state is {what}",)
+            raise
         step("packing")
         with disk_errors(work):
             pack(copy, packed)

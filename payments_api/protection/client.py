@@ -77,7 +77,7 @@ class Clients:
         return self._named(lines[-1].strip(), peer) if lines else _by_address(peer)
 
     def peer_key(self, host: str) -> str | None:
-        """Whom a connection belongs to, before its headers are read; None for a trusted proxy, which has many."""
+        """Whom a connection belongs to, before its headers are read; None for a proxy, which has many."""
         peer = _parsed(host)
         if peer is None:
             return host

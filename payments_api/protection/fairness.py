@@ -1,10 +1,12 @@
 """A fair share of the event loop for each client address: what comes beyond it waits its turn, in order.
 
 A pass of the event loop handles all connections that are readable, so a client with 64 of them makes everybody wait for
-64 of its requests. Here it is handed a few in a pass; a pass is as long as there are clients, whatever they open.
+64 of its requests. Here it is handed a few in a pass; a pass is as long as there are clients, whatever they open. A
+connection belongs to one client, and takes its turn before it is parsed; that of a trusted proxy carries many, so each
+of its requests takes the turn of the client that the proxy names, before the application sees it.
 
 This file is the only one that uses uvicorn's insides: `HttpToolsProtocol` with its `client`, `flow`, `loop`, `pipeline`
-and `transport`, and the methods that are overridden below.
+and `transport`, its `RequestResponseCycle` with `scope`, and the methods that are overridden below.
 """
 
 from __future__ import annotations
@@ -22,17 +24,20 @@ from payments_api.protection.client import Clients
 if TYPE_CHECKING:
     import asyncio
 
+    from starlette.types import Scope
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 PER_PASS: Final = 2
 """Chunks of one client that are handed over in a pass: fewer cost throughput, more cost its neighbours time."""
 PIECE_BYTES: Final = 4096
 """Longer chunks are cut: one read may bring thousands of pipelined requests, which are parsed in one go."""
 
-KeyOf = Callable[[str], str | None]
-_BY_ADDRESS: Final[KeyOf] = Clients().peer_key
+_WITHOUT_PROXY: Final = Clients()
 
 
 class _Peer:
-    """The connections of one client, and what of them waits."""
+    """One client, and what of its connections and requests waits."""
 
     __slots__ = ("__weakref__", "handed", "pass_number", "waiting")
 
@@ -46,32 +51,38 @@ class _Peer:
 class FairShare:
     """Whose turn it is in one event loop: `per_pass` chunks a client and pass, the others in the order they came.
 
-    `key_of` makes a client of a peer's address, and None of one that is exempt. `on_waited` is told how many chunks and
-    pipelined requests had to wait, once a pass.
+    `clients` says whose a connection is, or each request of a trusted proxy's. `on_waited` is told how many chunks and
+    requests had to wait, once a pass.
     """
 
     def __init__(
         self,
-        key_of: KeyOf = _BY_ADDRESS,
+        clients: Clients = _WITHOUT_PROXY,
         *,
         per_pass: int = PER_PASS,
         on_waited: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._key_of = key_of
+        self._clients = clients
         self.per_pass = per_pass
         self._on_waited = on_waited
         self._waited = 0
         self._pass_number = 1
         self._is_next_pass_due = False
         self._peers: WeakValueDictionary[str, _Peer] = WeakValueDictionary()
-        """As long as one of its connections is open."""
+        """As long as one of its connections is open, something of it waits, or it had a turn in this pass."""
         self._busy: dict[_Peer, None] = {}
+        self._had_turns: list[_Peer] = []
 
     def peer(self, host: str) -> _Peer | None:
-        """Who is to take turns; None when it need not."""
-        key = self._key_of(host)
-        if key is None:
-            return None
+        """Who takes turns with all that comes from there; None for a trusted proxy."""
+        key = self._clients.peer_key(host)
+        return None if key is None else self._called(key)
+
+    def client(self, scope: Scope) -> _Peer:
+        """Who takes turns with this request."""
+        return self._called(self._clients.of(scope).key)
+
+    def _called(self, key: str) -> _Peer:
         peer = self._peers.get(key)
         if peer is None:
             peer = self._peers[key] = _Peer()
@@ -82,8 +93,7 @@ class FairShare:
         if not self._is_next_pass_due:
             self._expect_next_pass(loop)
         if peer.pass_number != self._pass_number:
-            peer.pass_number = self._pass_number
-            peer.handed = 0
+            self._begin_turns(peer)
         if peer.handed >= self.per_pass:
             self._waited += 1
             return False
@@ -95,6 +105,10 @@ class FairShare:
         peer.waiting.append(hand_over)
         self._busy[peer] = None
 
+    def _begin_turns(self, peer: _Peer) -> None:
+        peer.pass_number, peer.handed = self._pass_number, 0
+        self._had_turns.append(peer)
+
     def _expect_next_pass(self, loop: asyncio.AbstractEventLoop) -> None:
         # What is called soon runs in the next pass, before that pass reads from any connection.
         self._is_next_pass_due = True
@@ -103,19 +117,20 @@ class FairShare:
     def _next_pass(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pass_number += 1
         self._is_next_pass_due = False
+        self._had_turns.clear()
         if self._busy:
             # First of all: whatever is raised below, nobody waits forever.
             self._expect_next_pass(loop)
         for peer in list(self._busy):
-            peer.pass_number, peer.handed = self._pass_number, 0
+            self._begin_turns(peer)
             while peer.waiting and peer.handed < self.per_pass:
                 peer.handed += 1
                 peer.waiting.popleft()()
             if not peer.waiting:
                 del self._busy[peer]
         if self._waited:
-            self._on_waited(self._waited)
-            self._waited = 0
+            waited, self._waited = self._waited, 0
+            self._on_waited(waited)
 
 
 class _HoldingFlow(FlowControl):
@@ -148,7 +163,7 @@ class _HoldingFlow(FlowControl):
 class FairProtocol(HttpToolsProtocol):
     """uvicorn's, for `--http payments_api.protection.fairness:FairProtocol`; one event loop a process.
 
-    A connection of which a chunk waits is not read, so that one chunk is the most it keeps here.
+    A connection of which a chunk or a request waits is not read, so that one chunk is the most it keeps here.
     """
 
     share: ClassVar[FairShare] = FairShare()
@@ -175,6 +190,23 @@ class FairProtocol(HttpToolsProtocol):
             self.share.wait(self._peer, super().on_response_complete)
         else:
             super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # A connection without an address is a local socket's, and has no client either.
+        if self._peer is not None or self.client is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        client = self.share.client(cycle.scope)  # type: ignore[arg-type]
+        if self.share.takes(client, self.loop):
+            super()._start_asgi_task(cycle, app)
+        else:
+            self.flow.hold()
+            self.share.wait(client, lambda: self._start_late(cycle, app))
+
+    def _start_late(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if not self.transport.is_closing():
+            super()._start_asgi_task(cycle, app)
+            self.loop.call_soon(self._read_on)
 
     def timeout_keep_alive_handler(self) -> None:
         # What waits is a request, though the parser has not seen it.

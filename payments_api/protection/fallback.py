@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from payments_api.protection.stores import Standing, Store
 
 if TYPE_CHECKING:
+    from payments_api.protection.eviction import Info
     from payments_api.protection.metrics import ProtectionMetrics
-    from payments_api.protection.reloading import OnProblem
+    from payments_api.protection.reporting import OnProblem
 
 _PROBE_EVERY_S: Final = 0.5
 _START_TIMEOUT_S: Final = 2.0
@@ -24,6 +25,9 @@ class SharedStore(Store, Protocol):
 
     async def probe(self, timeout_s: float) -> None:
         """Raises, within this time, unless it can be used again."""
+
+    async def info(self) -> Info:
+        """Raises, within its time, unless the server says it."""
 
     async def aclose(self) -> None: ...
 
@@ -48,7 +52,7 @@ class FallbackStore:
         probe_every_s: float = _PROBE_EVERY_S,
         calm_s: float = _CALM_S,
     ) -> None:
-        """`timeout_s` is a probe's; `name` is the shared store's in the metrics."""
+        """`timeout_s` is a probe's; `on_problem` never waits or raises; `name` is the shared store's in metrics."""
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
@@ -102,8 +106,7 @@ class FallbackStore:
             self._calming.cancel()
             self._calming = None
             return
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self._on_problem("redis-lost", f"{what}: each process keeps its own limits until it is back")
+        self._on_problem("redis-lost", f"{_what(error)}: each process keeps its own limits until it is back")
 
     async def _probe_until_back(self) -> None:
         while True:
@@ -122,3 +125,13 @@ class FallbackStore:
         await asyncio.sleep(self._calm_s)
         self._calming = None
         self._on_problem("redis-recovered", "limits are shared again")
+
+
+def _what(error: Exception) -> str:
+    # Its library is only needed to count in Redis.
+    from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, TryAgainError
+
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, (AskError, ClusterCrossSlotError, ClusterDownError, TryAgainError)):
+        return f"REDIS_URL is a Redis Cluster, which is not supported; name a server that has all keys ({what})"
+    return what

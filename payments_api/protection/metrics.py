@@ -32,10 +32,14 @@ class ProtectionMetrics:
         self.allowed = Counter("protection_allowed", "Requests that the allow list let through.", registry=registry)
         self._deferred = Counter(
             "protection_deferred",
-            "Chunks and pipelined requests that waited because their client had had its share of the event loop.",
+            "Chunks and requests that waited because their client had had its share of the event loop.",
             registry=registry,
         )
         self.deferred: Callable[[int], None] = self._deferred.inc
+        self._repeated = Counter(
+            "protection_repeated", "Requests for monitoring answered with the latest answer.", registry=registry
+        )
+        self.repeated: Callable[[], None] = self._repeated.inc
         self._store = Gauge(
             "limiter_store",
             "Processes that count there; each one that counts locally applies its own limits.",
@@ -46,6 +50,12 @@ class ProtectionMetrics:
         self.store_failures = Counter("limiter_store_failures", "Queries that Redis did not answer.", registry=registry)
         self.fallbacks = Counter(
             "limiter_fallbacks", "Queries answered locally because Redis was lost.", registry=registry
+        )
+        self.evicted = Gauge(
+            "limiter_store_evicted_keys",
+            "Keys that Redis has evicted since it started; counts may be among them.",
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self._windows = Gauge(
             "limiter_windows",

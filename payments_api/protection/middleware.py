@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payments_api.protection.ratelimitheaders import Header, state_header
+from payments_api.protection.repeating import Repeating
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ class ProtectionMiddleware:
     def __init__(self, app: ASGIApp, protection: Protection) -> None:
         self._app = app
         self._protection = protection
+        self._monitoring = Repeating(app, on_repeat=protection.repeated)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -29,8 +31,10 @@ class ProtectionMiddleware:
             await ours.denied.answer(scope, receive, send)
         elif ours.is_hidden(scope):
             await ours.hidden.answer(scope, receive, send)
-        elif ours.is_allowed(client.address) or ours.places.is_monitoring(scope["path"], scope.get("method", "")):
+        elif ours.is_allowed(client.address):
             await self._app(scope, receive, send)
+        elif ours.places.is_monitoring(scope["path"], scope.get("method", "")):
+            await self._monitoring(scope, receive, send)
         elif ours.is_bot(scope["headers"]):
             await ours.bot.answer(scope, receive, send)
         else:

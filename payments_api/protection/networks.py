@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,11 +13,22 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _MOST_ERRORS: Final = 5
+_WIDEST: Final = {4: 8, 6: 16}
+"""Shortest prefix of a network that may be trusted or allowed: a wider one contains strangers."""
+_PRIVATE: Final = ipaddress.IPv6Network("fc00::/7")
+"""Nobody's on the internet. Source: RFC 4193."""
 
 
 def plain(address: Address) -> Address:
     """IPv4 in its own form, even if a dual-stack socket shows it mapped into IPv6. Source: RFC 4291, 2.5.5.2."""
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_too_wide(network: Network) -> bool:
+    """Whether it can't have been meant for a few, like 0.0.0.0/0 or ::ffff:0:0/96, which is the same."""
+    plain_network = _plain_network(network)
+    is_private = isinstance(plain_network, ipaddress.IPv6Network) and plain_network.subnet_of(_PRIVATE)
+    return plain_network.prefixlen < _WIDEST[plain_network.version] and not is_private
 
 
 class NetworkSet:
@@ -48,10 +59,15 @@ def _plain_network(network: Network) -> Network:
     return network
 
 
-def parse_networks(text: str) -> NetworkSet:
+def parse_allowed(text: str) -> NetworkSet:
+    """As `parse_networks`, of those that limits don't apply to: not all the world."""
+    return parse_networks(text, check=_check_width)
+
+
+def parse_networks(text: str, *, check: Callable[[Network], None] = lambda _: None) -> NetworkSet:
     """One network or address per line; `#` starts a comment. ValueError names the lines that are wrong.
 
-    A list without entries is valid, and contains nobody.
+    A list without entries is valid, and contains nobody. `check` raises ValueError with a remedy.
     """
     found: list[Network] = []
     errors: list[str] = []
@@ -60,13 +76,25 @@ def parse_networks(text: str) -> NetworkSet:
         if not content:
             continue
         try:
-            found.append(ipaddress.ip_network(content))
+            network = ipaddress.ip_network(content)
         except ValueError:
             errors.append(f"line {number}: got {content[:60]!a}; {_remedy(content)}")
+            continue
+        try:
+            check(network)
+        except ValueError as error:
+            errors.append(f"line {number}: got {content!a}; {error}")
+        else:
+            found.append(network)
     if errors:
         more = f"; and {len(errors) - _MOST_ERRORS} more" if len(errors) > _MOST_ERRORS else ""
         raise ValueError("; ".join(errors[:_MOST_ERRORS]) + more)
     return NetworkSet(found)
+
+
+def _check_width(network: Network) -> None:
+    if is_too_wide(network):
+        raise ValueError("limits and bot rules would hold for nobody; allow the networks that you know")
 
 
 def _remedy(content: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from payments_api.protection.bots import RULES_FILE, parse_rules
-from payments_api.protection.networks import parse_networks
+from payments_api.protection.networks import is_too_wide, parse_allowed, parse_networks
 from payments_api.protection.penalties import PenaltyRule
 from payments_api.protection.redisurl import checked_redis_url
-from payments_api.protection.reloading import read_file
+from payments_api.protection.reloading import in_time, read_file
 from payments_api.values import Network, Read, matching, networks, number, whole_number
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
@@ -75,13 +75,17 @@ class Options:
     client_header: str = ""
     trusted_networks: tuple[Network, ...] = ()
     monitoring: frozenset[str] = MONITORING
-    """Paths exempt from limits and the bot check, for GET and HEAD."""
+    """Paths exempt from limits and the bot check, for GET and HEAD; their answers must be the same for everybody.
+
+    Beyond what is cheap, an answer that is up to a second old is repeated.
+    """
     private: frozenset[str] = frozenset()
     """Paths that don't exist for requests through the proxy, which carry `client_header`."""
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
             raise ValueError(f"limits: {OTHER} is missing; add it: it limits all paths without their own limit")
+        _check_proxies(self.trusted_networks or ())
 
     @property
     def has_files(self) -> bool:
@@ -103,10 +107,10 @@ def read_options(read: Read) -> Options:
         penalty=_penalty(read),
         bots=read("BOTS", matching("off|on|strict", "use off, on or strict")),
         bots_file=read("BOTS_FILE", _file_of(parse_rules)),
-        allow_file=read("ALLOW_FILE", _file_of(parse_networks)),
+        allow_file=read("ALLOW_FILE", _file_of(parse_allowed)),
         deny_file=read("DENY_FILE", _file_of(parse_networks)),
         client_header=read("CLIENT_HEADER", matching(r"[A-Za-z0-9-]{0,64}", "write the name of a header")),
-        trusted_networks=read("TRUSTED_NETWORKS", networks),
+        trusted_networks=read("TRUSTED_NETWORKS", _proxies),
         private=_PRIVATE.get(read("METRICS", matching("public|private", "use public or private")), frozenset()),
     )
 
@@ -208,10 +212,22 @@ def _penalty(read: Read) -> PenaltyRule | None:
     return PenaltyRule(base_s=base_s, factor=factor, cap_s=cap_s, memory_s=memory_s)
 
 
+def _proxies(text: str) -> tuple[Network, ...]:
+    found = networks(text)
+    _check_proxies(found)
+    return found
+
+
+def _check_proxies(found: Iterable[Network]) -> None:
+    if wide := ", ".join(str(network) for network in found if is_too_wide(network)):
+        raise ValueError(f"anybody in {wide} could claim to be any client; name only your proxies' networks")
+
+
 def _file_of(parse: Any) -> Any:
     def checked(text: str) -> str:
         if text:
-            parse(read_file(Path(text)))
+            path = Path(text)
+            parse(in_time(lambda: read_file(path), path))
         return text
 
     return checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from payments_api.protection.bots import BotRules, parse_rules
 from payments_api.protection.client import Clients
+from payments_api.protection.eviction import EvictionWatch
 from payments_api.protection.fallback import FallbackStore, SharedStore
 from payments_api.protection.limits import Limits
 from payments_api.protection.metrics import ProtectionMetrics
-from payments_api.protection.networks import Address, NetworkSet, parse_networks
+from payments_api.protection.networks import Address, NetworkSet, parse_allowed, parse_networks
 from payments_api.protection.options import Options, bots_file
 from payments_api.protection.paths import Places
 from payments_api.protection.ratelimitheaders import policy_header
 from payments_api.protection.refusals import Refusal
-from payments_api.protection.reloading import OnProblem, ReloadedFile, Watcher
+from payments_api.protection.reloading import ReloadedFile, Watcher
+from payments_api.protection.reporting import OnProblem, Reporter
 from payments_api.protection.stores import LocalStore, Store
 
 if TYPE_CHECKING:
@@ -43,16 +46,18 @@ class Protection:
     ) -> None:
         self._options = options
         self._metrics = metrics or ProtectionMetrics()
-        self._on_problem = on_problem
+        self._on_problem = Reporter(on_problem)
         self.clients = Clients(options.client_header, options.trusted_networks)
+        self.repeated = self._metrics.repeated
         self.places = Places(options.limits, monitoring=options.monitoring)
-        self._deny = self._networks("deny", options.deny_file)
-        self._allow = self._networks("allow", options.allow_file)
+        self._deny = self._networks("deny", options.deny_file, parse_networks)
+        self._allow = self._networks("allow", options.allow_file, parse_allowed)
         self._bots: ReloadedFile[BotRules] | None = None
         if options.bots != "off":
             self._bots = self._file("bots", bots_file(options), parse_rules)
         self._watcher = Watcher([file for file in (self._deny, self._allow, self._bots) if file is not None])
         self._fallback: FallbackStore | None = None
+        self._eviction: EvictionWatch | None = None
         self.limits = self._limits() if options.limiter != "off" else None
         self.policies = {name: policy_header(name, limit) for name, limit in options.limits.items()}
         self.denied = Refusal(403, "address-denied", "This address is not served.")
@@ -100,17 +105,23 @@ class Protection:
     async def running(self) -> AsyncIterator[None]:
         """While the application runs: Redis is tried and lists are watched; at the end, connections are closed."""
         self._watcher.start()
+        watching: asyncio.Task[None] | None = None
         try:
             if self._fallback is not None:
                 await self._fallback.try_out()
+            if self._eviction is not None:
+                watching = asyncio.create_task(self._eviction.watch())
             yield
         finally:
             self._watcher.stop()
+            if watching is not None:
+                watching.cancel()
             if self._fallback is not None:
                 await self._fallback.aclose()
+            await asyncio.to_thread(self._on_problem.stop)
 
-    def _networks(self, name: str, path: str) -> ReloadedFile[NetworkSet] | None:
-        return self._file(name, Path(path), parse_networks) if path else None
+    def _networks(self, name: str, path: str, parse: Callable[[str], NetworkSet]) -> ReloadedFile[NetworkSet] | None:
+        return self._file(name, Path(path), parse) if path else None
 
     def _file(self, name: str, path: Path, parse: Callable[[str], Any]) -> ReloadedFile[Any]:
         entries, failures = self._metrics.entries.labels(name), self._metrics.list_failures.labels(name)
@@ -148,6 +159,7 @@ class Protection:
         shared = self._shared_store(options, local)
         if not options.redis_url:
             return shared
+        self._eviction = EvictionWatch(shared.info, metrics=self._metrics, on_problem=self._on_problem)
         self._fallback = FallbackStore(
             shared,
             local,

@@ -90,6 +90,14 @@ class RedisStore:
             keys = f"{_PREFIX}:{probe.key_for('probe')}", _PROBE_KEY
             await self._take(keys, (probe.amount, probe.get_expiry(), *rule), timeout_s)
 
+    async def info(self) -> dict[str, str]:
+        """What the server says of its memory and statistics."""
+        found: dict[str, str] = {}
+        for section in ("memory", "stats"):
+            answer = await self._connection.ask("INFO", section, timeout_s=self._timeout_s)
+            found |= dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
+        return found
+
     async def aclose(self) -> None:
         await self._connection.aclose()
 

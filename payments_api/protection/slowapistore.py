@@ -86,6 +86,11 @@ class SlowapiStore:
         async with asyncio.timeout(timeout_s):
             await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
 
+    async def info(self) -> dict[str, str]:
+        """What the server says of itself."""
+        storage: Any = self._limiter.limiter.storage
+        return {name: str(value) for name, value in (await asyncio.to_thread(storage.storage.info)).items()}
+
     async def aclose(self) -> None:
         """Connections are closed; a call still running in a thread ends with its socket's timeout."""
         if self._is_remote:

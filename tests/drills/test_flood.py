@@ -7,7 +7,7 @@ import os
 import pytest
 
 from drills.flood import LIMITS, LONG, Length, Sent, target_on_its_own_core, tell_of_flooder, tell_of_neighbours
-from drills.flooder import flood
+from drills.flooder import Manner, flood
 from drills.running import Report
 from drills.target import running_target
 
@@ -27,6 +27,20 @@ def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
     for endpoint, (status, quota) in admitted.items():
         assert counts[endpoint][status] == quota
         assert set(counts[endpoint]) == {status, "429"}
+
+
+@pytest.mark.process
+def test_the_flooder_comes_through_a_proxy_to_one_path_or_with_a_connection_per_request():
+    """As the client that the proxy names; a target that closes connections is no failure then."""
+    with running_target(CLIENT_HEADER="X-Client", TRUSTED_NETWORKS="127.0.0.0/8", LIMIT_BALANCE="5/min") as target:
+        paths = ("/metrics", "/balance/acct-000001")
+        for header in ("X-Client: one", "X-Client: other"):
+            anew = [Manner(path, header, connects_anew=True) for path in paths]
+            counts = [flood(target.url, rps=200, seconds=0.2, manner=manner) for manner in anew]
+            assert counts == [{paths[0]: {"200": 40}}, {paths[1]: {"200": 5, "429": 35}}]
+        mixed = flood(target.url, rps=200, seconds=0.2, manner=Manner(header="X-Client: one"))
+        assert "200" not in mixed["balance"]
+        assert mixed["transactions"]["201"] == 10
 
 
 @pytest.mark.process
@@ -67,6 +81,19 @@ def test_neighbours_beyond_twice_their_calm_p95_are_a_broken_promise(beside_s, w
     tell_of_neighbours(report, verdict_of(beside_s, word))
     assert report.exit_code() == code
     assert "neighbours' p95: 10.0 ms before" in capsys.readouterr().out
+
+
+def test_where_nothing_is_promised_of_neighbours_their_p95_is_only_reported():
+    report = Report("flood")
+    tell_of_neighbours(report, verdict_of(0.05), is_promised=False)
+    assert report.exit_code() == 0
+
+
+@pytest.mark.parametrize(("sent", "code"), [(Sent(500, 0, {"/metrics": 500}), 0), (Sent(500, 0, {"/metrics": 499}), 1)])
+def test_a_flood_of_a_path_without_limits_is_answered(sent, code):
+    report = Report("flood")
+    tell_of_flooder(report, sent, 25, LENGTH, has_limits=False)
+    assert report.exit_code() == code
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.payments_api.backups.storage import Storage, running_storage
 FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
 README = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
 DATA = FLY["mounts"]["destination"]
-RESTORED = re.search(r"--env DATABASE=(\S+)", README)[1]
+RESTORED = re.search(r"restore --database (\S+)\"", README)[1]
 TAG = "loadproof-test-fly"
 USER = "10001"
 PAYMENT = {"debit": "acct-000000", "credit": "acct-000001", "amount": 250, "currency": "EUR"}

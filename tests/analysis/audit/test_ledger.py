@@ -184,3 +184,20 @@ def test_a_target_without_keys_promises_nothing_of_them():
     """It is not asked about them."""
     record = replace(Load(banks.Bank, 3).run(), has_keys=False)
     assert not {SAME_KEY, OTHER_BODY} & words(audit_ledger(record, one_in=ONE_IN)).keys()
+
+
+@pytest.mark.parametrize("kept", [(), ("payment",)])
+def test_lists_by_which_nobody_can_tell_whose_a_payment_is_accuse_nobody(kept):
+    """Neither those that say no ids, nor those of payments whose answers said none."""
+    load = Load(banks.Bank, 3, payments=100)
+    load.run()
+    for each in (*load.rows, *load.seen):
+        words_of = each["noted"] if isinstance(each, dict) else each.said
+        words_of.pop("payment", None)
+    for seen in load.seen:
+        for number, row in enumerate(seen.said.get("payments", ())):
+            ident = row.pop("payment")
+            seen.said["payments"][number] = row | ({"payment": ident} if kept else {})
+    found = audit_ledger(load.record(), one_in=ONE_IN_FEW)
+    assert broken(found) == set()
+    assert words(found)[THERE] is Word.INCONCLUSIVE

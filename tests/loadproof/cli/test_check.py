@@ -206,7 +206,8 @@ def test_how_many_samples_another_outcome_has_is_up_to_the_target(tmp_path):
     thresholds = [{"expect": "goodput_ratio >= 90 %"}, {"expect": "p(90) < 2 s", "outcome": "timeout"}]
     mix = {"balance": {"share": "100 %"}}
     file = scenario_file(tmp_path, model="open", client_count=20, mix=mix, phases=phases, thresholds=thresholds)
-    done = in_process("check", file)
+    done = in_process("check", file, "--set", "record=requests")
+    assert "; each request has a row in the journal" in done.stdout
     good, timeouts = (line for line in done.stdout.splitlines() if "all endpoints" in line)
     assert " 600 " in good
     assert "0 to 600" in timeouts, done.stdout + done.stderr

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from loadproof.cli import journal
+from loadproof.cli.terminal import UnreadOutput
 from loadproof.rundir import files
 from loadproof.rundir.journal import HEADER, append_journal, journal_lines, noted_text, quoted
 from loadproof.rundir.members import packed
@@ -15,15 +18,16 @@ from tests.commands import ROOT, in_process
 
 ROWS = [
     JournalRow("1", "127.1.0.1", "balance", "steady", number, number, number + 5, 200, "ok", "", 0, "")
-    for number in range(20_000)
+    for number in range(60_000)
 ]
+"""More than is read at a time."""
 ROWS[1] = ROWS[1]._replace(retry_after=quoted("Sun, 06"), noted=quoted(noted_text({"key": "k", "amount": 5})))
 
 
 @pytest.fixture
 def run(tmp_path):
-    for first in range(0, len(ROWS), 5_000):
-        append_journal(tmp_path / files.JOURNAL, packed(journal_lines(ROWS[first : first + 5_000])))
+    for first in range(0, len(ROWS), 15_000):
+        append_journal(tmp_path / files.JOURNAL, packed(journal_lines(ROWS[first : first + 15_000])))
     return tmp_path
 
 
@@ -34,19 +38,19 @@ def test_a_journal_is_printed_as_csv(run):
     assert done.stdout == HEADER + journal_lines(ROWS)
 
 
-@pytest.mark.parametrize("size", [0, 5, 60_000])
+@pytest.mark.parametrize("size", [0, 5, 180_000])
 def test_of_a_torn_journal_whole_rows_are_printed(run, size):
     """And that it is torn; a file that was only just begun has none."""
     path = run / files.JOURNAL
     content = path.read_bytes()
-    assert len(content) > 60_000
+    assert len(content) > 180_000
     path.write_bytes(content[:size])
     done = in_process("journal", run)
     assert done.returncode == 0
     assert done.stderr == (f"note: {path} is torn: these are all rows that are whole\n" if size else "")
     assert (HEADER + journal_lines(ROWS)).startswith(done.stdout)
     assert done.stdout.endswith("\n")
-    assert (done.stdout.count("\n") > 5_000) == (size == 60_000)
+    assert (done.stdout.count("\n") > 15_000) == (size == 180_000)
 
 
 def test_a_directory_without_a_journal_is_refused(tmp_path):
@@ -70,6 +74,21 @@ def test_an_output_that_takes_no_more_ends_it(run, pipe, code, told):
     assert done.stdout == ("" if code else HEADER + journal_lines(ROWS[:1]))
 
 
+def test_what_nobody_reads_is_not_read_to_its_end(tmp_path, monkeypatch):
+    """A journal of a day is millions of rows."""
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    def lines(_):
+        yield HEADER.encode() + b"1,2\n" * 10_000
+        pytest.fail("it was read on")
+
+    monkeypatch.setattr(journal, "read_journal", lines)
+    with open(writing, "w", encoding="utf-8") as gone:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdout", UnreadOutput(gone))
+        journal.journal(tmp_path)
+
+
 @pytest.mark.process
 def test_pandas_loads_it_as_the_readme_says(run):
     """Each column with its type, also of a torn one."""
@@ -80,7 +99,7 @@ def test_pandas_loads_it_as_the_readme_says(run):
     path.write_bytes(path.read_bytes()[:-5])
     here = {"run": str(run)}
     exec(lines.replace('["loadproof"', f'[{sys.executable!r}, "-m", "loadproof"'), here)  # noqa: S102 - the README's own
-    journal = here["journal"]
-    assert list(journal.columns) == list(JournalRow._fields)
-    assert len(journal) > 15_000
-    assert journal.loc[1].tolist() == [*[1, *ROWS[1][1:9]], "Sun, 06", 0, '{"key":"k","amount":5}']
+    loaded = here["journal"]
+    assert list(loaded.columns) == list(JournalRow._fields)
+    assert len(loaded) > 45_000
+    assert loaded.loc[1].tolist() == [*[1, *ROWS[1][1:9]], "Sun, 06", 0, '{"key":"k","amount":5}']

@@ -10,9 +10,11 @@ from locust import tag, task
 from locust.user.markov_taskset import MarkovTaskSet, transition
 from locust.user.task import filter_tasks_by_tags
 
+from loadproof.generator.cast import Locustfile
 from loadproof.generator.casting import _role
 from loadproof.generator.ownlocustfile import client_requests, stages_of
-from loadproof.run.ownlocustfile import _is_left
+from loadproof.run.ownlocustfile import _is_left, _tag_problems
+from simulation.rundirs import scenario
 
 CALLS = """
 class Visitor(HttpUser):
@@ -134,3 +136,10 @@ def test_a_set_of_tasks_within_itself_has_its_tags_once():
     user = tagged_users()["nested"]
     user.tasks[0].tasks.append(user.tasks[0])
     assert _role(user).tags == [["a", "b"], []]
+
+
+def test_tags_of_a_file_without_any_are_to_be_left_out():
+    """There is none that could have been meant."""
+    file = Locustfile("own", roles=[_role(tagged_users()["none"])])
+    (problem,) = _tag_problems(file, scenario(locustfile="own.py", tags=["read"]), "own.py")
+    assert str(problem) == "tags: no task of own.py has this tag, got 'read'; leave it out: its tasks have no tags"

@@ -15,6 +15,7 @@ from typing import Any
 from loadproof.scenario.targetfile import TargetFile
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
+OWN_KEYS = "no fault: each address has keys of its own"
 
 
 class BankServer:
@@ -32,6 +33,8 @@ class BankServer:
 
     def pay(self, key: str, order: dict[str, Any], address: str) -> tuple[int, dict[str, Any]]:
         self.counts[address] += 1
+        if self.fault == OWN_KEYS:
+            key = f"{key} of {address}"
         if self.counts[address] > self.allows:
             return 429, {}
         if self.fault == "checks, then inserts":

@@ -21,16 +21,18 @@ from loadproof.plan.phases import plan_phases
 from loadproof.run.auditing import Auditing
 from loadproof.run.reference import AUDITED
 from loadproof.rundir import files
-from loadproof.rundir.journal import append_journal
+from loadproof.rundir.journal import append_journal, journal_lines, noted_text, quoted
 from loadproof.rundir.manifest import Manifest, TargetFacts, write_manifest
 from loadproof.rundir.members import packed
 from loadproof.rundir.observations import read_observations
 from loadproof.scenario.targetfile import TargetFile
 from payments_api.settings import DEVELOPMENT_SECRET
 from simulation.rundirs import scenario
-from tests.loadproof.run.bankserver import bank_server
+from tests.loadproof.run.bankserver import OWN_KEYS, bank_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadproof.analysis.audit.audit import Audited
 
 pytestmark = pytest.mark.process
@@ -38,8 +40,8 @@ FEW = [{"audit": "ledger", "detects": "1 in 20"}, {"audit": "webhooks", "detects
 PHASES = [{"name": "steady", "duration": "5 s", "users": 1}]
 
 
-def run_against(target: TargetFile, path: Path, *, audits: list[str], stops: bool = False) -> Path:
-    """A run directory whose load sent nothing: all payments and events are the audit's own."""
+def run_against(target: TargetFile, path: Path, *, audits: list[str], load: Callable[[], str] = str) -> Path:
+    """A run directory whose load leaves these lines of a journal: other payments and events are the audit's own."""
     thresholds = [*(threshold for threshold in FEW if threshold["audit"] in audits), {"expect": "goodput_ratio >= 9 %"}]
     content = scenario(phases=PHASES, thresholds=thresholds)
     facts: dict[str, Any] = target.model_dump(include={"headers", "endpoints", "exclusive_accounts"})
@@ -59,10 +61,10 @@ def run_against(target: TargetFile, path: Path, *, audits: list[str], stops: boo
         start_unix_s=now_s,
         ending="completed",
     )
-    auditing = Auditing(manifest, path, secret={"WEBHOOK_SECRET": DEVELOPMENT_SECRET}, stop_requested=lambda: stops)
+    auditing = Auditing(manifest, path, secret={"WEBHOOK_SECRET": DEVELOPMENT_SECRET}, stop_requested=lambda: False)
     auditing.before()
     write_manifest(path, manifest.model_copy(update={"start_unix_s": time.time()}))
-    append_journal(path / files.JOURNAL, packed(""))
+    append_journal(path / files.JOURNAL, packed(load()))
     auditing.after()
     return path
 
@@ -113,6 +115,22 @@ def test_limits_of_the_target_are_kept_to_by_asking_as_others(tmp_path):
     assert "127.1.0.1" not in bank.counts
 
 
+def test_what_is_open_is_sent_again_by_whom_it_was_sent(tmp_path):
+    """To a target where each client has keys of its own, another one's would be another payment."""
+    order = {"from": "a1", "to": "a2", "value": "7.00"}
+    noted = {"key": "k1", "debit": "a1", "credit": "a2", "amount": 700}
+    row = ("local", "127.1.0.1", "transactions", "steady", 1, 2, 3, 0, "timeout", "", 0, quoted(noted_text(noted)))
+    with bank_server(OWN_KEYS) as (bank, target):
+
+        def load() -> str:
+            bank.pay("k1", order, "127.1.0.1")
+            return journal_lines([row])
+
+        found = judged(run_against(target, tmp_path, audits=["ledger"], load=load))
+    assert [row["ref"] for row in bank.rows if row["value"] == "7.00"] == [bank.rows[0]["ref"]]
+    assert {promise for promise, word in words(found).items() if word is not Word.PASS} == NEEDS_LOAD
+
+
 def test_what_could_not_be_asked_is_said_and_nothing_passes(tmp_path, monkeypatch):
     """A limit that leaves no time; and somebody who stops the run."""
     monkeypatch.setattr("loadproof.run.inquiry._CLIENTS", 1)
@@ -125,14 +143,16 @@ def test_what_could_not_be_asked_is_said_and_nothing_passes(tmp_path, monkeypatc
     )
 
 
-def test_a_target_that_is_gone_is_not_asked_for_long(tmp_path):
-    """Five failures are enough, and no payment is said to be lost."""
+def test_a_target_that_is_gone_is_not_asked_for_long(tmp_path, monkeypatch):
+    """No payment is said to be lost."""
+    monkeypatch.setattr("loadproof.run.auditing._STARTING_S", 1.0)
     with bank_server() as (_, target):
         pass
     began_s = time.monotonic()
     found = judged(run_against(target, tmp_path, audits=["ledger"]))
     assert time.monotonic() - began_s < 30
     assert (found.word, found.offences) == (Word.INCONCLUSIVE, ())
+    assert "the target didn't answer any more" in found.evidence[0].reason
 
 
 def test_the_reference_api_keeps_its_promises_and_shows_its_ledger_to_an_auditor_only(tmp_path, shared_target):

@@ -44,7 +44,7 @@ def test_only_what_may_have_been_done_and_was_never_acknowledged_is_open(tmp_pat
     append_journal(tmp_path / files.JOURNAL, packed(journal_lines(rows)))
     sent = read_sent(tmp_path)
     assert list(sent.open_orders) == ["perhaps", "open", "wrong"]
-    assert sent.open_orders["open"] == {"key": "open", **ORDER}
+    assert sent.open_orders["open"] == {"key": "open", "client": "127.1.0.1", **ORDER}
     assert list(sent.payments) == ["p1", "p2"]
     assert list(sent.keys) == ["late", "early", "refused", "perhaps", "open", "wrong"]
     assert (list(sent.events), list(sent.accounts)) == (["evt_1"], ["a", "b"])

@@ -112,7 +112,10 @@ def test_several_are_told_and_one_that_fails_keeps_nothing_from_the_others(teleg
         ([status("500 Oops")], 2, None, [1]),
         ([status("500 Oops")] * 3, 3, "got '500'", [1, 2]),
         ([status("429 Slow", "retry-after: 4")], 2, None, [4]),
-        ([status("429 Slow", "retry-after: 9999")], 2, None, [10]),
+        ([status("429 Slow", "retry-after: 60")], 2, None, [60]),
+        ([status("429 Slow", "retry-after: 61")], 1, "got '429, try again in 61 s'", []),
+        ([status("503 Down", "retry-after: Fri, 31 Dec 9999 23:59:59 GMT")], 1, "got '503, try again in", []),
+        ([status("429 Slow", "retry-after: 0")] * 2, 3, None, [1, 2]),
         ([status("429 Slow", "retry-after: soon")], 2, None, [1]),
         ([status("404 Not Found")], 1, "got '404'", []),
         ([b"garbage\r\n\r\n"] * 3, 3, "got '", [1, 2]),
@@ -160,6 +163,30 @@ def test_telegrams_refusal_is_told_without_the_token(telegram):
             "check that it accepts the notice; the verdict counts anyway"
         )
     ]
+
+
+def test_telegrams_429_says_in_its_body_how_long_it_is_left_alone(telegram):
+    """Its Bot API sends no Retry-After."""
+    telegram.next_answers.extend([too_many(6), too_many(20)])
+    assert told(f"telegram:{CHAT}") == ([], [6, 20])
+    assert telegram.texts == ["a text"]
+
+
+def test_telegram_is_not_asked_again_before_the_time_it_asks_for(telegram):
+    """Nobody waits for an hour at the end of a run."""
+    telegram.next_answers.append(too_many(3600))
+    lines, pauses = told(f"telegram:{CHAT}")
+    assert "got '429, try again in 3600 s'" in lines[0]
+    assert (telegram.asked, pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no JSON", [], {"parameters": 3}, {"parameters": {"retry_after": "soon"}}, {"parameters": {"retry_after": -1}}],
+)
+def test_a_429_that_does_not_say_how_long_is_tried_again_soon(telegram, content):
+    telegram.next_answers.append(Answer(429, content))
+    assert told(f"telegram:{CHAT}") == ([], [1])
 
 
 def test_a_server_that_is_not_there_is_told_without_the_token(telegram, monkeypatch):

@@ -137,7 +137,6 @@ REFUSED = {
             "choose among its tasks' tags (pay), or set its `weight` to 0"
         ),
     ),
-    "no tags": (FIT, (*LOAD, "--tags", "read"), "got 'read'; leave it out: its tasks have no tags"),
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
     "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
     "choosing shape": (

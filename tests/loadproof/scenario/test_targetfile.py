@@ -57,6 +57,32 @@ endpoints:
     assert len(text.splitlines()) == 5
 
 
+def test_operations_for_audits_exist_if_they_are_declared(tmp_path):
+    """A list is of an account or of a key, and of one of them."""
+    assert target(tmp_path, "base_url: http://127.0.0.1:9000\n").endpoints.payments is None
+    text = """\
+base_url: http://127.0.0.1:9000
+endpoints:
+  payments: {path: "/of/%s"}
+"""
+    for one in ("{account}", "{key}"):
+        assert target(tmp_path, text % one).endpoints.payments.path == f"/of/{one}"
+    for wrong in ("all", "{account}/{key}", "{event}"):
+        assert "write {account} or {key} in it" in refused(tmp_path, text % wrong)
+
+
+def test_accounts_that_others_use_are_not_exclusive(tmp_path):
+    """One of the two is wrong."""
+    text = """\
+base_url: http://127.0.0.1:9000
+exclusive_accounts: true
+endpoints:
+  balance: {may_change: %s}
+"""
+    assert target(tmp_path, text % "false").exclusive_accounts
+    assert "exclusive_accounts: contradicts `endpoints.balance.may_change: true`" in refused(tmp_path, text % "true")
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

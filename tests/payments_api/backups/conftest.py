@@ -24,6 +24,31 @@ def place(tmp_path) -> Path:
     return path
 
 
+_HANG = """
+import os, time
+
+def hanging(call):
+    def touch(path, *arguments, **options):
+        while str(path).startswith(os.environ["HANGS_AT"]):
+            time.sleep(1)
+        return call(path, *arguments, **options)
+    return touch
+
+for name in ("stat", "lstat", "open", "scandir", "listdir", "readlink"):
+    setattr(os, name, hanging(getattr(os, name)))
+"""
+
+
+@pytest.fixture
+def hung_place(place, tmp_path, monkeypatch) -> Path:
+    """A mount that is dead: each Python process that is started from now on hangs as soon as it touches it."""
+    (tmp_path / "hang").mkdir()
+    (tmp_path / "hang/sitecustomize.py").write_text(_HANG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hang"))
+    monkeypatch.setenv("HANGS_AT", str(place))
+    return place
+
+
 @pytest.fixture(scope="session")
 def storage_server() -> Iterator[str]:
     with running_storage() as endpoint:

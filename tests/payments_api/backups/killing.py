@@ -136,8 +136,8 @@ class Scene:
         self.back_up()
         newest = backups_in(self.place())[0]
         manifest = check_backup(self.place(), newest, self.directory)
-        assert manifest.contents.webhook_events == 1
-        assert manifest.contents.transactions == len(transactions(self.ledger))
+        assert manifest.contents["webhook_events"] == 1
+        assert manifest.contents["transactions"] == len(transactions(self.ledger))
         if self.place().is_locked_by_us:
             assert unfinished_in(self.place()) == []
             assert len(backups_in(self.place())) == 3
@@ -147,7 +147,7 @@ class Scene:
     def check_restore(self, _: int) -> None:
         """The new database is there, whole, or isn't; then restoring works, or is refused."""
         newest = backups_in(self.place())[0]
-        wanted = check_backup(self.place(), newest, self.directory).contents.transactions
+        wanted = check_backup(self.place(), newest, self.directory).contents["transactions"]
         if self.target.exists():
             assert len(transactions(self.target)) == wanted
             try:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import boto3
 from moto.server import ThreadedMotoServer
 
 from payments_api.backups.places import Place, open_place
+from tests.servers import serving
 
 KEY_ID, SECRET = "AKIDOFTHETESTS", "secret/of+the/tests"
 
@@ -72,3 +77,28 @@ def new_bucket(endpoint: str) -> Storage:
     storage = Storage(endpoint, f"backups-{uuid.uuid4().hex[:12]}")
     storage.client().create_bucket(Bucket=storage.bucket)
     return storage
+
+
+@contextmanager
+def slowly(endpoint: str, *, bytes_per_s: float) -> Iterator[str]:
+    """The address of the same storage, each connection of which carries so much in each direction."""
+    there = urlsplit(endpoint)
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(16_384):
+                time.sleep(len(chunk) / bytes_per_s)
+                target.sendall(chunk)
+            target.shutdown(socket.SHUT_WR)
+
+    def script(connection: socket.socket, _: int) -> None:
+        with socket.create_connection((there.hostname, there.port)) as storage:
+            up = threading.Thread(target=carry, args=(connection, storage), daemon=True)
+            up.start()
+            carry(storage, connection)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            up.join(10)
+
+    with serving(script) as url:
+        yield url

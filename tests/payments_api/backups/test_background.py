@@ -16,12 +16,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from drills.target import running_target
-from payments_api.backups import background
+from payments_api.backups import background, schedule
 from payments_api.backups.background import backups_of
 from payments_api.backups.metrics import BackupMetrics
+from payments_api.backups.mistakes import BackupError
 from payments_api.backups.options import BackupOptions
 from payments_api.backups.retention import Keep
-from tests.payments_api.backups.books import back_up, names, new_ledger
+from tests.payments_api.backups.books import back_up, names, new_ledger, payload
 
 
 def eventually(holds: Callable[[], object], *, within_s: float = 30.0) -> None:
@@ -35,6 +36,17 @@ def options(place: Path | str, timeout_s: int = 60) -> BackupOptions:
     return BackupOptions(str(place), 0, Keep(14, 8, 12), timeout_s)
 
 
+def looking(seen: list[list[object]]) -> Callable[[background._Background], list[object]]:
+    """As usual, for others to see what was found."""
+    look = background._Background._good_backups
+
+    def look_and_tell(self: background._Background) -> list[object]:
+        seen.append(look(self))
+        return seen[-1]
+
+    return look_and_tell
+
+
 @pytest.fixture
 def reports() -> list[tuple[str, str]]:
     return []
@@ -45,14 +57,14 @@ def hear(reports) -> Callable[[str, str], None]:
     return lambda name, detail: reports.append((name, detail))
 
 
-STEP_BACK = background._step_back
+STEP_BACK = background.step_back
 
 
 @pytest.fixture(autouse=True)
 def stepped_back(monkeypatch) -> list[int]:
     """The processes that were told to let others go first, which they don't: on a busy machine it takes minutes."""
     processes: list[int] = []
-    monkeypatch.setattr(background, "_step_back", processes.append)
+    monkeypatch.setattr(background, "step_back", processes.append)
     return processes
 
 
@@ -79,31 +91,31 @@ def test_without_options_there_is_no_thread_and_no_file(ledger):
 def test_a_missed_day_is_made_up_for_at_the_start_and_a_restart_takes_none(
     ledger, place, hear, reports, stepped_back, monkeypatch
 ):
-    """By a process that lets requests go first."""
-    monkeypatch.setenv("BACKUP_TO", str(place))
+    """By processes that let requests go first: one to look, one to take it."""
     back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(days=2))
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: len(names(place)) == 2)
-    assert len(stepped_back) == 1
+    assert len(stepped_back) == 2
     monkeypatch.setattr(background, "_TICK_S", 0.01)
+    looked = []
+    monkeypatch.setattr(background._Background, "_good_backups", looking(looked))
     with backups_of(str(ledger), options(place), hear):
-        time.sleep(0.5)
-    assert len(names(place)) == 2
+        eventually(lambda: looked)
+        time.sleep(0.2)
+    assert len(looked[0]) == len(names(place)) == 2
     assert reports == []
 
 
 @pytest.mark.process
-def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, reports, monkeypatch):
+def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, reports):
     """A place that is gone, and then a database that is."""
     gone = place / "gone"
-    monkeypatch.setenv("BACKUP_TO", str(gone))
     with backups_of(str(ledger), options(gone), hear):
         eventually(lambda: reports)
     assert reports == [
         ("backup-failed", f"BACKUP_TO: no such directory, got '{gone}'; make it, or mount what it is on")
     ]
     reports.clear()
-    monkeypatch.setenv("BACKUP_TO", str(place))
     ledger.rename(ledger.with_name("moved"))
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: reports)
@@ -129,6 +141,76 @@ def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch
         eventually(lambda: reports)
     assert started[0].poll() == -signal.SIGKILL
     assert reports[0][0] == "backup-failed"
+
+
+@pytest.mark.process
+def test_a_place_that_hangs_is_told_and_becomes_overdue_and_keeps_nobody_from_ending(
+    ledger, hung_place, hear, reports, monkeypatch
+):
+    """Even while it is being looked at; nothing but another process touches it."""
+    monkeypatch.setattr(schedule, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(schedule, "OVERDUE_S", 0.5)
+    with backups_of(str(ledger), options(hung_place), hear):
+        eventually(lambda: reports)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 2
+    assert reports == [("backup-overdue", "the last good backup is 0 hours old")]
+    reports.clear()
+    with backups_of(str(ledger), options(hung_place, timeout_s=2), hear):
+        eventually(lambda: "backup-failed" in dict(reports))
+    assert dict(reports)["backup-failed"] == (
+        f"backups: not finished in time, got 2 s while looking for them in {hung_place}; "
+        "see whether it is mounted and answers"
+    )
+
+
+@pytest.mark.process
+def test_the_api_starts_serves_and_stops_beside_a_place_that_hangs(tmp_path, hung_place, capfd):
+    """Payments go on; the failure is told and counted."""
+    settings = {"DATABASE": str(tmp_path / "ledger.sqlite3"), "BACKUP_TO": str(hung_place), "BACKUP_TIMEOUT_S": "1"}
+    with running_target(**settings) as target:
+        assert target.pay().status_code == 201
+        eventually(lambda: target.metric("backup_failures_total") == 1)
+        assert target.pay().status_code == 201
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 5
+    log = capfd.readouterr().err
+    assert re.search(r"^incident: backup-failed: backups: not finished in time, got 1 s", log, re.MULTILINE)
+
+
+@pytest.mark.process
+def test_a_backup_whose_payload_goes_is_missing_at_once_and_taken_again(ledger, place, hear, reports, monkeypatch):
+    """At the next look."""
+    monkeypatch.setattr(background, "_TICK_S", 0.05)
+    monkeypatch.setattr(schedule, "_LOOK_EVERY_S", 0.1)
+    found = []
+    monkeypatch.setattr(background._Background, "_good_backups", looking(found))
+
+    with backups_of(str(ledger), options(place), hear):
+        eventually(lambda: any(found))
+        payload(place, names(place)[0]).unlink()
+        eventually(lambda: len(names(place)) == 2)
+        eventually(lambda: "backup-recovered" in dict(reports))
+    assert reports == [
+        ("backup-missing", "the latest good backup is no longer there; taking another"),
+        ("backup-recovered", "a backup was taken and is good"),
+    ]
+
+
+def test_somebody_who_hears_and_raises_ends_no_schedule(ledger, place, monkeypatch, capfd):
+    """Backups are tried again."""
+    monkeypatch.setattr(background, "_TICK_S", 0.02)
+    monkeypatch.setattr(schedule, "_FIRST_RETRY_S", 0.02)
+    tried = []
+
+    def fail(_: object) -> None:
+        tried.append(1)
+        raise BackupError("place", "gone", "see to it")
+
+    monkeypatch.setattr(background._Background, "_good_backups", fail)
+    with backups_of(str(ledger), options(place), lambda *_: 1 / 0):
+        eventually(lambda: len(tried) > 2)
+    assert "backup-failed: place: gone; see to it (not reported: ZeroDivisionError(" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -196,9 +278,9 @@ def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear,
         return popen(["sh", "-c", 'printf "%s\\n" "$1" >&2', "sh", said.pop(0)], **options)
 
     monkeypatch.setattr(background.subprocess, "Popen", warning)
-    schedule = background._Background(ledger, options(place), hear)
+    work = background._Background(ledger, options(place), hear)
     for _ in range(3):
-        schedule._take()
+        work._take()
     assert capfd.readouterr().err == "payments_api: backup: on the same disk\npayments_api: backup: slow\n"
     assert reports == []
 
@@ -208,11 +290,17 @@ def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledge
     registry = CollectorRegistry()
     value = registry.get_sample_value
     metrics = BackupMetrics(registry)
-    monkeypatch.setattr(background._Background, "_take", lambda _: None)
+    run = background._Background._run_apart
+    monkeypatch.setattr(
+        background._Background,
+        "_run_apart",
+        lambda self, *module, timeout_s: [] if module[-1] == "backup" else run(self, *module, timeout_s=timeout_s),
+    )
     before = datetime.now(UTC) - timedelta(days=3)
     with backups_of(str(ledger), options(place / "gone"), hear, metrics=metrics):
         eventually(lambda: value("backup_failures_total") == 1)
     assert value("backup_newest_good_timestamp_seconds") == 0
+    assert value("backup_enabled") == 1
     back_up(ledger, place, now=lambda: before)
     back_up(ledger, place, now=lambda: before + timedelta(days=900))
     work = background._Background(ledger, options(place), hear, metrics)

@@ -148,7 +148,7 @@ def test_the_api_has_the_commands_beside_its_serving(ledger, place):
     done = python("payments_api", "restore", name, "--from", place, "--database", target)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"restored {name} to {target}: taken ")
-    assert done.stdout.endswith("; the API starts on it, acct-000000 has 999995\n")
+    assert done.stdout.endswith("; the API starts on it, /balance/acct-000000 answers balance 999995\n")
     assert transactions(target) == transactions(ledger)
     again = python("payments_api", "restore", "--from", place, "--database", target)
     assert (again.returncode, again.stdout) == (2, "")

@@ -41,6 +41,18 @@ def test_on_fly_the_database_is_on_the_volume_and_its_backups_are_not():
     assert FLY["http_service"]["min_machines_running"] == 1
 
 
+def test_after_a_restore_on_fly_every_later_deploy_serves_the_restored_ledger(tmp_path):
+    """The README's command changes what is deployed; an option of one deploy would be forgotten by the next."""
+    readme = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
+    restored = re.search(r'restore --database (\S+)"', readme)[1]
+    (tmp_path / "deploy/fly").mkdir(parents=True)
+    config = Path(shutil.copy(ROOT / "deploy/fly/fly.toml", tmp_path / "deploy/fly"))
+    subprocess.run(["sh", "-c", re.search(r"^sed .*", readme, re.MULTILINE)[0]], cwd=tmp_path, check=True)
+    changed = tomllib.loads(config.read_text(encoding="utf-8"))
+    assert changed["env"] == FLY["env"] | {"DATABASE": restored}
+    assert "--env" not in readme
+
+
 def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
     """As fly.toml, and the README's commands, have them."""
     dockerfile = (ROOT / "deploy/fly" / FLY["build"]["dockerfile"]).resolve().read_text()
@@ -101,7 +113,14 @@ def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, stor
     )
     assert done.returncode == 0, done.stderr
     assert transactions(restored) == transactions(tmp_path / "gone")
-    assert check_ledger(restored, name="replica").transactions == 20
+    assert check_ledger(restored, name="replica")["transactions"] == 20
+
+
+def test_the_readme_names_every_variable_of_litestreams_configuration():
+    """Without one of them it replicates to nowhere."""
+    readme = (ROOT / "payments_api/README.md").read_text(encoding="utf-8").partition("deploy/litestream.yml")[2]
+    wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "deploy/litestream.yml").read_text(encoding="utf-8")))
+    assert {name for name in wanted if f"`{name}`" not in readme.partition("\n- ")[0]} == set()
 
 
 def test_the_readme_names_every_variable_with_its_default():

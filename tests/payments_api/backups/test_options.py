@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from payments_api.backups import commands
 from payments_api.backups.options import BACKUP_VARIABLES
 from payments_api.backups.retention import Keep
 from payments_api.settings import VARIABLES, SettingsError, read_settings
@@ -49,6 +52,19 @@ CONTRADICTIONS = {
         **KEYS,
     },
 }
+
+
+def test_the_place_is_not_touched_when_settings_are_read(monkeypatch, tmp_path):
+    """A mount that hangs would keep the API from starting; a backup follows links, though, and refuses."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    asked = []
+    for name in ("stat", "lstat", "readlink"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, *_, real=real, **__: (asked.append(str(path)), real(path))[1])
+    settings = {"DATABASE": str(tmp_path / "ledger.sqlite3"), "BACKUP_TO": str(tmp_path / "link")}
+    assert read_settings(settings).backups is not None
+    assert settings["BACKUP_TO"] not in asked
+    assert commands.main(["backup", "--database", settings["DATABASE"], "--to", settings["BACKUP_TO"]]) == 2
 
 
 @pytest.mark.parametrize("line", CONTRADICTIONS)

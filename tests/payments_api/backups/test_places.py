@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from payments_api.backups import s3
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError
 from payments_api.backups.places import DirectoryPlace, backups_in, open_place
-from payments_api.backups.restoring import restore
+from payments_api.backups.restoring import check_backup, restore
 from payments_api.backups.retention import Keep
 from payments_api.backups.taking import take_backup
 from tests.commands import ROOT
 from tests.payments_api.backups.books import KEEP, changed, leftovers, new_ledger, transactions
-from tests.payments_api.backups.storage import KEY_ID, SECRET, Storage, credentials
+from tests.payments_api.backups.storage import KEY_ID, SECRET, Storage, credentials, slowly
 from tests.servers import answering, read_request, serving
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -39,6 +40,32 @@ def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
     restored = tmp_path / "restored.sqlite3"
     assert restore(storage.place, restored, None, prove=unproved).manifest.name == name
     assert transactions(restored) == transactions(ledger)
+
+
+@pytest.mark.slow
+def test_what_a_slow_connection_can_store_it_can_fetch(ledger, tmp_path, storage, monkeypatch):
+    """A request carries a part, each way: the whole takes longer than any of them may, without repetitions."""
+    monkeypatch.setattr(s3, "_RETRIES", 0)
+    with changed(ledger) as database:
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(16_000_000),))
+    with slowly(storage.endpoint, bytes_per_s=5e6) as url:
+        place = open_place(storage.where, credentials(url) | {"BACKUP_REQUEST_TIMEOUT_S": "2"})
+        name = take_backup(ledger, place, keep=KEEP).manifest.name
+        began_s = time.monotonic()
+        assert check_backup(place, backups_in(place)[0], tmp_path).name == name
+        assert time.monotonic() - began_s > 2
+
+
+@pytest.mark.slow
+def test_a_connection_too_slow_for_a_part_is_told_with_the_setting_that_helps(ledger, tmp_path, storage):
+    """And with what a part is."""
+    with changed(ledger) as database:
+        database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(3_000_000),))
+    take_backup(ledger, storage.place, keep=KEEP)
+    with slowly(storage.endpoint, bytes_per_s=1e6) as url:
+        place = open_place(storage.where, credentials(url) | {"BACKUP_REQUEST_TIMEOUT_S": "1"})
+        with pytest.raises(BackupError, match=r"\.gz can't be read, got .*raise BACKUP_REQUEST_TIMEOUT_S, the time f"):
+            check_backup(place, backups_in(place)[0], tmp_path)
 
 
 @pytest.mark.slow
@@ -127,7 +154,7 @@ def test_a_storage_that_never_answers_is_given_up(ledger):
     began_s = time.monotonic()
     with serving(silent) as url:
         place = open_place("s3://bucket/x", credentials(url) | {"BACKUP_REQUEST_TIMEOUT_S": "1"})
-        with pytest.raises(BackupError, match=r"s3://bucket/x: can't be listed, got .*; check"):
+        with pytest.raises(BackupError, match=r"s3://bucket/x: can't be listed, got .*; .* raise BACKUP_REQUEST"):
             take_backup(ledger, place, keep=KEEP)
         assert time.monotonic() - began_s < 8
 
@@ -137,7 +164,7 @@ def test_a_storage_that_is_not_there_is_told(ledger, storage):
     """Nobody listens."""
     with serving(answering()) as url:
         gone = url
-    with pytest.raises(BackupError, match=r"s3://bucket/some/prefix: can't be listed, got .*error sending request"):
+    with pytest.raises(BackupError, match=r"s3://bucket/some/prefix: can't be listed, got .*error sending request; c"):
         take_backup(ledger, Storage(gone, "bucket").place, keep=KEEP)
 
 

@@ -185,7 +185,7 @@ def damage_database(place: Path, name: str) -> None:
 def damage_counts(place: Path, name: str) -> None:
     """A manifest that is whole, of a database that is whole, and other than it says."""
     contents = parse_manifest((place / f"{name}.json").read_bytes(), name=name).contents
-    rewrite(place, name, contents=contents.model_copy(update={"transactions": contents.transactions + 1}))
+    rewrite(place, name, contents=contents | {"transactions": contents["transactions"] + 1})
 
 
 DAMAGES = {
@@ -288,7 +288,7 @@ def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, targ
         monkeypatch.setenv(name, value)
     back_up(ledger, place)
     restored = restore(DirectoryPlace(place), target, None)
-    assert restored.proof == "acct-000000 has 999995"
+    assert restored.proof == "/balance/acct-000000 answers balance 999995"
     assert sorted(path.name for path in target.parent.iterdir()) == [lock_of(target).name, target.name]
     monkeypatch.undo()
     with running_target(DATABASE=str(target), LIMITER="off", ACCOUNTS="4") as api:
@@ -301,12 +301,10 @@ def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, targ
 @pytest.mark.slow
 def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
     """Nor is one that never gets ready."""
-    monkeypatch.setattr(booting, "_ask", lambda _: {"balance": 1})
-    monkeypatch.setattr(booting, "_await_ready", lambda _: "http://127.0.0.1:9")
+    monkeypatch.setattr(booting, "_ask", lambda _: b'{"balance": 1}')
+    monkeypatch.setattr(booting, "_await_ready", lambda *_: None)
     monkeypatch.setattr(booting.sys, "executable", "/bin/true")
-    with pytest.raises(
-        BackupError, match=r"^boot: the API returns another balance for acct-000000 than .*999995, got 1;"
-    ):
+    with pytest.raises(BackupError, match=r"^boot: /balance/acct-000000 answers another balance than 999995, got 1;"):
         prove_by_boot(ledger)
     monkeypatch.undo()
     monkeypatch.setattr(booting, "_START_S", 0.2)
@@ -336,6 +334,6 @@ def test_manifests_are_what_they_say(ledger, place):
     manifest = back_up(ledger, place).manifest
     assert isinstance(manifest, Manifest)
     assert parse_manifest((place / f"{manifest.name}.json").read_bytes(), name=manifest.name) == manifest
-    assert manifest.contents.balances_sum == 4_000_000
-    assert manifest.contents.amounts_sum == 5
+    assert manifest.contents["balances_sum"] == 4_000_000
+    assert manifest.contents["amounts_sum"] == 5
     assert manifest.payload == hash_file(payload(place, manifest.name))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments_api.backups.manifest import BackupName
 from payments_api.backups.mistakes import BackupError
 from payments_api.backups.schedule import Clocks, Schedule, next_at
 
@@ -46,10 +47,10 @@ class World:
         self.taken_s.append(self.steady_s)
         self.place.append(self.wall)
 
-    def good_backups(self) -> list[datetime]:
+    def good_backups(self) -> list[BackupName]:
         if self.unreadable:
             raise BackupError("place", self.unreadable, "see to it")
-        return self.place
+        return [BackupName(str(number), "ledger", "id", number, at) for number, at in enumerate(self.place)]
 
     def live(self, seconds: float, *, tick_s: float = 60.0) -> None:
         for _ in range(round(seconds / tick_s)):
@@ -229,6 +230,74 @@ def test_the_next_time_of_day_is_after_now():
     at_three = START.replace(hour=3)
     assert next_at(at_three, THREE) == at_three + timedelta(days=1)
     assert next_at(at_three - timedelta(seconds=1), THREE) == at_three
+
+
+def test_a_backup_that_goes_is_told_and_taken_again_within_the_hour():
+    """However the wall clock jumps meanwhile; one that the clock only puts into the future is not gone."""
+    world = World()
+    world.live(5 * HOUR)
+    world.jump(-400 * DAY)
+    world.live(2 * HOUR)
+    assert world.reports == []
+    world.place.pop()
+    world.live(1.1 * HOUR)
+    assert [name for name, _ in world.reports] == ["backup-missing", "backup-recovered"]
+    assert len(world.taken_s) == 2
+    world.live(DAY)
+    assert len(world.reports) == 2
+
+
+def test_a_place_that_cannot_be_read_between_two_backups_is_not_empty():
+    """It is asked again in an hour."""
+    world = World()
+    world.live(5 * HOUR)
+    world.unreadable = "gone"
+    world.live(5 * HOUR)
+    world.unreadable = None
+    world.live(2 * HOUR)
+    assert world.reports == []
+    assert len(world.taken_s) == 1
+
+
+def test_a_backup_that_does_not_end_is_overdue_meanwhile():
+    """But one that makes up for a missed day has a quarter of an hour."""
+    world = World(place=[START - timedelta(days=2)])
+    take = world.take
+
+    def slowly() -> None:
+        for _ in range(20):
+            world.steady_s += 60
+            world.schedule.working()
+            reported.append(len(world.reports))
+        take()
+
+    reported: list[int] = []
+    world.take = slowly
+    world.restart()
+    world.schedule.tick()
+    assert reported == [0] * 14 + [1] * 6
+    assert [name for name, _ in world.reports] == ["backup-overdue", "backup-recovered"]
+
+
+def test_a_process_beside_another_one_still_tells_what_is_overdue():
+    """The other may have stopped without an end; what it takes later counts within minutes."""
+    world = World(place=[START])
+
+    def live(hours: float) -> None:
+        for _ in range(round(hours * 60)):
+            world.schedule.left_to_another()
+            world.steady_s += 60
+            world.wall += timedelta(minutes=1)
+
+    live(25)
+    world.jump(-5 * DAY)
+    assert world.reports == []
+    live(2)
+    assert world.reports == [("backup-overdue", "the last good backup is 26 hours old")]
+    world.place.append(world.wall)
+    live(0.1)
+    assert world.reports[1:] == [("backup-recovered", "another process has taken a backup")]
+    assert world.taken_s == []
 
 
 def test_a_schedule_that_is_blocked_tells_it_once_and_what_is_overdue():

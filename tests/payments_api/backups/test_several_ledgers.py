@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from payments_api.backups.background import _Background, print_report
+from payments_api.backups.looking import good_backups
 from payments_api.backups.manifest import BackupName, parse_manifest
 from payments_api.backups.mistakes import WrongInputError
-from payments_api.backups.options import BackupOptions
+from payments_api.backups.places import DirectoryPlace
 from payments_api.backups.retention import Keep
 from payments_api.ledger import create_database
 from tests.payments_api.backups.books import (
@@ -34,8 +34,8 @@ def namesake(tmp_path) -> Path:
     return new_ledger(tmp_path / "staging/ledger.sqlite3")
 
 
-def good_backups(database: Path, place: Path) -> list[object]:
-    return list(_Background(database, BackupOptions(str(place), 0, ONE, 60), print_report)._good_backups())
+def good_ones(database: Path, place: Path) -> list[str]:
+    return [backup.text for backup in good_backups(database, DirectoryPlace(place))]
 
 
 def identity(database: Path) -> str:
@@ -59,8 +59,8 @@ def test_a_namesakes_retention_deletes_no_other_ledgers_backups(ledger, namesake
 def test_a_schedule_counts_its_own_ledgers_backups_alone(ledger, namesake, place):
     """A namesake's backup is none."""
     taken = back_up(ledger, place).manifest
-    assert good_backups(ledger, place) == [taken.created_at]
-    assert good_backups(namesake, place) == []
+    assert good_ones(ledger, place) == [taken.name]
+    assert good_ones(namesake, place) == []
 
 
 def test_a_restore_without_a_name_refuses_between_namesakes_and_names_them(ledger, namesake, place, tmp_path):
@@ -84,7 +84,7 @@ def test_a_ledger_keeps_its_id_when_it_is_started_again_moved_or_restored(ledger
     assert identity(ledger) == before
     back_up(ledger, place)
     moved = ledger.rename(ledger.with_name("books.sqlite3"))
-    assert len(good_backups(moved, place)) == 1
+    assert len(good_ones(moved, place)) == 1
     restore_unproved(place, tmp_path / "restored.sqlite3")
     assert identity(tmp_path / "restored.sqlite3") == before
 

@@ -68,7 +68,7 @@ def test_a_copy_under_steady_writes_ends_and_its_books_balance(ledger, tmp_path)
                 break
             copy = tmp_path / f"copy-{number}.sqlite3"
             copy_database(ledger, copy)
-            assert check_ledger(copy, name="copy").transactions >= 5 + before
+            assert check_ledger(copy, name="copy")["transactions"] >= 5 + before
         assert before >= began + 25
 
 
@@ -96,7 +96,7 @@ def test_a_copy_of_many_pages_ends_while_another_process_writes_all_the_time(led
             assert writer.poll() is None
         finally:
             writer.kill()
-    assert check_ledger(tmp_path / "copy.sqlite3", name="copy").webhook_events >= 2
+    assert check_ledger(tmp_path / "copy.sqlite3", name="copy")["webhook_events"] >= 2
 
 
 def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
@@ -112,7 +112,7 @@ def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
     log = killed / "ledger.sqlite3-wal"
     before = (killed / "ledger.sqlite3").read_bytes(), log.read_bytes()
     copy_database(killed / "ledger.sqlite3", tmp_path / "copy.sqlite3")
-    assert check_ledger(tmp_path / "copy.sqlite3", name="copy").webhook_events == 1
+    assert check_ledger(tmp_path / "copy.sqlite3", name="copy")["webhook_events"] == 1
     assert ((killed / "ledger.sqlite3").read_bytes(), log.read_bytes()) == before
 
 
@@ -135,8 +135,8 @@ def test_a_backup_is_two_files_and_nothing_else_is_left(ledger, place):
     restored = place.parent / "restored.sqlite3"
     assert restore_unproved(place, restored) == taken.manifest.name
     assert transactions(restored) == transactions(ledger)
-    assert taken.manifest.contents.transactions == 5
-    assert taken.manifest.contents.idempotency == 6
+    assert taken.manifest.contents["transactions"] == 5
+    assert taken.manifest.contents["idempotency"] == 6
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path, place):

@@ -135,9 +135,9 @@ def serving_fairly(share: FairShare, *, loop: str = "uvloop") -> Iterator[FairSe
         assert server.errors == []
 
 
-def ask(connection: socket.socket, *paths: str) -> None:
+def ask(connection: socket.socket, *paths: str, header: str = "host: t") -> None:
     """All in one write."""
-    connection.sendall(b"".join(b"GET %s HTTP/1.1\r\nhost: t\r\n\r\n" % path.encode() for path in paths))
+    connection.sendall("".join(f"GET {path} HTTP/1.1\r\n{header}\r\n\r\n" for path in paths).encode())
 
 
 def answer(connection: socket.socket) -> bytes:

@@ -63,14 +63,104 @@ def test_a_neighbour_waits_for_few_of_a_flooders_requests(loop):
     assert sum(waited) == CONNECTIONS - PER_PASS
 
 
-@pytest.mark.slow
-def test_a_trusted_proxy_does_not_take_turns():
-    """Its connections carry many clients; and this is what happens without fairness."""
-    proxies = Clients("x-forwarded-for", [ipaddress.ip_network(f"{FLOODER}/32")])
+PROXIES = Clients("x-forwarded-for", [ipaddress.ip_network("127.66.1.0/24")])
+PROXY = "127.66.1.1"
+
+
+def order_through_a_proxy(clients: list[str], *paths: str, loop: str = "uvloop") -> tuple[list[str], int]:
+    """Whose requests reached the app in which order, each on its own connection of the proxy; and how many waited."""
     waited: list[int] = []
-    with serving_fairly(FairShare(proxies.peer_key, on_waited=waited.append)) as server:
-        assert place_of_neighbour(server, "/flood") == CONNECTIONS
-    assert waited == []
+    share = FairShare(PROXIES, on_waited=waited.append)
+    with serving_fairly(share, loop=loop) as server, connections(server, [PROXY] * len(clients)) as opened:
+        asked = list(zip(opened, clients, strict=True))
+        waited.clear()
+        with server.stopped():
+            for connection, client in asked:
+                ask(connection, *(f"/{client}{path}" for path in paths), header=f"x-forwarded-for: {client}")
+        for connection, client in asked:
+            assert [answer(connection).decode() for _ in paths] == [f"/{client}{path}" for path in paths]
+        return [path.split("/")[1] for _, path in server.served if path != "/stop"], sum(waited)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_clients_of_a_trusted_proxy_take_turns_by_the_name_it_gives_them(loop):
+    """All of its connections are the same peer's; the neighbour's is the last of them."""
+    order, waited = order_through_a_proxy(["6.6.6.6"] * CONNECTIONS + ["7.7.7.7"], "", loop=loop)
+    assert order.index("7.7.7.7") <= AHEAD
+    assert waited == CONNECTIONS - PER_PASS
+
+
+@pytest.mark.slow
+def test_a_proxys_pipelined_requests_take_turns_too():
+    order, _ = order_through_a_proxy(["6.6.6.6"] * 20 + ["7.7.7.7"], *(f"/{number}" for number in range(20)))
+    assert order.index("7.7.7.7") <= AHEAD
+    assert Counter(order) == {"6.6.6.6": 400, "7.7.7.7": 20}
+
+
+@pytest.mark.slow
+def test_a_trusted_proxy_itself_does_not_take_turns():
+    """Its connections carry many clients, none of which waits for the others."""
+    clients = [f"6.6.6.{number}" for number in range(CONNECTIONS)]
+    assert order_through_a_proxy(clients, "") == (clients, 0)
+
+
+@contextmanager
+def waiting_behind_a_proxy(loop: str = "uvloop"):
+    """As `waiting`, for a request that a proxy handed on."""
+    share = FairShare(PROXIES)
+    with serving_fairly(share, loop=loop) as server, connections(server, [PROXY]) as (connection,):
+        share.per_pass = 0
+        ask(connection, "/waits")
+        server.until(lambda: share._busy)
+        yield server, connection
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_proxy_that_has_said_all_is_answered(loop):
+    """Its end of the connection is closed while the request waits."""
+    with waiting_behind_a_proxy(loop) as (server, connection):
+        connection.shutdown(socket.SHUT_WR)
+        for _ in range(20):
+            server.in_loop(lambda: None)
+        server.share.per_pass = 1
+        assert answer(connection) == b"/waits"
+
+
+@pytest.mark.slow
+def test_a_request_of_a_proxys_connection_that_is_closed_reaches_nobody():
+    with waiting_behind_a_proxy() as (server, connection), server.connect(PROXY) as other:
+        [protocol] = [held for held in server.protocols() if held.client == connection.getsockname()]
+        server.in_loop(protocol.transport.close)
+        server.share.per_pass = 1
+        ask(other, "/other")
+        assert answer(other) == b"/other"
+        assert server.served == [(PROXY, "/other")]
+
+
+@pytest.mark.slow
+def test_what_waits_behind_a_proxy_is_served_when_the_server_stops():
+    with waiting_behind_a_proxy() as (server, connection):
+        server.stop()
+        server.until(lambda: server._server.should_exit)
+        server.share.per_pass = 1
+        assert answer(connection) == b"/waits"
+        assert connection.recv(1) == b""
+        server.thread.join(10)
+        assert not server.thread.is_alive()
+
+
+@pytest.mark.slow
+def test_a_proxys_clients_are_forgotten_after_their_turn():
+    """Or a flood of names would fill the memory while the proxy keeps its connection."""
+    share = FairShare(PROXIES)
+    with serving_fairly(share) as server, connections(server, [PROXY]) as (connection,):
+        for number in range(50):
+            ask(connection, "/", header=f"x-forwarded-for: 6.6.6.{number}")
+            answer(connection)
+        server.until(lambda: not share._busy and not share._had_turns)
+        assert not [key for key in share._peers if key.startswith("6.6.6.")]
 
 
 @pytest.mark.slow
@@ -363,7 +453,10 @@ def test_uvicorn_is_what_fairness_takes_it_for():
     """Whoever upgrades it reads here what changed."""
     with uvicorn_unchanged("a response ends with on_response_complete, and pipelined requests wait in `pipeline`"):
         inherited = FairProtocol.__mro__[1]
-        names = ("connection_made", "data_received", "on_response_complete", "timeout_keep_alive_handler", "shutdown")
+        names = (
+            *("connection_made", "data_received", "on_response_complete", "timeout_keep_alive_handler", "shutdown"),
+            "_start_asgi_task",
+        )
         assert [name for name in names if name not in vars(inherited)] == []
         assert [name for name in names if name not in vars(FairProtocol)] == []
         with waiting() as (server, connection, protocol):

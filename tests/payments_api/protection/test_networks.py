@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_api.protection.networks import NetworkSet, parse_networks, plain
+from payments_api.protection.networks import NetworkSet, is_too_wide, parse_networks, plain
 
 
 def address(text: str):
@@ -102,3 +102,26 @@ def test_ten_thousand_networks_cost_microseconds():
     began_s = time.process_time()
     assert not any(stranger in networks for stranger in strangers)
     assert (time.process_time() - began_s) / len(strangers) < 50e-6
+
+
+@pytest.mark.parametrize(
+    ("network", "is_so"),
+    [
+        ("0.0.0.0/0", True),
+        ("0.0.0.0/1", True),
+        ("::/0", True),
+        ("::ffff:0:0/96", True),
+        ("::ffff:0:0/103", True),
+        ("2000::/3", True),
+        ("2000::/15", True),
+        ("10.0.0.0/8", False),
+        ("::ffff:10.0.0.0/104", False),
+        ("fc00::/7", False),
+        ("fdaa::/16", False),
+        ("2400:cb00::/32", False),
+        ("127.0.0.1/32", False),
+    ],
+)
+def test_a_network_that_must_contain_strangers_is_too_wide(network, is_so):
+    """However it is written; the private ones and those of a provider's proxies are not."""
+    assert is_too_wide(ipaddress.ip_network(network)) is is_so

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from payments_api.app import secrets_of
+from payments_api.protection.options import Options
 from payments_api.settings import Settings, SettingsError, read_settings
 
 
@@ -35,6 +38,8 @@ def test_the_defaults_are_in_order():
         ({"CLIENT_HEADER": "Fly-Client-IP"}, ["CLIENT_HEADER"]),
         ({"CLIENT_HEADER": "Fly-Client-IP", "TRUSTED_NETWORKS": " , "}, ["CLIENT_HEADER"]),
         ({"TRUSTED_NETWORKS": "10.0.0.0/8"}, ["TRUSTED_NETWORKS"]),
+        ({"CLIENT_HEADER": "X-Forwarded-For", "TRUSTED_NETWORKS": "10.0.0.0/8,0.0.0.0/0"}, ["TRUSTED_NETWORKS"]),
+        ({"CLIENT_HEADER": "X-Forwarded-For", "TRUSTED_NETWORKS": "::/0"}, ["TRUSTED_NETWORKS"]),
         ({"CLIENT_HEADER": "Fly Client"}, ["CLIENT_HEADER"]),
         ({"METRICS": "private"}, ["METRICS"]),
         ({"METRICS": "hidden"}, ["METRICS"]),
@@ -126,3 +131,17 @@ def test_a_list_that_cannot_be_parsed_is_told_with_its_line(tmp_path):
     """At the start there is no version before it."""
     (tmp_path / "deny.txt").write_text("10.0.0.0/8\n10.0.0/33\n")
     assert "line 2" in problems(DENY_FILE=str(tmp_path / "deny.txt"))["DENY_FILE"]
+
+
+def test_an_allow_list_of_all_the_world_is_refused_and_a_deny_list_is_not(tmp_path):
+    """The first would switch all limits off in silence; the second is noticed at once."""
+    path = tmp_path / "list.txt"
+    path.write_text("10.0.0.0/8\n0.0.0.0/0\n")
+    found = problems(ALLOW_FILE=str(path))["ALLOW_FILE"]
+    assert "line 2: got '0.0.0.0/0'; limits and bot rules would hold for nobody" in found
+    assert problems(DENY_FILE=str(path)) == {}
+
+
+def test_options_of_an_app_of_ones_own_trust_no_network_of_strangers_either():
+    with pytest.raises(ValueError, match=r"0\.0\.0\.0/0 could claim to be any client"):
+        Options(client_header="x-forwarded-for", trusted_networks=(ipaddress.ip_network("0.0.0.0/0"),))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from drills.redisserver import RedisServer
 from drills.target import running_target
+from payments_api.protection.eviction import EvictionWatch
 from payments_api.protection.fallback import FallbackStore
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.options import Options
@@ -305,7 +306,6 @@ def test_whoever_counts_in_redis_a_lost_one_leaves_no_request_undecided(server, 
             before = [(await protection.limits.decide("a", "c")).is_admitted for _ in range(4)]
             assert before == [True, True, False, False]
             assert registry.get_sample_value("limiter_store", {"store": limiter}) == 1
-            assert problems == []
             (server.kill if incident == "killed" else server.hang)()
             return [await protection.limits.decide("b", client) for client in ["c", "d", *["e"] * 6]]
 
@@ -339,6 +339,81 @@ def test_slowapi_counts_in_redis_again_when_it_is_back(server):
         await store.aclose()
 
     asyncio.run(back())
+
+
+@pytest.mark.parametrize("limiter", ["redis", "slowapi"])
+def test_a_redis_that_evicts_keys_is_an_incident_until_it_does_not(server, limiter):
+    """Before anybody is admitted anew; and again when it really happens."""
+    registry, problems = CollectorRegistry(), []
+    protection = Protection(
+        Options(limiter=limiter, redis_url=server.url, redis_timeout_s=TIMEOUT_S),
+        metrics=ProtectionMetrics(registry),
+        on_problem=lambda name, _: problems.append(name),
+    )
+
+    async def evict(client: redis.Redis) -> None:
+        client.config_set("maxmemory-policy", "volatile-lru")
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 3_000_000)
+        async with protection.running():
+            async with asyncio.timeout(10):
+                while not problems:  # noqa: ASYNC110 - told by another thread
+                    await asyncio.sleep(0.01)
+            for number in range(600):
+                client.set(str(number), "x" * 10_000, ex=60)
+            for _ in range(2):
+                await protection._eviction.look()
+            client.config_set("maxmemory-policy", "noeviction")
+            for _ in range(2):
+                await protection._eviction.look()
+
+    with server.client() as client:
+        asyncio.run(evict(client))
+        assert registry.get_sample_value("limiter_store_evicted_keys") == client.info("stats")["evicted_keys"] > 0
+    assert problems == ["eviction-possible", "eviction-seen", "eviction-recovered"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"maxmemory": "0", "maxmemory-policy": "allkeys-lru"}, {"maxmemory-policy": "noeviction"}]
+)
+def test_a_redis_that_evicts_nothing_is_no_incident_nor_is_one_that_does_not_say(server, changes):
+    problems: list[str] = []
+    store = redis_store(server)
+    watch = EvictionWatch(
+        store.info, metrics=ProtectionMetrics(CollectorRegistry()), on_problem=lambda name, _: problems.append(name)
+    )
+
+    async def look() -> None:
+        with server.client() as client:
+            for name, value in changes.items():
+                client.config_set(name, value)
+            await watch.look()
+            client.execute_command("ACL", "SETUSER", "default", "-info")
+            await watch.look()
+            assert (await store.take("health", "c")).is_admitted
+        await store.aclose()
+
+    asyncio.run(look())
+    assert problems == []
+
+
+def test_a_cluster_is_told_as_what_it_is():
+    """Its servers refuse a script whose keys are on several of them: the incident would never end."""
+    problems: list[tuple[str, str]] = []
+    with RedisServer(**{"cluster-enabled": "yes"}) as cluster:
+        protection = Protection(
+            Options(limiter="redis", redis_url=cluster.url, redis_timeout_s=TIMEOUT_S),
+            metrics=ProtectionMetrics(CollectorRegistry()),
+            on_problem=lambda *problem: problems.append(problem),
+        )
+
+        async def start() -> None:
+            async with protection.running():
+                assert (await protection.limits.decide("other", "c")).is_admitted
+
+        asyncio.run(start())
+    [(name, detail)] = problems
+    assert name == "redis-lost"
+    assert "Redis Cluster, which is not supported; name a server that has all keys" in detail
 
 
 def test_a_redis_that_was_never_there_is_no_reason_not_to_start():

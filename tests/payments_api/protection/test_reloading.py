@@ -21,7 +21,7 @@ from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.networks import parse_networks
 from payments_api.protection.options import Options
 from payments_api.protection.protection import Protection
-from payments_api.protection.reloading import ReloadedFile, Watcher
+from payments_api.protection.reloading import ReloadedFile, Watcher, in_time
 from tests.addresses import session_from
 
 
@@ -44,6 +44,13 @@ class Listed:
     def look(self, **how: bool) -> int:
         self.file.check(**how)
         return len(self.file.value)
+
+
+def until(is_so) -> None:
+    deadline_s = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -89,6 +96,7 @@ def test_two_wrong_lists_are_two_incidents_and_only_what_is_wrong_counts_as_a_fa
         file.check()
     deny.write_text("10.0.0.0/9\n")
     protection._deny.check()
+    protection._on_problem.stop()
     deadline_s = time.monotonic() + 5
     while set(alerts.open()) != {"list-allow-not-reloaded"}:
         assert time.monotonic() < deadline_s, alerts.open()
@@ -119,12 +127,64 @@ def test_the_watcher_looks_by_itself_and_ends_when_told(listed):
     watcher = Watcher([listed.file], poll_s=0.01)
     watcher.start()
     listed.path.write_text("10.0.0.0/8\n::1\n")
-    deadline_s = time.monotonic() + 10
-    while len(listed.file.value) != 2:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+    until(lambda: len(listed.file.value) == 2)
     watcher.stop()
     assert "protection-lists" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_reported_and_does_not_stop_the_watcher(listed, make):
+    """A named pipe would be waited for, and /dev/zero never ends."""
+    watcher = Watcher([listed.file], poll_s=0.01)
+    watcher.start()
+    listed.path.unlink()
+    make(listed.path)
+    until(lambda: listed.problems)
+    assert listed.problems[0][0] == "list-deny-not-reloaded"
+    if listed.path.is_dir():
+        listed.path.rmdir()
+    else:
+        listed.path.unlink()
+    listed.path.write_text("10.0.0.0/8\n::1\n")
+    until(lambda: len(listed.file.value) == 2)
+    watcher.stop()
+
+
+def test_a_list_that_hangs_is_an_incident_until_it_answers_and_holds_up_no_other(tmp_path):
+    """Nor the end of the program."""
+    gate = threading.Event()
+
+    def parse_when_open(text: str):
+        gate.wait(10)
+        return parse_networks(text)
+
+    hanging, other = Listed(tmp_path / "deny.txt", "::1\n"), Listed(tmp_path / "allow.txt", "::1\n")
+    hanging.file._parse = parse_when_open
+    watcher = Watcher([hanging.file, other.file], poll_s=0.01, longest_s=0.1)
+    watcher.start()
+    for listed in (hanging, other):
+        listed.path.write_text("::1\n::2\n")
+    until(lambda: hanging.problems)
+    assert "no answer for 0.1 s" in hanging.problems[0][1]
+    until(lambda: len(other.file.value) == 2)
+    assert len(hanging.file.value) == 1
+    gate.set()
+    until(lambda: len(hanging.file.value) == 2)
+    until(lambda: len(hanging.problems) == 2)
+    assert [name for name, _ in hanging.problems] == ["list-deny-not-reloaded", "list-deny-recovered"]
+    gate.clear()
+    hanging.path.write_text("::1\n")
+    until(lambda: len(hanging.problems) == 3)
+    watcher.stop()
+    assert not gate.is_set()
+    gate.set()
+
+
+def test_a_list_that_hangs_at_the_start_is_told_in_time(tmp_path):
+    gate = threading.Event()
+    with pytest.raises(ValueError, match=r"can't read .*deny.txt: no answer for 0.05 s"):
+        in_time(lambda: gate.wait(10), tmp_path / "deny.txt", 0.05)
+    gate.set()
 
 
 def statuses_of(url: str, address: str) -> int:

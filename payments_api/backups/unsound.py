@@ -1,0 +1,49 @@
+"""Keeps copies of a database that fails its checks: for whoever mends it, and never taken for backups.
+
+Without them a lost disk would also cost what was paid since the last good backup.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from payments_api.backups.checking import ledger_id_of
+from payments_api.backups.manifest import BackupName, ledger_key, new_name, stem_of
+from payments_api.backups.packing import pack
+from payments_api.backups.workshop import disk_errors
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from payments_api.backups.places import Place
+
+UNSOUND_SUFFIX: Final = ".unsound.gz"
+_KEPT: Final = 7
+_APART: Final = timedelta(hours=20)
+"""A backup that fails is tried again every hour."""
+
+
+def keep_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
+    """The name of the copy in the place, or of one from less than a day ago; BackupError if it can't be stored."""
+    ledger_id = ledger_id_of(copy)
+    kept = _kept_in(place, ledger_key(stem_of(database), ledger_id))
+    if kept and abs(taken_at - kept[-1].taken_at) < _APART:
+        return kept[-1].text + UNSOUND_SUFFIX
+    packed = copy.with_suffix(".gz")
+    with disk_errors(packed.parent):
+        pack(copy, packed)
+    name = new_name(database, taken_at, secrets.token_hex(4), ledger_id=ledger_id) + UNSOUND_SUFFIX
+    place.put(packed, name)
+    for old in kept[: 1 - _KEPT]:
+        place.delete(old.text + UNSOUND_SUFFIX)
+    return name
+
+
+def _kept_in(place: Place, ledger: str) -> list[BackupName]:
+    """Oldest first."""
+    stems = (name.removesuffix(UNSOUND_SUFFIX) for name in place.sizes() if name.endswith(UNSOUND_SUFFIX))
+    found = [copy for copy in map(BackupName.parse, stems) if copy is not None and copy.ledger == ledger]
+    return sorted(found, key=lambda copy: copy.order)

@@ -1,0 +1,95 @@
+"""The README's example: backups in an app of somebody's own, with nothing else of this repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from loadproof.run.ports import free_port
+from tests.commands import ROOT
+from tests.payments_api.backups.books import names
+from tests.sources import tree_of
+from tests.test_architecture import imports_of
+
+README = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
+SECTION = README.partition("### In your own FastAPI app with SQLite")[2].partition("\n### ")[0]
+APPLICATION, OWN = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+CODE = ROOT / "payments_api/backups"
+
+
+def carried_to(directory: Path) -> Path:
+    """As the README says."""
+    shutil.copytree(CODE, directory / "payments_api/backups", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CODE.parent / "__init__.py", directory / "payments_api")
+    (directory / "payments_api/backups/application.py").write_text(APPLICATION)
+    (directory / "own.py").write_text(OWN)
+    database = directory / "data/shop.sqlite3"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as opened:
+        opened.executescript("PRAGMA journal_mode=WAL; CREATE TABLE orders (id INTEGER PRIMARY KEY, price INTEGER)")
+        opened.execute("INSERT INTO orders (price) VALUES (3), (5)")
+        opened.commit()
+    return database
+
+
+def test_one_file_is_about_the_application_and_has_the_same_names_in_the_example():
+    """No other imports anything of ours from outside the folder."""
+    for file in CODE.glob("*.py"):
+        outside = {name for name in imports_of(file) if name.startswith("payments_api")} - {"payments_api"}
+        outside = {name for name in outside if not name.startswith("payments_api.backups")}
+        assert not outside or file.name == "application.py", f"{file}: {outside}"
+    wanted = {
+        alias.name
+        for file in CODE.glob("*.py")
+        for node in tree_of(file).body
+        if getattr(node, "module", "") == "payments_api.backups.application"
+        for alias in node.names
+    }
+    names_there: dict[str, object] = {}
+    exec(APPLICATION, names_there)  # noqa: S102 - ours
+    assert wanted
+    assert wanted <= set(names_there)
+
+
+@pytest.mark.long
+@pytest.mark.process
+def test_an_app_of_ones_own_backs_itself_up_and_a_backup_is_restored_by_its_boot(tmp_path, place):
+    """With the lines that are printed, and no others."""
+    database, restored = carried_to(tmp_path), tmp_path / "restored.sqlite3"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "DATABASE": str(database), "BACKUP_TO": str(place)}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "payments_api.backups", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    serving = [sys.executable, "-m", "uvicorn", "own:app", "--port", str(free_port()), "--log-level", "warning"]
+    with subprocess.Popen(serving, cwd=tmp_path, env=environment) as server:
+        try:
+            deadline_s = time.monotonic() + 30
+            while not names(place):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+        finally:
+            server.terminate()
+    verified = run("verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert re.search(r"^shop-2\S+ is good: taken .* UTC, 2 orders, ", verified.stdout)
+    done = run("restore", "--database", restored)
+    assert done.stdout.endswith("; the API starts on it, /orders answers count 2\n"), done.stderr
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("UPDATE orders SET price = NULL WHERE id = 2")
+        opened.commit()
+    refused = run("backup")
+    assert refused.returncode == 1
+    assert "an order has no price, got 2" in refused.stderr

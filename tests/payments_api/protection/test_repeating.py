@@ -1,0 +1,132 @@
+"""What nothing limits costs little all the same: beyond its share of the time, the latest answer is repeated."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from drills.target import running_target
+from payments_api.protection.repeating import Repeating
+from tests.payments_api.protection.fairserver import answer, ask
+
+PAGE_S = 0.01
+
+
+class Page:
+    """An app of which each answer takes ten milliseconds of CPU time, and has a number."""
+
+    def __init__(self, *, status: int = 200) -> None:
+        self.now_s = 0.0
+        self.cpu_s = 0.0
+        self.status = status
+        self.made = 0
+        self.repeated = 0
+        self.repeating = Repeating(
+            self._app, on_repeat=self._count, clock=lambda: self.now_s, cpu_clock=lambda: self.cpu_s
+        )
+
+    def ask(self, path: str = "/metrics", method: str = "GET") -> tuple[int, bytes, Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            # As middleware further out would.
+            message.setdefault("headers", []).append((b"x", b"y"))
+
+        scope = {"type": "http", "method": method, "path": path}
+        # Nothing in it waits, and an event loop of its own would take longer than all the rest.
+        with suppress(StopIteration):
+            self.repeating(scope, None, send).send(None)
+        assert [len(message["headers"]) for message in sent] == [2, 1, 1]
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent), scope.get("route")
+
+    async def _app(self, scope: Any, _: Any, send: Any) -> None:
+        self.made += 1
+        self.cpu_s += PAGE_S
+        if self.status == 0:
+            raise ZeroDivisionError
+        scope["route"] = scope["path"]
+        await send({"type": "http.response.start", "status": self.status, "headers": [(b"a", b"b")]})
+        await send({"type": "http.response.body", "body": b"%d " % self.made, "more_body": True})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    def _count(self) -> None:
+        self.repeated += 1
+
+
+def test_who_looks_now_and_then_always_gets_a_new_answer():
+    """Once a second for a page of ten milliseconds; and some in a row."""
+    page = Page()
+    for number in range(1, 21):
+        assert page.ask() == (200, b"%d /metrics" % number, "/metrics")
+    for number in range(21, 200):
+        page.now_s += 1.01
+        assert page.ask()[1] == b"%d /metrics" % number
+    assert page.repeated == 0
+
+
+def test_a_flood_costs_the_share_of_the_time_and_each_answer_is_at_most_a_second_old():
+    """A thousand a second, for ten seconds; repeated with the route, for whoever counts by it."""
+    page, made_at_s = Page(), {}
+    for number in range(10_000):
+        page.now_s = number / 1000
+        _, body, route = page.ask()
+        assert route == "/metrics"
+        assert page.now_s - made_at_s.setdefault(body, page.now_s) <= 1
+    assert 10 * 0.01 <= page.cpu_s <= 10 * 0.01 + 0.2 + 2 * PAGE_S
+    assert page.made + page.repeated == 10_000
+
+
+def test_an_answer_that_takes_long_is_still_made_once_a_second():
+    """It costs more than its share; an old one would be of no use."""
+    page = Page()
+    page.ask()
+    page.cpu_s = 0.0
+    for number in range(10_000):
+        page.now_s = number / 1000
+        page.cpu_s += 0.005
+        page.ask()
+    assert 9 <= page.made <= 40
+
+
+def test_paths_and_methods_have_answers_of_their_own():
+    page = Page()
+    for path, method in [("/metrics", "GET"), ("/metrics", "HEAD"), ("/health/ready", "GET")]:
+        assert page.ask(path, method)[1].endswith(path.encode())
+    for _ in range(30):
+        page.ask()
+    assert page.repeated > 0
+    assert page.ask("/health/ready") == (200, b"3 /health/ready", "/health/ready")
+
+
+def test_a_failure_is_not_repeated():
+    """Neither one that raises; a refusal that the app itself gives is an answer like others."""
+    page = Page(status=0)
+    for _ in range(50):
+        with pytest.raises(ZeroDivisionError):
+            page.ask()
+    assert page.made == 50
+    page.status = 503
+    assert page.ask()[0] == 503
+    page.status = 200
+    assert page.ask()[0] == 503
+    page.now_s += 2
+    assert page.ask()[0] == 200
+
+
+@pytest.mark.process
+def test_a_flood_of_the_paths_without_limits_is_answered_and_counted():
+    """By the API itself, whose page says how many were repeats."""
+    with (
+        running_target() as target,
+        socket.create_connection(("127.0.0.1", urlsplit(target.url).port), 10) as connection,
+    ):
+        ask(connection, *["/metrics"] * 300, "/health/ready")
+        assert all(b"http_requests_total" in answer(connection) for _ in range(300))
+        assert answer(connection) == b'{"status":"ready"}'
+        assert 0 < target.metric("protection_repeated_total") < 300
+        assert target.metric("http_requests_total", 'route="/metrics"') >= 300

@@ -1,0 +1,118 @@
+"""An application's `on_problem` that raises, waits or hangs costs no request anything, and ends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from prometheus_client import CollectorRegistry
+
+from payments_api.protection.metrics import ProtectionMetrics
+from payments_api.protection.options import Options
+from payments_api.protection.protection import Protection
+from payments_api.protection.reporting import _MOST_WAITING, Reporter
+
+NOWHERE = "redis://127.0.0.1:9/0"
+OPTIONS = Options(limiter="redis", redis_url=NOWHERE, limits={"other": "2/min"})
+
+
+def until(is_so) -> None:
+    deadline_s = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def admitted_without_redis(on_problem) -> list[bool]:
+    """Of three requests, two of which are within the limit."""
+    protection = Protection(OPTIONS, metrics=ProtectionMetrics(CollectorRegistry()), on_problem=on_problem)
+
+    async def decide() -> list[bool]:
+        async with protection.running():
+            return [(await protection.limits.decide("other", "c")).is_admitted for _ in range(3)]
+
+    return asyncio.run(decide())
+
+
+def test_one_that_raises_costs_no_request_its_answer(caplog):
+    """It is logged; local limits hold as if somebody had been told."""
+
+    def fail(*_: str) -> None:
+        raise ZeroDivisionError
+
+    assert admitted_without_redis(fail) == [True, True, False]
+    assert "told of redis-lost" in caplog.text
+
+
+def test_one_that_waits_holds_up_no_request():
+    """Neither those after it nor the one that noticed."""
+    gate, returned = threading.Event(), []
+
+    def wait(name: str, _: str) -> None:
+        gate.wait(1)
+        returned.append(name)
+
+    protection = Protection(OPTIONS, metrics=ProtectionMetrics(CollectorRegistry()), on_problem=wait)
+
+    async def decide() -> None:
+        async with protection.running():
+            assert (await protection.limits.decide("other", "c")).is_admitted
+            assert returned == []
+            gate.set()
+
+    asyncio.run(decide())
+    assert returned == ["redis-lost"]
+
+
+def test_one_that_raises_does_not_end_the_reloading_of_lists(tmp_path):
+    """A wrong version is reported to it; the right one after that is taken."""
+    deny = tmp_path / "deny.txt"
+    deny.write_text("10.0.0.0/8\n")
+    told = []
+
+    def fail(name: str, _: str) -> None:
+        told.append(name)
+        raise ZeroDivisionError
+
+    options = Options(deny_file=str(deny))
+    protection = Protection(options, metrics=ProtectionMetrics(CollectorRegistry()), on_problem=fail)
+    protection._watcher._poll_s = 0.01
+
+    async def reload() -> None:
+        async with protection.running():
+            deny.write_text("nonsense\n")
+            await asyncio.to_thread(until, lambda: told)
+            deny.write_text("10.0.0.0/8\n::1\n")
+            await asyncio.to_thread(until, lambda: len(protection._deny.value) == 2)
+
+    asyncio.run(reload())
+    assert told == ["list-deny-not-reloaded", "list-deny-recovered"]
+
+
+def test_one_that_hangs_is_told_no_more_and_the_log_has_the_rest(caplog):
+    """Stopping doesn't wait for it."""
+    gate, told = threading.Event(), []
+    reporter = Reporter(lambda name, _: (told.append(name), gate.wait(10)))
+    reporter("first", "")
+    until(lambda: told)
+    for number in range(_MOST_WAITING + 1):
+        reporter(f"later-{number}", "")
+    assert [record.getMessage() for record in caplog.records] == [f"later-{_MOST_WAITING}:  (nobody could be told)"]
+    began_s = time.monotonic()
+    reporter.stop()
+    assert time.monotonic() - began_s < 5
+    assert told == ["first"]
+    gate.set()
+
+
+def test_what_was_reported_before_the_end_is_told_in_order():
+    """And after it, too: whatever is closed then may fail."""
+    told = []
+    reporter = Reporter(lambda *problem: told.append(problem))
+    for number in range(50):
+        reporter("name", str(number))
+    reporter.stop()
+    reporter("late", "")
+    reporter.stop()
+    assert told == [*(("name", str(number)) for number in range(50)), ("late", "")]
