@@ -8,6 +8,7 @@ FUZZ_S ?= 600
 ROUNDS ?= 20
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
+WAY ?= direct
 MUTATION_S ?= 480
 TEST_PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits crash distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
@@ -43,6 +44,9 @@ breakpoint: $(VENV)/installed ## Step the load past capacity and back.
 
 limits: $(VENV)/installed ## Audit the limits of clients that come to them again and again; 20 seconds.
 	@$(RUN) scenarios/limits.yaml
+
+crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
+	@$(RUN) scenarios/crash.yaml
 
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
@@ -130,8 +134,8 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
 	@$(BIN)/python -m drills.flood
 
-flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds: what happens to other clients' p(95)?
-	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15
+flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
+	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15 --way $(WAY)
 
 redis-drill: $(VENV)/developed ## Kill, restart, hang and resume Redis under load: what do clients and limits notice?
 	@$(BIN)/python -m drills.redis

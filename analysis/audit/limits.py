@@ -15,7 +15,7 @@ from loadproof.analysis.audit.limitsaccess import audit_lists
 from loadproof.analysis.audit.limitsexcess import excesses
 from loadproof.analysis.audit.limitsline import Line, line_of
 from loadproof.analysis.audit.limitspenalties import announced_before, pooled
-from loadproof.analysis.audit.limitspromises import Promise, Seen, bounds, penalty_promises, promises_of
+from loadproof.analysis.audit.limitspromises import LimitPromise, Seen, bounds, penalty_promises, promises_of
 from loadproof.analysis.audit.limitsrefusals import Before, Refusals, refusals
 from loadproof.analysis.audit.limitswaits import honesty, waits_of
 from loadproof.analysis.audit.limitswindows import fixed_windows
@@ -51,7 +51,7 @@ def audit_limits(
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
     table = pooled(punished) if punished else None
-    promises: list[tuple[str, Promise]] = []
+    promises: list[tuple[str, LimitPromise]] = []
     free: dict[str, tuple[Line, Refusals]] = {}
     for name, line in lines.items():
         announced = announced_before(table, name, line) if table is not None and name in punished else None

@@ -48,7 +48,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Promise:
+class LimitPromise:
     """One of a line's promises, before its offences are shown."""
 
     name: str
@@ -80,7 +80,7 @@ def bounds(seen: list[Seen]) -> Refusals:
     )
 
 
-def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> Iterator[Promise]:
+def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> Iterator[LimitPromise]:
     yield _quota(line, seen)
     if line.limit.key == "global" or len(line.clients) < 2:
         yield _not_early(line, seen, line.refused[bounds(seen).is_early])
@@ -96,7 +96,7 @@ def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> It
     if fields.n:
         reason = f"{fields.n:,} answers say what is left"
         offences = [(what, line, [row]) for row, what in fields.offences]
-        yield Promise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
+        yield LimitPromise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
 
 
 def _fitting(seen: list[Seen]) -> list[Seen]:
@@ -104,7 +104,7 @@ def _fitting(seen: list[Seen]) -> list[Seen]:
     return [one for one in seen if not one.contradictions] or seen[:1]
 
 
-def _quota(line: Line, seen: list[Seen]) -> Promise:
+def _quota(line: Line, seen: list[Seen]) -> LimitPromise:
     limit, best = line.limit, seen[0]
     is_refused = line.is_refused
     follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
@@ -125,7 +125,7 @@ def _quota(line: Line, seen: list[Seen]) -> Promise:
         if limit.algorithm == "unknown":
             what += f"; fits no algorithm, {best.algorithm} best"
         offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
-    return Promise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
+    return LimitPromise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
 
 
 def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
@@ -134,7 +134,7 @@ def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
     return int((everything.begun(line.ended[positions]) - everything.over(line.sent[positions]) > 1).sum())
 
 
-def _not_early(line: Line, seen: list[Seen], early: NDArray[np.int64]) -> Promise:
+def _not_early(line: Line, seen: list[Seen], early: NDArray[np.int64]) -> LimitPromise:
     right = int(bounds(seen).is_right.sum())
     left = len(line.refused) - right - len(early)
     reason = f"{right:,} of {len(line.refused):,} refusals are right for sure"
@@ -143,7 +143,7 @@ def _not_early(line: Line, seen: list[Seen], early: NDArray[np.int64]) -> Promis
     if right < NEEDED:
         reason += f", needs {NEEDED}: refusals on faster answers, or of a longer period"
     what = f"refused although less than {line.limit.size} in {format_duration(line.limit.period)} can have counted"
-    return Promise("no refusal below it", right, reason, broken=len(early), offences=_from(what, line, early))
+    return LimitPromise("no refusal below it", right, reason, broken=len(early), offences=_from(what, line, early))
 
 
 def _from(what: str, line: Line, refused: NDArray[np.int64]) -> list[tuple[str, Line, NDArray[np.int64]]]:
@@ -167,7 +167,7 @@ def _by_whom(line: Line, everybody: Line, found: Refusals) -> tuple[NDArray[np.i
     return early[counted >= line.limit.amount], early[counted < line.limit.amount]
 
 
-def _isolation(line: Line, everybody: Line, seen: list[Seen], strangers: NDArray[np.int64]) -> Promise:
+def _isolation(line: Line, everybody: Line, seen: list[Seen], strangers: NDArray[np.int64]) -> LimitPromise:
     """Admissions that would have been too many, had all clients been one."""
     most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(seen))
     admitted = np.flatnonzero(everybody.is_admitted)
@@ -178,10 +178,10 @@ def _isolation(line: Line, everybody: Line, seen: list[Seen], strangers: NDArray
     if n < NEEDED:
         reason += f", needs {NEEDED}: let more clients come close to their limits at the same time"
     what = "refused although only other clients' requests can have spent it"
-    return Promise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
+    return LimitPromise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
 
 
-def _retry_after(line: Line, waits: Waits, told: Honesty) -> Promise:
+def _retry_after(line: Line, waits: Waits, told: Honesty) -> LimitPromise:
     kinds: tuple[tuple[str, NDArray[np.int64]], ...] = (
         ("refused although it had waited as long as Retry-After said", told.broken),
         ("Retry-After is neither whole seconds nor a date", line.refused[waits.is_unreadable]),
@@ -198,12 +198,12 @@ def _retry_after(line: Line, waits: Waits, told: Honesty) -> Promise:
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
     elif told.tested + told.confirmed < NEEDED:
         reason += f", needs {NEEDED}: clients that honour it, or a run of several periods"
-    return Promise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
+    return LimitPromise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
 
 
 def penalty_promises(
     table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
-) -> Iterator[tuple[str, Promise]]:
+) -> Iterator[tuple[str, LimitPromise]]:
     """Of all requests that have the same penalties, under the first one's name."""
     rules: dict[Penalties, list[str]] = {}
     for name, (line, _) in free.items():
@@ -216,12 +216,12 @@ def penalty_promises(
         yield from ((names[0], promise) for promise in _penalties(course, rule, wrong))
 
 
-def _penalties(course: Course, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]) -> Iterator[Promise]:
+def _penalties(course: Course, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]) -> Iterator[LimitPromise]:
     """They grow, stop and are forgotten by client, whatever it asked for."""
     n, needed = course.grown, NEEDED_PENALTIES
-    yield Promise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
+    yield LimitPromise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
     if rule.cap > rule.base:
         n = course.capped
-        yield Promise("penalties stop at the cap", n, f"{n:,} violations at the cap", needed)
+        yield LimitPromise("penalties stop at the cap", n, f"{n:,} violations at the cap", needed)
     n, quiet = course.forgotten, format_duration(rule.memory)
-    yield Promise("penalties are forgotten", n, f"{n:,} violations after {quiet} of quiet", needed)
+    yield LimitPromise("penalties are forgotten", n, f"{n:,} violations after {quiet} of quiet", needed)

@@ -117,7 +117,9 @@ def spectrum_chart(
     series = {f"{name} time": counted for name, counted in counts.items()}
     series |= {f"group {escaped(name)}": counted for name, counted in (groups or {}).items()}
     with chart("spectrum", "time") as (axes, drawing):
-        for number, ((name, counted), colour) in enumerate(zip(series.items(), LINES, strict=False)):
+        # A request log has no service times.
+        drawn = [(name, counted) for name, counted in series.items() if counted.sum()]
+        for number, ((name, counted), colour) in enumerate(zip(drawn, LINES, strict=False)):
             # The slowest answer is one in as many as there are.
             odds = np.geomspace(1, counted.sum(), 200)
             ranks = np.clip(np.ceil((1 - 1 / odds) * counted.sum()), 1, counted.sum())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HEADER: Final = ",".join(JournalRow._fields) + "\n"
 LONGEST: Final = 300
 """Characters of a text in a row, as it was sent or answered; what is longer is cut."""
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 _WIDEST: Final = 2**63
 _LONGEST_NOTE: Final = 2_000
 """Characters of all that was noted of a request."""
@@ -45,7 +46,7 @@ def noted_text(words: Mapping[str, Any]) -> str:
         text = orjson.dumps(words, default=str).decode()
     except TypeError:
         text = _piecewise(words)
-    if len(text) > LONGEST:
+    if len(text) > LONGEST and not all(map(_fits, words.values())):
         text = _piecewise(words)
     if len(text) > _LONGEST_NOTE:
         text = _piecewise(dict(list(words.items())[: _LONGEST_NOTE // LONGEST]))
@@ -59,6 +60,10 @@ def cut(value: Any, longest: int = LONGEST) -> Any:
         return value
     text = value if isinstance(value, str) else _ascii(value)
     return value if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _fits(value: Any) -> bool:
+    return len(value) <= LONGEST if type(value) is str else type(value) in _SCALARS
 
 
 def _piecewise(words: Mapping[Any, Any]) -> str:

@@ -196,7 +196,7 @@ def test_the_pages_locustfile_and_scenario_are_run_as_they_are(tmp_path):
     page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8")
     # With the patience of a busy machine.
     page = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>4 s", page)
-    locustfile, command, scenario = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    locustfile, command, scenario, *_ = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "locustfile.py").write_text(locustfile)
     (tmp_path / "visitors.yaml").write_text(scenario)
     words = shlex.split(command.replace("\\\n", " ").replace("locustfile.py", str(tmp_path / "locustfile.py")))

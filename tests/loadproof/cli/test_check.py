@@ -21,6 +21,22 @@ def test_check_tells_what_a_scenario_would_send():
 
 
 @pytest.mark.slow
+def test_the_script_that_a_page_translates_is_a_scenario(tmp_path):
+    """Of k6, in docs/from-locust-and-k6.md: its user and its plan."""
+    page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8").partition("## A k6 script")[2]
+    (user,), (plan,) = (
+        re.findall(rf"^```{kind}\n(.*?)^```", page, re.DOTALL | re.MULTILINE) for kind in ("python", "yaml")
+    )
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users/items.py").write_text(user)
+    (tmp_path / "items.yaml").write_text(plan)
+    options = ("--locustfiles", tmp_path / "users")
+    done = in_process("check", tmp_path / "items.yaml", *options, TARGET_URL="https://staging.example.com")
+    assert done.returncode == 0, done.stderr
+    assert "3,000 tasks" in done.stdout
+
+
+@pytest.mark.slow
 def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
     """And of what the plan would do: limits exceeded, thresholds that can't be decided, unknown users."""
     greedy = scenario_file(tmp_path, settings={"limiter": "local"})

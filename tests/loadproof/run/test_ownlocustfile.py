@@ -157,7 +157,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+OFTEN = {
+    *("gone", "syntax", "import", "leaves", "empty", "awaits", "elsewhere", "no users", "never sent", "busy"),
+    *("no such tag", "endless shape"),
+}
+"""Each takes a second of CPU time: the others are long tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.long) for name in REFUSED]
+)
 def test_what_can_not_be_run_is_refused(name, tmp_path):
     """With exit code 2 and one clear message."""
     code, options, message = REFUSED[name]

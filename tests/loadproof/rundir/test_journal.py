@@ -83,6 +83,9 @@ def test_what_is_too_long_for_a_row_is_cut():
     assert cut(10**400) == "1" + "0" * (LONGEST - 2) + "…"
     assert cut([5]) == [5]
     assert len(cut(list(range(1000)))) == LONGEST
+    assert json.loads(noted_text({"deep": [list(range(1000))]})) == {"deep": cut([list(range(1000))])}
+    several = {f"word {number}": "é" * LONGEST for number in range(3)}
+    assert noted_text(several) == json.dumps(several, separators=(",", ":"), ensure_ascii=False)
     long = {f"word {number}": "x" * 5000 for number in range(50)}
     note = json.loads(noted_text(long))
     assert note == {f"word {number}": cut("x" * 5000) for number in range(len(note))}
