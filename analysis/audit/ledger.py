@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.audit.ledgerrecord import LedgerRecord
-    from loadproof.analysis.audit.promise import TestedPromise
+    from loadproof.analysis.audit.promise import Promise
 
 NAME: Final = "ledger"
 _BY_BALANCES: Final = frozenset({ONCE, NOTHING_ELSE})
@@ -45,7 +45,7 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
     return audited(NAME, evidence, [offence for promise in promises for offence in promise.offences])
 
 
-def _inferred(promises: Sequence[TestedPromise]) -> Sequence[TestedPromise]:
+def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
     """Money that was moved twice, or by nobody's order, would be in the balances."""
     balances = next(promise for promise in promises if promise.name == BALANCES)
     if balances.evidence.word is Word.PASS:
@@ -56,7 +56,7 @@ def _inferred(promises: Sequence[TestedPromise]) -> Sequence[TestedPromise]:
     return promises
 
 
-def _explained(promises: Sequence[TestedPromise], unread: str) -> Sequence[TestedPromise]:
+def _explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
     """Whatever can't be decided may be so because something could not be read."""
     for promise in promises:
         if promise.evidence.word is Word.INCONCLUSIVE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.promise import TestedPromise, range_text
+from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ OVERDRAFTS_NEEDED: Final = 10
 _NO_SNAPSHOT: Final = "the target file declares no `snapshot`, which reads all balances at once"
 
 
-def audit_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[TestedPromise]:
+def audit_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
     """Three promises; `needed` payments make the first of them PASS."""
     return [_ends(record, stories.values(), needed), _sums(record), _overdrafts(record, stories)]
 
@@ -61,9 +61,9 @@ class _Postings:
         return expected + self.least[account], expected + self.most[account]
 
 
-def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> TestedPromise:
+def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Promise:
     """Exact for accounts without open payments; within what these can make of it for the others."""
-    promise = TestedPromise(BALANCES, "acknowledged payments added up", needed)
+    promise = Promise(BALANCES, "acknowledged payments added up", needed)
     if record.blind_spot:
         promise.lacks(record.blind_spot)
         return promise
@@ -84,8 +84,8 @@ def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Tes
     return promise
 
 
-def _sums(record: LedgerRecord) -> TestedPromise:
-    promise = TestedPromise(SUM, "snapshots among payments", SNAPSHOTS_NEEDED)
+def _sums(record: LedgerRecord) -> Promise:
+    promise = Promise(SUM, "snapshots among payments", SNAPSHOTS_NEEDED)
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)
     elif not record.has_snapshot:
@@ -105,9 +105,9 @@ def _sums(record: LedgerRecord) -> TestedPromise:
     return promise
 
 
-def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> TestedPromise:
+def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
     """Whoever never asks for more than there is can't see a balance below zero: so pairs of payments do."""
-    promise = TestedPromise(NOT_NEGATIVE, "pairs of payments that only one of was covered", OVERDRAFTS_NEEDED)
+    promise = Promise(NOT_NEGATIVE, "pairs of payments that only one of was covered", OVERDRAFTS_NEEDED)
     for read in record.balance_reads:
         if read.balance < 0:
             promise.broken(f"{read.account} at {read.balance:,} at {read.sent_us / 1e6:.3f} s", (read.row,))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.promise import TestedPromise
+from loadproof.analysis.audit.promise import Promise
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ class Books:
                 self.strangers[label] = listed, listing.row
 
 
-def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[TestedPromise]:
+def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
     """Four promises; `needed` payments make each of them PASS."""
     books = Books(record, stories)
     last_read = {read.payment: read for read in sorted(record.payment_reads, key=lambda read: read.sent_us)}
-    there = TestedPromise(THERE, "acknowledged payments looked for", needed)
-    once = TestedPromise(ONCE, "acknowledged payments counted", needed)
-    own = TestedPromise(OWN, "payments compared with their orders", needed)
-    nothing_else = TestedPromise(NOTHING_ELSE, "payments in lists", needed)
+    there = Promise(THERE, "acknowledged payments looked for", needed)
+    once = Promise(ONCE, "acknowledged payments counted", needed)
+    own = Promise(OWN, "payments compared with their orders", needed)
+    nothing_else = Promise(NOTHING_ELSE, "payments in lists", needed)
     for story in stories.values():
         copies = books.found.get(story.key, {})
         if story.said is Said.ACKNOWLEDGED:
@@ -113,7 +113,7 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
     return [there, once, own, nothing_else]
 
 
-def _look_for(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], there: TestedPromise) -> None:
+def _look_for(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], there: Promise) -> None:
     """In a list if there is one, else by each of its ids."""
     at_s = story.booked_until_us / 1e6
     if books.lists(story):
@@ -132,7 +132,7 @@ def _look_for(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead
             there.broken(what, (*story.rows, read.row))
 
 
-def _compare(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], own: TestedPromise) -> None:
+def _compare(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], own: Promise) -> None:
     seen = list(_seen(story, books, last_read))
     own.n += bool(seen)
     for order, row in seen:
@@ -156,11 +156,7 @@ def _seen(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead]) -
 
 
 def _look_at_strangers(
-    record: LedgerRecord,
-    stories: Mapping[str, KeyStory],
-    books: Books,
-    once: TestedPromise,
-    nothing_else: TestedPromise,
+    record: LedgerRecord, stories: Mapping[str, KeyStory], books: Books, once: Promise, nothing_else: Promise
 ) -> None:
     """A new payment of exclusive accounts belongs to an attempt whose answer nobody got, or it should not be there."""
     nothing_else.n += len(books.strangers)

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.ledgerrecord import BalanceRead
-from loadproof.analysis.audit.promise import TestedPromise, range_text
+from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
@@ -73,14 +73,14 @@ class _Account:
         )
 
 
-def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> list[TestedPromise]:
+def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> list[Promise]:
     """Of balances, and of payments if there is an operation that reads one; O(n log n)."""
     balances = _read_balances(record, stories)
     return [_read_payments(record, stories), balances] if record.has_reads else [balances]
 
 
-def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> TestedPromise:
-    promise = TestedPromise(READ_PAYMENTS, "reads of acknowledged payments", READS_NEEDED)
+def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
+    promise = Promise(READ_PAYMENTS, "reads of acknowledged payments", READS_NEEDED)
     acknowledged = {
         attempt.payment: (attempt.ended_us, story)
         for story in stories.values()
@@ -98,9 +98,9 @@ def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Tes
     return promise
 
 
-def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> TestedPromise:
+def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
     """Snapshots are held against it, too; but they come from another operation, and prove nothing about this one."""
-    promise = TestedPromise(READ_BALANCES, "balances read after a payment", READS_NEEDED)
+    promise = Promise(READ_BALANCES, "balances read after a payment", READS_NEEDED)
     if record.blind_spot:
         promise.lacks(record.blind_spot)
         return promise
@@ -120,7 +120,7 @@ def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Tes
     return promise
 
 
-def _judge_balance(read: BalanceRead, accounts: Mapping[str, _Account], promise: TestedPromise) -> bool:
+def _judge_balance(read: BalanceRead, accounts: Mapping[str, _Account], promise: Promise) -> bool:
     """Whether it came after an acknowledged payment; an offence if it is out of bounds."""
     account = accounts.get(read.account)
     if account is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.promise import TestedPromise, overlap
+from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ REUSES_NEEDED: Final = 5
 """It depends on no timing: a target that compares bodies does so each time."""
 
 
-def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[TestedPromise]:
+def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[Promise]:
     """Two promises; none of a target without keys, which promises nothing."""
     if not record.has_keys:
         return []
-    same = TestedPromise(SAME_KEY, "keys sent twice at the same time", PAIRS_NEEDED)
+    same = Promise(SAME_KEY, "keys sent twice at the same time", PAIRS_NEEDED)
     for story in stories:
         if len(story.attempts) < 2:
             continue
         same.n += overlap(story.attempts)
         if len(story.payments) > 1:
             same.broken(f"acknowledged as {' and '.join(story.payments[:3])}: {story.order}", story.rows)
-    other = TestedPromise(OTHER_BODY, "keys sent again with another body", REUSES_NEEDED)
+    other = Promise(OTHER_BODY, "keys sent again with another body", REUSES_NEEDED)
     for attempt in record.reused:
         other.n += attempt.said is not Said.UNKNOWN and attempt.row["status"] != 429
         if attempt.said is Said.ACKNOWLEDGED:

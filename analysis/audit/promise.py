@@ -38,7 +38,7 @@ def range_text(low: int, high: int) -> str:
 
 
 @dataclass
-class TestedPromise:
+class Promise:
     """`things` is what `n` counts, in the plural."""
 
     name: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.ledgerrows import unread_because
-from loadproof.analysis.audit.promise import TestedPromise, overlap
+from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome, Said, said_by
 from loadproof.plan.evidence import needed_to_see
@@ -124,8 +124,8 @@ def _is_accepted(deliveries: Iterable[Delivery]) -> bool:
     return any(delivery.said is Said.ACKNOWLEDGED for delivery in deliveries)
 
 
-def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed: int) -> TestedPromise:
-    promise = TestedPromise(EFFECT, "accepted events looked at", needed)
+def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed: int) -> Promise:
+    promise = Promise(EFFECT, "accepted events looked at", needed)
     for event, deliveries in events.items():
         if not _is_accepted(deliveries):
             continue
@@ -139,8 +139,8 @@ def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed
     return promise
 
 
-def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> TestedPromise:
-    promise = TestedPromise(ONE_EFFECT, "events delivered twice at the same time", PAIRS_NEEDED)
+def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    promise = Promise(ONE_EFFECT, "events delivered twice at the same time", PAIRS_NEEDED)
     for event, deliveries in events.items():
         effects = record.effects.get(event)
         if effects is None:
@@ -153,9 +153,9 @@ def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> 
     return promise
 
 
-def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> TestedPromise:
+def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
     """Other bytes under one id are one event; the same bytes under two ids are two."""
-    promise = TestedPromise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
+    promise = Promise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
     for event, deliveries in events.items():
         hows = {delivery.how for delivery in deliveries} & {"other-form", "same-body"}
         effects = record.effects.get(event)
@@ -169,8 +169,8 @@ def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Teste
     return promise
 
 
-def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> TestedPromise:
-    promise = TestedPromise(NO_EFFECT, "of each kind", FORGED_NEEDED)
+def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    promise = Promise(NO_EFFECT, "of each kind", FORGED_NEEDED)
     counts = dict.fromkeys(record.kinds, 0)
     for event, deliveries in events.items():
         how, effects = deliveries[0].how, record.effects.get(event)
