@@ -49,12 +49,12 @@ class EvictionWatch:
         self._metrics.evicted.set(evicted)
         has_evicted = self._evicted is not None and evicted > self._evicted
         self._evicted = evicted
-        if policy == _SAFE or not is_bounded:
+        if has_evicted:
+            self._report("eviction-seen", f"Redis has evicted {evicted} keys ({policy}): {_REMEDY}")
+        elif policy == _SAFE or not is_bounded:
             if self._reported:
                 self._report("eviction-recovered", f"Redis evicts nothing: maxmemory-policy {policy}")
                 self._reported = ""
-        elif has_evicted:
-            self._report("eviction-seen", f"Redis has evicted {evicted} keys ({policy}): {_REMEDY}")
         elif not self._reported:
             self._report("eviction-possible", f"Redis will evict keys when its memory is full ({policy}): {_REMEDY}")
 

@@ -85,7 +85,8 @@ class Options:
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
             raise ValueError(f"limits: {OTHER} is missing; add it: it limits all paths without their own limit")
-        _check_proxies(self.trusted_networks or ())
+        if remedy := _without_strangers(self.trusted_networks or ()):
+            raise ValueError(f"trusted_networks: {remedy}")
 
     @property
     def has_files(self) -> bool:
@@ -214,13 +215,15 @@ def _penalty(read: Read) -> PenaltyRule | None:
 
 def _proxies(text: str) -> tuple[Network, ...]:
     found = networks(text)
-    _check_proxies(found)
+    if remedy := _without_strangers(found):
+        raise ValueError(remedy)
     return found
 
 
-def _check_proxies(found: Iterable[Network]) -> None:
-    if wide := ", ".join(str(network) for network in found if is_too_wide(network)):
-        raise ValueError(f"anybody in {wide} could claim to be any client; name only your proxies' networks")
+def _without_strangers(found: Iterable[Network]) -> str:
+    """How to name proxies alone; '' if that is so."""
+    wide = ", ".join(str(network) for network in found if is_too_wide(network))
+    return f"anybody in {wide} could claim to be any client; name only your proxies' networks" if wide else ""
 
 
 def _file_of(parse: Any) -> Any:

@@ -187,6 +187,7 @@ def test_a_stop_drops_no_request():
         deadline = time.monotonic() + 20
         while "http_requests_in_flight 2" not in requests.get(f"{target.url}/metrics", timeout=5).text:
             assert time.monotonic() < deadline
+            time.sleep(0.05)
         target.process.terminate()
         thread.join(10)
         assert target.process.wait(10) == 0

@@ -396,6 +396,21 @@ def test_a_redis_that_evicts_nothing_is_no_incident_nor_is_one_that_does_not_say
     assert problems == []
 
 
+def test_keys_that_are_evicted_are_an_incident_whatever_the_server_calls_its_policy():
+    """Until none is evicted any more."""
+    problems: list[str] = []
+    answers = iter([{"evicted_keys": "3"}, {"evicted_keys": "3"}, {"evicted_keys": "9"}, {"evicted_keys": "9"}])
+
+    async def ask() -> dict[str, str]:
+        return next(answers)
+
+    metrics = ProtectionMetrics(CollectorRegistry())
+    watch = EvictionWatch(ask, metrics=metrics, on_problem=lambda name, _: problems.append(name))
+    for seen in ([], [], ["eviction-seen"], ["eviction-seen", "eviction-recovered"]):
+        asyncio.run(watch.look())
+        assert problems == seen
+
+
 def test_a_cluster_is_told_as_what_it_is():
     """Its servers refuse a script whose keys are on several of them: the incident would never end."""
     problems: list[tuple[str, str]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,12 +60,12 @@ class Page:
 
 
 def test_who_looks_now_and_then_always_gets_a_new_answer():
-    """Once a second for a page of ten milliseconds; and some in a row."""
+    """Twice a second for a page of ten milliseconds; and some in a row."""
     page = Page()
     for number in range(1, 21):
         assert page.ask() == (200, b"%d /metrics" % number, "/metrics")
     for number in range(21, 200):
-        page.now_s += 1.01
+        page.now_s += 0.51
         assert page.ask()[1] == b"%d /metrics" % number
     assert page.repeated == 0
 
@@ -77,7 +78,7 @@ def test_a_flood_costs_the_share_of_the_time_and_each_answer_is_at_most_a_second
         _, body, route = page.ask()
         assert route == "/metrics"
         assert page.now_s - made_at_s.setdefault(body, page.now_s) <= 1
-    assert 10 * 0.01 <= page.cpu_s <= 10 * 0.01 + 0.2 + 2 * PAGE_S
+    assert 10 * 0.02 <= page.cpu_s <= 10 * 0.02 + 0.2 + 2 * PAGE_S
     assert page.made + page.repeated == 10_000
 
 
@@ -128,5 +129,9 @@ def test_a_flood_of_the_paths_without_limits_is_answered_and_counted():
         ask(connection, *["/metrics"] * 300, "/health/ready")
         assert all(b"http_requests_total" in answer(connection) for _ in range(300))
         assert answer(connection) == b'{"status":"ready"}'
-        assert 0 < target.metric("protection_repeated_total") < 300
-        assert target.metric("http_requests_total", 'route="/metrics"') >= 300
+        deadline_s = time.monotonic() + 5
+        # This page may be one of the flood's, too.
+        while target.metric("http_requests_total", 'route="/metrics"') < 300:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert target.metric("protection_repeated_total") > 0
