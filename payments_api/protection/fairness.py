@@ -5,12 +5,13 @@ A pass of the event loop handles all connections that are readable, so a client 
 connection belongs to one client, and takes its turn before it is parsed; that of a trusted proxy carries many, so each
 of its requests takes the turn of the client that the proxy names, before the application sees it.
 
-This file is the only one that uses uvicorn's insides: `HttpToolsProtocol` with its `client`, `flow`, `loop`, `pipeline`
-and `transport`, its `RequestResponseCycle` with `scope`, and the methods that are overridden below.
+This file is the only one that uses uvicorn's insides: `HttpToolsProtocol` with its `app`, `client`, `flow`, `loop`,
+`pipeline` and `transport`, and the methods that are overridden below.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -22,11 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from payments_api.protection.client import Clients
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from starlette.types import Scope
-    from uvicorn._types import ASGI3Application
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 PER_PASS: Final = 2
 """Chunks of one client that are handed over in a pass: fewer cost throughput, more cost its neighbours time."""
@@ -174,8 +171,12 @@ class FairProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _HoldingFlow(transport)
-        if self.client is not None:
-            self._peer = self.share.peer(self.client[0])
+        if self.client is None:
+            # A local socket's has no address, and no client either.
+            return
+        self._peer = self.share.peer(self.client[0])
+        if self._peer is None:
+            self.app = self._in_turn(self.app)
 
     def data_received(self, data: bytes) -> None:
         if self._peer is None:
@@ -191,22 +192,22 @@ class FairProtocol(HttpToolsProtocol):
         else:
             super().on_response_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        # A connection without an address is a local socket's, and has no client either.
-        if self._peer is not None or self.client is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        client = self.share.client(cycle.scope)  # type: ignore[arg-type]
-        if self.share.takes(client, self.loop):
-            super()._start_asgi_task(cycle, app)
-        else:
-            self.flow.hold()
-            self.share.wait(client, lambda: self._start_late(cycle, app))
+    def _in_turn(self, app: ASGIApp) -> ASGIApp:
+        """The application, in the turn of the client that a trusted proxy names for each request."""
 
-    def _start_late(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if not self.transport.is_closing():
-            super()._start_asgi_task(cycle, app)
-            self.loop.call_soon(self._read_on)
+        async def in_turn(scope: Scope, receive: Receive, send: Send) -> None:
+            client = self.share.client(scope)
+            if not self.share.takes(client, self.loop):
+                self.flow.hold()
+                turn = asyncio.Event()
+                self.share.wait(client, turn.set)
+                await turn.wait()
+                if self.transport.is_closing():
+                    return
+                self.loop.call_soon(self._read_on)
+            await app(scope, receive, send)
+
+        return in_turn
 
     def timeout_keep_alive_handler(self) -> None:
         # What waits is a request, though the parser has not seen it.

@@ -453,10 +453,7 @@ def test_uvicorn_is_what_fairness_takes_it_for():
     """Whoever upgrades it reads here what changed."""
     with uvicorn_unchanged("a response ends with on_response_complete, and pipelined requests wait in `pipeline`"):
         inherited = FairProtocol.__mro__[1]
-        names = (
-            *("connection_made", "data_received", "on_response_complete", "timeout_keep_alive_handler", "shutdown"),
-            "_start_asgi_task",
-        )
+        names = ("connection_made", "data_received", "on_response_complete", "timeout_keep_alive_handler", "shutdown")
         assert [name for name in names if name not in vars(inherited)] == []
         assert [name for name in names if name not in vars(FairProtocol)] == []
         with waiting() as (server, connection, protocol):
