@@ -1,4 +1,4 @@
-"""All that backups know of the application: for one of your own, rewrite this file, and no other."""
+"""All that backups know of the application: for one of your own, rewrite this file and serving.py, and no other."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ database_id = ledger_id
 
 
 def server(database: Path, port: int) -> tuple[list[str], dict[str, str]]:
-    """What follows `python -m` to serve this file on this port of 127.0.0.1, and the environment; without backups."""
+    """Arguments and environment with which `serve` serves this file on this port of 127.0.0.1; without backups."""
     from payments_api.settings import VARIABLES
 
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     # Two accounts are the fewest that it creates, and the ledger has them: trying it adds no money.
     environment |= {"DATABASE": str(database), "HOST": "127.0.0.1", "LIMITER": "off", "ACCOUNTS": "2"}
-    return ["payments_api", "--port", str(port)], environment
+    return ["--port", str(port)], environment
 
 
 def question(database: sqlite3.Connection) -> tuple[str, str, Any]:

@@ -127,7 +127,10 @@ def _throw_out_unfinished(place: Place, now: datetime) -> None:
 def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
     new = BackupName.parse(name)
     assert new is not None  # noqa: S101 - we made it
-    old = to_delete(backups_of_ledger(place, new.ledger), keep)
+    ours, sizes = backups_of_ledger(place, new.ledger), place.sizes()
+    # One whose payload has gone must not count as the newest of its day, and have a good one deleted.
+    whole = [backup for backup in ours if backup.text + PAYLOAD_SUFFIX in sizes]
+    old = to_delete(whole, keep) + [backup for backup in to_delete(ours, keep) if backup not in whole]
     for backup in old:
         if backup.text != name:
             # First what makes it a backup, so that nobody finds half of one.

@@ -1,4 +1,4 @@
-"""A module for as long as one process lives: `python -m payments_api.backups.underparent PID MODULE [ARGUMENT ...]`.
+"""The application for as long as one process lives: `python -m payments_api.backups.underparent PID [ARGUMENT ...]`.
 
 Watched from the first moment: an application could only do so once everything is imported, and a parent killed before
 that would leave it running on an abandoned file.
@@ -7,7 +7,6 @@ that would leave it running on an abandoned file.
 from __future__ import annotations
 
 import os
-import runpy
 import sys
 import threading
 import time
@@ -16,11 +15,12 @@ from typing import Final
 _POLL_S: Final = 0.1
 
 
-def main() -> None:
-    parent, module, *arguments = sys.argv[1:]
-    threading.Thread(target=_end_with, args=[int(parent)], daemon=True).start()
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+def main() -> int:
+    parent = int(sys.argv.pop(1))
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    from payments_api.backups.serving import serve
+
+    return serve()
 
 
 def _end_with(parent: int) -> None:
@@ -30,4 +30,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

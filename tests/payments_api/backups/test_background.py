@@ -178,6 +178,7 @@ def test_the_api_starts_serves_and_stops_beside_a_place_that_hangs(tmp_path, hun
     assert re.search(r"^incident: backup-failed: backups: not finished in time, got 1 s", log, re.MULTILINE)
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_backup_whose_payload_goes_is_missing_at_once_and_taken_again(ledger, place, hear, reports, monkeypatch):
     """At the next look."""

@@ -139,6 +139,17 @@ def test_a_backup_is_two_files_and_nothing_else_is_left(ledger, place):
     assert taken.manifest.contents["idempotency"] == 6
 
 
+def test_a_backup_whose_payload_has_gone_takes_no_good_ones_place(ledger, place):
+    """Retention counts those that can be restored; what is left of others goes when it is old."""
+    ones = [back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name for _ in range(3)]
+    for name in ones[1:]:
+        payload(place, name).unlink()
+    ones.append(back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name)
+    assert set(names(place)) == set(ones)
+    ones += [back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name for _ in range(3)]
+    assert set(names(place)) == set(ones[-3:])
+
+
 def test_a_database_that_is_not_there_is_not_made(tmp_path, place):
     """Wrong input."""
     with pytest.raises(WrongInputError, match="there is no such database; name the SQLite file"):
