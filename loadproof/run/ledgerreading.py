@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.outcome import Outcome, Said, said_by
 from loadproof.run.inquiry import UnaskedError
-from loadproof.rundir.observations import Observation
+from loadproof.rundir.observations import Observation, were_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from loadproof.run.journalreading import Sent
     from loadproof.rundir.observations import Kind, When
 
-_PAIRS: Final = 150
-"""With one key, sent at the same instant: more than the audit needs."""
+_ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
+"""With one key, sent at the same instant, until so many were on their way together: more than the audit needs."""
 _REUSES: Final = 8
 _OVERDRAFTS: Final = 14
 _TRIES: Final = 6
@@ -102,11 +102,15 @@ class LedgerReading:
     def _pairs(self) -> Iterator[Observation]:
         """Two requests with one key at once; and some of these keys again, with another amount."""
         debit, credit = self._accounts[:2]
-        for _ in range(_PAIRS):
+        overlapping = 0
+        for _ in range(_MOST_PAIRS):
+            if overlapping == _ENOUGH_PAIRS:
+                break
             key, order = _new_key(), {"debit": debit, "credit": credit, "amount": 1}
             together = [self._order(key, order)] * 2
             seen = list(self._pay("race", together, key, order))
             yield from seen
+            overlapping += were_at_once(seen)
             order |= {"client": seen[0].client or None}
             if not any(_said(each) is Said.ACKNOWLEDGED for each in seen):
                 yield from self._settle("replay", key, order)

@@ -9,7 +9,7 @@ from loadproof.api.audits import effects_in
 from loadproof.outcome import Outcome, Said, said_by
 from loadproof.run.inquiry import UnaskedError
 from loadproof.run.ledgerreading import observed
-from loadproof.rundir.observations import Observation
+from loadproof.rundir.observations import Observation, were_at_once
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from loadproof.run.inquiry import Inquirer
     from loadproof.run.journalreading import Sent
 
-_PAIRS: Final = 150
-"""Delivered twice at the same instant: more than the audit needs."""
+_ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
+"""Delivered twice at the same instant, until so many were on their way together: more than the audit needs."""
 _EACH: Final = 6
 """Of every other kind."""
 _SETTLING_LOOKS: Final = 10
@@ -50,8 +50,13 @@ class WebhookReading:
             yield from self._effects(dict.fromkeys([*sent.events, *delivered]))
 
     def _deliveries(self) -> Iterator[Observation]:
-        for _ in range(_PAIRS):
-            yield from self._deliver(_new_event(), "pair", times=2)
+        overlapping = 0
+        for _ in range(_MOST_PAIRS):
+            pair = list(self._deliver(_new_event(), "pair", times=2))
+            yield from pair
+            overlapping += were_at_once(pair)
+            if overlapping == _ENOUGH_PAIRS:
+                break
         for _ in range(_EACH):
             event, first, second = _new_event(), _new_event(), _new_event()
             yield from self._deliver(event, "pair")

@@ -47,6 +47,12 @@ class Observation:
     """Why nothing was read."""
 
 
+def were_at_once(seen: Iterable[Observation]) -> bool:
+    """Whether all of these, two or more, were on their way at one moment."""
+    pairs = [(each.sent_us, each.ended_us) for each in seen]
+    return len(pairs) > 1 and max(sent_us for sent_us, _ in pairs) < min(ended_us for _, ended_us in pairs)
+
+
 def append_observations(path: Path, observations: Iterable[Observation], mask: Callable[[str], str] = str) -> None:
     """As one gzip member; `mask` removes secrets. OSError if the disk doesn't take it."""
     lines = "".join(f"{mask(orjson.dumps(observation).decode())}\n" for observation in observations)

@@ -14,7 +14,7 @@ from tests.end_to_end.shop import running_shop
 pytestmark = pytest.mark.process
 
 PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
-USER, ONCE, SCENARIO, CUSTOMERS, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+USER, ONCE, SCENARIO, CUSTOMERS, _, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SCENARIO = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>9 s", SCENARIO)
 """With the patience of a busy machine."""
 NAMES = ("login", "products", "cart", "pay", "confirm")

@@ -94,7 +94,7 @@ def test_what_else_differs_is_told(pair):
 
 def test_the_next_step_is_one_that_can_be_taken(pair):
     """No longer run decides it."""
-    only = PLAN.model_copy(update={"thresholds": PLAN.thresholds[:1]})
+    only = PLAN.model_copy(update={"all_thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
     assert "one run on each side can't decide it" in verdict_on_run(candidate, pair[1]).next_step
     assert verdict_on_run(candidate).next_step.startswith("Add --baseline RUN")

@@ -107,6 +107,6 @@ def test_a_plan_that_can_not_show_it_is_refused(changes, expect, what):
     """Before the run."""
     plan = soak_plan("drift(p(95)) < 10 %" if expect == "x" else expect, **changes)
     if expect == "x":
-        plan = plan.model_copy(update={"thresholds": [plan.thresholds[0].model_copy(update={"phase": None})]})
+        plan = plan.model_copy(update={"all_thresholds": [plan.thresholds[0].model_copy(update={"phase": None})]})
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in found] == ([True] if what else [])

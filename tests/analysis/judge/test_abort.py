@@ -50,7 +50,7 @@ def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, pla
 @pytest.mark.slow
 def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
     """And not for a threshold without `abort`, which every window breaks here."""
-    errors = PLAN.model_copy(update={"thresholds": [PLAN.thresholds[0], PLAN.thresholds[2]]})
+    errors = PLAN.model_copy(update={"all_thresholds": [PLAN.thresholds[0], PLAN.thresholds[2]]})
     said = watched(tmp_path, range(30, 60), plan=errors)
     first = next(number for number, one in enumerate(said) if one)
     # A window of errors is complete when the last of its answers had its time.
@@ -69,7 +69,7 @@ def test_a_healthy_run_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_healthy_run_of_slow_answers_goes_on(tmp_path):
     """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
-    plan = PLAN.model_copy(update={"deadline": 5.0, "thresholds": PLAN.thresholds[1:2]})
+    plan = PLAN.model_copy(update={"deadline": 5.0, "all_thresholds": PLAN.thresholds[1:2]})
     assert not any(watched(tmp_path, response_s=2.0, plan=plan))
 
 
