@@ -216,6 +216,7 @@ class Visitor(HttpUser):
 """
 
 
+@pytest.mark.long
 def test_a_target_that_stands_still_loses_the_goodput_of_that_time(tmp_path):
     """Each user sends one slow request in it; what it would have sent as well counts, as often as it usually sends."""
     with scripted() as server:
@@ -519,6 +520,7 @@ class Visitor(HttpUser):
 """
 
 
+@pytest.mark.long
 def test_nothing_is_sent_to_a_host_that_is_not_allowed(tmp_path):
     """However its own code gets there; it is an error of the users' code, told with the remedy."""
     with scripted() as server:

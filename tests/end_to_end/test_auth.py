@@ -179,6 +179,7 @@ class Member(HttpUser):
 """
 
 
+@pytest.mark.long
 def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
     """Renewed once when it is revoked; what they send is counted once, and the token is masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):

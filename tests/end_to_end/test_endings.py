@@ -106,6 +106,7 @@ class Terminal:
         return self.process.wait(timeout=60)
 
 
+@pytest.mark.long
 def test_a_terminal_that_closes_leaves_a_report(tmp_path):
     """As SIGTERM does, although there is nowhere to print to."""
     terminal = Terminal("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")

@@ -232,6 +232,7 @@ def test_users_whose_clients_can_not_do_what_the_target_file_says_are_refused(tm
         assert line.endswith("; use `from loadproof import HttpUser`, or leave that out of the target file")
 
 
+@pytest.mark.long
 def test_each_client_of_a_locustfile_goes_the_way_of_the_target_file(tmp_path):
     """Here in a dry run: through the proxy, with a header and a password; also a client that the file makes itself."""
     users, heard, proxy = tmp_path / "users.py", Heard(), proxies.Proxy(AUTHORIZATION)
