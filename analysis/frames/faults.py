@@ -26,6 +26,8 @@ class Happened:
     ended_s: float | None = None
     trouble: str | None = None
     """Why it could not be done, or not be undone."""
+    is_targets: bool = False
+    """The target did not come back."""
 
     @property
     def is_whole(self) -> bool:
@@ -40,7 +42,7 @@ def faults_in(traffic: Traffic) -> list[Happened]:
         text = f"{detail['fault']} of {detail['of']}"
         fault = seen.setdefault(detail["number"], {"number": detail["number"], "text": text})
         if kind == FAULT_FAILED:
-            fault["trouble"] = str(detail.get("reason", ""))
+            fault |= {"trouble": str(detail.get("reason", "")), "is_targets": bool(detail.get("is_targets"))}
         else:
             fault["began_s" if kind == FAULT_BEGUN else "ended_s"] = at_s
     return [Happened(**fault) for fault in seen.values()]

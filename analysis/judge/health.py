@@ -184,7 +184,10 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
         return
     for number, fault in enumerate(planned):
         seen, text = happened.get(number), f"faults[{number}], {fault.fault} of {fault.of},"
-        if seen is not None and seen.trouble is not None:
+        if seen is not None and seen.is_targets:
+            what = f"the target did not come back after {fault.fault}: {printable(seen.trouble or '')}"
+            yield Finding(Word.FAIL, what, "check target.log, and why it doesn't start again")
+        elif seen is not None and seen.trouble is not None:
             what = f"{text} could not be done or undone: {printable(seen.trouble)}"
             yield Finding(Word.INVALID, what, "check faults.log and target.log, then run again")
         elif (seen is None or not seen.is_whole) and run.manifest.ending == "completed":

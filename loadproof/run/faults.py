@@ -128,7 +128,9 @@ class Faults:
         try:
             if self._keeper is not None:
                 change(span, self._keeper)
-        except (FaultError, TargetError, OSError) as error:
+        except TargetError as error:
+            kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": True}
+        except (FaultError, OSError) as error:
             kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
         note(kind, json.dumps(detail))
 

@@ -70,6 +70,14 @@ def test_a_planned_fault_that_did_not_happen_proves_nothing(tmp_path, happened, 
     assert what in [finding.what for finding in verdict.findings]
 
 
+def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
+    """That is its answer to the fault, and no failure of ours to undo it."""
+    lost = {"reason": "did not get ready", "is_targets": True}
+    verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_failed", lost))
+    assert verdict.word is Word.FAIL
+    assert verdict.reason == "The target did not come back after pause: 'did not get ready'."
+
+
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     """Its whole record is lost."""
     path = write_run(tmp_path)

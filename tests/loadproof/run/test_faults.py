@@ -14,11 +14,12 @@ import psutil
 import pytest
 import requests
 
+from loadproof.errors import Problem, TargetError
 from loadproof.plan.faultspans import FaultSpan
 from loadproof.run.faultkeeper import FaultError, fault_keeper
 from loadproof.run.faults import Faults
 from loadproof.rundir.manifest import TargetFacts
-from loadproof.scenario.faults import Latency, Pause, ResetPeer
+from loadproof.scenario.faults import Kill, Latency, Pause, ResetPeer
 from loadproof.scenario.targetway import TlsSettings
 from tests.servers import Heard, serving
 
@@ -154,6 +155,29 @@ def test_what_cannot_be_done_is_told(keeper):
     doing.wait(5)
     with pytest.raises(FaultError, match="the process that does faults"):
         keeper.pause(1)
+
+
+class Gone:
+    """A target that can be killed, and doesn't start again."""
+
+    def take_down(self, *, politely: bool) -> None:
+        assert not politely
+
+    def bring_up(self) -> None:
+        raise TargetError(Problem("embedded target", "did not get ready", "see target.log"))
+
+
+def test_a_target_that_does_not_come_back_is_noted_as_that(keeper):
+    """The other failures are ours."""
+    kill = Kill(fault="kill", phase="steady", lasts="1 s")
+    faults, noted = Faults([FaultSpan(0, kill, 0.0, 0.1)], keeper), []
+    faults.target = Gone()
+    faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail).get("is_targets"))))
+    deadline_s = time.monotonic() + 10
+    while len(noted) < 2 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    faults.end()
+    assert noted == [("fault_begun", None), ("fault_failed", True)]
 
 
 def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
