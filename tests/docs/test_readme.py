@@ -67,8 +67,13 @@ def first_line(block: str) -> str:
     return block.split("\n", maxsplit=1)[0][:40]
 
 
+def marked(block: str):
+    """To draw a report takes seconds."""
+    return pytest.param(block, marks=[pytest.mark.long] if "loadproof report" in block else [], id=first_line(block))
+
+
 @pytest.mark.process
-@pytest.mark.parametrize("block", [block for block in OTHERS if not MAKES_LOAD(block)], ids=first_line)
+@pytest.mark.parametrize("block", [marked(block) for block in OTHERS if not MAKES_LOAD(block)])
 def test_every_other_block_does_what_it_says(copy, block):
     """With exit code 0."""
     done = type_in(copy, block)

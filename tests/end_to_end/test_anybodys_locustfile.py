@@ -175,7 +175,8 @@ class Visitor({base}):
 """
 
 
-@pytest.mark.parametrize("base", [pytest.param("HttpUser", marks=pytest.mark.long), "FastHttpUser"])
+@pytest.mark.long
+@pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
 def test_answers_that_never_come_are_not_forgotten(tmp_path, base):
     """Locust itself would tell of nothing but the good ones: its users hang until they are stopped."""
     with scripted() as server:
@@ -307,6 +308,7 @@ def test_tags_choose_tasks_as_in_locust(tmp_path):
     assert server.served["GET /items"] > 0 == server.served["POST /buy"]
 
 
+@pytest.mark.long
 def test_a_dry_run_shows_the_first_requests_of_each_user(tmp_path):
     """By name, with what came back; it fails if one does."""
     file = own(tmp_path, EVERY_STYLE)

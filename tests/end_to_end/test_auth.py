@@ -148,7 +148,8 @@ def test_tokens_of_a_process_that_are_revoked_in_mid_run_are_renewed_once(tmp_pa
     assert TOKEN not in suite.left
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_users_whose_tokens_are_revoked_in_mid_run_log_in_once_more(tmp_path, workers):
     """Each of them is rejected once; and whatever the target and the users' own code show of tokens is masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):
@@ -202,7 +203,11 @@ def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
     assert TOKEN not in suite.left
 
 
-@pytest.mark.parametrize(("plan", "way"), [(CLOSED, "POST /token"), (MEMBERS, "POST /login")], ids=["token", "login"])
+@pytest.mark.parametrize(
+    ("plan", "way"),
+    [(CLOSED, "POST /token"), pytest.param(MEMBERS, "POST /login", marks=pytest.mark.long)],
+    ids=["token", "login"],
+)
 def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, plan, way):
     """In the answer that has it, in those that repeat it, and where users' own code breaks on it."""
     with guarded() as server:

@@ -38,7 +38,7 @@ def test_check_says_what_it_will_do_to_whom(other_api):
     assert "from 10 clients (closed model, clients by source-address)" in told
 
 
-@pytest.mark.parametrize("name", ["check", "run"])
+@pytest.mark.parametrize("name", [pytest.param("check", marks=pytest.mark.long), "run"])
 def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_api, name, tmp_path):
     """In the words of the target file, with the outcome that each would be counted as."""
     done = command(name, "--dry-run", url=other_api)
@@ -54,7 +54,11 @@ def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_ap
     ("secrets", "told"),
     [
         ({"PAYMENTS_TOKEN": "wrong", "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}, "rejected"),
-        ({"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": "whsec_wrong"}, "webhooks: status 400"),
+        pytest.param(
+            {"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": "whsec_wrong"},
+            "webhooks: status 400",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_dry_run_shows_what_is_wrong(other_api, secrets, told):

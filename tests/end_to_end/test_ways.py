@@ -105,6 +105,7 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
     assert f"{client}.crt" in page
 
 
+@pytest.mark.long
 def test_what_a_proxy_tells_of_its_credentials_is_masked(tmp_path):
     """And its refusal is told as its own, before the run."""
 

@@ -144,6 +144,7 @@ def test_a_target_that_is_stopped_leaves_no_files(tmp_path, number, workers):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_target_with_a_database_makes_no_temporary_files(tmp_path):
     """So that one which is killed leaves none."""

@@ -25,8 +25,8 @@ THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}
     [
         ({}, "PASS", 0),
         ({"outcomes_of": outcomes(server_error=0.5)}, "FAIL", 1),
-        ({"plan": THIN}, "INCONCLUSIVE", 3),
-        ({"cpu": 1.0, "waits": 0.9, "loop_delay_s": 2}, "INVALID", 4),
+        pytest.param({"plan": THIN}, "INCONCLUSIVE", 3, marks=pytest.mark.long),
+        pytest.param({"cpu": 1.0, "waits": 0.9, "loop_delay_s": 2}, "INVALID", 4, marks=pytest.mark.long),
     ],
     ids=["PASS", "FAIL", "INCONCLUSIVE", "INVALID"],
 )

@@ -171,6 +171,7 @@ def test_a_dry_run_shows_the_set_up_and_what_is_sent_by_the_users_own_means(tmp_
     assert done.returncode == 1
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_target):
     """A plan counts it as a request; and what users print is not taken for requests."""
@@ -181,6 +182,7 @@ def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_ta
     assert done.returncode == 1
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_shows_the_path_that_was_sent(tmp_path, shared_target):
     """With the base URL's, below which nothing answers here."""
