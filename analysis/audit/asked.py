@@ -66,7 +66,7 @@ def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
             has_snapshot=target.endpoints.snapshot is not None,
             is_decimal=target.endpoints.transactions.amounts == "decimal",
         ),
-        is_whole=_is_whole(run),
+        is_whole=is_whole(run),
         doubt_us=doubt_us + _OUR_DOUBT_US + drift_us,
         workers_doubt_us=doubt_us if len(journal["worker"].unique()) > 1 else 0,
     )
@@ -83,7 +83,7 @@ def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
         _observations(run),
         has_effects=endpoints.effects is not None,
         kinds=FALSE_DELIVERIES[endpoints.webhooks.signature],
-        is_whole=_is_whole(run),
+        is_whole=is_whole(run),
     )
     return audit_webhooks(record, one_in=run.manifest.scenario.one_in("webhooks"))
 
@@ -105,7 +105,7 @@ def _observations(run: Run) -> list[Observation]:
     return list(read_observations(run.path / files.OBSERVATIONS, run.start_unix_s))
 
 
-def _is_whole(run: Run) -> bool:
+def is_whole(run: Run) -> bool:
     """Every request that was sent is in the journal."""
     if run.manifest.ending in _INCOMPLETE or (run.events["kind"] == files.UNJOURNALLED).any():
         return False

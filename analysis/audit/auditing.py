@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.asked import ledger_audit, webhooks_audit
-from loadproof.analysis.audit.audit import Audited
+from loadproof.analysis.audit.asked import is_whole, ledger_audit, webhooks_audit
+from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitspromises import QUOTA
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
@@ -47,13 +49,25 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         # Some were counted there, and some by each process.
         each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
         declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
-    return audit_limits(
+    found = audit_limits(
         journal,
         {name: limit for name, limit in declared.items() if name in run.endpoints},
         access=manifest.declared_access,
         start_unix_s=manifest.start_unix_s,
         before=_before(run, declared),
     )
+    return found if is_whole(run) else without_rows(found)
+
+
+def without_rows(found: Audited) -> Audited:
+    """Of a journal that lacks requests, which would explain refusals; too many admitted are still too many."""
+    evidence = [
+        replace(one, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {one.reason}")
+        if one.word is not Word.INCONCLUSIVE and not (one.word is Word.FAIL and one.promise.endswith(QUOTA))
+        else one
+        for one in found.evidence
+    ]
+    return audited(found.audit, evidence, found.offences, total=found.offences_total)
 
 
 def _lost_redis(run: Run) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.limitswaits import Honesty, Waits
     from loadproof.scenario.settings import Penalties
 
+QUOTA: Final = "quota"
 NEEDED: Final = 10
 """Occasions for each promise: what breaks it in a quarter of them is seen with 94 %, for 0.75^10 = 0.056."""
 NEEDED_PENALTIES: Final = 3
@@ -125,7 +126,7 @@ def _quota(line: Line, seen: list[Seen]) -> LimitPromise:
         if limit.algorithm == "unknown":
             what += f"; fits no algorithm, {best.algorithm} best"
         offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
-    return LimitPromise("quota", occasions, reason, broken=len(best.excesses), offences=offences)
+    return LimitPromise(QUOTA, occasions, reason, broken=len(best.excesses), offences=offences)
 
 
 def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:

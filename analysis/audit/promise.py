@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence
 from loadproof.analysis.word import Word
+from loadproof.rundir.observations import were_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,12 +25,8 @@ class Sent(Protocol):
 
 
 def overlap(requests: Iterable[Sent]) -> bool:
-    """Two of them that were answered were on their way at the same time; they come in the order of their sending.
-
-    What a limit refuses has come to nobody.
-    """
-    answered = [request for request in requests if request.row["status"] not in {0, 429, 503}]
-    return any(later.sent_us < earlier.ended_us for earlier, later in pairwise(answered))
+    """Two of them were on their way at the same time; they come in the order of their sending."""
+    return were_at_once((request.sent_us, request.ended_us, request.row["status"]) for request in requests)
 
 
 def range_text(low: int, high: int) -> str:

@@ -40,6 +40,8 @@ class Keeper:
                 self._proxies[of].begin(number, _NETWORK_FAULT.validate_python(fault))
             case {"do": "end", "of": str(of), "number": int(number)}:
                 self._proxies[of].end(number)
+            case {"do": "look"}:
+                pass
             case {"do": "pause", "group": int(group)}:
                 os.killpg(group, signal.SIGSTOP)
                 self._paused.add(group)

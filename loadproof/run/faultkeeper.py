@@ -43,6 +43,10 @@ class FaultKeeper:
     def end(self, of: str, number: int) -> None:
         self._order({"do": "end", "of": of, "number": number})
 
+    def look(self) -> None:
+        """FaultError if it is gone, and its proxies with it."""
+        self._order({"do": "look"})
+
     def pause(self, group: int) -> None:
         """Stop all processes of this group until `resume`."""
         self._order({"do": "pause", "group": group})

@@ -122,9 +122,20 @@ class Faults:
                 self._try(self._undo, span, note, FAULT_ENDED)
         for span in self._active:
             self._try(self._undo, span, note, FAULT_ENDED)
+        self._is_over.wait()
+        self._look_after_proxies(note)
+
+    def _look_after_proxies(self, note: Note) -> None:
+        """If they are gone, what failed since is not the target's fault."""
+        for span in [span for span in self._spans if span.fault.is_of_network][:1]:
+            try:
+                if self._keeper is not None:
+                    self._keeper.look()
+            except FaultError as error:
+                note(FAULT_FAILED, json.dumps({**_named(span), "reason": str(error)}))
 
     def _try(self, change: Callable[[FaultSpan, FaultKeeper], None], span: FaultSpan, note: Note, kind: str) -> None:
-        detail: dict[str, object] = {"number": span.number, "fault": span.fault.fault, "of": span.fault.of}
+        detail = _named(span)
         try:
             if self._keeper is not None:
                 change(span, self._keeper)
@@ -164,3 +175,8 @@ class Faults:
         if self.target is None:
             raise FaultError("not started by this run")
         return self.target
+
+
+def _named(span: FaultSpan) -> dict[str, object]:
+    """What an event says of a fault."""
+    return {"number": span.number, "fault": span.fault.fault, "of": span.fault.of}

@@ -110,7 +110,7 @@ class LedgerReading:
             together = [self._order(key, order)] * 2
             seen = list(self._pay("race", together, key, order))
             yield from seen
-            overlapping += were_at_once(seen)
+            overlapping += were_at_once(sorted(each.course for each in seen))
             order |= {"client": seen[0].client or None}
             if not any(_said(each) is Said.ACKNOWLEDGED for each in seen):
                 yield from self._settle("replay", key, order)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,11 +47,19 @@ class Observation:
     trouble: str = ""
     """Why nothing was read."""
 
+    @property
+    def course(self) -> tuple[int, int, int]:
+        """When it was sent and ended, and its status."""
+        return self.sent_us, self.ended_us, self.status
 
-def were_at_once(seen: Iterable[Observation]) -> bool:
-    """Whether all of these, two or more, were on their way at one moment."""
-    pairs = [(each.sent_us, each.ended_us) for each in seen]
-    return len(pairs) > 1 and max(sent_us for sent_us, _ in pairs) < min(ended_us for _, ended_us in pairs)
+
+def were_at_once(requests: Iterable[tuple[int, int, int]]) -> bool:
+    """Two of them that were answered were on their way at the same time; each is when it was sent, ended, and a status.
+
+    They come in the order of their sending. What a limit refuses has come to nobody.
+    """
+    answered = [(sent_us, ended_us) for sent_us, ended_us, status in requests if status not in {0, 429, 503}]
+    return any(later < ended_us for (_, ended_us), (later, _) in pairwise(answered))
 
 
 def append_observations(path: Path, observations: Iterable[Observation], mask: Callable[[str], str] = str) -> None:

@@ -59,16 +59,18 @@ class Sender(TurnTaker):
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
         self._retries = self.workload.habits.retries
-        self._last_outcome: Outcome | None = None
-        """Of the last request; None if it was not even sent."""
+        self._last_end: tuple[Outcome, Exception | None] = Outcome.OK, None
+        """Of the last request."""
         self._seen_as = self.workload.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits see it."""
 
     @property
     def _has_retry(self) -> bool:
         """Whether what has just ended is sent again."""
-        outcome = self._last_outcome
-        return self._retries is not None and outcome is not None and self._retries.follow(outcome, self._attempt)
+        outcome, error = self._last_end
+        # What our own machine kept from being sent is no failure of the target's.
+        is_unsent = isinstance(error, WantError)
+        return self._retries is not None and not is_unsent and self._retries.follow(outcome, self._attempt)
 
     def _send_patiently(self, send: Callable[[], Reply | None]) -> Reply | None:
         """Send, and again as often as the scenario has it; returns the last reply.
@@ -131,8 +133,7 @@ class Sender(TurnTaker):
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call, reply, error, outcome=outcome, due=due, timing=timing)
-        # What our own machine kept from being sent is no failure of the target's.
-        self._last_outcome = None if isinstance(error, WantError) else outcome
+        self._last_end = outcome, error
         if self._has_groups:
             is_unsent = isinstance(error, WantError)
             self._groups.saw(name, outcome, due, timing, is_unsent=is_unsent, has_retry=self._has_retry)

@@ -130,3 +130,17 @@ def test_no_samples_are_never_a_pass_and_one_offence_is_always_a_fail():
     assert promise_word(broken=0, n=0, needed=0) is Word.INCONCLUSIVE
     assert promise_word(broken=1, n=0, needed=10) is Word.FAIL
     assert promise_word(broken=0, n=10, needed=10) is Word.PASS
+
+
+@pytest.mark.parametrize(
+    ("limiter", "word"),
+    [(MovingLog(5, 2.0), Word.INCONCLUSIVE), (MovingLog(4, 2.0), Word.INCONCLUSIVE), (MovingLog(8, 2.0), Word.FAIL)],
+    ids=["right", "refuses early", "admits more"],
+)
+def test_a_journal_that_lacks_requests_accuses_nobody_of_refusing_early(tmp_path, limiter, word):
+    """Those that are missing may have counted; but whatever is missing, too many were admitted."""
+    run = run_of(tmp_path, limiter)
+    killed = run.manifest.model_copy(update={"ending": "running"})
+    (found,) = audits_of(replace(run, manifest=killed))
+    assert found.word is word
+    assert Word.PASS not in {evidence.word for evidence in found.evidence}

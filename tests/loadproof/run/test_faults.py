@@ -180,6 +180,23 @@ def test_a_target_that_does_not_come_back_is_noted_as_that(keeper):
     assert noted == [("fault_begun", None), ("fault_failed", True)]
 
 
+def test_a_proxy_that_vanished_is_no_failure_of_the_target(keeper):
+    """Also if every fault had come and gone by then: what fails since is ours."""
+    faults, noted = Faults([FaultSpan(0, LATENCY, 0.0, 0.1)], keeper), []
+    with serving(Heard().script) as url:
+        faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
+        faults.begin(time.time(), lambda kind, _: noted.append(kind))
+        deadline_s = time.monotonic() + 10
+        while len(noted) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        children = psutil.Process(os.getpid()).children()
+        (doing,) = (child for child in children if "loadproof.faults.keeper" in child.cmdline())
+        doing.kill()
+        doing.wait(5)
+        faults.end()
+    assert noted == ["fault_begun", "fault_ended", "fault_failed"]
+
+
 def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
     """Here, of an embedded target that isn't there."""
     pause = Pause(fault="pause", phase="steady", lasts="1 s")
