@@ -244,7 +244,7 @@ def test_requests_in_flight_together_have_connections_of_their_own(client):
     """Of greenlets that a locustfile starts."""
     slow, fast = gevent.spawn(client.get, "/slow"), gevent.spawn(client.get, "/json")
     gevent.joinall([slow, fast], timeout=10)
-    assert (slow.value.status_code, fast.value.json()["a"][0]) == (200, 1)
+    assert (slow.value.error, slow.value.status_code, fast.value.json()["a"][0]) == (None, 200, 1)
 
 
 def test_what_is_remembered_is_bounded(client):
