@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +25,12 @@ os.environ["COLUMNS"] = "200"
 # Under nohup it is ignored, by this process and by all that tests start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 MOST_QUIET: Final = 10
+FOLLOWED: Final = (
+    ("locust.clients", "HttpSession"),
+    ("locust.contrib.fasthttp", "FastHttpSession"),
+    ("loadproof.httpuser.session", "HttpSession"),
+)
+"""Classes whose `request` a run replaces in its own process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,6 +62,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if restless := [report for report in skipped if SKIPPED in str(report.longrepr)]:
         reporter.write_line(f"{len(restless)} quiet tests skipped: this machine was too busy to measure")
+
+
+@pytest.fixture(autouse=True)
+def _no_client_stays_followed() -> Iterator[None]:
+    """A test that follows requests gives the clients back as they were: the next one has its own timeouts."""
+    yield
+    for module, name in FOLLOWED:
+        if module in sys.modules:
+            assert not hasattr(vars(sys.modules[module])[name].request, "__wrapped__"), f"{name} is still followed"
 
 
 @pytest.fixture(scope="session")

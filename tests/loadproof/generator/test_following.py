@@ -24,6 +24,7 @@ from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
+from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.rundir.rows import NEVER_SENT, JournalRow
 from loadproof.users.workload import Post
 from simulation.rundirs import manifest, scenario
@@ -41,6 +42,7 @@ def follow(monkeypatch):
         (locust.User, "run"),
         (TaskSet, "execute_next_task"),
         (HttpSession, "request"),
+        (OurSession, "request"),
         (FastHttpSession, "request"),
         (FastHttpUser, "network_timeout"),
         (FastHttpUser, "connection_timeout"),
