@@ -67,6 +67,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    "TARGET_MUTANT": ("", "breaks one promise on purpose, so that an audit can be seen to bite; only on loopback"),
     "AUDIT": ("off", "on shows all balances, payments and effects to whoever asks, below /audit"),
     **BACKUP_VARIABLES,
     **ALERT_VARIABLES,

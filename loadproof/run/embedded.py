@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 READY_PREFIX: Final = "payments_api: ready on "
 _FAULTS: Final = "FAULTS"
+_MUTANT: Final = "TARGET_MUTANT"
 _NOT_INHERITED: Final = frozenset(
     {
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
@@ -42,6 +43,14 @@ Whatever our environment contains was meant for something else.
 def deliberate_faults() -> str | None:
     """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
     return os.environ.get(_FAULTS) or None
+
+
+def deliberate_mutant() -> str | None:
+    """The promise that the environment tells the embedded target to break, by the name of a fault.
+
+    Only whoever starts it reports it: what judges has to find out.
+    """
+    return os.environ.get(_MUTANT) or None
 
 
 class EmbeddedTarget:
