@@ -136,7 +136,7 @@ def _within(rows: pd.DataFrame, limit: DeclaredLimit, stretches: Sequence[tuple[
     doubt = rows["doubt_us"].to_numpy(np.float64)
     sent = rows["sent_us"].to_numpy(np.float64) - doubt
     ended = np.where(rows["status"] == 0, np.inf, rows["ended_us"].to_numpy(np.float64) + doubt)
-    parts = []
+    parts: list[pd.DataFrame] = []
     for from_s, to_s in stretches:
         is_inside = (sent >= from_s * _US) & (ended < to_s * _US)
         may_be = ~is_inside & (sent < to_s * _US) & (ended >= from_s * _US)
