@@ -1,18 +1,22 @@
-"""Audits a run's ledger and webhooks: its journal beside what loadproof itself asked the target."""
+"""Audits a run's ledger, webhooks and backups: its journal beside what loadproof itself asked the target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from loadproof.analysis.audit.backup import BackupRecord, audit_backup
 from loadproof.analysis.audit.ledger import audit_ledger
 from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.rundir import files
+from loadproof.rundir.commands import read_commands
 from loadproof.rundir.observations import read_observations
+from loadproof.scenario.commands import BACKUP, RESTORE, VERIFY
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
@@ -50,14 +54,12 @@ class NotedRow(Mapping[str, Any]):
         return len(self._columns)
 
 
-def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
-    """All that the run shows of the target's ledger."""
+def ledger_of(run: Run, journal: pd.DataFrame, *, of_restored: bool = False) -> LedgerRecord:
+    """All that the run shows of the target's ledger, or of the one that was restored from a backup."""
     target = run.manifest.target
-    doubt_us = 2 * int(journal["doubt_us"].max()) if len(journal) else 0
-    drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
     return ledger_record(
         noted_rows(journal),
-        _observations(run),
+        _restored(run) if of_restored else _observations(run),
         Declared(
             is_exclusive=target.exclusive_accounts,
             has_keys=target.endpoints.transactions.idempotency_key is not None,
@@ -67,13 +69,43 @@ def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
             is_decimal=target.endpoints.transactions.amounts == "decimal",
         ),
         is_whole=is_whole(run),
-        doubt_us=doubt_us + _OUR_DOUBT_US + drift_us,
-        workers_doubt_us=doubt_us if len(journal["worker"].unique()) > 1 else 0,
+        doubt_us=_our_doubt_us(run, journal),
+        workers_doubt_us=_clocks_doubt_us(journal) if len(journal["worker"].unique()) > 1 else 0,
     )
+
+
+def _clocks_doubt_us(journal: pd.DataFrame) -> int:
+    """How far times of two workers may be off beside each other."""
+    return 2 * int(journal["doubt_us"].max()) if len(journal) else 0
+
+
+def _our_doubt_us(run: Run, journal: pd.DataFrame) -> int:
+    """How far times of the run's own process may be off beside those of the journal."""
+    drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
+    return _clocks_doubt_us(journal) + _OUR_DOUBT_US + drift_us
 
 
 def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
     return audit_ledger(ledger_of(run, journal), one_in=run.manifest.scenario.one_in("ledger"))
+
+
+def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
+    done = read_commands(run.path)
+    taken = [one for one in done if one.name == BACKUP]
+    last = taken[-1] if taken else None
+    began_us = round(1e6 * (last.began_unix_s - run.start_unix_s)) if last else 0
+    served = [seen for seen in _restored(run) if seen.kind == "health"]
+    record = BackupRecord(
+        ledger=ledger_of(run, journal, of_restored=True),
+        taken=taken,
+        verified=next((one for one in done if one.name == VERIFY), None),
+        restored=next((one for one in done if one.name == RESTORE), None),
+        served=served[0] if served else None,
+        began_us=began_us,
+        ended_us=began_us + round(1e6 * last.took_s) if last else 0,
+        doubt_us=_our_doubt_us(run, journal),
+    )
+    return audit_backup(record, one_in=run.manifest.scenario.one_in("backup"))
 
 
 def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
@@ -102,7 +134,16 @@ def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
 
 
 def _observations(run: Run) -> list[Observation]:
-    return list(read_observations(run.path / files.OBSERVATIONS, run.start_unix_s))
+    """Of the target itself."""
+    seen = read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
+    return [one for one in seen if one.when != "restored"]
+
+
+def _restored(run: Run) -> list[Observation]:
+    """Of what a backup was restored to, as if it were the target after the load, and of the target before that."""
+    seen = read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
+    before_or_restored = (one for one in seen if one.when in {"before", "restored"})
+    return [replace(one, when="after") if one.when == "restored" else one for one in before_or_restored]
 
 
 def is_whole(run: Run) -> bool:

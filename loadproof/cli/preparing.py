@@ -48,6 +48,7 @@ def prepare(
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
+    may_command: bool = False,
 ) -> Assignment:
     """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
 
@@ -73,6 +74,7 @@ def prepare(
         crew=crew,
         is_sound=not problems,
         is_to_run=is_to_run,
+        may_command=may_command,
     )
     if problems:
         raise InputError(problems)
@@ -106,6 +108,7 @@ def prepare_all(
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
+    may_command: bool = False,
 ) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
@@ -120,6 +123,7 @@ def prepare_all(
                 crew=crew,
                 allow_host=allow_host,
                 is_to_run=is_to_run,
+                may_command=may_command,
             )
         except LoadproofError as error:
             problems += error.problems

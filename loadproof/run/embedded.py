@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READY_PREFIX: Final = "payments_api: ready on "
-_FAULTS: Final = "FAULTS"
-_NOT_INHERITED: Final = frozenset(
+DELIBERATE_FAULTS: Final = "FAULTS"
+NOT_INHERITED: Final = frozenset(
     {
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS", "LIMIT_OTHER", "MOST_CLIENTS"),
@@ -41,7 +41,7 @@ Whatever our environment contains was meant for something else.
 
 def deliberate_faults() -> str | None:
     """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
-    return os.environ.get(_FAULTS) or None
+    return os.environ.get(DELIBERATE_FAULTS) or None
 
 
 class EmbeddedTarget:
@@ -103,7 +103,7 @@ class EmbeddedTarget:
             cores=self._cores,
             log=self._log,
             pipe_output=True,
-            without=_NOT_INHERITED,
+            without=NOT_INHERITED,
         )
 
     def _close_output(self) -> None:

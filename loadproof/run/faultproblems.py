@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem
 from loadproof.run.sharedredis import VARIABLE
+from loadproof.scenario.faults import CommandFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ def fault_problems(
 ) -> Iterator[Problem]:
     """Each with the reason and the remedy; `target` is None if it is the embedded one."""
     for index, fault in enumerate(scenario.faults):
+        if isinstance(fault, CommandFault):
+            continue
         found = _of_network(target, crew) if fault.is_of_network else _of_process(fault, target)
         if found is not None and (fault.of == "target" or not fault.is_of_network):
             what, remedy = found
