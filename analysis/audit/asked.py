@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from loadproof.analysis.audit.backup import BackupRecord, audit_backup
+from loadproof.analysis.audit.backup import BackupRecord, Tried, audit_backup
 from loadproof.analysis.audit.ledger import audit_ledger
-from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
+from loadproof.analysis.audit.ledgerrows import PAYMENTS, Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.rundir import files
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.audit.ledgerrecord import LedgerRecord
     from loadproof.analysis.frames.run import Run
-    from loadproof.rundir.observations import Observation
+    from loadproof.rundir.commands import CommandRun
+    from loadproof.rundir.observations import Observation, When
 
 _INCOMPLETE: Final = frozenset({"running", "generator_died", "disk_full"})
 """Endings that may have cost rows of the journal."""
@@ -54,12 +55,12 @@ class NotedRow(Mapping[str, Any]):
         return len(self._columns)
 
 
-def ledger_of(run: Run, journal: pd.DataFrame, *, of_restored: bool = False) -> LedgerRecord:
-    """All that the run shows of the target's ledger, or of the one that was restored from a backup."""
+def ledger_of(run: Run, journal: pd.DataFrame, observations: Sequence[Observation] | None = None) -> LedgerRecord:
+    """All that the run shows of the target's ledger; or these, of another one."""
     target = run.manifest.target
     return ledger_record(
         noted_rows(journal),
-        _restored(run) if of_restored else _observations(run),
+        _observations(run) if observations is None else observations,
         Declared(
             is_exclusive=target.exclusive_accounts,
             has_keys=target.endpoints.transactions.idempotency_key is not None,
@@ -91,21 +92,34 @@ def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
 
 def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
     done = read_commands(run.path)
-    taken = [one for one in done if one.name == BACKUP]
-    last = taken[-1] if taken else None
-    began_us = round(1e6 * (last.began_unix_s - run.start_unix_s)) if last else 0
-    served = [seen for seen in _restored(run) if seen.kind == "health"]
+    is_last = [one.name == BACKUP and one.fault is None for one in done]
+    of_load = is_last.index(True) if any(is_last) else len(done)
     record = BackupRecord(
-        ledger=ledger_of(run, journal, of_restored=True),
-        taken=taken,
-        verified=next((one for one in done if one.name == VERIFY), None),
-        restored=next((one for one in done if one.name == RESTORE), None),
-        served=served[0] if served else None,
-        began_us=began_us,
-        ended_us=began_us + round(1e6 * last.took_s) if last else 0,
+        taken=[one for one in done if one.name == BACKUP and one.fault is not None],
+        under_load=_tried(run, journal, done[:of_load], "restored"),
+        at_rest=_tried(run, journal, done[of_load:], "rested"),
         doubt_us=_our_doubt_us(run, journal),
     )
     return audit_backup(record, one_in=run.manifest.scenario.one_in("backup"))
+
+
+def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: When) -> Tried | None:
+    """The last backup among these commands, with what came of it; None if there is none."""
+    last = {one.name: one for one in done}
+    backup = last.get(BACKUP)
+    if backup is None:
+        return None
+    observations = _restored(run, when)
+    began_us = round(1e6 * (backup.began_unix_s - run.start_unix_s))
+    return Tried(
+        ledger=ledger_of(run, journal, observations),
+        backup=backup,
+        began_us=began_us,
+        ended_us=began_us + round(1e6 * backup.took_s),
+        verified=last.get(VERIFY),
+        restored=last.get(RESTORE),
+        served=next((seen for seen in observations if seen.kind == "health"), None),
+    )
 
 
 def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
@@ -135,15 +149,22 @@ def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
 
 def _observations(run: Run) -> list[Observation]:
     """Of the target itself."""
-    seen = read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
-    return [one for one in seen if one.when != "restored"]
+    return [seen for seen in _all_observations(run) if seen.when not in {"restored", "rested"}]
 
 
-def _restored(run: Run) -> list[Observation]:
-    """Of what a backup was restored to, as if it were the target after the load, and of the target before that."""
-    seen = read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
-    before_or_restored = (one for one in seen if one.when in {"before", "restored"})
-    return [replace(one, when="after") if one.when == "restored" else one for one in before_or_restored]
+def _restored(run: Run, when: When) -> list[Observation]:
+    """Of what a backup was restored to, as if it were the target after the load; and what came before the backup."""
+    restored = []
+    for seen in _all_observations(run):
+        if seen.when == when:
+            restored.append(replace(seen, when="after"))
+        elif seen.when == "before" or (when == "rested" and seen.kind in PAYMENTS):
+            restored.append(seen)
+    return restored
+
+
+def _all_observations(run: Run) -> Iterator[Observation]:
+    return read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
 
 
 def is_whole(run: Run) -> bool:

@@ -1,7 +1,8 @@
 """Judges a backup that was taken under load: it ends, restores, serves, and has what was acknowledged before it began.
 
 A backup is a consistent state of some moment between its start and its end. So each payment whose answer had come
-before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole.
+before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole. That leaves
+room for one that lacks the newest of what it copied: a second backup, when nobody pays any more, has no such excuse.
 
 State of the art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
 the restored state as the final read. Source: https://sqlite.org/howtocorrupt.html, sections 1.2 to 1.4, on copies of a
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.audit.ledgerkeys import KeyStory
-    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Order, PaymentRead
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Order
     from loadproof.rundir.commands import CommandRun
     from loadproof.rundir.observations import Observation
 
@@ -40,6 +41,7 @@ THERE: Final = "every payment acknowledged before it began is there"
 OWN: Final = "each payment in it is there once, with its own amount and parties"
 BALANCES: Final = "balances in it are those of its payments"
 SUM: Final = "the sum of all balances in it is what it was"
+AT_REST: Final = "a backup after the load has every acknowledged payment, and their balances"
 _RECENT_US: Final = 1_000_000
 """What is lost first is the newest: payments of the last second before it began have to be among those looked for."""
 _RECENT_NEEDED: Final = 5
@@ -47,89 +49,128 @@ _UNTRIED: Final = "no backup was restored"
 
 
 @dataclass(frozen=True)
-class BackupRecord:
-    """What a run shows of its backups. Times are µs from its start."""
+class Tried:
+    """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
 
     ledger: LedgerRecord
-    """The load's payments, balances before the load, and as `closing`, `listings` and so on what was restored."""
-    taken: Sequence[CommandRun]
-    """In the order in which they ended; the last one is tried."""
+    """All payments that it may have, balances before the load, and as `closing`, `listings` and so on the restored."""
+    backup: CommandRun
+    began_us: int
+    """Before that, nothing can have been copied."""
+    ended_us: int
     verified: CommandRun | None = None
     restored: CommandRun | None = None
     served: Observation | None = None
-    began_us: int = 0
-    """The last one. Before that, nothing of it can have been copied."""
-    ended_us: int = 0
+
+    @property
+    def can_be_read(self) -> bool:
+        return self.served is not None and not self.served.trouble
+
+
+@dataclass(frozen=True)
+class BackupRecord:
+    """What a run shows of its backups."""
+
+    taken: Sequence[CommandRun]
+    """Those under load, in the order in which they ended."""
+    under_load: Tried | None = None
+    """The last of them."""
+    at_rest: Tried | None = None
+    """One that was taken when nobody paid any more."""
     doubt_us: int = 0
-    """How far `began_us` may be off beside times of the journal."""
+    """How far times of backups may be off beside those of the journal."""
+
+    @property
+    def tries(self) -> list[Tried]:
+        return [tried for tried in (self.under_load, self.at_rest) if tried is not None]
 
 
 def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
     """Every promise of a backup; `3 * one_in` payments acknowledged before it decide whether it lost any."""
-    promises = [_taken(record), *_tried(record)]
-    if record.served is None or record.served.trouble:
-        lacking = [Promise(name, "", 1) for name in (THERE, OWN, BALANCES, SUM)]
-        for promise in lacking:
-            promise.things = "looked at"
-            promise.lacks(_UNTRIED)
-        promises += lacking
+    needed = needed_to_see(one_in)
+    promises = [_taken(record), *_commands(record), _serves(record)]
+    there = Promise(THERE, "payments acknowledged before it began looked for", needed)
+    own = Promise(OWN, "payments compared with their orders", needed)
+    balances, total = Promise(BALANCES, "accounts added up", 2), Promise(SUM, "balances of one moment", 2)
+    at_rest = Promise(AT_REST, "acknowledged payments looked for", needed)
+    if record.under_load is not None and record.under_load.can_be_read:
+        contents = _Contents(record.under_load)
+        _look_before(record.under_load, contents, there, record.doubt_us)
+        _compare(contents, own)
+        _add_up(contents, balances)
+        _sum(contents, total)
     else:
-        promises += _contents(record, needed_to_see(one_in))
-    explained(promises, record.ledger.unread_text)
-    return audited(
-        NAME, [promise.evidence for promise in promises], [one for promise in promises for one in promise.offences]
-    )
+        for promise in (there, own, balances, total):
+            promise.lacks(_UNTRIED)
+    if record.at_rest is not None and record.at_rest.can_be_read:
+        _look_for_all(_Contents(record.at_rest), at_rest)
+    else:
+        at_rest.lacks(_UNTRIED)
+    promises += [there, own, balances, total, at_rest]
+    explained(promises, record.tries[0].ledger.unread_text if record.tries else "")
+    offences = [offence for promise in promises for offence in promise.offences]
+    return audited(NAME, [promise.evidence for promise in promises], offences)
 
 
 def _taken(record: BackupRecord) -> Promise:
-    promise = Promise(TAKEN, "backups", 1)
-    promise.n = len(record.taken)
-    for done in record.taken:
-        if done.how in {"exited", "overdue"} and not done.is_done:
-            promise.broken(done.text, (asdict(done),))
-        elif not done.is_done:
-            promise.lacks(done.text)
-    under_way = (attempt for attempt in record.ledger.attempts if attempt.ended_us >= record.began_us)
-    if record.taken and not any(attempt.sent_us <= record.ended_us for attempt in under_way):
+    promise, last = Promise(TAKEN, "backups", 1), record.under_load
+    for done in [*record.taken, *([record.at_rest.backup] if record.at_rest else [])]:
+        _count(done, promise)
+    if last is not None and not any(
+        attempt.sent_us <= last.ended_us and attempt.ended_us >= last.began_us for attempt in last.ledger.attempts
+    ):
         promise.lacks("no payment was under way while it ran")
     return promise
 
 
-def _tried(record: BackupRecord) -> Iterator[Promise]:
-    """Each by one try, which depends on no chance."""
-    for name, things, done in (
-        (VERIFIED, "checks", record.verified),
-        (RESTORES, "restores", record.restored),
-    ):
-        promise = Promise(name, things, 1, n=int(done is not None and done.how in {"exited", "overdue"}))
-        if done is None and name == VERIFIED:
-            continue
-        if done is None:
+def _commands(record: BackupRecord) -> Iterator[Promise]:
+    """Each tried once or twice, because it depends on no chance."""
+    verified = [tried.verified for tried in record.tries if tried.verified is not None]
+    restored = [tried.restored for tried in record.tries if tried.restored is not None]
+    for name, things, commands in ((VERIFIED, "checks", verified), (RESTORES, "restores", restored)):
+        promise = Promise(name, things, 1)
+        for done in commands:
+            _count(done, promise)
+        if not commands:
             promise.lacks(_UNTRIED)
-        elif promise.n and not done.is_done:
+        if commands or name == RESTORES:
+            yield promise
+
+
+def _count(done: CommandRun, promise: Promise) -> None:
+    """What was stopped, or never started, shows nothing."""
+    if done.how in {"exited", "overdue"}:
+        promise.n += 1
+        if not done.is_done:
             promise.broken(done.text, (asdict(done),))
-        elif not done.is_done:
-            promise.lacks(done.text)
-        yield promise
-    served = record.served
-    promise = Promise(SERVES, "starts", 1, n=int(served is not None and bool(served.outcome)))
-    if served is None:
-        promise.lacks(_UNTRIED)
-    elif served.trouble and promise.n:
-        promise.broken(served.trouble, (asdict(served),))
     else:
+        promise.lacks(done.text)
+
+
+def _serves(record: BackupRecord) -> Promise:
+    promise = Promise(SERVES, "starts", 1)
+    seen = [tried.served for tried in record.tries if tried.served is not None]
+    for served in seen:
+        # Without an outcome, it was not asked.
+        promise.n += bool(served.outcome)
+        if served.trouble and served.outcome:
+            promise.broken(served.trouble, (asdict(served),))
         promise.lacks(served.trouble)
-    yield promise
+    if not seen:
+        promise.lacks(_UNTRIED)
+    return promise
 
 
 class _Contents:
     """The restored ledger beside the stories of the load's payments."""
 
-    def __init__(self, record: BackupRecord) -> None:
-        self.record = record.ledger
+    def __init__(self, tried: Tried) -> None:
+        self.record = tried.ledger
         self.stories = stories_of(self.record.attempts)
         self.books = Books(self.record, self.stories)
-        self._read: dict[str, PaymentRead] = {read.payment: read for read in _after(record)}
+        # Those of the load came before.
+        asked_us = tried.served.sent_us if tried.served else 0
+        self._read = {read.payment: read for read in self.record.payment_reads if read.sent_us >= asked_us}
         self.is_listed = bool(self.books.accounts or self.books.keys)
 
     def orders_of(self, story: KeyStory) -> list[Order | None] | None:
@@ -154,39 +195,42 @@ class _Contents:
         return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]
 
 
-def _after(record: BackupRecord) -> Iterator[PaymentRead]:
-    """Reads of what was restored: the load's came before."""
-    asked_us = record.served.sent_us if record.served else 0
-    return (read for read in record.ledger.payment_reads if read.sent_us >= asked_us)
-
-
-def _contents(record: BackupRecord, needed: int) -> list[Promise]:
-    contents = _Contents(record)
-    return [_there(record, contents, needed), _own(contents, needed), _balances(contents), _sum(contents)]
-
-
-def _there(record: BackupRecord, contents: _Contents, needed: int) -> Promise:
-    promise, recent = Promise(THERE, "payments acknowledged before it began looked for", needed), 0
-    until_us = record.began_us - record.doubt_us
+def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: int) -> None:
+    """For what was acknowledged when it had surely not begun."""
+    until_us, recent = tried.began_us - doubt_us, 0
     for story in contents.stories.values():
-        if story.said is not Said.ACKNOWLEDGED or story.booked_until_us >= until_us:
-            continue
-        orders = contents.orders_of(story)
-        if orders is None:
-            promise.lacks("some were not looked for")
-            continue
-        promise.n += 1
-        recent += story.booked_until_us >= until_us - _RECENT_US
-        if not orders:
-            before_s = (record.began_us - story.booked_until_us) / 1e6
-            promise.broken(f"acknowledged {before_s:.3f} s before it began, and not there: {story.order}", story.rows)
-    if recent < _RECENT_NEEDED:
+        if story.said is Said.ACKNOWLEDGED and story.booked_until_us < until_us:
+            ago_s = (tried.began_us - story.booked_until_us) / 1e6
+            if _look_for(story, contents, promise, f"acknowledged {ago_s:.3f} s before it began"):
+                recent += story.booked_until_us >= until_us - _RECENT_US
+            elif contents.orders_of(story) is None:
+                promise.lacks("some were not looked for")
+    if doubt_us >= _RECENT_US:
+        promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
+    elif recent < _RECENT_NEEDED and not promise.offences:
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
-    return promise
 
 
-def _own(contents: _Contents, needed: int) -> Promise:
-    promise = Promise(OWN, "payments compared with their orders", needed)
+def _look_for_all(contents: _Contents, promise: Promise) -> None:
+    for story in contents.stories.values():
+        if story.said is Said.ACKNOWLEDGED:
+            _look_for(story, contents, promise, f"acknowledged at {story.booked_until_us / 1e6:.3f} s")
+    balances = Promise("", "", 1)
+    _add_up(contents, balances)
+    for offence in balances.offences:
+        promise.broken(offence.what, offence.rows)
+
+
+def _look_for(story: KeyStory, contents: _Contents, promise: Promise, what: str) -> bool:
+    """Whether it is there; if nobody looked, it doesn't count."""
+    orders = contents.orders_of(story)
+    promise.n += orders is not None
+    if orders is not None and not orders:
+        promise.broken(f"{what}, and not there: {story.order}", story.rows)
+    return bool(orders)
+
+
+def _compare(contents: _Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         orders = contents.orders_of(story) or []
         told = [order for order in orders if order is not None]
@@ -197,27 +241,26 @@ def _own(contents: _Contents, needed: int) -> Promise:
             promise.broken(f"there {len(orders)} times: {story.order}", story.rows)
         elif told and not told[0].agrees_with(story.order):
             promise.broken(f"ordered {story.order}, and there is {told[0]}", story.rows)
-    return promise
 
 
-def _balances(contents: _Contents) -> Promise:
-    promise, record = Promise(BALANCES, "accounts added up", 2), contents.record
+def _add_up(contents: _Contents, promise: Promise) -> None:
+    """Each account: what it had before the load, and the postings of the payments that are there."""
+    record, books = contents.record, contents.books
     if record.blind_spot:
         promise.lacks(record.blind_spot)
-        return promise
-    if contents.is_listed and not (contents.books.can_tell_new and all(contents.orders)):
+        return
+    if contents.is_listed and not (books.can_tell_new and all(contents.orders)):
         promise.lacks("lists don't say what of them is new, or who paid whom")
-        return promise
+        return
     sure, least, most = _postings(contents)
     accounts = record.opening.keys() & record.closing.keys()
-    for account in sorted(accounts & contents.books.accounts if contents.books.accounts else accounts):
+    for account in sorted(accounts & books.accounts if books.accounts else accounts):
         opening, balance = record.opening[account], record.closing[account]
         low, high = opening + sure[account] + least[account], opening + sure[account] + most[account]
         promise.n += 1
         if not low <= balance <= high:
             row = {"account": account, "opening": opening, "restored": balance, "postings": sure[account]}
             promise.broken(f"{account} has {balance:,}, its payments make {range_text(low, high)}", (row,))
-    return promise
 
 
 def _postings(contents: _Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
@@ -234,17 +277,15 @@ def _postings(contents: _Contents) -> tuple[Mapping[str, int], Mapping[str, int]
     return sure, least, most
 
 
-def _sum(contents: _Contents) -> Promise:
-    promise, record = Promise(SUM, "balances of one moment", 2), contents.record
+def _sum(contents: _Contents, promise: Promise) -> None:
+    record = contents.record
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)
-        return promise
-    if record.opening.keys() != record.closing.keys():
+    elif record.opening.keys() != record.closing.keys():
         promise.lacks("not the same accounts were read before the load and in it")
-        return promise
-    promise.n = len(record.closing)
-    total, restored = sum(record.opening.values()), sum(record.closing.values())
-    if restored != total:
-        row = {"opening": total, "restored": restored}
-        promise.broken(f"{restored:,}, and it was {total:,} before the load", (row,))
-    return promise
+    else:
+        promise.n = len(record.closing)
+        total, restored = sum(record.opening.values()), sum(record.closing.values())
+        if restored != total:
+            row = {"opening": total, "restored": restored}
+            promise.broken(f"{restored:,}, and it was {total:,} before the load", (row,))

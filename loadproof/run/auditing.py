@@ -99,7 +99,7 @@ class Auditing:
                 stop_requested=self._stop_requested,
             )
             try:
-                self._write(reading.restored(sent))
+                self._write(reading.tried(sent))
             except FaultError as error:
                 # An audit without evidence: nobody knows whether the target is to blame.
                 self._write([_unasked("health", "restored", error)])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.faults.command import Order
 from loadproof.run.faultkeeper import FaultError
 from loadproof.rundir.commands import CommandRun, append_command
+from loadproof.scenario.commands import BACKUP
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class TargetCommands:
         self._mask = mask
         self._environment = environment
         self._numbers = count()
+        self._places = count(1)
         self._directory: Path | None = None
         self.backup: dict[str, str] = {}
         """The placeholders of the last backup that was begun; empty if there is none."""
@@ -73,16 +75,16 @@ class TargetCommands:
             raise FaultError(f"{name} did not start: {error}") from None
         return begun
 
-    def begin_backup(self, fault: int, longest_s: float) -> Begun:
+    def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> Begun:
         """Into a new and empty place."""
-        self.backup = {"backup": str(self.place(f"backup-{fault}"))}
-        return self.begin("backup", self.backup, fault=fault, longest_s=longest_s)
+        self.backup = {"backup": str(self.place("backup"))}
+        return self.begin(BACKUP, self.backup, fault=fault, longest_s=longest_s)
 
     def place(self, name: str) -> Path:
         """A new and empty directory, which is gone after the run."""
         if self._directory is None:
             self._directory = Path(self._keeper.directory("loadproof-backup-"))
-        path = self._directory / name
+        path = self._directory / f"{name}-{next(self._places)}"
         path.mkdir()
         return path
 

@@ -24,8 +24,8 @@ Kind = Literal[
 of which the account covers one; a payment read, payments listed, balances read; an event delivered, its effects read;
 whether it serves at all.
 """
-When = Literal["before", "during", "after", "restored"]
-"""The last: of what a backup was restored to, after the load; the others, of the target, in relation to it."""
+When = Literal["before", "during", "after", "restored", "rested"]
+"""In relation to the load; of what its last backup was restored to, and what one that was taken after it was."""
 
 
 @dataclass(frozen=True, slots=True)
