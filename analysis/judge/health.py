@@ -186,7 +186,8 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
     for number, fault in enumerate(planned):
         seen, text = happened.get(number), f"faults[{number}], {fault.text},"
         if seen is not None and seen.is_targets and isinstance(fault, Backup):
-            yield Finding(Word.FAIL, f"the backup failed: {printable(seen.trouble or '')}", "check commands.jsonl")
+            what = f"the backup in faults[{number}] failed: {printable(seen.trouble or '')}"
+            yield Finding(Word.FAIL, what, "read its output in commands.jsonl, and run the command by hand")
         elif seen is not None and seen.is_targets:
             what = f"the target did not come back after {fault.fault}: {printable(seen.trouble or '')}"
             yield Finding(Word.FAIL, what, "check target.log, and why it doesn't start again")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadproof.cli.options import console
 from loadproof.cli.ownlocustfile import hosts_named_in
-from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
+from loadproof.cli.planview import commands_sentence, plan_notes, plan_sentence, plan_table
 from loadproof.cli.terminal import note
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
@@ -131,6 +131,8 @@ def prepare_all(
             assignments.append(assignment)
             console.print(Text(plan_sentence(assignment)))
             console.print(plan_table(assignment.scenario))
+            if started := commands_sentence(assignment):
+                console.print(Text(started), soft_wrap=True)
             for problem in plan_notes(assignment):
                 console.print(Text(f"note: {problem}"), soft_wrap=True)
     if problems:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 0.1
 """How late the end of a command may be noted."""
+_LAST_MOMENT_S: Final = 1.0
+"""A command whose time is up so soon is not stopped because the run is over: it is late by itself."""
 _PORTS: Final = {"http": 80, "https": 443, "redis": 6379}
 
 
@@ -127,11 +129,12 @@ class Faults:
             else:
                 self._active.remove(span)
                 self._try(self._undo, span, note, FAULT_ENDED)
-        is_early = bool(self._active)
         for span in self._active:
-            self._try(self._undo, span, note, FAULT_ENDED)
+            if not isinstance(span.fault, CommandFault):
+                self._try(self._undo, span, note, FAULT_ENDED)
         if self._running is not None:
-            self._running.finish(is_early=is_early)
+            left_s = max((start_s + span.end_s - time.monotonic() for span in self._active), default=0.0)
+            self._running.finish(is_early=left_s > _LAST_MOMENT_S)
         self._is_over.wait()
         self._look_after_proxies(note)
 
