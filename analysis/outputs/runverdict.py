@@ -164,7 +164,17 @@ class LoadCurveJson(JsonModel):
     collapse: Annotated[str | None, by(lambda collapse: collapse.step.phase)]
 
 
+class AftermathJson(JsonModel):
+    """The last seconds looked at, if the target did not recover."""
+
+    goodput_before_rps: float
+    goodput_rps: float
+    retried_ratio: float
+
+
 class RecoveryJson(JsonModel):
+    """`before` is `phase` itself if the trigger was a fault within it."""
+
     phase: str
     before: str
     trigger: str
@@ -172,6 +182,7 @@ class RecoveryJson(JsonModel):
     looked_s: int
     drained_s: float | None
     lost: int
+    aftermath: AftermathJson | None
 
 
 class DriftJson(JsonModel):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from loadproof.run.commandfaults import Note
     from loadproof.run.commands import TargetCommands
-    from loadproof.run.embedded import EmbeddedTarget
+    from loadproof.run.ownserver import OwnServer
     from loadproof.run.sharedredis import SharedRedis
     from loadproof.rundir.manifest import TargetFacts
     from loadproof.scenario.scenario import Scenario
@@ -59,9 +59,8 @@ class Faults:
         self._spans = spans
         self.keeper = keeper
         """None without faults."""
-        self._redis_group: int | None = None
-        self.target: EmbeddedTarget | None = None
-        """Set once it runs."""
+        self.servers: dict[str, OwnServer] = {}
+        """Those that the run has started, by what a fault calls them; set once they run."""
         self.commands: TargetCommands | None = None
         """Set once they are known."""
         self._running: CommandFaults | None = None
@@ -88,7 +87,8 @@ class Faults:
 
     def in_front_of_redis(self, redis: SharedRedis) -> SharedRedis:
         """The Redis as the target should reach it."""
-        self._redis_group = redis.group
+        if redis.server is not None:
+            self.servers["redis"] = redis.server
         port = self._proxy_port("redis", redis.url) if redis.url else None
         if port is None:
             return redis
@@ -161,7 +161,8 @@ class Faults:
             if self.keeper is not None:
                 change(span, self.keeper)
         except TargetError as error:
-            kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": True}
+            is_targets = span.fault.of == "target"
+            kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": is_targets}
         except (FaultError, OSError) as error:
             kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
         if kind != FAULT_ENDED or not isinstance(span.fault, CommandFault):
@@ -171,9 +172,9 @@ class Faults:
     def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.pause(self._group_of(span))
+                keeper.pause(self._server_of(span).process.pid)
             case Kill() | Restart():
-                self._embedded.take_down(politely=isinstance(span.fault, Restart))
+                self._server_of(span).take_down(politely=isinstance(span.fault, Restart))
             case Backup() | NamedCommand():
                 if self._running is None:
                     raise FaultError("the target names no commands")
@@ -184,24 +185,17 @@ class Faults:
     def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.resume(self._group_of(span))
+                keeper.resume(self._server_of(span).process.pid)
             case Kill() | Restart():
-                self._embedded.bring_up()
+                self._server_of(span).bring_up()
             case Backup() | NamedCommand():
                 if self._running is not None:
                     self._running.end(span)
             case fault:
                 keeper.end(fault.of, span.number)
 
-    def _group_of(self, span: FaultSpan) -> int:
-        """Each of our children leads a process group of its own."""
-        group = self._redis_group if span.fault.of == "redis" else self._embedded.process.pid
-        if group is None:
+    def _server_of(self, span: FaultSpan) -> OwnServer:
+        """It leads a process group of its own."""
+        if span.fault.of not in self.servers:
             raise FaultError("not started by this run")
-        return group
-
-    @property
-    def _embedded(self) -> EmbeddedTarget:
-        if self.target is None:
-            raise FaultError("not started by this run")
-        return self.target
+        return self.servers[span.fault.of]

@@ -73,7 +73,7 @@ def reference_target(
             yield ReferenceTarget(None)
             return
         seen = faults.in_front_of_redis(redis)
-        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | seen.environment | secret | kept
+        settings = seen.environment | embedded_settings(scenario) | _lists(scenario.settings, directory) | secret | kept
         log = directory / "target.log"
         if faults.keeper is not None and "DATABASE" in kept:
             faults.commands = reference_commands(
@@ -84,7 +84,7 @@ def reference_target(
                 run=directory,
             )
         with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as embedded:
-            faults.target = embedded
+            faults.servers["target"] = embedded
             # By now it has refused any address that it can't parse, which might contain a password anywhere.
             yield ReferenceTarget(embedded, redis.facts if embedded.base_url else None)
 
@@ -92,7 +92,7 @@ def reference_target(
 @contextmanager
 def _kept_ledger(scenario: Scenario) -> Iterator[dict[str, str]]:
     """A ledger that others than the target's process know, and a port, if that is to go and come back, or backed up."""
-    if not any(isinstance(fault, Kill | Restart | Backup) for fault in scenario.faults):
+    if not any(isinstance(fault, Kill | Restart | Backup) and fault.of == "target" for fault in scenario.faults):
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:
@@ -110,7 +110,9 @@ def embedded_settings(scenario: Scenario) -> dict[str, str]:
         "BOTS": settings.bots,
         "AUDIT": "on" if is_asked(scenario) else "off",
         **{f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()},
+        **({} if settings.bottleneck is None else {"BOTTLENECK_MS": f"{1000 * settings.bottleneck:.3f}"}),
         **_penalties(settings),
+        **({"REDIS_TIMEOUT": f"{settings.redis_timeout:.6f}"} if settings.redis_timeout else {}),
     }
 
 
