@@ -107,7 +107,8 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
     else:
         at_rest.lacks(_UNTRIED)
     promises += [there, own, balances, total, at_rest]
-    explained(promises, record.tries[0].ledger.unread_text if record.tries else "")
+    for tried in record.tries:
+        explained(promises, tried.ledger.unread_text)
     offences = [offence for promise in promises for offence in promise.offences]
     return audited(NAME, [promise.evidence for promise in promises], offences)
 
