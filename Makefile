@@ -173,10 +173,11 @@ format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors, and of verdicts.
+schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors, and of verdicts and comparisons.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema compare > reports/compare.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
