@@ -51,7 +51,7 @@ def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
     """With its time."""
     verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_ended", {}))
     assert verdict.word is Word.PASS
-    assert [finding.what for finding in verdict.findings] == ["on purpose: pause of target at 1 s"]
+    assert "on purpose: pause of target at 1 s" in [finding.what for finding in verdict.findings]
 
 
 @pytest.mark.parametrize(
