@@ -14,6 +14,7 @@ from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
     AnnotateOption,
+    CommandsOption,
     FilesArgument,
     HostsOption,
     InconclusiveOption,
@@ -66,6 +67,7 @@ def gate(
     seed: SeedOption = 1,
     target: TargetOption = None,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
     workers: WorkersOption = 1,
     runs: RunsOption = None,
     baseline: GateBaselineOption = None,
@@ -85,7 +87,13 @@ def gate(
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
         assignments = prepare_all(
-            files, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
+            files,
+            target_file,
+            settings=overrides(settings),
+            seed=seed,
+            crew=crew,
+            allow_host=allow_host or (),
+            may_command=allow_commands,
         )
         before = baseline_runs(baseline or [], [assignment.scenario.name for assignment in assignments])
         assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
