@@ -17,15 +17,15 @@ from simulation.releases import Noise
 
 WELCH = [(5, 0.01, 0.0), (5, 0.03, 0.0), (5, 0.03, 0.9), (5, 0.1, 0.5), (8, 0.03, 0.5)]
 """Runs a side, noise between runs, correlation of neighbouring seconds."""
-EQUAL = [(5, 0.03, True, 1000), (5, 0.03, False, 600), (8, 0.03, True, 600), (5, 0.1, True, 600)]
+EQUAL = [(5, 0.03, True, 600), (5, 0.03, False, 300), (8, 0.03, True, 300), (5, 0.1, True, 300)]
 """Runs a side, noise, whether made alternately, comparisons."""
 SLOWER = [
-    (runs, noise, slower, 200)
+    (runs, noise, slower, 100)
     for noise, slower, sizes in ((0.03, 0.10, (5, 8)), (0.05, 0.10, (5, 8)), (0.03, 0.05, (5, 8, 12)))
     for runs in sizes
 ]
-AT_MARGIN = [(8, 0.03, 400), (12, 0.03, 400)]
-WELCH_TIMES = 4000
+AT_MARGIN = [(8, 0.03, 200), (12, 0.03, 200)]
+WELCH_TIMES = 2000
 
 
 def rate(count: int, n: int) -> dict[str, Any]:
