@@ -21,7 +21,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks backup distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
@@ -129,6 +129,10 @@ bench-starvation: $(VENV)/developed ## Starve the generator or slow the target, 
 
 bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for several correlations between seconds.
 	@$(BIN)/python -m bench.coverage
+	@$(BIN)/python -m bench.tables
+
+bench-compare-errors: $(VENV)/developed ## How often comparisons of releases are wrong, and what they find, simulated; about 5 minutes.
+	@$(BIN)/python -m bench.compare_errors
 	@$(BIN)/python -m bench.tables
 
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.

@@ -32,6 +32,7 @@ from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.compare.welch import Blocks
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.scenario.expectation import Metric
     from loadproof.scenario.scenario import Scenario
@@ -104,29 +105,33 @@ def compare(
     margin = scenario.margin if margin is None else margin
     sides = tuple([run for run in runs if not run.broke] for runs in (baseline, candidate))
     blocks = interleaved(*sides)
-    named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
-    margins = _margins(scenario)
-    rows = [
-        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
-        for row, metric in _metrics_of([*candidate, *baseline]).items()
-        if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
-    ]
-    worded, tested = _worded(rows, sides, family)
+    rows, tested = _worded(_rows_of(sides, scenario, margin, blocks), sides, family)
     return Comparison(
         baseline=tuple(baseline),
         candidate=tuple(candidate),
-        rows=tuple(worded),
+        rows=tuple(rows),
         tested=tested,
         judgements=judgements_beside(sides[0], sides[1], scenario, blocks),
-        findings=(*findings, *outliers(worded, sides)),
+        findings=(*findings, *outliers(rows, sides)),
         margin=margin,
         is_interleaved=blocks is not None,
     )
 
 
-def _metrics_of(runs: Sequence[Replicate]) -> dict[Row, Metric]:
-    """Of all rows: what a locustfile sends may differ from run to run."""
-    return {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
+def _rows_of(
+    sides: tuple[Sequence[Replicate], ...], scenario: Scenario, margin: float, blocks: Blocks | None
+) -> list[ComparedRow]:
+    """What thresholds name, and whatever else has answers enough; without words."""
+    named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
+    margins = _margins(scenario)
+    # What a locustfile sends may differ from run to run.
+    scenarios = (scenario, *(run.manifest.scenario for runs in sides for run in runs))
+    metrics = {row: source.metric for each in scenarios for row, source in sources_of(each).items()}
+    return [
+        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
+        for row, metric in metrics.items()
+        if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
+    ]
 
 
 def _margins(scenario: Scenario) -> dict[Row, float]:

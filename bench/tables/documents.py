@@ -16,7 +16,16 @@ DOCUMENTS = (
     ROOT / "payments_api/README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "compare",
+            "mutation",
+            "performance",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
@@ -34,6 +43,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "compare-errors": verdicts.compare_errors,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,
