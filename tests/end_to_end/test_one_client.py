@@ -49,7 +49,8 @@ def refusing(heard: list[bytes]) -> Script:
     return script
 
 
-@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
     """Not a proxy, not as somebody of netrc; with one head, from addresses that are its clients' alone."""
     heard, at_the_proxy = Heard(), []
