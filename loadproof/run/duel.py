@@ -73,6 +73,7 @@ def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> 
     OutputError if its record can't be written. Whatever ends it, what was measured stays.
     """
     duel = _noted(path, duel.model_copy(update={"ending": "running", "reason": ""}))
+    before = len(duel.runs)
     while duel.ending == "running":
         if (look := _look_due(duel)) is not None and (why := referee.decide(duel, look)):
             return _noted(path, duel.model_copy(update={"ending": "decided", "reason": why}))
@@ -81,7 +82,7 @@ def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> 
         if performed is None:
             ended = {"ending": stop_signal.ending, "reason": stop_signal.name}
             return _noted(path, duel.model_copy(update=ended))
-        duel = _noted(path, _with_run(path, duel, turn, performed))
+        duel = _noted(path, _with_run(path, duel, turn, performed, since=before))
         referee.after_run(duel)
     return duel
 
@@ -92,8 +93,8 @@ def _look_due(duel: Duel) -> int | None:
     return duel.looks.index(int(pairs)) if pairs in duel.looks else None
 
 
-def _with_run(path: Path, duel: Duel, turn: Turn, performed: Performed) -> Duel:
-    """With one more run, and with an end if that run leaves no other way."""
+def _with_run(path: Path, duel: Duel, turn: Turn, performed: Performed, *, since: int) -> Duel:
+    """With one more run, and with an end if that leaves no other way; `since` runs were made before this went on."""
     run = DuelRun(
         run=str(performed.path.relative_to(path)),
         side=turn.side,
@@ -103,7 +104,7 @@ def _with_run(path: Path, duel: Duel, turn: Turn, performed: Performed) -> Duel:
     duel = duel.model_copy(update={"runs": (*duel.runs, run)})
     if performed.died:
         return duel.model_copy(update={"ending": "died", "reason": f"the {turn.side} died: {performed.died}"})
-    tail = duel.runs[-MOST_REPEATS - 1 :]
+    tail = duel.runs[since:][-MOST_REPEATS - 1 :]
     if len(tail) > MOST_REPEATS and all(run.invalid for run in tail):
         what = f"a run was INVALID {len(tail)} times in a row, the last time because {run.invalid}"
         return duel.model_copy(update={"ending": "unmeasured", "reason": what})

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -92,7 +92,11 @@ def served(release: str, target: TargetFile, *, name: str, log: Path, starting: 
     TargetError, about `name`, if it doesn't answer in time.
     """
     if is_url(release):
-        _await(Served(target), starting)
+        try:
+            _await(Served(target), starting)
+        except TargetError as error:
+            problems = (replace(problem, where=f"{name} {problem.where}") for problem in error.problems)
+            raise TargetError(problems) from None
         yield Served(target)
         return
     port = free_port()

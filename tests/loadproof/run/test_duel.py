@@ -10,20 +10,8 @@ import pytest
 from loadproof.errors import Problem, TargetError
 from loadproof.run.duel import MOST_REPEATS, Performed, fight, looks_problem
 from loadproof.run.stopping import StopSignal
-from loadproof.rundir.duel import Duel, read_duel
-
-PLANNED = Duel(
-    scenario="quick",
-    scenario_file="quick.yaml",
-    settings={},
-    sides={"baseline": "http://127.0.0.1:1", "candidate": "./serve"},
-    looks=(4, 6),
-    seed=1,
-    target_file=None,
-    locustfiles="locustfiles",
-    workers=1,
-    machine="a machine",
-)
+from loadproof.rundir.duel import read_duel
+from tests.planned import PLANNED
 
 
 class Script:
@@ -84,6 +72,8 @@ def test_a_run_that_is_invalid_again_and_again_ends_the_duel(tmp_path):
     assert ended.ending == "unmeasured"
     assert "INVALID 4 times in a row, the last time because starved" in ended.reason
     assert (len(ended.counted), len(referee.made)) == (5, 5 + MOST_REPEATS + 1)
+    resumed, _ = fought(tmp_path, ended, at_0={"invalid": "starved"})
+    assert (resumed.ending, resumed.repeated) == ("decided", MOST_REPEATS + 2)
 
 
 def test_a_target_that_dies_ends_the_duel(tmp_path):
