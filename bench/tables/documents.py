@@ -8,13 +8,22 @@ from collections.abc import Callable
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.serving import ROOT, read_results
-from bench.tables import performance, target, truth, verdicts
+from bench.tables import duels, performance, target, truth, verdicts
 
 DOCUMENTS = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "duel",
+            "mutation",
+            "performance",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
@@ -31,6 +40,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "looks": duels.looks,
+    "duels": duels.duels,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

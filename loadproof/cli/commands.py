@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, compare, elle, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import check, compare, duel, elle, gate, journal, report, run, schema, ui, worker
 
 
 class _Grouped(TyperCommand):
@@ -43,7 +43,8 @@ commands = typer.Typer(
 )
 _OF_RUNS = (report.report, journal.journal, elle.elle)
 _CLASSES = {compare.compare: _TwoSided}
-for _command in (check.check, run.run, gate.gate, compare.compare, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+_RUNNING = (check.check, run.run, gate.gate, compare.compare, duel.duel)
+for _command in (*_RUNNING, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_CLASSES.get(_command, _Grouped))(_command)
 
 
