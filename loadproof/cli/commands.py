@@ -42,10 +42,9 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 _OF_RUNS = (report.report, journal.journal, elle.elle)
-_CLASSES = {compare.compare: _TwoSided}
-_RUNNING = (check.check, run.run, gate.gate, compare.compare, duel.duel)
-for _command in (*_RUNNING, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
-    commands.command(cls=_CLASSES.get(_command, _Grouped))(_command)
+_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel.duel)
+for _command in (*_WITH_RUNS, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+    commands.command(cls=_TwoSided if _command is compare.compare else _Grouped)(_command)
 
 
 def _show_version(is_wanted: bool) -> None:
