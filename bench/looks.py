@@ -54,12 +54,19 @@ WAYS: dict[str, Way] = {
 }
 
 
-def verdict(duel: Duel, way: Way) -> tuple[str, int]:
+def equal_rows(duel: Duel) -> list[set[int]]:
+    """At each look."""
+    levels = [equivalence_level(RUNS, look) for look in range(len(RUNS))]
+    return [
+        {row for row, change in enumerate(changes) if equivalence_p(change, MARGIN) <= level}
+        for changes, level in zip(duel, levels, strict=True)
+    ]
+
+
+def verdict(duel: Duel, equals: Sequence[set[int]], way: Way) -> tuple[str, int]:
     """What is decided, and after how many runs of a side."""
-    for look, runs in enumerate(RUNS):
-        level = equivalence_level(RUNS, look)
+    for look, (runs, equal) in enumerate(zip(RUNS, equals, strict=True)):
         found = way(duel, look)
-        equal = {row for row, change in enumerate(duel[look]) if equivalence_p(change, MARGIN) <= level}
         if any(duel[look][row].ratio > 0 for row in found - equal):
             return "regressed", runs
         if len(found | equal) == len(duel[look]):
@@ -70,10 +77,11 @@ def verdict(duel: Duel, way: Way) -> tuple[str, int]:
 def experiment(random: np.random.Generator, truth: Truth, times: int) -> dict[str, dict[str, Any]]:
     """By way to decide: how often each word was found, and the mean number of runs of a side."""
     values = duels(random, truth, times=times, pairs=RUNS[-1])
-    looks = [changes_in(values[..., :runs]) for runs in RUNS]
+    played: list[Duel] = list(zip(*(changes_in(values[..., :runs]) for runs in RUNS), strict=True))
+    equals = [equal_rows(duel) for duel in played]
     found: dict[str, dict[str, Any]] = {}
     for name, way in WAYS.items():
-        verdicts = [verdict(duel, way) for duel in zip(*looks, strict=True)]
+        verdicts = [verdict(duel, equal, way) for duel, equal in zip(played, equals, strict=True)]
         words = [word for word, _ in verdicts]
         counts = {word: words.count(word) for word in ("regressed", "improved", "equivalent", "inconclusive")}
         found[name] = {"words": counts, "runs": float(np.mean([runs for _, runs in verdicts]))}

@@ -11,7 +11,7 @@ from loadproof.analysis.compare.comparedrow import ChangeWord, ComparedRow, comp
 from loadproof.analysis.compare.comparison import FALSE_ALARMS, compare
 from loadproof.analysis.compare.equivalence import equivalence_p
 from loadproof.analysis.compare.looks import changed, equivalence_level, nominal_levels
-from loadproof.analysis.compare.power import detectable
+from loadproof.analysis.compare.power import detectable, runs_to_decide
 from loadproof.analysis.compare.sides import interleaved
 
 if TYPE_CHECKING:
@@ -92,7 +92,16 @@ def _p(row: ComparedRow) -> float:
 def _with_word(row: ComparedRow, word: ChangeWord, level: float, rows: int) -> ComparedRow:
     if row.change is None:
         return replace(row, word=word)
-    return replace(row, word=word, adjusted_p=min(1.0, rows * row.change.p), detectable=detectable(row.change, level))
+    needed = None
+    if word is ChangeWord.INCONCLUSIVE:
+        needed = runs_to_decide(row.change, margin=row.margin, level=level)
+    return replace(
+        row,
+        word=word,
+        adjusted_p=min(1.0, rows * row.change.p),
+        detectable=detectable(row.change, level),
+        runs_to_decide=needed,
+    )
 
 
 def _reason(words: Mapping[Row, ChangeWord], *, is_last: bool) -> str:

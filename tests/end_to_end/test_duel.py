@@ -75,7 +75,8 @@ def test_a_slower_release_has_regressed(slower):
 
 def test_a_candidate_that_dies_in_the_middle_is_a_fact_about_it(tmp_path):
     """What was measured of it before stays, and the reason is shown."""
-    dying = f"(sleep 4; kill $$) & {api()}"
+    loaded = tmp_path / "reports/*/candidate/*/events.csv"
+    dying = f"(until ls {loaded} 2>/dev/null; do sleep 0.1; done; kill $$) & {api()}"
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--candidate", dying))
     path = only_run(tmp_path / "reports")
     assert done.returncode == ExitCode.FAIL, done.stdout + done.stderr

@@ -46,6 +46,10 @@ def test_what_is_not_obvious_waits_for_the_last_look():
         assert ChangeWord.INCONCLUSIVE in words(found, named=True)
         assert (words(found, named=False) == {None}) is (count < 8)
     assert found.comparison.word is ChangeWord.INCONCLUSIVE
+    row = next(row for row in found.comparison.rows if row.is_named and row.metric.quantile == 0.95)
+    assert row.detectable > 0.2
+    assert row.runs_to_decide is None or row.runs_to_decide > 8
+    assert row.adjusted_p == min(1.0, 3 * row.change.p)
 
 
 def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
