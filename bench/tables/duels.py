@@ -17,7 +17,7 @@ WORDS = ("regressed", "improved", "equivalent", "inconclusive")
 def share(count: int, times: int) -> str:
     """'1.2 % (0.9 to 1.6)': with its exact 95 % interval."""
     interval = stats.binomtest(count, times).proportion_ci(method="exact")
-    return f"{100 * count / times:.3g} % ({100 * interval.low:.2g} to {100 * interval.high:.3g})"
+    return f"{100 * count / times:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def looks() -> str:
