@@ -18,6 +18,7 @@ from loadproof.cli.options import (
     HostsOption,
     InconclusiveOption,
     LocustfilesOption,
+    NotifyOption,
     OutOption,
     ScenarioArgument,
     SeedOption,
@@ -37,6 +38,7 @@ from loadproof.run import environment
 from loadproof.run.duel import fight, looks_problem
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
+from loadproof.run.notify import channels_of
 from loadproof.run.serving import target_at
 from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import StopSignal
@@ -91,11 +93,12 @@ def duel(
     out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
 ) -> None:
     """Compare two releases in turn, and stop once it is clear."""
     require(JUDGE)
     stop_signal = StopSignal()
-    policy = judging.Policy(inconclusive, annotate)
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
     with stop_signal.installed():
         if resume is None:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from loadproof.cli.compare import show_comparison
+from loadproof.cli.compare import write_comparison
 from loadproof.cli.options import console
 from loadproof.errors import ExitCode, LoadproofError, escaped
 from loadproof.rundir.duel import write_duel
+from loadproof.rundir.files import REPORT, SUMMARY
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.compare.sequential import Standing
     from loadproof.cli.judging import Policy
@@ -60,7 +62,7 @@ def conclude(
         write_duel(path, duel)
         found = findings_of(duel, path.parent)
         comparison = replace(standing.comparison, findings=(*found, *standing.comparison.findings))
-        return show_comparison(comparison, path, policy)
+        return _shown(comparison, path, policy)
     code = _code_of(duel)
     say(f"{code.name}: {duel.reason or duel.ending}")
     if all(sides):
@@ -69,11 +71,21 @@ def conclude(
         comparison = compare(*sides, family=())
         comparison = replace(comparison, findings=(*findings_of(duel, path.parent), *comparison.findings))
         try:
-            show_comparison(comparison, path, policy)
+            _shown(comparison, path, policy)
         except LoadproofError as error:
             say(str(error))
     say(f"what was measured stays; go on with: {resume_command(path)}")
     return code
+
+
+def _shown(comparison: Comparison, path: Path, policy: Policy) -> ExitCode:
+    """The report, on the terminal and for whoever else is to know."""
+    from loadproof.analysis.outputs.gate import Gated
+
+    write_comparison(comparison, path)
+    gated = Gated(comparison.scenario.name, comparison=comparison)
+    policy.tell_all([gated], summary=path / SUMMARY, report=path / REPORT)
+    return gated.exit_code(lenient=policy.is_lenient)
 
 
 def _code_of(duel: Duel) -> ExitCode:
