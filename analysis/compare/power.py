@@ -56,5 +56,4 @@ def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None
 def _reach(tail: float, power: float) -> NDArray[np.float64]:
     """How many standard errors away a difference is found at this level as often as that, by so many runs a side."""
     degrees = 2.0 * _RUNS - 2
-    reach: NDArray[np.float64] = stats.t.ppf(1 - tail, degrees) + stats.t.ppf(power, degrees)
-    return reach
+    return np.asarray(stats.t.ppf(1 - tail, degrees) + stats.t.ppf(power, degrees), dtype=np.float64)
