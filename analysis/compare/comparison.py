@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate, Row
     from loadproof.analysis.compare.welch import Blocks
     from loadproof.analysis.judge.judgement import Judgement
-    from loadproof.scenario.expectation import Metric
     from loadproof.scenario.scenario import Scenario
 
 FALSE_ALARMS: Final = 0.02
