@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 READY_PREFIX: Final = "payments_api: ready on "
 _FAULTS: Final = "FAULTS"
+_MUTANT: Final = "TARGET_MUTANT"
 _NOT_INHERITED: Final = frozenset(
     {
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS", "LIMIT_OTHER", "MOST_CLIENTS"),
         *("PENALTY_BASE", "PENALTY_FACTOR", "PENALTY_CAP", "PENALTY_MEMORY"),
         *("REDIS_URL", "REDIS_TIMEOUT", "BOTS", "BOTS_FILE", "ALLOW_FILE", "DENY_FILE"),
-        *("AUDIT", "TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS", "METRICS"),
+        *("AUDIT", "BOTTLENECK_MS", "TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS", "METRICS"),
         *("BACKUP_TO", "BACKUP_AT", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
         *("BACKUP_TIMEOUT_S", "BACKUP_REQUEST_TIMEOUT_S"),
         *("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE"),
@@ -40,6 +41,14 @@ Whatever our environment contains was meant for something else.
 def deliberate_faults() -> str | None:
     """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
     return os.environ.get(_FAULTS) or None
+
+
+def deliberate_mutant() -> str | None:
+    """The promise that the environment tells the embedded target to break, by the name of a fault.
+
+    Only whoever starts it reports it: what judges has to find out.
+    """
+    return os.environ.get(_MUTANT) or None
 
 
 class EmbeddedTarget(OwnServer):

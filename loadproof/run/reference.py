@@ -101,6 +101,7 @@ def embedded_settings(scenario: Scenario) -> dict[str, str]:
         "BOTS": settings.bots,
         "AUDIT": "on" if is_asked(scenario) else "off",
         **{f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()},
+        **({} if settings.bottleneck is None else {"BOTTLENECK_MS": f"{1000 * settings.bottleneck:.3f}"}),
         **_penalties(settings),
         **({"REDIS_TIMEOUT": f"{settings.redis_timeout:.6f}"} if settings.redis_timeout else {}),
     }

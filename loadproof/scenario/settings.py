@@ -72,3 +72,6 @@ class Settings(Strict):
     accounts: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
         None, description="Funded accounts; default: enough for all clients."
     )
+    bottleneck: Annotated[Duration, Field(ge=0.001, le=60)] | None = Field(
+        None, description="Each request takes this long in one queue of its process: a known capacity on any machine."
+    )

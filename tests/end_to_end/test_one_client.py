@@ -115,5 +115,5 @@ def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path
 
 
 def test_every_setting_of_the_reference_api_is_the_scenarios_or_nobodys():
-    """But faults, which are told, and the key that workers elsewhere have."""
-    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "WEBHOOK_SECRET"}
+    """But faults and mutants, which are told, and the key that workers elsewhere have."""
+    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "TARGET_MUTANT", "WEBHOOK_SECRET"}
