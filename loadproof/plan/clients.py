@@ -48,8 +48,9 @@ def make_client(
     account_ids: Sequence[str] | None = None,
     own_address: str | None = None,
 ) -> Client:
-    """The client with this index; `own_address`: in place of the one that the index has. Given account ids are assigned in threes; clients beyond them share.
+    """The client with this index, at its `own_address` or at the index's.
 
+    Given account ids are assigned in threes; clients beyond them share.
     Sharing preserves what users rely on: nobody pays from or to an account whose balance somebody reads.
     """
     if account_ids is None:
