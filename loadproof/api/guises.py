@@ -90,5 +90,9 @@ def _with_slashes(path: str, random: Random) -> str:
     return random.choice((f"{bare}/{mark}{query}", f"{first}{slash}{slash}{rest}{mark}{query}"))
 
 
-_SPELLINGS: Final = (_with_query, _with_query, _with_encoded_letter, _in_capitals, _with_dots, _with_slashes)
-"""Most targets know only the first two kinds as the same place."""
+_SPELLINGS: Final = (
+    *(_with_query, _with_query, _with_query),
+    *(_with_encoded_letter, _with_encoded_letter),
+    *(_in_capitals, _with_dots, _with_slashes),
+)
+"""Most targets take only the first two kinds for the same place."""
