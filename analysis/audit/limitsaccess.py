@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import Access, DeclaredLimit
 
 NEEDED: Final = 10
+_REMEDY: Final = "let users come from such `addresses`, or with such `user_agents`, and more often than limits allow"
 _LIMITED: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -62,7 +63,7 @@ def audit_access(
         mine = promise.rows & is_answered
         rows, n = journal[mine & promise.is_wrong], int(mine.sum())
         reason = f"{promise.what} ({len(rows):,} times)" if len(rows) else f"{n:,} answers"
-        reason += "" if n >= NEEDED or len(rows) else f", needs {NEEDED}"
+        reason += "" if n >= NEEDED or len(rows) else f", needs {NEEDED}: {_REMEDY}"
         evidence.append(Evidence(promise.name, promise_word(broken=len(rows), n=n, needed=NEEDED), n, NEEDED, reason))
         shown = [{str(key): value for key, value in row.items()} for row in rows[:MOST_ROWS].to_dict("records")]
         offences += [Offence(promise.name, promise.what, (row,)) for row in shown]
