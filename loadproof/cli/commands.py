@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, elle, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import capacity, check, elle, gate, journal, report, run, schema, ui, worker
 
 
 class _Grouped(TyperCommand):
@@ -35,7 +35,7 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 _OF_RUNS = (report.report, journal.journal, elle.elle)
-for _command in (check.check, run.run, gate.gate, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+for _command in (check.check, run.run, gate.gate, capacity.capacity, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_Grouped)(_command)
 
 
