@@ -164,6 +164,7 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py

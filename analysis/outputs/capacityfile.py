@@ -194,14 +194,15 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
         up_to = "at least " if not search.ceiling_note else ""
         yield f"The generator alone sends {up_to}{rate(search.ceiling_rps)} on time on this machine."
     if result.invalid:
-        yield f"{result.invalid} trials measured the generator instead of the target: repeated, and counted nowhere."
+        trials = "1 trial" if result.invalid == 1 else f"{result.invalid} trials"
+        yield f"{trials} measured the generator instead of the target: repeated, and counted nowhere."
     if search.others:
         yield f"Not part of a search, because no share of a trial's requests decides it: {', '.join(search.others)}."
 
 
 def beyond_text(trial: Trial, capacity_rps: float | None) -> str:
     """What happens to more load than the target holds."""
-    more = "" if capacity_rps is None else f", {trial.load_rps / capacity_rps - 1:.0%} beyond it"
+    more = "" if capacity_rps is None else f", {100 * (trial.load_rps / capacity_rps - 1):.0f} % beyond it"
     head = f"At {rate(trial.load_rps)}{more}"
     if trial.ending != "completed":
         return f"{head}, the target died."

@@ -128,6 +128,9 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
     if search.ceiling_rps is None:
         write_search(directory, search)
         ceiling_rps, why = runs.ceiling()
+        if why:
+            # Whatever else ran on this machine meanwhile can only have lowered it.
+            ceiling_rps, why = max((ceiling_rps, why), runs.ceiling())
         search = search.model_copy(update={"ceiling_rps": ceiling_rps, "ceiling_note": why})
         write_search(directory, search)
     if search.top_rps <= search.from_rps:

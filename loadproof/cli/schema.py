@@ -15,16 +15,23 @@ from loadproof.scenario.targetfile import TargetFile
 
 def schema(
     of: Annotated[
-        Literal["scenario", "target", "verdict"],
-        typer.Argument(metavar="SCHEMA", help="What it describes: scenario, target (files) or verdict (verdict.json)."),
+        Literal["scenario", "target", "verdict", "capacity"],
+        typer.Argument(
+            metavar="SCHEMA", help="What it describes: scenario, target (files), verdict or capacity (.json)."
+        ),
     ] = "scenario",
 ) -> None:
-    """Print the JSON schema of scenarios, targets or verdicts. Editors complete keys with it."""
+    """Print the JSON schema of scenarios, targets or results. Editors complete keys with it."""
     if of == "verdict":
         require(JUDGE)
         from loadproof.analysis.outputs.verdictschema import verdict_schema
 
         content = verdict_schema()
+    elif of == "capacity":
+        require(JUDGE)
+        from loadproof.analysis.outputs.capacityfile import capacity_schema
+
+        content = capacity_schema()
     else:
         content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

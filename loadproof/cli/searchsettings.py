@@ -30,6 +30,7 @@ _WIDTH, _QUICK_WIDTH = 0.05, 0.10
 _EXCEED_RATIO: Final = 0.5
 _REPEATS: Final = 10
 _MOST_RPS: Final = 100_000.0
+_LIMITED_OVER_S: Final = 60.0
 _FEWEST: Final = 20
 """Requests in a trial at the lower end: with fewer, one slow answer decides."""
 
@@ -152,7 +153,8 @@ def _limit_problems(assignment: Assignment, goals: Sequence[Goal], search: Searc
         goals,
         load_rps=search.to_rps,
         warm_up_s=search.warm_up_s,
-        duration_s=search.trial_s,
+        # A target of your own still counts the requests of the trials before.
+        duration_s=max(search.trial_s, _LIMITED_OVER_S),
     )
     for excess in exceeded_limits(trial, plan_phases(trial), limits, assignment.seed):
         off = "--set settings.limiter=off" if assignment.target is None else "turn the target's limits off"

@@ -6,7 +6,7 @@ import pytest
 
 from loadproof.analysis.capacity.capacity import ALL, Found, capacity_of, centre_of
 from loadproof.rundir.trials import GoalLoss, Search, SearchGoal, Trial
-from simulation.singleserver import search_for
+from simulation.trials import search_for
 
 LATE, WRONG = "p(95) < 20 ms", "error_ratio < 1 %"
 

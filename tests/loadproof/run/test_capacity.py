@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
 from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan, UnsendableError, common_loss
 from loadproof.rundir.trials import GoalLoss, Search, Trial
-from simulation.singleserver import LogisticTarget, search_for, trial
+from simulation.trials import LogisticTarget, search_for, trial
 
 CLIFF_RPS = 975.0
 SEARCH = search_for(100.0, 4000.0)

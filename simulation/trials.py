@@ -1,8 +1,10 @@
-"""Trials of simulated targets whose capacity is known: a single server with a queue, and a logistic curve."""
+"""Trials of simulated targets whose capacity is known: a single server, slots that are busy equally long, a curve."""
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +40,39 @@ class SingleServer:
         waits = walk - np.minimum.accumulate(walk)
         counted = arrivals >= self.warm_up_s
         return int(((waits + services)[counted] > LIMIT_S).sum()), int(counted.sum())
+
+
+@dataclass
+class SlotServer:
+    """So many slots, each busy for the same time with every request: `bench.slotserver`, from empty."""
+
+    random: np.random.Generator
+    slots: int
+    service_s: float
+    limit_s: float
+    warm_up_s: float
+
+    def losses(self, load_rps: float, duration_s: float) -> tuple[int, int]:
+        until_s = self.warm_up_s + duration_s
+        arrivals = np.sort(self.random.uniform(0, until_s, self.random.poisson(load_rps * until_s)))
+        free_s, lost, of = [0.0] * self.slots, 0, 0
+        for arrival in arrivals.tolist():
+            end_s = max(arrival, free_s[0]) + self.service_s
+            heapq.heapreplace(free_s, end_s)
+            if arrival >= self.warm_up_s:
+                lost, of = lost + (end_s - arrival > self.limit_s), of + 1
+        return lost, of
+
+
+def half_rps(
+    losses: Callable[[float, float], tuple[int, int]], duration_s: float, *, low: float, high: float, times: int = 200
+) -> float:
+    """The load, between these, at which half of so many trials keep the goal."""
+    for _ in range(10):
+        middle = (low + high) / 2
+        kept = sum(lost <= ALLOWED * of for lost, of in (losses(middle, duration_s) for _ in range(times)))
+        low, high = (middle, high) if 2 * kept > times else (low, middle)
+    return (low + high) / 2
 
 
 @dataclass
