@@ -6,6 +6,7 @@ RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
 ROUNDS ?= 20
+SEARCHES ?= 10
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
@@ -21,7 +22,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits crash ledger webhooks distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-capacity bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
@@ -124,6 +125,11 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 
 bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the verdict right? ROUNDS of the honest ones (default: 20).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+bench-capacity: $(VENV)/developed ## How often the interval of a capacity covers the truth: simulated, and SEARCHES real ones of eight minutes (default: 10).
+	@$(BIN)/python -m bench.capacity simulated
+	@$(BIN)/python -m bench.capacity real $(SEARCHES)
+	@$(BIN)/python -m bench.tables
 
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)

@@ -131,8 +131,10 @@ def slot_server() -> Iterator[str]:
     command = pinned([sys.executable, "-m", "bench.slotserver", str(SLOTS), str(SERVICE_S)], SERVER_CORE)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         port = server.stdout.readline().strip() if server.stdout else ""
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def main() -> None:

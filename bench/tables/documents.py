@@ -14,11 +14,22 @@ DOCUMENTS = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "capacity",
+            "mutation",
+            "performance",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
+    "capacity-simulated": verdicts.capacity_simulated,
+    "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
     "throughput": performance.throughput,
     "clients": performance.clients,

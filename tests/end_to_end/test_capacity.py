@@ -40,8 +40,10 @@ def slot_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serving until the end, with its base URL."""
     command = [sys.executable, "-m", "bench.slotserver", str(SLOTS), str(SERVICE_S)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        yield server, f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        server.terminate()
+        try:
+            yield server, f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.terminate()
 
 
 @pytest.fixture
@@ -70,9 +72,10 @@ def test_the_capacity_of_a_server_with_slots_is_found(files, tmp_path):
     assert found["all_goals"]["relevant_lower_bound"] <= 1.1 * truth
     assert found["all_goals"]["relevant_upper_bound"] >= 0.9 * truth
     assert found["breaks_first"] == ["p(95) < 200 ms"]
-    assert found["search"]["ceiling_rps"] == 200
+    assert found["search"]["ceiling_rps"] >= found["all_goals"]["relevant_upper_bound"]
 
 
+@pytest.mark.timeout(400)
 def test_what_was_measured_stays_and_is_not_measured_again(files, tmp_path):
     """After an interruption the search goes on; then its target goes away; then somebody wants another search."""
     with slot_server() as (server, base_url):
