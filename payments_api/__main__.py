@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -19,11 +19,14 @@ from payments_api.app import make_app
 from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
 from payments_api.ledgerfile import UnusableDatabaseError, create_database
+from payments_api.mutants.switching import switch_on
 from payments_api.protection.fairness import FairShare, fair
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
 
 _KEEP_ALIVE_S: Final = 75
@@ -60,12 +63,14 @@ class _Server(uvicorn.Server):
 
 def main() -> int:
     if sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        return run_command(sys.argv[1:])
+        return _run_command(sys.argv[1:])
     options = _parse_arguments()
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
         settings = read_settings({**os.environ, **flags})
         listener = _listen(settings) if options.fd is None else socket.socket(fileno=options.fd)
+        with _closed_if_refused(listener):
+            switch_on(os.environ, listener, tells=options.fd is None)
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -95,6 +100,24 @@ def main() -> int:
             # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
             signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
         return _serve(app, listener, exit_with_parent=options.exit_with_parent, stop=stop)
+
+
+@contextmanager
+def _closed_if_refused(listener: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError:
+        listener.close()
+        raise
+
+
+def _run_command(arguments: list[str]) -> int:
+    try:
+        switch_on(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return run_command(arguments)
 
 
 def _temporary_directory(settings: Settings, *, is_worker: bool) -> AbstractContextManager[str]:

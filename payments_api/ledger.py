@@ -11,7 +11,8 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from payments_api.ledgerfile import connect, create_database
@@ -28,7 +29,8 @@ class KeyInFlightError(Exception):
     """The same key is being processed."""
 
 
-_Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+_Work = Callable[[sqlite3.Connection], Any]
+Job = tuple[_Work, "asyncio.Future[Any]"]
 
 
 class Ledger:
@@ -42,7 +44,7 @@ class Ledger:
         self._reader = connect(path)
         self._reader.execute("PRAGMA query_only=1")
         self._keys_in_flight: set[str] = set()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_until_closed, name="ledger-writer", daemon=True)
         self._writer.start()
 
@@ -78,13 +80,8 @@ class Ledger:
 
     async def pay(self, key: str, order: Order) -> Result:
         """Carry the order out once for this key; raises KeyReusedError or KeyInFlightError."""
-        if key in self._keys_in_flight:
-            raise KeyInFlightError
-        self._keys_in_flight.add(key)
-        try:
+        with self._in_flight(key):
             result: Result = await self._written(lambda connection: pay_once(connection, key, order))
-        finally:
-            self._keys_in_flight.discard(key)
         return result
 
     async def take_webhook(self, provider: str, event_id: str, body: bytes) -> bool:
@@ -92,7 +89,18 @@ class Ledger:
         taken: bool = await self._written(lambda connection: take_once(connection, provider, event_id, body))
         return taken
 
-    async def _written(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    @contextmanager
+    def _in_flight(self, key: str) -> Iterator[None]:
+        """KeyInFlightError if it already is."""
+        if key in self._keys_in_flight:
+            raise KeyInFlightError
+        self._keys_in_flight.add(key)
+        try:
+            yield
+        finally:
+            self._keys_in_flight.discard(key)
+
+    async def _written(self, work: _Work) -> Any:
         future = asyncio.get_running_loop().create_future()
         self._jobs.put((work, future))
         # If a client hangs up, the key must stay in flight until the writer is done.
@@ -106,36 +114,46 @@ class Ledger:
             while len(jobs) < _LARGEST_GROUP and not self._jobs.empty():
                 jobs.append(self._jobs.get())
             open_for_business = None not in jobs
-            _commit_together(connection, [job for job in jobs if job is not None])
+            commit_together(connection, [job for job in jobs if job is not None])
         connection.close()
 
 
-def _commit_together(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """One SQLite transaction, each job in a savepoint; every future is settled after COMMIT."""
-    outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """One SQLite transaction; everybody is answered after COMMIT."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for work, future in jobs:
-            connection.execute("SAVEPOINT job")
-            try:
-                outcomes.append((future, work(connection), None))
-            except Exception as error:  # noqa: BLE001 - it belongs to the request that waits for it
-                connection.execute("ROLLBACK TO job")
-                outcomes.append((future, None, error))
-            connection.execute("RELEASE job")
+        outcomes = [outcome_of(work, connection) for work, _ in jobs]
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        outcomes = [(future, None, error) for _, future in jobs]
-    for future, value, failure in outcomes:
-        future.get_loop().call_soon_threadsafe(_settle, future, value, failure)
+        outcomes = [(None, error)] * len(jobs)
+    for (_, future), outcome in zip(jobs, outcomes, strict=True):
+        answer(future, *outcome)
 
 
-def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+def outcome_of(work: _Work, connection: sqlite3.Connection) -> tuple[Any, Exception | None]:
+    """What it returned or raised, in a savepoint of its own: the others in the transaction don't fail with it."""
+    value, failure = None, None
+    connection.execute("SAVEPOINT job")
+    try:
+        value = work(connection)
+    except Exception as error:  # noqa: BLE001 - it belongs to the request that waits for it
+        connection.execute("ROLLBACK TO job")
+        failure = error
+    connection.execute("RELEASE job")
+    return value, failure
+
+
+def answer(future: asyncio.Future[Any], value: Any, failure: Exception | None) -> None:
+    """From another thread than the one that waits."""
+    future.get_loop().call_soon_threadsafe(_settle, future, value, failure)
+
+
+def _settle(future: asyncio.Future[Any], value: Any, failure: Exception | None) -> None:
     if future.done():
         return
-    if error is None:
+    if failure is None:
         future.set_result(value)
     else:
-        future.set_exception(error)
+        future.set_exception(failure)

@@ -42,19 +42,31 @@ class KeyReusedError(Exception):
 
 def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
     """Within the caller's transaction; what the key led to before, if it was used. KeyReusedError for another order."""
-    seen = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
-    if seen is not None:
-        if seen[0] != order.fingerprint:
-            raise KeyReusedError
-        return Result(seen[1], json.loads(seen[2]), replayed=True)
-    result = _carry_out(connection, order)
-    connection.execute(
-        "INSERT INTO idempotency VALUES (?, ?, ?, ?)", (key, order.fingerprint, result.status, json.dumps(result.body))
-    )
+    earlier = earlier_result(connection, key, order)
+    if earlier is not None:
+        return earlier
+    result = carry_out(connection, order)
+    remember(connection, key, order, result)
     return result
 
 
-def _carry_out(connection: sqlite3.Connection, order: Order) -> Result:
+def earlier_result(connection: sqlite3.Connection, key: str, order: Order) -> Result | None:
+    """Of the order with this key; KeyReusedError if it was another one."""
+    seen = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
+    if seen is None:
+        return None
+    if seen[0] != order.fingerprint:
+        raise KeyReusedError
+    return Result(seen[1], json.loads(seen[2]), replayed=True)
+
+
+def remember(connection: sqlite3.Connection, key: str, order: Order, result: Result) -> None:
+    connection.execute(
+        "INSERT INTO idempotency VALUES (?, ?, ?, ?)", (key, order.fingerprint, result.status, json.dumps(result.body))
+    )
+
+
+def carry_out(connection: sqlite3.Connection, order: Order) -> Result:
     currencies = dict(
         connection.execute(
             "SELECT id, currency FROM accounts WHERE id IN (?, ?)", (order.debit, order.credit)

@@ -65,13 +65,22 @@ def take_once(connection: sqlite3.Connection, provider: str, event_id: str, body
 
     False if it was taken before, whatever its body was.
     """
-    taken = connection.execute(
+    is_new = mark(connection, provider, event_id, body)
+    if is_new:
+        have_effect(connection, provider, event_id)
+    return is_new
+
+
+def mark(connection: sqlite3.Connection, provider: str, event_id: str, body: bytes) -> bool:
+    """False if it was marked before."""
+    marked = connection.execute(
         "INSERT OR IGNORE INTO webhook_events VALUES (?, ?, ?, ?)", (provider, event_id, now(), body)
     )
-    if taken.rowcount == 0:
-        return False
+    return marked.rowcount == 1
+
+
+def have_effect(connection: sqlite3.Connection, provider: str, event_id: str) -> None:
     connection.execute("INSERT INTO webhook_effects VALUES (?, ?, ?)", (provider, event_id, now()))
-    return True
 
 
 PROVIDERS: Final[dict[str, Callable[[Mapping[str, str], bytes, Settings], str]]] = {

@@ -17,6 +17,8 @@ import pytest
 from tests.commands import ROOT
 from tests.sources import tree_of
 
+pytestmark = pytest.mark.xdist_group("sources")
+"""All of it is read once, by one process."""
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 """Folders on top."""
 JUDGING = "loadproof.analysis"

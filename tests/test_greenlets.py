@@ -39,6 +39,7 @@ def test_that_never_ends():
 """
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_timeout_ends_its_test_and_a_timer_counts_from_its_tests_begin(tmp_path):
     """Though the timeout strikes another greenlet, and the loop last looked at the clock a test ago."""

@@ -14,6 +14,7 @@ from loadproof.plan.phases import plan_phases
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
 
 
@@ -33,22 +34,26 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     return baseline
 
 
-def _settings(theirs: Scenario, ours: Scenario) -> dict[str, tuple[str, str]]:
-    """Settings of the embedded target that differ, each by its name and as a scenario writes it."""
-    was, now = (scenario.settings.model_dump(mode="json") for scenario in (theirs, ours))
-    return {f"settings.{name}": (json.dumps(was[name]), json.dumps(value)) for name, value in now.items()}
+def circumstances(manifest: Manifest) -> dict[str, str]:
+    """What besides the target itself may explain a result, by name."""
+    target = manifest.target
+    # An embedded target has another port each time.
+    address = {"target": target.address} if target.kind == "own" else {}
+    settings = manifest.scenario.settings.model_dump(mode="json")
+    told = {
+        "seed": manifest.seed,
+        "workers": manifest.workers,
+        **address,
+        "proxy": target.proxy,
+        "FAULTS of the target": target.faults,
+        **{f"settings.{name}": json.dumps(value) for name, value in settings.items()},
+        **manifest.host,
+        **manifest.versions,
+    }
+    return {name: str(value) for name, value in told.items()}
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
     """What besides the target itself differs between the two, and may explain why their results do."""
-    ours, theirs = run.manifest, baseline.manifest
-    pairs = {
-        "ended": (theirs.ending, ours.ending),
-        "seed": (theirs.seed, ours.seed),
-        "workers": (theirs.workers, ours.workers),
-        "proxy": (theirs.target.proxy, ours.target.proxy),
-        **_settings(theirs.scenario, ours.scenario),
-        **{name: (theirs.host.get(name), value) for name, value in ours.host.items()},
-        **{name: (theirs.versions.get(name), value) for name, value in ours.versions.items()},
-    }
-    return [f"{name}: {was} → {now}" for name, (was, now) in pairs.items() if was != now]
+    ours, theirs = ({"ended": each.manifest.ending, **circumstances(each.manifest)} for each in (run, baseline))
+    return [f"{name}: {theirs.get(name)} → {now}" for name, now in ours.items() if theirs.get(name) != now]

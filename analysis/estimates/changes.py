@@ -32,7 +32,7 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Change:
+class SummaryPair:
     """One phase and endpoint (None: all), compared with the baseline's."""
 
     candidate: SummaryRow
@@ -61,11 +61,11 @@ def _are_apart(was: Estimate, now: Estimate) -> bool:
     return was.high < now.low or now.high < was.low
 
 
-def changes(run: Run, baseline: Run) -> list[Change]:
+def changes(run: Run, baseline: Run) -> list[SummaryPair]:
     """For each measured phase all endpoints together, then each endpoint."""
     before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
     return [
-        Change(candidate=row, baseline=before[row.phase.name, row.endpoint])
+        SummaryPair(candidate=row, baseline=before[row.phase.name, row.endpoint])
         for row in summary(run)
         if not row.phase.warm_up
     ]

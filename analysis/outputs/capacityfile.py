@@ -133,7 +133,7 @@ def _range(low: float, high: float) -> str:
     return f"{low:,.0f} to {high:,.0f}" if low >= 100 else f"{low:,.3g} to {high:,.3g}"
 
 
-def interval_of(half: Estimate | None) -> str:
+def load_text(half: Estimate | None) -> str:
     """'975 rps (957 to 993)'."""
     if half is None:
         return "–"
@@ -148,7 +148,7 @@ def sentence_of(result: Capacity) -> str:
     """The result in one sentence."""
     together = result.together
     if result.found is Found.FOUND:
-        return f"It holds {interval_of(together.half)}."
+        return f"It holds {load_text(together.half)}."
     if result.found is Found.ROUGH and together.lower_rps and together.upper_rps:
         value = result.value_rps or 0.0
         bounds = f"it held {rate(together.lower_rps)} and not {rate(together.upper_rps)}"
@@ -220,7 +220,7 @@ def _outcomes(counts: Sequence[tuple[int, str]]) -> str:
 
 def goal_cells(goal: GoalCapacity) -> tuple[str, str, str, str, str]:
     """A row of the table of goals."""
-    return goal.goal, interval_of(goal.half), rate(goal.lower_rps), rate(goal.upper_rps), rate(goal.throughput_rps)
+    return goal.goal, load_text(goal.half), rate(goal.lower_rps), rate(goal.upper_rps), rate(goal.throughput_rps)
 
 
 GOAL_HEAD: Final = ("goal", "half of the trials keep it", "held", "not held", "conditional throughput")

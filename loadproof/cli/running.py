@@ -17,7 +17,7 @@ from loadproof.generator.look import SENT_NOTHING, UNRECORDED
 from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
-from loadproof.run.embedded import deliberate_faults
+from loadproof.run.embedded import deliberate_faults, deliberate_mutant
 from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
 from loadproof.run.probe import probe_within
@@ -82,13 +82,17 @@ def _load_judge() -> None:
 
 
 def tell_faults(target: TargetFile | None) -> None:
-    """Report that the reference API is set to fail, if it is.
+    """Report that the reference API is set to fail or to break a promise, if it is.
 
     A forgotten variable must not pass for a bad release.
     """
-    if target is None and (faults := deliberate_faults()):
-        what, remedy = "the reference API fails on purpose", "unset it to measure the API as it is"
-        note(Problem("FAULTS", what, remedy, got=faults))
+    for variable, what, got in (
+        ("FAULTS", "fails", deliberate_faults()),
+        ("TARGET_MUTANT", "breaks a promise", deliberate_mutant()),
+    ):
+        if target is None and got:
+            remedy = "unset it to measure the API as it is"
+            note(Problem(variable, f"the reference API {what} on purpose", remedy, got=got))
 
 
 def tell_ignored_settings() -> None:

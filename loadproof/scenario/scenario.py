@@ -211,6 +211,11 @@ class Scenario(Strict):
     faults: Annotated[list[Fault], Field(max_length=50)] = Field(
         default=[], description="What goes wrong on purpose during the run, and is undone."
     )
+    margin: Share = Field(
+        0.05,
+        description="`loadproof compare`: a change of times and rates up to this doesn't matter, "
+        "nor one of a share of requests by a tenth of it.",
+    )
     record: Literal["requests"] | None = Field(
         None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
@@ -18,7 +17,6 @@ from bench.rounds import REPEATS, Rounds, Unmeasured, number_in, reading, repeat
 from bench.runs import measured_run, saturated_run
 from bench.tables import performance, truth
 from tests.commands import ROOT
-from tests.sources import tree_of
 
 
 def failing(times, figure=7.0, error=None):
@@ -221,6 +219,7 @@ def test_microseconds_come_from_a_run_on_the_profiles_machine_or_from_none(resul
     assert performance.us_per_request({"date": "2026-01-03", "machine": "c"}) is None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_probe_measures_and_leaves_the_process_where_it_was():
     """A pair of system calls takes longer than a Python call, everywhere."""
@@ -228,12 +227,3 @@ def test_the_probe_measures_and_leaves_the_process_where_it_was():
     found = machine.probe()
     assert 0 < found["python_call_ns"] < found["system_call_pair_us"] * 1000
     assert os.sched_getaffinity(0) == before
-
-
-@pytest.mark.slow
-def test_no_benchmark_imports_tests():
-    """What both need is in `simulation`, or here twice."""
-    for file in (ROOT / "bench").rglob("*.py"):
-        nodes = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.ImportFrom | ast.Import)]
-        names = {getattr(node, "module", None) or alias.name for node in nodes for alias in node.names}
-        assert not {name for name in names if name.partition(".")[0] == "tests"}, file

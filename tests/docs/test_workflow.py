@@ -52,6 +52,7 @@ def test_the_workflow_gates_a_service_elsewhere(copy):
     assert set(words_of(gate / smoke["run"]).values()) == {"PASS"}, said
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_host_that_nobody_allowed_is_not_gated(copy):
     """Before the first packet."""

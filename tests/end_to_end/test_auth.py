@@ -115,9 +115,10 @@ def rejected(verdict: dict) -> int:
     return row["outcomes"]["rejected"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plan", "workers"),
-    [(CLOSED, 1), pytest.param(OPEN, 2, marks=pytest.mark.long)],
+    [(CLOSED, 1), (OPEN, 2)],
     ids=["closed", "open, two workers"],
 )
 def test_with_a_token_that_lasts_two_seconds_nobody_is_ever_refused(tmp_path, plan, workers):

@@ -49,7 +49,8 @@ def refusing(heard: list[bytes]) -> Script:
     return script
 
 
-@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
     """Not a proxy, not as somebody of netrc; with one head, from addresses that are its clients' alone."""
     heard, at_the_proxy = Heard(), []
@@ -114,5 +115,5 @@ def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path
 
 
 def test_every_setting_of_the_reference_api_is_the_scenarios_or_nobodys():
-    """But faults, which are told, and the key that workers elsewhere have."""
-    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "WEBHOOK_SECRET"}
+    """But faults and mutants, which are told, and the key that workers elsewhere have."""
+    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "TARGET_MUTANT", "WEBHOOK_SECRET"}

@@ -38,7 +38,7 @@ def test_check_says_what_it_will_do_to_whom(other_api):
     assert "from 10 clients (closed model, clients by source-address)" in told
 
 
-@pytest.mark.parametrize("name", [pytest.param("check", marks=pytest.mark.long), "run"])
+@pytest.mark.parametrize("name", ["check", pytest.param("run", marks=pytest.mark.long)])
 def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_api, name, tmp_path):
     """In the words of the target file, with the outcome that each would be counted as."""
     done = command(name, "--dry-run", url=other_api)
@@ -50,15 +50,12 @@ def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_ap
     assert TOKEN not in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("secrets", "told"),
     [
         ({"PAYMENTS_TOKEN": "wrong", "STRIPE_WEBHOOK_SECRET": SIGNING_KEY}, "rejected"),
-        pytest.param(
-            {"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": "whsec_wrong"},
-            "webhooks: status 400",
-            marks=pytest.mark.long,
-        ),
+        ({"PAYMENTS_TOKEN": TOKEN, "STRIPE_WEBHOOK_SECRET": "whsec_wrong"}, "webhooks: status 400"),
     ],
 )
 def test_a_dry_run_shows_what_is_wrong(other_api, secrets, told):
@@ -83,6 +80,7 @@ def test_a_remote_host_is_refused_until_it_is_allowed():
     assert "not on the allow list" in done.stderr
 
 
+@pytest.mark.long
 def test_a_wrong_word_is_told_before_any_load(other_api, tmp_path):
     """The checks bite in the target's words, too: here of a field that it has not."""
     wrong = tmp_path / "wrong.yaml"

@@ -120,7 +120,8 @@ def shown_below(directory: Path) -> dict[str, list[bytes]]:
     return {file.name: shown for file in files if (shown := shown_in(str(file), content_of(file)))}
 
 
-@pytest.mark.parametrize("command", [pytest.param("check", marks=pytest.mark.long), "run"])
+@pytest.mark.long
+@pytest.mark.parametrize("command", ["check", "run"])
 def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, command):
     """The names of the variables stand in their place."""
     file, _ = target

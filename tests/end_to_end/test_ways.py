@@ -213,6 +213,7 @@ class Own(User):
 LOAD = ("--users", 5, "--duration", "5s", "--expect", "goodput_ratio >= 50 %")
 
 
+@pytest.mark.long
 def test_users_whose_clients_can_not_do_what_the_target_file_says_are_refused(tmp_path):
     """By name, with the keys; what another one can do is no reason."""
     users = tmp_path / "users.py"

@@ -43,6 +43,7 @@ def runs(tmp_path: Path, *options: object, environment: dict[str, str] | None = 
     return run_once
 
 
+@pytest.mark.long
 def test_a_healthy_target_passes_from_two_workers(tmp_path):
     """Whose bursts are simultaneous."""
     run = run_when_quiet(runs(tmp_path, "--workers", 2))

@@ -17,7 +17,7 @@ from loadproof.analysis.outputs.capacityfile import (
     capacity_markdown,
     capacity_schema,
     capacity_terminal,
-    interval_of,
+    load_text,
     sentence_of,
 )
 from loadproof.analysis.report.capacity_page import write_capacity
@@ -25,8 +25,8 @@ from loadproof.errors import ExitCode
 from loadproof.rundir import files
 from loadproof.rundir.trials import CAPACITY, Trial
 from simulation.trials import search_for
-from tests.analysis.capacity.test_capacity import FOUND
-from tests.analysis.capacity.test_capacity import search as two_goals
+from tests.analysis.capacity.searched import FOUND
+from tests.analysis.capacity.searched import search as two_goals
 
 
 def result(found: Found, why: str = "", half: Estimate | None = None, lower=None, upper=None) -> Capacity:
@@ -48,7 +48,7 @@ def result(found: Found, why: str = "", half: Estimate | None = None, lower=None
 )
 def test_a_load_comes_with_its_interval(half, text):
     """In three digits, or whole."""
-    assert interval_of(half) == text
+    assert load_text(half) == text
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ class ShopUser(ApiUser):
 """
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_shows_the_set_up_and_what_is_sent_by_the_users_own_means(tmp_path, shared_target):
     """The former comes first; the latter is in no threshold, and said so."""

@@ -17,9 +17,10 @@ pytestmark = pytest.mark.process
 
 
 LIMITS = {f"LIMIT_{name}": "3/min" for name in ("HEALTH", "BALANCE", "TRANSACTIONS", "WEBHOOKS")}
+LIMITERS = ["local", "slowapi", "redis", pytest.param("slowapi in redis", marks=pytest.mark.long)]
 
 
-@pytest.fixture(scope="module", params=["local", "slowapi", "redis", "slowapi in redis"])
+@pytest.fixture(scope="module", params=LIMITERS)
 def limited(request):
     """A target for each place where requests may be counted: what it promises is the same."""
     limiter, _, is_remote = request.param.partition(" in ")
@@ -114,7 +115,7 @@ def test_monitoring_has_no_rate_limit_fields(limited):
     }
 
 
-@pytest.mark.parametrize("limiter", ["local", "slowapi"])
+@pytest.mark.parametrize("limiter", [pytest.param("local", marks=pytest.mark.long), "slowapi"])
 def test_waiting_as_long_as_asked_is_enough(limiter):
     """Retry-After is rounded up: whoever waits that long is admitted."""
     with running_target(LIMITER=limiter, LIMIT_HEALTH="2/s") as target, session_from("127.2.0.7") as session:

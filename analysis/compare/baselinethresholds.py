@@ -1,0 +1,60 @@
+"""Decides a threshold like `p(95) <= 1.10 * baseline` by the runs of both releases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, estimates_in, least_sd, scale_of, values_of
+from loadproof.analysis.compare.welch import Scale, change, mean_of_runs
+from loadproof.analysis.judge.judgement import Judgement
+from loadproof.analysis.word import Word
+from loadproof.scenario.expectation import COMPARISONS
+from loadproof.units import format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.compare.welch import Blocks, Change
+    from loadproof.analysis.judge.judgement import Expected
+
+
+def judge_beside_runs(
+    threshold: Expected, sides: tuple[Sequence[Replicate], ...], row: Row, blocks: Blocks | None
+) -> Judgement:
+    """PASS or FAIL if the whole interval of candidate / (factor * baseline) is on one side of 1."""
+    expectation = threshold.expectation
+    metric, scale = expectation.metric, scale_of(expectation.metric)
+    was, now = (estimates_in(runs, row) for runs in sides)
+    if not was or not now:
+        missing = "the candidate" if not now else "the baseline"
+        return Judgement(threshold, Word.INCONCLUSIVE, None, f"{missing} has no samples for it")
+    values = values_of(was, metric), values_of(now, metric)
+    theirs, ours = (mean_of_runs(side, scale=scale) for side in values)
+    shown = [format_quantity(each.value, metric.dimension) for each in (ours, theirs)]
+    runs = f"{len(now)} and {len(was)} runs"
+    if min(len(was), len(now)) < ENOUGH_RUNS:
+        reason = f"{shown[0]}, the baseline's {shown[1]}: {runs} can't tell a change from noise"
+        return Judgement(threshold, Word.INCONCLUSIVE, ours, reason)
+    is_complete = (len(was), len(now)) == tuple(map(len, sides))
+    beside_limit = change(
+        expectation.limit * values[0],
+        values[1],
+        blocks=blocks if is_complete else None,
+        scale=scale,
+        least_sd=least_sd([*was, *now], metric),
+    )
+    is_kept = [COMPARISONS[expectation.comparison](end, 0) for end in (beside_limit.low, beside_limit.high)]
+    word = Word.PASS if all(is_kept) else Word.INCONCLUSIVE if any(is_kept) else Word.FAIL
+    reason = f"{shown[0]}, {_beside(beside_limit, expectation.limit)} the baseline's {shown[1]} ({runs})"
+    straddles = ", straddles the limit" if word is Word.INCONCLUSIVE else ""
+    return Judgement(threshold, word, ours, reason + straddles)
+
+
+def _beside(change: Change, factor: float) -> str:
+    """'1.06 x (1.02 to 1.10)', or '0.2 points above (0.1 to 0.3) 2 x'."""
+    if change.scale is Scale.RELATIVE:
+        times, low, high = ((1 + part) * factor for part in (change.ratio, change.low, change.high))
+        return f"{times:.3g} x ({low:.3g} to {high:.3g})"
+    points = [f"{100 * part:+.2g}" for part in (change.ratio, change.low, change.high)]
+    return f"{points[0]} percentage points ({points[1]} to {points[2]}) from {factor:.10g} x"

@@ -1,0 +1,193 @@
+"""Turns the runs of two releases into a word for each row, and one for all: regressed, improved, equivalent or neither.
+
+The words of all rows together are wrong as seldom as one would be: Benjamini and Hochberg's procedure over the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from loadproof.analysis.compare.baselinethresholds import judge_beside_runs
+from loadproof.analysis.compare.comparedrow import (
+    ENOUGH_RUNS,
+    ChangeWord,
+    ComparedRow,
+    compared,
+    estimates_in,
+    is_constant,
+    is_thin,
+)
+from loadproof.analysis.compare.equivalence import is_equivalent
+from loadproof.analysis.compare.outliers import outliers
+from loadproof.analysis.compare.power import detectable, runs_to_decide
+from loadproof.analysis.compare.replicates import row_of, sources_of
+from loadproof.analysis.compare.sides import check_sides, interleaved
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.scenario import Scenario
+
+FALSE_ALARMS: Final = 0.02
+"""How often a comparison of equal releases calls any row changed, at most; half of those would be worse, not better.
+
+Source: Benjamini and Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, whose procedure holds it for all rows of
+equal releases together; correlated rows: Benjamini and Yekutieli 2001, doi:10.1214/aos/1013699998.
+"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two releases' runs beside each other."""
+
+    baseline: tuple[Replicate, ...]
+    candidate: tuple[Replicate, ...]
+    rows: tuple[ComparedRow, ...]
+    tested: int
+    """Rows whose words were found together: the family."""
+    judgements: tuple[Judgement, ...]
+    """Of thresholds on the baseline."""
+    findings: tuple[Finding, ...]
+    margin: float
+    is_interleaved: bool
+    """Runs of one block were compared with each other."""
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.candidate[0].manifest.scenario
+
+    @property
+    def word(self) -> ChangeWord:
+        """Regressed if anything is; inconclusive if anything that a threshold names is, or else if anything is."""
+        words = {row.word for row in self.rows}
+        judged = {judgement.word for judgement in self.judgements}
+        if ChangeWord.REGRESSED in words or Word.FAIL in judged | {finding.word for finding in self.findings}:
+            return ChangeWord.REGRESSED
+        deciding = {row.word for row in self.deciding_rows}
+        if not deciding or deciding & {None, ChangeWord.INCONCLUSIVE} or Word.INCONCLUSIVE in judged:
+            return ChangeWord.INCONCLUSIVE
+        return ChangeWord.IMPROVED if ChangeWord.IMPROVED in words else ChangeWord.EQUIVALENT
+
+    @property
+    def deciding_rows(self) -> tuple[ComparedRow, ...]:
+        """Those that thresholds name; if they name none, all."""
+        named = tuple(row for row in self.rows if row.is_named)
+        return named or self.rows
+
+    @property
+    def least_runs(self) -> int:
+        """On the side that has fewer."""
+        return min(sum(not run.broke for run in side) for side in (self.baseline, self.candidate))
+
+
+def compare(
+    baseline: Sequence[Replicate],
+    candidate: Sequence[Replicate],
+    *,
+    margin: float | None = None,
+    family: Collection[Row] | None = None,
+) -> Comparison:
+    """The runs of two releases, at least one of each; InputError if they can't be compared.
+
+    `margin` is a fraction; None: the scenario's. `family` are the rows that get a word; None: all.
+    """
+    findings = [*check_sides(baseline, candidate), *_broken(baseline, candidate)]
+    scenario = candidate[0].manifest.scenario
+    margin = scenario.margin if margin is None else margin
+    sides = tuple([run for run in runs if not run.broke] for runs in (baseline, candidate))
+    blocks = interleaved(*sides)
+    named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
+    margins = _margins(scenario)
+    rows = [
+        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
+        for row, metric in _metrics_of([*candidate, *baseline]).items()
+        if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
+    ]
+    judgements = [
+        judge_beside_runs(threshold, sides, row_of(threshold, scenario), blocks)
+        for threshold in scenario.thresholds
+        if threshold.expectation.of_baseline
+    ]
+    worded, tested = _worded(rows, sides, family)
+    return Comparison(
+        baseline=tuple(baseline),
+        candidate=tuple(candidate),
+        rows=tuple(worded),
+        tested=tested,
+        judgements=tuple(judgements),
+        findings=(*findings, *outliers(worded, sides)),
+        margin=margin,
+        is_interleaved=blocks is not None,
+    )
+
+
+def _metrics_of(runs: Sequence[Replicate]) -> dict[Row, Metric]:
+    """Of all rows: what a locustfile sends may differ from run to run."""
+    return {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
+
+
+def _margins(scenario: Scenario) -> dict[Row, float]:
+    """What a threshold on the baseline allows beyond the scenario's margin, of times and rates."""
+    margins: dict[Row, float] = {}
+    for threshold in scenario.thresholds:
+        expectation = threshold.expectation
+        if expectation.of_baseline and expectation.limit > 0 and not expectation.metric.kind.is_ratio:
+            factor = expectation.limit if expectation.wants_low else 1 / expectation.limit
+            margins[row_of(threshold, scenario)] = factor - 1
+    return margins
+
+
+def _worded(
+    rows: Sequence[ComparedRow], sides: tuple[Sequence[Replicate], ...], family: Collection[Row] | None
+) -> tuple[list[ComparedRow], int]:
+    """With their words, and how many were tested."""
+    asked = [row.is_tested and (family is None or row.row in family) for row in rows]
+    varies = [
+        is_asked and not is_constant([*estimates_in(sides[0], row.row), *estimates_in(sides[1], row.row)])
+        for row, is_asked in zip(rows, asked, strict=True)
+    ]
+    p_values = [row.change.p for row, is_tested in zip(rows, varies, strict=True) if is_tested and row.change]
+    adjusted: Iterator[float] = iter(
+        np.atleast_1d(stats.false_discovery_control(p_values)).tolist() if p_values else []
+    )
+    level = FALSE_ALARMS / max(len(p_values), 1)
+    worded = [
+        _with_word(row, next(adjusted) if is_tested else 1.0, level) if is_asked else row
+        for row, is_asked, is_tested in zip(rows, asked, varies, strict=True)
+    ]
+    return worded, len(p_values)
+
+
+def _with_word(row: ComparedRow, adjusted_p: float, level: float) -> ComparedRow:
+    if row.change is None:
+        return row
+    found = replace(row, adjusted_p=adjusted_p, detectable=detectable(row.change, level))
+    if is_equivalent(row.change, row.margin):
+        return replace(found, word=ChangeWord.EQUIVALENT)
+    if adjusted_p <= FALSE_ALARMS:
+        return replace(found, word=ChangeWord.REGRESSED if row.is_worse else ChangeWord.IMPROVED)
+    needed = runs_to_decide(row.change, margin=row.margin, level=level)
+    return replace(found, word=ChangeWord.INCONCLUSIVE, runs_to_decide=needed)
+
+
+def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> Iterator[Finding]:
+    """Runs that the target ended have no values; they are no reason to look away."""
+    was, now = (sum(run.broke for run in runs) for runs in (baseline, candidate))
+    if was or now:
+        is_worse = now / len(candidate) > was / len(baseline)
+        what = (
+            f"the target ended {now} of {len(candidate)} runs of the candidate early, "
+            f"and {was} of {len(baseline)} of the baseline: they are left out"
+        )
+        yield Finding(Word.FAIL if is_worse else Word.INCONCLUSIVE, what, "read those runs' reports for why")
+    if min(len(baseline) - was, len(candidate) - now) < ENOUGH_RUNS:
+        what = f"{len(baseline) - was} and {len(candidate) - now} runs can't tell a change from noise"
+        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; five are better")

@@ -1,0 +1,39 @@
+"""Turns a change into whether it is certainly smaller than what matters: two one-sided tests."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from scipy import stats
+
+from loadproof.analysis.compare.welch import Scale
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.welch import Change
+
+LEVEL: Final = 0.05
+"""How often a change as large as the margin is called equivalent, at most."""
+PART_OF_RATIO: Final = 0.1
+"""The margin of a share of requests, as a part of the margin of times: 5 % is half a percentage point."""
+
+
+def margin_on(scale: Scale, margin: float) -> float:
+    """The largest difference on this scale that doesn't matter; of times and rates, either way by the same factor."""
+    return math.log1p(margin) if scale is Scale.RELATIVE else margin * PART_OF_RATIO
+
+
+def equivalence_p(change: Change, margin: float) -> float:
+    """How often a change of just the margin looks as small as this one; NaN with a single run on a side.
+
+    Source: Schuirmann 1987, doi:10.1007/BF01068419.
+    """
+    if not change.standard_error > 0:
+        return math.nan
+    room = margin_on(change.scale, margin) - abs(change.difference)
+    # Of the two tests the one at the nearer end of the margin decides.
+    return float(stats.t.sf(room / change.standard_error, change.degrees))
+
+
+def is_equivalent(change: Change, margin: float) -> bool:
+    return equivalence_p(change, margin) <= LEVEL

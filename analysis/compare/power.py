@@ -1,0 +1,50 @@
+"""Turns the noise of a comparison into what it could have found, and how many runs would decide."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from loadproof.analysis.compare.equivalence import LEVEL, margin_on
+from loadproof.analysis.estimates.distributions import t_quantile
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.welch import Change
+
+POWER: Final = 0.8
+"""How often what can be found is found."""
+MOST_RUNS: Final = 200
+"""On a side: nobody makes more."""
+
+
+def detectable(change: Change, level: float) -> float:
+    """The smallest change, as `change.ratio` is given, that such runs show at this level in four of five comparisons.
+
+    Source: Cohen 1988, doi:10.4324/9780203771587, by shifted t rather than noncentral t; NaN with one run on a side.
+    """
+    if not change.standard_error > 0:
+        return math.nan
+    reach = t_quantile(1 - level / 2, change.degrees) + t_quantile(POWER, change.degrees)
+    return change.scale.shown(reach * change.standard_error)
+
+
+def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None:
+    """How many runs on each side would decide in four of five comparisons, if the change is what it looks like.
+
+    Either it would be certain that it is one, or that it is within the margin. None: more than MOST_RUNS would.
+    """
+    if not change.standard_error > 0:
+        return None
+    runs = np.arange(2, MOST_RUNS + 1)
+    deviation = change.standard_error / math.sqrt(1 / change.baseline_n + 1 / change.candidate_n)
+    errors, degrees = deviation * np.sqrt(2 / runs), 2.0 * runs - 2
+    size = abs(change.difference)
+    is_found = size / errors >= stats.t.ppf(1 - level / 2, degrees) + stats.t.ppf(POWER, degrees)
+    room = margin_on(change.scale, margin) - size
+    # Without a change, either side of the margin may be missed.
+    is_shown = room / errors >= stats.t.ppf(1 - LEVEL, degrees) + stats.t.ppf((1 + POWER) / 2, degrees)
+    enough = runs[is_found | is_shown]
+    return max(int(enough[0]), min(change.baseline_n, change.candidate_n) + 1) if enough.size else None

@@ -1,0 +1,180 @@
+"""Turns run directories into replicates: one value of each run for each row of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.scope import Scope, rows_of
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.word import Word
+from loadproof.errors import InvalidRunError, LoadproofError, Problem
+from loadproof.outcome import Outcome
+from loadproof.scenario.expectation import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.analysis.frames.run import Run
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+COMPARED: Final = (
+    *(Metric("p", quantile=quantile) for quantile in (0.5, 0.9, 0.95, 0.99)),
+    *(Metric(name) for name in ("error_ratio", "goodput_ratio", "throughput")),
+)
+"""The metrics of each endpoint and phase; thresholds may name more."""
+ALL_ENDPOINTS: Final = "all endpoints"
+ALL_PHASES: Final = "all phases"
+BROKE: Final = frozenset({"target_died", "aborted"})
+"""Endings that are the target's fault: such a run has no values, and is no reason to leave it out in silence."""
+_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "running"})
+_MOST_PLACES: Final = 60
+"""Of which histograms are kept: a scenario may have thousands of endpoints."""
+
+
+class Row(NamedTuple):
+    """What is compared, as it is shown."""
+
+    endpoint: str
+    phase: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """What a row's values are estimated from."""
+
+    metric: Metric
+    scope: Scope
+    is_of_groups: bool = False
+
+    def estimate(self, run: Run) -> Estimate | None:
+        return counted_estimate(self.metric, run.of_groups if self.is_of_groups else run, self.scope)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One run, as far as a comparison needs it."""
+
+    path: Path
+    manifest: Manifest
+    estimates: Mapping[Row, Estimate]
+    """Of rows that it has requests for; the interval is that of sampling within the run."""
+    histograms: Mapping[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
+    """By endpoint and phase: counts of `ok` response times by bucket, shape (BUCKETS,)."""
+    block: int | None = None
+    """Runs with the same number were made beside each other; None if nobody said so."""
+
+    @property
+    def started(self) -> datetime:
+        return datetime.fromtimestamp(self.manifest.start_unix_s, UTC)
+
+    @property
+    def values(self) -> Mapping[Row, float]:
+        """In SI units."""
+        return {row: estimate.value for row, estimate in self.estimates.items()}
+
+    @property
+    def broke(self) -> bool:
+        """The target ended it."""
+        return self.manifest.ending in BROKE
+
+
+def replicates(paths: Sequence[Path], blocks: Sequence[int] | None = None) -> list[Replicate]:
+    """One of each run directory; InvalidRunError names all that are no measurement, RunDirectoryError unreadable ones.
+
+    `blocks`, if given, has the number of each run's block.
+    """
+    usable, errors = usable_replicates(paths)
+    if errors:
+        kind = next((type(error) for error in errors if not isinstance(error, InvalidRunError)), InvalidRunError)
+        raise kind([problem for error in errors for problem in error.problems])
+    if blocks is None:
+        return usable
+    return [replace(run, block=block) for run, block in zip(usable, blocks, strict=True)]
+
+
+def usable_replicates(paths: Sequence[Path]) -> tuple[list[Replicate], list[LoadproofError]]:
+    """Those that can be compared, and why others can't."""
+    usable: list[Replicate] = []
+    errors: list[LoadproofError] = []
+    for path in paths:
+        try:
+            usable.append(replicate(path))
+        except LoadproofError as error:
+            errors.append(error)
+    return usable, errors
+
+
+def replicate(path: Path) -> Replicate:
+    """InvalidRunError if the run is INVALID or was cut short, RunDirectoryError if it can't be read."""
+    run = load_run(path)
+    broken = [finding.what for finding in findings_in(run) if finding.word is Word.INVALID]
+    if broken:
+        remedy = "leave it out, or repeat it: its numbers are the generator's"
+        raise InvalidRunError(Problem(str(path), "the run is INVALID", remedy, got=broken[0]))
+    ending = run.manifest.ending
+    if ending in _CUT_SHORT:
+        what = "the run was cut short"
+        raise InvalidRunError(Problem(str(path), what, "leave it out, or repeat it to its end", got=ending))
+    return replicate_of(run)
+
+
+def replicate_of(run: Run) -> Replicate:
+    """Of a run that is known to be a measurement."""
+    if run.manifest.ending in BROKE:
+        return Replicate(run.path, run.manifest, {})
+    sources = sources_of(run.manifest.scenario)
+    estimates = {row: source.estimate(run) for row, source in sources.items()}
+    places = {row: source for row, source in sources.items() if row.metric == str(COMPARED[0])}
+    return Replicate(
+        run.path,
+        run.manifest,
+        {row: estimate for row, estimate in estimates.items() if estimate is not None},
+        {
+            (row.endpoint, row.phase): histogram(rows_of(run, source.scope), "response", Outcome.OK)
+            for row, source in islice(places.items(), _MOST_PLACES)
+        },
+    )
+
+
+def sources_of(scenario: Scenario) -> dict[Row, RowSource]:
+    """For each measured phase all endpoints together, then each of them, by all metrics; then what thresholds name."""
+    phases = [phase.name for phase in scenario.phases if not phase.warm_up]
+    places = {} if len(scenario.endpoints) == 1 else {ALL_ENDPOINTS: scenario.endpoints}
+    places |= {name: (name,) for name in scenario.endpoints}
+    rows = {
+        Row(name, phase, str(metric)): RowSource(metric, Scope((phase,), endpoints))
+        for phase in phases
+        for name, endpoints in places.items()
+        for metric in COMPARED
+    }
+    for threshold in scenario.thresholds:
+        if threshold.expectation.metric.kind.beside_baseline:
+            is_of_groups = scenario.group_of(threshold) is not None
+            source = RowSource(threshold.expectation.metric, Scope.of(threshold, scenario), is_of_groups)
+            rows.setdefault(row_of(threshold, scenario), source)
+    return rows
+
+
+def row_of(threshold: Threshold, scenario: Scenario) -> Row:
+    """The row that a threshold reads: named like one of the table's, if it is one of those."""
+    scope = Scope.of(threshold, scenario)
+    measured = tuple(phase.name for phase in scenario.phases if not phase.warm_up)
+    is_everything = scenario.group_of(threshold) is None and set(scope.endpoints) == set(scenario.endpoints)
+    endpoint = ALL_ENDPOINTS if is_everything and len(scope.endpoints) != 1 else " + ".join(scope.endpoints)
+    phase = ALL_PHASES if scope.phases == measured and len(measured) > 1 else " + ".join(scope.phases)
+    metric = threshold.expectation.metric
+    of_what = "" if scope.series == "response" or not metric.kind.reads_times else f" of {scope.series}"
+    told = "" if scope.outcome is Outcome.OK or not metric.kind.reads_times else f" of {scope.outcome}"
+    return Row(endpoint, phase, f"{metric}{of_what}{told}")

@@ -1,0 +1,117 @@
+"""Turns two groups of runs into what makes their comparison meaningless, and what may explain a difference besides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadproof.analysis.compare.baseline import circumstances
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.word import Word
+from loadproof.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.scenario import Scenario
+
+    Runs = Sequence[Replicate]
+
+_NO_TRAFFIC: Final = frozenset({"name", "description", "thresholds", "record", "margin", "settings"})
+"""Parts of a scenario that don't change what is sent; settings are the target's."""
+_LEAST_RUNS: Final = 4
+"""Of a block: ABBA. Pairs would leave too few degrees of freedom."""
+
+
+def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
+    """What else differs, as notes; InputError with all reasons why such runs can't be compared."""
+    problems = [*_repeated([*baseline, *candidate]), *_of_others([*baseline, *candidate])]
+    problems += _machines(baseline, candidate)
+    if problems:
+        raise InputError(problems)
+    return [*_differing(baseline, candidate), *_order(baseline, candidate)]
+
+
+def _repeated(runs: Runs) -> Iterator[Problem]:
+    times = Counter(run.path.resolve() for run in runs)
+    for path, count in times.items():
+        if count > 1:
+            yield Problem(str(path), "the same run more than once", "give each run once, on one side", got=f"{count} ×")
+
+
+def _of_others(runs: Runs) -> Iterator[Problem]:
+    """Runs whose traffic isn't that of the first."""
+    expected = traffic_of(runs[0].manifest.scenario)
+    for run in runs[1:]:
+        traffic = traffic_of(run.manifest.scenario)
+        if parts := [name for name, part in expected.items() if traffic.get(name) != part]:
+            remedy = f"compare runs of one scenario: their {' and '.join(parts)} must be the same"
+            yield Problem(str(run.path), "a run of another scenario", remedy, got=run.manifest.scenario.name)
+
+
+def traffic_of(scenario: Scenario) -> dict[str, Any]:
+    """The parts of a scenario that decide what is sent."""
+    sent_by_locustfile = {"mix"} if scenario.locustfile is not None else set()
+    return scenario.model_dump(mode="json") | dict.fromkeys(_NO_TRAFFIC | sent_by_locustfile)
+
+
+def _machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
+    """Of other machines a change of the release can't be told from the change of the machine."""
+    theirs, ours = ({_machine(run.manifest) for run in runs} for runs in (baseline, candidate))
+    if theirs and ours and not theirs & ours:
+        remedy = "run both releases on one machine"
+        got = f"{', '.join(sorted(theirs))} → {', '.join(sorted(ours))}"
+        yield Problem("compare", "baseline and candidate ran on different machines", remedy, got=got)
+
+
+def _machine(manifest: Manifest) -> str:
+    architecture = manifest.host.get("system", "").rpartition(" ")[2]
+    return f"{manifest.host.get('cores', '?')} cores {architecture}".strip()
+
+
+def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
+    theirs, ours = ([circumstances(run.manifest) for run in runs] for runs in (baseline, candidate))
+    for name in dict.fromkeys(name for told in (*theirs, *ours) for name in told):
+        was, now = (sorted({str(told.get(name)) for told in side}) for side in (theirs, ours))
+        if was != now:
+            what = f"the sides differ in {name}: {', '.join(was)} → {', '.join(now)}"
+            yield Finding(Word.PASS, what, "if that is not the change you want to measure, make it the same")
+
+
+def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
+    if len(baseline) > 1 and len(candidate) > 1 and interleaved(baseline, candidate) is None:
+        what = "one side was measured after the other"
+        remedy = "alternate them: a machine that becomes slower would look like a slower release"
+        yield Finding(Word.PASS, what, remedy)
+
+
+def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """The number of each run's block: as it says itself, else by when it started; None if there is only one.
+
+    A block is the shortest stretch of time with as many runs of either side, and at least four.
+    """
+    runs = [*baseline, *candidate]
+    if all(run.block is not None for run in runs):
+        numbers = np.array([run.block for run in runs], dtype=np.int64)
+    elif len({run.manifest.start_unix_s for run in runs}) < len(runs):
+        return None
+    else:
+        numbers = _by_time(runs, len(baseline))
+    return (numbers[: len(baseline)], numbers[len(baseline) :]) if len(set(numbers.tolist())) > 1 else None
+
+
+def _by_time(runs: Runs, baseline_n: int) -> NDArray[np.int64]:
+    numbers = np.zeros(len(runs), dtype=np.int64)
+    number = balance = length = 0
+    for place in sorted(range(len(runs)), key=lambda each: runs[each].manifest.start_unix_s):
+        numbers[place] = number
+        balance += 1 if place < baseline_n else -1
+        length += 1
+        if balance == 0 and length >= _LEAST_RUNS:
+            number, length = number + 1, 0
+    return numbers

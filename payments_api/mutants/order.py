@@ -1,0 +1,70 @@
+"""Parts of the protection that are asked in the wrong order."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from payments_api import app
+from payments_api.mutants.mutant import Replace, mutant
+from payments_api.protection.middleware import ProtectionMiddleware
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from payments_api.protection.protection import Protection
+
+
+@mutant(8)
+def lists_after_limits(replace: Replace) -> None:
+    """Who is on a list is refused with 429: limits are asked first, and the lists only about what these admit."""
+
+    class Lists(ProtectionMiddleware):
+        async def _within_limits(self, _client: str, scope: Scope, receive: Receive, send: Send) -> None:
+            await self._app(scope, receive, send)
+
+    class LimitsFirst(ProtectionMiddleware):
+        def __init__(self, inner: ASGIApp, protection: Protection) -> None:
+            super().__init__(Lists(inner, protection), protection)
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            ours = self._protection
+            if scope["type"] != "http" or ours.places.is_monitoring(scope["path"], scope["method"]):
+                await self._app(scope, receive, send)
+            else:
+                await self._within_limits(ours.clients.of(scope).key, scope, receive, send)
+
+    replace(app, "ProtectionMiddleware", LimitsFirst)
+
+
+@mutant(8)
+def bots_before_allow(replace: Replace) -> None:
+    """Who is on the allow list is refused as a bot: the User-Agent is checked before the list."""
+
+    class BotsFirst(ProtectionMiddleware):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            ours = self._protection
+            is_http = scope["type"] == "http" and not ours.places.is_monitoring(scope["path"], scope["method"])
+            if is_http and ours.is_bot(scope["headers"]):
+                await ours.bot.answer(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
+
+    replace(app, "ProtectionMiddleware", BotsFirst)
+
+
+@mutant(9)
+def work_before_limit(replace: Replace) -> None:
+    """A refusal costs as much as an answer: each request is a row of `visits`, committed before a limit is asked."""
+    true = app._Api.__call__
+
+    async def call(self: app._Api, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            with closing(sqlite3.connect(self.state.ledger._path)) as database, database:
+                database.execute("CREATE TABLE IF NOT EXISTS visits (path TEXT, came_s REAL)")
+                database.execute("INSERT INTO visits VALUES (?, ?)", (scope["path"], time.time()))
+        await true(self, scope, receive, send)
+
+    replace(app._Api, "__call__", call)

@@ -1,0 +1,57 @@
+"""Switches one mutant on as a process starts: the one that TARGET_MUTANT names, where no stranger can reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from payments_api.settings import SettingsError
+from payments_api.values import whole_number
+
+if TYPE_CHECKING:
+    import socket
+
+    from payments_api.mutants.mutant import Mutant
+
+VARIABLE: Final = "TARGET_MUTANT"
+
+
+def switch_on(environment: Mapping[str, str], listener: socket.socket | None = None, *, tells: bool = True) -> None:
+    """Before the application is assembled; nothing happens unless the variable is set. SettingsError if it is wrong.
+
+    `listener` is where a server will listen, `tells` whether standard error gets the one line that says it is on.
+    """
+    text = environment.get(VARIABLE, "")
+    if not text:
+        return
+    # Faults are only loaded by who wants one.
+    from payments_api.mutants.catalogue import MUTANTS
+
+    name, _, number = text.partition(":")
+    if problems := [*_misnamed(text, MUTANTS), *_exposed(listener)]:
+        raise SettingsError("\n".join(f"{VARIABLE}: got {ascii(text)[:100]}; {problem}" for problem in problems))
+    if tells:
+        sys.stderr.write(f"payments_api: {VARIABLE}={text} is on: this API breaks a promise on purpose\n")
+        sys.stderr.flush()
+    MUTANTS[name].apply(setattr, int(number) if number else None)
+
+
+def _misnamed(text: str, mutants: Mapping[str, Mutant]) -> Iterator[str]:
+    name, colon, number = text.partition(":")
+    if name not in mutants:
+        yield f"write one of {', '.join(mutants)}"
+    elif colon and mutants[name].number is None:
+        yield f"{name} takes no number; write {name}"
+    elif colon:
+        try:
+            whole_number(1, 1_000_000)(number)
+        except ValueError as error:
+            yield f"after the colon, {error}"
+
+
+def _exposed(listener: socket.socket | None) -> Iterator[str]:
+    host = listener.getsockname()[0] if listener is not None else "127.0.0.1"
+    if not ipaddress.ip_address(host).is_loopback:
+        yield f"only on loopback, and not on {host}; set HOST to 127.0.0.1, or unset {VARIABLE}"

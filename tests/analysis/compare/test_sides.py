@@ -1,0 +1,69 @@
+"""What makes a comparison meaningless, and what may explain a difference besides the release."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.compare.sides import check_sides, interleaved
+from loadproof.errors import InputError
+from simulation.releases import RPS, plan_of_releases, release
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return release(np.random.default_rng(1), 12)
+
+
+def changed(run, **fields):
+    return replace(run, manifest=run.manifest.model_copy(update=fields))
+
+
+def at(runs, *starts):
+    return [changed(run, start_unix_s=float(start)) for run, start in zip(runs, starts, strict=False)]
+
+
+def test_runs_that_can_not_be_compared_are_refused_with_all_reasons(runs):
+    """Another load, the same run twice, another machine."""
+    other = plan_of_releases(phases=[{"name": "steady", "duration": "31 s", "rate": f"{RPS} rps"}])
+    elsewhere = changed(runs[3], scenario=other, host={"system": "Linux 6 aarch64", "cores": "8"})
+    with pytest.raises(InputError) as refused:
+        check_sides([runs[0], runs[1]], [replace(elsewhere, path=runs[0].path)])
+    again, another, machine = refused.value.problems
+    assert again.what == "the same run more than once"
+    assert another.what == "a run of another scenario"
+    assert "phases" in another.remedy
+    assert machine.got == "2 cores Linux → 8 cores aarch64"
+
+
+def test_other_thresholds_are_no_other_scenario(runs):
+    """Nor is another margin, or another setting of the target, which is told."""
+    other = plan_of_releases("p(95) < 1 s", margin="2 %", settings={"limiter": "off"}, description="other")
+    told = [finding.what for finding in check_sides(runs[:2], [changed(runs[2], scenario=other)])]
+    assert told == ['the sides differ in settings.limiter: "local" → "off"']
+
+
+def test_what_differs_between_the_sides_is_told(runs):
+    """Not what differs within them in the same way."""
+    seeded = [changed(run, seed=seed) for run, seed in zip(runs, (1, 2, 2, 1), strict=False)]
+    assert not [each for each in check_sides(at(seeded[:2], 1, 4), at(seeded[2:], 2, 3)) if "seed" in each.what]
+    told = [finding.what for finding in check_sides(seeded[:1], seeded[1:2])]
+    assert told == ["the sides differ in seed: 1 → 2"]
+
+
+def test_runs_are_in_blocks_by_the_order_of_their_starts(runs):
+    """The shortest stretches with as many of either side, from four runs on."""
+    abba = interleaved(at(runs[:4], 1, 4, 5, 8), at(runs[4:8], 2, 3, 6, 7))
+    assert [side.tolist() for side in abba] == [[0, 0, 1, 1], [0, 0, 1, 1]]
+    assert interleaved(at(runs[:4], 1, 2, 3, 4), at(runs[4:8], 5, 6, 7, 8)) is None
+    assert interleaved(at(runs[:2], 1, 1), at(runs[2:4], 2, 3)) is None
+
+
+def test_blocks_that_runs_have_come_first(runs):
+    """Whatever the clock says; unless some run has none."""
+    numbered = [replace(run, block=number // 2) for number, run in enumerate(runs[:4])]
+    found = interleaved(numbered[:2], numbered[2:])
+    assert [side.tolist() for side in found] == [[0, 0], [1, 1]]
+    assert interleaved(numbered[:2], runs[2:4]) is None

@@ -1,0 +1,67 @@
+"""Backups of a ledger to which somebody pays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+
+from payments_api.backups import taking
+from payments_api.mutants import copies
+from payments_api.mutants.catalogue import MUTANTS
+from tests.payments_api.backups.books import back_up, new_ledger, pay, restore_unproved, transactions
+from tests.payments_api.mutants.breaking import is_broken_by
+
+
+async def restored_is_what_was_there(directory) -> bool:
+    return await asyncio.to_thread(is_restored, directory)
+
+
+def is_restored(directory) -> bool:
+    """While somebody has the ledger open, so that its log is not yet in the file."""
+    ledger = new_ledger(directory / "ledger.sqlite3", payments=0)
+    with contextlib.closing(sqlite3.connect(ledger)) as served:
+        served.execute("SELECT 1 FROM accounts").fetchone()
+        pay(ledger, range(5))
+        (directory / "place").mkdir()
+        back_up(ledger, directory / "place")
+    restore_unproved(directory / "place", directory / "restored.sqlite3")
+    return transactions(directory / "restored.sqlite3") == transactions(ledger)
+
+
+PROMISES = {
+    "backup-without-log": restored_is_what_was_there,
+    "restore-skips-newest": restored_is_what_was_there,
+}
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_a_backup_has_everything_but_for_its_mutant(name, tmp_path, monkeypatch):
+    assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)
+
+
+class EndlessError(Exception):
+    """It has started anew so often that it never ends."""
+
+
+def test_a_stepped_backup_never_ends_while_somebody_pays(tmp_path, monkeypatch):
+    """Whatever the pause: what is paid in it starts the copy anew. Once nobody pays, it ends."""
+    ledger, pauses = new_ledger(tmp_path / "ledger.sqlite3"), itertools.count(1)
+
+    def pay_meanwhile(_) -> None:
+        if next(pauses) == 100:
+            raise EndlessError
+        with contextlib.closing(sqlite3.connect(ledger)) as writing, writing:
+            writing.execute("UPDATE accounts SET balance = balance + 1")
+
+    MUTANTS["backup-stepped"].apply(monkeypatch.setattr)
+    monkeypatch.setattr(copies, "time", SimpleNamespace(sleep=pay_meanwhile))
+    with pytest.raises(EndlessError):
+        taking.copy_database(ledger, tmp_path / "endless")
+    monkeypatch.setattr(copies, "time", SimpleNamespace(sleep=lambda _: None))
+    taking.copy_database(ledger, tmp_path / "copy")
+    assert transactions(tmp_path / "copy") == transactions(ledger)

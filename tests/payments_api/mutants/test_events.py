@@ -1,0 +1,46 @@
+"""Effects of webhooks, beside the events that were accepted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.payments_api.mutants.breaking import is_broken_by, opened
+
+
+async def effects_of(directory, *deliveries: tuple[str, bytes]) -> list[str]:
+    ledger = opened(directory)
+    for event, body in deliveries:
+        await ledger.take_webhook("standard", event, body)
+    found = ledger.rows("SELECT event_id FROM webhook_effects ORDER BY event_id")
+    ledger.close()
+    return [row["event_id"] for row in found]
+
+
+async def an_equal_body_is_another_event(directory) -> bool:
+    return await effects_of(directory, ("first", b"{}"), ("second", b"{}")) == ["first", "second"]
+
+
+async def an_accepted_event_has_its_effect(directory) -> bool:
+    events = [f"event-{number:02}" for number in range(30)]
+    return await effects_of(directory, *((event, event.encode()) for event in events * 2)) == events
+
+
+PROMISES = {
+    "webhook-by-body": an_equal_body_is_another_event,
+    "webhook-marked-first": an_accepted_event_has_its_effect,
+}
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_an_event_has_one_effect_but_for_its_mutant(name, tmp_path, monkeypatch):
+    number = 20 if name == "webhook-marked-first" else None
+    assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch, number=number)
+
+
+def test_another_spelling_of_a_body_is_another_event_to_who_goes_by_it(tmp_path, monkeypatch):
+    """The other half of this fault."""
+
+    async def is_one(directory) -> bool:
+        return await effects_of(directory, ("first", b"{}"), ("first", b"{ }")) == ["first"]
+
+    assert is_broken_by("webhook-by-body", is_one, tmp_path, monkeypatch)

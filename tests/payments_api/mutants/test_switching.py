@@ -1,0 +1,104 @@
+"""One mutant is on if it is named, where nobody else comes, and says so once."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import requests
+
+import payments_api.__main__ as program
+from drills.target import running_target
+from payments_api.mutants.catalogue import MUTANTS
+from payments_api.mutants.mutant import Mutant
+from payments_api.mutants.switching import switch_on
+from payments_api.settings import SettingsError
+
+
+@pytest.fixture
+def applied(monkeypatch) -> list[tuple[object, ...]]:
+    """What would have been put into this process."""
+    found: list[tuple[object, ...]] = []
+    monkeypatch.setattr(Mutant, "apply", lambda self, _, number: found.append((self.name, number)))
+    return found
+
+
+def listening(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.bind((host, 0))
+    return listener
+
+
+@pytest.mark.parametrize(("text", "number"), [("stale-cache", None), ("commit-lost", None), ("commit-lost:200", 200)])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.0.1", "::1"])
+def test_who_is_named_is_on(applied, capsys, text, number, host):
+    """With a number of its own, if it has one at all."""
+    with listening(host) as listener:
+        switch_on({"TARGET_MUTANT": text}, listener)
+    assert applied == [(text.partition(":")[0], number)]
+    line = f"payments_api: TARGET_MUTANT={text} is on: this API breaks a promise on purpose\n"
+    assert capsys.readouterr().err == line
+
+
+def test_nobody_is_named_by_default(applied, capsys):
+    with listening("0.0.0.0") as listener:
+        switch_on({"TARGET_MUTANT": ""}, listener)
+        switch_on({}, listener)
+    assert applied == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_where_strangers_come_there_is_none(applied, host):
+    """Whatever its name: both are told at once."""
+    with listening(host) as listener:
+        with pytest.raises(SettingsError, match=f"got 'stale-cache'; only on loopback, and not on {host}; set HOST"):
+            switch_on({"TARGET_MUTANT": "stale-cache"}, listener)
+        with pytest.raises(SettingsError, match=r"write one of quota-plus-one, .*\n.*only on loopback"):
+            switch_on({"TARGET_MUTANT": "stale"}, listener)
+    assert applied == []
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("nothing", f"write one of {', '.join(MUTANTS)}"),
+        ("Stale-Cache", "write one of quota-plus-one, "),
+        ("stale-cache:3", "stale-cache takes no number; write stale-cache"),
+        ("commit-lost:", "after the colon, give a number from 1 to 1000000"),
+        ("commit-lost:0", "after the colon, give a number from 1 to 1000000"),
+        ("commit-lost:x", "after the colon, give a number from 1 to 1000000"),
+    ],
+)
+def test_a_wrong_name_or_number_is_refused_with_what_there_is(applied, text, remedy):
+    with pytest.raises(SettingsError) as refusal:
+        switch_on({"TARGET_MUTANT": text})
+    assert str(refusal.value).startswith(f"TARGET_MUTANT: got {text!r}; {remedy}")
+    assert applied == []
+
+
+@pytest.mark.parametrize("arguments", [["--host", "0.0.0.0", "--port", "0"], ["backup", "--to", "/nowhere"]])
+def test_the_program_ends_with_2(monkeypatch, capsys, arguments):
+    """Commands too; nothing has been started."""
+    monkeypatch.setenv("TARGET_MUTANT", "stale-cash")
+    monkeypatch.setattr(program.sys, "argv", ["payments_api", *arguments])
+    monkeypatch.setattr(program, "_serve", lambda *_, **__: pytest.fail("it serves"))
+    monkeypatch.setattr(program, "run_command", lambda *_: pytest.fail("it runs"))
+    assert program.main() == 2
+    assert capsys.readouterr().err.startswith("TARGET_MUTANT: got 'stale-cash'; write one of ")
+
+
+@pytest.mark.process
+def test_each_of_several_processes_is_broken_and_it_is_told_once(tmp_path):
+    """Neither the page of metrics nor an answer says anything of it."""
+    settings = {"WORKERS": "2", "TARGET_MUTANT": "retry-after-constant", "LIMIT_HEALTH": "1/h"}
+    with (tmp_path / "log").open("w") as log, running_target(stderr=log.fileno(), **settings) as target:
+        answers = [requests.get(f"{target.url}/health", timeout=5) for _ in range(12)]
+        page = requests.get(f"{target.url}/metrics", timeout=5)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert len(refused) == 10
+    assert (tmp_path / "log").read_text().count("retry-after-constant") == 1
+    said = "".join(f"{answer.headers}{answer.text}" for answer in [page, *answers])
+    assert "mutant" not in said.lower()
