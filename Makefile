@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks backup distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-capacity bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
@@ -64,6 +64,9 @@ ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 
 webhooks: $(VENV)/installed ## Audit the effects of 4,000 webhooks, some of them delivered twice; 25 seconds.
 	@$(RUN) scenarios/webhooks.yaml
+
+backup: $(VENV)/installed ## Back the API up in the middle of its payments, restore that, and look for them; 45 seconds.
+	@$(RUN) scenarios/backup.yaml
 
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)

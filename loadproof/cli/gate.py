@@ -12,6 +12,7 @@ from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
     AnnotateOption,
+    CommandsOption,
     FilesArgument,
     HostsOption,
     InconclusiveOption,
@@ -49,6 +50,7 @@ def gate(
     seed: SeedOption = 1,
     target: TargetOption = None,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
     workers: WorkersOption = 1,
     out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",
@@ -66,7 +68,13 @@ def gate(
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
         assignments = prepare_all(
-            files, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
+            files,
+            target_file,
+            settings=overrides(settings),
+            seed=seed,
+            crew=crew,
+            allow_host=allow_host or (),
+            may_command=allow_commands,
         )
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []

@@ -60,6 +60,9 @@ TargetOption = Annotated[
 HostsOption = Annotated[
     list[str] | None, target_option(metavar="HOST", help="Host that may receive load, besides loopback; repeatable.")
 ]
+CommandsOption = Annotated[
+    bool, target_option("--allow-commands", help="Let scenarios run the target file's commands on this machine.")
+]
 WorkersOption = Annotated[
     int, distributed_option(metavar="N", help="Number of processes that generate load.", min=1, max=1000)
 ]

@@ -12,6 +12,7 @@ from loadproof.cli.options import (
     DEFAULT_OUT,
     AnnotateOption,
     BaselineOption,
+    CommandsOption,
     DryRunOption,
     HostsOption,
     InconclusiveOption,
@@ -83,6 +84,7 @@ def run(
     target: TargetOption = None,
     target_wait: TargetWaitOption = 0,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
     workers: WorkersOption = 1,
     listen: ListenOption = None,
     wait: WaitOption = 60,
@@ -115,6 +117,7 @@ def run(
             seed=seed,
             crew=crew,
             allow_host=allow_host or (),
+            may_command=allow_commands,
         )
         before = judging.load_baseline(baseline, assignment.scenario)
         if dry_run:
