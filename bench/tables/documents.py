@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.serving import ROOT, read_results
-from bench.tables import performance, target, truth, verdicts
+from bench.tables import duels, performance, target, truth, verdicts
 from bench.tables.mutants import mutants
 
 DOCUMENTS = (
@@ -19,6 +19,7 @@ DOCUMENTS = (
         for name in (
             "adversary",
             "capacity",
+            "duel",
             "mutation",
             "performance",
             "statistics",
@@ -45,6 +46,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "looks": duels.looks,
+    "duels": duels.duels,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,
