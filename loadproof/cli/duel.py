@@ -23,7 +23,6 @@ from loadproof.cli.options import (
     ScenarioArgument,
     SeedOption,
     SettingsOption,
-    TargetOption,
     WorkersOption,
     checked_locustfiles,
     load_option,
@@ -53,9 +52,16 @@ if TYPE_CHECKING:
 LOOKS: Final = (4, 6, 8, 12)
 QUICK_LOOKS: Final = (4, 6)
 
-ReleaseOption = Annotated[
+KnownOption = Annotated[
     str | None,
-    target_option(metavar="URL|COMMAND", help="Where the release runs, or the command that starts it, on $PORT."),
+    target_option(
+        metavar="URL|COMMAND", help="The last release: where it runs, or the command that starts it on $PORT."
+    ),
+]
+NewOption = Annotated[str | None, target_option(metavar="URL|COMMAND", help="The release in question: likewise.")]
+DescriptionOption = Annotated[
+    Path | None,
+    target_option("--target", metavar="FILE", help="Target file with the paths, headers and limits of both releases."),
 ]
 WaitOption = Annotated[
     int, target_option(metavar="SECONDS", help="How long a release may take until it answers.", min=1)
@@ -77,8 +83,8 @@ ResumeOption = Annotated[
 
 def duel(
     file: ScenarioArgument = None,
-    baseline: ReleaseOption = None,
-    candidate: ReleaseOption = None,
+    baseline: KnownOption = None,
+    candidate: NewOption = None,
     aa: AaOption = False,
     looks: LooksOption = None,
     quick: QuickOption = False,
@@ -86,7 +92,7 @@ def duel(
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     settings: SettingsOption = None,
     seed: SeedOption = 1,
-    target: TargetOption = None,
+    target: DescriptionOption = None,
     target_wait: WaitOption = 30,
     allow_host: HostsOption = None,
     workers: WorkersOption = 1,
