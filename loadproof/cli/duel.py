@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -36,6 +37,7 @@ from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run import environment
 from loadproof.run.duel import fight, looks_problem
 from loadproof.run.extras import JUDGE, require
+from loadproof.run.lane import LEAST_CORES
 from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
 from loadproof.run.serving import target_at
@@ -69,6 +71,9 @@ WaitOption = Annotated[
 AaOption = Annotated[
     bool, load_option("--aa", help="Compare the baseline with itself: whatever is found is a false alarm.")
 ]
+DuetOption = Annotated[
+    bool, load_option("--duet", help="Load both at the same time, each on half of the cores; first with --aa.")
+]
 LooksOption = Annotated[
     str | None,
     load_option(metavar="N,N,…", help="Runs of each side after which it may be decided (default: 4,6,8,12)."),
@@ -86,6 +91,7 @@ def duel(
     baseline: KnownOption = None,
     candidate: NewOption = None,
     aa: AaOption = False,
+    duet: DuetOption = False,
     looks: LooksOption = None,
     quick: QuickOption = False,
     resume: ResumeOption = None,
@@ -115,6 +121,7 @@ def duel(
                 sides=_sides(baseline, candidate, is_aa=aa),
                 kind="aa" if aa else "duel",
                 is_quick=quick,
+                is_duet=duet,
                 looks=_looks(looks, is_quick=quick),
                 seed=seed,
                 target_file=str(target.resolve()) if target else None,
@@ -123,10 +130,12 @@ def duel(
                 machine=environment.machine(),
             )
         else:
-            _refuse_beside(resume, file, baseline, candidate, looks, is_said=aa or quick or bool(settings))
+            _refuse_beside(resume, file, baseline, candidate, looks, is_said=aa or quick or duet or bool(settings))
             planned = read_duel(resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
+        if planned.is_duet:
+            _check_duet(planned, resume.parent if resume else out)
         path = resume or _begun(out, planned)
         referee = Referee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
@@ -176,6 +185,22 @@ def _looks(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
     if what is not None:
         raise InputError(Problem("--looks", what, "write even numbers that grow, like 4,6,8,12", got=text))
     return looks
+
+
+def _check_duet(duel: Duel, reports: Path) -> None:
+    """InputError if this machine has no two halves, or nobody has shown that they are alike."""
+    from loadproof.analysis.compare.falsealarms import false_alarms
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores < LEAST_CORES:
+        what = f"two releases and two generators at the same time need {LEAST_CORES} cores"
+        raise InputError(Problem("--duet", what, "leave it out: the releases then take turns", got=str(cores)))
+    if duel.workers > 1:
+        raise InputError(Problem("--duet", "each half has one generator", "leave out --workers", got=str(duel.workers)))
+    alarms = false_alarms(reports, duel)
+    if duel.kind != "aa" and (alarms.found or not alarms.duels):
+        seen = str(alarms) if alarms.found else "no duel of equals has shown that the halves of this machine are alike"
+        raise InputError(Problem("--duet", seen, "hold one first, with --aa --duet, or take turns without --duet"))
 
 
 def _refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
