@@ -18,6 +18,7 @@ DOCUMENTS = (
         ROOT / "docs" / f"{name}.md"
         for name in (
             "adversary",
+            "capacity",
             "duel",
             "mutation",
             "performance",
@@ -30,6 +31,8 @@ DOCUMENTS = (
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
+    "capacity-simulated": verdicts.capacity_simulated,
+    "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
     "mutants": mutants,
     "throughput": performance.throughput,
