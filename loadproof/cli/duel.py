@@ -32,7 +32,7 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import prepare
 from loadproof.cli.running import tell_ignored_settings
-from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run import environment
 from loadproof.run.duel import fight, looks_problem
@@ -130,7 +130,8 @@ def duel(
                 machine=environment.machine(),
             )
         else:
-            _refuse_beside(resume, file, baseline, candidate, looks, is_said=aa or quick or duet or bool(settings))
+            others = (file, baseline, candidate, looks, target, settings)
+            _refuse_beside(resume, *others, is_said=aa or quick or duet)
             planned = read_duel(resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
@@ -230,7 +231,7 @@ def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Si
 def _assignment(
     duel: Duel, target: TargetFile, crew: CrewOptions, resume: Path | None, allowed: list[str]
 ) -> Assignment:
-    text = (resume / SCENARIO).read_text(encoding="utf-8") if resume else None
+    text = _scenario_of(resume) if resume else None
     assignment = prepare(
         Path(duel.scenario_file),
         target,
@@ -245,6 +246,15 @@ def _assignment(
     audits = [other for other in assignment.scenario.all_thresholds if other not in assignment.scenario.thresholds]
     scenario = assignment.scenario.model_copy(update={"all_thresholds": [*kept, *audits]})
     return replace(assignment, scenario=scenario)
+
+
+def _scenario_of(path: Path) -> str:
+    """The scenario that a duel began with, whatever its file says now."""
+    try:
+        return (path / SCENARIO).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "restore it: the duel goes on with the scenario that it began with"
+        raise RunDirectoryError(Problem(str(path / SCENARIO), f"can't be read: {error}", remedy)) from None
 
 
 def _begun(out: Path, duel: Duel) -> Path:

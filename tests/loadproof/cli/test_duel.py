@@ -80,6 +80,14 @@ def test_what_is_no_duel_can_not_be_resumed(tmp_path, content, told):
     assert told in refused("duel", "--resume", tmp_path)
 
 
+def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
+    """Another one would be another duel."""
+    write_duel(tmp_path, PLANNED)
+    text = refused("duel", "--resume", tmp_path)
+    assert "scenario.yaml: can't be read: " in text
+    assert text.count("\n") == 1
+
+
 @pytest.mark.process
 def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tmp_path):
     """One line; the duel can go on once it does."""
