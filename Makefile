@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks backup duel distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
-.PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
+.PHONY: flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ distributed-limits: $(VENV)/installed ## Audit limits that two processes share i
 
 redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, then hang it, and audit their limits; 40 seconds.
 	@$(RUN) scenarios/redis-down.yaml
+
+bots: $(VENV)/installed ## Audit lists, the bot check and ways around limits; 20 seconds.
+	@$(RUN) scenarios/bots.yaml
+
+flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 requests per second, beside others; a minute.
+	@$(RUN) scenarios/flood-1000.yaml
 
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
@@ -139,6 +145,10 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for se
 	@$(BIN)/python -m bench.coverage
 	@$(BIN)/python -m bench.tables
 
+bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+	@$(BIN)/python -m bench.history
+	@$(BIN)/python -m bench.tables
+
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
@@ -161,7 +171,7 @@ bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.journal
@@ -170,7 +180,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.protection
 	@$(BIN)/python -m bench.tables
 
-flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
+flood-drill: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while others keep to their limits: is the API's memory flat, too?
 	@$(BIN)/python -m drills.flood
 
 flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
@@ -199,6 +209,7 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
 	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 	@$(BIN)/loadproof schema compare > reports/compare.schema.json
+	@$(BIN)/loadproof schema history > reports/history.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
