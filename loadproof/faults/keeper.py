@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ class Keeper:
     def __init__(self) -> None:
         self._proxies: dict[str, Proxy] = {}
         self._paused: set[int] = set()
+        self._directories: list[str] = []
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Answer one order with what came of it."""
@@ -42,6 +44,8 @@ class Keeper:
                 self._proxies[of].end(number)
             case {"do": "look"}:
                 pass
+            case {"do": "adopt", "directory": str(directory)}:
+                self._directories.append(directory)
             case {"do": "pause", "group": int(group)}:
                 os.killpg(group, signal.SIGSTOP)
                 self._paused.add(group)
@@ -62,6 +66,8 @@ class Keeper:
             self._continue(group)
         for proxy in self._proxies.values():
             proxy.close()
+        for directory in self._directories:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 async def keep(orders: socket.socket) -> None:

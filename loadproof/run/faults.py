@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -88,6 +90,11 @@ class Faults:
         user, separator, _ = url.netloc.rpartition("@")
         return replace(redis, url=url._replace(netloc=f"{user}{separator}{LOOPBACK}:{port}").geturl())
 
+    def adopt(self, directory: str) -> None:
+        """It is removed at the end, also of a run that is killed."""
+        if self._keeper is not None:
+            self._keeper.adopt(directory)
+
     def _proxy_port(self, of: str, url: str) -> int | None:
         if self._keeper is None or not any(span.fault.is_of_network and span.fault.of == of for span in self._spans):
             return None
@@ -123,11 +130,11 @@ class Faults:
         for span in self._active:
             self._try(self._undo, span, note, FAULT_ENDED)
         self._is_over.wait()
-        self._look_after_proxies(note)
+        self._look_after_keeper(note)
 
-    def _look_after_proxies(self, note: Note) -> None:
-        """If they are gone, what failed since is not the target's fault."""
-        for span in [span for span in self._spans if span.fault.is_of_network][:1]:
+    def _look_after_keeper(self, note: Note) -> None:
+        """If it is gone, and its proxies with it, what failed since is not the target's fault."""
+        for span in sorted(self._spans, key=lambda span: not span.fault.is_of_network)[:1]:
             try:
                 if self._keeper is not None:
                     self._keeper.look()
@@ -158,11 +165,20 @@ class Faults:
     def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.resume(self._server_of(span).process.pid)
+                self._resume(self._server_of(span).process.pid, keeper)
             case Kill() | Restart():
                 self._server_of(span).bring_up()
             case fault:
                 keeper.end(fault.of, span.number)
+
+    def _resume(self, group: int, keeper: FaultKeeper) -> None:
+        try:
+            keeper.resume(group)
+        except FaultError:
+            # Who paused it is gone: it would stand still until we kill it, and leave what only its own end removes.
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+            raise
 
     def _server_of(self, span: FaultSpan) -> OwnServer:
         """It leads a process group of its own."""
