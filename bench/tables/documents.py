@@ -1,4 +1,4 @@
-"""The documents whose tables come from the results of benchmarks, and what makes each of them."""
+"""The documents with tables of results of benchmarks, or of mutants, and what makes each of them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,33 @@ from collections.abc import Callable
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.serving import ROOT, read_results
-from bench.tables import performance, target, truth, verdicts
+from bench.tables import duels, performance, target, truth, verdicts
+from bench.tables.mutants import mutants
 
 DOCUMENTS = (
     ROOT / "README.md",
+    ROOT / "payments_api/README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "capacity",
+            "duel",
+            "mutation",
+            "performance",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
+    "capacity-simulated": verdicts.capacity_simulated,
+    "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
+    "mutants": mutants,
     "throughput": performance.throughput,
     "clients": performance.clients,
     "parts": performance.parts,
@@ -31,6 +46,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "looks": duels.looks,
+    "duels": duels.duels,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scipy import special
+
 from bench.ranges import conditions
 from bench.serving import read_results
 from bench.tables.markdown import table
@@ -19,6 +21,49 @@ def starvation() -> str:
         for name, one in found["experiments"].items()
     ]
     return f"{conditions(found)}\n\n{table(('experiment', 'expected', 'right', 'verdicts'), rows)}"
+
+
+def capacity_simulated() -> str:
+    found = read_results("capacity")["simulated"]
+    rows = [
+        (
+            one["target"],
+            f"{one['truth_rps']:.1f}",
+            f"{one['found']} of {one['simulations']}",
+            of_times(one["covered"], one["found"]),
+            of_times(one["between_bounds"], one["simulations"]),
+            f"{one['median_width']:.1%}",
+            f"{one['median_trials']:.0f}",
+        )
+        for one in found["rows"]
+    ]
+    head = ("target", "capacity, rps", "found", "covered", "between the bounds", "median width", "median trials")
+    return f"{conditions(found)}\n\n{table(head, rows)}"
+
+
+def capacity_real() -> str:
+    results = read_results("capacity")
+    if "real" not in results:
+        return "Of a real server of known capacity: not measured yet."
+    found = results["real"]
+    truth, searches = found["truth_rps"], found["searches"]
+    covered = sum(one["low"] <= truth <= one["high"] for one in searches)
+    values = ", ".join(f"{one['value']:.1f} ({one['low']:.1f} to {one['high']:.1f})" for one in searches)
+    what = f"A real server with slots, whose trials half hold at {truth:.1f} rps by simulation"
+    return f"{conditions(found)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}."
+
+
+def of_times(count: int, times: int) -> str:
+    """With the exact interval of the share."""
+    low, high = exact_interval(count, times)
+    return f"{count} of {times} ({low:.0%} to {high:.0%})"
+
+
+def exact_interval(count: int, times: int) -> tuple[float, float]:
+    """Of a share, with 95 % confidence. Source: Clopper and Pearson (1934), doi:10.1093/biomet/26.4.404."""
+    low = 0.0 if count == 0 else float(special.betaincinv(count, times - count + 1, 0.025))
+    high = 1.0 if count == times else float(special.betaincinv(count + 1, times - count, 0.975))
+    return low, high
 
 
 def coverage() -> str:
