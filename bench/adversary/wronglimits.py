@@ -97,14 +97,14 @@ class Aligned(Fixed):
 
 
 class Leaky(Fixed):
-    """One refusal in ten is none."""
+    """One refusal in four is none."""
 
     refusals = 0
 
     def wait_s(self, client: str, now_s: float) -> float:
         wait_s = super().wait_s(client, now_s)
         self.refusals += wait_s > 0
-        return 0.0 if wait_s and self.refusals % 10 == 0 else wait_s
+        return 0.0 if wait_s and self.refusals % 4 == 0 else wait_s
 
 
 class Favourites(Fixed):
@@ -235,7 +235,7 @@ CASES = (
     _case("races", "one too many if two ask at once", Racing, _FIXED, users=16, **_HAMMER, **_CROWD | {"mix": ASKING}),
     _case("aligned, called moving", "twice as many at the edge of a second", limited(Aligned), "moving-window"),
     _case("fixed, called bucket", "all tokens are back at once", limited(Fixed), "token-bucket"),
-    _case("leaks", "one refusal in ten is none", limited(Leaky), _FIXED),
+    _case("leaks", "one refusal in four is none", limited(Leaky), _FIXED, seconds=12),
     _case("favourites", "every fourth client has no limit", limited(Favourites), _FIXED),
     _case("strict", "one request fewer than declared", limited(Strict), _FIXED),
     _case("all together", "one limit for all, declared as each client's", limited(Together), _FIXED),
