@@ -23,7 +23,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
 .PHONY: flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
@@ -145,6 +145,10 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for se
 	@$(BIN)/python -m bench.coverage
 	@$(BIN)/python -m bench.tables
 
+bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+	@$(BIN)/python -m bench.history
+	@$(BIN)/python -m bench.tables
+
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
@@ -167,7 +171,7 @@ bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.journal
@@ -205,6 +209,7 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
 	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 	@$(BIN)/loadproof schema compare > reports/compare.schema.json
+	@$(BIN)/loadproof schema history > reports/history.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py

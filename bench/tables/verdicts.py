@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from scipy import special
 
 from bench.ranges import conditions
@@ -74,3 +77,28 @@ def coverage() -> str:
     ]
     head = ("seconds", "correlation", "p95", "error ratio", "rate")
     return f"{conditions(found)} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
+
+
+def history() -> str:
+    found = read_results("history")
+    head = ("simulated histories, run-to-run sd 3 %", "neighbours' correlation", "told a change", "n", "95 % interval")
+
+    def rows(name: str, text: Callable[[dict[str, Any]], str]) -> list[tuple[object, ...]]:
+        return [
+            (
+                text(one),
+                one.get("phi", 0.5),
+                f"{one['ratio']:.1%}",
+                f"{one['n']:,}",
+                f"{one['low']:.1%} to {one['high']:.1%}",
+            )
+            for one in found[name]
+        ]
+
+    everything = [
+        *rows("stable", lambda one: f"stable, {one['runs']} runs"),
+        *rows("watched", lambda _: "stable, looked at after each run from the 20th to the 60th: any alarm"),
+        *rows("found", lambda one: f"60 runs, +10 % in the last {one['after']}: found there"),
+        *rows("families", lambda one: f"40 rows of 60 runs: {'+10 % in the last 3' if one['shift'] else 'stable'}"),
+    ]
+    return f"{conditions(found)}\n\n{table(head, everything)}"
