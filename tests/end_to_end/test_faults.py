@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
@@ -9,6 +11,7 @@ from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from loadproof.run.ports import free_port
+from loadproof.rundir import files
 from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file
 from tests.loadproof.cli.refusals import refused
 from tests.servers import Heard, serving
@@ -117,3 +120,24 @@ def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):
     assert "faults[1]: only processes that the run starts itself can be stopped" in text
     assert "got 'kill of target'; use a fault of the network" in text
     assert heard.requests == []
+
+
+@pytest.mark.long
+def test_limits_are_audited_while_the_redis_of_two_processes_is_killed(tmp_path):
+    """It goes and comes back, and what was counted without it has promises of its own."""
+    plan = {
+        "mix": {"balance": {"share": "100 %", "every": "50 ms"}},
+        "phases": [{"name": "steady", "duration": "8 s", "users": 12}],
+        "timeouts": {"keep_alive_idle": "20 ms"},
+        "expect_throttling": True,
+        "thresholds": [{"audit": "limits"}, {"expect": "goodput_ratio >= 1 %"}],
+        "faults": [{"fault": "kill", "of": "redis", "phase": "steady", "at": "2 s", "lasts": "4 s"}],
+        "settings": {"limiter": "redis", "processes": 2, "redis_timeout": "250 ms", "limits": {"balance": "5/s"}},
+    }
+    in_process("run", scenario_file(tmp_path, **plan), "--out", tmp_path / "out", REDIS_URL="")
+    path = only_run(tmp_path / "out")
+    assert [(fault.text, fault.is_whole) for fault in faults_in(load_run(path))] == [("kill of redis", True)]
+    (audit,) = json.loads((path / files.AUDIT).read_text())["audits"]
+    words = {evidence["promise"]: evidence["word"] for evidence in audit["evidence"]}
+    assert "FAIL" not in words.values()
+    assert words["balance: quota"] == words["balance without Redis: quota"] == "PASS"
