@@ -51,7 +51,7 @@ def selftest(
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes which answers of this machine can be trusted, and up to which load."""
+    """Find out in five minutes what this machine can measure and decide."""
     require(JUDGE)
     stop_signal = StopSignal()
     with stop_signal.installed():
