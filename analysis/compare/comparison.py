@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
-from loadproof.analysis.compare.baselinethresholds import judge_beside_runs
+from loadproof.analysis.compare.baselinethresholds import judgements_beside
 from loadproof.analysis.compare.comparedrow import (
     ENOUGH_RUNS,
     ChangeWord,
@@ -111,18 +111,13 @@ def compare(
         for row, metric in _metrics_of([*candidate, *baseline]).items()
         if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
     ]
-    judgements = [
-        judge_beside_runs(threshold, sides, row_of(threshold, scenario), blocks)
-        for threshold in scenario.thresholds
-        if threshold.expectation.of_baseline
-    ]
     worded, tested = _worded(rows, sides, family)
     return Comparison(
         baseline=tuple(baseline),
         candidate=tuple(candidate),
         rows=tuple(worded),
         tested=tested,
-        judgements=tuple(judgements),
+        judgements=judgements_beside(sides[0], sides[1], scenario, blocks),
         findings=(*findings, *outliers(worded, sides)),
         margin=margin,
         is_interleaved=blocks is not None,

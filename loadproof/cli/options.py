@@ -68,7 +68,8 @@ WorkersOption = Annotated[
 ]
 OutOption = Annotated[Path, output_option(metavar="DIR", help="Directory for run directories.")]
 BaselineOption = Annotated[
-    Path | None, output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with.")
+    list[Path] | None,
+    output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with; repeatable."),
 ]
 InconclusiveOption = Annotated[
     Literal["fail", "pass"], output_option(help="How INCONCLUSIVE counts: exit with 3, or with 0.")

@@ -99,7 +99,7 @@ def run(
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
-    if baseline is not None or not dry_run:
+    if baseline or not dry_run:
         require(JUDGE)
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
