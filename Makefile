@@ -6,6 +6,8 @@ RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
 ROUNDS ?= 20
+SEARCHES ?= 10
+DUELS ?= 40
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
@@ -19,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks backup distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
-.PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
+.PHONY: flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,12 @@ distributed-limits: $(VENV)/installed ## Audit limits that two processes share i
 redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, then hang it, and audit their limits; 40 seconds.
 	@$(RUN) scenarios/redis-down.yaml
 
+bots: $(VENV)/installed ## Audit lists, the bot check and ways around limits; 20 seconds.
+	@$(RUN) scenarios/bots.yaml
+
+flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 requests per second, beside others; a minute.
+	@$(RUN) scenarios/flood-1000.yaml
+
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
 
@@ -69,6 +77,12 @@ backup: $(VENV)/installed ## Back the API up in the middle of its payments, rest
 
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
+
+# The second candidate answers 2 ms later where it would take 20: a duel that says so ends with code 1, as it should.
+duel: $(VENV)/installed ## Compare the API with itself, then with a slower one: looks after 4 and 6 runs of each; five minutes.
+	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --aa; code=$$?; test $$code -ne 1 || exit 1
+	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --candidate '$(call api,22)'; \
+		test $$? -eq 1
 
 distributed: $(VENV)/installed ## load-100 from WORKERS processes on this machine (default: 3).
 	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
@@ -131,6 +145,10 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for se
 	@$(BIN)/python -m bench.coverage
 	@$(BIN)/python -m bench.tables
 
+bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+	@$(BIN)/python -m bench.history
+	@$(BIN)/python -m bench.tables
+
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
@@ -138,10 +156,22 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the verdict right? ROUNDS of the honest ones (default: 20).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
+bench-capacity: $(VENV)/developed ## How often the interval of a capacity covers the truth: simulated, and SEARCHES real ones of eight minutes (default: 10).
+	@$(BIN)/python -m bench.capacity simulated
+	@$(BIN)/python -m bench.capacity real $(SEARCHES)
+	@$(BIN)/python -m bench.tables
+
+bench-looks: $(VENV)/developed ## Simulate thousands of duels: how often are they wrong, how soon do they end? Five minutes.
+	@$(BIN)/python -m bench.looks
+	@$(BIN)/python -m bench.tables
+
+bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of slower releases each (default: 40; hours, resumable).
+	@$(BIN)/python -m bench.duels $(DUELS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.journal
@@ -150,7 +180,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.protection
 	@$(BIN)/python -m bench.tables
 
-flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
+flood-drill: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while others keep to their limits: is the API's memory flat, too?
 	@$(BIN)/python -m drills.flood
 
 flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
@@ -177,7 +207,9 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 	@$(BIN)/loadproof schema compare > reports/compare.schema.json
+	@$(BIN)/loadproof schema history > reports/history.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
@@ -203,6 +235,10 @@ $(VENV)/developed: $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint requirements.lock --editable '.[dev]'
 	@touch $@
+
+# The reference API with this delay in ms, as a command.
+api = LIMITER=off FAULTS="{\"balance\": {\"delay_ms\": $(1)}, \"transactions\": {\"delay_ms\": $(1)}}" \
+	exec $(BIN)/python -m payments_api --port $$PORT
 
 # One line for each thing that may be missing, instead of a traceback.
 define create-venv

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.serving import ROOT, read_results
-from bench.tables import performance, target, truth, verdicts
+from bench.tables import duels, performance, target, truth, verdicts
 from bench.tables.mutants import mutants
 
 DOCUMENTS = (
@@ -16,11 +16,24 @@ DOCUMENTS = (
     ROOT / "payments_api/README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "capacity",
+            "duel",
+            "history",
+            "mutation",
+            "performance",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
+    "capacity-simulated": verdicts.capacity_simulated,
+    "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
     "mutants": mutants,
     "throughput": performance.throughput,
@@ -34,6 +47,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "looks": duels.looks,
+    "duels": duels.duels,
+    "history": verdicts.history,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

@@ -16,6 +16,7 @@ from loadproof import __version__
 
 _PACKAGES: Final = ("locust", "gevent", "httptools", "numpy", "fastapi", "uvicorn", "limits")
 _ROOT: Final = Path(__file__).resolve().parent.parent
+_PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
 def revision() -> str:
@@ -55,7 +56,24 @@ def host() -> dict[str, str]:
     """Without the host name: a report may be passed on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
+        "cpu": _processor(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": str(cores),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
     }
+
+
+def machine() -> str:
+    """What a result holds for: the processor, as far as the system tells, and how many cores of it we may use."""
+    facts = host()
+    return f"{facts['cpu']}, {facts['cores']} cores"
+
+
+def _processor() -> str:
+    """Its model, as far as the system tells."""
+    with suppress(OSError):
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            name, _, model = line.partition(":")
+            if name.strip() == "model name":
+                return model.strip()
+    return platform.machine()

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call, Reply
     from loadproof.plan.clients import Client
     from loadproof.scenario.feeder import Row
+    from loadproof.scenario.scenario import Scenario
     from loadproof.users.credentials import Credential
     from loadproof.users.feeders import Feed
 
-__all__ = ["ApiUser", "api_users", "expect", "sets_up"]
+__all__ = ["ApiUser", "api_users", "expect", "like", "sets_up", "take_likes"]
 
 
 class ApiUser(Sender):
@@ -92,6 +93,15 @@ class ApiUser(Sender):
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
+        if self._guise is None:
+            return self._send_as_is(call, check)
+        call = self._guise.on(call, self.random)
+        if not self._guise.takes_any_answer:
+            return self._send_as_is(call, check)
+        self._send_as_is(call, lambda _: None)
+        return None
+
+    def _send_as_is(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
         if self._retries is not None:
             return self._send_patiently(lambda: self._send_with(self._credential, call, check))
         if self._credential is None:
@@ -106,6 +116,22 @@ entrance.stand_guard()
 def api_users(environment: Environment) -> list[type[ApiUser]]:
     """The API's user classes among everything that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
+
+
+def take_likes(environment: Environment, scenario: Scenario) -> None:
+    """Have a class for each kind that is like another one: Locust, too, tells users apart by their classes' names."""
+    classes = environment.user_classes
+    classes[:] = [cls for cls in classes if not hasattr(cls, "like")]
+    by_endpoint = {cls.endpoint: cls for cls in api_users(environment)}
+    for kind, mix in scenario.mix.items():
+        if mix.like in by_endpoint:
+            classes.append(like(by_endpoint[mix.like], kind))
+
+
+def like(user_class: type[ApiUser], kind: str) -> type[ApiUser]:
+    """The same users under the name of another kind."""
+    own = {"endpoint": kind, "like": user_class.endpoint, "__module__": user_class.__module__}
+    return type(f"{user_class.__name__}As{kind.title()}", (user_class,), own)
 
 
 def sets_up(user_class: type[ApiUser]) -> bool:
