@@ -62,9 +62,9 @@ flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 req
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
 
-metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and back-off prevents it (which must PASS); 2 minutes.
+metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and fewer retries don't (which must PASS); 2 minutes.
 	@$(RUN) scenarios/metastable.yaml; code=$$?; [ $$code -eq 1 ] || { echo "a FAIL was expected, not exit $$code"; exit 1; }
-	@$(RUN) scenarios/metastable.yaml --set retries.times=6 --set retries.back_off='1 s' --set retries.factor=2
+	@$(RUN) scenarios/metastable.yaml --set retries.times=1
 
 ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 	@$(RUN) scenarios/ledger.yaml
