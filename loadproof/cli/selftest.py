@@ -51,7 +51,7 @@ def selftest(
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes what this machine can measure and decide."""
+    """Find out in five minutes what this machine can decide."""
     require(JUDGE)
     stop_signal = StopSignal()
     with stop_signal.installed():

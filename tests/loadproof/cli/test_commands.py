@@ -8,7 +8,6 @@ import pytest
 
 from tests.commands import in_process
 
-
 COMMANDS = [
     *("check", "run", "gate", "compare", "duel", "capacity"),
     *("report", "history", "journal", "elle", "selftest", "worker", "ui", "schema"),
