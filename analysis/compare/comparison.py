@@ -194,4 +194,4 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
         yield Finding(Word.FAIL if is_worse else Word.PASS, what, "read those runs' reports for why")
     if min(len(baseline) - was, len(candidate) - now) < ENOUGH_RUNS:
         what = f"{len(baseline) - was} and {len(candidate) - now} runs can't tell a change from noise"
-        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; five are better")
+        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; eight are better")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from scipy import special
 
 from bench.ranges import conditions
@@ -76,45 +79,26 @@ def coverage() -> str:
     return f"{conditions(found)} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
 
 
-def compare_errors() -> str:
-    """Equal releases, then slower ones, then Welch's test alone."""
-    found = read_results("compare-errors")
-    welch = [
-        (f"{row['runs']} + {row['runs']}", f"{row['noise']:.0%}", row["phi"], _rate(row)) for row in found["welch"]
-    ]
-    equal = [
-        (
-            f"{row['runs']} + {row['runs']}",
-            f"{row['noise']:.0%}",
-            "alternately" if row["alternately"] else "one side after the other",
-            *(_rate(row["whole"][word]) for word in ("regressed", "equivalent")),
-        )
-        for row in found["equal"]
-    ]
-    slower = [
-        (
-            f"{100 * row['slower']:+.0f} %",
-            f"{row['runs']} + {row['runs']}",
-            f"{row['noise']:.0%}",
-            _rate(row["whole"]["regressed"]),
-            _rate(row["named"]["regressed"]),
-            _rate(row["named"]["equivalent"]),
-        )
-        for row in found["slower"]
-    ]
-    parts = [
-        conditions(found),
-        "The same release on both sides; the false alarm is `regressed`:",
-        table(("runs", "noise", "made", "regressed", "equivalent"), equal),
-        "All endpoints slower; the named row is p(95) of one endpoint. +5 % is the margin itself:",
-        table(("slower", "runs", "noise", "regressed", "named row regressed", "named row equivalent"), slower),
-        "Welch's test by itself, on the p95 of whole runs of the same release; nominal are 5 %:",
-        table(("runs", "noise", "correlation of seconds", "p < 5 %"), welch),
-    ]
-    return "\n\n".join(parts)
+def history() -> str:
+    found = read_results("history")
+    head = ("simulated histories, run-to-run sd 3 %", "neighbours' correlation", "told a change", "n", "95 % interval")
 
+    def rows(name: str, text: Callable[[dict[str, Any]], str]) -> list[tuple[object, ...]]:
+        return [
+            (
+                text(one),
+                one.get("phi", 0.5),
+                f"{one['ratio']:.1%}",
+                f"{one['n']:,}",
+                f"{one['low']:.1%} to {one['high']:.1%}",
+            )
+            for one in found[name]
+        ]
 
-def _rate(row: dict[str, float]) -> str:
-    """With its exact 95 % interval."""
-    share, low, high = (f"{100 * value:.1f}" for value in (row["count"] / row["n"], row["low"], row["high"]))
-    return f"{share} % ({low} to {high}; n = {row['n']:,})"
+    everything = [
+        *rows("stable", lambda one: f"stable, {one['runs']} runs"),
+        *rows("watched", lambda _: "stable, looked at after each run from the 20th to the 60th: any alarm"),
+        *rows("found", lambda one: f"60 runs, +10 % in the last {one['after']}: found there"),
+        *rows("families", lambda one: f"40 rows of 60 runs: {'+10 % in the last 3' if one['shift'] else 'stable'}"),
+    ]
+    return f"{conditions(found)}\n\n{table(head, everything)}"
