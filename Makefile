@@ -147,6 +147,8 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for se
 
 bench-compare-errors: $(VENV)/developed ## How often comparisons of releases are wrong, and what they find, simulated; about 3 minutes.
 	@$(BIN)/python -m bench.compare_errors
+	@$(BIN)/python -m bench.tables
+
 bench-verdict: $(VENV)/developed ## The cases of the self-test through loadproof, k6, Locust and wrk: whose verdict is right? (needs k6 and wrk)
 	@$(BIN)/python -m bench.verdict
 	@$(BIN)/python -m bench.tables
