@@ -68,6 +68,28 @@ def test_a_runner_that_is_killed_while_its_target_is_paused_leaves_nothing(tmp_p
     assert run.survivors() == []
 
 
+@pytest.mark.long
+def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(tmp_path):
+    """While its target is paused, which goes on all the same."""
+    pause = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "2 s"}
+    settings = {"limiter": "redis", "limits": {"transactions": "1000/s", "health": "1000/s"}}
+    file = scenario_file(tmp_path, **FAULTY | {"faults": [pause], "settings": settings})
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    run = Background("run", file, "--out", tmp_path / "out", TMPDIR=str(temporary))
+    events = run.wait_for(tmp_path / "out/*/events.csv")
+    run.eventually(lambda: "fault_begun" in events.read_text())
+    for name in ("loadproof.faults.keeper", "valkey"):
+        victims = [each for each in run.children() if any(name in word for word in each.cmdline())]
+        victims[-1].kill()
+    assert run.end() == 4
+    assert run.survivors() == []
+    assert list(temporary.iterdir()) == []
+    path = only_run(tmp_path / "out")
+    assert found(path, "the Redis of this run died by ") == {"INVALID"}
+    assert found(path, "pause of target, could not be done or undone") == {"INVALID"}
+
+
 def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
     """That of REDIS_URL, or of your own target."""
     kill = {"fault": "kill", "of": "redis", "phase": "steady", "lasts": "1 s"}
