@@ -125,13 +125,15 @@ def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> t
         return Found.TOO_HIGH, f"goals already fail at the lower end, {search.from_rps:,.4g} rps"
     if together.upper_rps is None:
         what = f"every goal still holds at the upper end, {together.lower_rps:,.4g} rps"
-        return Found.TOO_LOW, f"{what}{_why_no_more(search)}"
+        return Found.TOO_LOW, f"{what}{_why_no_more(search, trials, together.lower_rps)}"
     return Found.ROUGH, ""
 
 
-def _why_no_more(search: Search) -> str:
+def _why_no_more(search: Search, trials: Sequence[Trial], held_rps: float) -> str:
     """The generator's own limit, if that was what ended the range."""
-    return f", which is all that this generator can send ({search.ceiling_note})" if search.ceiling_note else ""
+    unsent = [trial.invalid for trial in trials if trial.invalid is not None and trial.load_rps > held_rps]
+    why = unsent[-1] if unsent else search.ceiling_note
+    return f", which is all that this generator could send ({why})" if why else ""
 
 
 def _together(search: Search, valid: Sequence[Trial]) -> GoalCapacity:

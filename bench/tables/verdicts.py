@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from scipy import special
 
 from bench.ranges import conditions
-from bench.serving import read_results
+from bench.serving import has_results, read_results
 from bench.tables.markdown import table
+from loadproof.analysis.estimates.estimate import ratio_estimate
 
 
 def starvation() -> str:
@@ -74,3 +78,51 @@ def coverage() -> str:
     ]
     head = ("seconds", "correlation", "p95", "error ratio", "rate")
     return f"{conditions(found)} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
+
+
+def history() -> str:
+    found = read_results("history")
+    head = ("simulated histories, run-to-run sd 3 %", "neighbours' correlation", "told a change", "n", "95 % interval")
+
+    def rows(name: str, text: Callable[[dict[str, Any]], str]) -> list[tuple[object, ...]]:
+        return [
+            (
+                text(one),
+                one.get("phi", 0.5),
+                f"{one['ratio']:.1%}",
+                f"{one['n']:,}",
+                f"{one['low']:.1%} to {one['high']:.1%}",
+            )
+            for one in found[name]
+        ]
+
+    everything = [
+        *rows("stable", lambda one: f"stable, {one['runs']} runs"),
+        *rows("watched", lambda _: "stable, looked at after each run from the 20th to the 60th: any alarm"),
+        *rows("found", lambda one: f"60 runs, +10 % in the last {one['after']}: found there"),
+        *rows("families", lambda one: f"40 rows of 60 runs: {'+10 % in the last 3' if one['shift'] else 'stable'}"),
+    ]
+    return f"{conditions(found)}\n\n{table(head, everything)}"
+
+
+def verdict() -> str:
+    if not has_results("verdict"):
+        return "Not measured yet."
+    found = read_results("verdict")
+    tools = list(dict.fromkeys(one["tool"] for one in found["rows"]))
+    cases = {one["case"]: one["expected"] for one in found["rows"]}
+    cells = {(one["tool"], one["case"]): one for one in found["rows"]}
+
+    def cell(tool: str, case: str) -> str:
+        one = cells.get((tool, case))
+        if one is None:
+            return "not measured"
+        words = ", ".join(f"{word} {count}" for word, count in sorted(one["words"].items()))
+        estimate = ratio_estimate(one["right"], one["n"])
+        assert estimate is not None
+        return f"{one['right']} of {one['n']} ({estimate.low:.0%} to {estimate.high:.0%}); {words}"
+
+    rows: list[tuple[object, ...]] = [
+        (case, expected, *(cell(tool, case) for tool in tools)) for case, expected in cases.items()
+    ]
+    return f"{conditions(found)}\n\n{table(('case', 'right word', *tools), rows)}"

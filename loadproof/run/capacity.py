@@ -42,7 +42,7 @@ class UnsendableError(Exception):
     """The generator can't send this load on time."""
 
     def __init__(self, load_rps: float, why: str) -> None:
-        super().__init__(f"this machine's generator can't send {load_rps:,.4g} rps on time: {why}")
+        super().__init__(f"this machine's generator can't send {load_rps:,.4g} rps or more on time: {why}")
         self.load_rps = load_rps
 
 

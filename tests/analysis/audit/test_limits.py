@@ -330,6 +330,14 @@ def test_whoever_gets_around_a_limit_is_found_by_how(way, promise):
     assert broken(audit(pd.concat([honest, evading], ignore_index=True))) == {promise}
 
 
+def test_what_another_limit_does_to_spellings_is_no_fault_of_this_one():
+    """It refuses, and says of itself, what it likes; if nobody else comes, that is all there is."""
+    policy = {"rate_limit_policy": '"other";q=1;w=9', "evades": "path"}
+    rows = [row("a", moment, moment + 0.01, 429, "9", **policy) for moment in EVERY_TENTH]
+    assert words(audit(frame(rows))) == {"no bypass": Word.INCONCLUSIVE}
+    assert not broken(audit(frame(rows), "unknown"))
+
+
 @pytest.mark.parametrize(
     ("noted", "what"),
     [

@@ -18,6 +18,7 @@ from tests.loadproof.cli.refusals import refused
         (["verdict"], "reports/verdict.schema.json"),
         (["compare"], "reports/compare.schema.json"),
         (["capacity"], "reports/capacity.schema.json"),
+        (["history"], "reports/history.schema.json"),
     ],
 )
 def test_the_schema_is_printed(arguments, file):
