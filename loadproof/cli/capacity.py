@@ -85,7 +85,7 @@ def capacity(
     out: OutOption = DEFAULT_OUT,
     resume: ResumeOption = None,
 ) -> None:
-    """Search for the highest load that keeps a scenario's goals, and report it with its interval."""
+    """Search for the highest load that keeps a scenario's goals."""
     require(JUDGE)
     stop_signal = StopSignal()
     tell_ignored_settings()
