@@ -69,7 +69,8 @@ def _with_query(path: str, random: Random) -> str:
 
 def _with_encoded_letter(path: str, random: Random) -> str:
     """Which means the same. Source: RFC 3986, section 2.3."""
-    letters = [at for at, letter in enumerate(path.partition("?")[0]) if letter.isalpha() and path[at - 1 : at] != "%"]
+    bare = path.partition("?")[0]
+    letters = [at for at, letter in enumerate(bare) if letter.isalpha() and "%" not in bare[max(at - 2, 0) : at]]
     if not letters:
         return _with_query(path, random)
     at = random.choice(letters)

@@ -91,6 +91,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
         if cls.endpoint in manifest.scenario.mix:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
+    plan.begins_at_unix_s = float(os.environ.get(variables.BEGINS_AT, "-inf"))
     if manifest.scenario.locustfile is not None:
         plan.begin_after(environment.events.test_start)
     if isinstance(environment.runner, MasterRunner):

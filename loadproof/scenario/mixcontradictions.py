@@ -42,6 +42,13 @@ def _of_kind(scenario: Scenario, name: str, mix: UserMix) -> Iterator[tuple[str,
         yield "like", "not a kind of user with requests of its own", mix.like, "name one that has a locustfile"
     if mix.clients is not None and scenario.model == "closed":
         yield "clients", "no effect in the closed model, where each user is a client", str(mix.clients), "leave it out"
+    if mix.clients is not None and scenario.clients == "shared":
+        yield (
+            "clients",
+            "no effect with `clients: shared`: the target sees one client",
+            str(mix.clients),
+            "leave it out",
+        )
     if mix.evades and mix.expect is not None:
         yield "expect", "no effect together with `evades`, which takes any answer", None, "remove one of them"
     header = "" if isinstance(scenario.clients, str) else scenario.clients.header

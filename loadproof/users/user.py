@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadproof.api.calls import Call, Reply
+    from loadproof.api.guises import Guise
     from loadproof.plan.clients import Client
     from loadproof.scenario.feeder import Row
     from loadproof.scenario.scenario import Scenario
@@ -93,20 +94,23 @@ class ApiUser(Sender):
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
-        if self._guise is None:
-            return self._send_as_is(call, check)
-        call = self._guise.on(call, self.random)
-        if not self._guise.takes_any_answer:
-            return self._send_as_is(call, check)
-        self._send_as_is(call, lambda _: None)
-        return None
-
-    def _send_as_is(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
+        if self._guise is not None:
+            return self._send_in_guise(self._guise, call, check)
         if self._retries is not None:
             return self._send_patiently(lambda: self._send_with(self._credential, call, check))
         if self._credential is None:
             return self._send(call, check)
         return self._send_with(self._credential, call, check)
+
+    def _send_in_guise(self, guise: Guise, call: Call, check: Callable[[Reply], object]) -> Reply | None:
+        """A reply that nothing but a status was expected of is none that a task could read."""
+        call, is_unread = guise.on(call, self.random), guise.takes_any_answer
+
+        def send() -> Reply | None:
+            return self._send_with(self._credential, call, (lambda _: None) if is_unread else check)
+
+        reply = send() if self._retries is None else self._send_patiently(send)
+        return None if is_unread else reply
 
 
 # Plain Locust loads nothing else of ours.

@@ -171,7 +171,8 @@ class Workload:
 
     def is_limited(self, kind: str) -> bool:
         """The target declares a limit for it, and the plan should stay within it."""
-        return not self._limited.isdisjoint(self.requests_of(kind))
+        limit_of = self._scenario.limit_of if self._scenario else str
+        return not self._limited.isdisjoint(map(limit_of, self.requests_of(kind)))
 
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
         """When a closed-model user that is free now sends next."""

@@ -6,7 +6,10 @@ import random
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from loadproof.api import guises
 from loadproof.api.calls import Api
 from loadproof.api.guises import Guise
 from loadproof.scenario.operations import Endpoints
@@ -64,6 +67,14 @@ def test_other_spellings_mean_the_same_place_or_nothing():
         "/./balance/acct-000001",
         "/x/../balance/acct-000001",
     }
+
+
+@given(st.randoms(use_true_random=False), st.text(st.characters(codec="utf-8"), min_size=1))
+def test_an_encoded_letter_is_the_same_letter(chance, account):
+    """Also beside what is encoded already."""
+    path = API.read_balance(account).request.path
+    other = guises._with_encoded_letter(path, chance)
+    assert (unquote(other), other == path) == (unquote(path), False)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

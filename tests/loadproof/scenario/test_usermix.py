@@ -44,6 +44,7 @@ def test_who_users_come_as_survives_a_manifest(other, plan):
     [
         ({"like": "other"}, CLOSED, "mix.other.like: not a kind of user with requests of its own, got 'other'"),
         ({"clients": 3}, CLOSED, "mix.other.clients: no effect in the closed model"),
+        ({"clients": 3}, OPEN | {"clients": "shared"}, "mix.other.clients: no effect with `clients: shared`"),
         ({"evades": ["path"], "expect": 403}, CLOSED, "mix.other.expect: no effect together with `evades`"),
         ({"evades": ["magic"]}, CLOSED, "mix.other.evades[0]: not accepted, got 'magic'"),
         ({"addresses": "127.1.0.0/16"}, CLOSED, "mix.other.addresses: not in 127.128.0.0/9"),
