@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits crash ledger webhooks distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
 .PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
@@ -45,8 +45,18 @@ breakpoint: $(VENV)/installed ## Step the load past capacity and back.
 limits: $(VENV)/installed ## Audit the limits of clients that come to them again and again; 20 seconds.
 	@$(RUN) scenarios/limits.yaml
 
+distributed-limits: $(VENV)/installed ## Audit limits that two processes share in one Redis; 20 seconds.
+	@$(RUN) scenarios/distributed-limits.yaml
+
+redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, then hang it, and audit their limits; 40 seconds.
+	@$(RUN) scenarios/redis-down.yaml
+
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
+
+metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and back-off prevents it (which must PASS); 2 minutes.
+	@$(RUN) scenarios/metastable.yaml; code=$$?; [ $$code -eq 1 ] || { echo "a FAIL was expected, not exit $$code"; exit 1; }
+	@$(RUN) scenarios/metastable.yaml --set retries.times=6 --set retries.back_off='1 s' --set retries.factor=2
 
 ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 	@$(RUN) scenarios/ledger.yaml
@@ -160,10 +170,11 @@ format: $(VENV)/developed ## Format the code.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors, and of verdicts.
+schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target files for editors, and of verdicts and comparisons.
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema compare > reports/compare.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py

@@ -16,6 +16,7 @@ from payments_api.alerts.sentry import start_sentry
 from payments_api.auditing import auditing
 from payments_api.backups.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
+from payments_api.bottleneck import BottleneckMiddleware
 from payments_api.faults import FaultMiddleware
 from payments_api.ledger import KeyInFlightError, KeyReusedError, Ledger, Order
 from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
@@ -177,6 +178,8 @@ def make_app(settings: Settings, database: str) -> FastAPI:
     answer_with_problems(app)
     schemas.describe_problems(app)
     app.add_middleware(BodyLimitMiddleware)
+    if settings.bottleneck_s:
+        app.put_around(lambda inner: BottleneckMiddleware(inner, settings.bottleneck_s))
     app.put_around(lambda inner: ProtectionMiddleware(inner, protection))
     if settings.faults is not None:
         _allow_faults(app, dict(settings.faults))

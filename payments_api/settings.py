@@ -11,7 +11,7 @@ from payments_api.alerts.options import ALERT_SECRETS, ALERT_VARIABLES, AlertOpt
 from payments_api.backups.options import BACKUP_VARIABLES, BackupOptions, read_backup_options
 from payments_api.protection import options
 from payments_api.protection.options import ENDPOINTS
-from payments_api.values import matching, whole_number
+from payments_api.values import matching, number, whole_number
 
 DEVELOPMENT_SECRET: Final = "whsec_bG9hZHByb29mLWRldmVsb3BtZW50LWtleQ=="  # noqa: S105 - public, for development only
 DEVELOPMENT_TOKEN: Final = "loadproof-development-token"  # noqa: S105 - public, for development only
@@ -47,6 +47,8 @@ class Settings:
     protection: options.Options
     faults: Mapping[str, Fault] | None
     """None: no faults, and no way to switch them on."""
+    bottleneck_s: float = 0.0
+    """What each request takes in one queue; 0: none."""
     audit: bool = False
     """Whether the operations that show the whole ledger exist."""
     backups: BackupOptions | None = None
@@ -67,6 +69,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "WEBHOOK_SECRET": (DEVELOPMENT_SECRET, "key of webhook signatures, whsec_ and base64"),
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
+    "BOTTLENECK_MS": ("0", "time that each request takes in one queue of its process; 0: none"),
     "TARGET_MUTANT": ("", "breaks one promise on purpose, so that an audit can be seen to bite; only on loopback"),
     "AUDIT": ("off", "on shows all balances, payments and effects to whoever asks, below /audit"),
     **BACKUP_VARIABLES,
@@ -107,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
         "protection": options.read_options(read),
         "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        "bottleneck_s": (read("BOTTLENECK_MS", number(0, 60_000)) or 0) / 1000,
         "audit": read("AUDIT", matching("on|off", "write on or off")) == "on",
         # S3's keys aren't settings of ours, and only exist in the environment.
         "backups": read_backup_options(environment, of_backups),

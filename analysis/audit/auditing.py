@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.audit.asked import is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitslosses import redis_losses
 from loadproof.analysis.audit.limitspromises import QUOTA
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
@@ -44,8 +45,8 @@ def _audited(name: str, run: Run, journal: pd.DataFrame | None) -> Audited:
 def _limits(run: Run, journal: pd.DataFrame) -> Audited:
     """Of the limits of requests that the scenario sends."""
     manifest = run.manifest
-    declared = manifest.declared_limits
-    if _lost_redis(run):
+    declared, losses = manifest.declared_limits, redis_losses(run)
+    if not losses and _lost_redis(run):
         # Some were counted there, and some by each process.
         each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
         declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
@@ -55,6 +56,8 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         access=manifest.declared_access,
         start_unix_s=manifest.start_unix_s,
         before=_before(run, declared),
+        losses=losses,
+        processes=manifest.scenario.settings.processes,
     )
     return found if is_whole(run) else without_rows(found)
 
@@ -71,7 +74,7 @@ def without_rows(found: Audited) -> Audited:
 
 
 def _lost_redis(run: Run) -> bool:
-    """At some time of the run, the embedded target's processes counted for themselves."""
+    """At some time of the run, the embedded target's processes counted for themselves, and nobody had planned it."""
     fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"]
     return bool((fallbacks > 0).any())
 

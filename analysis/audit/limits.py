@@ -14,6 +14,7 @@ from loadproof.analysis.audit.audit import Audited, Evidence, Offence, audited
 from loadproof.analysis.audit.limitsaccess import audit_lists
 from loadproof.analysis.audit.limitsexcess import excesses
 from loadproof.analysis.audit.limitsline import Line, line_of
+from loadproof.analysis.audit.limitslosses import counted
 from loadproof.analysis.audit.limitspenalties import announced_before, pooled
 from loadproof.analysis.audit.limitspromises import LimitPromise, Seen, bounds, penalty_promises, promises_of
 from loadproof.analysis.audit.limitsrefusals import Before, Refusals, refusals
@@ -22,12 +23,13 @@ from loadproof.analysis.audit.limitswindows import fixed_windows
 from loadproof.scenario.limits import KNOWN_ALGORITHMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
+    from loadproof.analysis.audit.limitslosses import Loss
     from loadproof.scenario.limits import Access, DeclaredLimit
 
 LIMITS: Final = "limits"
@@ -41,13 +43,22 @@ def audit_limits(
     access: Access | None = None,
     start_unix_s: float = 0.0,
     before: Mapping[str, Before] | None = None,
+    losses: Sequence[Loss] = (),
+    processes: int = 1,
 ) -> Audited:
-    """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0."""
+    """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0.
+
+    `losses` of Redis leave each of so many `processes` to count by itself.
+    """
     listed: list[Evidence] = []
     offences: list[Offence] = []
     if access is not None:
         journal, listed, offences = audit_lists(journal, access)
-    lines = {name: line_of(journal[journal["request"] == name], limit) for name, limit in limits.items()}
+    lines = {
+        part.name: line_of(part.rows, part.limit)
+        for name, limit in limits.items()
+        for part in counted(name, journal[journal["request"] == name], limit, losses, processes)
+    }
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
     table = pooled(punished) if punished else None
@@ -59,7 +70,8 @@ def audit_limits(
         free[name] = line, bounds(seen)
         told = honesty(line, waits[name], free[name][1], announced)
         promises += [(name, promise) for promise in promises_of(line, seen, waits[name], told)]
-    if table is not None:
+    if table is not None and not losses:
+        # What each process remembers of violations is its own, too.
         is_new = not any(one.is_unknown for one in (before or {}).values())
         promises += penalty_promises(table, {name: free[name] for name in punished}, is_new=is_new)
     return audited(

@@ -63,7 +63,8 @@ class _Left:
         least = np.zeros(len(line.rows), dtype=np.int64)
         if algorithm in _IN_WINDOWS:
             counted = line.possible.begun(line.ended) - line.possible.over(line.sent - reach)
-            least = np.maximum(limit.amount - counted, 0)
+            is_known = line.sent - line.shift - line.since >= reach
+            least = np.where(is_known | (line.since == 0), np.maximum(limit.amount - counted, 0), 0)
         if algorithm == "moving-window" and limit.processes == 1:
             surely = line.sure.over(line.sent) - line.sure.begun(line.ended - line.window_us + line.slack_us)
             most = np.minimum(most, limit.amount - 1 - np.maximum(surely, 0))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from loadproof.scenario.limits import DeclaredLimit
 
+SINCE: Final = "since_us"
+"""A column of rows that are judged apart from what was before this time of the run, in µs."""
 _SLACK_US: Final = 1_000
 _SLACK_RATIO: Final = 200e-6
 """What a window may differ from the declared one: servers count milliseconds, and clocks run at different rates.
@@ -93,6 +95,12 @@ class Line:
         return _SLACK_US + math.ceil(_SLACK_RATIO * self.window_us)
 
     @cached_property
+    def since(self) -> NDArray[np.int64]:
+        """From when on all of its client's requests are known, in µs of the run; 0: from the first one."""
+        is_of_part = SINCE in self.rows.columns
+        return self.rows[SINCE].to_numpy(np.int64) if is_of_part else np.zeros(len(self.rows), dtype=np.int64)
+
+    @cached_property
     def is_refused(self) -> NDArray[np.bool_]:
         return (self.rows["status"] == self.limit.status).to_numpy()
 
@@ -137,7 +145,7 @@ class Line:
 
     def shown(self, positions: Sequence[int] | NDArray[np.int64], most: int) -> tuple[dict[str, Any], ...]:
         """The first of these rows, as the journal has them."""
-        rows = self.rows.iloc[list(positions[:most])]
+        rows = self.rows.drop(columns=SINCE, errors="ignore").iloc[list(positions[:most])]
         return tuple({str(name): _plain(value) for name, value in row.items()} for row in rows.to_dict("records"))
 
 
@@ -155,7 +163,7 @@ def line_of(journal: pd.DataFrame, limit: DeclaredLimit, *, together: bool = Fal
     sent = journal["sent_us"].to_numpy(np.int64) - doubt
     ended = np.maximum(journal["ended_us"].to_numpy(np.int64) + doubt, sent)
     is_one = together or limit.key == "global"
-    client = np.zeros(len(journal), dtype=np.int64) if is_one else pd.factorize(journal["client"])[0].astype(np.int64)
+    client = np.zeros(len(journal), dtype=np.int64) if is_one else _clients(journal)
     order = np.lexsort((sent, client))
     rows, client, sent, ended = journal.iloc[order].reset_index(drop=True), client[order], sent[order], ended[order]
     if len(rows) == 0:
@@ -164,6 +172,15 @@ def line_of(journal: pd.DataFrame, limit: DeclaredLimit, *, together: bool = Fal
     ended = np.where(rows["status"].to_numpy() == 0, end_us, ended)
     shift = _apart(np.bincount(client), int(end_us - sent.min()), limit)[client]
     return Line(limit, rows, client, shift, sent + shift, ended + shift)
+
+
+def _clients(journal: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for each; in each part of the run that is judged for itself, another one."""
+    number = pd.factorize(journal["client"])[0].astype(np.int64)
+    if SINCE not in journal.columns:
+        return number
+    parts, part = np.unique(journal[SINCE], return_inverse=True)
+    return pd.factorize(number * len(parts) + part)[0].astype(np.int64)
 
 
 def _apart(sizes: NDArray[np.int64], span_us: int, limit: DeclaredLimit) -> NDArray[np.int64]:

@@ -59,8 +59,9 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
     else:
         most = _most(line.possible, sent - reach, ended)
         least = _least(line, sent, ended)
-    is_known = sent - line.shift[line.refused] >= reach if reach else np.ones(len(sent), dtype=bool)
-    is_early = most + np.where(is_known, 0, before.hits) <= size - 1
+    since = line.since[line.refused]
+    is_known = sent - line.shift[line.refused] - since >= reach if reach else np.ones(len(sent), dtype=bool)
+    is_early = (most + np.where(is_known, 0, before.hits) <= size - 1) & (is_known | (since == 0))
     if before.is_unknown:
         is_early &= is_known & ~_may_be_punished(line)
     free_low, free_high = _free(line, algorithm, sent, ended)

@@ -29,10 +29,12 @@ NAME: Final = "webhooks"
 EFFECT: Final = "every accepted event has its effect"
 ONE_EFFECT: Final = "no event has two effects, also if it is delivered twice at once"
 BY_ID: Final = "events are told apart by their ids, not by their bodies"
+LATER: Final = "an event that is delivered again after the load has no second effect"
 NO_EFFECT: Final = "forged, stale and unsigned events have no effect"
 PAIRS_NEEDED: Final = 100
 """A race that one in 33 pairs loses is seen with 95 %."""
 FORMS_NEEDED: Final = 5
+LATER_NEEDED: Final = 5
 FORGED_NEEDED: Final = 5
 """Of each kind. These depend on no timing."""
 FALSE_KINDS: Final = ("forged", "stale", "unsigned")
@@ -45,7 +47,7 @@ class Delivery:
 
     event: str
     how: str
-    """`load` by a user; or by loadproof itself: `pair`, `other-form`, `same-body`, or one of FALSE_KINDS."""
+    """`load` by a user; or by loadproof itself: `pair`, `again`, `other-form`, `same-body`, or one of FALSE_KINDS."""
     sent_us: int
     ended_us: int
     said: Said
@@ -108,7 +110,8 @@ def audit_webhooks(record: WebhookRecord, *, one_in: float) -> Audited:
     false: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in sorted(record.deliveries, key=lambda delivery: delivery.sent_us):
         (false if delivery.how in FALSE_KINDS else true)[delivery.event].append(delivery)
-    promises = [_effects(record, true, needed_to_see(one_in)), _one_effect(record, true), _by_id(record, true)]
+    promises = [_effects(record, true, needed_to_see(one_in)), _one_effect(record, true), _later(record, true)]
+    promises.append(_by_id(record, true))
     if record.kinds:
         promises.append(_no_effect(record, false))
     for promise in promises:
@@ -150,6 +153,21 @@ def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> 
             promise.broken(f"{event}: delivered {len(deliveries)} times, {effects} effects", _rows(deliveries))
         elif effects and record.is_whole and all(delivery.said is Said.REFUSED for delivery in deliveries):
             promise.broken(f"{event}: refused each time, and it has an effect", _rows(deliveries))
+    return promise
+
+
+def _later(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
+    """Providers deliver again for hours; a receiver that forgets sooner has the effect once more."""
+    promise = Promise(LATER, "accepted events delivered again", LATER_NEEDED)
+    for event, deliveries in events.items():
+        effects = record.effects.get(event)
+        again = [delivery for delivery in deliveries if delivery.how == "again" and delivery.said is not Said.UNKNOWN]
+        if not again or effects is None or not _is_accepted(deliveries):
+            continue
+        promise.n += 1
+        if effects > 1:
+            later_s = (again[-1].sent_us - deliveries[0].ended_us) / 1e6
+            promise.broken(f"{event}: delivered again after {later_s:.0f} s, {effects} effects", _rows(deliveries))
     return promise
 
 

@@ -36,7 +36,7 @@ def outliers(rows: Sequence[ComparedRow], sides: tuple[Sequence[Replicate], ...]
                 if distance > farthest.get(number, (0.0, ""))[0]:
                     farthest[number] = distance, text
         for number, (_, text) in sorted(farthest.items()):
-            what = f"run {runs[number].path.name} is far from the other runs of the {name}: {text}"
+            what = f"{runs[number].path.name} is far from the other runs of the {name}: {text}"
             remedy = "read its report for what happened; it stays in the comparison, and makes it less certain"
             yield Finding(Word.PASS, what, remedy)
 

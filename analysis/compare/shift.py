@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS
+from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, ChangeWord
+from loadproof.analysis.compare.replicates import ALL_ENDPOINTS
 from loadproof.analysis.estimates.distributions import normal_quantile, t_quantile
 from loadproof.histogram import MIDPOINT_US
 from loadproof.plan.evidence import CONFIDENCE, SAMPLES_BEYOND_QUANTILE
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate
 
     Times = NDArray[np.float64]
 
 _QUANTILES: Final = np.array([*np.arange(1, 20) / 20, 0.975, 0.99])
+_MOST_SHIFTS: Final = 12
 _RESAMPLES: Final = 2000
 _SEED: Final = 2026
 """The same runs give the same picture."""
@@ -85,3 +88,18 @@ def _resampled(logs: Times, random: np.random.Generator) -> Times:
     residuals = (logs - logs.mean(axis=0)) * np.sqrt(n / (n - 1))
     means: Times = residuals[random.integers(0, n, (_RESAMPLES, n))].mean(axis=1)
     return means
+
+
+def shifts_of(comparison: Comparison) -> list[Shift]:
+    """Of each measured phase all endpoints together, then places where a quantile changed for certain."""
+    changed = {ChangeWord.REGRESSED, ChangeWord.IMPROVED}
+    places = [
+        (row.row.endpoint, row.row.phase)
+        for row in sorted(comparison.rows, key=lambda row: row.row.endpoint != ALL_ENDPOINTS)
+        if row.metric.quantile is not None and (row.row.endpoint == ALL_ENDPOINTS or row.word in changed)
+    ]
+    if not places:
+        places = [(row.row.endpoint, row.row.phase) for row in comparison.rows]
+    sides = comparison.baseline, comparison.candidate
+    found = (shift_of(*sides, endpoint=endpoint, phase=phase) for endpoint, phase in dict.fromkeys(places))
+    return [shift for shift in found if shift is not None and shift.quantiles.size][:_MOST_SHIFTS]

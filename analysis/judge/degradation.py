@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.correlation import FEWEST_SECONDS
 from loadproof.analysis.estimates.drift import Drift, drift_in
+from loadproof.analysis.estimates.faultrecovery import has_faults, recoveries_from_faults, why_unknown
 from loadproof.analysis.estimates.recovery import Recovery, recovery_in, unrest_before
 from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.estimates.shedding import Shedding, shedding_in
@@ -17,6 +18,7 @@ from loadproof.analysis.judge.disturbances import disturbed_phases
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
 from loadproof.analysis.word import Word
+from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import Metric
 from loadproof.scenario.metrics import RESOURCES
@@ -71,21 +73,34 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
     """Phases after one of at least as much load, if they can be compared with a calm phase before that one."""
     spans = run.phases
     for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
-        if not span.warm_up and level(span) <= level(before):
+        if not span.warm_up and level(span) <= level(before) and not has_faults(run, span.name):
             calm = calm_before(spans, place)
             if calm is not None and disturbed.isdisjoint(other.name for other in spans[calm : place + 1]):
                 yield before, span
 
 
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
-    """For each phase after one with more load, or after one with the same load that hurt, as a fault does."""
+    """For each fault, and each phase after one with more load, or after one with the same load that hurt."""
+    for span in _faulty(run, disturbed):
+        yield from recoveries_from_faults(run, span.name, run.endpoints)
     for before, span in _eased(run, disturbed):
         recovery = recovery_in(run, span.name, run.endpoints)
         if recovery is not None and (level(span) < level(before) or recovery.was_hurt):
             yield recovery
 
 
+def _faulty(run: Run, disturbed: frozenset[str]) -> Iterator[PhaseSpan]:
+    """Phases in which a fault begins."""
+    for span in run.phases:
+        if not span.warm_up and span.name not in disturbed and has_faults(run, span.name):
+            yield span
+
+
 def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
+    for span in _faulty(run, disturbed):
+        recoveries = recoveries_from_faults(run, span.name, run.endpoints)
+        if not recoveries and (unknown := why_unknown(run, span.name, run.endpoints)):
+            yield f"recovery in {span.name} can't be determined: {unknown}"
     for before, span in _eased(run, disturbed):
         why = unrest_before(run, span.name, run.endpoints)
         if why is not None and level(span) < level(before):
@@ -108,8 +123,9 @@ def notes(degradation: Degradation) -> Iterator[Finding]:
     yield from _collapsed(degradation.curve)
     yield from _ungraceful(degradation.shedding)
     for recovery in degradation.recoveries:
-        if recovery.took_s is None:
+        if recovery.took_s is None and recovery.looked_s >= CALM_SECONDS:
             what = f"metastable: still not as before {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
+            what += f": {recovery.aftermath}"
             yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
     for what in degradation.unrest:
         yield Finding(Word.PASS, what, "compare with a phase in which the target keeps up")

@@ -11,9 +11,9 @@ import numpy as np
 
 from loadproof.analysis.estimates.drift import drift_estimate
 from loadproof.analysis.estimates.estimate import wilson
+from loadproof.analysis.estimates.faultrecovery import recovery_estimate, why_unknown
 from loadproof.analysis.estimates.metrics import counted_estimate, counted_estimates, estimator_of, ratio_parts
 from loadproof.analysis.estimates.misses import misses_of
-from loadproof.analysis.estimates.recovery import recovery_estimate, unrest_before
 from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
@@ -158,10 +158,10 @@ def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
 
 
 def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
-    unrest = None
+    unknown = None
     if expectation.metric.name == "recovery":
-        unrest = unrest_before(run, scope.phases[0], scope.endpoints)
-    return f"nothing to compare with: {unrest}" if unrest else _NOTHING
+        unknown = why_unknown(run, scope.phases[0], scope.endpoints)
+    return unknown or _NOTHING
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:

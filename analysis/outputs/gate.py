@@ -137,7 +137,7 @@ def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str
     """A workflow command for each threshold and finding that is not PASS, and for each unmeasured scenario."""
     for entry in gated:
         if entry.verdict is None:
-            yield _command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)
+            yield workflow_command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)
             continue
         messages = [
             (judgement.word, f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.reason)
@@ -148,10 +148,10 @@ def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str
         for word, title, message in messages:
             if word is not Word.PASS:
                 kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
-                yield _command(kind, f"{entry.scenario}: {word}", f"{title}: {message}")
+                yield workflow_command(kind, f"{entry.scenario}: {word}", f"{title}: {message}")
 
 
-def _command(kind: str, title: str, message: str) -> str:
+def workflow_command(kind: str, title: str, message: str) -> str:
     """Source: GitHub Docs, Workflow commands for GitHub Actions (escapes as in actions/toolkit's command.ts)."""
     escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator
 
 _S = TypeVar("_S")
+
+Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
+"""JSON has no infinity: null instead. A count stays an integer."""
 
 
 class JsonModel(BaseModel):

@@ -6,25 +6,23 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import WrapValidator, model_validator
+from pydantic import model_validator
 
 from loadproof.analysis.estimates.estimate import Estimate
-from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.analysis.outputs.jsonmodel import Finite, JsonModel, by, from_
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     from loadproof.analysis.judge.judgement import Judgement
 
 _NOTHING: Final = Estimate(math.nan, math.nan, math.nan, 0, confidence=None)
-_UNITS: Final = {
+UNITS: Final = {
     Dimension.DURATION: "s",
     Dimension.RATE: "rps",
     Dimension.RATIO: "ratio",
     Dimension.COUNT: "count",
     Dimension.MULTIPLE: "x",
 }
-_Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
-"""JSON has no infinity: null instead. A count stays an integer."""
 _Phase = Annotated[str | None, by(lambda step: step.phase)]
 _Quantile = Annotated[str, by(lambda quantile: f"p{quantile * 100:g}")]
 
@@ -41,9 +39,9 @@ class _OfEstimate(JsonModel):
 class EstimateJson(_OfEstimate):
     """With its 95 % interval; null where there is none, or where it is open."""
 
-    value: _Finite
-    low: _Finite
-    high: _Finite
+    value: Finite
+    low: Finite
+    high: Finite
     n: int
 
 
@@ -60,13 +58,13 @@ class ThresholdJson(JsonModel):
     in_this_run: str | None
     next_time: str | None
     decided_by: str | None
-    unit: Annotated[str, by(_UNITS.__getitem__)] = from_("threshold", "expectation", "metric", "dimension")
+    unit: Annotated[str, by(UNITS.__getitem__)] = from_("threshold", "expectation", "metric", "dimension")
     limit: float = from_("threshold", "expectation", "limit")
     of_baseline: bool = from_("threshold", "expectation", "of_baseline")
     window_s: float | None = from_("threshold", "expectation", "window_s")
-    value: _Finite = from_("estimate", "value")
-    low: _Finite = from_("estimate", "low")
-    high: _Finite = from_("estimate", "high")
+    value: Finite = from_("estimate", "value")
+    low: Finite = from_("estimate", "low")
+    high: Finite = from_("estimate", "high")
     n: int = from_("estimate", "n")
 
     @model_validator(mode="before")
@@ -95,7 +93,7 @@ class BurstJson(JsonModel):
 class ValueJson(_OfEstimate):
     """At a glance: no threshold read it, and so no interval was worked out."""
 
-    value: _Finite
+    value: Finite
     n: int
 
 
@@ -164,7 +162,17 @@ class LoadCurveJson(JsonModel):
     collapse: Annotated[str | None, by(lambda collapse: collapse.step.phase)]
 
 
+class AftermathJson(JsonModel):
+    """The last seconds looked at, if the target did not recover."""
+
+    goodput_before_rps: float
+    goodput_rps: float
+    retried_ratio: float
+
+
 class RecoveryJson(JsonModel):
+    """`before` is `phase` itself if the trigger was a fault within it."""
+
     phase: str
     before: str
     trigger: str
@@ -172,6 +180,7 @@ class RecoveryJson(JsonModel):
     looked_s: int
     drained_s: float | None
     lost: int
+    aftermath: AftermathJson | None
 
 
 class DriftJson(JsonModel):

@@ -113,6 +113,7 @@ def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Ma
             1000 * recovery.p95_bound_s, color=LINES[3], linestyle=":", label="p95 as before, at most"
         )
         log_durations(right)
+        axes.axvspan(recovery.began_s, recovery.ended_s, color=SHADE, linewidth=0)
         axes.axvline(recovery.ended_s, color=FAINT)
         place = axes.get_xaxis_transform()
         axes.text(recovery.ended_s, 1.02, f"{escaped(recovery.trigger)} ends", transform=place, fontsize=8)

@@ -14,6 +14,7 @@ from loadproof.analysis.report.degradationcharts import (
     recovery_chart,
     scalability_chart,
 )
+from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -117,15 +118,19 @@ def _past_text(step: Step) -> str:
 
 def _recovery_text(recovery: Recovery) -> str:
     """One sentence."""
-    where = f"After {recovery.trigger}"
+    is_within = recovery.before == recovery.phase
+    where = f"After {recovery.trigger}" + (f" in {recovery.phase}" if is_within else "")
     lost = f"{recovery.lost:,} requests were not goodput until then" if recovery.lost else "nothing was lost"
     if recovery.took_s is None:
-        return f"{where}: not back to normal within {format_duration(recovery.looked_s)} (metastable); {lost}."
+        word = " (metastable)" if recovery.looked_s >= CALM_SECONDS else ""
+        told = f"not back to normal within {format_duration(recovery.looked_s)}{word}; {recovery.aftermath}"
+        return f"{where}: {told}; {lost}."
     soon = f"after {format_duration(recovery.took_s)}" if recovery.took_s else "at once"
     drained = ""
     if recovery.drained_s is not None:
         drained = f"its last request had ended {format_duration(recovery.drained_s)} in, "
-    return f"{where}: back to the level of {recovery.before} {soon}; {drained}{lost}."
+    level = "the level before it" if is_within else f"the level of {recovery.before}"
+    return f"{where}: back to {level} {soon}; {drained}{lost}."
 
 
 def _drift_view(drifts: list[Drift], phase: str, number: int) -> dict[str, Any]:

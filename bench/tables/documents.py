@@ -1,4 +1,4 @@
-"""The documents with tables of results of benchmarks, or of mutants, and what makes each of them."""
+"""The documents whose tables come from the results of benchmarks, and what makes each of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.serving import ROOT, read_results
 from bench.tables import performance, target, truth, verdicts
-from bench.tables.mutants import mutants
 
 DOCUMENTS = (
     ROOT / "README.md",
-    ROOT / "payments_api/README.md",
     *(
         ROOT / "docs" / f"{name}.md"
         for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
@@ -22,7 +20,6 @@ DOCUMENTS = (
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
     "mutation": lambda: mutation(read_results("mutation")),
-    "mutants": mutants,
     "throughput": performance.throughput,
     "clients": performance.clients,
     "parts": performance.parts,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call
     from loadproof.scenario.operations import Operation
 
-How = Literal["pair", "other-form", "same-body", "forged", "stale", "unsigned"]
+How = Literal["pair", "again", "other-form", "same-body", "forged", "stale", "unsigned"]
 _MINOR_UNITS: Final = 100
 _LONG_AGO_S: Final = 3600.0
 """Older than any receiver should accept: Standard Webhooks and Stripe allow five minutes."""

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, elle, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import check, compare, elle, gate, journal, report, run, schema, ui, worker
 
 
 class _Grouped(TyperCommand):
@@ -28,6 +28,13 @@ class _Grouped(TyperCommand):
                 formatter.write_dl(rows)
 
 
+class _TwoSided(_Grouped):
+    """Its arguments are divided by `--`, wherever options stand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [compare.DIVIDER if word == "--" else word for word in args])
+
+
 commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -35,8 +42,8 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 _OF_RUNS = (report.report, journal.journal, elle.elle)
-for _command in (check.check, run.run, gate.gate, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
-    commands.command(cls=_Grouped)(_command)
+for _command in (check.check, run.run, gate.gate, compare.compare, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+    commands.command(cls=_TwoSided if _command is compare.compare else _Grouped)(_command)
 
 
 def _show_version(is_wanted: bool) -> None:

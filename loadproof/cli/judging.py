@@ -20,7 +20,7 @@ from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
@@ -73,11 +73,16 @@ class Policy:
 
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
         """Report each threshold that did not pass, and write the summary for the workflow's page."""
+        if self.annotate is not None:
+            from loadproof.analysis.outputs.gate import github_annotations
+
+            self.tell_commands(github_annotations(gated, lenient=self.is_lenient), summary)
+
+    def tell_commands(self, workflow_commands: Iterable[str], summary: Path | None) -> None:
+        """Tell a CI system what it asked for, and nothing if it asked for nothing."""
         if self.annotate is None:
             return
-        from loadproof.analysis.outputs.gate import github_annotations
-
-        for command in github_annotations(gated, lenient=self.is_lenient):
+        for command in workflow_commands:
             sys.stdout.write(f"{command}\n")
         shown = os.environ.get("GITHUB_STEP_SUMMARY")
         if shown and summary:

@@ -15,16 +15,20 @@ from loadproof.scenario.targetfile import TargetFile
 
 def schema(
     of: Annotated[
-        Literal["scenario", "target", "verdict"],
-        typer.Argument(metavar="SCHEMA", help="What it describes: scenario, target (files) or verdict (verdict.json)."),
+        Literal["scenario", "target", "verdict", "compare"],
+        typer.Argument(
+            metavar="SCHEMA",
+            help="What it describes: scenario, target (files), verdict (verdict.json) or compare (compare.json).",
+        ),
     ] = "scenario",
 ) -> None:
-    """Print the JSON schema of scenarios, targets or verdicts. Editors complete keys with it."""
-    if of == "verdict":
+    """Print the JSON schema of a file: editors complete keys with it."""
+    if of in {"verdict", "compare"}:
         require(JUDGE)
+        from loadproof.analysis.outputs.comparisonfile import comparison_schema
         from loadproof.analysis.outputs.verdictschema import verdict_schema
 
-        content = verdict_schema()
+        content = verdict_schema() if of == "verdict" else comparison_schema()
     else:
         content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

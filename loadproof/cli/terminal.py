@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 
 _PLAIN: Final = {
     "·": "|",
+    "±": "+-",
     "–": "-",
     "—": "-",
     "…": "...",

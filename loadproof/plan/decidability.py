@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem
 from loadproof.plan.evidence import (
-    CALM_SECONDS,
     Z,
     confidence_of_each,
     poisson_bounds,
@@ -14,7 +13,8 @@ from loadproof.plan.evidence import (
     windows_in,
     z_of,
 )
-from loadproof.plan.phases import calm_before, plan_phases
+from loadproof.plan.phases import plan_phases
+from loadproof.plan.recoverability import unrecoverable
 from loadproof.scenario.metrics import RESOURCES
 from loadproof.units import Dimension
 
@@ -35,7 +35,7 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
                 yield Problem(place, f"{name} needs a single phase", remedy, got=threshold.scope)
                 continue
             if name == "recovery":
-                yield from _unrecoverable(scenario, threshold, where=place)
+                yield from unrecoverable(scenario, threshold, where=place)
         z = z_of_threshold(scenario, threshold)
         samples = samples_expected(scenario, threshold, expected)
         needed = samples_needed(threshold.expectation, z)
@@ -76,20 +76,6 @@ def _left_to_chance(
             "relax the limit, use longer windows, or use goodput_ratio",
             got=f"{planned:,.0f} requests a window",
         )
-
-
-def _unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:
-    """Recovery is compared with a calm phase before the trigger, for a number of consecutive seconds."""
-    spans = plan_phases(scenario)
-    (phase,) = scenario.phases_of(threshold)
-    place = next(number for number, span in enumerate(spans) if span.name == phase)
-    needed_s = threshold.expectation.limit + CALM_SECONDS
-    if calm_before(spans, place) is None:
-        what = "nothing to compare with: no measured phase at the same or a lower load before the overload"
-        yield Problem(where, what, "plan a calm phase before the trigger", got=phase)
-    elif (duration_s := spans[place].end_s - spans[place].start_s) < needed_s:
-        remedy = f"make it last {needed_s:g} s: the limit, and {CALM_SECONDS} s as before"
-        yield Problem(where, f"phase {phase} is too short for it", remedy, got=f"{duration_s:g} s")
 
 
 def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:

@@ -22,6 +22,8 @@ CALM_SECONDS: Final = 10
 
 A shorter calm may be a pause between two waves.
 """
+SECONDS_BEFORE: Final = 5
+"""As many tell what a calm second can be like."""
 DRIFT_BATCHES: Final = 6
 """The fewest values that make a trend."""
 SAMPLES_A_BATCH: Final = 5

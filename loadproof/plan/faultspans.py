@@ -25,6 +25,14 @@ class FaultSpan(NamedTuple):
         return f"{self.fault.fault} of {self.fault.of}"
 
 
+class Incident(NamedTuple):
+    """One fault, planned or observed, or several that overlap; in seconds from the run's start."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
 def fault_spans(faults: Iterable[Fault], phases: Iterable[PhaseSpan]) -> list[FaultSpan]:
     """Those that begin in one of these phases, in the scenario's order."""
     starts_s = {phase.name: phase.start_s for phase in phases}
@@ -34,3 +42,16 @@ def fault_spans(faults: Iterable[Fault], phases: Iterable[PhaseSpan]) -> list[Fa
         if fault.phase in starts_s
         for start_s in [starts_s[fault.phase] + (fault.at or 0.0)]
     ]
+
+
+def merged(incidents: Iterable[Incident]) -> list[Incident]:
+    """In order of time, with those that overlap as one."""
+    joined: list[Incident] = []
+    for incident in sorted(incidents, key=lambda incident: incident.start_s):
+        if joined and incident.start_s <= joined[-1].end_s:
+            before = joined.pop()
+            text = " and ".join(dict.fromkeys((*before.text.split(" and "), incident.text)))
+            joined.append(Incident(text, before.start_s, max(before.end_s, incident.end_s)))
+        else:
+            joined.append(incident)
+    return joined

@@ -15,7 +15,7 @@ from loadproof.run.inquiry import Inquirer, UnaskedError
 from loadproof.run.journalreading import read_sent
 from loadproof.run.ledgerreading import LedgerReading
 from loadproof.run.reference import is_asked
-from loadproof.run.webhookreading import WebhookReading
+from loadproof.run.webhookreading import EACH, WebhookReading, new_event
 from loadproof.rundir import files
 from loadproof.rundir.observations import Observation, append_observations
 from loadproof.scenario.targetvariables import masker_of, secret_variables
@@ -53,12 +53,16 @@ class Auditing:
         self._api = AuditApi(target.endpoints, headers=target.headers, webhook_secret=key, auth=target.auth)
         self._mask = masker_of(secret_variables(target), environment)
         self._accounts = accounts_of(manifest)
+        self._early_events = [new_event() for _ in range(EACH)]
         self._stopped = threading.Event()
 
     def before(self) -> None:
         if self._audits("ledger"):
             with self._inquiring(_BEFORE_S) as inquirer:
                 self._write(self._ledger(inquirer).before())
+        if self._audits("webhooks"):
+            with self._inquiring(_BEFORE_S) as inquirer:
+                self._write(self._webhooks(inquirer).before())
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
@@ -84,8 +88,7 @@ class Auditing:
                 self._write([Observation("payments", "after", "", 0, 0, 0, "", {}, trouble=str(error))])
                 return
             if self._audits("webhooks"):
-                event = make_payloads(self._manifest.seed, 1).events[0]
-                self._write(WebhookReading(self._api, inquirer, event).after(sent))
+                self._write(self._webhooks(inquirer).after(sent))
             if self._audits("ledger") and len(self._accounts) > 1:
                 self._write(self._ledger(inquirer).after(sent))
 
@@ -95,6 +98,10 @@ class Auditing:
     def _ledger(self, inquirer: Inquirer) -> LedgerReading:
         is_exclusive = self._manifest.target.exclusive_accounts
         return LedgerReading(self._api, inquirer, self._accounts, is_exclusive=is_exclusive)
+
+    def _webhooks(self, inquirer: Inquirer) -> WebhookReading:
+        event = make_payloads(self._manifest.seed, 1).events[0]
+        return WebhookReading(self._api, inquirer, event, self._early_events)
 
     @contextmanager
     def _inquiring(self, longest_s: float) -> Iterator[Inquirer]:

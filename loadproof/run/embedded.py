@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from loadproof.run import readiness
-from loadproof.run.children import python, start, stop, with_modules_in
+from loadproof.run.children import python, start, with_modules_in
+from loadproof.run.ownserver import OwnServer
 from loadproof.run.shipped import DIRECTORY
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ _NOT_INHERITED: Final = frozenset(
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS", "LIMIT_OTHER", "MOST_CLIENTS"),
         *("PENALTY_BASE", "PENALTY_FACTOR", "PENALTY_CAP", "PENALTY_MEMORY"),
         *("REDIS_URL", "REDIS_TIMEOUT", "BOTS", "BOTS_FILE", "ALLOW_FILE", "DENY_FILE"),
-        *("AUDIT", "TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS", "METRICS"),
+        *("AUDIT", "BOTTLENECK_MS", "TELEGRAM_SECRET", "CLIENT_HEADER", "TRUSTED_NETWORKS", "METRICS"),
         *("BACKUP_TO", "BACKUP_AT", "BACKUP_KEEP_DAYS", "BACKUP_KEEP_WEEKS", "BACKUP_KEEP_MONTHS"),
         *("BACKUP_TIMEOUT_S", "BACKUP_REQUEST_TIMEOUT_S"),
         *("SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE"),
@@ -53,56 +51,18 @@ def deliberate_mutant() -> str | None:
     return os.environ.get(_MUTANT) or None
 
 
-class EmbeddedTarget:
-    """The reference target's process; it can be taken down on purpose, and brought back on the same port."""
+class EmbeddedTarget(OwnServer):
+    """The reference target's process."""
+
+    what = "embedded target"
+    ready_prefix = READY_PREFIX
 
     def __init__(
         self, settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
     ) -> None:
         """Started, on the port of the settings or on a free one; `wait_until_ready` has to follow."""
         self._settings = settings
-        self._cores = cores
-        self._log = log
-        self._stop_requested = stop_requested
-        self._is_down = False
-        self.base_url = ""
-        """Empty until it is ready."""
-        self.process = self._start(settings.get("PORT", "0"))
-
-    def wait_until_ready(self) -> None:
-        """Or until the wait is stopped; TargetError if it doesn't get ready."""
-        self.base_url = readiness.address(
-            self.process, READY_PREFIX, what="embedded target", log=self._log, stop_requested=self._stop_requested
-        )
-
-    def poll(self) -> int | None:
-        """Its exit code if it has ended by itself; None while it runs, or is down on purpose."""
-        return None if self._is_down else self.process.poll()
-
-    @property
-    def returncode(self) -> int | None:
-        return self.process.returncode
-
-    def take_down(self, *, politely: bool) -> None:
-        """Until `bring_up`: stopped in an orderly way, or killed with all of its processes."""
-        self._is_down = True
-        if politely:
-            stop(self.process)
-        else:
-            # It leads a process group of its own.
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self._close_output()
-
-    def bring_up(self) -> None:
-        """TargetError if it doesn't get ready."""
-        self.process = self._start(str(urlsplit(self.base_url).port))
-        self.wait_until_ready()
-        self._is_down = False
-
-    def stop(self) -> None:
-        stop(self.process)
-        self._close_output()
+        super().__init__(cores=cores, log=log, stop_requested=stop_requested, port=settings.get("PORT", "0"))
 
     def _start(self, port: str) -> subprocess.Popen[bytes]:
         return start(
@@ -114,10 +74,6 @@ class EmbeddedTarget:
             pipe_output=True,
             without=_NOT_INHERITED,
         )
-
-    def _close_output(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
 
 
 @contextmanager

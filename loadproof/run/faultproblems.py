@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.run.sharedredis import VARIABLE
@@ -16,24 +16,34 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.targetfile import TargetFile
 
+_OTHERWISE: Final = "use a fault of the network, like timeout or reset_peer, or leave it out"
+
 
 def fault_problems(
     scenario: Scenario, target: TargetFile | None, crew: CrewOptions, *, where: str
 ) -> Iterator[Problem]:
     """Each with the reason and the remedy; `target` is None if it is the embedded one."""
     for index, fault in enumerate(scenario.faults):
-        found = _of_network(target, crew) if fault.is_of_network else _of_process(fault, target)
-        if found is not None and (fault.of == "target" or not fault.is_of_network):
+        if fault.of == "redis":
+            found = _of_redis(fault, target)
+        else:
+            found = _of_network(target, crew) if fault.is_of_network else _of_process(target)
+        if found is not None:
             what, remedy = found
             yield Problem(f"{where} faults[{index}]", what, remedy, got=f"{fault.fault} of {fault.of}")
 
 
-def _of_process(fault: Fault, target: TargetFile | None) -> tuple[str, str] | None:
-    remedy = "use a fault of the network, like timeout or reset_peer, or leave it out"
-    if fault.of == "target" and target is not None:
-        return "only processes that the run starts itself can be stopped, and your own target isn't one", remedy
-    if fault.of == "redis" and os.environ.get(VARIABLE):
-        return f"only processes that the run starts itself can be stopped, and {VARIABLE}'s isn't one", remedy
+def _of_redis(fault: Fault, target: TargetFile | None) -> tuple[str, str] | None:
+    if target is not None:
+        return "the run has nothing to do with your own target's Redis", "leave it out, or load the embedded target"
+    if os.environ.get(VARIABLE) and not fault.is_of_network:
+        return f"only processes that the run starts itself can be stopped, and {VARIABLE}'s isn't one", _OTHERWISE
+    return None
+
+
+def _of_process(target: TargetFile | None) -> tuple[str, str] | None:
+    if target is not None:
+        return "only processes that the run starts itself can be stopped, and your own target isn't one", _OTHERWISE
     return None
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from loadproof.run.embedded import EmbeddedTarget
+    from loadproof.run.ownserver import OwnServer
     from loadproof.run.sharedredis import SharedRedis
     from loadproof.rundir.manifest import TargetFacts
     from loadproof.scenario.scenario import Scenario
@@ -54,9 +54,8 @@ class Faults:
     def __init__(self, spans: Sequence[FaultSpan] = (), keeper: FaultKeeper | None = None) -> None:
         self._spans = spans
         self._keeper = keeper
-        self._redis_group: int | None = None
-        self.target: EmbeddedTarget | None = None
-        """Set once it runs."""
+        self.servers: dict[str, OwnServer] = {}
+        """Those that the run has started, by what a fault calls them; set once they run."""
         self._thread: threading.Thread | None = None
         self._is_over = threading.Event()
         self._active: list[FaultSpan] = []
@@ -80,7 +79,8 @@ class Faults:
 
     def in_front_of_redis(self, redis: SharedRedis) -> SharedRedis:
         """The Redis as the target should reach it."""
-        self._redis_group = redis.group
+        if redis.server is not None:
+            self.servers["redis"] = redis.server
         port = self._proxy_port("redis", redis.url) if redis.url else None
         if port is None:
             return redis
@@ -140,7 +140,8 @@ class Faults:
             if self._keeper is not None:
                 change(span, self._keeper)
         except TargetError as error:
-            kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": True}
+            is_targets = span.fault.of == "target"
+            kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": is_targets}
         except (FaultError, OSError) as error:
             kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
         note(kind, json.dumps(detail))
@@ -148,33 +149,26 @@ class Faults:
     def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.pause(self._group_of(span))
+                keeper.pause(self._server_of(span).process.pid)
             case Kill() | Restart():
-                self._embedded.take_down(politely=isinstance(span.fault, Restart))
+                self._server_of(span).take_down(politely=isinstance(span.fault, Restart))
             case fault:
                 keeper.begin(fault.of, span.number, fault)
 
     def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.resume(self._group_of(span))
+                keeper.resume(self._server_of(span).process.pid)
             case Kill() | Restart():
-                self._embedded.bring_up()
+                self._server_of(span).bring_up()
             case fault:
                 keeper.end(fault.of, span.number)
 
-    def _group_of(self, span: FaultSpan) -> int:
-        """Each of our children leads a process group of its own."""
-        group = self._redis_group if span.fault.of == "redis" else self._embedded.process.pid
-        if group is None:
+    def _server_of(self, span: FaultSpan) -> OwnServer:
+        """It leads a process group of its own."""
+        if span.fault.of not in self.servers:
             raise FaultError("not started by this run")
-        return group
-
-    @property
-    def _embedded(self) -> EmbeddedTarget:
-        if self.target is None:
-            raise FaultError("not started by this run")
-        return self.target
+        return self.servers[span.fault.of]
 
 
 def _named(span: FaultSpan) -> dict[str, object]:

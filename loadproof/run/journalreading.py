@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_ASKED: Final = 200_000
 """Of each kind; what is beyond them is not asked about."""
 
+_FIRST: Final = 50
+"""Orders to choose from when some are sent again."""
+
 
 @dataclass
 class Sent:
@@ -27,6 +30,8 @@ class Sent:
 
     open_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By key, in the journal's words and with its `client`: sent, and never acknowledged or always refused."""
+    settled_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Likewise, of the first that were acknowledged."""
     payments: dict[str, None] = field(default_factory=dict)
     """Ids of acknowledged payments, each once."""
     keys: dict[str, None] = field(default_factory=dict)
@@ -49,6 +54,8 @@ def read_sent(run: Path) -> Sent:
         if said is Said.ACKNOWLEDGED:
             acknowledged.add(hash(key))
             sent.open_orders.pop(key, None)
+            if len(sent.settled_orders) < _FIRST:
+                sent.settled_orders.setdefault(key, noted | {"client": row["client"]})
             if "payment" in noted:
                 sent.payments[str(noted["payment"])] = None
         elif said is Said.UNKNOWN and hash(key) not in acknowledged:

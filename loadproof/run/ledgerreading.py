@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
 """With one key, sent at the same instant, until so many were on their way together: more than the audit needs."""
 _REUSES: Final = 8
+_LATER: Final = 6
 _OVERDRAFTS: Final = 14
 _TRIES: Final = 6
 _MOST_UNSETTLED: Final = 10
@@ -57,6 +58,7 @@ class LedgerReading:
         """What is open is settled first, and what moves money comes before what adds it up."""
         if self._api.has_keys:
             yield from self._settle_all(sent.open_orders)
+            yield from self._later(sent.settled_orders)
             yield from self._pairs()
         if self._is_exclusive:
             yield from self._overdrafts()
@@ -99,8 +101,19 @@ class LedgerReading:
                 "payments", when, {word: name}, call, lambda reply: {"payments": self._api.payments_in(reply)}
             )
 
+    def _later(self, orders: dict[str, dict[str, Any]]) -> Iterator[Observation]:
+        """The first payments of the load once more, of clients whose limits allow it now."""
+        answered = 0
+        for key, order in orders.items():
+            call = self._order(key, order)
+            if answered < _LATER and self._inquirer.wait_s(order["client"], call) <= 0:
+                (inquired,) = self._asked([call], order["client"], waits=False)
+                seen = self._paid("replay", inquired, key, order)
+                answered += _said(seen) is Said.ACKNOWLEDGED
+                yield seen
+
     def _pairs(self) -> Iterator[Observation]:
-        """Two requests with one key at once; and some of these keys again, with another amount."""
+        """Two requests with one key at once; and some of these keys again, with another order."""
         debit, credit = self._accounts[:2]
         overlapping = 0
         for _ in range(_MOST_PAIRS):
@@ -115,8 +128,13 @@ class LedgerReading:
             if not any(_said(each) is Said.ACKNOWLEDGED for each in seen):
                 yield from self._settle("replay", key, order)
             elif self._reused < _REUSES:
-                yield from self._reuse(key, order | {"amount": 2})
+                yield from self._reuse(key, order | self._changes(debit, credit)[self._reused % 3])
             debit, credit = credit, debit
+
+    def _changes(self, debit: str, credit: str) -> Sequence[dict[str, Any]]:
+        """What makes another order of one: its amount, its parties, and one of them, if there is a third."""
+        third = {"credit": self._accounts[2]} if len(self._accounts) > 2 else {"amount": 3}
+        return {"amount": 2}, {"debit": credit, "credit": debit}, third
 
     def _reuse(self, key: str, order: dict[str, Any]) -> Iterator[Observation]:
         """Not for long: another key will do as well."""

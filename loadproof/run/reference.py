@@ -72,10 +72,10 @@ def reference_target(
             yield ReferenceTarget(None)
             return
         seen = faults.in_front_of_redis(redis)
-        settings = embedded_settings(scenario) | _lists(scenario.settings, directory) | seen.environment | secret | kept
+        settings = seen.environment | embedded_settings(scenario) | _lists(scenario.settings, directory) | secret | kept
         log = directory / "target.log"
         with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as embedded:
-            faults.target = embedded
+            faults.servers["target"] = embedded
             # By now it has refused any address that it can't parse, which might contain a password anywhere.
             yield ReferenceTarget(embedded, redis.facts if embedded.base_url else None)
 
@@ -83,7 +83,7 @@ def reference_target(
 @contextmanager
 def _kept_ledger(scenario: Scenario) -> Iterator[dict[str, str]]:
     """A ledger and a port that outlive the target's process, if that is to go and come back."""
-    if not any(isinstance(fault, Kill | Restart) for fault in scenario.faults):
+    if not any(isinstance(fault, Kill | Restart) and fault.of == "target" for fault in scenario.faults):
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:
@@ -101,7 +101,9 @@ def embedded_settings(scenario: Scenario) -> dict[str, str]:
         "BOTS": settings.bots,
         "AUDIT": "on" if is_asked(scenario) else "off",
         **{f"LIMIT_{name.upper()}": limit for name, limit in settings.limits.items()},
+        **({} if settings.bottleneck is None else {"BOTTLENECK_MS": f"{1000 * settings.bottleneck:.3f}"}),
         **_penalties(settings),
+        **({"REDIS_TIMEOUT": f"{settings.redis_timeout:.6f}"} if settings.redis_timeout else {}),
     }
 
 

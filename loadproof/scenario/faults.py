@@ -32,17 +32,15 @@ class Pause(_Timed):
 
 
 class Kill(_Timed):
-    """It is killed (SIGKILL), and started again at the end, with the same database."""
+    """It is killed (SIGKILL), and started again at the end: a target with the same database, a Redis empty."""
 
     fault: Literal["kill"]
-    of: Literal["target"] = "target"
 
 
 class Restart(_Timed):
-    """It is asked to stop (SIGTERM), and started again at the end, with the same database."""
+    """It is asked to stop (SIGTERM), and started again at the end, like after a kill."""
 
     fault: Literal["restart"]
-    of: Literal["target"] = "target"
 
 
 class _OfNetwork(_Timed):

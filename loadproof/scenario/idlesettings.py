@@ -26,6 +26,9 @@ def idle_settings(scenario: Scenario) -> Iterator[_IdleSetting]:
             if key in settings.model_fields_set and getattr(settings, key) is not None:
                 remedy = f"remove one of `{key}` and `limiter`"
                 yield ("settings", key), "no effect while the limiter is off", None, remedy
+    if settings.redis_timeout is not None and settings.limiter != "redis":
+        remedy = "remove it, or add `limiter: redis`"
+        yield ("settings", "redis_timeout"), "no effect without Redis", None, remedy
     for name in settings.limits:
         if name not in _ENDPOINTS:
             what, remedy = "the embedded target has no such limit", nearest(name, [*_ENDPOINTS])

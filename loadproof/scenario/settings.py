@@ -49,6 +49,11 @@ class Settings(Strict):
         description="Where requests are counted: in each process's memory, in Redis (that of REDIS_URL, or one started "
         "for the run), by slowapi, or not at all.",
     )
+    redis_timeout: Annotated[Duration, Field(ge=0.01, le=5)] | None = Field(
+        None,
+        description="How long a request waits for Redis before its process counts by itself; default: 2 s for a Redis "
+        "that the run starts, else 250 ms.",
+    )
     limits: dict[Name, LimitText] = Field(
         default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},
         description="Requests that one client may send per endpoint.",
@@ -66,4 +71,7 @@ class Settings(Strict):
     )
     accounts: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
         None, description="Funded accounts; default: enough for all clients."
+    )
+    bottleneck: Annotated[Duration, Field(ge=0.001, le=60)] | None = Field(
+        None, description="Each request takes this long in one queue of its process: a known capacity on any machine."
     )

@@ -10,6 +10,7 @@ from loadproof.analysis.audit.webhooks import (
     BY_ID,
     EFFECT,
     FALSE_KINDS,
+    LATER,
     NO_EFFECT,
     ONE_EFFECT,
     WebhookRecord,
@@ -91,6 +92,14 @@ class CheckThenMark(Receiver):
         return super().accept(event, body)
 
 
+class Forgetful(Receiver):
+    """Remembers the last fifty ids."""
+
+    def accept(self, event: str, body: str) -> int:
+        self.marked = set(dict.fromkeys(reversed(self.effects[-50:])))
+        return super().accept(event, body)
+
+
 class Trusting(Receiver):
     """Looks at signatures, and not at their age."""
 
@@ -136,7 +145,13 @@ class Providers:
         else:
             self.seen.append(Observation("deliver", "after", "c9", *times.values(), {"event": event, "how": how}))
 
+    def deliver_early(self, how: str) -> None:
+        for number in range(6):
+            self.deliver(f"early{number}", how=how)
+            self.world.run()
+
     def ask(self) -> None:
+        self.deliver_early("again")
         for number in range(PAIRS):
             for _ in range(2):
                 self.deliver(f"pair{number}", how="pair")
@@ -159,6 +174,7 @@ class Providers:
 
 def load(receiver_of: type[Receiver], seed: int) -> WebhookRecord:
     providers = Providers(receiver_of, seed)
+    providers.deliver_early("pair")
     for number in range(100):
         providers.deliver(f"e{number}", tries=5)
     providers.world.run()
@@ -175,7 +191,7 @@ def test_a_right_receiver_keeps_every_promise():
     """Though answers are lost, and users deliver again."""
     for seed in range(5):
         found = audit_webhooks(load(Receiver, seed), one_in=ONE_IN_FEW)
-        assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, BY_ID, NO_EFFECT], Word.PASS)
+        assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, LATER, BY_ID, NO_EFFECT], Word.PASS)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +201,7 @@ def test_a_right_receiver_keeps_every_promise():
         (ByBodyAndId, {BY_ID, ONE_EFFECT}),
         (MarkedFirst, {EFFECT}),
         (CheckThenMark, {ONE_EFFECT}),
+        (Forgetful, {LATER, ONE_EFFECT}),
         (Trusting, {NO_EFFECT}),
         (Careless, {NO_EFFECT}),
     ],
@@ -201,7 +218,7 @@ def test_without_an_operation_that_shows_effects_nothing_passes():
     for receiver, word in ((Receiver, Word.INCONCLUSIVE), (Trusting, Word.FAIL)):
         record = load(receiver, 1)
         found = audit_webhooks(WebhookRecord(record.deliveries), one_in=ONE_IN_FEW)
-        assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, BY_ID], Word.INCONCLUSIVE) | {NO_EFFECT: word}
+        assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, LATER, BY_ID], Word.INCONCLUSIVE) | {NO_EFFECT: word}
         assert "`effects`" in found.evidence[0].reason
 
 

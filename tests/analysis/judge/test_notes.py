@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loadproof.analysis.estimates.recovery import Recovery
+from loadproof.analysis.estimates.recovery import Aftermath, Recovery
 from loadproof.analysis.estimates.shedding import Shedding
 from loadproof.analysis.estimates.steady import Alike, Settling
 from loadproof.analysis.judge.degradation import Degradation, notes
@@ -29,7 +29,9 @@ def nothing(**changes) -> Degradation:
 
 def recovery(took_s: float | None) -> Recovery:
     known = dict.fromkeys(Recovery.__dataclass_fields__, None)
-    return Recovery(**known | {"trigger": "spike", "took_s": took_s, "looked_s": 30})
+    return Recovery(
+        **known | {"trigger": "spike", "took_s": took_s, "looked_s": 30, "aftermath": Aftermath(100.0, 5.0, 0.8)}
+    )
 
 
 COLLAPSE = SimpleNamespace(
@@ -62,7 +64,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             nothing(recoveries=(recovery(None),)),
             [
                 (
-                    "metastable: still not as before spike, 30 s after it",
+                    f"metastable: still not as before spike, 30 s after it: {Aftermath(100.0, 5.0, 0.8)}",
                     "look for retries, full queues and lost caches that keep the load up",
                 )
             ],

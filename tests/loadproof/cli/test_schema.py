@@ -16,6 +16,7 @@ from tests.loadproof.cli.refusals import refused
         ([], "scenarios/scenario.schema.json"),
         (["target"], "scenarios/target.schema.json"),
         (["verdict"], "reports/verdict.schema.json"),
+        (["compare"], "reports/compare.schema.json"),
     ],
 )
 def test_the_schema_is_printed(arguments, file):
@@ -27,4 +28,4 @@ def test_the_schema_is_printed(arguments, file):
 
 def test_there_is_no_schema_of_anything_else():
     """With those that there are."""
-    assert "'scenario', 'target', 'verdict'" in refused("schema", "run")
+    assert "'scenario', 'target', 'verdict', 'compare'" in refused("schema", "run")

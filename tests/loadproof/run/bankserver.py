@@ -46,7 +46,8 @@ class BankServer:
             if key not in self.keys:
                 return self._book(key, order)
             before = self.keys[key]
-            is_same = all(before[word] == order[word] for word in order)
+            compared = ["value"] if self.fault == "compares amounts" else order
+            is_same = all(before[word] == order[word] for word in compared)
             return (201, before) if is_same or self.fault == "ignores other bodies" else (422, {})
 
     def _book(self, key: str, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -96,6 +96,7 @@ def test_a_target_of_other_words_that_keeps_its_promises_has_them_kept(tmp_path)
     [
         ("checks, then inserts", SAME_KEY),
         ("ignores other bodies", OTHER_BODY),
+        ("compares amounts", OTHER_BODY),
         ("lends", NOT_NEGATIVE),
     ],
 )
@@ -103,6 +104,22 @@ def test_what_only_shows_if_it_is_asked_for_is_asked_for(tmp_path, fault, promis
     """One key twice at once, one key with two bodies, and more than there is."""
     with bank_server(fault) as (_, target):
         assert words(judged(run_against(target, tmp_path, audits=["ledger"])))[promise] is Word.FAIL
+
+
+def test_a_key_is_used_again_when_the_load_is_over(tmp_path):
+    """Its first payments are sent once more: to a target that forgot their keys they are new ones."""
+    order = {"from": "a1", "to": "a2", "value": "7.00"}
+    with bank_server() as (bank, target):
+
+        def load() -> str:
+            _, paid = bank.pay("k1", order, "127.1.0.1")
+            bank.keys.clear()
+            noted = {"key": "k1", "debit": "a1", "credit": "a2", "amount": 700, "payment": paid["ref"]}
+            times = ("local", "127.1.0.1", "transactions", "steady", 1, 2, 3)
+            return journal_lines([(*times, 201, "ok", "", 0, quoted(noted_text(noted)))])
+
+        found = judged(run_against(target, tmp_path, audits=["ledger"], load=load))
+    assert words(found)[SAME_KEY] is Word.FAIL
 
 
 def test_limits_of_the_target_are_kept_to_by_asking_as_others(tmp_path):

@@ -171,13 +171,26 @@ def test_a_target_that_does_not_come_back_is_noted_as_that(keeper):
     """The other failures are ours."""
     kill = Kill(fault="kill", phase="steady", lasts="1 s")
     faults, noted = Faults([FaultSpan(0, kill, 0.0, 0.1)], keeper), []
-    faults.target = Gone()
+    faults.servers["target"] = Gone()
     faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail).get("is_targets"))))
     deadline_s = time.monotonic() + 10
     while len(noted) < 2 and time.monotonic() < deadline_s:
         time.sleep(0.01)
     faults.end()
     assert noted == [("fault_begun", None), ("fault_failed", True)]
+
+
+def test_a_redis_that_does_not_come_back_is_no_failure_of_the_target(keeper):
+    """The run was to start it."""
+    kill = Kill(fault="kill", of="redis", phase="steady", lasts="1 s")
+    faults, noted = Faults([FaultSpan(0, kill, 0.0, 0.1)], keeper), []
+    faults.servers["redis"] = Gone()
+    faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail).get("is_targets"))))
+    deadline_s = time.monotonic() + 10
+    while len(noted) < 2 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    faults.end()
+    assert noted == [("fault_begun", None), ("fault_failed", False)]
 
 
 def test_a_proxy_that_vanished_is_no_failure_of_the_target(keeper):

@@ -28,7 +28,7 @@ def test_only_a_scenario_that_asks_for_redis_gets_it(tmp_path, monkeypatch, limi
     monkeypatch.setattr("loadproof.run.sharedredis._refuse_unusable", lambda _: None)
     scenario, log = wanted(tmp_path, limiter=limiter), tmp_path / "log"
     with sharedredis.shared_redis(scenario, cores=set(), log=log, stop_requested=lambda: True) as found:
-        assert found == sharedredis.SharedRedis(url, started_by_run=False)
+        assert found == sharedredis.SharedRedis(url)
         assert found.environment == ({"REDIS_URL": url} if url else {})
         assert (found.facts is None) == (url == "")
     assert not log.exists()

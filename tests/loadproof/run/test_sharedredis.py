@@ -76,7 +76,7 @@ def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path):
     """By more than a moment; its directory goes with it."""
     code = (
         "import os, subprocess, sys\n"
-        "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1]]\n"
+        "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1], '0']\n"
         "keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
         "print(keeper.pid, keeper.stdout.readline(), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
@@ -286,3 +286,29 @@ def test_the_remedy_is_what_the_extra_installs():
     assert extras["redis"] == [sharedredis.REQUIREMENT]
     assert sharedredis.REQUIREMENT in extras["dev"]
     assert sharedredis.REQUIREMENT.startswith(sharedredis._PACKAGE)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("politely", [True, False], ids=["restart", "kill"])
+def test_a_server_that_is_taken_down_comes_back_empty_on_its_port(tmp_path, politely):
+    """In between nobody answers there, and nothing of it is left; after the end, nothing at all."""
+    before, log = offspring(), tmp_path / "redis.log"
+    directory = tmp_path / "server"
+    server = sharedredis.RedisServer(str(directory), cores=set(), log=log, stop_requested=lambda: False)
+    try:
+        server.wait_until_ready()
+        url = server.base_url
+        with redis.Redis.from_url(url, socket_timeout=5) as client:
+            client.incr("counted")
+            server.take_down(politely=politely)
+            assert server.poll() is None
+            assert [process for process in offspring() if process not in before] == []
+            assert not directory.exists()
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+            server.bring_up()
+            assert (server.base_url, client.get("counted")) == (url, None)
+        assert ("SIGTERM" in log.read_text()) is politely
+    finally:
+        server.stop()
+    assert [process for process in offspring() if process not in before] == []

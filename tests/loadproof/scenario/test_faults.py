@@ -52,7 +52,7 @@ PAUSE = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "1 s"}
         ([PAUSE | {"lasts": "1 h"}], "faults[0].lasts: longer than the run"),
         ([PAUSE | {"of": "redis"}], "faults[0].of: there is no Redis in this run"),
         ([PAUSE, PAUSE | {"fault": "kill", "at": "1500 ms"}], "the target is still down from an earlier fault"),
-        ([PAUSE | {"fault": "kill", "of": "redis"}], "faults[0].of: not accepted, got 'redis'"),
+        ([PAUSE | {"fault": "kill", "of": "redis"}], "faults[0].of: there is no Redis in this run"),
         ([PAUSE | {"fault": "bandwidth", "rate": "10 rps"}], "a bandwidth like '100 kB/s'"),
         ([PAUSE | {"fault": "latency"}], "faults[0].latency: missing"),
         ([PAUSE | {"fault": "latency", "latency": "1 s", "at": "1"}], "faults[0].at: not understood, got '1'"),

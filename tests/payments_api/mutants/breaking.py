@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from payments_api.app import make_app
-from payments_api.ledger import create_database
+from payments_api.ledger import Ledger, create_database
 from payments_api.mutants.catalogue import MUTANTS
 from payments_api.settings import read_settings
 
@@ -55,6 +55,12 @@ async def running_api(directory: Path, **settings: str) -> AsyncIterator[Api]:
     app = make_app(read_settings(settings), database)
     async with app.router.lifespan_context(app):
         yield Api(app)
+
+
+def opened(directory: Path) -> Ledger:
+    path = str(directory / "ledger.sqlite3")
+    create_database(path, 2)
+    return Ledger(path)
 
 
 def is_broken_by(name: str, promise: Promise, directory: Path, monkeypatch, *, number: int | None = None) -> bool:

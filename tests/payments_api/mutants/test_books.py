@@ -6,16 +6,10 @@ import asyncio
 
 import pytest
 
-from payments_api.ledger import KeyInFlightError, Ledger, Order, create_database
-from tests.payments_api.mutants.breaking import is_broken_by, is_kept_by
+from payments_api.ledger import KeyInFlightError, Ledger, Order
+from tests.payments_api.mutants.breaking import is_broken_by, is_kept_by, opened
 
 ORDER = Order("acct-000000", "acct-000001", 5, "EUR")
-
-
-def opened(directory) -> Ledger:
-    path = str(directory / "ledger.sqlite3")
-    create_database(path, 2)
-    return Ledger(path)
 
 
 def count(ledger: Ledger) -> int:

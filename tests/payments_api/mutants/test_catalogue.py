@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 
 from payments_api.mutants.catalogue import MUTANTS, PROMISES
-from tests.payments_api.mutants import (
-    test_books,
-    test_clients,
-    test_copies,
-    test_events,
-    test_order,
-    test_quotas,
-    test_sharing,
-    test_waits,
-)
 
-TESTED = (test_books, test_clients, test_copies, test_events, test_order, test_quotas, test_sharing, test_waits)
 NAMES = """
 quota-plus-one quota-race quota-expiry-renewed fixed-called-moving key-global clients-forgotten key-by-url
 head-not-counted leftmost-forwarded memory-on-two-processes retry-after-floor retry-after-constant retry-after-negative
@@ -47,6 +37,6 @@ def test_a_mutant_is_short_and_says_in_a_sentence_what_it_breaks(name):
 
 
 def test_each_is_seen_to_break_its_promise():
-    """By one of the tests beside this one."""
-    promises = set().union(*(module.PROMISES for module in TESTED))
-    assert promises | {"backup-stepped"} == set(MUTANTS)
+    """By one of the tests beside this one, which name it."""
+    beside = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py") if file != Path(__file__))
+    assert [name for name in MUTANTS if f'"{name}"' not in beside] == []

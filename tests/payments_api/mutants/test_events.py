@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.payments_api.mutants.breaking import is_broken_by
-from tests.payments_api.mutants.test_books import opened
+from tests.payments_api.mutants.breaking import is_broken_by, opened
 
 
 async def effects_of(directory, *deliveries: tuple[str, bytes]) -> list[str]:

@@ -1,0 +1,148 @@
+"""Splits a limit's requests by who counted them: Redis, or each process by itself while a fault kept it from Redis.
+
+Each stretch of the run is judged for itself, as if its clients had been others before: a Redis that was killed has
+forgotten them, one that was paused has not, and each process begins with what it counted the last time. What may have
+been decided on either side of an edge explains refusals on both, and breaks no quota.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from loadproof.analysis.audit.limitsline import SINCE
+from loadproof.analysis.frames.faults import faults_in
+from loadproof.plan.faultspans import fault_spans
+from loadproof.rundir.files import FALLBACKS
+from loadproof.scenario.faults import Kill, Pause, Restart, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from loadproof.analysis.frames.run import Run
+    from loadproof.plan.faultspans import FaultSpan
+    from loadproof.scenario.limits import DeclaredLimit
+
+_EDGE_S: Final = 0.1
+"""How far apart the times of an event and of a request may be."""
+_BACK_S: Final = 3.0
+"""A Redis that is back is found within this time; until then, some processes count there and some don't."""
+_US: Final = 1e6
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of Redis, in seconds of the run: Redis counts until `from_s`, and again from `back_s` on.
+
+    From `gone_s` to `until_s` each process counts by itself; in between, either may have.
+    """
+
+    from_s: float
+    gone_s: float
+    until_s: float
+    back_s: float
+    is_planned: bool = True
+
+    def joined(self, other: Loss) -> Loss:
+        """Overlapping: nothing is sure but that Redis counts outside both."""
+        from_s, back_s = min(self.from_s, other.from_s), max(self.back_s, other.back_s)
+        return Loss(from_s, back_s, back_s, back_s, is_planned=self.is_planned and other.is_planned)
+
+
+class Counted(NamedTuple):
+    """Requests of one name, with the limit as those held them to it who counted."""
+
+    name: str
+    rows: pd.DataFrame
+    limit: DeclaredLimit
+
+
+def redis_losses(run: Run) -> list[Loss]:
+    """Of a run with faults of Redis: those that its events tell of, and others; in order, none overlapping."""
+    planned = _apart(_planned(run))
+    return _apart([*planned, *_unplanned(run, planned)]) if planned else []
+
+
+def _apart(losses: Iterable[Loss]) -> list[Loss]:
+    apart: list[Loss] = []
+    for loss in sorted(losses, key=lambda loss: loss.from_s):
+        overlaps = apart and loss.from_s < apart[-1].back_s
+        apart.append(apart.pop().joined(loss) if overlaps else loss)
+    return apart
+
+
+def _planned(run: Run) -> Iterator[Loss]:
+    spans = {span.number: span for span in fault_spans(run.manifest.scenario.faults, run.manifest.phases)}
+    for happened in faults_in(run):
+        span = spans.get(happened.number)
+        if span is None or span.fault.of != "redis" or happened.began_s is None:
+            continue
+        back_s = math.inf if happened.ended_s is None else happened.ended_s + _BACK_S
+        gone_s = happened.began_s + _EDGE_S if _takes_it_all(span) else back_s
+        yield Loss(span.start_s - _EDGE_S, gone_s, max(span.end_s - _EDGE_S, gone_s), back_s)
+
+
+def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
+    """On a busy machine Redis may not answer in time; but whoever doesn't find it again after a fault is to blame."""
+    samples = run.target[run.target["metric"] == FALLBACKS].sort_values("time_s")
+    times_s, values = samples["time_s"].tolist(), samples["value"].tolist()
+    blamed_s = -math.inf
+    for at in range(1, len(values)):
+        from_s, to_s = times_s[at - 1], times_s[at]
+        if values[at] <= values[at - 1]:
+            continue
+        if from_s == blamed_s or any(loss.from_s < to_s and from_s < loss.back_s for loss in planned):
+            blamed_s = to_s
+        else:
+            back_s = to_s + _BACK_S
+            yield Loss(from_s - _EDGE_S, back_s, back_s, back_s, is_planned=False)
+
+
+def _takes_it_all(span: FaultSpan) -> bool:
+    """Nothing is counted in Redis meanwhile; a slow network may let some through."""
+    fault = span.fault
+    return isinstance(fault, Kill | Pause | Restart) or (isinstance(fault, Timeout) and fault.toxicity >= 1)
+
+
+def counted(
+    name: str, rows: pd.DataFrame, limit: DeclaredLimit, losses: Sequence[Loss], processes: int
+) -> Iterator[Counted]:
+    """What Redis counted, as declared; what each process did by itself, and what some of them or Redis may have."""
+    if not losses:
+        yield Counted(name, rows, limit)
+        return
+    edges = [-math.inf, *(edge for loss in losses for edge in (loss.from_s, loss.back_s)), math.inf]
+    yield Counted(name, _within(rows, limit, list(zip(edges[::2], edges[1::2], strict=True))), limit)
+    for kind, stretches, counters in (
+        ("without Redis", [(loss.gone_s, loss.until_s) for loss in losses], processes),
+        (
+            "as Redis fails",
+            [(loss.from_s, loss.back_s) for loss in losses if loss.is_planned and loss.gone_s >= loss.until_s],
+            processes + 1,
+        ),
+    ):
+        own = [(from_s, to_s) for from_s, to_s in stretches if from_s < to_s]
+        if own:
+            alone = {"shared": "process", "processes": counters, "retry_after": False}
+            yield Counted(f"{name} {kind}", _within(rows, limit, own), limit.model_copy(update=alone))
+
+
+def _within(rows: pd.DataFrame, limit: DeclaredLimit, stretches: Sequence[tuple[float, float]]) -> pd.DataFrame:
+    """The rows of each stretch; those that may belong to it as requests of which nobody knows whether they count."""
+    doubt = rows["doubt_us"].to_numpy(np.float64)
+    sent = rows["sent_us"].to_numpy(np.float64) - doubt
+    ended = np.where(rows["status"] == 0, np.inf, rows["ended_us"].to_numpy(np.float64) + doubt)
+    parts: list[pd.DataFrame] = []
+    for from_s, to_s in stretches:
+        is_inside = (sent >= from_s * _US) & (ended < to_s * _US)
+        may_be = ~is_inside & (sent < to_s * _US) & (ended >= from_s * _US)
+        kept = is_inside | (may_be & (rows["status"] != limit.status).to_numpy())
+        part = rows[kept].copy()
+        part[SINCE] = 0 if math.isinf(from_s) else round(from_s * _US)
+        part["status"] = np.where(may_be, 0, rows["status"])[kept]
+        parts.append(part)
+    return pd.concat(parts)

@@ -1,0 +1,149 @@
+"""Turns a comparison into a sentence with the numbers that decide, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, ChangeWord
+from loadproof.analysis.compare.equivalence import margin_on
+from loadproof.analysis.compare.power import MOST_RUNS
+from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.judge.verdict import deciding_reason, sentence
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.compare.comparedrow import ComparedRow
+    from loadproof.analysis.compare.comparison import Comparison
+
+VERDICTS: Final = {
+    ChangeWord.REGRESSED: Word.FAIL,
+    ChangeWord.IMPROVED: Word.PASS,
+    ChangeWord.EQUIVALENT: Word.PASS,
+    ChangeWord.INCONCLUSIVE: Word.INCONCLUSIVE,
+}
+"""What a comparison's word is for a gate."""
+_MOSTLY: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    word: ChangeWord
+    reason: str
+    next_step: str
+
+    @property
+    def verdict(self) -> Word:
+        return VERDICTS[self.word]
+
+
+def conclusion_of(comparison: Comparison) -> Conclusion:
+    word = comparison.word
+    reason, next_step = _PARTS[word](comparison)
+    return Conclusion(word, f"{sentence(reason)}.", next_step)
+
+
+def signed_text(difference: float, scale: Scale) -> str:
+    """'+12.3 %' of times and rates, '+0.15 points' of a share of requests; '–' if unknown."""
+    if not math.isfinite(difference):
+        return "–"
+    digits = 1 if scale is Scale.RELATIVE else 2
+    return f"{100 * difference:+.{digits}f} {'%' if scale is Scale.RELATIVE else 'points'}"
+
+
+def interval_of(row: ComparedRow) -> str:
+    """'+8.1 to +16.7 %'; '–' with a single run on a side."""
+    if row.change is None or not math.isfinite(row.change.low):
+        return "–"
+    low, high = (signed_text(end, row.change.scale) for end in (row.change.low, row.change.high))
+    return f"{low.partition(' ')[0]} to {high}"
+
+
+def _text(row: ComparedRow) -> str:
+    place = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
+    if row.change is None:
+        return f"{place} has no values on one side"
+    return f"{place} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
+
+
+def _in_margins(row: ComparedRow) -> float:
+    return abs(row.change.difference) / margin_on(row.change.scale, row.margin) if row.change else 0.0
+
+
+def _rows_of(comparison: Comparison, word: ChangeWord) -> list[ComparedRow]:
+    """Those that thresholds name first, then by how large the change is."""
+    rows = [row for row in comparison.rows if row.word is word]
+    return sorted(rows, key=lambda row: (not row.is_named, -_in_margins(row)))
+
+
+def _and_more(rows: Sequence[ComparedRow], what: str) -> str:
+    return f", and {len(rows) - 1} more {what}" if len(rows) > 1 else ""
+
+
+def _regressed(comparison: Comparison) -> tuple[str, str]:
+    rows = _rows_of(comparison, ChangeWord.REGRESSED)
+    failed = [judgement for judgement in comparison.judgements if judgement.word is Word.FAIL]
+    finding = next((each for each in comparison.findings if each.word is Word.FAIL), None)
+    if finding is not None:
+        return finding.what, f"{sentence(finding.remedy)}."
+    if not rows:
+        return deciding_reason(failed), "Fix the candidate, or correct the threshold."
+    place = f"{rows[0].row.endpoint} in {rows[0].row.phase}"
+    next_step = (
+        f"Look at {place} in the reports of both sides' runs. "
+        "Then fix the candidate, or raise the scenario's margin if such a change doesn't matter."
+    )
+    return f"worse: {_text(rows[0])}{_and_more(rows, 'regressed')}", next_step
+
+
+def _improved(comparison: Comparison) -> tuple[str, str]:
+    rows = _rows_of(comparison, ChangeWord.IMPROVED)
+    return f"nothing regressed; better: {_text(rows[0])}{_and_more(rows, 'improved')}", _KEEP
+
+
+def _equivalent(comparison: Comparison) -> tuple[str, str]:
+    what = "every row that a threshold names" if any(row.is_named for row in comparison.rows) else "every row"
+    return f"{what} is within {100 * comparison.margin:.3g} % of the baseline", _KEEP
+
+
+_KEEP: Final = "Nothing to do. Keep the candidate's runs as the baseline of the next release."
+
+
+def _inconclusive(comparison: Comparison) -> tuple[str, str]:
+    if comparison.least_runs < ENOUGH_RUNS:
+        finding = next(each for each in comparison.findings if each.word is Word.INCONCLUSIVE)
+        return finding.what, f"{sentence(finding.remedy)}."
+    rows = [row for row in comparison.deciding_rows if row.word in {None, ChangeWord.INCONCLUSIVE}]
+    if not rows:
+        undecided = [each for each in comparison.judgements if each.word is Word.INCONCLUSIVE]
+        return deciding_reason(undecided), "Make more runs of each release, alternately."
+    worst = max(rows, key=lambda row: math.inf if row.change is None else row.detectable)
+    found = (
+        "" if worst.change is None else f"; from {signed_text(worst.detectable, worst.change.scale)} on it would show"
+    )
+    of_all = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
+    return f"{of_all}: {_text(worst)}{found}", _more_runs(rows, worst)
+
+
+def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow) -> str:
+    needed = [row.runs_to_decide for row in rows if row.runs_to_decide is not None]
+    if needed and len(needed) == len(rows):
+        return (
+            f"Make about {max(needed)} runs of each release, alternately: so many would decide in four of five cases."
+        )
+    if worst.between_runs_share < _MOSTLY:
+        return "Make longer runs: most of the noise is within a run. Or raise the scenario's margin."
+    return (
+        f"Find out why runs of one release differ so much: {MOST_RUNS} of each would not decide. Or raise the margin."
+    )
+
+
+_PARTS: Final = {
+    ChangeWord.REGRESSED: _regressed,
+    ChangeWord.IMPROVED: _improved,
+    ChangeWord.EQUIVALENT: _equivalent,
+    ChangeWord.INCONCLUSIVE: _inconclusive,
+}

@@ -1,0 +1,128 @@
+"""Says what the seconds before a trigger were like, and finds the first later ones that are like them again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.analysis.estimates.distributions import binomial_quantile, t_quantile
+from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
+from loadproof.plan.evidence import CALM_SECONDS, SECONDS_BEFORE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.frames.run import Run
+
+GOODPUT_SHARE: Final = 0.99
+"""As a share of the goodput, and of the goodput ratio, before the trigger."""
+FALSE_ALARM: Final = 0.05
+"""How often, at most, an undisturbed run is seen as not recovered at once; half by p95, half by goodput."""
+_TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 2)
+"""For each of the seconds, and for all of them together by ratio and by number."""
+_UNNOTICED: Final = 0.01
+"""As a fraction of the deadline: a p95 that is longer by less counts as recovered, however certain the difference."""
+FEWEST_GOOD: Final = 0.9
+"""The lowest goodput ratio of a calm phase: being as bad as before is no recovery."""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What a second like those before the trigger can be like."""
+
+    p95_bound_s: float
+    ratio: float
+    """The goodput ratio that a calm second reaches, apart from chance."""
+    may_be_idle: bool
+    """Nothing need be offered in a second, as long as nobody waits for an answer."""
+    good: int
+    lasted_s: int
+    kept: float | None = None
+    """Share of the goodput per second before, at least; None where the load need not be the same."""
+
+    @staticmethod
+    def of(run: Run, seconds: pd.DataFrame, *, may_be_idle: bool, kept: float | None = None) -> Calm | None:
+        """None if there are too few seconds, or if they were not calm themselves."""
+        known = seconds["p95"].dropna()
+        ratio = goodput_ratio(seconds)
+        if len(known) < SECONDS_BEFORE or ratio < FEWEST_GOOD:
+            return None
+        unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+        return Calm(
+            p95_bound_s=max(prediction_bound(known.to_numpy()), unnoticed_s),
+            ratio=GOODPUT_SHARE * ratio,
+            may_be_idle=may_be_idle or bool((seconds["offered"] == 0).any()),
+            good=int(seconds["good"].sum()),
+            lasted_s=len(seconds),
+            kept=kept,
+        )
+
+    def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which of these seconds, individually, are like the calm ones."""
+        idle = seconds["offered"] == 0
+        fits = (seconds["p95"] <= self.p95_bound_s) & self._is_good(seconds["good"], seconds["offered"])
+        return np.where(idle, self.may_be_idle, fits).astype(bool)
+
+    def first_in(self, seconds: pd.DataFrame) -> int | None:
+        """Where the first CALM_SECONDS in a row begin that are calm, individually and together.
+
+        None if there are none.
+        """
+        if len(seconds) < CALM_SECONDS:
+            return None
+        rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
+        each = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
+        together = self._is_good(rolled["good"], rolled["offered"]) & self._is_enough(rolled["good"])
+        found = np.flatnonzero(each & together)
+        return int(found[0]) if found.size else None
+
+    def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
+        """No fewer than chance explains."""
+        fewest = binomial_quantile(_TAIL, offered.clip(lower=1), self.ratio)
+        return np.asarray((good >= fewest) | (offered == 0))
+
+    def _is_enough(self, good: pd.Series) -> NDArray[np.bool_]:
+        """In CALM_SECONDS, as many per second as before: users who wait or have given up are no recovery.
+
+        Two counts of the same rate: given their sum, one of them is binomial.
+        Source: Przyborowski & Wilenski 1940, doi:10.1093/biomet/31.3-4.313.
+        """
+        if self.kept is None:
+            return np.ones(len(good), dtype=bool)
+        share = self.kept * CALM_SECONDS / (self.lasted_s + self.kept * CALM_SECONDS)
+        return np.asarray(good >= binomial_quantile(_TAIL, self.good + good, share))
+
+
+def prediction_bound(values: NDArray[np.float64]) -> float:
+    """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM / 2.
+
+    For log-normal values, by Bonferroni; at least the largest value observed.
+    Source: Hahn & Meeker, Statistical Intervals, section 4.8 (prediction bound for m future observations).
+    """
+    logs = np.log(values)
+    n = logs.size
+    t = t_quantile(1 - FALSE_ALARM / 2 / CALM_SECONDS, n - 1)
+    bound = float(np.exp(logs.mean() + t * logs.std(ddof=1) * math.sqrt(1 + 1 / n)))
+    return max(bound, float(values.max()))
+
+
+def goodput_ratio(seconds: pd.DataFrame) -> float:
+    return float(seconds["good"].sum() / max(seconds["offered"].sum(), 1))
+
+
+def seconds_between(run: Run, rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
+    """Each whole second between these that the run lived through: p95 in s (NaN without an `ok`), counts and ratio."""
+    seconds = range(math.ceil(start_s), math.floor(min(end_s, run.measured_s)))
+    inside = rows[rows["second"].isin(seconds)]
+    p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)
+    offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
+    good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
+    table = p95.to_frame("p95")
+    table["offered"] = offered.reindex(seconds, fill_value=0)
+    table["good"] = good.reindex(seconds, fill_value=0)
+    table["ratio"] = table["good"] / table["offered"].where(table["offered"] > 0)
+    return table

@@ -1,0 +1,68 @@
+"""Writes a comparison for programs: JUnit XML, and annotations for a CI system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.compare.comparedrow import ChangeWord
+from loadproof.analysis.compare.conclusion import VERDICTS, interval_of, signed_text
+from loadproof.analysis.outputs.gate import workflow_command
+from loadproof.analysis.outputs.junit import TRUSTED, Case, junit_suite
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.compare.comparedrow import ComparedRow
+    from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.conclusion import Conclusion
+
+NOTHING_ELSE: Final = "nothing else regressed"
+
+
+def comparison_junit(comparison: Comparison) -> str:
+    """A case for each row that decides and each threshold on the baseline, one for all other rows, one for findings."""
+    return junit_suite(f"compare.{comparison.scenario.name}", list(_cases(comparison)), took_s=0.0)
+
+
+def _cases(comparison: Comparison) -> Iterator[Case]:
+    for row in comparison.deciding_rows:
+        yield Case(_name(row), _verdict(row), _change(row), 0.0)
+    for judgement in comparison.judgements:
+        yield Case(f"{judgement.threshold.scope}: {judgement.threshold.expect}", judgement.word, judgement.reason, 0.0)
+    others = [
+        row for row in comparison.rows if row.word is ChangeWord.REGRESSED and row not in comparison.deciding_rows
+    ]
+    message = " | ".join(f"{_name(row)} {_change(row)}" for row in others)
+    yield Case(NOTHING_ELSE, Word.FAIL if others else Word.PASS, message, 0.0)
+    findings = [finding for finding in comparison.findings if not finding.is_note]
+    words = {finding.word for finding in findings}
+    word = next((each for each in (Word.FAIL, Word.INCONCLUSIVE) if each in words), Word.PASS)
+    yield Case(TRUSTED, word, " | ".join(f"{finding.what}; {finding.remedy}" for finding in findings), 0.0)
+
+
+def _name(row: ComparedRow) -> str:
+    return f"{row.row.endpoint} · {row.row.phase}: {row.row.metric}"
+
+
+def _verdict(row: ComparedRow) -> Word:
+    return VERDICTS[row.word] if row.word else Word.INCONCLUSIVE
+
+
+def _change(row: ComparedRow) -> str:
+    if row.change is None:
+        return "no values on one side"
+    word = row.word or "too few runs"
+    return f"{word}: {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
+
+
+def comparison_annotations(comparison: Comparison, conclusion: Conclusion, *, lenient: bool) -> Iterator[str]:
+    """GitHub's workflow commands, for everything that isn't PASS."""
+    messages = [(conclusion.verdict, conclusion.reason)]
+    # With too few runs for words, one message is enough.
+    cases = _cases(comparison) if any(row.word for row in comparison.rows) else ()
+    messages += [(case.word, f"{case.name}: {case.message}") for case in cases]
+    for word, message in messages:
+        if word is not Word.PASS:
+            kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
+            yield workflow_command(kind, f"{comparison.scenario.name}: {word}", message)

@@ -1,0 +1,150 @@
+"""`loadproof compare`: turns the runs of two releases into what changed, and whether that is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from loadproof.cli import judging
+from loadproof.cli.options import DEFAULT_OUT, AnnotateOption, InconclusiveOption, OutOption, console, output_option
+from loadproof.errors import ExitCode, InputError, InvalidRunError, Problem
+from loadproof.run.extras import JUDGE, require
+from loadproof.rundir import files
+from loadproof.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.analysis.judge.finding import Finding
+
+DIVIDER: Final = "\x1f--"
+"""What stands for `--` among the arguments: click drops the original."""
+_USAGE: Final = "write `loadproof compare BASELINE... -- CANDIDATE...`, or --baseline DIR --candidate DIR"
+
+RunsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="BASELINE... -- CANDIDATE...",
+        help="Run directories of both releases, at least three of each; or directories that hold them.",
+    ),
+]
+SideOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="A run directory, or a directory of them, of this side; repeatable."),
+]
+MarginOption = Annotated[
+    str | None,
+    output_option(metavar="PERCENT", help="Largest change that doesn't matter, like '5 %' (default: the scenario's)."),
+]
+
+
+def compare(
+    runs: RunsArgument = None,
+    baseline: SideOption = None,
+    candidate: SideOption = None,
+    margin: MarginOption = None,
+    out: OutOption = DEFAULT_OUT,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+) -> None:
+    """Compare two releases by their runs: what changed for certain."""
+    require(JUDGE)
+    from loadproof.analysis.compare.comparison import compare as compare_runs
+
+    sides = _sides(runs or [], baseline or [], candidate or [])
+    allowed = None if margin is None else _margin(margin)
+    was, now, left_out = usable_sides(*sides)
+    comparison = compare_runs(was, now, margin=allowed)
+    comparison = replace(comparison, findings=(*comparison.findings, *left_out))
+    directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
+    policy = judging.Policy(inconclusive, annotate)
+    raise typer.Exit(show_comparison(comparison, directory, policy))
+
+
+def usable_sides(
+    baseline: Sequence[Path], candidate: Sequence[Path]
+) -> tuple[list[Replicate], list[Replicate], list[Finding]]:
+    """The runs of both sides that can be compared, and notes on others; InvalidRunError if a side has none left."""
+    from loadproof.analysis.compare.replicates import usable_replicates
+    from loadproof.analysis.judge.finding import Finding
+    from loadproof.analysis.word import Word
+
+    (was, was_refused), (now, now_refused) = (usable_replicates(paths) for paths in (baseline, candidate))
+    errors = [*was_refused, *now_refused]
+    unreadable = [error for error in errors if not isinstance(error, InvalidRunError)]
+    if unreadable:
+        raise type(unreadable[0])([problem for error in unreadable for problem in error.problems])
+    problems = [problem for error in errors for problem in error.problems]
+    if not was or not now:
+        raise InvalidRunError(problems)
+    notes = [
+        Finding(Word.PASS, f"{each.where} is left out: {each.what} ({each.got})", each.remedy) for each in problems
+    ]
+    return was, now, notes
+
+
+def show_comparison(comparison: Comparison, directory: Path, policy: judging.Policy) -> ExitCode:
+    """Write a comparison's files, show it, and return the exit code."""
+    from loadproof.analysis.compare.conclusion import conclusion_of
+    from loadproof.analysis.judge.verdict import EXIT_CODES
+    from loadproof.analysis.outputs.comparisonresults import comparison_annotations
+    from loadproof.analysis.outputs.comparisontables import comparison_view
+    from loadproof.analysis.report.compare_page import comparison_files
+
+    conclusion = conclusion_of(comparison)
+    files.write_all(comparison_files(comparison, directory))
+    console.print(comparison_view(comparison, conclusion))
+    judging.show_path(console, "report", directory / files.REPORT)
+    policy.tell_commands(
+        comparison_annotations(comparison, conclusion, lenient=policy.is_lenient), directory / files.SUMMARY
+    )
+    code = EXIT_CODES[conclusion.verdict]
+    return ExitCode.PASS if policy.is_lenient and code is ExitCode.INCONCLUSIVE else code
+
+
+def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Run directories of both sides; InputError that says how to name them."""
+    texts = list(map(str, runs))
+    if texts and (baseline or candidate):
+        raise InputError(Problem("compare", "runs are given as arguments and as options", _USAGE))
+    if texts:
+        if texts.count(DIVIDER) != 1:
+            what = "nothing divides baseline and candidate" if DIVIDER not in texts else "more than one `--`"
+            raise InputError(Problem("compare", what, _USAGE))
+        at = texts.index(DIVIDER)
+        baseline, candidate = runs[:at], runs[at + 1 :]
+    problems = [
+        Problem("compare", f"no runs of the {name}", _USAGE)
+        for name, side in (("baseline", baseline), ("candidate", candidate))
+        if not side
+    ]
+    if problems:
+        raise InputError(problems)
+    return runs_below(baseline), runs_below(candidate)
+
+
+def runs_below(paths: Sequence[Path]) -> list[Path]:
+    """Run directories as they are; of other directories the run directories in them, by name."""
+    found: list[Path] = []
+    for path in paths:
+        inside = (
+            [] if (path / files.MANIFEST).exists() else sorted(each.parent for each in path.glob(f"*/{files.MANIFEST}"))
+        )
+        found += inside or [path]
+    return found
+
+
+def _margin(text: str) -> float:
+    try:
+        margin = parse_quantity(text, Dimension.RATIO)
+    except ValueError as error:
+        raise InputError(Problem("--margin", str(error), "write it like '5 %'", got=text)) from None
+    if not 0 < margin <= 1:
+        raise InputError(
+            Problem("--margin", "no fraction of a value", "write more than 0 % and at most 100 %", got=text)
+        )
+    return margin

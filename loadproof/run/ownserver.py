@@ -1,0 +1,80 @@
+"""A server that a run starts: taken down on purpose, brought back at its address, and gone at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import urlsplit
+
+from loadproof.run import children, readiness
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class OwnServer:
+    """A child process that leads a group of its own, and says on its output at which address it is ready."""
+
+    what: ClassVar[str]
+    """In errors."""
+    ready_prefix: ClassVar[str]
+    """Of the line with its address."""
+
+    def __init__(self, *, cores: set[int], log: Path, stop_requested: Callable[[], bool], port: str = "0") -> None:
+        """Started, on this port or on a free one; `wait_until_ready` has to follow."""
+        self._cores = cores
+        self._log = log
+        self._stop_requested = stop_requested
+        self._is_down = False
+        self.base_url = ""
+        """Empty until it is ready."""
+        self.process = self._start(port)
+
+    def _start(self, port: str) -> subprocess.Popen[bytes]:
+        """With a pipe for its output."""
+        raise NotImplementedError
+
+    def _end(self, *, politely: bool) -> None:
+        """With all of its processes."""
+        if politely:
+            children.stop(self.process)
+        else:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def wait_until_ready(self) -> None:
+        """Or until the wait is stopped; TargetError if it doesn't get ready."""
+        self.base_url = readiness.address(
+            self.process, self.ready_prefix, what=self.what, log=self._log, stop_requested=self._stop_requested
+        )
+
+    def poll(self) -> int | None:
+        """Its exit code if it has ended by itself; None while it runs, or is down on purpose."""
+        return None if self._is_down else self.process.poll()
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.returncode
+
+    def take_down(self, *, politely: bool) -> None:
+        """Until `bring_up`: stopped in an orderly way, or killed."""
+        self._is_down = True
+        self._end(politely=politely)
+        self._close_output()
+
+    def bring_up(self) -> None:
+        """On the same port; TargetError if it doesn't get ready."""
+        self.process = self._start(str(urlsplit(self.base_url).port))
+        self.wait_until_ready()
+        self._is_down = False
+
+    def stop(self) -> None:
+        children.stop(self.process)
+        self._close_output()
+
+    def _close_output(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()

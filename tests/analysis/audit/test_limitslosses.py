@@ -1,0 +1,119 @@
+"""Limits while a fault keeps processes from their Redis: each counts by itself, and none lets everything pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+import pytest
+
+from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitslosses import Loss, redis_losses
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.word import Word
+from loadproof.rundir import files
+from loadproof.rundir.rows import EventRow
+from loadproof.scenario.limits import DeclaredLimit
+from simulation.limiters import MovingLog, Traffic, journal_of
+from simulation.rundirs import scenario, write_run
+
+N, W, PROCESSES = 5, 1.0, 2
+LOST = Loss(10.0, 10.1, 20.0, 21.0)
+MUCH = Traffic(clients=30, seconds=30.0, rate=30.0)
+LIMIT = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window", retry_after=True)
+
+
+@dataclass
+class Distributed:
+    """Processes that ask a Redis in turn, and count by themselves while it is gone, from 10 s to 20 s."""
+
+    locally: int = N
+    """Beyond this many, each process refuses."""
+    until: float = 20.5
+    """When they have found it again."""
+    is_paused: bool = False
+    """It still knows what it knew."""
+    shared: MovingLog = field(default_factory=lambda: MovingLog(N, W))
+    turn: int = 0
+
+    def __post_init__(self) -> None:
+        self.own = [MovingLog(self.locally, W) for _ in range(PROCESSES)]
+
+    def take(self, client: str, now: float) -> float:
+        self.turn += 1
+        if 10.05 < now < self.until:
+            if not self.is_paused:
+                self.shared = MovingLog(N, W)
+            return self.own[self.turn % PROCESSES].take(client, now)
+        return self.shared.take(client, now)
+
+
+def broken(limiter: Distributed, *losses: Loss) -> set[str]:
+    found = audit_limits(journal_of(limiter, MUCH, 3), {"health": LIMIT}, losses=losses, processes=PROCESSES)
+    return {evidence.promise for evidence in found.evidence if evidence.word is Word.FAIL}
+
+
+@pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "killed"])
+def test_each_process_may_admit_as_much_while_redis_is_gone_and_no_longer(is_paused):
+    journal = journal_of(Distributed(is_paused=is_paused), MUCH, 3)
+    assert audit_limits(journal, {"health": LIMIT}, losses=[LOST], processes=PROCESSES).word is Word.PASS
+    assert "health: quota" in broken(Distributed(is_paused=is_paused))
+
+
+@pytest.mark.parametrize(
+    ("limiter", "promise"),
+    [
+        (Distributed(locally=10**6), "health without Redis: quota"),
+        (Distributed(locally=N + 1), "health without Redis: quota"),
+        (Distributed(locally=1), "health without Redis: no refusal below it"),
+        (Distributed(until=30.0), "health: quota"),
+    ],
+    ids=["all pass", "one more", "refuses early", "doesn't come back"],
+)
+def test_what_processes_do_wrong_without_redis_is_found(limiter, promise):
+    assert promise in broken(limiter, LOST)
+
+
+def test_while_redis_fails_in_part_any_of_them_may_have_counted():
+    """It is slow, say: some requests are counted there."""
+    slow = Loss(10.0, 21.0, 21.0, 21.0)
+    assert broken(Distributed(), slow) == set()
+    assert broken(Distributed(locally=10**6), slow) == {"health as Redis fails: quota"}
+
+
+REDIS = {"limiter": "redis", "processes": 2}
+KILL = {"fault": "kill", "of": "redis", "phase": "steady", "at": "5 s", "lasts": "4 s"}
+"""From second 10 to 14."""
+SLOW = KILL | {"fault": "latency", "latency": "100 ms", "at": "6 s"}
+
+
+def run_with(tmp_path, *faults: dict[str, str], rises: tuple[float, ...] = ()):
+    """Fallbacks are counted in the second before each of these."""
+    run = load_run(write_run(tmp_path, plan=scenario(faults=list(faults), settings=REDIS)))
+    rows = []
+    for number, fault in enumerate(faults):
+        begun_s = 5.2 + float(fault["at"].removesuffix(" s"))
+        detail = json.dumps({"number": number, "fault": fault["fault"], "of": fault["of"]})
+        rows += [EventRow(begun_s, "fault_begun", detail), EventRow(begun_s + 4.5, "fault_ended", detail)]
+    value, samples = 0, []
+    for second in range(40):
+        value += float(second) in rises
+        samples.append((float(second), files.FALLBACKS, value))
+    target = pd.DataFrame(samples, columns=["time_s", "metric", "value"])
+    return replace(run, events=pd.DataFrame(rows, columns=EventRow._fields), target=target)
+
+
+def test_a_run_tells_when_redis_was_gone_for_sure_and_when_it_may_have_been(tmp_path):
+    (loss,) = redis_losses(run_with(tmp_path, KILL))
+    assert (loss.from_s, loss.gone_s, loss.until_s, loss.back_s) == pytest.approx((9.9, 10.3, 13.9, 17.7))
+    (joined,) = redis_losses(run_with(tmp_path, KILL, SLOW))
+    assert (joined.from_s, joined.gone_s, joined.until_s) == pytest.approx((9.9, 18.7, 18.7))
+
+
+def test_a_loss_that_nobody_planned_is_believed_unless_it_goes_on_after_a_fault(tmp_path):
+    """Whoever doesn't find Redis again is held to the shared limit."""
+    (_, other) = redis_losses(run_with(tmp_path, KILL, rises=(11.0, 12.0, 25.0)))
+    assert (other.from_s, other.back_s, other.is_planned) == (23.9, 28.0, False)
+    assert len(redis_losses(run_with(tmp_path, KILL, rises=tuple(map(float, range(11, 40)))))) == 1
+    assert redis_losses(run_with(tmp_path, KILL | {"of": "target"}, rises=(25.0,))) == []

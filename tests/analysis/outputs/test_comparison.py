@@ -1,0 +1,140 @@
+"""A comparison's files: for programs, for CI systems, for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema_rs
+import numpy as np
+import pytest
+from rich.console import Console
+
+from loadproof.analysis.compare.comparison import compare
+from loadproof.analysis.compare.conclusion import conclusion_of
+from loadproof.analysis.outputs.comparisonfile import comparison_schema
+from loadproof.analysis.outputs.comparisonresults import NOTHING_ELSE, comparison_annotations
+from loadproof.analysis.outputs.comparisontables import comparison_view
+from loadproof.analysis.outputs.junit import TRUSTED
+from loadproof.analysis.report.compare_page import COMPARE, comparison_files
+from loadproof.rundir import files
+from simulation.releases import Noise, plan_of_releases, release
+from tests.commands import ROOT
+
+HERE = Path("somewhere")
+EXPECT = "p(95) <= 1.10 * baseline"
+
+
+def compared(n=5, **slower):
+    random = np.random.default_rng(3)
+    plan = plan_of_releases(EXPECT)
+    baseline = release(random, n, noise=Noise(between=0.01), step=2, plan=plan)
+    return compare(baseline, release(random, n, noise=Noise(between=0.01), slower=slower, first=1, step=2, plan=plan))
+
+
+@pytest.fixture(scope="module")
+def worse():
+    """What no threshold names regressed, too."""
+    return compared(balance=0.3, health=0.3)
+
+
+def written(comparison):
+    return {path.name: text for path, text in comparison_files(comparison, HERE).items()}
+
+
+def cases_of(comparison):
+    suite = ElementTree.fromstring(written(comparison)[files.JUNIT])
+    return {case.get("name"): [child.tag for child in case] for case in suite}
+
+
+def shown(comparison, width=110):
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(comparison_view(comparison, conclusion_of(comparison)))
+    return capture.get()
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_the_json_is_what_its_schema_says(n):
+    """Of single runs, too, of which almost nothing is known."""
+    content = json.loads(written(compared(n))[COMPARE])
+    jsonschema_rs.validate(comparison_schema(), content)
+    row = next(each for each in content["rows"] if each["named"] and each["metric"] == "p(95)")
+    assert row["unit"] == "s"
+    assert (row["word"] is None, row["change"]["low"] is None) == (n == 1, n == 1)
+    assert len(content["baseline"]) == row["baseline"]["n"] == n
+    assert bool(content["shifts"]) == (n > 1)
+
+
+def test_the_committed_schema_is_the_current_one():
+    """`make schema` writes it."""
+    committed = json.loads((ROOT / "reports/compare.schema.json").read_text(encoding="utf-8"))
+    assert committed == comparison_schema()
+
+
+def test_the_word_and_the_numbers_that_decide_stand_everywhere(worse):
+    """In the terminal, the summary, the page and the file for programs."""
+    texts = written(worse)
+    reason = conclusion_of(worse).reason
+    assert reason.startswith("Worse: p(95) of balance in steady +")
+    assert json.loads(texts[COMPARE])["reason"] == reason
+    assert texts[files.SUMMARY].startswith("## regressed: ")
+    assert '<header class="verdict fail">' in texts[files.REPORT]
+    assert shown(worse, width=300).startswith(f"regressed  {reason}")
+    percent = f"{100 * next(row for row in worse.rows if row.is_named and row.metric.quantile).change.ratio:+.1f} %"
+    for text in (shown(worse), texts[files.REPORT], texts[files.SUMMARY].replace("\\", "")):
+        assert percent in text
+
+
+def test_the_terminal_shows_what_decides_and_counts_the_rest(worse):
+    """A hundred rows help nobody."""
+    lines = shown(worse)
+    assert f"{EXPECT}: " in lines
+    assert "more rows: " in lines
+    assert lines.count("goodput_ratio") == 1
+
+
+def test_what_decides_has_a_case_each_and_the_rest_one(worse):
+    """Their names stay from run to run."""
+    cases = cases_of(worse)
+    assert cases["balance · steady: p(95)"] == ["failure"]
+    assert cases[f"balance · all phases: {EXPECT}"] == ["failure"]
+    assert cases["all endpoints · steady: error_ratio"] == []
+    assert cases[NOTHING_ELSE] == ["failure"]
+    assert cases[TRUSTED] == []
+    single = cases_of(compared(1))
+    assert set(single) == set(cases)
+    assert single["balance · steady: p(95)"] == single[TRUSTED] == ["error"]
+
+
+def test_annotations_name_what_is_worse(worse):
+    """An undecided one is a warning, if that may pass."""
+    commands = list(comparison_annotations(worse, conclusion_of(worse), lenient=False))
+    assert commands[0].startswith("::error title=synthetic%3A FAIL::Worse: p(95) of balance")
+    assert any("nothing else regressed: " in command and "health" in command for command in commands)
+    few = compared(1)
+    (command,) = comparison_annotations(few, conclusion_of(few), lenient=True)
+    assert command.startswith("::warning title=synthetic%3A INCONCLUSIVE::1 and 1 runs")
+
+
+@pytest.mark.slow
+@pytest.mark.drawn
+def test_the_page_draws_shifts_and_runs_and_marks_the_margin(worse):
+    """Each chart with a description; nothing comes from elsewhere."""
+    page = written(worse)[files.REPORT]
+    assert page.count('aria-label="By how much each percentile') >= 2
+    assert 'aria-label="p(95) of each run of baseline and candidate' in page
+    assert 'class="mark"' in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_names_in_runs_are_only_shown():
+    """Whatever a directory is called."""
+    comparison = compared(5)
+    odd = replace(comparison.baseline[0], path=Path("<b>|x|</b>\x1b[31m"))
+    comparison = replace(comparison, baseline=(odd, *comparison.baseline[1:]))
+    texts = written(comparison)
+    assert "<b>|x|" not in texts[files.REPORT]
+    assert "\x1b" not in texts[files.REPORT]
