@@ -19,10 +19,10 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down crash metastable ledger webhooks distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties crash metastable ledger webhooks distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
-.PHONY: flood-1000 flood-5000 redis-drill backup-drill alerts-drill
+.PHONY: properties properties-quick flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, th
 
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
+
+burst-limits: $(VENV)/installed ## Audit a limit with simultaneous requests of one client; 25 seconds.
+	@$(RUN) scenarios/burst-limits.yaml
+
+penalties: $(VENV)/installed ## Audit the growing back-off; 30 seconds.
+	@$(RUN) scenarios/penalties.yaml
 
 metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and back-off prevents it (which must PASS); 2 minutes.
 	@$(RUN) scenarios/metastable.yaml; code=$$?; [ $$code -eq 1 ] || { echo "a FAIL was expected, not exit $$code"; exit 1; }
@@ -134,6 +140,12 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 
 bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the verdict right? ROUNDS of the honest ones (default: 20).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+properties: $(VENV)/developed ## Try each promise on the reference API and on each of its mutants; hours.
+	@$(BIN)/python -m bench.properties; code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+properties-quick: $(VENV)/developed ## The same with short runs, and each mutant on the promise that it breaks; minutes.
+	@$(BIN)/python -m bench.properties --quick --together 4; code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)

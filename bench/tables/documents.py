@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
+from bench.properties.table import shown as properties
 from bench.serving import ROOT, read_results
 from bench.tables import performance, target, truth, verdicts
 
@@ -14,12 +15,22 @@ DOCUMENTS = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("adversary", "mutation", "performance", "statistics", "target-performance", "truth", "validity")
+        for name in (
+            "adversary",
+            "mutation",
+            "performance",
+            "properties",
+            "statistics",
+            "target-performance",
+            "truth",
+            "validity",
+        )
     ),
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
     "mutation": lambda: mutation(read_results("mutation")),
+    "properties": lambda: properties(read_results("properties")),
     "throughput": performance.throughput,
     "clients": performance.clients,
     "parts": performance.parts,
