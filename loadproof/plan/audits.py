@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.plan.evidence import needed_to_see
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import Written
     from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.scenario import Scenario
+
+DETECTING: Final = ("ledger", "webhooks")
+"""Audits that look for losses, of which `detects` says how rare they may be."""
 
 
 def unauditable(
@@ -38,7 +41,7 @@ def unauditable(
 def undetectable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
     """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
     planned = sum(expected.values())
-    for audit in ("ledger", "webhooks"):
+    for audit in DETECTING:
         needed = needed_to_see(scenario.one_in(audit))
         if audit in scenario.audits and planned < needed:
             what = f"can't see a loss of 1 in {scenario.one_in(audit)}: it needs {needed:,} payments or events"
